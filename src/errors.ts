@@ -1,0 +1,231 @@
+/** The error classes. A class is for our own `instanceof`, `code` is the identity for machines, `exitCode` for shells. */
+
+export interface ErrorDetails {
+  readonly suggestions?: readonly string[]
+  readonly cause?: unknown
+}
+
+/** Base of every error that a user can act on; anything else that reaches the top is reported as a bug. */
+export abstract class ClouderError extends Error {
+  readonly code: string
+  abstract readonly exitCode: number
+  /** Commands or edits the user can make next. */
+  readonly suggestions: readonly string[]
+
+  constructor(code: string, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : {cause: details.cause})
+    this.code = code
+    this.suggestions = details.suggestions ?? []
+  }
+
+  /** Where the documentation explains this code. */
+  get ref(): string {
+    return `docs/errors.md#${this.code.toLowerCase()}`
+  }
+}
+
+export interface ConfigProblem {
+  /** Dotted path in the document: `spec.network.podCidr`. */
+  readonly path: string
+  readonly value: unknown
+  readonly problem: string
+}
+
+export type ConfigErrorCode = 'CONFIG_INVALID' | 'CONFIG_UNREADABLE' | 'FLAG_INVALID' | 'FLAG_MISSING'
+
+/** What the user asked for cannot be meant; nothing was touched. Exit code 3. */
+export class ConfigError extends ClouderError {
+  readonly exitCode = 3
+  readonly problems: readonly ConfigProblem[]
+
+  constructor(
+    code: ConfigErrorCode,
+    message: string,
+    details: ErrorDetails & {problems?: readonly ConfigProblem[]} = {},
+  ) {
+    super(code, message, details)
+    this.problems = details.problems ?? []
+  }
+}
+
+export interface PreflightFinding {
+  readonly host: string
+  /** Name of the check, as `--ignore-preflight` takes it. */
+  readonly check: string
+  readonly problem: string
+  readonly fix: string
+}
+
+/** Machines that are not fit; all findings of all hosts. Exit code 4. */
+export class PreflightError extends ClouderError {
+  readonly exitCode = 4
+  readonly findings: readonly PreflightFinding[]
+
+  constructor(findings: readonly PreflightFinding[]) {
+    const hosts = new Set(findings.map((finding) => finding.host)).size
+    super(
+      'PREFLIGHT_FAILED',
+      `${findings.length} preflight ${findings.length === 1 ? 'check' : 'checks'} failed on ${hosts} ${hosts === 1 ? 'host' : 'hosts'}`,
+    )
+    this.findings = findings
+  }
+}
+
+export type InfrastructureErrorCode =
+  'ENGINE_MISSING' | 'ENGINE_NOT_PERMITTED' | 'ENGINE_FAILED' | 'NODE_IMAGE_FAILED' | 'PROVIDER_UNSUPPORTED'
+
+/** The provider could not make or find machines. Exit code 5. */
+export class InfrastructureError extends ClouderError {
+  readonly exitCode = 5
+
+  constructor(code: InfrastructureErrorCode, message: string, details: ErrorDetails = {}) {
+    super(code, message, details)
+  }
+}
+
+export type ConnectionErrorCode =
+  'HOST_UNREACHABLE' | 'AUTH_FAILED' | 'HOST_KEY_CHANGED' | 'HOST_KEY_UNKNOWN' | 'LINK_LOST' | 'SUDO_REFUSED'
+
+/** A host cannot be talked to. Exit code 6. */
+export class ConnectionError extends ClouderError {
+  readonly exitCode = 6
+  readonly host: string
+  readonly address: string
+
+  constructor(
+    code: ConnectionErrorCode,
+    message: string,
+    details: ErrorDetails & {host: string; address: string},
+  ) {
+    super(code, message, details)
+    this.host = details.host
+    this.address = details.address
+  }
+}
+
+export interface FailedCommand {
+  readonly host: string
+  /** What ran, already redacted, fit to paste into a shell. */
+  readonly command: string
+  readonly exitCode: number | undefined
+  readonly signal: string | undefined
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A command on a host did not succeed. Exit code 7. */
+export class HostCommandError extends ClouderError {
+  readonly exitCode = 7
+  readonly failed: FailedCommand
+
+  constructor(
+    code: 'HOST_COMMAND_FAILED' | 'HOST_COMMAND_TIMED_OUT' | 'DIGEST_MISMATCH' | 'DISK_FULL',
+    message: string,
+    failed: FailedCommand,
+    details: ErrorDetails = {},
+  ) {
+    super(code, message, details)
+    this.failed = failed
+  }
+}
+
+/** The cluster refused a change or did not become what it should. Exit code 8. */
+export class KubernetesError extends ClouderError {
+  readonly exitCode = 8
+
+  constructor(
+    code: 'API_UNREACHABLE' | 'API_REJECTED' | 'NOT_READY' | 'SMOKE_TEST_FAILED' | 'UNHEALTHY',
+    message: string,
+    details: ErrorDetails = {},
+  ) {
+    super(code, message, details)
+  }
+}
+
+/** What is remembered on this machine is locked, unreadable or absent. Exit code 9. */
+export class StateError extends ClouderError {
+  readonly exitCode = 9
+
+  constructor(
+    code:
+      | 'LOCKED'
+      | 'RECORD_INVALID'
+      | 'RECORD_NEWER'
+      | 'CLUSTER_UNKNOWN'
+      | 'NO_DEFAULT_CLUSTER'
+      | 'CLUSTER_MISMATCH'
+      | 'STATE_UNWRITABLE',
+    message: string,
+    details: ErrorDetails = {},
+  ) {
+    super(code, message, details)
+  }
+}
+
+/** The bundle cannot be built or trusted. Exit code 10. */
+export class BundleError extends ClouderError {
+  readonly exitCode = 10
+
+  constructor(
+    code:
+      | 'BUNDLE_MISSING'
+      | 'BUNDLE_INVALID'
+      | 'BUNDLE_DIGEST_WRONG'
+      | 'BUNDLE_NOT_CLOSED'
+      | 'VERSION_NOT_IN_BUNDLE'
+      | 'SOURCE_UNREACHABLE'
+      | 'BUILD_FAILED',
+    message: string,
+    details: ErrorDetails = {},
+  ) {
+    super(code, message, details)
+  }
+}
+
+export interface HostFailure {
+  /** Absent for a step on the cluster. */
+  readonly host: string | undefined
+  readonly phase: string
+  readonly step: string | undefined
+  readonly error: Error
+}
+
+/** One or more hosts failed in a phase; every failure is kept. Exit code: the children's if they agree, else 1. */
+export class HostsFailedError extends ClouderError {
+  readonly failures: readonly HostFailure[]
+
+  constructor(phase: string, failures: readonly HostFailure[]) {
+    const names = failures.map((failure) => failure.host ?? 'the cluster').join(', ')
+    super('HOSTS_FAILED', `${phase} failed on ${names}`, {cause: failures[0]?.error})
+    this.failures = failures
+  }
+
+  get exitCode(): number {
+    const codes = new Set(
+      this.failures.map(({error}) => (error instanceof ClouderError ? error.exitCode : 1)),
+    )
+    const [only] = codes
+    return codes.size === 1 && only !== undefined ? only : 1
+  }
+}
+
+/** The user said no, or pressed Ctrl-C. Exit code 1 or 130. */
+export class AbortError extends ClouderError {
+  readonly exitCode: number
+
+  constructor(code: 'DECLINED' | 'INTERRUPTED', message: string, details: ErrorDetails = {}) {
+    super(code, message, details)
+    this.exitCode = code === 'INTERRUPTED' ? 130 : 1
+  }
+}
+
+/** Gave up waiting; carries what was last seen. Adapters turn it into the error of their layer where one fits. */
+export class TimeoutError extends ClouderError {
+  readonly exitCode = 8
+  readonly lastSeen: string | undefined
+
+  constructor(message: string, details: ErrorDetails & {lastSeen?: string} = {}) {
+    super('TIMED_OUT', message, details)
+    this.lastSeen = details.lastSeen
+  }
+}

@@ -1,0 +1,23 @@
+import {defineConfig} from 'vitest/config'
+
+const suite = (name: string, include: string[], timeoutMs: number, parallel: boolean) => ({
+  test: {
+    name,
+    include,
+    testTimeout: timeoutMs,
+    hookTimeout: timeoutMs,
+    sequence: {shuffle: true},
+    fileParallelism: parallel,
+  },
+})
+
+export default defineConfig({
+  test: {
+    projects: [
+      suite('unit', ['test/unit/**/*.test.ts'], 10_000, true),
+      suite('templates', ['test/templates/**/*.test.ts'], 10_000, true),
+      suite('integration', ['test/integration/**/*.test.ts'], 300_000, false),
+      suite('e2e', ['test/e2e/**/*.test.ts'], 1_800_000, false),
+    ],
+  },
+})
