@@ -1,0 +1,140 @@
+import type {Bundle} from '../bundle/types.ts'
+import type {PlannedStep, Report} from '../engine/types.ts'
+import type {HostConnector, HostFacts} from '../hosts/host.ts'
+import type {PreflightFinding} from '../errors.ts'
+import type {MachineChange, Provider} from '../providers/provider.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import type {Machine} from '../spec/machine.ts'
+import type {ClusterStore} from '../store/types.ts'
+import type {Renderer} from '../templating/types.ts'
+
+/** What workflows are given; each takes the part it uses. Built once, in wiring.ts. */
+export interface Tools {
+  readonly store: ClusterStore
+  readonly connectorFor: (spec: ClusterSpec) => HostConnector
+  readonly providerFor: (kind: ClusterSpec['provider']['kind']) => Provider
+  /** The bundle for a version and architecture, built first when it is not there. Throws BundleError. */
+  readonly bundleFor: (kubernetes: string, arch: string, signal: AbortSignal) => Promise<Bundle>
+  readonly renderer: Renderer
+  readonly report: Report
+  readonly signal: AbortSignal
+  readonly now: () => number
+  /** Identifies this run in journals and logs: `2026-11-21T09-14-02-init`. */
+  readonly run: string
+  /** The user's own kubeconfig, for `--merge`. */
+  readonly userKubeconfig: string
+}
+
+export interface RunFlags {
+  readonly dryRun: boolean
+  readonly skipPhases: readonly string[]
+  readonly ignorePreflight: readonly string[]
+  readonly concurrency: number
+}
+
+/** `create`: machines only; `setup`: bootstrap on machines that exist; `init`: both. */
+export type InitScope = 'create' | 'setup' | 'init'
+
+export interface NodeRow {
+  readonly name: string
+  readonly role: 'control-plane' | 'worker'
+  readonly address: string
+  /** `Ready`, `NotReady`, `absent` (no Node object), `unknown` (no API answer). */
+  readonly status: string
+  readonly version: string | undefined
+}
+
+export interface InitResult {
+  readonly cluster: string
+  /** Steps that ran, or would run. Empty: nothing to do. */
+  readonly steps: readonly PlannedStep[]
+  readonly machineChanges: readonly MachineChange[]
+  readonly endpoint: string | undefined
+  readonly kubeconfig: string | undefined
+  readonly kubernetesVersion: string
+  readonly nodes: readonly NodeRow[]
+  readonly durationMs: number
+  readonly log: string
+}
+
+export interface JoinHost {
+  readonly address: string
+  readonly user: string | undefined
+  readonly port: number | undefined
+  readonly name: string | undefined
+  readonly keyPath: string | undefined
+  readonly pool: string
+}
+
+export interface ClusterRow {
+  readonly name: string
+  readonly provider: string
+  readonly kubernetesVersion: string | undefined
+  readonly controlPlanes: number
+  readonly workers: number
+  readonly endpoint: string | undefined
+  readonly isDefault: boolean
+  /** What is wrong with the record, when it cannot be read. */
+  readonly problem?: string
+}
+
+/** The live truth next to the record. */
+export interface ClusterDescription {
+  readonly cluster: string
+  readonly provider: string
+  readonly record: {
+    readonly kubernetesVersion: string | undefined
+    readonly endpoint: string | undefined
+    readonly machines: readonly Machine[]
+    readonly updatedAt: string
+  }
+  readonly live: {
+    /** `ok`, or why the API server does not answer. */
+    readonly api: string
+    readonly kubernetesVersion: string | undefined
+    readonly nodes: readonly NodeRow[]
+  }
+  /** Where the two differ, in words. */
+  readonly differences: readonly string[]
+  readonly kubeconfig: string
+}
+
+export interface ResetResult {
+  readonly cluster: string
+  readonly nodes: readonly string[]
+  readonly steps: readonly PlannedStep[]
+}
+
+export interface TerminateResult {
+  readonly cluster: string
+  /** Everything that was removed, one line each. */
+  readonly removed: readonly string[]
+}
+
+export interface SmokeCheck {
+  readonly name: string
+  readonly passed: boolean
+  readonly detail: string
+  readonly durationMs: number
+}
+
+export interface SmokeResult {
+  readonly cluster: string
+  readonly passed: boolean
+  readonly checks: readonly SmokeCheck[]
+}
+
+export interface DoctorResult {
+  readonly cluster: string
+  readonly healthy: boolean
+  readonly findings: readonly PreflightFinding[]
+  readonly checks: readonly {readonly host: string; readonly check: string; readonly ok: boolean}[]
+  readonly facts: readonly {readonly host: string; readonly facts: HostFacts}[]
+}
+
+export interface KubeconfigResult {
+  readonly cluster: string
+  readonly path: string
+  /** Name of the context; set when it was merged into the user's own kubeconfig. */
+  readonly mergedContext: string | undefined
+}
