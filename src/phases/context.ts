@@ -29,6 +29,9 @@ export interface ClusterTools {
   readonly hostFor: (name: string) => Host
   /** Writes a file of this machine atomically: the kubeconfig. */
   writeLocal(path: string, content: string, mode: number): Promise<void>
+  /** From now on this value appears in no log, event or error. */
+  hideSecret(value: string): void
+  readonly now: () => number
 }
 
 export type ClouderPhase = Phase<PhaseContext, ClusterTools>

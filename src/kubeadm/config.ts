@@ -1,0 +1,167 @@
+import type {HostFacts} from '../hosts/host.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import type {Endpoint, Machine} from '../spec/machine.ts'
+
+const KUBEADM_API = 'kubeadm.k8s.io/v1beta4'
+export const CRI_SOCKET = 'unix:///run/containerd/containerd.sock'
+export const PATCHES_DIR = '/etc/kubernetes/clouder/patches'
+/** Bootstrap tokens live this long; they are deleted once the machines have joined. */
+export const TOKEN_TTL_MINUTES = 15
+
+/** A node as far as its kubeadm configuration depends on it. */
+export interface ConfiguredNode {
+  readonly machine: Machine
+  readonly facts: HostFacts
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+/** Root of a container without CAP_SYS_RESOURCE: kubelet and kube-proxy must not write what only the host may. */
+const isConfined = (facts: HostFacts): boolean => facts.container && !facts.capSysResource
+
+function nodeRegistration(node: ConfiguredNode, spec: ClusterSpec): Json {
+  const args: {name: string; value: string}[] = [{name: 'node-ip', value: node.machine.privateAddress}]
+  if (node.machine.providerId !== undefined) args.push({name: 'provider-id', value: node.machine.providerId})
+  return {
+    name: node.machine.name,
+    criSocket: CRI_SOCKET,
+    imagePullPolicy: 'IfNotPresent',
+    kubeletExtraArgs: args,
+    ...(node.machine.role === 'control-plane' && spec.controlPlane.schedulable ? {taints: []} : {}),
+    // kubeadm's own look at the kernel fails in a container, where modules and /boot are the host's.
+    ...(node.facts.container ? {ignorePreflightErrors: ['SystemVerification']} : {}),
+  }
+}
+
+/**
+ * The documents of `kubeadm init --config` for the first control plane: InitConfiguration, ClusterConfiguration,
+ * KubeletConfiguration and KubeProxyConfiguration. Pure; holds no secret and nothing that changes from run to run.
+ */
+export function initDocuments(
+  spec: ClusterSpec,
+  endpoint: Endpoint,
+  first: ConfiguredNode,
+  nodes: readonly ConfiguredNode[],
+): readonly Json[] {
+  const controlPlanes = nodes.filter(({machine}) => machine.role === 'control-plane')
+  const sans = new Set(['127.0.0.1', 'localhost', ...endpoint.certSans, ...spec.api.certSans])
+  for (const {machine} of controlPlanes)
+    for (const address of [machine.privateAddress, machine.address]) sans.add(address)
+  return [
+    {
+      apiVersion: KUBEADM_API,
+      kind: 'InitConfiguration',
+      localAPIEndpoint: {advertiseAddress: first.machine.privateAddress, bindPort: 6443},
+      nodeRegistration: nodeRegistration(first, spec),
+      patches: {directory: PATCHES_DIR},
+      // Without an entry kubeadm makes one token of 24 hours; this one has ended before anybody could use it.
+      bootstrapTokens: [
+        {
+          description: 'clouder: made by init, unused',
+          ttl: '1s',
+          usages: ['signing', 'authentication'],
+          groups: ['system:bootstrappers:kubeadm:default-node-token'],
+        },
+      ],
+    },
+    {
+      apiVersion: KUBEADM_API,
+      kind: 'ClusterConfiguration',
+      clusterName: spec.name,
+      kubernetesVersion: `v${spec.kubernetes.version}`,
+      controlPlaneEndpoint: endpoint.internal,
+      networking: {
+        podSubnet: spec.network.podCidr,
+        serviceSubnet: spec.network.serviceCidr,
+        dnsDomain: spec.network.dnsDomain,
+      },
+      apiServer: {certSANs: [...sans].sort()},
+    },
+    kubeletConfiguration(),
+    kubeProxyConfiguration(spec, nodes),
+  ]
+}
+
+/** What every kubelet of the cluster shares; a host's exceptions are its patch. */
+function kubeletConfiguration(): Json {
+  return {
+    apiVersion: 'kubelet.config.k8s.io/v1beta1',
+    kind: 'KubeletConfiguration',
+    cgroupDriver: 'systemd',
+    rotateCertificates: true,
+    serverTLSBootstrap: false,
+    // Also keeps io_uring, which CRIU cannot dump, out of pods that ask for no profile of their own.
+    seccompDefault: true,
+    containerLogMaxSize: '50Mi',
+  }
+}
+
+/** The kubelet settings that this host alone needs, from its facts; undefined for an ordinary host. */
+export function kubeletPatch(facts: HostFacts): Json | undefined {
+  const patch: Record<string, unknown> = {}
+  if (facts.cgroupVersion === 1) {
+    patch['cgroupDriver'] = 'cgroupfs'
+    patch['failCgroupV1'] = false
+  }
+  // A container cannot turn off the swap of the machine below it.
+  if (facts.container) patch['failSwapOn'] = false
+  if (isConfined(facts)) patch['featureGates'] = {KubeletInUserNamespace: true}
+  return Object.keys(patch).length === 0 ? undefined : patch
+}
+
+function kubeProxyConfiguration(spec: ClusterSpec, nodes: readonly ConfiguredNode[]): Json {
+  return {
+    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+    kind: 'KubeProxyConfiguration',
+    clusterCIDR: spec.network.podCidr,
+    mode: 'iptables',
+    // kube-proxy is one DaemonSet: it leaves conntrack's limits alone as soon as one node could not set them.
+    ...(nodes.some(({facts}) => isConfined(facts)) ? {conntrack: {maxPerCore: 0}} : {}),
+  }
+}
+
+/** JoinConfiguration that finds the cluster through a kubeconfig file on the host; `token` is a secret. */
+export function joinDocument(options: {
+  readonly spec: ClusterSpec
+  readonly node: ConfiguredNode
+  readonly discoveryFile: string
+  readonly token: string
+  /** Decrypts the uploaded control-plane certificates; set when the node becomes a control plane. */
+  readonly certificateKey?: string
+}): Json {
+  const {spec, node, certificateKey} = options
+  return {
+    apiVersion: KUBEADM_API,
+    kind: 'JoinConfiguration',
+    discovery: {file: {kubeConfigPath: options.discoveryFile}, tlsBootstrapToken: options.token},
+    nodeRegistration: nodeRegistration(node, spec),
+    patches: {directory: PATCHES_DIR},
+    ...(certificateKey === undefined
+      ? {}
+      : {
+          controlPlane: {
+            localAPIEndpoint: {advertiseAddress: node.machine.privateAddress, bindPort: 6443},
+            certificateKey,
+          },
+        }),
+  }
+}
+
+/** The kubeconfig that a joining host discovers the cluster with: address and CA, no credential. */
+export function discoveryKubeconfig(endpoint: Endpoint, caPem: string): Json {
+  return {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      {
+        name: '',
+        cluster: {
+          server: `https://${endpoint.internal}`,
+          'certificate-authority-data': Buffer.from(caPem).toString('base64'),
+        },
+      },
+    ],
+    contexts: [],
+    users: [],
+  }
+}

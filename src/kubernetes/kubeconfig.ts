@@ -1,0 +1,66 @@
+import {parse, stringify} from 'yaml'
+import {z} from 'zod'
+import {StateError} from '../errors.ts'
+
+const kubeconfigSchema = z.looseObject({
+  clusters: z
+    .array(z.looseObject({name: z.string(), cluster: z.looseObject({server: z.string()})}))
+    .nullish(),
+  users: z.array(z.looseObject({name: z.string(), user: z.looseObject({}).nullish()})).nullish(),
+  contexts: z
+    .array(z.looseObject({name: z.string(), context: z.looseObject({cluster: z.string(), user: z.string()})}))
+    .nullish(),
+})
+type Kubeconfig = z.output<typeof kubeconfigSchema>
+
+function parseKubeconfig(text: string, where: string): Kubeconfig {
+  const parsed = kubeconfigSchema.safeParse(parse(text) ?? {})
+  if (parsed.success) return parsed.data
+  throw new StateError('RECORD_INVALID', `${where} is not a kubeconfig`, {cause: parsed.error})
+}
+
+/**
+ * The kubeconfig for this machine, from kubeadm's admin.conf: one cluster, user and context named after the cluster,
+ * server replaced by `server` (`host:port`).
+ */
+export function externalKubeconfig(
+  admin: string,
+  options: {readonly server: string; readonly cluster: string},
+): string {
+  const config = parseKubeconfig(admin, 'admin.conf')
+  const [cluster] = config.clusters ?? []
+  const [user] = config.users ?? []
+  const name = options.cluster
+  const userName = `${name}-admin`
+  return stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{name, cluster: {...cluster?.cluster, server: `https://${options.server}`}}],
+    users: [{name: userName, user: user?.user ?? {}}],
+    contexts: [{name, context: {cluster: name, user: userName}}],
+    'current-context': name,
+  })
+}
+
+/** `into` with the cluster, user and context of `from` added under the context's name; everything else is kept. */
+export function mergeKubeconfig(into: string, from: string, context: string): string {
+  const target = parseKubeconfig(into, 'the kubeconfig to merge into')
+  const source = parseKubeconfig(from, "the cluster's kubeconfig")
+  const [cluster] = source.clusters ?? []
+  const [user] = source.users ?? []
+  const userName = `${context}-admin`
+  const others = <T extends {name: string}>(items: readonly T[] | null | undefined, name: string): T[] =>
+    (items ?? []).filter((item) => item.name !== name)
+  return stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    ...target,
+    clusters: [...others(target.clusters, context), {...cluster, name: context}],
+    users: [...others(target.users, userName), {...user, name: userName}],
+    contexts: [
+      ...others(target.contexts, context),
+      {name: context, context: {cluster: context, user: userName}},
+    ],
+    'current-context': context,
+  })
+}

@@ -1,0 +1,233 @@
+import {stringify} from 'yaml'
+import type {ClusterStep, Step} from '../engine/types.ts'
+import type {Host, HostReader} from '../hosts/host.ts'
+import {KubernetesError} from '../errors.ts'
+import {discoveryKubeconfig, joinDocument} from '../kubeadm/config.ts'
+import {makeBootstrapToken, makeCertificateKey, TOKEN_LABEL} from '../kubeadm/tokens.ts'
+import type {KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
+import {isControlPlane, type ClouderPhase, type ClusterTools, type PhaseContext} from './context.ts'
+import {filesView, KUBELET_PATCH_PATH, patchFile} from './kubeadm-files.ts'
+import {CERTIFICATE_PATHS, firstControlPlane, MANIFEST_PATHS} from './kubeadm-init.ts'
+import {probeKubeadm, type KubeadmState} from './kubeadm-probe.ts'
+
+const KUBELET_CONF = '/etc/kubernetes/kubelet.conf'
+const KUBELET_CERTIFICATE = '/var/lib/kubelet/pki/kubelet-client-current.pem'
+const JOIN_LEFTOVER = '/run/clouder/join'
+const TOKEN_STEP = 'make a join token of 15 minutes'
+/** What is expected of a host on which an earlier join was cut short. */
+const IGNORED = [
+  'FileAvailable--etc-kubernetes-kubelet.conf',
+  'FileAvailable--etc-kubernetes-bootstrap-kubelet.conf',
+  'FileAvailable--etc-kubernetes-pki-ca.crt',
+  'DirAvailable--etc-kubernetes-manifests',
+  'Port-10250',
+].join(',')
+
+/** What a join needs and shares between the hosts of one run; made by the first step, never kept. */
+interface Credentials {
+  readonly token: string
+  readonly certificateKey: string
+  readonly caPem: string
+}
+
+/** Every machine of the spec is a node: further control planes one at a time, workers in parallel. */
+export const join: ClouderPhase = {
+  id: 'join',
+  title: 'Join the other machines',
+
+  async plan(context, signal) {
+    const first = await firstControlPlane(context, signal)
+    const others = context.hosts.filter((host) => host !== first)
+    const kube = await context.kube()
+    const states = await Promise.all(
+      others.map((host) => probeKubeadm(host, context.renderer, probed(host), [KUBELET_PATCH_PATH], signal)),
+    )
+    const joining = others.flatMap((host, index) => {
+      const state = states[index]
+      return state === undefined ? [] : [{host, state}]
+    })
+    return planJoin(context, first, joining, kube)
+  },
+
+  async diagnose(context, {host}) {
+    if (host === undefined) return ''
+    const script = {name: 'kubeadm/diagnose.sh', text: context.renderer.render('kubeadm/diagnose.sh', {})}
+    return (await host.queryScript(script)).stdout
+  },
+}
+
+const probed = (host: HostReader): string[] => [
+  KUBELET_CONF,
+  KUBELET_CERTIFICATE,
+  JOIN_LEFTOVER,
+  '/etc/kubernetes/bootstrap-kubelet.conf',
+  ...(isControlPlane(host) ? [...MANIFEST_PATHS, ...CERTIFICATE_PATHS] : []),
+]
+
+async function planJoin(
+  context: PhaseContext,
+  first: HostReader | undefined,
+  hosts: readonly {host: HostReader; state: KubeadmState}[],
+  kube: KubeReader | undefined,
+): Promise<readonly Step<ClusterTools>[]> {
+  const nodes = kube === undefined ? [] : await kube.list({apiVersion: 'v1', kind: 'Node'})
+  const leftTokens = kube === undefined ? [] : await joinTokens(kube)
+  const names = new Set(nodes.map((node) => node.metadata.name))
+  let credentials: Credentials | undefined
+  const current = (): Credentials => {
+    if (credentials === undefined) throw new KubernetesError('NOT_READY', 'the join token was not made')
+    return credentials
+  }
+  const steps: Step<ClusterTools>[] = []
+  const joins: Step<ClusterTools>[] = []
+  for (const {host, state} of hosts) {
+    const reason = joinReason(host, state, names, kube !== undefined)
+    if (reason !== undefined) {
+      joins.push({
+        summary: `join as ${isControlPlane(host) ? 'control plane' : 'worker'}`,
+        reason,
+        on: host,
+        run: runJoin(context, host, current),
+      })
+    } else if (!state.kubeletActive) {
+      steps.push({
+        summary: 'start the kubelet',
+        reason: 'it is not running',
+        on: host,
+        run: async (target, {signal}) =>
+          void (await target.exec(['systemctl', 'start', 'kubelet'], {signal})),
+      })
+    }
+  }
+  if (joins.length > 0) {
+    const withControlPlane = hosts.some(
+      ({host}) => isControlPlane(host) && joins.some((step) => step.on === host),
+    )
+    const make = makeCredentials(context, first, withControlPlane, (made) => (credentials = made))
+    steps.push({
+      summary: TOKEN_STEP,
+      reason: `${joins.length} ${joins.length === 1 ? 'machine joins' : 'machines join'}`,
+      run: make,
+    })
+    steps.push(...oneControlPlaneAtATime(joins))
+  }
+  if (joins.length > 0 || leftTokens.length > 0) {
+    const reason = joins.length > 0 ? 'the machines have joined by then' : 'left by an earlier run'
+    steps.push({summary: 'delete the join token', reason, run: deleteTokens})
+  }
+  return steps
+}
+
+/** Workers first and in parallel; each control plane behind a barrier of its own, as etcd admits one learner at a time. */
+function oneControlPlaneAtATime(joins: readonly Step<ClusterTools>[]): Step<ClusterTools>[] {
+  const workers = joins.filter((step) => step.on !== undefined && !isControlPlane(step.on))
+  const planes = joins.filter((step) => step.on !== undefined && isControlPlane(step.on))
+  const barrier = (step: Step<ClusterTools>): ClusterStep<ClusterTools> => ({
+    summary: `wait until etcd and the API server are ready on ${step.on?.name ?? ''}`,
+    reason: 'the next control plane joins after it',
+    run: async (tools) => {
+      const answer = await (await tools.kube()).fetch('/readyz?verbose')
+      if (answer.status !== 200) throw new KubernetesError('NOT_READY', `/readyz answers ${answer.status}`)
+    },
+  })
+  return [...planes.flatMap((step) => [step, barrier(step)]), ...workers]
+}
+
+function joinReason(
+  host: HostReader,
+  state: KubeadmState,
+  nodes: ReadonlySet<string>,
+  apiAnswers: boolean,
+): string | undefined {
+  const wanted = isControlPlane(host) ? [KUBELET_CONF, ...MANIFEST_PATHS] : [KUBELET_CONF]
+  const absent = wanted.filter((path) => !state.paths.has(path))
+  if (absent.length > 0) return `${absent.join(', ')} ${absent.length === 1 ? 'is' : 'are'} absent`
+  if (!state.paths.has(KUBELET_CERTIFICATE)) return 'the kubelet has no client certificate'
+  if (apiAnswers && !nodes.has(host.machine.name)) return `the cluster has no node ${host.machine.name}`
+  return undefined
+}
+
+function makeCredentials(
+  context: PhaseContext,
+  first: HostReader | undefined,
+  withControlPlane: boolean,
+  keep: (credentials: Credentials) => void,
+): ClusterStep<ClusterTools>['run'] {
+  return async (tools, {signal}) => {
+    if (first === undefined) throw new KubernetesError('NOT_READY', 'no control plane to join to')
+    const caPem = await first.readFile('/etc/kubernetes/pki/ca.crt')
+    if (caPem === undefined)
+      throw new KubernetesError('NOT_READY', `${first.name} has no /etc/kubernetes/pki/ca.crt`)
+    const made = makeBootstrapToken(tools.now())
+    tools.hideSecret(made.token)
+    const certificateKey = makeCertificateKey()
+    tools.hideSecret(certificateKey)
+    await (await tools.kube()).apply([made.secret], signal)
+    if (withControlPlane) await uploadCertificates(context, tools.hostFor(first.name), certificateKey, signal)
+    keep({token: made.token, certificateKey, caPem})
+  }
+}
+
+async function uploadCertificates(
+  context: PhaseContext,
+  host: Host,
+  certificateKey: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const text = context.renderer.render('kubeadm/upload-certs.sh', {certificateKey})
+  await host.runScript({name: 'kubeadm/upload-certs.sh', text}, {signal, secrets: [certificateKey]})
+}
+
+function runJoin(context: PhaseContext, reader: HostReader, credentials: () => Credentials) {
+  return async (
+    host: Host,
+    {signal, progress}: {signal: AbortSignal; progress: (text: string) => void},
+  ): Promise<void> => {
+    const {token, certificateKey, caPem} = credentials()
+    const node = {machine: reader.machine, facts: reader.facts}
+    const document = joinDocument({
+      spec: context.spec,
+      node,
+      token,
+      discoveryFile: `${JOIN_LEFTOVER}/discovery.conf`,
+      ...(isControlPlane(reader) ? {certificateKey} : {}),
+    })
+    const text = context.renderer.render('kubeadm/join.sh', {
+      ...filesView([patchFile(reader)]),
+      discovery: stringify(discoveryKubeconfig(context.endpoint, caPem)).trimEnd(),
+      config: stringify(document).trimEnd(),
+      ignored: IGNORED,
+    })
+    await host.runScript(
+      {name: 'kubeadm join', text},
+      {
+        signal,
+        secrets: [token, certificateKey],
+        onLine: (line) => {
+          if (line.startsWith('[')) progress(line)
+        },
+      },
+    )
+  }
+}
+
+const tokenRef = (secret: KubeObject): ObjectRef => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  namespace: 'kube-system',
+  name: secret.metadata.name,
+})
+
+const joinTokens = (kube: KubeReader): Promise<readonly KubeObject[]> =>
+  kube.list({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    namespace: 'kube-system',
+    labelSelector: `${TOKEN_LABEL}=true`,
+  })
+
+async function deleteTokens(tools: ClusterTools): Promise<void> {
+  const kube = await tools.kube()
+  for (const secret of await joinTokens(kube)) await kube.remove(tokenRef(secret))
+  await kube.remove({apiVersion: 'v1', kind: 'Secret', namespace: 'kube-system', name: 'kubeadm-certs'})
+}

@@ -1,0 +1,50 @@
+import {createHash} from 'node:crypto'
+import type {HostReader} from '../hosts/host.ts'
+import type {Renderer} from '../templating/types.ts'
+
+/** What is on a host of kubeadm's making. */
+export interface KubeadmState {
+  readonly paths: ReadonlySet<string>
+  /** Hex sha256 by path, of files that clouder writes. */
+  readonly digests: ReadonlyMap<string, string>
+  readonly kubeletActive: boolean
+  /** Whether kubelet.conf points to the rotating client certificate. */
+  readonly rotating: boolean
+  /** Hex sha256 of /etc/kubernetes/pki/ca.crt. */
+  readonly caSha256: string | undefined
+}
+
+/** Reads, in one round trip, which paths exist and the digests of others. */
+export async function probeKubeadm(
+  host: HostReader,
+  renderer: Renderer,
+  paths: readonly string[],
+  digested: readonly string[],
+  signal: AbortSignal,
+): Promise<KubeadmState> {
+  const text = renderer.render('kubeadm/probe.sh', {paths: [...paths], digested: [...digested]})
+  const {stdout} = await host.queryScript({name: 'kubeadm/probe.sh', text}, {signal})
+  return parseKubeadmProbe(stdout)
+}
+
+export function parseKubeadmProbe(stdout: string): KubeadmState {
+  const lines = stdout.split('\n').filter((line) => line.includes('='))
+  const pairs = lines.map(
+    (line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)] as const,
+  )
+  const last = new Map(pairs)
+  return {
+    paths: new Set(pairs.filter(([key]) => key === 'path').map(([, value]) => value)),
+    digests: new Map(
+      pairs
+        .filter(([key]) => key.startsWith('sha256:'))
+        .map(([key, value]) => [key.slice('sha256:'.length), value]),
+    ),
+    kubeletActive: last.get('kubelet') === 'active',
+    rotating: last.get('rotating') === 'yes',
+    caSha256: last.get('ca'),
+  }
+}
+
+/** Hex sha256 of a text as it is written to a host, with its final newline. */
+export const textSha256 = (text: string): string => createHash('sha256').update(`${text}\n`).digest('hex')

@@ -1,0 +1,65 @@
+import {z} from 'zod'
+import type {Step} from '../engine/types.ts'
+import type {Machine, Taint} from '../spec/machine.ts'
+import type {KubeObject} from '../kubernetes/types.ts'
+import type {ClouderPhase, ClusterTools} from './context.ts'
+
+const POOL_LABEL = 'clouder.dev/pool'
+
+const taintsSchema = z.looseObject({
+  taints: z
+    .array(z.looseObject({key: z.string(), value: z.string().optional(), effect: z.string()}))
+    .optional(),
+})
+
+/** Every node carries the labels and taints that the spec gives to its machine; what others put there stays. */
+export const nodeMetadata: ClouderPhase = {
+  id: 'node-metadata',
+  title: 'Label and taint the nodes',
+
+  async plan(context) {
+    const kube = await context.kube()
+    const nodes = kube === undefined ? [] : await kube.list({apiVersion: 'v1', kind: 'Node'})
+    const byName = new Map(nodes.map((node) => [node.metadata.name, node]))
+    return context.hosts.flatMap(({machine}) => planNode(machine, byName.get(machine.name)))
+  },
+}
+
+export function wantedLabels(machine: Machine): Record<string, string> {
+  return {...(machine.pool === undefined ? {} : {[POOL_LABEL]: machine.pool}), ...machine.labels}
+}
+
+function planNode(machine: Machine, node: KubeObject | undefined): Step<ClusterTools>[] {
+  const missing = Object.entries(wantedLabels(machine)).filter(
+    ([key, value]) => node?.metadata.labels?.[key] !== value,
+  )
+  const {taints = []} = taintsSchema.parse(node?.['spec'] ?? {})
+  const absent = machine.taints.filter((taint) => !taints.some((found) => sameTaint(found, taint)))
+  if (missing.length === 0 && absent.length === 0) return []
+  const words = [
+    ...missing.map(([key, value]) => `label ${key}=${value}`),
+    ...absent.map((taint) => `taint ${taint.key}:${taint.effect}`),
+  ]
+  return [
+    {
+      summary: `set ${words.join(', ')} on node ${machine.name}`,
+      reason: node === undefined ? 'the node is not there yet' : 'absent or different',
+      run: async (tools) => {
+        const kube = await tools.kube()
+        const ref = {apiVersion: 'v1', kind: 'Node', name: machine.name}
+        const live = await kube.get(ref)
+        const kept = (taintsSchema.parse(live?.['spec'] ?? {}).taints ?? []).filter(
+          (found) =>
+            !machine.taints.some((taint) => taint.key === found.key && taint.effect === found.effect),
+        )
+        await kube.patch(ref, {
+          metadata: {labels: Object.fromEntries(missing)},
+          ...(absent.length === 0 ? {} : {spec: {taints: [...kept, ...machine.taints]}}),
+        })
+      },
+    },
+  ]
+}
+
+const sameTaint = (found: {key: string; value?: string | undefined; effect: string}, taint: Taint): boolean =>
+  found.key === taint.key && found.effect === taint.effect && (found.value ?? '') === taint.value

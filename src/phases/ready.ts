@@ -1,0 +1,104 @@
+import {z} from 'zod'
+import {KubernetesError, TimeoutError} from '../errors.ts'
+import type {KubeObject, KubeReader} from '../kubernetes/types.ts'
+import {waitFor} from '../waiting.ts'
+import type {ClouderPhase, PhaseContext} from './context.ts'
+
+const TIMEOUT_MS = 300_000
+
+const nodeStatusSchema = z.looseObject({
+  conditions: z
+    .array(z.looseObject({type: z.string(), status: z.string(), reason: z.string().optional()}))
+    .optional(),
+})
+const deploymentStatusSchema = z.looseObject({availableReplicas: z.int().optional()})
+const daemonSetStatusSchema = z.looseObject({
+  desiredNumberScheduled: z.int().optional(),
+  numberAvailable: z.int().optional(),
+})
+
+/** The gate at the end: /readyz, every node Ready, the network and DNS available. */
+export const ready: ClouderPhase = {
+  id: 'ready',
+  title: 'Wait until everything is ready',
+
+  async plan(context) {
+    const kube = await context.kube()
+    const open = kube === undefined ? ['there is no API server yet'] : await unready(context, kube)
+    if (open.length === 0) return []
+    const nodes = `${context.hosts.length} ${context.hosts.length === 1 ? 'node' : 'nodes'}`
+    return [
+      {
+        summary: `wait for ${nodes} and the pods of the cluster itself`,
+        reason: open.join(', '),
+        run: async (tools, {signal, progress}) => {
+          const api = await tools.kube()
+          await waitFor({
+            what: 'the cluster to be ready',
+            check: async () => {
+              const seen = await unready(context, api)
+              return seen.length === 0 ? {value: true, seen: 'ready'} : {seen: seen.join(', ')}
+            },
+            timeoutMs: TIMEOUT_MS,
+            intervalMs: 300,
+            signal,
+            onSeen: (seen) => progress(seen),
+          }).catch((error: unknown) => {
+            if (!(error instanceof TimeoutError)) throw error
+            throw new KubernetesError('NOT_READY', error.message, {cause: error})
+          })
+        },
+      },
+    ]
+  },
+}
+
+/** What is not ready yet, in words; empty when all is. */
+export async function unready(
+  context: Pick<PhaseContext, 'hosts' | 'spec'>,
+  kube: KubeReader,
+): Promise<readonly string[]> {
+  const networked = context.spec.network.cni !== 'none'
+  const [answer, nodes, workloads] = await Promise.all([
+    kube.fetch('/readyz'),
+    kube.list({apiVersion: 'v1', kind: 'Node'}),
+    networked ? unavailableWorkloads(kube) : Promise.resolve([]),
+  ])
+  const byName = new Map(nodes.map((node) => [node.metadata.name, node]))
+  const open = context.hosts.flatMap(({machine}) => {
+    const node = byName.get(machine.name)
+    if (node === undefined) return [`node ${machine.name} is absent`]
+    const problem = networked ? nodeProblem(node) : undefined
+    return problem === undefined ? [] : [problem]
+  })
+  return [...(answer.status === 200 ? [] : [`/readyz answers ${answer.status}`]), ...open, ...workloads]
+}
+
+/** Why a node is not Ready; undefined when it is. */
+export function nodeProblem(node: KubeObject): string | undefined {
+  const {conditions = []} = nodeStatusSchema.parse(node['status'] ?? {})
+  const condition = conditions.find(({type}) => type === 'Ready')
+  if (condition?.status === 'True') return undefined
+  return `node ${node.metadata.name} is not Ready (${condition?.reason ?? 'no condition yet'})`
+}
+
+async function unavailableWorkloads(kube: KubeReader): Promise<string[]> {
+  const [dns, flannel, proxy] = await Promise.all([
+    kube.get({apiVersion: 'apps/v1', kind: 'Deployment', namespace: 'kube-system', name: 'coredns'}),
+    kube.get({apiVersion: 'apps/v1', kind: 'DaemonSet', namespace: 'kube-flannel', name: 'kube-flannel-ds'}),
+    kube.get({apiVersion: 'apps/v1', kind: 'DaemonSet', namespace: 'kube-system', name: 'kube-proxy'}),
+  ])
+  const {availableReplicas = 0} = deploymentStatusSchema.parse(dns?.['status'] ?? {})
+  const daemons = [
+    ['flannel', flannel],
+    ['kube-proxy', proxy],
+  ] as const
+  const lacking = daemons.flatMap(([name, object]) => {
+    const {desiredNumberScheduled = 0, numberAvailable = 0} = daemonSetStatusSchema.parse(
+      object?.['status'] ?? {},
+    )
+    const complete = desiredNumberScheduled > 0 && numberAvailable >= desiredNumberScheduled
+    return complete ? [] : [`${name} is available on ${numberAvailable} of ${desiredNumberScheduled} nodes`]
+  })
+  return [...(availableReplicas < 1 ? ['CoreDNS has no available pod'] : []), ...lacking]
+}

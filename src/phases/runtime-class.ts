@@ -1,0 +1,23 @@
+import type {KubeObject} from '../kubernetes/types.ts'
+import type {ClouderPhase} from './context.ts'
+import {planObjects} from './objects.ts'
+
+/** Name of the RuntimeClass, and of containerd's runtime, that restores an annotated container from a checkpoint. */
+export const RESTORE_RUNTIME = 'clouder-restore'
+
+const object: KubeObject = {
+  apiVersion: 'node.k8s.io/v1',
+  kind: 'RuntimeClass',
+  metadata: {name: RESTORE_RUNTIME, labels: {'clouder.dev/addon': 'checkpoint'}},
+  handler: RESTORE_RUNTIME,
+}
+
+/** Pods can ask for the restoring runtime by its class. */
+export const runtimeClass: ClouderPhase = {
+  id: 'runtime-class',
+  title: 'Offer the restoring runtime to pods',
+
+  async plan(context) {
+    return context.spec.checkpoint.enabled ? planObjects(context, [object]) : []
+  },
+}
