@@ -1,0 +1,70 @@
+import type {CatalogueFile} from './catalogue.ts'
+import type {Arch} from './types.ts'
+
+export interface BaseUrls {
+  /** Kubernetes' own binaries: `https://dl.k8s.io`. */
+  readonly kubernetes: string
+  /** GitHub releases: `https://github.com`. */
+  readonly github: string
+  /** `https://<host>` of a container registry. */
+  readonly registry: (host: string) => string
+}
+
+export const publicBaseUrls: BaseUrls = {
+  kubernetes: 'https://dl.k8s.io',
+  github: 'https://github.com',
+  registry: (host) => `https://${host}`,
+}
+
+/** A published file, where its checksum is published, and what of it is the item. */
+export interface ReleaseAsset {
+  readonly url: string
+  readonly checksumUrl: string
+  /** Its name in the checksum file. */
+  readonly fileName: string
+  /** The file itself, one member of a .tar.gz, or several members without their folders. */
+  readonly take:
+    {kind: 'whole'} | {kind: 'member'; path: string} | {kind: 'members'; names: readonly string[]}
+}
+
+/** What the projects publish for an item; undefined: nothing that runs on every distribution. */
+export function releaseAsset(item: CatalogueFile, arch: Arch, urls: BaseUrls): ReleaseAsset | undefined {
+  const {name, version} = item
+  switch (name) {
+    case 'kubeadm':
+    case 'kubelet':
+    case 'kubectl': {
+      const url = `${urls.kubernetes}/release/v${version}/bin/linux/${arch}/${name}`
+      return {url, checksumUrl: `${url}.sha256`, fileName: name, take: {kind: 'whole'}}
+    }
+    case 'containerd':
+    case 'containerd-shim-runc-v2':
+    case 'ctr': {
+      const fileName = `containerd-${version}-linux-${arch}.tar.gz`
+      const url = `${githubRelease(urls, 'containerd/containerd', version)}/${fileName}`
+      return {url, checksumUrl: `${url}.sha256sum`, fileName, take: {kind: 'member', path: `bin/${name}`}}
+    }
+    case 'runc': {
+      const folder = githubRelease(urls, 'opencontainers/runc', version)
+      const fileName = `runc.${arch}`
+      return {
+        url: `${folder}/${fileName}`,
+        checksumUrl: `${folder}/runc.sha256sum`,
+        fileName,
+        take: {kind: 'whole'},
+      }
+    }
+    case 'cni-plugins': {
+      const fileName = `cni-plugins-linux-${arch}-v${version}.tgz`
+      const url = `${githubRelease(urls, 'containernetworking/plugins', version)}/${fileName}`
+      const names = item.recipe.from === 'go' ? item.recipe.binaries : []
+      return {url, checksumUrl: `${url}.sha256`, fileName, take: {kind: 'members', names}}
+    }
+    default:
+      return undefined
+  }
+}
+
+function githubRelease(urls: BaseUrls, repository: string, version: string): string {
+  return `${urls.github}/${repository}/releases/download/v${version}`
+}
