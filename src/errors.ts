@@ -11,6 +11,8 @@ export abstract class ClouderError extends Error {
   abstract readonly exitCode: number
   /** Commands or edits the user can make next. */
   readonly suggestions: readonly string[]
+  /** The phase whose plan threw this; set once, by the engine. */
+  phase: string | undefined = undefined
 
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : {cause: details.cause})
@@ -188,6 +190,8 @@ export interface HostFailure {
   readonly phase: string
   readonly step: string | undefined
   readonly error: Error
+  /** What the phase found when it looked for the cause: the last meaningful lines of a log. */
+  readonly evidence?: string
 }
 
 /** One or more hosts failed in a phase; every failure is kept. Exit code: the children's if they agree, else 1. */

@@ -83,7 +83,7 @@ export interface JournalEntry {
   readonly phase: string
   readonly step: string
   readonly host?: string
-  /** Hex sha256 of phase, step and reason: equal inputs, equal hash. */
+  /** Hex sha256 of phase, step, reason and host: equal inputs, equal hash. */
   readonly inputHash: string
   readonly event: 'start' | 'done' | 'failed'
   readonly durationMs?: number

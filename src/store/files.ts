@@ -1,0 +1,89 @@
+import {randomUUID} from 'node:crypto'
+import {mkdir, open, readFile, rename, rm, rmdir, type FileHandle} from 'node:fs/promises'
+import {dirname} from 'node:path'
+import {StateError} from '../errors.ts'
+
+/** Code of a failed system call, `ENOENT`; undefined for any other error. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+/** A file's text; undefined when there is none. Throws StateError RECORD_INVALID when it cannot be read. */
+export async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    const code = systemCode(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw new StateError('RECORD_INVALID', `${path} cannot be read: ${code ?? String(error)}`, {cause: error})
+  }
+}
+
+/** Makes a folder that only its owner can enter, and its parents. Throws StateError STATE_UNWRITABLE. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, {recursive: true, mode: 0o700})
+  } catch (error) {
+    throw unwritable(path, error)
+  }
+}
+
+/**
+ * Writes a file of mode 0600 under a temporary name, then renames: readers see the old text or the new, never a part.
+ * Throws StateError STATE_UNWRITABLE.
+ */
+export async function writeAtomically(path: string, text: string): Promise<void> {
+  await makeFolder(dirname(path))
+  const temporary = `${path}.${randomUUID()}.tmp`
+  try {
+    await (await createDurably(temporary, text)).close()
+    await rename(temporary, path)
+    await syncFolder(dirname(path))
+  } catch (error) {
+    await rm(temporary, {force: true})
+    throw unwritable(path, error)
+  }
+}
+
+/** Creates a file of mode 0600, waits until its content is on the disk, and leaves it open. */
+export async function createDurably(path: string, text: string): Promise<FileHandle> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+    return file
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+/** Removes a folder unless something is in it, or it is gone already. */
+export async function removeIfEmpty(path: string): Promise<void> {
+  try {
+    await rmdir(path)
+  } catch (error) {
+    const code = systemCode(error)
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOENT') throw error
+  }
+}
+
+/** A rename or a link survives a power cut only after its folder was synced. */
+export async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r')
+  await folder.sync()
+}
+
+export function unwritable(path: string, error: unknown): StateError {
+  return new StateError(
+    'STATE_UNWRITABLE',
+    `${path} cannot be written: ${systemCode(error) ?? String(error)}`,
+    {
+      cause: error,
+      suggestions: [
+        `make the folder writable and its disk not full: ls -ld ${dirname(path)}; df -h ${dirname(path)}`,
+        'or choose another folder: CLOUDER_HOME=/path/of/yours clouder …',
+      ],
+    },
+  )
+}
