@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+const needed = [22, 15]
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+
+if (major < needed[0] || (major === needed[0] && minor < needed[1])) {
+  process.stderr.write(
+    `clouder needs Node.js ${needed.join('.')} or newer; this is ${process.versions.node} (${process.execPath})\n`,
+  )
+  process.exitCode = 1
+} else {
+  const argv = process.argv.slice(2)
+  const root = new URL('..', import.meta.url)
+  // --version and --help are answered without loading oclif: a third of the time.
+  const {answerQuickly} = await import('../dist/src/cli/quick.js')
+  if (!answerQuickly(argv, root)) {
+    const {main} = await import('../dist/src/cli/main.js')
+    await main(argv, root.href)
+  }
+}

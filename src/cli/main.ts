@@ -1,0 +1,25 @@
+import {flush, run, settings} from '@oclif/core'
+import {showFailure} from './failure.ts'
+import {programFacts} from './quick.ts'
+import {versionLine} from './root-help.ts'
+import {terminalOf} from './terminal.ts'
+
+/** Starts oclif and ends the process. Errors of a command are shown by the command; this shows what comes before one. */
+export async function main(argv: readonly string[], packageRoot: string): Promise<void> {
+  settings.enableAutoTranspile = false
+  // Development runs the sources; oclif finds them beside dist only when it may transpile.
+  if (import.meta.url.endsWith('.ts')) settings.enableAutoTranspile = true
+  try {
+    await run([...argv], packageRoot)
+  } catch (error) {
+    process.exitCode = showFailure(error, {
+      terminal: terminalOf(process),
+      json: argv.includes('--json'),
+      version: versionLine(programFacts(new URL(packageRoot))),
+      redact: (text) => text,
+    })
+  }
+  await flush()
+  // Connections that are still open must not keep a finished command alive.
+  process.exit()
+}

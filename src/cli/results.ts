@@ -1,0 +1,197 @@
+import type {PlannedStep} from '../engine/types.ts'
+import type {
+  ClusterDescription,
+  ClusterRow,
+  DoctorResult,
+  InitResult,
+  KubeconfigResult,
+  NodeRow,
+  ResetResult,
+  SmokeResult,
+  TerminateResult,
+} from '../workflows/types.ts'
+import {formatDuration} from './duration.ts'
+import {renderTable} from './table.ts'
+import type {Palette} from './terminal.ts'
+
+export interface ResultOptions {
+  readonly colours: Palette
+  readonly columns: number | undefined
+}
+
+function tableOptions({colours, columns}: ResultOptions) {
+  return {columns, heading: colours.bold}
+}
+
+export function nodesText(nodes: readonly NodeRow[], options: ResultOptions): string {
+  return renderTable<NodeRow>(
+    [
+      {title: 'node', text: ({name}) => name},
+      {title: 'role', text: ({role}) => role},
+      {title: 'status', text: ({status}) => status},
+      {title: 'version', text: ({version}) => version},
+      {title: 'address', text: ({address}) => address},
+    ],
+    nodes,
+    tableOptions(options),
+  )
+}
+
+function stepsTable(steps: readonly PlannedStep[], options: ResultOptions): string {
+  return renderTable<PlannedStep>(
+    [
+      {title: 'phase', text: ({phase}) => phase},
+      {title: 'host', text: ({host}) => host ?? 'cluster'},
+      {title: 'step', text: ({step}) => step},
+      {title: 'reason', text: ({reason}) => reason},
+    ],
+    steps,
+    tableOptions(options),
+  )
+}
+
+/** What a run would do: machines first, then steps. */
+export function planText(result: InitResult, options: ResultOptions): string {
+  const machines = result.machineChanges.map(({action, what, reason}) => `  ${action} ${what} (${reason})`)
+  const parts = [
+    ...(machines.length === 0 ? [] : [`${options.colours.bold('Machines')}\n${machines.join('\n')}`]),
+    ...(result.steps.length === 0 ? [] : [stepsTable(result.steps, options)]),
+  ]
+  if (parts.length === 0) return `${result.cluster} is up to date: nothing to do`
+  if (machines.length > 0 && result.steps.length === 0) {
+    parts.push('Steps on hosts can be listed once the machines exist.')
+  }
+  return [...parts, `${countText(result)}; nothing was changed`].join('\n\n')
+}
+
+function countText({machineChanges, steps}: InitResult): string {
+  const counted = [
+    ...(machineChanges.length === 0 ? [] : [plural(machineChanges.length, 'machine change')]),
+    ...(steps.length === 0 ? [] : [plural(steps.length, 'step')]),
+  ]
+  return `${counted.join(' and ')} to do`
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+/** The end of create, setup, init and join. */
+export function runText(result: InitResult, options: ResultOptions): string {
+  const changed = result.steps.length + result.machineChanges.length > 0
+  const head = changed
+    ? `${result.cluster}: ${plural(result.steps.length, 'step')} in ${formatDuration(result.durationMs)}`
+    : `${result.cluster} is up to date: nothing to do (${formatDuration(result.durationMs)})`
+  const facts = [
+    ...(result.endpoint === undefined ? [] : [`API server  https://${result.endpoint}`]),
+    ...(result.kubeconfig === undefined ? [] : [`kubeconfig  ${result.kubeconfig}`]),
+    `run log     ${result.log}`,
+  ]
+  const nodes = result.nodes.length === 0 ? [] : [nodesText(result.nodes, options)]
+  const next =
+    result.kubeconfig === undefined ? nextAfterCreate(result.cluster) : nextAfterInit(result.cluster)
+  return [options.colours.green(head), ...nodes, facts.join('\n'), ...next].join('\n\n')
+}
+
+function nextAfterCreate(cluster: string): readonly string[] {
+  return [`Next:\n  clouder kubeadm setup ${cluster}`]
+}
+
+function nextAfterInit(cluster: string): readonly string[] {
+  const commands = [
+    `clouder kubeadm smoke-test ${cluster}`,
+    `clouder kubectl --cluster ${cluster} -- get pods -A`,
+    `clouder kubeadm join ${cluster} --host user@address`,
+  ]
+  return [`Next:\n${commands.map((command) => `  ${command}`).join('\n')}`]
+}
+
+export function clustersText(rows: readonly ClusterRow[], options: ResultOptions): string {
+  if (rows.length === 0) return 'no clusters yet: clouder kubeadm init demo --provider local --workers 2'
+  return renderTable<ClusterRow>(
+    [
+      {title: 'name', text: ({name, isDefault}) => (isDefault ? `${name} *` : name)},
+      {title: 'provider', text: ({provider}) => provider},
+      {title: 'kubernetes', text: ({kubernetesVersion}) => kubernetesVersion},
+      {title: 'control planes', text: ({controlPlanes}) => String(controlPlanes)},
+      {title: 'workers', text: ({workers}) => String(workers)},
+      {title: 'endpoint', text: ({endpoint, problem}) => problem ?? endpoint},
+    ],
+    rows,
+    tableOptions(options),
+  )
+}
+
+/** What is remembered beside what is true. */
+export function descriptionText(cluster: ClusterDescription, options: ResultOptions): string {
+  const {record, live} = cluster
+  const facts = renderTable<readonly [string, string | undefined, string | undefined]>(
+    [
+      {title: '', text: ([name]) => name},
+      {title: 'record', text: ([, recorded]) => recorded},
+      {title: 'live', text: ([, , observed]) => observed},
+    ],
+    [
+      ['provider', cluster.provider, undefined],
+      ['api', record.endpoint, live.api],
+      ['kubernetes', record.kubernetesVersion, live.kubernetesVersion],
+      ['nodes', String(record.machines.length), String(live.nodes.length)],
+      ['updated', record.updatedAt, undefined],
+    ],
+    tableOptions(options),
+  )
+  const differences = cluster.differences.map((text) => `  ${options.colours.yellow('!')} ${text}`)
+  return [
+    options.colours.bold(cluster.cluster),
+    facts,
+    nodesText(live.nodes, options),
+    ...(differences.length === 0 ? [] : [`Record and cluster differ:\n${differences.join('\n')}`]),
+    `kubeconfig  ${cluster.kubeconfig}`,
+  ].join('\n\n')
+}
+
+export function resetText(result: ResetResult, dryRun: boolean, options: ResultOptions): string {
+  if (dryRun) return [stepsTable(result.steps, options), 'nothing was changed'].join('\n\n')
+  return `${result.cluster}: reset ${result.nodes.join(', ')}, ${plural(result.steps.length, 'step')}`
+}
+
+export function terminateText(result: TerminateResult, dryRun: boolean): string {
+  const head = dryRun
+    ? `${result.cluster}: would remove ${plural(result.removed.length, 'thing')}`
+    : `${result.cluster} is gone: removed ${plural(result.removed.length, 'thing')}`
+  return [head, ...result.removed.map((line) => `  ${line}`)].join('\n')
+}
+
+export function smokeText(result: SmokeResult, options: ResultOptions): string {
+  const {green, red} = options.colours
+  const table = renderTable<SmokeResult['checks'][number]>(
+    [
+      {title: 'check', text: ({name}) => name},
+      {title: 'result', text: ({passed}) => (passed ? green('passed') : red('FAILED'))},
+      {title: 'time', text: ({durationMs}) => formatDuration(durationMs)},
+      {title: 'detail', text: ({detail}) => detail},
+    ],
+    result.checks,
+    tableOptions(options),
+  )
+  const passed = result.checks.filter((check) => check.passed).length
+  const verdict = `${result.cluster}: ${passed} of ${result.checks.length} checks passed`
+  return [table, result.passed ? green(verdict) : red(verdict)].join('\n\n')
+}
+
+export function doctorText(result: DoctorResult, options: ResultOptions): string {
+  const passed = result.checks.filter(({ok}) => ok).length
+  const head = `${result.cluster}: ${passed} of ${result.checks.length} checks passed`
+  if (result.findings.length === 0) return options.colours.green(`${head}: healthy`)
+  const findings = result.findings.map(
+    ({host, check, problem, fix}) =>
+      `${options.colours.bold(`${host}: ${check}`)}\n  ${problem}\n  fix: ${fix}`,
+  )
+  return [options.colours.red(head), ...findings].join('\n\n')
+}
+
+export function kubeconfigText(result: KubeconfigResult): string {
+  return result.mergedContext === undefined
+    ? `export KUBECONFIG=${result.path}`
+    : `context ${result.mergedContext} is in ${result.path}`
+}
