@@ -1,0 +1,31 @@
+import {z} from 'zod'
+import {clusterDocumentSchema} from './cluster-spec.ts'
+
+/** JSON Schema of cluster.yaml as the user writes it, for editors and for `docs/cluster.schema.json`. */
+export function clusterJsonSchema(): Readonly<Record<string, unknown>> {
+  return {title: 'clouder cluster.yaml', ...z.toJSONSchema(clusterDocumentSchema, {io: 'input'})}
+}
+
+/** Keys that the schema knows at a path of the document; none where any key goes. */
+export function keysAt(path: readonly (string | number)[]): readonly string[] {
+  const nodes = path.reduce<readonly unknown[]>(
+    (schemas, key) => schemas.flatMap((schema) => below(schema, key)),
+    alternatives(clusterJsonSchema()),
+  )
+  return [...new Set(nodes.flatMap((schema) => Object.keys(asMapping(asMapping(schema)['properties']))))]
+}
+
+function below(schema: unknown, key: string | number): readonly unknown[] {
+  const node = asMapping(schema)
+  if (typeof key === 'number') return alternatives(node['items'])
+  return alternatives(asMapping(node['properties'])[key] ?? node['additionalProperties'])
+}
+
+function alternatives(schema: unknown): readonly unknown[] {
+  const {anyOf} = asMapping(schema)
+  return Array.isArray(anyOf) ? anyOf : [schema]
+}
+
+function asMapping(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {}
+}
