@@ -4,7 +4,7 @@ import type {ClouderPhase, PhaseContext} from './context.ts'
 import {planObjects} from './objects.ts'
 
 /** Pods get addresses and reach each other. */
-export const cni: ClouderPhase = {
+export const cniPhase: ClouderPhase = {
   id: 'cni',
   title: 'Give pods a network',
 

@@ -31,7 +31,7 @@ interface Credentials {
 }
 
 /** Every machine of the spec is a node: further control planes one at a time, workers in parallel. */
-export const join: ClouderPhase = {
+export const joinPhase: ClouderPhase = {
   id: 'join',
   title: 'Join the other machines',
 

@@ -46,7 +46,7 @@ interface UploadedState {
  * The first control plane runs. kubeadm is driven phase by phase, each only when its result is absent, so that a
  * run killed anywhere continues; nothing is ever reset (kubeadm #2353).
  */
-export const kubeadmInit: ClouderPhase = {
+export const kubeadmInitPhase: ClouderPhase = {
   id: 'kubeadm-init',
   title: 'Initialise the first control plane',
 

@@ -6,7 +6,7 @@ import type {ClouderPhase, PhaseContext} from './context.ts'
 export const ADMIN_CONF = '/etc/kubernetes/admin.conf'
 
 /** kubectl works from this machine. `path` is of this machine; `readLocal` gives undefined for an absent file. */
-export const kubeconfig = (
+export const kubeconfigPhase = (
   path: string,
   readLocal: (path: string) => Promise<string | undefined>,
 ): ClouderPhase => ({

@@ -13,7 +13,7 @@ const taintsSchema = z.looseObject({
 })
 
 /** Every node carries the labels and taints that the spec gives to its machine; what others put there stays. */
-export const nodeMetadata: ClouderPhase = {
+export const nodeMetadataPhase: ClouderPhase = {
   id: 'node-metadata',
   title: 'Label and taint the nodes',
 

@@ -18,7 +18,7 @@ const daemonSetStatusSchema = z.looseObject({
 })
 
 /** The gate at the end: /readyz, every node Ready, the network and DNS available. */
-export const ready: ClouderPhase = {
+export const readyPhase: ClouderPhase = {
   id: 'ready',
   title: 'Wait until everything is ready',
 
@@ -31,7 +31,7 @@ export const ready: ClouderPhase = {
       {
         summary: `wait for ${nodes} and the pods of the cluster itself`,
         reason: open.join(', '),
-        run: async (tools, {signal, progress}) => {
+        run: async (tools, stepContext) => {
           const api = await tools.kube()
           await waitFor({
             what: 'the cluster to be ready',
@@ -41,8 +41,8 @@ export const ready: ClouderPhase = {
             },
             timeoutMs: TIMEOUT_MS,
             intervalMs: 300,
-            signal,
-            onSeen: (seen) => progress(seen),
+            signal: stepContext.signal,
+            onSeen: (seen) => stepContext.progress(seen),
           }).catch((error: unknown) => {
             if (!(error instanceof TimeoutError)) throw error
             throw new KubernetesError('NOT_READY', error.message, {cause: error})

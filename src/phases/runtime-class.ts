@@ -13,7 +13,7 @@ const object: KubeObject = {
 }
 
 /** Pods can ask for the restoring runtime by its class. */
-export const runtimeClass: ClouderPhase = {
+export const runtimeClassPhase: ClouderPhase = {
   id: 'runtime-class',
   title: 'Offer the restoring runtime to pods',
 

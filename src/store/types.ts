@@ -13,6 +13,8 @@ export const clusterRecordSchema = z.strictObject({
     .strictObject({internal: z.string(), external: z.string(), certSans: z.array(z.string())})
     .optional(),
   machines: z.array(machineSchema).default([]),
+  /** Machines added by `join`, beside those of the spec. */
+  joined: z.array(machineSchema).default([]),
   kubernetesVersion: z.string().optional(),
   /** When `kubeadm init` was seen to have ended well. */
   initialisedAt: z.string().optional(),

@@ -15,6 +15,8 @@ export interface Tools {
   readonly providerFor: (kind: ClusterSpec['provider']['kind']) => Provider
   /** The bundle for a version and architecture, built first when it is not there. Throws BundleError. */
   readonly bundleFor: (kubernetes: string, arch: string, signal: AbortSignal) => Promise<Bundle>
+  /** Whether a bundle of this Kubernetes version is there or can be built. Throws BundleError VERSION_NOT_IN_BUNDLE. */
+  readonly checkKubernetesVersion: (version: string) => Promise<void>
   readonly renderer: Renderer
   readonly report: Report
   readonly signal: AbortSignal
@@ -23,6 +25,8 @@ export interface Tools {
   readonly run: string
   /** The user's own kubeconfig, for `--merge`. */
   readonly userKubeconfig: string
+  /** From now on this value appears in no log, event or error. */
+  readonly hideSecret: (value: string) => void
 }
 
 export interface RunFlags {
@@ -49,6 +53,8 @@ export interface InitResult {
   /** Steps that ran, or would run. Empty: nothing to do. */
   readonly steps: readonly PlannedStep[]
   readonly machineChanges: readonly MachineChange[]
+  /** Whether this was only a plan. */
+  readonly dryRun: boolean
   readonly endpoint: string | undefined
   readonly kubeconfig: string | undefined
   readonly kubernetesVersion: string

@@ -1,0 +1,197 @@
+import {StateError} from '../errors.ts'
+import type {MachineChange} from '../providers/provider.ts'
+import {artifactsPhase} from '../phases/artifacts.ts'
+import {cniPhase} from '../phases/cni.ts'
+import {containerdPhase} from '../phases/containerd.ts'
+import type {ClouderPhase} from '../phases/context.ts'
+import {criuPhase} from '../phases/criu.ts'
+import {imagesPhase} from '../phases/images.ts'
+import {joinPhase} from '../phases/join.ts'
+import {kernelPhase} from '../phases/kernel.ts'
+import {kubeadmInitPhase} from '../phases/kubeadm-init.ts'
+import {kubeconfigPhase} from '../phases/kubeconfig.ts'
+import {kubernetesPhase} from '../phases/kubernetes.ts'
+import {nodeMetadataPhase} from '../phases/node-metadata.ts'
+import {preflightPhase} from '../phases/preflight.ts'
+import {readyPhase} from '../phases/ready.ts'
+import {runtimeClassPhase} from '../phases/runtime-class.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import {documentOf} from '../spec/load.ts'
+import type {Infrastructure} from '../spec/machine.ts'
+import {readIfThere} from '../store/files.ts'
+import type {ClusterPaths, ClusterRecord} from '../store/types.ts'
+import {nodeRows} from './clusters.ts'
+import {openSession, type Session} from './session.ts'
+import type {InitResult, InitScope, RunFlags, Tools} from './types.ts'
+
+export interface InitFlags extends RunFlags {
+  /** Asked before machines that cost money are changed; throws AbortError DECLINED. */
+  readonly confirm: (changes: readonly MachineChange[]) => Promise<void>
+}
+
+/** Every phase of a working cluster, in order: the documentation of `init`. */
+export const clusterPhases = (paths: ClusterPaths): readonly ClouderPhase[] => [
+  preflightPhase,
+  artifactsPhase,
+  kernelPhase,
+  containerdPhase,
+  criuPhase,
+  imagesPhase,
+  kubernetesPhase,
+  kubeadmInitPhase,
+  kubeconfigPhase(paths.kubeconfig, readIfThere),
+  cniPhase,
+  runtimeClassPhase,
+  joinPhase,
+  nodeMetadataPhase,
+  readyPhase,
+]
+
+/**
+ * Brings a cluster to what the spec says: machines (`create`), bootstrap on them (`setup`), or both (`init`).
+ * Idempotent; with `dryRun` nothing changes and the result holds what would be done.
+ */
+export async function initCluster(
+  spec: ClusterSpec,
+  scope: InitScope,
+  flags: InitFlags,
+  tools: Tools,
+): Promise<InitResult> {
+  const startedMs = tools.now()
+  await using _lock = flags.dryRun ? undefined : await tools.store.lock(spec.name, tools.run)
+  const record = await tools.store.load(spec.name)
+  checkSame(spec, record)
+  if (scope !== 'create') await tools.checkKubernetesVersion(spec.kubernetes.version)
+  const paths = tools.store.paths(spec.name)
+  const provider = tools.providerFor(spec.provider.kind)
+  const providerContext = {paths, report: tools.report, signal: tools.signal}
+  const changes = scope === 'setup' ? [] : await provider.plan(spec, providerContext)
+  if (changes.length > 0 && !flags.dryRun) await flags.confirm(changes)
+  const infrastructure =
+    flags.dryRun || scope === 'setup'
+      ? await provider.inspect(spec, providerContext)
+      : await provider.provision(spec, providerContext)
+  const finish = resultOf(spec, flags, tools, startedMs, changes)
+  if (infrastructure === undefined) {
+    if (!flags.dryRun) throw noMachines(spec)
+    tools.report({
+      type: 'note',
+      level: 'info',
+      text: 'the machines do not exist yet: what is done on them cannot be planned until they do',
+    })
+    return finish({})
+  }
+  if (!flags.dryRun)
+    await tools.store.update(spec.name, (old) => recordWith(old, spec, infrastructure, tools))
+  if (scope === 'create') return finish({infrastructure})
+
+  const machines = [...infrastructure.machines, ...(record?.joined ?? [])]
+  await using session = await openSession(
+    {spec, machines, endpoint: infrastructure.endpoint, withBundle: true, ...flags},
+    tools,
+  )
+  await remember()
+  const summary = await session.run(clusterPhases(paths), flags)
+  if (!flags.dryRun)
+    await tools.store.update(spec.name, (old) =>
+      initialised(recordWith(old, spec, infrastructure, tools), spec, tools),
+    )
+  return finish({infrastructure, steps: summary.steps, nodes: await rowsOf(session)})
+}
+
+async function rowsOf(session: Session): Promise<InitResult['nodes']> {
+  const kube = await session.context.kube()
+  return kube === undefined
+    ? []
+    : nodeRows(
+        session.context.hosts.map(({machine}) => machine),
+        kube,
+      )
+}
+
+function resultOf(
+  spec: ClusterSpec,
+  flags: RunFlags,
+  tools: Tools,
+  startedMs: number,
+  machineChanges: readonly MachineChange[],
+) {
+  const paths = tools.store.paths(spec.name)
+  return (found: {
+    infrastructure?: Infrastructure
+    steps?: InitResult['steps']
+    nodes?: InitResult['nodes']
+  }): InitResult => ({
+    cluster: spec.name,
+    steps: found.steps ?? [],
+    machineChanges,
+    dryRun: flags.dryRun,
+    endpoint: found.infrastructure?.endpoint.external,
+    kubeconfig: found.nodes === undefined || found.nodes.length === 0 ? undefined : paths.kubeconfig,
+    kubernetesVersion: spec.kubernetes.version,
+    nodes: found.nodes ?? [],
+    durationMs: tools.now() - startedMs,
+    log: `${paths.logs}/${tools.run}.log`,
+  })
+}
+
+/** A record of another provider or Kubernetes version is another cluster, or an upgrade: never an init. */
+function checkSame(spec: ClusterSpec, record: ClusterRecord | undefined): void {
+  if (record === undefined) return
+  if (record.provider !== spec.provider.kind) {
+    throw new StateError(
+      'CLUSTER_MISMATCH',
+      `cluster ${spec.name} was made with provider ${record.provider}, not ${spec.provider.kind}`,
+      {
+        suggestions: ['give the new cluster another name', `clouder kubeadm terminate ${spec.name}`],
+      },
+    )
+  }
+  const {kubernetesVersion: running} = record
+  if (running !== undefined && running !== spec.kubernetes.version) {
+    throw new StateError(
+      'CLUSTER_MISMATCH',
+      `cluster ${spec.name} runs Kubernetes ${running}, the spec asks for ${spec.kubernetes.version}`,
+      {
+        suggestions: [
+          `set spec.kubernetes.version to ${running}`,
+          'an init never upgrades a running cluster',
+        ],
+      },
+    )
+  }
+}
+
+function noMachines(spec: ClusterSpec): StateError {
+  return new StateError('CLUSTER_UNKNOWN', `cluster ${spec.name} has no machines to set up`, {
+    suggestions: [`clouder kubeadm create ${spec.name}`, `clouder kubeadm init ${spec.name}`],
+  })
+}
+
+function recordWith(
+  old: ClusterRecord | undefined,
+  spec: ClusterSpec,
+  infrastructure: Infrastructure,
+  tools: Tools,
+): ClusterRecord {
+  const now = new Date(tools.now()).toISOString()
+  const {internal, external, certSans} = infrastructure.endpoint
+  return {
+    ...old,
+    version: 1,
+    name: spec.name,
+    createdAt: old?.createdAt ?? now,
+    updatedAt: now,
+    provider: spec.provider.kind,
+    document: documentOf(spec),
+    endpoint: {internal, external, certSans: [...certSans]},
+    machines: [...infrastructure.machines],
+    joined: old?.joined ?? [],
+  }
+}
+
+const initialised = (record: ClusterRecord, spec: ClusterSpec, tools: Tools): ClusterRecord => ({
+  ...record,
+  kubernetesVersion: spec.kubernetes.version,
+  initialisedAt: record.initialisedAt ?? new Date(tools.now()).toISOString(),
+})

@@ -1,0 +1,221 @@
+import {runPhases} from '../engine/run.ts'
+import {fanOut} from '../engine/fan-out.ts'
+import {interruption} from '../engine/failures.ts'
+import type {RunSummary} from '../engine/types.ts'
+import type {Bundle} from '../bundle/types.ts'
+import {BundleError, HostsFailedError, KubernetesError} from '../errors.ts'
+import type {Host} from '../hosts/host.ts'
+import {openKube, type OpenKube} from '../kubernetes/client.ts'
+import type {ClouderPhase, ClusterTools, PhaseContext} from '../phases/context.ts'
+import {ADMIN_CONF} from '../phases/kubeconfig.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import type {Endpoint, Machine} from '../spec/machine.ts'
+import {writeAtomically} from '../store/files.ts'
+import {appendOnNode, diskJournal} from '../store/journal.ts'
+import type {RunFlags, Tools} from './types.ts'
+
+/** A cluster's machines, connected, and its API server as soon as there is one. */
+export interface Session extends AsyncDisposable {
+  readonly hosts: readonly Host[]
+  readonly context: PhaseContext
+  readonly clusterTools: ClusterTools
+  run(phases: readonly ClouderPhase[], flags: RunFlags): Promise<RunSummary>
+}
+
+export interface SessionOptions {
+  readonly spec: ClusterSpec
+  readonly machines: readonly Machine[]
+  readonly endpoint: Endpoint
+  readonly ignorePreflight: readonly string[]
+  readonly concurrency: number
+  /** Go on with the machines that answer: for looking at a cluster, never for changing it. */
+  readonly tolerateUnreachable?: boolean
+  /** Whether the bundle is needed; false for looking and for resetting. */
+  readonly withBundle: boolean
+  /** Whether nodes keep the journal; false while they are being reset. */
+  readonly journalOnNodes?: boolean
+}
+
+/**
+ * Connects to every machine, one SSH connection each, and gathers facts.
+ * Throws HostsFailedError with every machine that cannot be reached, BundleError.
+ */
+export async function openSession(options: SessionOptions, tools: Tools): Promise<Session> {
+  const hosts = await connectAll(options, tools)
+  const kube = new LazyKube(hosts, tools)
+  const close = async (): Promise<void> => {
+    kube.close()
+    await Promise.all(hosts.map((host) => host.close()))
+  }
+  try {
+    const bundles = options.withBundle
+      ? await loadBundles(options.spec, hosts, tools)
+      : new Map<string, Bundle>()
+    return sessionOf(options, tools, {hosts, kube, bundles, close})
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+interface Parts {
+  readonly hosts: readonly Host[]
+  readonly kube: LazyKube
+  readonly bundles: ReadonlyMap<string, Bundle>
+  readonly close: () => Promise<void>
+}
+
+function sessionOf(options: SessionOptions, tools: Tools, {hosts, kube, bundles, close}: Parts): Session {
+  const {spec, endpoint, ignorePreflight} = options
+  const byName = new Map(hosts.map((host) => [host.name, host]))
+  const hostFor = (name: string): Host => {
+    const host = byName.get(name)
+    if (host === undefined) throw new TypeError(`no connection to ${name}`)
+    return host
+  }
+  const context: PhaseContext = {
+    spec,
+    endpoint,
+    hosts,
+    ignorePreflight,
+    renderer: tools.renderer,
+    bundles: (arch) => bundleOf(bundles, arch),
+    kube: () => kube.ifThere(),
+    note: (text, host) =>
+      tools.report({type: 'note', level: 'warning', text, ...(host === undefined ? {} : {host})}),
+  }
+  const clusterTools: ClusterTools = {
+    kube: () => kube.required(),
+    hostFor,
+    writeLocal: (path, content) => writeAtomically(path, content),
+    hideSecret: tools.hideSecret,
+    now: tools.now,
+  }
+  const nodeWriter = options.journalOnNodes === false ? undefined : appendOnNode
+  const journal = diskJournal({path: tools.store.paths(spec.name).journal, report: tools.report, nodeWriter})
+  return {
+    hosts,
+    context,
+    clusterTools,
+    run: (phases, flags) =>
+      runPhases(phases, context, {
+        report: tools.report,
+        signal: tools.signal,
+        dryRun: flags.dryRun,
+        concurrency: flags.concurrency,
+        skip: flags.skipPhases,
+        journal,
+        run: tools.run,
+        hostFor,
+        tools: clusterTools,
+        now: tools.now,
+      }),
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+async function connectAll(options: SessionOptions, tools: Tools): Promise<readonly Host[]> {
+  const {machines, spec} = options
+  const startedMs = tools.now()
+  const task = 'connect'
+  tools.report({
+    type: 'task-started',
+    task,
+    title: `Connect to ${machines.length} ${machines.length === 1 ? 'machine' : 'machines'}`,
+  })
+  const connector = tools.connectorFor(spec)
+  const outcomes = await fanOut(
+    machines,
+    options.concurrency,
+    (machine, signal) => connector.connect(machine, {signal}),
+    tools.signal,
+  )
+  const hosts = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))
+  const failures = outcomes.flatMap((outcome) =>
+    'error' in outcome ? [{host: outcome.item.name, phase: task, step: undefined, error: outcome.error}] : [],
+  )
+  const durationMs = tools.now() - startedMs
+  if (failures.length > 0 && (options.tolerateUnreachable !== true || tools.signal.aborted)) {
+    await Promise.all(hosts.map((host) => host.close()))
+    tools.report({
+      type: 'task-failed',
+      task,
+      durationMs,
+      message: failures.map(({error}) => error.message).join('; '),
+    })
+    throw tools.signal.aborted ? interruption(tools.signal) : new HostsFailedError(task, failures)
+  }
+  for (const {host, error} of failures)
+    tools.report({type: 'note', level: 'warning', text: error.message, host})
+  tools.report({type: 'task-done', task, durationMs})
+  return hosts
+}
+
+async function loadBundles(
+  spec: ClusterSpec,
+  hosts: readonly Host[],
+  tools: Tools,
+): Promise<Map<string, Bundle>> {
+  const archs = [...new Set(hosts.map((host) => host.facts.arch))]
+  const bundles = new Map<string, Bundle>()
+  for (const arch of archs)
+    bundles.set(arch, await tools.bundleFor(spec.kubernetes.version, arch, tools.signal))
+  return bundles
+}
+
+function bundleOf(bundles: ReadonlyMap<string, Bundle>, arch: string): Bundle {
+  const bundle = bundles.get(arch)
+  if (bundle === undefined) throw new BundleError('BUNDLE_MISSING', `no bundle is loaded for ${arch}`)
+  return bundle
+}
+
+/** The API server through a tunnel to a control plane; looked for until it answers, then kept. */
+class LazyKube {
+  readonly #hosts: readonly Host[]
+  readonly #tools: Tools
+  #open: OpenKube | undefined
+  #why = 'no control plane has /etc/kubernetes/admin.conf'
+
+  constructor(hosts: readonly Host[], tools: Tools) {
+    this.#hosts = hosts.filter((host) => host.machine.role === 'control-plane')
+    this.#tools = tools
+  }
+
+  async ifThere(): Promise<OpenKube | undefined> {
+    if (this.#open !== undefined) return this.#open
+    for (const host of this.#hosts) {
+      this.#open = await this.#tryHost(host)
+      if (this.#open !== undefined) return this.#open
+    }
+    return undefined
+  }
+
+  async required(): Promise<OpenKube> {
+    const kube = await this.ifThere()
+    if (kube !== undefined) return kube
+    throw new KubernetesError('API_UNREACHABLE', `no API server answers: ${this.#why}`, {
+      suggestions: ['clouder doctor'],
+    })
+  }
+
+  close(): void {
+    this.#open?.close()
+  }
+
+  async #tryHost(host: Host): Promise<OpenKube | undefined> {
+    const kubeconfig = await host.readFile(ADMIN_CONF)
+    if (kubeconfig === undefined) return undefined
+    const {localPort} = await host.forward('127.0.0.1', 6443)
+    const kube = await openKube({kubeconfig, port: localPort, signal: this.#tools.signal})
+    try {
+      const answer = await kube.fetch('/readyz')
+      if (answer.status === 200) return kube
+      this.#why = `/readyz on ${host.name} answers ${answer.status}`
+    } catch (error) {
+      if (!(error instanceof KubernetesError)) throw error
+      this.#why = error.message
+    }
+    kube.close()
+    return undefined
+  }
+}

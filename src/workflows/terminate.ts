@@ -1,0 +1,60 @@
+import {resetPhase, uninstallPhase} from '../phases/reset.ts'
+import {specFromDocument} from '../spec/load.ts'
+import type {Machine} from '../spec/machine.ts'
+import type {ClusterRecord} from '../store/types.ts'
+import {allMachines, recordOf} from './clusters.ts'
+import {openSession} from './session.ts'
+import type {TerminateResult, Tools} from './types.ts'
+
+/**
+ * Removes a cluster and everything that was made for it. Machines clouder made are destroyed; machines that were
+ * brought are reset and cleaned, and left running. Ends with nothing remembered.
+ */
+export async function terminateCluster(
+  name: string,
+  options: {readonly dryRun: boolean},
+  tools: Tools,
+): Promise<TerminateResult> {
+  await using _lock = options.dryRun ? undefined : await tools.store.lock(name, tools.run)
+  const record = await recordOf(name, tools)
+  const brought = record.provider === 'byon' ? allMachines(record) : record.joined
+  const removed: string[] = []
+  if (brought.length > 0) removed.push(...(await cleanMachines(name, record, brought, options.dryRun, tools)))
+  const provider = tools.providerFor(record.provider)
+  const paths = tools.store.paths(name)
+  if (options.dryRun) {
+    return {
+      cluster: name,
+      removed: [...removed, ...record.machines.map((machine) => `machine ${machine.name}`), paths.dir],
+    }
+  }
+  removed.push(...(await provider.destroy(name, {paths, report: tools.report, signal: tools.signal})))
+  if ((await tools.store.defaultCluster()) === name) await tools.store.setDefaultCluster(undefined)
+  await tools.store.remove(name)
+  return {cluster: name, removed: [...removed, paths.dir]}
+}
+
+async function cleanMachines(
+  name: string,
+  record: ClusterRecord,
+  machines: readonly Machine[],
+  dryRun: boolean,
+  tools: Tools,
+): Promise<readonly string[]> {
+  if (record.endpoint === undefined) return []
+  const flags = {dryRun, skipPhases: [], ignorePreflight: [], concurrency: 20}
+  await using session = await openSession(
+    {
+      spec: specFromDocument(record.document),
+      machines,
+      endpoint: record.endpoint,
+      withBundle: false,
+      journalOnNodes: false,
+      ...flags,
+    },
+    tools,
+  )
+  const nodes = machines.map((machine) => machine.name)
+  const {steps} = await session.run([resetPhase(nodes, false), uninstallPhase], flags)
+  return steps.map((step) => `${step.host ?? name}: ${step.step}`)
+}
