@@ -1,0 +1,70 @@
+import {imagesFor} from '../bundle/catalogue.ts'
+import {tarOfImages} from '../bundle/stream.ts'
+import type {Bundle, ImageItem} from '../bundle/types.ts'
+import type {HostStep} from '../engine/types.ts'
+import type {HostReader} from '../hosts/host.ts'
+import type {Renderer} from '../templating/types.ts'
+import type {ClouderPhase} from './context.ts'
+import {probeHosts} from './probe.ts'
+
+/** Images whose name is absent on a node or names another manifest; pure. `observed`: manifest digest by reference. */
+export function missingImages(
+  wanted: readonly ImageItem[],
+  observed: ReadonlyMap<string, string>,
+): readonly ImageItem[] {
+  return wanted.filter((image) => observed.get(image.reference) !== image.manifestDigest)
+}
+
+const megabytes = (bytes: number): string => `${Math.max(1, Math.round(bytes / 1_000_000))} MB`
+
+function importStep(
+  host: HostReader,
+  bundle: Bundle,
+  images: readonly ImageItem[],
+  renderer: Renderer,
+): HostStep {
+  const sizeBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0)
+  const text = renderer.render('images/import.sh', {
+    images: images.map(({reference, manifestDigest}) => ({reference, digest: manifestDigest})),
+  })
+  return {
+    summary: `import ${images.length} ${images.length === 1 ? 'image' : 'images'} (${megabytes(sizeBytes)})`,
+    reason: `not on the node: ${images.map(({reference}) => reference).join(', ')}`,
+    on: host,
+    run: async (changeable, step) => {
+      await changeable.pipe({name: 'images/import.sh', text}, tarOfImages(bundle, images), {
+        signal: step.signal,
+        onProgress: (sentBytes) => {
+          step.progress(`${megabytes(sentBytes)} of ${megabytes(sizeBytes)}`)
+        },
+      })
+    },
+  }
+}
+
+/** The images of a machine's role in containerd, under the names manifests use and with the digests of the bundle. */
+export const imagesPhase: ClouderPhase = {
+  id: 'images',
+  title: 'Load the images',
+  async plan({hosts, bundles, renderer}, signal) {
+    const text = renderer.render('images/probe.sh', {})
+    const found = await probeHosts(
+      'images',
+      hosts,
+      () => ({name: 'images/probe.sh', text}),
+      (observed) =>
+        new Map(
+          observed.all('image').map((line): [string, string] => {
+            const [reference = '', digest = ''] = line.split(' ')
+            return [reference, digest]
+          }),
+        ),
+      signal,
+    )
+    return found.flatMap(({host, observed}) => {
+      const bundle = bundles(host.facts.arch)
+      const missing = missingImages(imagesFor(bundle, host.machine.role), observed)
+      return missing.length > 0 ? [importStep(host, bundle, missing, renderer)] : []
+    })
+  },
+}

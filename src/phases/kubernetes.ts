@@ -1,0 +1,120 @@
+import type {HostStep} from '../engine/types.ts'
+import type {HostReader} from '../hosts/host.ts'
+import type {Renderer} from '../templating/types.ts'
+import {isControlPlane, type ClouderPhase, type PhaseContext} from './context.ts'
+import {describeDrift, driftOf, filesView, type ManagedFile} from './managed-files.ts'
+import {probeHosts, type Observed} from './probe.ts'
+
+const UNIT_PATH = '/etc/systemd/system/kubelet.service'
+const DROP_IN_PATH = '/etc/systemd/system/kubelet.service.d/10-kubeadm.conf'
+const FOLDERS = ['/etc/kubernetes', '/etc/kubernetes/manifests', '/var/lib/kubelet'] as const
+
+interface Program {
+  readonly name: string
+  readonly path: string
+  /** What makes it print its version. */
+  readonly arguments: readonly string[]
+}
+
+const NODE_PROGRAMS: readonly Program[] = [
+  {name: 'kubeadm', path: '/usr/local/bin/kubeadm', arguments: ['version', '-o', 'short']},
+  {name: 'kubelet', path: '/usr/local/bin/kubelet', arguments: ['--version']},
+]
+const KUBECTL: Program = {name: 'kubectl', path: '/usr/local/bin/kubectl', arguments: ['version', '--client']}
+
+const programsOf = (host: HostReader): readonly Program[] =>
+  isControlPlane(host) ? [...NODE_PROGRAMS, KUBECTL] : NODE_PROGRAMS
+
+export interface KubernetesDecision {
+  readonly files: readonly ManagedFile[]
+  /** Why; empty: nothing to do. */
+  readonly reasons: readonly string[]
+}
+
+/** What is to be written and checked, from what was seen; pure. `version` has no leading v. */
+export function decideKubernetes(
+  version: string,
+  programs: readonly string[],
+  files: readonly ManagedFile[],
+  observed: Observed,
+): KubernetesDecision {
+  const drift = driftOf(files, observed)
+  const versions = new Map(
+    observed.all('version').map((line): [string, string] => {
+      const [name = '', found = ''] = line.split(' ')
+      return [name, found]
+    }),
+  )
+  const folders = observed.all('folder')
+  return {
+    files: drift.map(({file}) => file),
+    reasons: [
+      ...describeDrift(drift),
+      ...FOLDERS.filter((folder) => !folders.includes(folder)).map((folder) => `${folder} absent`),
+      ...(observed.one('UnitFileState') === 'enabled' ? [] : ['kubelet.service is not enabled']),
+      ...(observed.one('NeedDaemonReload') === 'yes'
+        ? ['systemd has not read the unit since it changed']
+        : []),
+      ...programs.flatMap((name) => {
+        const found = versions.get(name)
+        if (found === `v${version}`) return []
+        return [`${name} is ${found ?? 'absent'}, v${version} is wanted`]
+      }),
+    ],
+  }
+}
+
+function kubeletFiles(renderer: Renderer): readonly ManagedFile[] {
+  return [
+    {path: UNIT_PATH, content: renderer.render('kubernetes/kubelet.service', {}), mode: 0o644},
+    {path: DROP_IN_PATH, content: renderer.render('kubernetes/10-kubeadm.conf', {}), mode: 0o644},
+  ]
+}
+
+function stepFor(context: PhaseContext, host: HostReader, decision: KubernetesDecision): readonly HostStep[] {
+  if (decision.reasons.length === 0) return []
+  const text = context.renderer.render('kubernetes/apply.sh', {
+    files: filesView(decision.files),
+    folders: FOLDERS,
+    version: `v${context.spec.kubernetes.version}`,
+    programs: programsOf(host),
+  })
+  return [
+    {
+      summary: 'set up the unit of the kubelet, check versions',
+      reason: decision.reasons.join('; '),
+      on: host,
+      run: async (changeable, {signal}) => {
+        await changeable.runScript({name: 'kubernetes/apply.sh', text}, {signal})
+      },
+    },
+  ]
+}
+
+/** kubeadm, kubelet and kubectl of the version asked for, and the kubelet's unit as kubeadm expects it. */
+export const kubernetesPhase: ClouderPhase = {
+  id: 'kubernetes',
+  title: 'Set up kubelet and kubeadm',
+  async plan(context, signal) {
+    const {hosts, spec, renderer} = context
+    const files = kubeletFiles(renderer)
+    const found = await probeHosts(
+      'kubernetes',
+      hosts,
+      (host) => ({
+        name: 'kubernetes/probe.sh',
+        text: renderer.render('kubernetes/probe.sh', {
+          paths: files.map(({path}) => path),
+          folders: FOLDERS,
+          programs: programsOf(host),
+        }),
+      }),
+      (observed) => observed,
+      signal,
+    )
+    return found.flatMap(({host, observed}) => {
+      const programs = programsOf(host).map(({name}) => name)
+      return stepFor(context, host, decideKubernetes(spec.kubernetes.version, programs, files, observed))
+    })
+  },
+}

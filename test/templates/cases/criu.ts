@@ -1,0 +1,34 @@
+import type {TemplateCase} from '../golden.ts'
+
+const folders = ['/var/lib/clouder/checkpoints', '/var/lib/clouder/restore']
+
+export const cases: TemplateCase[] = [
+  {template: 'criu/runc.conf', name: 'close', view: {keepTcp: false}},
+  {template: 'criu/runc.conf', name: 'keep', view: {keepTcp: true}},
+  {
+    template: 'criu/runc-restore',
+    name: 'any',
+    view: {
+      runc: '/usr/local/bin/runc',
+      checkpoints: '/var/lib/clouder/checkpoints',
+      work: '/var/lib/clouder/restore',
+    },
+  },
+  {template: 'criu/probe.sh', name: 'any', view: {paths: ['/etc/criu/runc.conf'], folders}},
+  {
+    template: 'criu/apply.sh',
+    name: 'enabled',
+    view: {
+      files: [{path: '/etc/criu/runc.conf', mode: '644', base64: 'dGNwLWNsb3NlCg=='}],
+      removed: [],
+      folders,
+      check: true,
+      minimum: '4.2',
+    },
+  },
+  {
+    template: 'criu/apply.sh',
+    name: 'disabled',
+    view: {files: [], removed: ['/etc/criu/runc.conf'], folders: [], check: false, minimum: '4.2'},
+  },
+]
