@@ -116,6 +116,11 @@ export interface ConnectOptions {
   readonly signal: AbortSignal
   /** How long to wait for sshd of a machine that is coming up. Default 60 s. */
   readonly timeoutMs?: number
+  /**
+   * The caller holds the cluster's lock: any change still at work on the host is an earlier run's and is waited for.
+   * Without it only those whose connection is gone are.
+   */
+  readonly exclusive?: boolean
 }
 
 export interface HostConnector {

@@ -1,0 +1,219 @@
+import {once} from 'node:events'
+import {setTimeout as delay} from 'node:timers/promises'
+import type {Channel, ChannelEnd, Link} from './link.ts'
+import {LineSplitter, OutputTail} from './output.ts'
+import {
+  launchLine,
+  passwordPrompt,
+  program,
+  readyMarker,
+  scriptBody,
+  startedMarker,
+  stopScript,
+  type Elevation,
+} from './program.ts'
+
+const keptOutputBytes = 4 * 1024 * 1024
+const stopTimeoutMs = 15_000
+
+export interface CommandRequest {
+  /** Bash text that is or does the command; see program.ts. */
+  readonly body: string
+  readonly elevation: Elevation
+  /** Present for what may change the host: recorded there while it runs, under this run's token. */
+  readonly change?: {readonly token: string}
+  readonly stdin?: string | AsyncIterable<Uint8Array>
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+  readonly onStdoutLine?: ((line: string) => void) | undefined
+  readonly onStderrLine?: ((line: string) => void) | undefined
+  readonly onSent?: ((sentBytes: number) => void) | undefined
+}
+
+export interface CommandOutcome {
+  /**
+   * ended: exit code or signal is there. lost: the link died. timed-out: stopped on the host.
+   * refused: sudo did not let it start. not-started: the login shell could not start bash.
+   */
+  readonly kind: 'ended' | 'lost' | 'timed-out' | 'refused' | 'not-started'
+  readonly exitCode: number | undefined
+  readonly signal: string | undefined
+  readonly stdout: string
+  readonly stderr: string
+  readonly stdoutTruncated: boolean
+  /** Whether sudo asked for the password. */
+  readonly askedPassword: boolean
+}
+
+/** Runs one command to its end. Throws what `link.open` throws, the signal's reason, or what `stdin` throws. */
+export async function runCommand(link: Link, request: CommandRequest): Promise<CommandOutcome> {
+  const never = new AbortController().signal
+  const signal = request.signal ?? never
+  signal.throwIfAborted()
+  const channel = await link.open(launchLine(request.elevation), signal)
+  const run = new RunningCommand(channel, request)
+  const timer = new AbortController()
+  const stopped = new AbortController()
+  const onAbort = (): void => stopped.abort()
+  signal.addEventListener('abort', onAbort, {once: true})
+  try {
+    if (signal.aborted) onAbort()
+    const feeding = run.feed()
+    const winner = await Promise.race([
+      channel.ended.then(() => 'ended' as const),
+      // Content that fails to arrive from here must not leave a command waiting for it there.
+      feeding.then(() => channel.ended).then(() => 'ended' as const),
+      once(stopped.signal, 'abort', {signal: timer.signal}).then(() => 'aborted' as const),
+      delay(request.timeoutMs, 'timed-out' as const, {signal: timer.signal}),
+    ]).catch(async (error: unknown) => {
+      await run.stop(link)
+      throw error
+    })
+    if (winner !== 'ended') {
+      await run.stop(link)
+      feeding.catch(() => undefined)
+    }
+    if (winner === 'aborted') signal.throwIfAborted()
+    return run.outcome(winner === 'timed-out', await channel.ended)
+  } finally {
+    timer.abort()
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+class RunningCommand {
+  readonly #channel: Channel
+  readonly #request: CommandRequest
+  readonly #stdout = new OutputTail(keptOutputBytes)
+  readonly #stderr = new OutputTail(keptOutputBytes)
+  /** What came on stderr before the command started: sudo's and the login shell's words. */
+  #preamble = ''
+  #sessionPid: number | undefined
+  #prompts = 0
+  readonly #ready = Promise.withResolvers<undefined>()
+  readonly #started = Promise.withResolvers<undefined>()
+  readonly #lines: readonly LineSplitter[]
+
+  constructor(channel: Channel, request: CommandRequest) {
+    this.#channel = channel
+    this.#request = request
+    const outLines = new LineSplitter((line) => request.onStdoutLine?.(line))
+    const errorLines = new LineSplitter((line) => request.onStderrLine?.(line))
+    this.#lines = [outLines, errorLines]
+    channel.stdout.on('data', (chunk: Buffer) => {
+      this.#stdout.add(chunk)
+      outLines.add(chunk)
+    })
+    channel.stderr.on('data', (chunk: Buffer) => {
+      const rest = this.#sessionPid === undefined ? this.#readPreamble(chunk) : chunk
+      this.#stderr.add(rest)
+      errorLines.add(rest)
+    })
+    // Its end is told by `ended`; without a listener a write to a command that is gone would end the program.
+    channel.stdin.on('error', () => channel.stdin.destroy())
+  }
+
+  #readPreamble(chunk: Buffer): Buffer {
+    this.#preamble += chunk.toString('latin1')
+    const started = startedMarker.exec(this.#preamble)
+    if (started !== null) {
+      this.#sessionPid = Number(started[1])
+      this.#started.resolve(undefined)
+      return Buffer.from(this.#preamble.slice(started.index + started[0].length), 'latin1')
+    }
+    if (this.#request.elevation.kind === 'sudo-password') this.#answerSudo(this.#request.elevation.password)
+    return Buffer.alloc(0)
+  }
+
+  #answerSudo(password: string): void {
+    const prompts = this.#preamble.split(passwordPrompt).length - 1
+    if (prompts > this.#prompts) {
+      this.#prompts = prompts
+      // A second prompt means that the password is wrong: more tries could lock the account.
+      if (prompts === 1) this.#channel.stdin.write(`${password}\n`)
+      else this.#channel.close()
+    }
+    if (this.#preamble.includes(readyMarker)) this.#ready.resolve(undefined)
+  }
+
+  /** Sends the program and what follows it; resolves early when the command ends without reading all. */
+  async feed(): Promise<void> {
+    const {body, change, elevation, stdin, onSent} = this.#request
+    const ended = this.#channel.ended.then(() => 'ended' as const)
+    if (elevation.kind === 'sudo-password') {
+      if ((await Promise.race([this.#ready.promise, ended])) === 'ended') return
+    }
+    const target = this.#channel.stdin
+    target.write(program(body, change))
+    if (typeof stdin === 'string') target.write(stdin)
+    if (stdin !== undefined && typeof stdin !== 'string') {
+      let sentBytes = 0
+      for await (const chunk of stdin) {
+        if (target.destroyed || !target.writable) return
+        if (!target.write(chunk)) {
+          if ((await Promise.race([drained(target), ended])) === 'ended') return
+        }
+        sentBytes += chunk.byteLength
+        onSent?.(sentBytes)
+      }
+    }
+    target.end()
+  }
+
+  /** Ends the command's processes on the host through a second channel, then gives up the first. */
+  async stop(link: Link): Promise<void> {
+    const timer = new AbortController()
+    const within = (ms: number): Promise<undefined> => delay(ms, undefined, {signal: timer.signal})
+    try {
+      await Promise.race([this.#started.promise, this.#channel.ended, within(3_000)])
+      if (this.#sessionPid !== undefined) {
+        const body = scriptBody(stopScript(this.#sessionPid))
+        const {elevation} = this.#request
+        const stopping = runCommand(link, {body, elevation, timeoutMs: stopTimeoutMs})
+        // Where the host can't be told any more, the record there makes the next run deal with it.
+        await Promise.race([stopping, within(stopTimeoutMs)]).catch(() => undefined)
+      }
+      this.#channel.close()
+      await Promise.race([this.#channel.ended, within(3_000)])
+    } finally {
+      timer.abort()
+    }
+  }
+
+  outcome(timedOut: boolean, end: ChannelEnd): CommandOutcome {
+    for (const lines of this.#lines) lines.end()
+    const started = this.#sessionPid !== undefined
+    return {
+      kind: this.#kind(timedOut, end),
+      exitCode: end.exitCode,
+      signal: end.signal,
+      stdout: this.#stdout.text(),
+      stderr: started ? this.#stderr.text() : this.#preamble.replaceAll(passwordPrompt, ''),
+      stdoutTruncated: this.#stdout.truncated,
+      askedPassword: this.#prompts > 0,
+    }
+  }
+
+  #kind(timedOut: boolean, end: ChannelEnd): CommandOutcome['kind'] {
+    const started = this.#sessionPid !== undefined
+    const elevated = this.#request.elevation.kind !== 'none'
+    if (!started && elevated && (this.#prompts > 1 || timedOut)) return 'refused'
+    if (timedOut) return 'timed-out'
+    if (end.exitCode === undefined && end.signal === undefined) return 'lost'
+    if (started) return 'ended'
+    return elevated ? 'refused' : 'not-started'
+  }
+}
+
+async function drained(target: NodeJS.WritableStream): Promise<'drained'> {
+  const settled = new AbortController()
+  try {
+    await Promise.race([
+      once(target, 'drain', {signal: settled.signal}),
+      once(target, 'close', {signal: settled.signal}),
+    ])
+    return 'drained'
+  } finally {
+    settled.abort()
+  }
+}

@@ -1,0 +1,150 @@
+import {quoteArgv, quoteWord} from './quoting.ts'
+
+/** How a command becomes root. */
+export type Elevation =
+  | {readonly kind: 'none'}
+  | {readonly kind: 'sudo'}
+  | {readonly kind: 'sudo-password'; readonly password: string}
+
+export const passwordPrompt = 'clouder-sudo-password:'
+export const readyMarker = 'clouder-ready\n'
+export const startedMarker = /clouder-started (\d+)\n/
+/** Where a running change is recorded on the host; /run is emptied by a reboot, as the processes are. */
+export const busyDir = '/run/clouder/commands'
+
+/**
+ * The line for the login shell. It starts a bash that reads its program from stdin, in a session of its own so that
+ * all it started can be found and killed. `$PPID` is the process that serves the connection.
+ */
+export function launchLine(elevation: Elevation): string {
+  const bash = 'setsid -w bash -s'
+  switch (elevation.kind) {
+    case 'none':
+      return `exec /bin/sh -c ${quoteWord(`exec ${bash} "$PPID"`)}`
+    case 'sudo':
+      return `exec /bin/sh -c ${quoteWord(`exec sudo -n -- ${bash} "$PPID"`)}`
+    case 'sudo-password': {
+      // Nothing may be sent before sudo is done with stdin: a password that it does not ask for would be run by bash.
+      const announce = quoteWord(`echo ${readyMarker.trim()} >&2; exec ${bash} "$1"`)
+      return `exec /bin/sh -c ${quoteWord(`exec sudo -S -p ${passwordPrompt} -- bash -c ${announce} bash "$PPID"`)}`
+    }
+  }
+}
+
+/** Body that runs one program with exactly these words; `exec` so that no shell builtin stands in for it. */
+export function argvBody(argv: readonly string[]): string {
+  return `exec -- ${quoteArgv(argv)}`
+}
+
+/** Body that runs a script's text in the same bash, with `$1`, `$2`… */
+export function scriptBody(text: string, words: readonly string[] = []): string {
+  return `set -- ${words.map(quoteWord).join(' ')}; eval ${quoteWord(text)}`
+}
+
+/**
+ * What bash reads: one brace group, so that nothing runs unless all of it arrived. Bash reads a pipe byte by byte,
+ * so whatever follows the group is left on stdin for the command.
+ */
+export function program(body: string, change: {readonly token: string} | undefined): string {
+  const record = change === undefined ? '' : recordLines(change.token)
+  return `{
+printf 'clouder-started %s\\n' "$$" >&2
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
+umask 022
+clouder_record=
+${record}( unset clouder_record; ${body}
+)
+clouder_code=$?
+[ -z "$clouder_record" ] || rm -f -- "$clouder_record"
+exit "$clouder_code"
+}
+`
+}
+
+function recordLines(token: string): string {
+  return `if [ "$EUID" -eq 0 ] && mkdir -p -m 0700 ${busyDir}; then
+clouder_stat=$(</proc/$$/stat); clouder_stat=\${clouder_stat##*) }
+clouder_start=$(set -- $clouder_stat; echo "\${20}")
+clouder_record=${busyDir}/$$
+echo "$clouder_start $1 ${token}" >"$clouder_record" || clouder_record=
+fi
+`
+}
+
+const sessionMembers = `members() {
+  local process stat
+  for process in /proc/[0-9]*; do
+    { stat=$(<"$process/stat"); } 2>/dev/null || continue
+    [ -n "$stat" ] || continue
+    stat=\${stat##*) }
+    set -- "$1" $stat
+    [ "$5" = "$1" ] && [ "$2" != Z ] && echo "\${process#/proc/}"
+  done
+  return 0
+}
+`
+
+const stopSession = `stop_session() {
+  local pids tries
+  pids=$(members "$1"); [ -z "$pids" ] || kill -TERM $pids 2>/dev/null
+  for tries in $(seq 1 20); do
+    [ -n "$(members "$1")" ] || break
+    sleep 0.1
+  done
+  for tries in $(seq 1 20); do
+    pids=$(members "$1"); [ -n "$pids" ] || break
+    kill -KILL $pids 2>/dev/null
+    sleep 0.1
+  done
+  rm -f -- "${busyDir}/$1"
+}
+`
+
+/** Ends every process of a command: TERM, two seconds, KILL. Exit code 1 when something outlived that. */
+export function stopScript(sessionPid: number): string {
+  return `${sessionMembers}${stopSession}stop_session ${sessionPid}
+[ -z "$(members ${sessionPid})" ]
+`
+}
+
+/**
+ * Defines `leftovers`: prints `pid serving-pid` of each recorded change that still runs and counts as left over:
+ * its connection is gone, or it is of our own lost connection (same token), or `everything` is asked for.
+ * Removes the records of those that ended.
+ */
+export function leftoversFunction(token: string, everything: boolean): string {
+  return `${sessionMembers}leftovers() {
+  local record pid start serving token stat
+  for record in ${busyDir}/[0-9]*; do
+    { read -r start serving token <"$record"; } 2>/dev/null || continue
+    pid=\${record##*/}
+    if { stat=$(<"/proc/$pid/stat"); } 2>/dev/null && [ -n "$stat" ]; then
+      stat=\${stat##*) }
+      [ "$(set -- $stat; echo "\${20}")" = "$start" ] || { rm -f -- "$record"; continue; }
+    elif [ -z "$(members "$pid")" ]; then
+      rm -f -- "$record"; continue
+    fi
+    if ! [ -d "/proc/$serving" ]; then echo "$pid gone"
+    elif ${everything ? 'true' : `[ "$token" = ${token} ]`}; then echo "$pid served"
+    fi
+  done
+  return 0
+}
+`
+}
+
+/**
+ * Waits for the leftovers of another run, then kills those whose connection is gone.
+ * Exit code 3 with `pid served` lines when one that is still served outlived the wait.
+ */
+export function awaitLeftoversScript(token: string, everything: boolean, waitMs: number): string {
+  return `${leftoversFunction(token, everything)}${stopSession}
+deadline=$((SECONDS + ${Math.ceil(waitMs / 1000)}))
+while [ -n "$(leftovers)" ] && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
+leftovers | while read -r pid state; do
+  if [ "$state" = gone ]; then stop_session "$pid"; fi
+done
+rest=$(leftovers)
+[ -z "$rest" ] || { echo "$rest"; exit 3; }
+`
+}

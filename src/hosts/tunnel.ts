@@ -1,0 +1,38 @@
+import {once} from 'node:events'
+import {createServer, type Socket} from 'node:net'
+import type {Duplex} from 'node:stream'
+import type {Tunnel} from './host.ts'
+
+/** Listens on a free port of this machine's loopback and joins each connection to a stream that `open` gives. */
+export async function openTunnel(open: () => Promise<Duplex>): Promise<Tunnel> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('error', () => socket.destroy())
+    open().then(
+      (stream) => {
+        stream.on('error', () => socket.destroy())
+        stream.on('close', () => socket.destroy())
+        socket.on('close', () => stream.destroy())
+        if (socket.destroyed) stream.destroy()
+        socket.pipe(stream).pipe(socket)
+      },
+      // Nobody is there to be told but the one who connected: the connection is reset.
+      () => socket.resetAndDestroy(),
+    )
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new TypeError('a TCP server has no port')
+  return {
+    localPort: address.port,
+    async close() {
+      const closed = once(server, 'close')
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
+  }
+}
