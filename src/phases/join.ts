@@ -94,8 +94,9 @@ async function planJoin(
         summary: 'start the kubelet',
         reason: 'it is not running',
         on: host,
-        run: async (target, {signal}) =>
-          void (await target.exec(['systemctl', 'start', 'kubelet'], {signal})),
+        run: async (target, {signal}) => {
+          await target.exec(['systemctl', 'start', 'kubelet'], {signal})
+        },
       })
     }
   }

@@ -81,8 +81,12 @@ export async function initCluster(
     })
     return finish({})
   }
-  if (!flags.dryRun)
-    await tools.store.update(spec.name, (old) => recordWith(old, spec, infrastructure, tools))
+  const remember = async (): Promise<void> => {
+    if (!flags.dryRun)
+      await tools.store.update(spec.name, (old) => recordWith(old, spec, infrastructure, tools))
+  }
+  // Machines that were made are remembered at once; machines that were brought, when they have answered.
+  if (provider.kind !== 'byon' || scope === 'create') await remember()
   if (scope === 'create') return finish({infrastructure})
 
   const machines = [...infrastructure.machines, ...(record?.joined ?? [])]

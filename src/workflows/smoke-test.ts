@@ -1,0 +1,341 @@
+import {SMOKE_REFERENCE} from '../bundle/catalogue.ts'
+import {
+  CHECKPOINT_DIR,
+  checkpointContainer,
+  copyBetweenHosts,
+  RESTORE_ANNOTATION,
+} from '../checkpoint/transfer.ts'
+import {AbortError, KubernetesError} from '../errors.ts'
+import type {KubeApi, KubeObject} from '../kubernetes/types.ts'
+import {RESTORE_RUNTIME} from '../phases/runtime-class.ts'
+import {specFromDocument} from '../spec/load.ts'
+import {waitFor} from '../waiting.ts'
+import {z} from 'zod'
+import {allMachines, recordOf} from './clusters.ts'
+import {openSession, type Session} from './session.ts'
+import type {SmokeCheck, SmokeResult, Tools} from './types.ts'
+
+const POD_TIMEOUT_MS = 90_000
+const PORT = 8080
+const LABEL = 'clouder.dev/smoke-test'
+
+const statusSchema = z.looseObject({
+  phase: z.string().optional(),
+  podIP: z.string().optional(),
+  conditions: z.array(z.looseObject({type: z.string(), status: z.string()})).optional(),
+  containerStatuses: z
+    .array(
+      z.looseObject({
+        state: z
+          .looseObject({
+            waiting: z
+              .looseObject({reason: z.string().optional(), message: z.string().optional()})
+              .optional(),
+          })
+          .optional(),
+      }),
+    )
+    .optional(),
+})
+
+interface Bench {
+  readonly kube: KubeApi
+  readonly session: Session
+  readonly namespace: string
+  /** Two nodes that take ordinary pods; the same one twice in a cluster of one node. */
+  readonly nodes: readonly [string, string]
+  readonly signal: AbortSignal
+}
+
+/**
+ * Proves on the live cluster that DNS, pod to pod across nodes, services and the CRIU round trip work: a process with
+ * a random token only in its memory is checkpointed, its pod deleted, and restored on another node, where it must
+ * present the same token and a larger count.
+ */
+export async function smokeTest(
+  name: string,
+  options: {readonly keep: boolean},
+  tools: Tools,
+): Promise<SmokeResult> {
+  await using _lock = await tools.store.lock(name, tools.run)
+  const record = await recordOf(name, tools)
+  const {endpoint} = record
+  if (endpoint === undefined)
+    throw new KubernetesError('API_UNREACHABLE', `cluster ${name} has no machines yet`)
+  const spec = specFromDocument(record.document)
+  await using session = await openSession(
+    {spec, machines: allMachines(record), endpoint, ignorePreflight: [], concurrency: 20, withBundle: false},
+    tools,
+  )
+  const kube = await session.clusterTools.kube()
+  const namespace = `clouder-smoke-${tools.run.replace(/[^a-z0-9]+/gi, '-').toLowerCase()}`
+    .slice(0, 63)
+    .replace(/-$/, '')
+  await sweep(kube, namespace)
+  await kube.apply(
+    [{apiVersion: 'v1', kind: 'Namespace', metadata: {name: namespace, labels: {[LABEL]: 'true'}}}],
+    tools.signal,
+  )
+  const bench: Bench = {kube, session, namespace, nodes: await usableNodes(kube), signal: tools.signal}
+  try {
+    const checks: SmokeCheck[] = []
+    for (const [title, check] of checksOf(spec.checkpoint.enabled))
+      checks.push(await runCheck(title, check, bench, tools))
+    return {cluster: name, passed: checks.every(({passed}) => passed), checks}
+  } finally {
+    if (!options.keep) await kube.remove({apiVersion: 'v1', kind: 'Namespace', name: namespace})
+  }
+}
+
+type Check = (bench: Bench, progress: (text: string) => void) => Promise<string>
+
+const checksOf = (withCheckpoint: boolean): readonly (readonly [string, Check])[] => [
+  ['Pod to pod across nodes', podToPod],
+  ['Service', serviceWorks],
+  ['DNS', dnsWorks],
+  ...(withCheckpoint
+    ? ([['Checkpoint, and restore with its memory on another node', criuRoundTrip]] as const)
+    : []),
+]
+
+async function runCheck(title: string, check: Check, bench: Bench, tools: Tools): Promise<SmokeCheck> {
+  const startedMs = tools.now()
+  const task = title
+  tools.report({type: 'task-started', task, title})
+  try {
+    const detail = await check(bench, (text) => tools.report({type: 'task-progress', task, text}))
+    const durationMs = tools.now() - startedMs
+    tools.report({type: 'task-done', task, durationMs, text: detail})
+    return {name: title, passed: true, detail, durationMs}
+  } catch (error) {
+    if (tools.signal.aborted || error instanceof AbortError) throw error
+    const message = error instanceof Error ? error.message : String(error)
+    const durationMs = tools.now() - startedMs
+    tools.report({type: 'task-failed', task, durationMs, message})
+    return {name: title, passed: false, detail: message, durationMs}
+  }
+}
+
+/** Namespaces of smoke tests that were killed. */
+async function sweep(kube: KubeApi, mine: string): Promise<void> {
+  const left = await kube.list({apiVersion: 'v1', kind: 'Namespace', labelSelector: `${LABEL}=true`})
+  for (const namespace of left) {
+    if (namespace.metadata.name !== mine)
+      await kube.remove({apiVersion: 'v1', kind: 'Namespace', name: namespace.metadata.name})
+  }
+}
+
+const nodeSpecSchema = z.looseObject({
+  unschedulable: z.boolean().optional(),
+  taints: z.array(z.looseObject({effect: z.string()})).optional(),
+})
+
+async function usableNodes(kube: KubeApi): Promise<readonly [string, string]> {
+  const nodes = await kube.list({apiVersion: 'v1', kind: 'Node'})
+  const open = nodes.filter((node) => {
+    const {unschedulable = false, taints = []} = nodeSpecSchema.parse(node['spec'] ?? {})
+    return !unschedulable && !taints.some(({effect}) => effect !== 'PreferNoSchedule')
+  })
+  // The pods tolerate taints, so that a cluster of control planes, or with one worker, is tested across nodes too.
+  const names = [...open, ...nodes.filter((node) => !open.includes(node))].map((node) => node.metadata.name)
+  const [first, second = first] = names
+  if (first === undefined || second === undefined)
+    throw new KubernetesError('NOT_READY', 'the cluster has no nodes')
+  return [first, second]
+}
+
+interface PodOptions {
+  readonly name: string
+  readonly node: string
+  readonly args: readonly string[]
+  readonly restoreFrom?: string
+}
+
+function pod(bench: Bench, options: PodOptions): KubeObject {
+  const {restoreFrom} = options
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: options.name,
+      namespace: bench.namespace,
+      labels: {app: options.name, [LABEL]: 'true'},
+      ...(restoreFrom === undefined ? {} : {annotations: {[RESTORE_ANNOTATION]: restoreFrom}}),
+    },
+    spec: {
+      // By name, not through the scheduler: the test is about these two nodes.
+      nodeName: options.node,
+      restartPolicy: 'Never',
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds: 1,
+      tolerations: [{operator: 'Exists'}],
+      ...(restoreFrom === undefined ? {} : {runtimeClassName: RESTORE_RUNTIME}),
+      containers: [
+        {
+          name: 'smoke',
+          image: SMOKE_REFERENCE,
+          imagePullPolicy: 'IfNotPresent',
+          args: options.args,
+          ...(options.args[0] === 'serve'
+            ? {
+                ports: [{containerPort: PORT}],
+                readinessProbe: {httpGet: {path: '/', port: PORT}, periodSeconds: 1},
+              }
+            : {}),
+        },
+      ],
+    },
+  }
+}
+
+async function startServer(bench: Bench, options: Omit<PodOptions, 'args'>): Promise<string> {
+  await bench.kube.apply([pod(bench, {...options, args: ['serve']})], bench.signal)
+  return waitPod(bench, options.name, 'Ready', (status) =>
+    status.conditions?.some(({type, status: is}) => type === 'Ready' && is === 'True') === true
+      ? status.podIP
+      : undefined,
+  )
+}
+
+/** Runs a client to its end; its success is the answer. */
+async function runClient(bench: Bench, name: string, node: string, args: readonly string[]): Promise<void> {
+  await bench.kube.apply([pod(bench, {name, node, args})], bench.signal)
+  const phase = await waitPod(bench, name, 'finished', (status) =>
+    status.phase === 'Succeeded' || status.phase === 'Failed' ? status.phase : undefined,
+  )
+  if (phase === 'Succeeded') return
+  const log = await bench.kube.fetch(`/api/v1/namespaces/${bench.namespace}/pods/${name}/log`, bench.signal)
+  throw new KubernetesError(
+    'SMOKE_TEST_FAILED',
+    `\`smoke ${args.join(' ')}\` on ${node} failed: ${log.body.trim()}`,
+  )
+}
+
+async function waitPod(
+  bench: Bench,
+  name: string,
+  what: string,
+  read: (status: z.output<typeof statusSchema>) => string | undefined,
+): Promise<string> {
+  const ref = {apiVersion: 'v1', kind: 'Pod', namespace: bench.namespace, name}
+  return waitFor({
+    what: `pod ${name} to be ${what}`,
+    check: async () => {
+      const status = statusSchema.parse((await bench.kube.get(ref))?.['status'] ?? {})
+      const value = read(status)
+      const waiting = status.containerStatuses?.[0]?.state?.waiting
+      const seen = `${status.phase ?? 'no status'} ${waiting?.reason ?? ''} ${waiting?.message ?? ''}`.trim()
+      if (value === undefined && status.phase === 'Failed') {
+        throw new KubernetesError('SMOKE_TEST_FAILED', `pod ${name} failed before it was ${what}`)
+      }
+      return value === undefined ? {seen} : {value, seen}
+    },
+    timeoutMs: POD_TIMEOUT_MS,
+    intervalMs: 250,
+    signal: bench.signal,
+  })
+}
+
+const podToPod: Check = async (bench) => {
+  const [first, second] = bench.nodes
+  const address = await startServer(bench, {name: 'server', node: first})
+  await runClient(bench, 'client-pod', second, ['get', `http://${hostOf(address)}:${PORT}/`])
+  return first === second ? `on ${first}, the only node` : `${second} reached ${address} on ${first}`
+}
+
+const hostOf = (address: string): string => (address.includes(':') ? `[${address}]` : address)
+
+const serviceWorks: Check = async (bench) => {
+  const service = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {name: 'server', namespace: bench.namespace},
+    spec: {selector: {app: 'server'}, ports: [{port: 80, targetPort: PORT, protocol: 'TCP'}]},
+  }
+  await bench.kube.apply([service], bench.signal)
+  const live = await bench.kube.get({
+    apiVersion: 'v1',
+    kind: 'Service',
+    namespace: bench.namespace,
+    name: 'server',
+  })
+  const {clusterIP} = z.looseObject({clusterIP: z.string()}).parse(live?.['spec'])
+  await runClient(bench, 'client-service', bench.nodes[1], ['get', `http://${hostOf(clusterIP)}/`])
+  return `${bench.nodes[1]} reached the service at ${clusterIP}`
+}
+
+const dnsWorks: Check = async (bench) => {
+  const name = `server.${bench.namespace}.svc.${bench.session.context.spec.network.dnsDomain}`
+  await runClient(bench, 'client-dns', bench.nodes[1], ['get', `http://${name}/`])
+  return `${name} was resolved and reached`
+}
+
+interface Heartbeat {
+  readonly token: string
+  readonly count: number
+}
+
+async function readHeartbeat(bench: Bench, name: string): Promise<Heartbeat> {
+  const path = `/api/v1/namespaces/${bench.namespace}/pods/${name}:${PORT}/proxy/`
+  const answer = await bench.kube.fetch(path, bench.signal)
+  const match = /^token=([0-9a-f]+) count=(\d+)/.exec(answer.body)
+  if (match?.[1] === undefined)
+    throw new KubernetesError('SMOKE_TEST_FAILED', `pod ${name} answers ${answer.status} ${answer.body}`)
+  return {token: match[1], count: Number(match[2])}
+}
+
+const criuRoundTrip: Check = async (bench, progress) => {
+  const {kube, session, namespace, signal} = bench
+  const [from, to] = bench.nodes
+  await startServer(bench, {name: 'traveller', node: from})
+  const before = await readHeartbeat(bench, 'traveller')
+  progress(`checkpointing on ${from} at count ${before.count}`)
+  const archive = await checkpointContainer(
+    kube,
+    {node: from, namespace, pod: 'traveller', container: 'smoke'},
+    signal,
+  )
+  const source = session.clusterTools.hostFor(from)
+  const target = session.clusterTools.hostFor(to)
+  const file = `${namespace}.tar`
+  const path = `${CHECKPOINT_DIR}/${file}`
+  try {
+    const sizeBytes = await copyBetweenHosts(source, archive, target, path, signal)
+    await deletePod(bench, 'traveller')
+    progress(`restoring ${Math.round(sizeBytes / 1024)} KiB on ${to}`)
+    await startServer(bench, {name: 'traveller', node: to, restoreFrom: file})
+    const after = await readHeartbeat(bench, 'traveller')
+    if (after.token !== before.token) {
+      throw new KubernetesError(
+        'SMOKE_TEST_FAILED',
+        'the restored process has another token: it was started, not restored',
+      )
+    }
+    if (after.count <= before.count) {
+      throw new KubernetesError(
+        'SMOKE_TEST_FAILED',
+        `the restored count ${after.count} is not larger than ${before.count}`,
+      )
+    }
+    return `same token, count ${before.count} on ${from}, ${after.count} on ${to}`
+  } finally {
+    // Files of a memory dump are never left behind, not even by a failed test.
+    const {signal: unstopped} = new AbortController()
+    await source.exec(['rm', '-f', archive], {signal: unstopped})
+    await target.exec(['rm', '-f', path], {signal: unstopped})
+  }
+}
+
+async function deletePod(bench: Bench, name: string): Promise<void> {
+  const ref = {apiVersion: 'v1', kind: 'Pod', namespace: bench.namespace, name}
+  await bench.kube.remove(ref)
+  await waitFor({
+    what: `pod ${name} to be gone`,
+    check: async () =>
+      (await bench.kube.get(ref)) === undefined ? {value: true, seen: 'gone'} : {seen: 'still there'},
+    timeoutMs: POD_TIMEOUT_MS,
+    intervalMs: 200,
+    signal: bench.signal,
+  })
+}
