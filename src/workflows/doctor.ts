@@ -1,0 +1,143 @@
+import {ConfigError, KubernetesError, type PreflightFinding} from '../errors.ts'
+import {fanOut} from '../engine/fan-out.ts'
+import type {Host} from '../hosts/host.ts'
+import {runChecks} from '../phases/preflight.ts'
+import {unready} from '../phases/ready.ts'
+import {specFromDocument} from '../spec/load.ts'
+import type {Machine} from '../spec/machine.ts'
+import {allMachines, recordOf} from './clusters.ts'
+import {openSession, type Session} from './session.ts'
+import type {DoctorResult, Tools} from './types.ts'
+
+const UNITS = ['containerd', 'kubelet'] as const
+
+/**
+ * Examines a live cluster: the preflight checks on every machine that answers, the units on each, and the health of
+ * the cluster. Changes nothing. Machines that do not answer are findings.
+ */
+export async function diagnoseCluster(
+  name: string,
+  options: {readonly node: string | undefined; readonly ignorePreflight: readonly string[]},
+  tools: Tools,
+): Promise<DoctorResult> {
+  const record = await recordOf(name, tools)
+  const {endpoint} = record
+  if (endpoint === undefined)
+    throw new KubernetesError('API_UNREACHABLE', `cluster ${name} has no machines yet`)
+  const machines = chosen(allMachines(record), options.node)
+  await using session = await openSession(
+    {
+      spec: specFromDocument(record.document),
+      machines,
+      endpoint,
+      ignorePreflight: options.ignorePreflight,
+      concurrency: 20,
+      tolerateUnreachable: true,
+      withBundle: false,
+    },
+    tools,
+  )
+  const answering = new Set(session.hosts.map((host) => host.name))
+  const silent = machines.filter((machine) => !answering.has(machine.name)).map(unreachable)
+  const [preflight, units, health] = await Promise.all([
+    runChecks(session.context, tools.signal),
+    unitFindings(session.hosts, tools.signal),
+    clusterFindings(name, session, options.node !== undefined),
+  ])
+  const findings = [...silent, ...preflight.findings, ...units, ...health]
+  const healthChecks = [
+    ...session.hosts.flatMap((host) => UNITS.map((unit) => ({host: host.name, check: unit}))),
+  ]
+  const failed = new Set(findings.map((finding) => `${finding.host}/${finding.check}`))
+  return {
+    cluster: name,
+    healthy: findings.length === 0,
+    findings,
+    checks: [
+      ...preflight.checks,
+      ...healthChecks.map((check) => ({...check, ok: !failed.has(`${check.host}/${check.check}`)})),
+      {host: 'cluster', check: 'ClusterReady', ok: health.length === 0},
+    ],
+    facts: session.hosts.map((host) => ({host: host.name, facts: host.facts})),
+  }
+}
+
+function chosen(machines: readonly Machine[], node: string | undefined): readonly Machine[] {
+  if (node === undefined) return machines
+  const found = machines.filter((machine) => machine.name === node)
+  if (found.length > 0) return found
+  throw new ConfigError(
+    'FLAG_INVALID',
+    `no machine ${JSON.stringify(node)}, expected any of ${machines.map(({name}) => name).join(', ')}`,
+  )
+}
+
+const unreachable = (machine: Machine): PreflightFinding => ({
+  host: machine.name,
+  check: 'Reachable',
+  problem: `${machine.address} does not answer on port ${machine.ssh.port}`,
+  fix: `start the machine, or try: clouder ssh ${machine.name} -- true`,
+})
+
+async function unitFindings(
+  hosts: readonly Host[],
+  signal: AbortSignal,
+): Promise<readonly PreflightFinding[]> {
+  const outcomes = await fanOut(
+    hosts,
+    64,
+    (host) => host.query(['systemctl', 'is-active', ...UNITS], {signal}),
+    signal,
+  )
+  return outcomes.flatMap((outcome) => {
+    if ('error' in outcome) {
+      return [
+        {
+          host: outcome.item.name,
+          check: 'Reachable',
+          problem: outcome.error.message,
+          fix: 'run clouder doctor again',
+        },
+      ]
+    }
+    const states = outcome.value.stdout.split('\n')
+    return UNITS.flatMap((unit, index) =>
+      states[index] === 'active'
+        ? []
+        : [
+            {
+              host: outcome.item.name,
+              check: unit,
+              problem: `${unit} is ${states[index] ?? 'unknown'}`,
+              fix: `clouder kubeadm init starts it; its log: clouder ssh ${outcome.item.name} -- journalctl -u ${unit} -n 50`,
+            },
+          ],
+    )
+  })
+}
+
+async function clusterFindings(
+  name: string,
+  session: Session,
+  oneNode: boolean,
+): Promise<readonly PreflightFinding[]> {
+  const kube = await session.context.kube()
+  if (kube === undefined) {
+    if (oneNode) return []
+    return [
+      {
+        host: 'cluster',
+        check: 'ClusterReady',
+        problem: 'no API server answers',
+        fix: `clouder kubeadm init ${name}`,
+      },
+    ]
+  }
+  const open = await unready(session.context, kube)
+  return open.map((problem) => ({
+    host: 'cluster',
+    check: 'ClusterReady',
+    problem,
+    fix: `clouder kubeadm plan ${name}`,
+  }))
+}
