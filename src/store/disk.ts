@@ -60,8 +60,10 @@ export function diskStore(options: DiskStoreOptions): ClusterStore {
   ): Promise<ClusterRecord> => {
     const {record: path} = paths(name)
     const record = {...next(await load(name)), updatedAt: new Date(now()).toISOString()}
-    await writeAtomically(path, printRecord(record, name, path))
-    return record
+    const text = printRecord(record)
+    const checked = parseRecord(text, name, path)
+    await writeAtomically(path, text)
+    return checked
   }
 
   return {

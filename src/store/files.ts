@@ -3,6 +3,8 @@ import {mkdir, open, readFile, rename, rm, rmdir, type FileHandle} from 'node:fs
 import {dirname} from 'node:path'
 import {StateError} from '../errors.ts'
 
+const MAKE_FOLDER_ATTEMPTS = 100
+
 /** Code of a failed system call, `ENOENT`; undefined for any other error. */
 export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
@@ -21,10 +23,14 @@ export async function readIfThere(path: string): Promise<string | undefined> {
 
 /** Makes a folder that only its owner can enter, and its parents. Throws StateError STATE_UNWRITABLE. */
 export async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, {recursive: true, mode: 0o700})
-  } catch (error) {
-    throw unwritable(path, error)
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await mkdir(path, {recursive: true, mode: 0o700})
+      return
+    } catch (error) {
+      // Another process can remove the empty folder between mkdir's own look and its answer.
+      if (systemCode(error) !== 'ENOENT' || attempt === MAKE_FOLDER_ATTEMPTS) throw unwritable(path, error)
+    }
   }
 }
 

@@ -1,0 +1,13 @@
+import {mkdtemp, rm} from 'node:fs/promises'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
+
+/** Gives a new empty folder and removes it after. */
+export async function withTempFolder(use: (dir: string) => Promise<void>): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'clouder-test-'))
+  try {
+    await use(dir)
+  } finally {
+    await rm(dir, {recursive: true, force: true})
+  }
+}
