@@ -4,78 +4,103 @@ import {bastionSchema, secretRefSchema, taintSchema} from './machine.ts'
 export const API_VERSION = 'clouder.dev/v1alpha1'
 export const DEFAULT_KUBERNETES_VERSION = '1.35.4'
 
-const labels = z.record(z.string(), z.string()).default({})
+const labels = z.record(z.string(), z.string()).default({}).describe('node labels')
+const taints = z.array(taintSchema).default([]).describe('node taints')
 
 /** One machine somebody brings. */
 export const hostEntrySchema = z.strictObject({
-  /** Node name; default: pool and number, `cp-1`, `worker-2`. */
-  name: z.string().optional(),
-  /** Where SSH reaches it. */
-  address: z.string().min(1),
-  /** What the other nodes use; default: `address`. */
-  privateAddress: z.string().optional(),
-  user: z.string().optional(),
-  port: z.int().min(1).max(65535).optional(),
-  keyPath: z.string().optional(),
-  hostKeys: z.array(z.string()).default([]),
-  sudoPassword: secretRefSchema.optional(),
+  name: z.string().optional().describe('node name; default: pool and number, `cp-1`, `worker-2`'),
+  address: z.string().min(1).describe('IP address or DNS name where SSH reaches the machine'),
+  privateAddress: z.string().optional().describe('IP address that the other nodes use; default: `address`'),
+  user: z.string().optional().describe('default: `spec.ssh.user`'),
+  port: z.int().min(1).max(65535).optional().describe('default: `spec.ssh.port`'),
+  keyPath: z.string().optional().describe('private key file; default: `spec.ssh.keyPath`'),
+  hostKeys: z.array(z.string()).default([]).describe('host keys to accept, each `<type> <base64>`'),
+  sudoPassword: secretRefSchema
+    .optional()
+    .describe('where the password for sudo is read from; default: `spec.ssh.sudoPassword`'),
   labels,
-  taints: z.array(taintSchema).default([]),
+  taints,
 })
 export type HostEntry = Readonly<z.output<typeof hostEntrySchema>>
 
 export const workerPoolSchema = z.strictObject({
-  name: z.string().default('worker'),
-  /** Machines to make (local, aws, azure); byon counts its hosts. */
-  count: z.int().min(0).max(5000).optional(),
+  name: z.string().default('worker').describe('nodes are called `<name>-1`, `<name>-2`, …'),
+  count: z
+    .int()
+    .min(0)
+    .max(5000)
+    .optional()
+    .describe('machines to make; default: 1, with provider byon the number of hosts'),
   labels,
-  taints: z.array(taintSchema).default([]),
-  hosts: z.array(hostEntrySchema).default([]),
+  taints,
+  hosts: z.array(hostEntrySchema).default([]).describe('machines you bring; only with provider byon'),
 })
 
 /** The body of cluster.yaml below `spec:`. Defaults here, cross-field rules in rules.ts. */
 export const specBodySchema = z.strictObject({
   provider: z
     .strictObject({
-      kind: z.enum(['local', 'byon', 'aws', 'azure']).default('local'),
+      kind: z.enum(['local', 'byon', 'aws', 'azure']).default('local').describe('where machines come from'),
       local: z
         .strictObject({
-          engine: z.enum(['auto', 'docker', 'podman']).default('auto'),
-          /** Operating system of the nodes. */
-          image: z.enum(['debian-12', 'debian-13']).default('debian-13'),
-          /** Network of the nodes; default: a free /24 of 172.30.0.0/16. */
-          subnet: z.string().optional(),
+          engine: z.enum(['auto', 'docker', 'podman']).default('auto').describe('container engine'),
+          image: z
+            .enum(['debian-12', 'debian-13'])
+            .default('debian-13')
+            .describe('operating system of the nodes'),
+          subnet: z
+            .string()
+            .optional()
+            .describe('network of the nodes; default: a free /24 of 172.30.0.0/16'),
         })
         .prefault({}),
     })
     .prefault({}),
   kubernetes: z
     .strictObject({
-      version: z.string().default(DEFAULT_KUBERNETES_VERSION),
+      version: z.string().default(DEFAULT_KUBERNETES_VERSION).describe('one exact version, in quotes'),
     })
     .prefault({}),
   controlPlane: z
     .strictObject({
-      count: z.int().min(1).max(9).optional(),
-      hosts: z.array(hostEntrySchema).default([]),
-      /** Whether ordinary pods may run there. */
-      schedulable: z.boolean().default(false),
+      count: z
+        .int()
+        .min(1)
+        .max(9)
+        .optional()
+        .describe('an odd number; default: 1, with provider byon the number of hosts'),
+      hosts: z.array(hostEntrySchema).default([]).describe('machines you bring; only with provider byon'),
+      schedulable: z.boolean().default(false).describe('whether ordinary pods may run there'),
     })
     .prefault({}),
-  workers: z.array(workerPoolSchema).default([]),
+  workers: z
+    .array(workerPoolSchema)
+    .default([])
+    .describe('worker pools; none given: one of 2 machines, with provider byon none'),
   network: z
     .strictObject({
-      podCidr: z.string().default('10.244.0.0/16'),
-      serviceCidr: z.string().default('10.96.0.0/12'),
-      dnsDomain: z.string().default('cluster.local'),
-      cni: z.enum(['flannel', 'none']).default('flannel'),
+      podCidr: z.string().default('10.244.0.0/16').describe('addresses of pods: a /24 for each node'),
+      serviceCidr: z.string().default('10.96.0.0/12').describe('addresses of services: /12 to /28'),
+      dnsDomain: z.string().default('cluster.local').describe('domain of the names of services'),
+      cni: z
+        .enum(['flannel', 'none'])
+        .default('flannel')
+        .describe('pod network to install; `none`: you install one'),
     })
     .prefault({}),
   api: z
     .strictObject({
-      /** `host` or `host:port` of a load balancer; default: the first control plane's private address. */
-      endpoint: z.string().optional(),
-      certSans: z.array(z.string()).default([]),
+      endpoint: z
+        .string()
+        .optional()
+        .describe(
+          "`host` or `host:port` of a load balancer; default: the first control plane's private address",
+        ),
+      certSans: z
+        .array(z.string())
+        .default([])
+        .describe('more names and addresses for the certificate of the API server'),
     })
     .prefault({}),
   containerd: z
@@ -83,43 +108,68 @@ export const specBodySchema = z.strictObject({
       registryMirrors: z
         .array(
           z.strictObject({
-            /** `docker.io`, `registry.k8s.io`, … */
-            registry: z.string().min(1),
-            endpoints: z.array(z.url()).min(1),
+            registry: z.string().min(1).describe('`docker.io`, `registry.k8s.io`, …'),
+            endpoints: z
+              .array(z.url())
+              .min(1)
+              .describe('http or https URLs, tried in order, without credentials'),
           }),
         )
-        .default([]),
+        .default([])
+        .describe('where images are pulled from instead'),
     })
     .prefault({}),
   checkpoint: z
     .strictObject({
-      enabled: z.boolean().default(true),
-      /** What happens to established TCP connections of a dumped process. */
-      establishedTcp: z.enum(['close', 'keep']).default('close'),
+      enabled: z.boolean().default(true).describe('whether nodes are made ready to checkpoint and restore'),
+      establishedTcp: z
+        .enum(['close', 'keep'])
+        .default('close')
+        .describe('what happens to established TCP connections of a checkpointed process'),
     })
     .prefault({}),
   ssh: z
     .strictObject({
-      user: z.string().default('root'),
+      user: z.string().default('root').describe('who logs in; other users need sudo'),
       port: z.int().min(1).max(65535).default(22),
-      keyPath: z.string().optional(),
-      /** `strict` refuses a host whose key is not known; `first-use` pins it and says so. */
-      hostKeys: z.enum(['first-use', 'strict']).default('first-use'),
-      sudoPassword: secretRefSchema.optional(),
-      bastion: bastionSchema.optional(),
+      keyPath: z.string().optional().describe('private key file, `~/` allowed; default: the SSH agent'),
+      hostKeys: z
+        .enum(['first-use', 'strict'])
+        .default('first-use')
+        .describe('`strict` refuses a host whose key is not known; `first-use` pins it and says so'),
+      sudoPassword: secretRefSchema
+        .optional()
+        .describe('where the password for sudo is read from: `{env: NAME}` or `{file: PATH}`'),
+      bastion: bastionSchema.optional().describe('jump host on the way to every machine'),
     })
     .prefault({}),
-  access: z.strictObject({adminCidrs: z.array(z.string()).default([])}).prefault({}),
+  access: z
+    .strictObject({
+      adminCidrs: z.array(z.string()).default([]).describe('networks from which administrators come'),
+    })
+    .prefault({}),
   addons: z
-    .array(z.strictObject({id: z.string().min(1), params: z.record(z.string(), z.unknown()).default({})}))
-    .default([]),
-  state: z.strictObject({backend: z.enum(['local']).default('local')}).prefault({}),
+    .array(
+      z.strictObject({
+        id: z.string().min(1),
+        params: z.record(z.string(), z.unknown()).default({}).describe("the addon's own settings"),
+      }),
+    )
+    .default([])
+    .describe('what to install into the cluster'),
+  state: z
+    .strictObject({
+      backend: z.enum(['local']).default('local').describe('where records of clusters are kept'),
+    })
+    .prefault({}),
 })
 
 export const clusterDocumentSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
   kind: z.literal('Cluster'),
-  metadata: z.strictObject({name: z.string()}),
+  metadata: z.strictObject({
+    name: z.string().describe('name of the cluster, a DNS label; may be left to the command line'),
+  }),
   spec: specBodySchema.prefault({}),
 })
 

@@ -132,7 +132,14 @@ function parseText(text: string, source: string): unknown {
   }
   const lines = new LineCounter()
   try {
-    const document = parseDocument(text, {lineCounter: lines, prettyErrors: false, uniqueKeys: true})
+    const document = parseDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      uniqueKeys: true,
+      // Also where the text asks for YAML 1.1, whose dates, sets and merges are no JSON.
+      schema: 'core',
+      logLevel: 'error',
+    })
     const faults = syntaxProblems([...document.errors, ...document.warnings], lines)
     if (faults.length > 0) throw invalid(source, faults)
     const value: unknown = document.toJS({maxAliasCount: 50})

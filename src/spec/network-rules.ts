@@ -1,6 +1,6 @@
 import {type Cidr, contains, formatCidr, hostsIn, overlaps, parseCidr} from './cidr.ts'
 import type {ClusterSpec} from './cluster-spec.ts'
-import {plannedNodes, privateAddressOf} from './machines.ts'
+import {plannedNodes} from './machines.ts'
 import {formatPath, type Finding, type Path} from './problems.ts'
 import {parseEndpoint} from './syntax.ts'
 
@@ -71,23 +71,19 @@ function reservedFindings({path, text, cidr}: Network): readonly Finding[] {
 }
 
 function machineFindings(spec: ClusterSpec, {path, text, cidr}: Network): readonly Finding[] {
-  const endpoint = parseEndpoint(spec.api.endpoint ?? '')?.host
-  const addresses = [
-    ...plannedNodes(spec).flatMap(({host, path: at}) => {
-      if (host === undefined) return []
-      const found = [host.address, privateAddressOf(host) ?? host.address]
-      return [...new Set(found)].map((address) => ({address, at}))
-    }),
-    ...(endpoint === undefined ? [] : [{address: endpoint, at: ['spec', 'api', 'endpoint']}]),
-  ]
-  return addresses
-    .filter(({address}) => contains(cidr, address))
-    .map(({address, at}) => ({
-      path,
-      value: text,
-      problem: `holds ${address}, the address of ${formatPath(at)}`,
-      reads: [at],
-    }))
+  const endpoint = parseEndpoint(spec.api.endpoint ?? '')?.host ?? ''
+  const inside = [
+    ...plannedNodes(spec).flatMap(({host, path: at}) => [
+      {address: host?.address ?? '', at: [...at, 'address']},
+      {address: host?.privateAddress ?? '', at: [...at, 'privateAddress']},
+    ]),
+    {address: endpoint, at: ['spec', 'api', 'endpoint']},
+  ].filter(({address}) => contains(cidr, address))
+  const [first] = inside
+  if (first === undefined) return []
+  const others = inside.length === 1 ? '' : ` and ${inside.length - 1} more of the machines' addresses`
+  const problem = `holds ${first.address}, which is ${formatPath(first.at)}${others}`
+  return [{path, value: text, problem, reads: inside.map(({at}) => at)}]
 }
 
 /** kube-controller-manager gives every node a /24 (IPv6: /64) and manages at most 2^16 of them. */

@@ -39,7 +39,8 @@ export function findingsOf(
     const known = keysAt(path)
     return issue.keys.map((key) => ({
       path: [...path, key],
-      value: valueAt(document, [...path, key]),
+      // Under a key that is unknown anything could stand, a password too.
+      value: undefined,
       problem: unknownKey(key, known),
     }))
   })
