@@ -1,0 +1,71 @@
+// Runs every check and suite, goes on after a failure, and ends with one line that counts all of them.
+import {spawnSync} from 'node:child_process'
+import {mkdtempSync, readFileSync, rmSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
+
+const root = join(import.meta.dirname, '..')
+const bin = join(root, 'node_modules', '.bin')
+const environment = {...process.env, PATH: `${bin}:${process.env.PATH}`, CI: process.env.CI ?? '1'}
+const total = {passed: 0, failed: 0, skipped: 0}
+const suites =
+  process.argv.length > 2 ? process.argv.slice(2) : ['checks', 'unit', 'templates', 'integration', 'e2e']
+
+function run(title, command, args) {
+  const startedMs = Date.now()
+  process.stdout.write(`\n== ${title}\n`)
+  const {status} = spawnSync(join(bin, command), args, {cwd: root, env: environment, stdio: 'inherit'})
+  process.stdout.write(
+    `== ${title}: ${status === 0 ? 'ok' : 'FAILED'} in ${Math.round((Date.now() - startedMs) / 1000)} s\n`,
+  )
+  return status === 0
+}
+
+function check(title, command, args) {
+  total[run(title, command, args) ? 'passed' : 'failed'] += 1
+}
+
+function suite(name) {
+  const folder = mkdtempSync(join(tmpdir(), 'clouder-test-'))
+  const report = join(folder, 'report.json')
+  const args = [
+    'run',
+    '--project',
+    name,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ]
+  const ok = run(name, 'vitest', args)
+  const before = total.failed
+  try {
+    const {numPassedTests, numFailedTests, numPendingTests, numTodoTests} = JSON.parse(
+      readFileSync(report, 'utf8'),
+    )
+    total.passed += numPassedTests
+    total.failed += numFailedTests
+    total.skipped += numPendingTests + numTodoTests
+  } catch (error) {
+    process.stdout.write(`no report of ${name}: ${error.message}\n`)
+  }
+  // A file that does not load, or an error outside any test, fails no test but is a failure.
+  if (!ok && total.failed === before) total.failed += 1
+  rmSync(folder, {recursive: true, force: true})
+}
+
+for (const name of suites) {
+  if (name === 'checks') {
+    check('format', 'prettier', ['--check', '--log-level', 'warn', '.'])
+    check('lint', 'eslint', ['--max-warnings', '0', '.'])
+    check('types', 'tsc', ['-p', 'tsconfig.check.json'])
+  } else {
+    suite(name)
+  }
+}
+if (process.env.CLOUDER_REQUIRE_E2E === '1' && total.skipped > 0) {
+  process.stdout.write(`\n${total.skipped} skipped although CLOUDER_REQUIRE_E2E=1: that is a failure\n`)
+  total.failed += total.skipped
+  total.skipped = 0
+}
+process.stdout.write(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`)
+process.exitCode = total.failed === 0 ? 0 : 1
