@@ -1,0 +1,58 @@
+import type {RunOptions} from '../../src/engine/types.ts'
+import type {Host} from '../../src/hosts/host.ts'
+import {memoryJournal} from './memory-journal.ts'
+import {recordingReport, type RecordingReport} from './recording-report.ts'
+
+export interface Runner {
+  readonly tool: string
+}
+
+/** A host of which nothing but its name may be used. */
+export function namedHost(name: string): Host {
+  const unused = (): never => {
+    throw new Error(`only the name of ${name} was expected to be used`)
+  }
+  return {
+    name,
+    get machine() {
+      return unused()
+    },
+    get facts() {
+      return unused()
+    },
+    query: unused,
+    queryScript: unused,
+    readFile: unused,
+    exec: unused,
+    runScript: unused,
+    writeFile: unused,
+    upload: unused,
+    pipe: unused,
+    forward: unused,
+    close: unused,
+  }
+}
+
+/** Options of a run that tells everything to `told`. */
+export function runOptions(more: Partial<RunOptions<Runner>> = {}): {
+  readonly options: RunOptions<Runner>
+  readonly told: RecordingReport
+} {
+  const told = recordingReport()
+  return {
+    told,
+    options: {
+      report: told.report,
+      signal: new AbortController().signal,
+      dryRun: false,
+      concurrency: 10,
+      skip: [],
+      journal: memoryJournal(),
+      run: 'r1',
+      hostFor: namedHost,
+      tools: {tool: 'hammer'},
+      now: Date.now,
+      ...more,
+    },
+  }
+}
