@@ -1,9 +1,22 @@
+import {readFile} from 'node:fs/promises'
 import {hostname} from 'node:os'
-import {isAbsolute, join} from 'node:path'
+import {isAbsolute, join, resolve} from 'node:path'
+import {catalogueFor} from './bundle/catalogue.ts'
+import {bundleDir, loadBundle} from './bundle/load.ts'
+import {archSchema, type Bundle} from './bundle/types.ts'
 import type {Report} from './engine/types.ts'
+import {BundleError, ConfigError, InfrastructureError} from './errors.ts'
+import type {HostConnector} from './hosts/host.ts'
+import {createKnownHosts} from './hosts/known-hosts.ts'
 import type {Redactor} from './hosts/redaction.ts'
+import {byonProvider} from './providers/byon.ts'
+import {localProvider} from './providers/local.ts'
+import type {Provider} from './providers/provider.ts'
+import type {ClusterSpec} from './spec/cluster-spec.ts'
+import type {SecretRef} from './spec/machine.ts'
 import {diskStore} from './store/disk.ts'
 import {createRenderer} from './templating/render.ts'
+import type {Renderer} from './templating/types.ts'
 import type {Tools} from './workflows/types.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -17,6 +30,8 @@ export interface ToolsOptions {
   readonly pid: number
   readonly report: Report
   readonly redactor: Redactor
+  /** Takes lines for the run log alone. */
+  readonly log: (line: string) => void
   readonly signal: AbortSignal
   /** Folder of package.json. */
   readonly packageRoot: string
@@ -28,8 +43,8 @@ export interface ToolsOptions {
 
 /** CLOUDER_HOME, or `~/.clouder`. */
 export function clouderHome(environment: Environment, userHome: string): string {
-  const said = environment.CLOUDER_HOME
-  return said === undefined || said === '' ? join(userHome, '.clouder') : said
+  const said = environment.CLOUDER_HOME ?? ''
+  return said === '' ? join(userHome, '.clouder') : resolve(said)
 }
 
 /** `$XDG_CACHE_HOME/clouder`, or `~/.cache/clouder`; a relative XDG_CACHE_HOME is ignored, as its standard says. */
@@ -38,23 +53,146 @@ export function cacheDir(environment: Environment, userHome: string): string {
   return join(isAbsolute(said) ? said : join(userHome, '.cache'), 'clouder')
 }
 
-/** The real adapters behind every interface, built once per run. */
+/** The real adapters behind every interface, built once per run. What is heavy to load is loaded at its first use. */
 export function buildTools(options: ToolsOptions): Tools {
   const now = () => Date.now()
-  const missing = (what: string) => () => {
-    throw new Error(`${what} is not wired yet`)
-  }
+  const store = diskStore({home: options.home, now, pid: options.pid, hostname: hostname()})
+  const renderer = createRenderer(join(options.packageRoot, 'templates'))
   return {
-    store: diskStore({home: options.home, now, pid: options.pid, hostname: hostname()}),
-    connectorFor: missing('connectorFor'),
-    providerFor: missing('providerFor'),
-    bundleFor: missing('bundleFor'),
-    renderer: createRenderer(join(options.packageRoot, 'templates')),
+    store,
+    connectorFor: (spec) => connectorFor(spec, store.paths(spec.name).knownHosts, options),
+    providerFor: (kind) => providerFor(kind, renderer, options),
+    bundleFor: (kubernetes, arch, signal) => bundleFor(kubernetes, arch, signal, options),
+    checkKubernetesVersion: (version) => checkKubernetesVersion(version, options),
+    renderer,
     report: options.report,
     signal: options.signal,
     now,
     run: options.run,
-    userKubeconfig:
-      (options.environment.KUBECONFIG ?? '').split(':')[0] || join(options.userHome, '.kube', 'config'),
+    userKubeconfig: userKubeconfig(options),
+    hideSecret: (value) => options.redactor.add(value),
   }
+}
+
+/** The first file of KUBECONFIG, as kubectl writes to it, or `~/.kube/config`. */
+function userKubeconfig({environment, userHome}: ToolsOptions): string {
+  const [first = ''] = (environment.KUBECONFIG ?? '').split(':').filter((path) => path !== '')
+  return first === '' ? join(userHome, '.kube', 'config') : resolve(first)
+}
+
+function connectorFor(spec: ClusterSpec, clusterFile: string, options: ToolsOptions): HostConnector {
+  const knownHosts = createKnownHosts({
+    clusterFile,
+    userFile: join(options.userHome, '.ssh', 'known_hosts'),
+    policy: spec.ssh.hostKeys,
+    onFirstUse: ({name, address}, fingerprint) => {
+      const text = `${address} is new here: its host key ${fingerprint} is pinned`
+      options.report({type: 'note', level: 'info', host: name, text})
+    },
+  })
+  const agentSocket = options.environment.SSH_AUTH_SOCK ?? ''
+  const opened = async () => {
+    const {sshConnector} = await import('./hosts/ssh.ts')
+    return sshConnector({
+      knownHosts,
+      secrets: (ref) => readSecret(ref, options),
+      redactor: options.redactor,
+      log: options.log,
+      ...(agentSocket === '' ? {} : {agentSocket}),
+    })
+  }
+  let connector: Promise<HostConnector> | undefined
+  return {connect: async (machine, how) => (await (connector ??= opened())).connect(machine, how)}
+}
+
+async function readSecret(ref: SecretRef, {environment, redactor}: ToolsOptions): Promise<string> {
+  const secret = 'env' in ref ? environment[ref.env] : await secretFile(ref.file)
+  if (secret === undefined || secret === '') {
+    const where = 'env' in ref ? `the variable ${ref.env}` : ref.file
+    throw new ConfigError('CONFIG_INVALID', `a secret is to be read from ${where}, which is empty`)
+  }
+  redactor.add(secret)
+  return secret
+}
+
+async function secretFile(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).replace(/\r?\n$/, '')
+  } catch (cause) {
+    const message = `a secret is to be read from ${path}, which cannot be read`
+    throw new ConfigError('CONFIG_UNREADABLE', message, {cause})
+  }
+}
+
+function providerFor(kind: Provider['kind'], renderer: Renderer, options: ToolsOptions): Provider {
+  const {environment} = options
+  if (kind === 'byon') return byonProvider()
+  if (kind === 'local') {
+    return localProvider({
+      renderer,
+      cacheDir: cacheDir(environment, options.userHome),
+      environment,
+      engineFor: async (engine, signal) => {
+        const {connectEngine} = await import('./containers/connect.ts')
+        return connectEngine({engine, environment, signal})
+      },
+    })
+  }
+  throw new InfrastructureError('PROVIDER_UNSUPPORTED', `the provider ${kind} cannot make machines yet`, {
+    suggestions: ['use local, or byon with machines you have'],
+  })
+}
+
+async function bundleFor(
+  kubernetes: string,
+  arch: string,
+  signal: AbortSignal,
+  options: ToolsOptions,
+): Promise<Bundle> {
+  const known = archSchema.safeParse(arch)
+  if (!known.success)
+    throw new BundleError('BUNDLE_MISSING', `there is no bundle for the architecture ${arch}`)
+  if (options.bundleDir !== undefined) return givenBundle(options.bundleDir, {kubernetes, arch})
+  const cache = cacheDir(options.environment, options.userHome)
+  const dir = bundleDir(cache, kubernetes, known.data)
+  try {
+    return await loadBundle(dir)
+  } catch (error) {
+    if (!(error instanceof BundleError) || error.code !== 'BUNDLE_MISSING') throw error
+  }
+  const {buildBundle} = await import('./bundle/build.ts')
+  return buildBundle({
+    kubernetes,
+    arch: known.data,
+    source: 'auto',
+    dir,
+    cacheDir: cache,
+    packageRoot: options.packageRoot,
+    report: options.report,
+    signal,
+    environment: options.environment,
+  })
+}
+
+/** The bundle that --bundle names; it must be for what is asked. */
+async function givenBundle(dir: string, wanted: {kubernetes: string; arch?: string}): Promise<Bundle> {
+  const bundle = await loadBundle(resolve(dir))
+  const {kubernetes, arch} = bundle.lock
+  if (kubernetes === wanted.kubernetes && arch === (wanted.arch ?? arch)) return bundle
+  const asked = [wanted.kubernetes, ...(wanted.arch === undefined ? [] : [wanted.arch])].join(' for ')
+  throw new BundleError(
+    'VERSION_NOT_IN_BUNDLE',
+    `the bundle in ${dir} holds Kubernetes ${kubernetes} for ${arch}, not ${asked}`,
+    {
+      suggestions: [
+        `take its version: --kubernetes ${kubernetes}`,
+        `clouder bundle build --kubernetes ${wanted.kubernetes}`,
+      ],
+    },
+  )
+}
+
+async function checkKubernetesVersion(version: string, options: ToolsOptions): Promise<void> {
+  if (options.bundleDir === undefined) catalogueFor(version)
+  else await givenBundle(options.bundleDir, {kubernetes: version})
 }

@@ -1,19 +1,17 @@
 import {homedir} from 'node:os'
 import {Command, Flags} from '@oclif/core'
 import {AbortError} from '../errors.ts'
-import type {Redactor} from '../hosts/redaction.ts'
 import type {Tools} from '../workflows/types.ts'
 import {showFailure} from './failure.ts'
 import {confirm} from './prompts.ts'
-import type {Reporter} from './reporters/reporter.ts'
-import type {LogFile} from './reporters/log-file.ts'
+import type {Reporting} from './reporting.ts'
 import {interruptible, type Interruption} from './signals.ts'
 import {palette, terminalOf, type Palette, type Terminal} from './terminal.ts'
 
 export interface OpenOptions {
-  /** The cluster whose folder gets the run log; absent: no log. */
-  readonly cluster?: string | undefined
   readonly bundleDir?: string | undefined
+  /** False where a program in the foreground gets the signals of the terminal itself. Default true. */
+  readonly signals?: boolean
 }
 
 /** What every command stands on: tools, one AbortController, reporting, and errors shown once. */
@@ -26,41 +24,36 @@ export abstract class BaseCommand extends Command {
     }),
   }
 
-  protected readonly terminal: Terminal = terminalOf(process)
-  protected readonly colours: Palette = palette(this.terminal.colours)
+  readonly terminal: Terminal = terminalOf(process)
+  readonly colours: Palette = palette(this.terminal.colours)
   readonly #startedAt = new Date()
   #interruption: Interruption | undefined
-  #redactor: Redactor | undefined
-  #reporter: Reporter | undefined
-  #log: LogFile | undefined
+  #reporting: Reporting | undefined
+  #home = ''
+  #run = ''
 
   /** Whether stdout is for a program: known before flags are parsed, so that a wrong flag is told as JSON too. */
-  protected wantsJson(): boolean {
+  wantsJson(): boolean {
     const end = this.argv.indexOf('--')
     const own = end === -1 ? this.argv : this.argv.slice(0, end)
     return own.includes('--json') || /^(1|true|yes|on)$/i.test(process.env.CLOUDER_JSON ?? '')
   }
 
   /** Builds the tools of this run; from here on signals stop it, and events are reported. */
-  protected async tools(options: OpenOptions = {}): Promise<Tools> {
+  async tools(options: OpenOptions = {}): Promise<Tools> {
     const [{buildTools, clouderHome}, {openReporting}] = await Promise.all([
       import('../wiring.ts'),
       import('./reporting.ts'),
     ])
-    this.#interruption ??= interruptible((text) => this.terminal.err.write(text))
+    if (options.signals !== false)
+      this.#interruption ??= interruptible((text) => this.terminal.err.write(text))
     const home = clouderHome(process.env, homedir())
     const command = (this.id ?? 'clouder').replaceAll(':', '-').replace(/^kubeadm-/, '')
     const run = `${this.#startedAt.toISOString().slice(0, 19).replaceAll(':', '-')}-${command}`
-    const reporting = openReporting({
-      terminal: this.terminal,
-      json: this.wantsJson(),
-      home,
-      cluster: options.cluster,
-      run,
-    })
-    this.#redactor = reporting.redactor
-    this.#reporter = reporting.terminalReporter
-    this.#log = reporting.log
+    const reporting = openReporting(this.terminal, this.wantsJson())
+    this.#reporting = reporting
+    this.#home = home
+    this.#run = run
     return buildTools({
       environment: process.env,
       userHome: homedir(),
@@ -68,17 +61,23 @@ export abstract class BaseCommand extends Command {
       pid: process.pid,
       report: reporting.report,
       redactor: reporting.redactor,
-      signal: this.#interruption.signal,
+      log: (line) => reporting.log()?.append(`${reporting.redactor.redact(line)}\n`),
+      signal: this.#interruption?.signal ?? new AbortController().signal,
       packageRoot: this.config.root,
       run,
       bundleDir: options.bundleDir,
     })
   }
 
+  /** From here on, every event is in the run log of this cluster too. */
+  logTo(cluster: string): void {
+    this.#reporting?.openLog(this.#home, cluster, this.#run)
+  }
+
   /** Prints the result: text for people, or the last line of `--json`. */
-  protected async show(result: object, text: () => string): Promise<void> {
-    await this.#reporter?.pause()
-    const redact = (shown: string) => this.#redactor?.redact(shown) ?? shown
+  async show(result: object, text: () => string): Promise<void> {
+    await this.#reporting?.pause()
+    const redact = (shown: string) => this.#reporting?.redactor.redact(shown) ?? shown
     if (this.wantsJson()) {
       const line = {type: 'result', time: new Date().toISOString(), ...result}
       this.terminal.out.write(`${redact(JSON.stringify(line))}\n`)
@@ -89,23 +88,23 @@ export abstract class BaseCommand extends Command {
   }
 
   /** Asks before something that can't be undone; see prompts.ts. */
-  protected async ask(question: {text: string; declined: string; yes: boolean}): Promise<void> {
-    await this.#reporter?.pause()
+  async ask(question: {text: string; declined: string; yes: boolean}): Promise<void> {
+    await this.#reporting?.pause()
     const signal = this.#interruption?.signal ?? new AbortController().signal
     await confirm({...question, terminal: this.terminal, signal})
   }
 
   override async catch(error: unknown): Promise<void> {
-    await this.#reporter?.pause()
+    await this.#reporting?.pause()
     const interrupted = this.#interruption?.signal.aborted === true && !(error instanceof AbortError)
     const shown = interrupted
       ? new AbortError('INTERRUPTED', 'stopped; run the same command again to continue', {cause: error})
       : error
     const context = {
       version: this.config.userAgent,
-      redact: (text: string) => this.#redactor?.redact(text) ?? text,
+      redact: (text: string) => this.#reporting?.redactor.redact(text) ?? text,
     }
-    const log = this.#log
+    const log = this.#reporting?.log()
     const logged = log?.written() === true ? log : undefined
     if (logged !== undefined) {
       const {renderError} = await import('./error-text.ts')
@@ -121,7 +120,7 @@ export abstract class BaseCommand extends Command {
   }
 
   override async finally(): Promise<void> {
-    await this.#reporter?.pause()
+    await this.#reporting?.pause()
     this.#interruption?.[Symbol.dispose]()
   }
 }

@@ -83,12 +83,19 @@ function bug(error: unknown, options: ErrorTextOptions): string {
 }
 
 function detailLines(error: unknown, options: ErrorTextOptions): readonly string[] {
-  if (error instanceof ConfigError) return error.problems.map(problemLine)
+  if (error instanceof ConfigError) return problemLines(error)
   if (error instanceof PreflightError) return [findingsTable(error, options)]
   if (error instanceof HostCommandError) return outputLines(error)
   if (error instanceof HostsFailedError)
     return error.failures.flatMap((failure) => failureLines(failure, options))
   return []
+}
+
+/** A single problem is in the message already. */
+function problemLines({problems, message}: ConfigError): readonly string[] {
+  return problems.length === 1 && problems.every(({problem}) => message.includes(problem))
+    ? []
+    : problems.map(problemLine)
 }
 
 function problemLine({path, value, problem}: ConfigError['problems'][number]): string {

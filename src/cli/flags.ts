@@ -25,7 +25,7 @@ export const runFlags = {
   'skip-phases': Flags.string({
     description: 'phases to leave out, by id, separated by commas',
     env: 'CLOUDER_SKIP_PHASES',
-    helpValue: 'ID,…',
+    helpValue: 'ID',
     multiple: true,
     multipleNonGreedy: true,
     delimiter: ',',
@@ -33,7 +33,7 @@ export const runFlags = {
   'ignore-preflight': Flags.string({
     description: 'preflight checks that only warn, by name, separated by commas',
     env: 'CLOUDER_IGNORE_PREFLIGHT',
-    helpValue: 'NAME,…',
+    helpValue: 'NAME',
     multiple: true,
     multipleNonGreedy: true,
     delimiter: ',',

@@ -7,7 +7,7 @@ export default class ClouderHelp extends Help {
     const program = {
       bin: this.config.bin,
       version: this.config.version,
-      description: this.config.pjson.description ?? '',
+      description: String(this.config.pjson.description),
     }
     process.stdout.write(rootHelp(program, this.config.commands))
     return Promise.resolve()

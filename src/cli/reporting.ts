@@ -12,30 +12,29 @@ import {palette, type Terminal} from './terminal.ts'
 export interface Reporting {
   readonly report: Report
   readonly redactor: Redactor
-  readonly terminalReporter: Reporter
-  readonly log: LogFile | undefined
+  /** Adds the run log of a cluster, known once the cluster's name is. */
+  openLog(home: string, cluster: string, run: string): void
+  log(): LogFile | undefined
+  /** Leaves the terminal to others; see Reporter. */
+  pause(): Promise<void>
 }
 
 /** Chooses who is told the events of a run: JSON lines, a drawing or plain lines; and the run log. */
-export function openReporting(options: {
-  terminal: Terminal
-  json: boolean
-  home: string
-  cluster: string | undefined
-  run: string
-}): Reporting {
+export function openReporting(terminal: Terminal, json: boolean): Reporting {
   const redactor = createRedactor()
-  const terminalReporter = reporterFor(options.terminal, options.json)
-  const log =
-    options.cluster === undefined
-      ? undefined
-      : logFile(
-          join(clusterPaths(options.home, options.cluster).logs, `${options.run}.log`),
-          () => new Date(),
-        )
-  const reporters = log === undefined ? [terminalReporter] : [terminalReporter, log]
-  const redact = (text: string) => redactor.redact(text)
-  return {report: reportTo(reporters, redact), redactor, terminalReporter, log}
+  const onTerminal = reporterFor(terminal, json)
+  const reporters: Reporter[] = [onTerminal]
+  let log: LogFile | undefined
+  return {
+    report: reportTo(reporters, (text) => redactor.redact(text)),
+    redactor,
+    openLog: (home, cluster, run) => {
+      log = logFile(join(clusterPaths(home, cluster).logs, `${run}.log`), () => new Date())
+      reporters.push(log)
+    },
+    log: () => log,
+    pause: () => onTerminal.pause(),
+  }
 }
 
 function reporterFor(terminal: Terminal, json: boolean): Reporter {

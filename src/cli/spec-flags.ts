@@ -1,4 +1,10 @@
 import {Flags} from '@oclif/core'
+import {ConfigError} from '../errors.ts'
+import {loadSpec, readSpecFile, type SpecOverrides} from '../spec/load.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import {isClusterName} from '../store/names.ts'
+import type {ClusterStore} from '../store/types.ts'
+import {listOf} from './flags.ts'
 
 /** The flags that describe a cluster; the same on every command that takes a description. */
 export const specFlags = {
@@ -12,7 +18,7 @@ export const specFlags = {
   provider: Flags.string({
     description: 'where machines come from',
     env: 'CLOUDER_PROVIDER',
-    options: ['local', 'byon'],
+    helpValue: 'local|byon',
     helpGroup: 'CLUSTER',
   }),
   kubernetes: Flags.string({
@@ -36,7 +42,7 @@ export const specFlags = {
   'admin-cidr': Flags.string({
     description: 'network that may reach the API and SSH, separated by commas',
     env: 'CLOUDER_ADMIN_CIDR',
-    helpValue: 'CIDR,…',
+    helpValue: 'CIDR',
     helpGroup: 'CLUSTER',
     multiple: true,
     multipleNonGreedy: true,
@@ -45,7 +51,7 @@ export const specFlags = {
   'node-image': Flags.string({
     description: 'operating system of local nodes',
     env: 'CLOUDER_NODE_IMAGE',
-    options: ['debian-12', 'debian-13'],
+    helpValue: 'debian-13|debian-12',
     helpGroup: 'CLUSTER',
   }),
   'pod-cidr': Flags.string({
@@ -63,7 +69,72 @@ export const specFlags = {
   cni: Flags.string({
     description: 'pod network',
     env: 'CLOUDER_CNI',
-    options: ['flannel', 'none'],
+    helpValue: 'flannel|none',
     helpGroup: 'CLUSTER',
   }),
+}
+
+/** What oclif's parser makes of `specFlags`. */
+export interface SpecFlagValues {
+  readonly config?: string | undefined
+  readonly provider?: string | undefined
+  readonly kubernetes?: string | undefined
+  readonly 'control-planes'?: number | undefined
+  readonly workers?: number | undefined
+  readonly 'admin-cidr'?: readonly string[] | string | undefined
+  readonly 'node-image'?: string | undefined
+  readonly 'pod-cidr'?: string | undefined
+  readonly 'service-cidr'?: string | undefined
+  readonly cni?: string | undefined
+}
+
+export function specOverrides(flags: SpecFlagValues): SpecOverrides {
+  const adminCidrs = listOf(flags['admin-cidr'])
+  return {
+    provider: flags.provider,
+    // `v1.35.4` is what Kubernetes itself prints.
+    kubernetes: flags.kubernetes?.replace(/^v(?=\d)/, ''),
+    controlPlanes: flags['control-planes'],
+    workers: flags.workers,
+    adminCidrs: adminCidrs.length === 0 ? undefined : adminCidrs,
+    nodeImage: flags['node-image'],
+    podCidr: flags['pod-cidr'],
+    serviceCidr: flags['service-cidr'],
+    cni: flags.cni,
+  }
+}
+
+/**
+ * The spec of a command: the file if one is named, else what is remembered of the cluster, else defaults; flags override.
+ * Without a name it is the file's, then the default cluster. Throws ConfigError, StateError.
+ */
+export async function specFromFlags(
+  name: string | undefined,
+  flags: SpecFlagValues,
+  store: Pick<ClusterStore, 'load' | 'defaultCluster'>,
+): Promise<ClusterSpec> {
+  const overrides = specOverrides(flags)
+  if (flags.config !== undefined) {
+    const text = await readSpecFile(flags.config)
+    return loadSpec({text, file: flags.config, name, overrides})
+  }
+  const known = name ?? (await store.defaultCluster())
+  if (known === undefined) {
+    throw new ConfigError('FLAG_MISSING', 'no cluster is named, and there is no default cluster', {
+      suggestions: [
+        'name one: clouder kubeadm init demo',
+        'or describe one: clouder kubeadm init --config cluster.yaml',
+      ],
+    })
+  }
+  // A name that is no DNS label is told with all other problems of the spec.
+  const record = isClusterName(known) ? await store.load(known) : undefined
+  return record === undefined
+    ? loadSpec({name: known, overrides})
+    : loadSpec({
+        text: JSON.stringify(record.document),
+        file: 'the recorded specification',
+        name: known,
+        overrides,
+      })
 }

@@ -9,7 +9,7 @@ export interface Column<Row> {
 const gap = '  '
 
 function lengthOf(text: string): number {
-  return [...stripVTControlCharacters(text)].length
+  return Array.from(stripVTControlCharacters(text)).length
 }
 
 function pad(text: string, width: number): string {
@@ -18,7 +18,9 @@ function pad(text: string, width: number): string {
 
 function cut(text: string, width: number): string {
   if (lengthOf(text) <= width) return text
-  return `${[...stripVTControlCharacters(text)].slice(0, Math.max(1, width - 1)).join('')}…`
+  return `${Array.from(stripVTControlCharacters(text))
+    .slice(0, Math.max(1, width - 1))
+    .join('')}…`
 }
 
 /** Takes what is too much from the widest columns, one character at a time. */

@@ -66,34 +66,46 @@ class Drawing {
   take(event: RunEvent): void {
     switch (event.type) {
       case 'phase-started':
-        return this.#begin(event.phase, event.title)
+        this.#begin(event.phase, event.title)
+        break
       case 'task-started':
-        return this.#begin(event.task, event.title)
+        this.#begin(event.task, event.title)
+        break
       case 'phase-planned':
-        return this.#change(event.phase, (item) => addLanes(item, event.steps))
+        this.#change(event.phase, (item) => addLanes(item, event.steps))
+        break
       case 'step-started':
-        return this.#lane(event.phase, event.host, (lane) => (lane.text = event.step))
+        this.#lane(event.phase, event.host, (lane) => (lane.text = event.step))
       case 'step-progress':
-        return this.#lane(event.phase, event.host, (lane) => (lane.text = `${event.step}: ${event.text}`))
+        this.#lane(event.phase, event.host, (lane) => (lane.text = `${event.step}: ${event.text}`))
+        break
       case 'step-done':
-        return this.#lane(event.phase, event.host, (lane) => lane.done++)
+        this.#lane(event.phase, event.host, (lane) => lane.done++)
+        break
       case 'step-failed':
         return this.#lane(event.phase, event.host, (lane) => {
           lane.failed = true
           lane.text = `${event.step}: ${event.message}`
         })
+        break
       case 'task-progress':
-        return this.#change(event.task, (item) => (item.text = event.text))
+        this.#change(event.task, (item) => (item.text = event.text))
+        break
       case 'phase-done':
-        return this.#finish(event.phase, false, event.steps === 0 ? 'already done' : this.#took(event))
+        this.#finish(event.phase, false, event.steps === 0 ? 'already done' : this.#took(event))
+        break
       case 'phase-failed':
-        return this.#finish(event.phase, true, `failed after ${formatDuration(event.durationMs)}`)
+        this.#finish(event.phase, true, `failed after ${formatDuration(event.durationMs)}`)
+        break
       case 'task-done':
-        return this.#finish(event.task, false, [event.text, this.#took(event)].filter(Boolean).join(', '))
+        this.#finish(event.task, false, [event.text, this.#took(event)].filter(Boolean).join(', '))
+        break
       case 'task-failed':
-        return this.#finish(event.task, true, event.message)
+        this.#finish(event.task, true, event.message)
+        break
       case 'note':
-        return this.#note(event)
+        this.#note(event)
+        break
     }
   }
 

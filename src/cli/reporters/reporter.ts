@@ -23,7 +23,7 @@ function redactEvent(event: RunEvent, redact: (text: string) => string): RunEven
     const steps = event.steps.map((step) => ({...step, step: redact(step.step), reason: redact(step.reason)}))
     return {...event, steps}
   }
-  const texts = Object.entries(event).map(([key, value]) => [
+  const texts = Object.entries(event).map(([key, value]: [string, unknown]): [string, unknown] => [
     key,
     typeof value === 'string' && key !== 'type' ? redact(value) : value,
   ])

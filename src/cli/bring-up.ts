@@ -1,0 +1,44 @@
+import type {MachineChange} from '../providers/provider.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import type {InitResult, InitScope} from '../workflows/types.ts'
+import type {BaseCommand} from './base-command.ts'
+import {runFlagsOf} from './flags.ts'
+import {planText, runText} from './results.ts'
+import {specFromFlags, type SpecFlagValues} from './spec-flags.ts'
+
+type BringUpFlags = SpecFlagValues &
+  Parameters<typeof runFlagsOf>[0] & {readonly bundle?: string | undefined; readonly yes?: boolean}
+
+/** What create, setup, init and plan share: the spec, the question, the run and its result. */
+export async function bringUp(
+  command: BaseCommand,
+  scope: InitScope,
+  name: string | undefined,
+  flags: BringUpFlags,
+): Promise<InitResult> {
+  const tools = await command.tools({bundleDir: flags.bundle})
+  const spec = await specFromFlags(name, flags, tools.store)
+  const {initCluster} = await import('../workflows/init.ts')
+  command.logTo(spec.name)
+  const run = runFlagsOf(flags)
+  const confirm = async (changes: readonly MachineChange[]) => {
+    const question = questionFor(spec, changes)
+    if (question === undefined) return
+    await command.ask({text: question, declined: 'no machine was changed', yes: flags.yes ?? false})
+  }
+  const result = await initCluster(spec, scope, {...run, confirm}, tools)
+  const options = {colours: command.colours, columns: command.terminal.columns}
+  await command.show({...result, dryRun: run.dryRun}, () =>
+    run.dryRun ? planText(result, options) : runText(result, options),
+  )
+  return result
+}
+
+/** Asked before anything that costs money or destroys; containers on this machine do neither when they are made. */
+function questionFor(spec: ClusterSpec, changes: readonly MachineChange[]): string | undefined {
+  const paid = spec.provider.kind === 'aws' || spec.provider.kind === 'azure'
+  const grave = paid ? changes : changes.filter(({action}) => action === 'remove' || action === 'replace')
+  if (grave.length === 0) return undefined
+  const lines = grave.map(({action, what, reason}) => `  ${action} ${what} (${reason})`)
+  return `these machines change:\n${lines.join('\n')}\ngo on?`
+}

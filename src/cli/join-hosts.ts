@@ -1,0 +1,45 @@
+import {ConfigError, type ConfigProblem} from '../errors.ts'
+import type {JoinHost} from '../workflows/types.ts'
+
+export interface JoinFlagValues {
+  readonly host: readonly string[]
+  readonly name: string | undefined
+  readonly key: string | undefined
+  readonly pool: string
+}
+
+const hostForm =
+  /^(?:(?<user>[^@\s:[\]]+)@)?(?<address>\[[0-9a-fA-F:.]+\]|[^@\s:[\]]+)(?::(?<port>\d{1,5}))?$/
+
+/** `user@address:port` and its flags as hosts to join. Throws ConfigError FLAG_INVALID with every problem. */
+export function joinHosts(flags: JoinFlagValues): readonly JoinHost[] {
+  const problems: ConfigProblem[] = []
+  if (flags.name !== undefined && flags.host.length > 1) {
+    problems.push({
+      path: '--name',
+      value: flags.name,
+      problem: `names one host, but ${flags.host.length} are given`,
+    })
+  }
+  const hosts = flags.host.flatMap((text): readonly JoinHost[] => {
+    const {user, address, port} = hostForm.exec(text)?.groups ?? {}
+    const portNumber = port === undefined ? undefined : Number(port)
+    if (address === undefined || (portNumber !== undefined && (portNumber < 1 || portNumber > 65_535))) {
+      problems.push({path: '--host', value: text, problem: 'is not [user@]address[:port]'})
+      return []
+    }
+    return [
+      {
+        address: address.replaceAll(/[[\]]/g, ''),
+        user,
+        port: portNumber,
+        name: flags.name,
+        keyPath: flags.key,
+        pool: flags.pool,
+      },
+    ]
+  })
+  if (problems.length > 0)
+    throw new ConfigError('FLAG_INVALID', 'the hosts to join are not valid', {problems})
+  return hosts
+}

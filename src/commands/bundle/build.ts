@@ -1,0 +1,62 @@
+import {homedir} from 'node:os'
+import {resolve} from 'node:path'
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {bundleChoiceFlags, chosenBundle} from '../../cli/bundle-flags.ts'
+
+export default class BundleBuild extends BaseCommand {
+  static override summary = 'build the folder that nodes install from'
+  static override description =
+    'Every binary, OS package and image of a Kubernetes version, pinned by digest. What is in the cache is not fetched again; a build that was stopped goes on.'
+  static override examples = [
+    {description: 'for the default version', command: '<%= config.bin %> bundle build'},
+    {
+      description: 'from Go modules, as one file to carry away',
+      command: '<%= config.bin %> bundle build --source go --pack bundle.tar.zst',
+    },
+  ]
+  static override flags = {
+    ...bundleChoiceFlags,
+    source: Flags.option({
+      description: 'where to build from; auto: releases where they can be reached, else Go modules',
+      env: 'CLOUDER_BUNDLE_SOURCE',
+      options: ['auto', 'release', 'go'] as const,
+      default: 'auto',
+    })(),
+    pack: Flags.string({
+      description: 'write the bundle to this file as well, as .tar.zst',
+      env: 'CLOUDER_BUNDLE_PACK',
+      helpValue: 'FILE',
+    }),
+  }
+
+  async run(): Promise<void> {
+    const {flags} = await this.parse(BundleBuild)
+    const [{cacheDir}, {bundleDir}, {buildBundle}, {bundleText}] = await Promise.all([
+      import('../../wiring.ts'),
+      import('../../bundle/load.ts'),
+      import('../../bundle/build.ts'),
+      import('../../cli/bundle-results.ts'),
+    ])
+    const {kubernetes, arch} = chosenBundle(flags)
+    const {report, signal} = await this.tools()
+    const cache = cacheDir(process.env, homedir())
+    const bundle = await buildBundle({
+      kubernetes,
+      arch,
+      source: flags.source,
+      dir: flags.dir === undefined ? bundleDir(cache, kubernetes, arch) : resolve(flags.dir),
+      cacheDir: cache,
+      packageRoot: this.config.root,
+      report,
+      signal,
+      environment: process.env,
+    })
+    if (flags.pack !== undefined) {
+      const {packBundle} = await import('../../bundle/archive.ts')
+      await packBundle(bundle, resolve(flags.pack), signal)
+    }
+    const options = {colours: this.colours, columns: this.terminal.columns}
+    await this.show({...bundle, file: flags.pack}, () => bundleText(bundle, options))
+  }
+}

@@ -1,0 +1,38 @@
+import {homedir} from 'node:os'
+import {resolve} from 'node:path'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {bundleChoiceFlags, chosenBundle} from '../../cli/bundle-flags.ts'
+
+export default class BundleVerify extends BaseCommand {
+  static override summary = 'prove that a bundle is whole: every digest, every image that a cluster names'
+  static override examples = [
+    {description: 'the one in the cache', command: '<%= config.bin %> bundle verify'},
+    {description: 'one that was carried here', command: '<%= config.bin %> bundle verify --dir ./bundle'},
+  ]
+  static override flags = bundleChoiceFlags
+
+  async run(): Promise<void> {
+    const {flags} = await this.parse(BundleVerify)
+    const [{cacheDir}, {bundleDir, loadBundle}, {verifyBundle}, {expectedReferences}, {formatBytes}] =
+      await Promise.all([
+        import('../../wiring.ts'),
+        import('../../bundle/load.ts'),
+        import('../../bundle/verify.ts'),
+        import('../../bundle/catalogue.ts'),
+        import('../../cli/duration.ts'),
+      ])
+    const {kubernetes, arch} = chosenBundle(flags)
+    const {signal} = await this.tools()
+    const inCache = bundleDir(cacheDir(process.env, homedir()), kubernetes, arch)
+    const bundle = await loadBundle(flags.dir === undefined ? inCache : resolve(flags.dir))
+    const references = expectedReferences(bundle.lock.kubernetes)
+    const verified = await verifyBundle(bundle, {references, signal})
+    await this.show(
+      {dir: bundle.dir, kubernetes: bundle.lock.kubernetes, arch: bundle.lock.arch, ...verified},
+      () => {
+        const size = formatBytes(verified.sizeBytes)
+        return `${bundle.dir}: ${verified.items} items, ${size}, every digest right and every image there`
+      },
+    )
+  }
+}

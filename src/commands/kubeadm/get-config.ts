@@ -1,0 +1,38 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {nameArgument} from '../../cli/flags.ts'
+
+export default class KubeadmGetConfig extends BaseCommand {
+  static override summary = 'fetch the kubeconfig of a cluster'
+  static override description = 'A file of its own, 0600; or a context in your own kubeconfig.'
+  static override examples = [
+    {description: 'its own file', command: '<%= config.bin %> kubeadm get-config demo'},
+    {
+      description: 'a context in ~/.kube/config',
+      command: '<%= config.bin %> kubeadm get-config demo --merge',
+    },
+  ]
+  static override args = nameArgument
+  static override flags = {
+    merge: Flags.boolean({description: 'add it to your own kubeconfig', env: 'CLOUDER_MERGE'}),
+    context: Flags.string({
+      description: 'name of the context; default: the name of the cluster',
+      env: 'CLOUDER_CONTEXT',
+      helpValue: 'NAME',
+      dependsOn: ['merge'],
+    }),
+  }
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(KubeadmGetConfig)
+    const [{kubeconfigText}, {resolveClusterName}, {fetchKubeconfig}] = await Promise.all([
+      import('../../cli/results.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/kubeconfig.ts'),
+    ])
+    const tools = await this.tools()
+    const cluster = await resolveClusterName(args.name, tools)
+    const result = await fetchKubeconfig(cluster, {merge: flags.merge, context: flags.context}, tools)
+    await this.show(result, () => kubeconfigText(result))
+  }
+}

@@ -1,0 +1,31 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {bundleFlag, nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
+import {specFlags} from '../../cli/spec-flags.ts'
+
+export default class KubeadmInit extends BaseCommand {
+  static override summary = 'make machines and turn them into a working cluster'
+  static override description =
+    'Everything in the description of the cluster, up to nodes that are Ready. Run it again at any time: it does what is missing, and nothing twice.'
+  static override examples = [
+    {
+      description: 'three nodes on this machine',
+      command: '<%= config.bin %> kubeadm init demo --provider local --workers 2',
+    },
+    {
+      description: 'machines you bring, listed in a file',
+      command: '<%= config.bin %> kubeadm init --config cluster.yaml',
+    },
+    {
+      description: 'what it would do, changing nothing',
+      command: '<%= config.bin %> kubeadm init demo --dry-run',
+    },
+  ]
+  static override args = nameArgument
+  static override flags = {...specFlags, ...runFlags, ...bundleFlag, ...yesFlag}
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(KubeadmInit)
+    const {bringUp} = await import('../../cli/bring-up.ts')
+    await bringUp(this, 'init', args.name, flags)
+  }
+}

@@ -1,0 +1,53 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {listOf, nameArgument, runFlags, runFlagsOf, yesFlag} from '../../cli/flags.ts'
+
+export default class KubeadmReset extends BaseCommand {
+  static override summary = 'take Kubernetes off the machines, and keep the machines'
+  static override description =
+    'The whole cluster, or single nodes of it. Data of the pods and of etcd there is lost.'
+  static override examples = [
+    {description: 'one node', command: '<%= config.bin %> kubeadm reset demo --node worker-2'},
+    {
+      description: 'the whole cluster, without a question',
+      command: '<%= config.bin %> kubeadm reset demo --yes',
+    },
+  ]
+  static override args = nameArgument
+  static override flags = {
+    node: Flags.string({
+      description: 'node to reset, may be given many times; default: all',
+      env: 'CLOUDER_RESET_NODE',
+      multiple: true,
+      multipleNonGreedy: true,
+      delimiter: ',',
+    }),
+    ...runFlags,
+    ...yesFlag,
+  }
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(KubeadmReset)
+    const [{resetText}, {resolveClusterName, specOf}, {resetCluster}] = await Promise.all([
+      import('../../cli/results.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/reset.ts'),
+    ])
+    const tools = await this.tools()
+    const {name} = await specOf(await resolveClusterName(args.name, tools), tools)
+    const nodes = listOf(flags.node)
+    const run = runFlagsOf(flags)
+    const what = nodes.length === 0 ? `every node of ${name}` : `${nodes.join(', ')} of ${name}`
+    if (!run.dryRun) {
+      await this.ask({
+        text: `reset ${what}, and lose what is stored there?`,
+        declined: 'nothing was reset',
+        yes: flags.yes,
+      })
+    }
+    this.logTo(name)
+    const result = await resetCluster(name, {nodes, flags: run}, tools)
+    const options = {colours: this.colours, columns: this.terminal.columns}
+    await this.show({...result, dryRun: run.dryRun}, () => resetText(result, run.dryRun, options))
+  }
+}

@@ -1,0 +1,37 @@
+import {Args, Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {ConfigError} from '../../errors.ts'
+
+export default class KubeadmSetDefault extends BaseCommand {
+  static override summary = 'choose the cluster that commands mean when none is named'
+  static override examples = [
+    {description: 'demo from now on', command: '<%= config.bin %> kubeadm set-default demo'},
+    {description: 'none', command: '<%= config.bin %> kubeadm set-default --unset'},
+  ]
+  static override args = {name: Args.string({description: 'name of the cluster'})}
+  static override flags = {
+    unset: Flags.boolean({description: 'have no default cluster', env: 'CLOUDER_UNSET'}),
+  }
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(KubeadmSetDefault)
+    const tools = await this.tools()
+    if (flags.unset) {
+      await tools.store.setDefaultCluster(undefined)
+      await this.show({defaultCluster: null}, () => 'there is no default cluster now')
+      return
+    }
+    if (args.name === undefined) {
+      throw new ConfigError('FLAG_MISSING', 'no cluster is named', {
+        suggestions: [
+          'see which there are: clouder kubeadm ls',
+          'have none: clouder kubeadm set-default --unset',
+        ],
+      })
+    }
+    const {specOf} = await import('../../workflows/clusters.ts')
+    const {name} = await specOf(args.name, tools)
+    await tools.store.setDefaultCluster(name)
+    await this.show({defaultCluster: name}, () => `${name} is the default cluster`)
+  }
+}

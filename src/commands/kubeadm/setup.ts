@@ -1,0 +1,27 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {bundleFlag, nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
+import {specFlags} from '../../cli/spec-flags.ts'
+
+export default class KubeadmSetup extends BaseCommand {
+  static override summary = 'turn machines that exist into a cluster'
+  static override description =
+    'Bootstrap only: the machines must be there, from create or from somebody else.'
+  static override examples = [
+    {
+      description: 'the machines that create made',
+      command: '<%= config.bin %> kubeadm setup demo',
+    },
+    {
+      description: 'machines listed in a file',
+      command: '<%= config.bin %> kubeadm setup --config cluster.yaml',
+    },
+  ]
+  static override args = nameArgument
+  static override flags = {...specFlags, ...runFlags, ...bundleFlag, ...yesFlag}
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(KubeadmSetup)
+    const {bringUp} = await import('../../cli/bring-up.ts')
+    await bringUp(this, 'setup', args.name, flags)
+  }
+}

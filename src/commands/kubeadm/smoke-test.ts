@@ -1,0 +1,32 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {nameArgument} from '../../cli/flags.ts'
+
+export default class KubeadmSmokeTest extends BaseCommand {
+  static override summary = 'prove that a cluster works, checkpoint and restore included'
+  static override description =
+    'DNS, pod to pod across nodes, a service, and a process that is checkpointed on one node and goes on from memory on another. Exit code 8 when anything fails.'
+  static override examples = [
+    {description: 'every check', command: '<%= config.bin %> kubeadm smoke-test demo'},
+    {description: 'leave the pods for a look', command: '<%= config.bin %> kubeadm smoke-test demo --keep'},
+  ]
+  static override args = nameArgument
+  static override flags = {
+    keep: Flags.boolean({description: 'leave what the checks made in the cluster', env: 'CLOUDER_KEEP'}),
+  }
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(KubeadmSmokeTest)
+    const [{smokeText}, {resolveClusterName}, {smokeTest}] = await Promise.all([
+      import('../../cli/results.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/smoke-test.ts'),
+    ])
+    const tools = await this.tools()
+    const name = await resolveClusterName(args.name, tools)
+    const result = await smokeTest(name, {keep: flags.keep}, tools)
+    const options = {colours: this.colours, columns: this.terminal.columns}
+    await this.show(result, () => smokeText(result, options))
+    if (!result.passed) process.exitCode = 8
+  }
+}

@@ -1,0 +1,32 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
+
+export default class KubeadmTerminate extends BaseCommand {
+  static override summary = 'remove a cluster and every machine that was made for it'
+  static override description =
+    'Nothing of it is left: machines, networks, volumes, and what is remembered here. Machines you brought are kept as they are.'
+  static override examples = [
+    {description: 'what would be removed', command: '<%= config.bin %> kubeadm terminate demo --dry-run'},
+    {description: 'without a question', command: '<%= config.bin %> kubeadm terminate demo --yes'},
+  ]
+  static override args = nameArgument
+  static override flags = {'dry-run': runFlags['dry-run'], ...yesFlag}
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(KubeadmTerminate)
+    const [{terminateText}, {resolveClusterName}, {terminateCluster}] = await Promise.all([
+      import('../../cli/results.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/terminate.ts'),
+    ])
+    const tools = await this.tools()
+    const name = await resolveClusterName(args.name, tools)
+    const dryRun = flags['dry-run']
+    if (!dryRun) {
+      const text = `remove ${name} and every machine that was made for it?`
+      await this.ask({text, declined: 'nothing was removed', yes: flags.yes})
+    }
+    const result = await terminateCluster(name, {dryRun}, tools)
+    await this.show({...result, dryRun}, () => terminateText(result, dryRun))
+  }
+}

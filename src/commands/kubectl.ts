@@ -1,0 +1,52 @@
+import {existsSync} from 'node:fs'
+import {homedir} from 'node:os'
+import {BaseCommand} from '../cli/base-command.ts'
+import {clusterFlag} from '../cli/flags.ts'
+import {splitArgv} from '../cli/passthrough.ts'
+
+export default class Kubectl extends BaseCommand {
+  static override summary = 'run kubectl against a cluster'
+  static override description =
+    'Words after -- reach kubectl as they are, and its exit code is the exit code. Without kubectl on the PATH, the one of the bundle runs.'
+  static override usage = 'kubectl [-c NAME] [--json] [--] ARGUMENT…'
+  static override examples = [
+    {description: 'all pods', command: '<%= config.bin %> kubectl --cluster demo -- get pods -A'},
+    {description: 'of the default cluster', command: '<%= config.bin %> kubectl get nodes -o wide'},
+  ]
+  static override strict = false
+  static override flags = clusterFlag
+
+  async run(): Promise<void> {
+    const {own, rest} = splitArgv(this.argv, {takesValue: ['-c', '--cluster'], switches: ['--json']})
+    const {flags} = await this.parse(Kubectl, [...own])
+    const [{cacheDir}, {kubectlProgram}, {runChild}, {resolveClusterName, specOf}, {fetchKubeconfig}] =
+      await Promise.all([
+        import('../wiring.ts'),
+        import('../cli/kubectl-program.ts'),
+        import('../cli/child.ts'),
+        import('../workflows/clusters.ts'),
+        import('../workflows/kubeconfig.ts'),
+      ])
+    const tools = await this.tools({signals: false})
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    const spec = await specOf(cluster, tools)
+    const known = tools.store.paths(cluster).kubeconfig
+    const path = existsSync(known)
+      ? known
+      : (await fetchKubeconfig(cluster, {merge: false, context: undefined}, tools)).path
+    const program = await kubectlProgram(
+      {
+        kubernetes: spec.kubernetes.version,
+        path: process.env.PATH ?? '',
+        cacheDir: cacheDir(process.env, homedir()),
+        pid: process.pid,
+      },
+      tools,
+    )
+    const json = this.wantsJson()
+    const environment = {...process.env, KUBECONFIG: path}
+    const result = await runChild([program, ...rest], {environment, capture: json})
+    if (json) await this.show({cluster, ...result}, () => '')
+    process.exitCode = result.exitCode
+  }
+}
