@@ -1,0 +1,114 @@
+import {expect, test} from 'vitest'
+import type {HostFacts} from '../../src/hosts/host.ts'
+import {discoveryKubeconfig, initDocuments, joinDocument, kubeletPatch} from '../../src/kubeadm/config.ts'
+import {makeBootstrapToken, makeCertificateKey} from '../../src/kubeadm/tokens.ts'
+import {loadSpec} from '../../src/spec/load.ts'
+import type {Machine} from '../../src/spec/machine.ts'
+
+const vm: HostFacts = {
+  hostname: 'cp-1',
+  osId: 'debian',
+  osVersion: '13',
+  osPrettyName: 'Debian GNU/Linux 13',
+  arch: 'amd64',
+  kernel: '6.12.0',
+  cgroupVersion: 2,
+  container: false,
+  capSysResource: true,
+  cpus: 2,
+  memoryMiB: 4096,
+  machineId: 'a',
+  bootId: 'b',
+  systemd: true,
+  addresses: ['10.0.0.2/24'],
+  routes: [],
+  clockSkewMs: 0,
+  sudo: 'root',
+}
+const confined: HostFacts = {...vm, container: true, capSysResource: false, cgroupVersion: 1}
+const machine = (name: string, role: Machine['role'], address: string): Machine => ({
+  name,
+  role,
+  address,
+  privateAddress: address,
+  ssh: {user: 'root', port: 22, hostKeys: []},
+  labels: {},
+  taints: [],
+})
+const first = machine('cp-1', 'control-plane', '10.0.0.2')
+const worker = machine('worker-1', 'worker', '10.0.0.3')
+const endpoint = {internal: '10.0.0.2:6443', external: '127.0.0.1:40000', certSans: ['api.example.org']}
+const spec = loadSpec({name: 'demo', overrides: {provider: 'local'}})
+
+const document = (documents: readonly Readonly<Record<string, unknown>>[], kind: string) =>
+  documents.find((candidate) => candidate['kind'] === kind)
+
+test('the control-plane endpoint, the networks and the version are in the configuration from day one', () => {
+  const documents = initDocuments(spec, endpoint, {machine: first, facts: vm}, [{machine: first, facts: vm}])
+  expect(document(documents, 'ClusterConfiguration')).toMatchObject({
+    kubernetesVersion: 'v1.35.4',
+    controlPlaneEndpoint: '10.0.0.2:6443',
+    networking: {podSubnet: '10.244.0.0/16', serviceSubnet: '10.96.0.0/12'},
+    apiServer: {certSANs: ['10.0.0.2', '127.0.0.1', 'api.example.org', 'localhost']},
+  })
+})
+
+test('an ordinary machine gets no exception', () => {
+  const documents = initDocuments(spec, endpoint, {machine: first, facts: vm}, [{machine: first, facts: vm}])
+  expect(kubeletPatch(vm)).toBeUndefined()
+  expect(document(documents, 'KubeProxyConfiguration')).not.toHaveProperty('conntrack')
+  expect(document(documents, 'KubeletConfiguration')).toMatchObject({
+    cgroupDriver: 'systemd',
+    seccompDefault: true,
+  })
+  expect(JSON.stringify(documents)).not.toContain('ignorePreflightErrors')
+})
+
+test('a container without CAP_SYS_RESOURCE on cgroup v1 gets what it cannot do without', () => {
+  const nodes = [
+    {machine: first, facts: vm},
+    {machine: worker, facts: confined},
+  ]
+  expect(kubeletPatch(confined)).toEqual({
+    cgroupDriver: 'cgroupfs',
+    failCgroupV1: false,
+    failSwapOn: false,
+    featureGates: {KubeletInUserNamespace: true},
+  })
+  const documents = initDocuments(spec, endpoint, {machine: first, facts: vm}, nodes)
+  expect(document(documents, 'KubeProxyConfiguration')).toMatchObject({conntrack: {maxPerCore: 0}})
+})
+
+test('the same spec and machines give the same configuration, without any secret', () => {
+  const once = JSON.stringify(initDocuments(spec, endpoint, {machine: first, facts: vm}, []))
+  expect(JSON.stringify(initDocuments(spec, endpoint, {machine: first, facts: vm}, []))).toBe(once)
+  expect(once).not.toMatch(/[a-z0-9]{6}\.[a-z0-9]{16}/)
+})
+
+test('a worker joins by file and token, a control plane also with the certificate key', () => {
+  const node = {machine: worker, facts: vm}
+  const common = {spec, discoveryFile: '/run/clouder/join/discovery.conf', token: 'abcdef.0123456789abcdef'}
+  expect(joinDocument({...common, node})).not.toHaveProperty('controlPlane')
+  expect(joinDocument({...common, node, certificateKey: 'k'})).toMatchObject({
+    controlPlane: {certificateKey: 'k', localAPIEndpoint: {advertiseAddress: '10.0.0.3'}},
+  })
+})
+
+test('the discovery file names the internal endpoint and the CA, and no user', () => {
+  expect(discoveryKubeconfig(endpoint, 'PEM')).toMatchObject({
+    clusters: [{cluster: {server: 'https://10.0.0.2:6443', 'certificate-authority-data': 'UEVN'}}],
+    users: [],
+  })
+})
+
+test('a bootstrap token has the form Kubernetes asks for and ends after 15 minutes', () => {
+  const made = makeBootstrapToken(Date.parse('2026-11-21T09:00:00.123Z'))
+  expect(made.token).toMatch(/^[a-z0-9]{6}\.[a-z0-9]{16}$/)
+  expect(made.secret['stringData']).toMatchObject({'token-id': made.id, expiration: '2026-11-21T09:15:00Z'})
+  expect(made.secret.metadata.name).toBe(`bootstrap-token-${made.id}`)
+  expect(makeBootstrapToken(0).token).not.toBe(makeBootstrapToken(0).token)
+})
+
+test('a certificate key is 32 bytes of hex', () => {
+  expect(makeCertificateKey()).toMatch(/^[0-9a-f]{64}$/)
+})
