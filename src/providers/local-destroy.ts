@@ -1,0 +1,81 @@
+import {rm} from 'node:fs/promises'
+import pLimit from 'p-limit'
+import type {ContainerEngine} from '../containers/container-engine.ts'
+import {InfrastructureError} from '../errors.ts'
+import {waitFor} from '../waiting.ts'
+import {observe} from './local-observation.ts'
+import type {LocalProviderOptions} from './local.ts'
+import type {ObservedCluster} from './local-decision.ts'
+import type {ProviderContext} from './provider.ts'
+
+const REMOVALS_AT_ONCE = 8
+const REMOVAL_TIMEOUT_MS = 60_000
+
+/**
+ * Removes everything with the cluster's label from every engine here, then looks again. Returns what was removed.
+ * Throws InfrastructureError ENGINE_FAILED naming what is left.
+ */
+export async function destroyLocal(
+  name: string,
+  context: ProviderContext,
+  engineFor: LocalProviderOptions['engineFor'],
+): Promise<readonly string[]> {
+  const removed: string[] = []
+  const limit = pLimit(REMOVALS_AT_ONCE)
+  for (const engine of await enginesHere(engineFor, context.signal)) {
+    const observed = await observe(engine, name)
+    await Promise.all(observed.containers.map(({id}) => limit(() => engine.removeContainer(id))))
+    await waitFor({
+      what: `the containers of ${name} to be gone`,
+      check: async () => {
+        const left = (await observe(engine, name)).containers
+        return left.length === 0
+          ? {value: true, seen: 'none'}
+          : {seen: left.map((item) => item.name).join(', ')}
+      },
+      timeoutMs: REMOVAL_TIMEOUT_MS,
+      intervalMs: 200,
+      signal: context.signal,
+    })
+    await Promise.all(observed.volumes.map((volume) => limit(() => engine.removeVolume(volume.name))))
+    await Promise.all(observed.networks.map(({id}) => limit(() => engine.removeNetwork(id))))
+    const left = linesOf(await observe(engine, name))
+    if (left.length > 0) {
+      throw new InfrastructureError(
+        'ENGINE_FAILED',
+        `${left.join(', ')} of cluster ${name} could not be removed`,
+      )
+    }
+    removed.push(...linesOf(observed))
+  }
+  await rm(context.paths.sshKey, {force: true})
+  return removed
+}
+
+/** Docker and podman where they answer: a cluster's own engine is known to its spec only, which may be lost. */
+async function enginesHere(
+  engineFor: LocalProviderOptions['engineFor'],
+  signal: AbortSignal,
+): Promise<readonly ContainerEngine[]> {
+  const engines: ContainerEngine[] = []
+  const missing: InfrastructureError[] = []
+  for (const kind of ['docker', 'podman'] as const) {
+    try {
+      engines.push(await engineFor(kind, signal))
+    } catch (error) {
+      if (!(error instanceof InfrastructureError) || error.code !== 'ENGINE_MISSING') throw error
+      missing.push(error)
+    }
+  }
+  const [first] = missing
+  if (engines.length === 0 && first !== undefined) throw first
+  return engines
+}
+
+function linesOf({containers, volumes, networks}: ObservedCluster): readonly string[] {
+  return [
+    ...containers.map(({name}) => `container ${name}`),
+    ...volumes.map(({name}) => `volume ${name}`),
+    ...networks.map(({name}) => `network ${name}`),
+  ]
+}

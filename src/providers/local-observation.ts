@@ -1,0 +1,18 @@
+import type {ContainerEngine, EngineContainer} from '../containers/container-engine.ts'
+import {CLUSTER_LABEL, networkName, type ObservedCluster} from './local-decision.ts'
+
+/** Everything the engine has with the cluster's label. */
+export async function observe(engine: ContainerEngine, cluster: string): Promise<ObservedCluster> {
+  const labels = {[CLUSTER_LABEL]: cluster}
+  const [networks, containers, volumes] = await Promise.all([
+    engine.listNetworks(labels),
+    engine.listContainers(labels),
+    engine.listVolumes(labels),
+  ])
+  return {networks, containers, volumes}
+}
+
+/** The address that a container was made with; empty text when it has none on the cluster's network. */
+export function addressOf(cluster: string, container: EngineContainer): string {
+  return container.addresses[networkName(cluster)] ?? ''
+}
