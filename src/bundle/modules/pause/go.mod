@@ -1,0 +1,3 @@
+module clouder.dev/bundle/pause
+
+go 1.24

@@ -1,0 +1,3 @@
+module clouder.dev/bundle/smoke
+
+go 1.24
