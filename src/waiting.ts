@@ -11,48 +11,71 @@ export interface Observation<T> {
 export interface WaitOptions<T> {
   /** What is waited for, as a noun phrase: `node worker-1 to be Ready`. */
   readonly what: string
+  /** Its signal is aborted with the wait's own, and when the time is up. */
   readonly check: (signal: AbortSignal) => Promise<Observation<T>>
   readonly timeoutMs: number
   readonly intervalMs: number
   readonly signal: AbortSignal
+  /** Told whenever something else is seen than before. */
   readonly onSeen?: (seen: string) => void
 }
 
-/** Polls until `check` gives a value. Throws TimeoutError with the last thing seen, or the signal's reason. */
+/** Polls until `check` gives a value. Throws TimeoutError with the last thing seen, the signal's reason, or what `check` threw. */
 export async function waitFor<T>(options: WaitOptions<T>): Promise<T> {
-  const deadline = performance.now() + options.timeoutMs
+  const {what, check, timeoutMs, intervalMs, signal, onSeen} = options
+  const deadline = performance.now() + timeoutMs
+  const timeUp = AbortSignal.timeout(timeoutMs)
   let seen = 'nothing'
+  const tooLate = (): TimeoutError =>
+    new TimeoutError(`waited ${Math.round(timeoutMs / 1000)} s for ${what}, last seen: ${seen}`, {
+      lastSeen: seen,
+    })
   for (;;) {
-    options.signal.throwIfAborted()
-    const observation = await options.check(options.signal)
+    signal.throwIfAborted()
+    const observation = await check(AbortSignal.any([signal, timeUp])).catch((error: unknown) => {
+      signal.throwIfAborted()
+      throw timeUp.aborted ? tooLate() : error
+    })
     if (observation.value !== undefined) return observation.value
-    if (observation.seen !== seen) options.onSeen?.(observation.seen)
+    if (observation.seen !== seen) onSeen?.(observation.seen)
     seen = observation.seen
-    if (performance.now() + options.intervalMs > deadline) {
-      throw new TimeoutError(
-        `waited ${Math.round(options.timeoutMs / 1000)} s for ${options.what}, last seen: ${seen}`,
-        {
-          lastSeen: seen,
-        },
-      )
-    }
-    await delay(options.intervalMs, undefined, {signal: options.signal})
+    if (performance.now() + intervalMs > deadline) throw tooLate()
+    await pause(intervalMs, signal)
   }
+}
+
+export interface RetryOptions {
+  readonly timeoutMs: number
+  readonly intervalMs: number
+  readonly signal: AbortSignal
+  /** Whether the error may pass by itself. */
+  readonly again: (error: unknown) => boolean
 }
 
 /** Tries again on errors that `again` accepts, with a fixed pause; throws the last one. For connecting only. */
 export async function retry<T>(
   attempt: (signal: AbortSignal) => Promise<T>,
-  options: {timeoutMs: number; intervalMs: number; signal: AbortSignal; again: (error: unknown) => boolean},
+  {timeoutMs, intervalMs, signal, again}: RetryOptions,
 ): Promise<T> {
-  const deadline = performance.now() + options.timeoutMs
+  const deadline = performance.now() + timeoutMs
   for (;;) {
-    options.signal.throwIfAborted()
+    signal.throwIfAborted()
     try {
-      return await attempt(options.signal)
+      return await attempt(signal)
     } catch (error) {
-      if (!options.again(error) || performance.now() + options.intervalMs > deadline) throw error
+      signal.throwIfAborted()
+      if (!again(error) || performance.now() + intervalMs > deadline) throw error
     }
-    await delay(options.intervalMs, undefined, {signal: options.signal})
+    await pause(intervalMs, signal)
+  }
+}
+
+/** Throws the signal's reason, where the timer would wrap it in an error of its own. */
+async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(durationMs, undefined, {signal})
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
   }
 }

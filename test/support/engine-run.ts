@@ -7,10 +7,10 @@ export interface Runner {
   readonly tool: string
 }
 
-/** A host of which nothing but its name may be used. */
-export function namedHost(name: string): Host {
+/** A host of which nothing may be used but its name and what is given. */
+export function namedHost(name: string, given: Partial<Pick<Host, 'exec'>> = {}): Host {
   const unused = (): never => {
-    throw new Error(`only the name of ${name} was expected to be used`)
+    throw new Error(`of ${name} this was not expected to be used`)
   }
   return {
     name,
@@ -30,6 +30,7 @@ export function namedHost(name: string): Host {
     pipe: unused,
     forward: unused,
     close: unused,
+    ...given,
   }
 }
 

@@ -3,8 +3,9 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import type {JournalEntry} from '../../../src/engine/types.ts'
 import {HostCommandError} from '../../../src/errors.ts'
-import type {Argv, ExecOptions, Host} from '../../../src/hosts/host.ts'
+import type {Argv, ExecOptions} from '../../../src/hosts/host.ts'
 import {appendOnNode, diskJournal, readJournal} from '../../../src/store/journal.ts'
+import {namedHost} from '../../support/engine-run.ts'
 import {recordingReport} from '../../support/recording-report.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
 
@@ -17,32 +18,6 @@ const entry = (step: string, event: JournalEntry['event'], host = 'cp-1'): Journ
   inputHash: '00',
   event,
 })
-
-/** Only what the journal uses of a host: its name, and exec for `appendOnNode`. */
-function hostNamed(name: string, exec?: Host['exec']): Host {
-  const unused = (): never => {
-    throw new Error('the journal must not need this')
-  }
-  return {
-    name,
-    get machine() {
-      return unused()
-    },
-    get facts() {
-      return unused()
-    },
-    exec: exec ?? unused,
-    query: unused,
-    queryScript: unused,
-    readFile: unused,
-    runScript: unused,
-    writeFile: unused,
-    upload: unused,
-    pipe: unused,
-    forward: unused,
-    close: unused,
-  }
-}
 
 const stepsOf = (lines: string): string[] =>
   lines
@@ -58,7 +33,7 @@ test('an entry is in the file when record resolves, and reads back as it was', a
     const path = join(dir, 'demo', 'journal.jsonl')
     const journal = diskJournal({path, report: recordingReport().report, nodeWriter: undefined})
     const failed: JournalEntry = {...entry('a', 'failed'), durationMs: 5, message: 'no\nluck'}
-    await journal.record(entry('a', 'start'), hostNamed('cp-1'))
+    await journal.record(entry('a', 'start'), namedHost('cp-1'))
     expect(await readJournal(path)).toEqual([entry('a', 'start')])
     await journal.record(failed, undefined)
     expect(await readJournal(path)).toEqual([entry('a', 'start'), failed])
@@ -121,7 +96,7 @@ test('the end of a step travels to the node with the start of the next, and flus
         return Promise.resolve()
       },
     })
-    const host = hostNamed('cp-1')
+    const host = namedHost('cp-1')
     for (const step of ['a', 'b', 'c']) {
       await journal.record(entry(step, 'start'), host)
       await journal.record(entry(step, 'done'), host)
@@ -145,7 +120,7 @@ test('a slow node holds up no step, and its lines go in one write', async () => 
         await release.promise
       },
     })
-    const host = hostNamed('cp-1')
+    const host = namedHost('cp-1')
     for (const step of ['a', 'b']) {
       await journal.record(entry(step, 'start'), host)
       await journal.record(entry(step, 'done'), host)
@@ -172,7 +147,7 @@ test('a node that takes nothing is one note, loses no line, and fails nothing', 
         return Promise.resolve()
       },
     })
-    const host = hostNamed('cp-1')
+    const host = namedHost('cp-1')
     await journal.record(entry('a', 'start'), host)
     await journal.flush()
     await journal.record(entry('a', 'done'), host)
@@ -189,13 +164,15 @@ test('a node that takes nothing is one note, loses no line, and fails nothing', 
 test('on the node, dd appends and syncs; the folder is made when it is missing', async () => {
   const calls: {argv: Argv; stdin: string | undefined}[] = []
   let folder = false
-  const host = hostNamed('cp-1', (argv: Argv, options?: ExecOptions) => {
-    calls.push({argv, stdin: options?.stdin})
-    const result = {exitCode: 0, stdout: '', stderr: ''}
-    if (argv[0] === 'mkdir') folder = true
-    if (folder) return Promise.resolve(result)
-    const failed = {host: 'cp-1', command: 'dd', signal: undefined, ...result, exitCode: 1}
-    return Promise.reject(new HostCommandError('HOST_COMMAND_FAILED', 'dd exited with code 1', failed))
+  const host = namedHost('cp-1', {
+    exec: (argv: Argv, options?: ExecOptions) => {
+      calls.push({argv, stdin: options?.stdin})
+      const result = {exitCode: 0, stdout: '', stderr: ''}
+      if (argv[0] === 'mkdir') folder = true
+      if (folder) return Promise.resolve(result)
+      const failed = {host: 'cp-1', command: 'dd', signal: undefined, ...result, exitCode: 1}
+      return Promise.reject(new HostCommandError('HOST_COMMAND_FAILED', 'dd exited with code 1', failed))
+    },
   })
   await appendOnNode(host, 'one\n')
   await appendOnNode(host, 'two\n')
@@ -209,15 +186,17 @@ test('the command for the node does append when it is run for real', async () =>
     const {execFileSync} = await import('node:child_process')
     const target = join(dir, 'journal.jsonl')
     const calls: Argv[] = []
-    const host = hostNamed('cp-1', (argv, options) => {
-      calls.push(argv)
-      const [program, ...words] = argv
-      execFileSync(
-        program,
-        words.map((word) => word.replace('/var/lib/clouder/journal.jsonl', target)),
-        {input: options?.stdin},
-      )
-      return Promise.resolve({exitCode: 0, stdout: '', stderr: ''})
+    const host = namedHost('cp-1', {
+      exec: (argv, options) => {
+        calls.push(argv)
+        const [program, ...words] = argv
+        execFileSync(
+          program,
+          words.map((word) => word.replace('/var/lib/clouder/journal.jsonl', target)),
+          {input: options?.stdin},
+        )
+        return Promise.resolve({exitCode: 0, stdout: '', stderr: ''})
+      },
     })
     const long = `${'x'.repeat(100_000)}\n`
     await appendOnNode(host, 'one\n')

@@ -1,0 +1,134 @@
+import {expect, test} from 'vitest'
+import {AbortError, TimeoutError} from '../../src/errors.ts'
+import {retry, waitFor, type Observation} from '../../src/waiting.ts'
+
+const {signal} = new AbortController()
+const quick = {what: 'the door to open', timeoutMs: 5_000, intervalMs: 1, signal}
+
+/** Gives one observation after the other, the last one for ever. */
+function observing<T>(...observations: readonly Observation<T>[]): () => Promise<Observation<T>> {
+  let index = 0
+  return () => {
+    const observation = observations[Math.min(index, observations.length - 1)]
+    index += 1
+    if (observation === undefined) throw new Error('nothing to observe')
+    return Promise.resolve(observation)
+  }
+}
+
+test('the value is given as soon as it is observed', async () => {
+  const check = observing({seen: 'closed'}, {seen: 'ajar'}, {seen: 'open', value: 'the room'})
+  expect(await waitFor({...quick, check})).toBe('the room')
+})
+
+test('a value that is false or empty counts as one', async () => {
+  expect(await waitFor({...quick, check: observing({seen: 'x', value: false})})).toBe(false)
+  expect(await waitFor({...quick, check: observing({seen: 'x', value: ''})})).toBe('')
+})
+
+test('what is seen is told when it changes', async () => {
+  const seen: string[] = []
+  const check = observing({seen: 'a'}, {seen: 'a'}, {seen: 'b'}, {seen: 'b'}, {seen: 'c', value: 1})
+  await waitFor({...quick, check, onSeen: (text) => seen.push(text)})
+  expect(seen).toEqual(['a', 'b'])
+})
+
+test('a wait in vain tells how long, for what, and what was seen last', async () => {
+  const waiting = waitFor({...quick, timeoutMs: 20, check: observing({seen: 'closed'})})
+  await expect(waiting).rejects.toBeInstanceOf(TimeoutError)
+  await expect(waiting).rejects.toMatchObject({
+    code: 'TIMED_OUT',
+    lastSeen: 'closed',
+    message: 'waited 0 s for the door to open, last seen: closed',
+  })
+})
+
+test('a check that hangs is cut off when the time is up', async () => {
+  const hanging = async (cut: AbortSignal): Promise<Observation<never>> => {
+    await new Promise((_, reject) => {
+      cut.addEventListener('abort', () => reject(new Error('cut off')))
+    })
+    return {seen: 'never'}
+  }
+  await expect(waitFor({...quick, timeoutMs: 20, check: hanging})).rejects.toBeInstanceOf(TimeoutError)
+})
+
+test('what a check throws ends the wait', async () => {
+  const broken = new Error('no such door')
+  await expect(waitFor({...quick, check: () => Promise.reject(broken)})).rejects.toBe(broken)
+})
+
+test('an abort ends a wait with the reason of the signal: before, in the check, in the pause', async () => {
+  const reason = new AbortError('INTERRUPTED', 'stopped')
+  const before = {...quick, signal: AbortSignal.abort(reason), check: observing({seen: 'x', value: 1})}
+  await expect(waitFor(before)).rejects.toBe(reason)
+
+  const during = new AbortController()
+  const check = (): Promise<Observation<number>> => {
+    during.abort(reason)
+    return Promise.reject(new Error('the link was cut'))
+  }
+  await expect(waitFor({...quick, signal: during.signal, check})).rejects.toBe(reason)
+
+  const between = new AbortController()
+  const waiting = waitFor({
+    ...quick,
+    intervalMs: 60_000,
+    timeoutMs: 600_000,
+    signal: between.signal,
+    check: () => {
+      setImmediate(() => between.abort(reason))
+      return Promise.resolve({seen: 'closed'})
+    },
+  })
+  await expect(waiting).rejects.toBe(reason)
+})
+
+test('retry tries again on errors that may pass, and on no others', async () => {
+  const refused = new Error('refused')
+  let attempts = 0
+  const attempt = (): Promise<string> => {
+    attempts += 1
+    return attempts < 3 ? Promise.reject(refused) : Promise.resolve('connected')
+  }
+  expect(await retry(attempt, {...quick, again: (error) => error === refused})).toBe('connected')
+  expect(attempts).toBe(3)
+
+  const wrongKey = new Error('wrong key')
+  let tries = 0
+  const failing = retry(
+    () => {
+      tries += 1
+      return Promise.reject(wrongKey)
+    },
+    {...quick, again: (error) => error === refused},
+  )
+  await expect(failing).rejects.toBe(wrongKey)
+  expect(tries).toBe(1)
+})
+
+test('retry throws the last error when the time is up', async () => {
+  let attempts = 0
+  const failing = retry(
+    () => {
+      attempts += 1
+      return Promise.reject(new Error(`refused ${attempts}`))
+    },
+    {...quick, timeoutMs: 20, again: () => true},
+  )
+  await expect(failing).rejects.toThrow(/^refused \d+$/)
+  expect(attempts).toBeGreaterThan(1)
+})
+
+test('retry ends with the reason of the signal', async () => {
+  const reason = new AbortError('INTERRUPTED', 'stopped')
+  const aborting = new AbortController()
+  const failing = retry(
+    () => {
+      aborting.abort(reason)
+      return Promise.reject(new Error('refused'))
+    },
+    {...quick, signal: aborting.signal, again: () => true},
+  )
+  await expect(failing).rejects.toBe(reason)
+})
