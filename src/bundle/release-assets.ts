@@ -22,9 +22,8 @@ export interface ReleaseAsset {
   readonly checksumUrl: string
   /** Its name in the checksum file. */
   readonly fileName: string
-  /** The file itself, one member of a .tar.gz, or several members without their folders. */
-  readonly take:
-    {kind: 'whole'} | {kind: 'member'; path: string} | {kind: 'members'; names: readonly string[]}
+  /** Paths in the .tar.gz of what the item is; empty: the file itself is the item. */
+  readonly members: readonly string[]
 }
 
 /** What the projects publish for an item; undefined: nothing that runs on every distribution. */
@@ -35,14 +34,14 @@ export function releaseAsset(item: CatalogueFile, arch: Arch, urls: BaseUrls): R
     case 'kubelet':
     case 'kubectl': {
       const url = `${urls.kubernetes}/release/v${version}/bin/linux/${arch}/${name}`
-      return {url, checksumUrl: `${url}.sha256`, fileName: name, take: {kind: 'whole'}}
+      return {url, checksumUrl: `${url}.sha256`, fileName: name, members: []}
     }
     case 'containerd':
     case 'containerd-shim-runc-v2':
     case 'ctr': {
       const fileName = `containerd-${version}-linux-${arch}.tar.gz`
       const url = `${githubRelease(urls, 'containerd/containerd', version)}/${fileName}`
-      return {url, checksumUrl: `${url}.sha256sum`, fileName, take: {kind: 'member', path: `bin/${name}`}}
+      return {url, checksumUrl: `${url}.sha256sum`, fileName, members: [`bin/${name}`]}
     }
     case 'runc': {
       const folder = githubRelease(urls, 'opencontainers/runc', version)
@@ -51,14 +50,14 @@ export function releaseAsset(item: CatalogueFile, arch: Arch, urls: BaseUrls): R
         url: `${folder}/${fileName}`,
         checksumUrl: `${folder}/runc.sha256sum`,
         fileName,
-        take: {kind: 'whole'},
+        members: [],
       }
     }
     case 'cni-plugins': {
       const fileName = `cni-plugins-linux-${arch}-v${version}.tgz`
       const url = `${githubRelease(urls, 'containernetworking/plugins', version)}/${fileName}`
-      const names = item.recipe.from === 'go' ? item.recipe.binaries : []
-      return {url, checksumUrl: `${url}.sha256`, fileName, take: {kind: 'members', names}}
+      const members = item.recipe.from === 'go' ? item.recipe.binaries : []
+      return {url, checksumUrl: `${url}.sha256`, fileName, members}
     }
     default:
       return undefined

@@ -1,71 +1,61 @@
 import {createReadStream, createWriteStream} from 'node:fs'
 import {mkdir, rename, rm} from 'node:fs/promises'
-import {dirname} from 'node:path'
+import {basename, join} from 'node:path'
 import {Writable} from 'node:stream'
-import {buffer} from 'node:stream/consumers'
 import {pipeline} from 'node:stream/promises'
 import {createGunzip} from 'node:zlib'
-import {extract, pack, type Extract} from 'tar-stream'
+import {extract, type Extract} from 'tar-stream'
 import {BundleError} from '../errors.ts'
 
-/** Writes one regular member of a .tar.gz to `file`. Throws BundleError when the archive does not hold it. */
-export async function extractMember(
-  archive: string,
-  path: string,
-  file: string,
-  signal: AbortSignal,
-): Promise<void> {
-  await whole(file, async (temporary) => {
-    const seen = new Set<string>()
-    await eachFile(archive, signal, async (name, entry) => {
-      seen.add(name)
-      await (name === path ? pipeline(entry, createWriteStream(temporary), {signal}) : drain(entry))
-    })
-    if (!seen.has(path)) throw missing(archive, [path])
-  })
-}
-
 /**
- * Writes the named members of a .tar.gz, found in any folder of it, to an uncompressed tar of plain names: sorted, mode
- * 0755, root, no times, so that equal contents are equal bytes.
+ * Writes the named regular members of a .tar.gz into `folder`, without the folders they lie in; each appears whole or
+ * not at all. Throws BundleError when the archive lacks one.
  */
-export async function repackMembers(
+export async function extractMembers(
   archive: string,
-  names: readonly string[],
-  file: string,
+  paths: readonly string[],
+  folder: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const contents = new Map<string, Buffer>()
-  await eachFile(archive, signal, async (path, entry) => {
-    const name = path.slice(path.lastIndexOf('/') + 1)
-    if (names.includes(name)) contents.set(name, await buffer(entry))
-    else await drain(entry)
-  })
-  const absent = names.filter((name) => !contents.has(name))
-  if (absent.length > 0) throw missing(archive, absent)
-  await whole(file, async (temporary) => {
-    const tar = pack()
-    for (const name of [...contents.keys()].sort()) {
-      tar.entry({name, mode: 0o755, mtime: new Date(0)}, contents.get(name))
+  await mkdir(folder, {recursive: true})
+  const missing = new Set(paths)
+  await eachFile(archive, signal, async (path, content) => {
+    if (!missing.delete(path)) return drain(content)
+    const file = join(folder, basename(path))
+    const temporary = `${file}.${process.pid}.tmp`
+    try {
+      await pipeline(content, createWriteStream(temporary), {signal})
+      await rename(temporary, file)
+    } finally {
+      await rm(temporary, {force: true})
     }
-    tar.finalize()
-    await pipeline(tar, createWriteStream(temporary), {signal})
   })
+  if (missing.size > 0) {
+    throw new BundleError('BUILD_FAILED', `${basename(archive)} does not hold ${[...missing].join(', ')}`)
+  }
 }
 
 async function eachFile(
   archive: string,
   signal: AbortSignal,
-  take: (path: string, entry: AsyncIterable<Uint8Array>) => Promise<unknown>,
+  take: (path: string, content: AsyncIterable<unknown>) => Promise<void>,
 ): Promise<void> {
   const entries = extract()
-  const reading = pipeline(createReadStream(archive), createGunzip(), writableOf(entries), {signal})
-  const taking = (async () => {
+  const stopped = new AbortController()
+  const reading = pipeline(createReadStream(archive), createGunzip(), writableOf(entries), {
+    signal: AbortSignal.any([signal, stopped.signal]),
+  })
+  const takeAll = async () => {
     for await (const entry of entries) {
       if (entry.header.type === 'file') await take(entry.header.name.replace(/^\.\//, ''), entry)
       else await drain(entry)
     }
-  })()
+  }
+  const taking = takeAll().catch((error: unknown) => {
+    // Nobody reads on, so the archive's reader would wait for ever.
+    stopped.abort(error)
+    throw error
+  })
   await Promise.all([reading, taking])
 }
 
@@ -77,7 +67,7 @@ function writableOf(entries: Extract): Writable {
       else entries.once('drain', () => done())
     },
     final(done) {
-      entries.end()
+      entries.end(undefined)
       done()
     },
     destroy(error, done) {
@@ -85,29 +75,12 @@ function writableOf(entries: Extract): Writable {
       done(error)
     },
   })
-  entries.on('error', (error) => writable.destroy(error))
+  entries.on('error', (error: Error) => writable.destroy(error))
   return writable
 }
 
 /** Entries come one after the other: the next one waits until this one is read. */
-async function drain(entry: AsyncIterable<Uint8Array>): Promise<number> {
-  let sizeBytes = 0
-  for await (const chunk of entry) sizeBytes += chunk.length
-  return sizeBytes
-}
-
-/** The file appears whole or not at all. */
-async function whole(file: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  await mkdir(dirname(file), {recursive: true})
-  const temporary = `${file}.${process.pid}.tmp`
-  try {
-    await write(temporary)
-    await rename(temporary, file)
-  } finally {
-    await rm(temporary, {force: true})
-  }
-}
-
-function missing(archive: string, names: readonly string[]): BundleError {
-  return new BundleError('BUILD_FAILED', `${archive} does not hold ${names.join(', ')}`)
+async function drain(content: AsyncIterable<unknown>): Promise<void> {
+  const chunks = content[Symbol.asyncIterator]()
+  while ((await chunks.next()).done !== true);
 }

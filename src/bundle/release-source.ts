@@ -1,12 +1,16 @@
+import {rename} from 'node:fs/promises'
 import {join} from 'node:path'
+import {BundleError} from '../errors.ts'
 import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
 import {createDownloads, type Downloads} from './download.ts'
 import {createRegistry} from './registry.ts'
 import {publicBaseUrls, releaseAsset, type BaseUrls, type ReleaseAsset} from './release-assets.ts'
 import {parseChecksum} from './release-checksums.ts'
-import {extractMember, repackMembers} from './release-extract.ts'
+import {extractMembers} from './release-extract.ts'
 import {expectStatus, httpDefaults, openUrl, readSmall, shownUrl, type HttpOptions} from './release-http.ts'
-import type {BundleSource, ProducedFile, ProducedImage, SourceContext} from './source.ts'
+import type {BundleSource, ProducedFile, SourceContext} from './source.ts'
+import {writeTar} from './tar.ts'
+import type {Arch} from './types.ts'
 
 const CHECKSUM_MAX_BYTES = 256 * 1024
 const REACHABLE_LIMIT_MS = 2_000
@@ -15,60 +19,63 @@ const REACHABLE_LIMIT_MS = 2_000
 const OWN_HOST = 'clouder.dev'
 
 export interface ReleaseOptions {
-  /** Makes what no project publishes for every distribution: portable CRIU and host tools, our smoke image. */
-  readonly fallback: BundleSource
+  /** Default: the public hosts. */
   readonly baseUrls?: BaseUrls
   readonly http?: HttpOptions
 }
 
 /**
  * Published binaries and images: dl.k8s.io and GitHub releases, each checked against its published sha256, and container
- * registries, each manifest and blob checked against its digest. Behind a proxy the caller turns on
+ * registries, each manifest and blob checked against its digest. It lacks what no project publishes for every
+ * distribution: portable CRIU, host tools, our smoke image. Behind a proxy the caller turns on
  * `http.setGlobalProxyFromEnv()`, which fetch heeds.
  */
-export function releaseSource(options: ReleaseOptions): BundleSource {
-  const {fallback, baseUrls = publicBaseUrls, http = httpDefaults} = options
+export function releaseSource({
+  baseUrls = publicBaseUrls,
+  http = httpDefaults,
+}: ReleaseOptions = {}): BundleSource {
   const downloads = createDownloads(http)
   const registry = createRegistry(baseUrls.registry, downloads, http)
   return {
     kind: 'release',
     reachable: (context) => isReachable(baseUrls, context),
-    has: (item) => isPublished(item, baseUrls) || fallback.has(item),
-    async inputs(item, context) {
-      if (!isPublished(item, baseUrls)) return fallback.inputs(item, context)
-      return item.kind === 'image'
-        ? [`release ${item.reference}`]
-        : [`release ${releaseAsset(item, context.arch, publicBaseUrls)?.url ?? ''}`]
-    },
+    has: (item) =>
+      item.kind === 'image' ? isPublished(item) : releaseAsset(item, 'amd64', baseUrls) !== undefined,
+    // The public addresses name the content; a mirror of them changes nothing.
+    inputs: (item, {arch}) =>
+      Promise.resolve([item.kind === 'image' ? item.reference : assetOf(item, arch, publicBaseUrls).url]),
     async file(item, context) {
-      const asset = releaseAsset(item, context.arch, baseUrls)
-      return asset === undefined ? fallback.file(item, context) : fetchFile(item, asset, downloads, context)
+      return fetchFile(item, assetOf(item, context.arch, baseUrls), downloads, context)
     },
     async image(item, context) {
-      if (!isPublished(item, baseUrls)) return fallback.image(item, context)
+      if (!isPublished(item)) throw notPublished(item)
       const {arch, signal} = context
-      const pulled = await registry.pull({
-        reference: item.reference,
-        arch,
-        dir: join(context.workDir, 'release', 'blobs'),
-        progress: (text) => context.progress(text),
-        signal,
-      })
-      return {
-        manifest: pulled.manifest,
-        blobs: pulled.blobs,
-        source: `${item.reference}@${pulled.tagDigest}`,
-        version: item.version,
-        packages: [],
-      } satisfies ProducedImage
+      const dir = join(workDirOf(context), 'blobs')
+      const progress = (text: string) => context.progress(text)
+      const pulled = await registry.pull({reference: item.reference, arch, dir, progress, signal})
+      const {manifest, blobs, tagDigest} = pulled
+      return {manifest, blobs, source: `${item.reference}@${tagDigest}`, version: item.version, packages: []}
     },
   }
 }
 
-function isPublished(item: CatalogueFile | CatalogueImage, baseUrls: BaseUrls): boolean {
-  return item.kind === 'image'
-    ? !item.reference.startsWith(`${OWN_HOST}/`)
-    : releaseAsset(item, 'amd64', baseUrls) !== undefined
+function isPublished(item: CatalogueImage): boolean {
+  return !item.reference.startsWith(`${OWN_HOST}/`)
+}
+
+function assetOf(item: CatalogueFile, arch: Arch, baseUrls: BaseUrls): ReleaseAsset {
+  const asset = releaseAsset(item, arch, baseUrls)
+  if (asset === undefined) throw notPublished(item)
+  return asset
+}
+
+function notPublished({name}: CatalogueFile | CatalogueImage): BundleError {
+  return new BundleError('BUILD_FAILED', `${name} is not published anywhere, only the go source makes it`)
+}
+
+/** Downloads of one architecture; of no use once the items are in a bundle. */
+function workDirOf({workDir, arch}: SourceContext): string {
+  return join(workDir, 'release', arch)
 }
 
 /** Asks for what only the real hosts say, so that the page of a filtering proxy is not taken for them. */
@@ -98,34 +105,31 @@ async function fetchFile(
   downloads: Downloads,
   context: SourceContext,
 ): Promise<ProducedFile> {
-  const {arch, signal} = context
+  const {signal} = context
   const checksums = await downloads.text(asset.checksumUrl, CHECKSUM_MAX_BYTES, signal)
   const sha256 = parseChecksum(checksums, asset.fileName, shownUrl(asset.checksumUrl))
-  const folder = join(context.workDir, 'release', arch, `${item.name}-${item.version}`)
-  const archive = asset.take.kind === 'member'
-  // Items out of one archive share its download, which is therefore named after the archive.
-  const file = archive ? join(context.workDir, 'release', arch, asset.fileName) : join(folder, asset.fileName)
-  const what = `${asset.fileName} ${item.version}`
+  // Named after the published file, because items out of one archive share its download.
+  const file = join(workDirOf(context), item.version, asset.fileName)
+  const what = `${item.name} ${item.version}`
   await downloads.file({what, url: asset.url, file, sha256}, (text) => context.progress(text), signal)
-  const path = await takeOut(asset, file, join(folder, item.name), signal)
+  const path = await takeOut(item, asset, file, signal)
   return {path, source: shownUrl(asset.url), version: item.version, packages: []}
 }
 
 /** Path of the item's final bytes. */
 async function takeOut(
-  asset: ReleaseAsset,
+  item: CatalogueFile,
+  {members}: ReleaseAsset,
   file: string,
-  target: string,
   signal: AbortSignal,
 ): Promise<string> {
-  switch (asset.take.kind) {
-    case 'whole':
-      return file
-    case 'member':
-      await extractMember(file, asset.take.path, target, signal)
-      return target
-    case 'members':
-      await repackMembers(file, asset.take.names, `${target}.tar`, signal)
-      return `${target}.tar`
-  }
+  if (members.length === 0) return file
+  const folder = `${file}.${item.name}`
+  await extractMembers(file, members, folder, signal)
+  if (item.kind === 'binary') return join(folder, item.name)
+  const tar = join(folder, `${item.name}.tar`)
+  const entries = members.map((path) => ({path, file: join(folder, path), mode: 0o755}))
+  await writeTar(entries, `${tar}.tmp`, signal)
+  await rename(`${tar}.tmp`, tar)
+  return tar
 }
