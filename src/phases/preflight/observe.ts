@@ -1,0 +1,91 @@
+import type {Observed} from '../probe.ts'
+
+export interface OnDevice {
+  readonly device: string
+  readonly cidr: string
+}
+
+/** A kubeconfig found on a host. */
+export interface FoundKubeconfig {
+  /** Hex sha256 of the CA certificate in it. */
+  readonly ca: string
+  readonly cluster: string
+}
+
+/** What the preflight probe saw, beside the facts. */
+export interface PreflightObserved {
+  readonly uid: string | undefined
+  /** Kernel options that could be read: `y` or `m` by name without CONFIG_; empty: no configuration readable. */
+  readonly kernelConfig: ReadonlyMap<string, string>
+  readonly modules: readonly string[]
+  /** cgroup v2 controllers; undefined on v1. */
+  readonly controllers: readonly string[] | undefined
+  /** Free MiB by path. */
+  readonly freeMiB: ReadonlyMap<string, number>
+  readonly swaps: readonly string[]
+  /** Owner by listening TCP port. */
+  readonly listening: ReadonlyMap<number, string>
+  readonly addresses: readonly OnDevice[]
+  readonly routes: readonly OnDevice[]
+  readonly kubelet: FoundKubeconfig | undefined
+  readonly admin: FoundKubeconfig | undefined
+  /** A join began and may not have ended. */
+  readonly bootstrapping: boolean
+  readonly caSha256: string | undefined
+  /** `ok`, or what `criu check` complained about; undefined: not run. */
+  readonly criu: string | undefined
+  /** Milliseconds that single 4 KiB writes took to reach the disk; empty: not measured. */
+  readonly fsyncMs: readonly number[]
+  /** Peers that did not answer; filled by a second script. */
+  readonly unreached: readonly Unreached[]
+}
+
+export interface Unreached {
+  readonly address: string
+  readonly port: number
+  readonly reason: string
+}
+
+export function readPreflight(observed: Observed): PreflightObserved {
+  const pairs = (key: string): readonly (readonly [string, string])[] => observed.all(key).map(splitAtSpace)
+  const onDevice = (key: string): readonly OnDevice[] =>
+    pairs(key).map(([device, cidr]) => ({
+      device,
+      cidr: cidr.includes('/') ? cidr : `${cidr}/${cidr.includes(':') ? 128 : 32}`,
+    }))
+  const kubeconfig = (name: string): FoundKubeconfig | undefined =>
+    observed.one(name) === 'yes'
+      ? {ca: observed.one(`${name}Ca`) ?? '', cluster: observed.one(`${name}Cluster`) ?? ''}
+      : undefined
+  return {
+    uid: observed.one('uid'),
+    kernelConfig: new Map(pairs('config')),
+    modules: observed.all('module'),
+    controllers: observed.one('controllers')?.split(' '),
+    freeMiB: new Map(pairs('disk').map(([path, free]) => [path, Number(free)])),
+    swaps: observed.all('swap'),
+    listening: new Map(pairs('listen').map(([port, owner]) => [Number(port), owner])),
+    addresses: onDevice('address'),
+    routes: onDevice('route'),
+    kubelet: kubeconfig('kubelet'),
+    admin: kubeconfig('admin'),
+    bootstrapping: observed.one('bootstrap') === 'yes',
+    caSha256: observed.one('ca'),
+    criu: observed.one('criu'),
+    fsyncMs: observed.all('fsync').map((seconds) => Number(seconds) * 1000),
+    unreached: [],
+  }
+}
+
+/** Reads what templates/preflight/reach.sh printed. */
+export function readReach(observed: Observed): readonly Unreached[] {
+  return observed.all('unreached').map((line) => {
+    const [address = '', port = '', ...reason] = line.split(' ')
+    return {address, port: Number(port), reason: reason.join(' ')}
+  })
+}
+
+function splitAtSpace(line: string): readonly [string, string] {
+  const at = line.indexOf(' ')
+  return at < 0 ? [line, ''] : [line.slice(0, at), line.slice(at + 1)]
+}
