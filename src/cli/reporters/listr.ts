@@ -76,6 +76,7 @@ class Drawing {
         break
       case 'step-started':
         this.#lane(event.phase, event.host, (lane) => (lane.text = event.step))
+        break
       case 'step-progress':
         this.#lane(event.phase, event.host, (lane) => (lane.text = `${event.step}: ${event.text}`))
         break
@@ -83,7 +84,7 @@ class Drawing {
         this.#lane(event.phase, event.host, (lane) => lane.done++)
         break
       case 'step-failed':
-        return this.#lane(event.phase, event.host, (lane) => {
+        this.#lane(event.phase, event.host, (lane) => {
           lane.failed = true
           lane.text = `${event.step}: ${event.message}`
         })
