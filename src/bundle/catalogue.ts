@@ -8,8 +8,8 @@ export interface GoComponent {
   /** Module path and version as the lock's `source` names them; undefined: the code is ours. */
   readonly upstream: string | undefined
   readonly version: string
-  /** Import paths of main packages; the last element that is no major version names the binary. */
-  readonly packages: readonly string[]
+  /** Import path of the main package per binary. */
+  readonly packages: Readonly<Record<string, string>>
   /** `-X` values for the linker. */
   readonly variables: Readonly<Record<string, string>>
   readonly tags?: readonly string[]
@@ -135,13 +135,13 @@ export function imagesFor(bundle: Bundle, role: 'control-plane' | 'worker'): rea
   return bundle.lock.images.filter((image) => WORKER_IMAGES.has(image.name))
 }
 
-const CNI_PACKAGES = [
-  ...['dhcp', 'host-local', 'static'].map((name) => `ipam/${name}`),
-  ...['bridge', 'dummy', 'host-device', 'ipvlan', 'loopback', 'macvlan', 'ptp', 'tap', 'vlan'].map(
-    (name) => `main/${name}`,
-  ),
-  ...['bandwidth', 'firewall', 'portmap', 'sbr', 'tuning', 'vrf'].map((name) => `meta/${name}`),
-]
+const CNI_BINARIES: Readonly<Record<string, readonly string[]>> = {
+  ipam: ['dhcp', 'host-local', 'static'],
+  main: ['bridge', 'dummy', 'host-device', 'ipvlan', 'loopback', 'macvlan', 'ptp', 'tap', 'vlan'],
+  meta: ['bandwidth', 'firewall', 'portmap', 'sbr', 'tuning', 'vrf'],
+}
+
+const CONTAINERD_BINARIES = ['containerd', 'containerd-shim-runc-v2', 'ctr']
 
 const KUBERNETES_BINARIES = [
   'kubeadm',
@@ -158,6 +158,10 @@ function versionOfTag(tag: string): string {
   return tag.replace(/^v/, '').replace(/-\d+$/, '')
 }
 
+function pathsOf(names: readonly string[], path: (name: string) => string): Readonly<Record<string, string>> {
+  return Object.fromEntries(names.map((name) => [name, path(name)]))
+}
+
 function goComponents(kubernetes: string, pins: KubernetesPins): readonly GoComponent[] {
   const etcd = versionOfTag(pins.etcd)
   const coredns = versionOfTag(pins.coredns)
@@ -167,30 +171,32 @@ function goComponents(kubernetes: string, pins: KubernetesPins): readonly GoComp
       module: `etcd-${etcd}`,
       upstream: `go.etcd.io/etcd/server/v3@v${etcd}`,
       version: etcd,
-      packages: ['go.etcd.io/etcd/server/v3', 'go.etcd.io/etcd/etcdctl/v3', 'go.etcd.io/etcd/etcdutl/v3'],
+      packages: {
+        etcd: 'go.etcd.io/etcd/server/v3',
+        etcdctl: 'go.etcd.io/etcd/etcdctl/v3',
+        etcdutl: 'go.etcd.io/etcd/etcdutl/v3',
+      },
       variables: {},
     },
     {
       module: `coredns-${coredns}`,
       upstream: `github.com/coredns/coredns@v${coredns}`,
       version: coredns,
-      packages: ['github.com/coredns/coredns'],
+      packages: {coredns: 'github.com/coredns/coredns'},
       variables: {},
     },
     {
       module: 'containerd',
       upstream: `github.com/containerd/containerd/v2@v${CONTAINERD}`,
       version: CONTAINERD,
-      packages: ['containerd', 'containerd-shim-runc-v2', 'ctr'].map(
-        (name) => `github.com/containerd/containerd/v2/cmd/${name}`,
-      ),
+      packages: pathsOf(CONTAINERD_BINARIES, (name) => `github.com/containerd/containerd/v2/cmd/${name}`),
       variables: {'github.com/containerd/containerd/v2/version.Version': `v${CONTAINERD}`},
     },
     {
       module: 'runc',
       upstream: `github.com/opencontainers/runc@v${RUNC}`,
       version: RUNC,
-      packages: ['github.com/opencontainers/runc'],
+      packages: {runc: 'github.com/opencontainers/runc'},
       variables: {'main.version': RUNC},
       tags: ['seccomp', 'netgo', 'osusergo'],
       cgo: ['amd64', 'arm64'],
@@ -200,7 +206,11 @@ function goComponents(kubernetes: string, pins: KubernetesPins): readonly GoComp
       module: 'cni-plugins',
       upstream: `github.com/containernetworking/plugins@v${CNI_PLUGINS}`,
       version: CNI_PLUGINS,
-      packages: CNI_PACKAGES.map((name) => `github.com/containernetworking/plugins/plugins/${name}`),
+      packages: Object.fromEntries(
+        Object.entries(CNI_BINARIES).flatMap(([group, names]) =>
+          names.map((name) => [name, `github.com/containernetworking/plugins/plugins/${group}/${name}`]),
+        ),
+      ),
       variables: {
         'github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion': `v${CNI_PLUGINS}`,
       },
@@ -209,7 +219,7 @@ function goComponents(kubernetes: string, pins: KubernetesPins): readonly GoComp
       module: 'flannel',
       upstream: `github.com/flannel-io/flannel@v${FLANNEL}`,
       version: FLANNEL,
-      packages: ['github.com/flannel-io/flannel'],
+      packages: {flannel: 'github.com/flannel-io/flannel'},
       variables: {'github.com/flannel-io/flannel/pkg/version.Version': `v${FLANNEL}`},
       tags: ['netgo', 'osusergo'],
       // Its udp backend has a C fast path on amd64 only, without which it does not link there.
@@ -219,14 +229,14 @@ function goComponents(kubernetes: string, pins: KubernetesPins): readonly GoComp
       module: 'pause',
       upstream: undefined,
       version: pins.pause,
-      packages: ['clouder.dev/bundle/pause'],
+      packages: {pause: 'clouder.dev/bundle/pause'},
       variables: {'main.version': pins.pause},
     },
     {
       module: 'smoke',
       upstream: undefined,
       version: SMOKE,
-      packages: ['clouder.dev/bundle/smoke'],
+      packages: {smoke: 'clouder.dev/bundle/smoke'},
       variables: {},
     },
   ]
@@ -246,7 +256,7 @@ function kubernetesComponent(version: string): GoComponent {
     module: `kubernetes-${version}`,
     upstream: `k8s.io/kubernetes@v${version}`,
     version,
-    packages: KUBERNETES_BINARIES.map((name) => `k8s.io/kubernetes/cmd/${name}`),
+    packages: pathsOf(KUBERNETES_BINARIES, (name) => `k8s.io/kubernetes/cmd/${name}`),
     variables: Object.fromEntries(
       Object.entries(variables).map(([name, value]) => [`k8s.io/component-base/version.${name}`, value]),
     ),
@@ -262,7 +272,7 @@ function catalogueFiles(kubernetes: string): readonly CatalogueFile[] {
   })
   return [
     ...['kubeadm', 'kubelet', 'kubectl'].map((name) => binary(`kubernetes-${kubernetes}`, name, kubernetes)),
-    ...['containerd', 'containerd-shim-runc-v2', 'ctr'].map((name) => binary('containerd', name, CONTAINERD)),
+    ...CONTAINERD_BINARIES.map((name) => binary('containerd', name, CONTAINERD)),
     binary('runc', 'runc', RUNC),
     {
       kind: 'archive',
@@ -271,7 +281,7 @@ function catalogueFiles(kubernetes: string): readonly CatalogueFile[] {
       recipe: {
         from: 'go',
         module: 'cni-plugins',
-        binaries: CNI_PACKAGES.map((name) => name.split('/')[1] ?? name),
+        binaries: Object.values(CNI_BINARIES).flat(),
       },
     },
     {kind: 'archive', name: 'criu', version: CRIU, recipe: CRIU_RECIPE},

@@ -35,6 +35,8 @@ export const imageItemSchema = z.strictObject({
   reference: z.string(),
   /** Digest of the image manifest in the bundle's OCI layout, `sha256:…`. */
   manifestDigest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+  /** Media type of the manifest; absent: an OCI image manifest. */
+  manifestType: z.string().optional(),
   /** Every blob of the image: manifest, config and layers. */
   blobs: z.array(z.strictObject({digest: z.string().regex(/^sha256:[0-9a-f]{64}$/), sizeBytes: z.int()})),
   sizeBytes: z.int(),

@@ -1,0 +1,253 @@
+import {existsSync, statSync} from 'node:fs'
+import {mkdir, mkdtemp, rename, rm, writeFile} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
+import pLimit from 'p-limit'
+import type {Report} from '../engine/types.ts'
+import {artifactKey, gatherPackages, loadArtifact, makeArtifact, placeFile} from './artifacts.ts'
+import type {Artifact} from './artifacts.ts'
+import {catalogueFor} from './catalogue.ts'
+import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
+import {sha256Of} from './digest.ts'
+import {goSource} from './go-source.ts'
+import {LOCK_FILE, loadBundle} from './load.ts'
+import {OCI_LAYOUT, renderIndex} from './oci.ts'
+import {releaseSource} from './release-source.ts'
+import type {BundleSource, SourceContext} from './source.ts'
+import type {Arch, Bundle, BundleLock, FileItem, ImageItem, SourceKind} from './types.ts'
+
+export interface BuildOptions {
+  /** `1.35.4` */
+  readonly kubernetes: string
+  readonly arch: Arch
+  /** `auto`: release where its hosts answer, else go. */
+  readonly source: 'auto' | SourceKind
+  /** Where the bundle is to be. */
+  readonly dir: string
+  /** Keeps finished items between builds. */
+  readonly cacheDir: string
+  readonly packageRoot: string
+  readonly report: Report
+  readonly signal: AbortSignal
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Default: the real ones. */
+  readonly sources?: Readonly<Record<SourceKind, () => BundleSource>>
+}
+
+/** A source together with what is taken from the go source because the first lacks it. */
+type Sources = (item: CatalogueFile | CatalogueImage) => BundleSource
+
+type Item = CatalogueFile | CatalogueImage
+
+interface PlannedItem {
+  readonly item: Item
+  readonly source: BundleSource
+  readonly key: string
+}
+
+const REAL_SOURCES = {release: () => releaseSource(), go: () => goSource()}
+
+// More builds at a time only take memory from each other: Go's compiler is parallel itself.
+const PARALLEL_COMPONENTS = 2
+
+/**
+ * Builds a bundle, or gives the one that is there when it was made of the same inputs. Finished items are kept, so an
+ * interrupted build goes on where it was. Throws BundleError, or the signal's reason.
+ */
+export async function buildBundle(options: BuildOptions): Promise<Bundle> {
+  const catalogue = catalogueFor(options.kubernetes)
+  const items: readonly Item[] = [...catalogue.files, ...catalogue.images]
+  await mkdir(options.cacheDir, {recursive: true})
+  const context = sourceContext(options)
+  for (const kind of kindsOf(options.source)) {
+    const present = await loadPresent(options, await planItems(items, sourcesOf(kind, options), context))
+    if (present !== undefined) return present
+  }
+  const kind = options.source === 'auto' ? await reachableKind(options, context) : options.source
+  const planned = await planItems(items, sourcesOf(kind, options), context)
+  const artifacts = await makeItems(planned, options, context)
+  const bundle = await assemble(artifacts, inputHashOf(planned), options)
+  // Only compressed results are kept; Go's own cache makes the rest again quickly.
+  await rm(join(context.workDir, 'go', options.arch), {recursive: true, force: true})
+  await rm(join(context.workDir, 'blobs', options.arch), {recursive: true, force: true})
+  return bundle
+}
+
+function kindsOf(source: BuildOptions['source']): readonly SourceKind[] {
+  return source === 'auto' ? ['release', 'go'] : [source]
+}
+
+async function reachableKind(
+  {sources = REAL_SOURCES}: BuildOptions,
+  context: SourceContext,
+): Promise<SourceKind> {
+  return (await sources.release().reachable(context)) ? 'release' : 'go'
+}
+
+function sourcesOf(kind: SourceKind, {sources = REAL_SOURCES}: BuildOptions): Sources {
+  const go = sources.go()
+  if (kind === 'go') return () => go
+  const release = sources.release()
+  return (item) => (release.has(item) ? release : go)
+}
+
+function sourceContext(options: BuildOptions): SourceContext {
+  return {
+    arch: options.arch,
+    kubernetes: options.kubernetes,
+    workDir: join(options.cacheDir, 'work'),
+    packageRoot: options.packageRoot,
+    environment: options.environment,
+    signal: options.signal,
+    progress: () => undefined,
+  }
+}
+
+async function planItems(
+  items: readonly Item[],
+  sources: Sources,
+  context: SourceContext,
+): Promise<readonly PlannedItem[]> {
+  await mkdir(join(context.workDir, 'debian'), {recursive: true})
+  const planned: PlannedItem[] = []
+  // One after the other: the first to ask for Debian packages reads the index for all.
+  for (const item of items) {
+    const source = sources(item)
+    planned.push({item, source, key: await artifactKey(item, source, context)})
+  }
+  return planned
+}
+
+function inputHashOf(planned: readonly PlannedItem[]): string {
+  return sha256Of(JSON.stringify(planned.map(({key}) => key)))
+}
+
+/** The bundle that is there, when it was made of the same inputs and nothing of it is missing or short. */
+async function loadPresent(
+  options: BuildOptions,
+  planned: readonly PlannedItem[],
+): Promise<Bundle | undefined> {
+  if (!existsSync(join(options.dir, LOCK_FILE))) return undefined
+  const bundle = await loadBundle(options.dir)
+  if (bundle.lock.inputHash !== inputHashOf(planned)) return undefined
+  const expected = [
+    ...bundle.lock.files,
+    ...bundle.lock.images.flatMap(({blobs}) =>
+      blobs.map(({digest, sizeBytes}) => ({path: `oci/blobs/${digest.replace(':', '/')}`, sizeBytes})),
+    ),
+  ]
+  for (const {path, sizeBytes} of expected) {
+    const found = statSync(join(options.dir, path), {throwIfNoEntry: false})
+    if (found?.size !== sizeBytes) return undefined
+  }
+  return bundle
+}
+
+/** Items of one component come out of one build, so they are one task. */
+function componentName(item: Item): string {
+  if (item.kind === 'image') return item.recipe.module
+  return item.recipe.from === 'go' ? item.recipe.module : item.name
+}
+
+async function makeItems(
+  planned: readonly PlannedItem[],
+  options: BuildOptions,
+  context: SourceContext,
+): Promise<readonly Artifact[]> {
+  const components = Map.groupBy(planned, ({item}) => componentName(item))
+  const limit = pLimit(PARALLEL_COMPONENTS)
+  // The first failure ends the others' compilers, and all of them are waited for.
+  const failure = new AbortController()
+  const signal = AbortSignal.any([options.signal, failure.signal])
+  const outcomes = await Promise.allSettled(
+    [...components].map(([name, group]) =>
+      limit(async () => {
+        try {
+          return await makeComponent(name, group, options, {...context, signal})
+        } catch (error) {
+          failure.abort(error)
+          throw error
+        }
+      }),
+    ),
+  )
+  signal.throwIfAborted()
+  return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []))
+}
+
+async function makeComponent(
+  name: string,
+  group: readonly PlannedItem[],
+  options: BuildOptions,
+  context: SourceContext,
+): Promise<readonly Artifact[]> {
+  context.signal.throwIfAborted()
+  const task = `bundle-${name}`
+  const start = performance.now()
+  const elapsed = (): number => Math.round(performance.now() - start)
+  const artifactsDir = join(options.cacheDir, 'artifacts')
+  const own = {...context, progress: (text: string) => options.report({type: 'task-progress', task, text})}
+  options.report({type: 'task-started', task, title: `Bundle ${name}`})
+  try {
+    const limit = pLimit(PARALLEL_COMPONENTS)
+    const made = await Promise.allSettled(
+      group.map(({item, source, key}) =>
+        limit(async () => {
+          const kept = await loadArtifact(artifactsDir, key)
+          return kept ?? makeArtifact(item, key, source, artifactsDir, own)
+        }),
+      ),
+    )
+    const artifacts = made.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason
+      return outcome.value
+    })
+    options.report({type: 'task-done', task, durationMs: elapsed()})
+    return artifacts
+  } catch (error) {
+    const message =
+      error === context.signal.reason ? 'stopped' : error instanceof Error ? error.message : String(error)
+    options.report({type: 'task-failed', task, durationMs: elapsed(), message})
+    throw error
+  }
+}
+
+/** Puts the bundle together beside its place and swaps it in whole. */
+async function assemble(
+  artifacts: readonly Artifact[],
+  inputHash: string,
+  options: BuildOptions,
+): Promise<Bundle> {
+  await mkdir(dirname(options.dir), {recursive: true})
+  const partial = await mkdtemp(`${options.dir}.partial-`)
+  try {
+    await mkdir(join(partial, 'files'), {recursive: true})
+    await mkdir(join(partial, 'oci', 'blobs', 'sha256'), {recursive: true})
+    for (const {dir, contents} of artifacts) {
+      for (const [from, to] of Object.entries(contents)) await placeFile(join(dir, from), join(partial, to))
+    }
+    const lock = lockOf(artifacts, inputHash, options)
+    await writeFile(join(partial, 'oci', 'oci-layout'), OCI_LAYOUT)
+    await writeFile(join(partial, 'oci', 'index.json'), renderIndex(lock.images, options.arch))
+    await writeFile(join(partial, LOCK_FILE), `${JSON.stringify(lock, null, 2)}\n`)
+    await rm(options.dir, {recursive: true, force: true})
+    await rename(partial, options.dir)
+    return {dir: options.dir, lock}
+  } finally {
+    await rm(partial, {recursive: true, force: true})
+  }
+}
+
+function lockOf(artifacts: readonly Artifact[], inputHash: string, options: BuildOptions): BundleLock {
+  const items = artifacts.map(({item}) => item)
+  const isFile = (item: FileItem | ImageItem): item is FileItem => item.kind !== 'image'
+  const isImage = (item: FileItem | ImageItem): item is ImageItem => item.kind === 'image'
+  return {
+    version: 1,
+    kubernetes: options.kubernetes,
+    arch: options.arch,
+    inputHash,
+    files: items.filter(isFile),
+    images: items.filter(isImage),
+    packages: gatherPackages(artifacts).map((used) => ({kind: 'package', ...used})),
+  }
+}

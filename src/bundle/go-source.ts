@@ -1,0 +1,187 @@
+import {mkdir, readFile, readdir, rename, rm} from 'node:fs/promises'
+import {join} from 'node:path'
+import {BundleError} from '../errors.ts'
+import {catalogueFor} from './catalogue.ts'
+import type {CatalogueFile, CatalogueImage, DebianRecipe, GoComponent} from './catalogue.ts'
+import {resolvePackages, unpackPackages} from './debian.ts'
+import type {DebianPackage} from './debian.ts'
+import {sha256Of} from './digest.ts'
+import {SECCOMP_PACKAGES, buildGoComponent, goVersion} from './go-build.ts'
+import {writeImage, writeLayer} from './oci.ts'
+import type {Layer} from './oci.ts'
+import {imageTree, packagesOf, portableFolder, selectFiles} from './portable.ts'
+import type {Selection} from './portable.ts'
+import {isOnPath} from './process.ts'
+import type {BundleSource, ProducedFile, ProducedImage, SourceContext, UsedPackage} from './source.ts'
+import {writeTar} from './tar.ts'
+
+/**
+ * Builds from pinned Go modules and from the Debian packages of the machine's own mirror: nothing but package sources
+ * has to be reachable.
+ */
+export function goSource(): BundleSource {
+  // Several items come out of one build; whoever asks first starts it.
+  const builds = new Map<string, Promise<unknown>>()
+  const once = async <T>(key: string, make: () => Promise<T>): Promise<T> => {
+    const started = builds.get(key)
+    // The key names the kind of result.
+    if (started !== undefined) return started as Promise<T>
+    const making = make()
+    builds.set(key, making)
+    return making
+  }
+  const tools = (recipe: DebianRecipe, context: SourceContext): Promise<Selection> =>
+    once(`debian:${JSON.stringify(recipe)}`, () => selectPackages(recipe, context))
+  const layer = (recipe: DebianRecipe, context: SourceContext): Promise<Layer> =>
+    once(`layer:${JSON.stringify(recipe)}`, async () => {
+      const selection = await tools(recipe, context)
+      return writeLayer(imageTree(recipe, selection, context.arch), blobDir(context), 'tools', context.signal)
+    })
+  const binaries = (module: string, context: SourceContext): Promise<string> =>
+    once(`go:${module}`, () => buildGoComponent(componentOf(module, context), context))
+
+  return {
+    kind: 'go',
+    reachable: (context) => isOnPath('go', context.environment),
+    has: () => true,
+    inputs: async (item, context) => {
+      const {recipe} = item
+      if ('from' in recipe && recipe.from === 'debian') return debianInputs(recipe, context)
+      const module = await goInputs(recipe.module, context)
+      const inner = 'tools' in recipe ? recipe.tools : undefined
+      return inner === undefined ? module : [...module, ...(await debianInputs(inner, context))]
+    },
+    file: async (item, context) => {
+      const {recipe} = item
+      if (recipe.from === 'debian')
+        return portableArchive(item, recipe, await tools(recipe, context), context)
+      const dir = await binaries(recipe.module, context)
+      return goFile(item, recipe.binaries, dir, componentOf(recipe.module, context), context)
+    },
+    image: async (item, context) => {
+      const component = componentOf(item.recipe.module, context)
+      const dir = await binaries(item.recipe.module, context)
+      const base = item.recipe.tools === undefined ? undefined : await layer(item.recipe.tools, context)
+      const packages =
+        item.recipe.tools === undefined ? [] : packagesOf(await tools(item.recipe.tools, context))
+      return goImage(item, component, dir, {base, packages}, context)
+    },
+  }
+}
+
+function blobDir(context: SourceContext): string {
+  return join(context.workDir, 'blobs', context.arch)
+}
+
+function componentOf(module: string, context: SourceContext): GoComponent {
+  const found = catalogueFor(context.kubernetes).components.find((component) => component.module === module)
+  if (found === undefined) throw new BundleError('BUILD_FAILED', `the catalogue has no Go module ${module}`)
+  return found
+}
+
+async function goInputs(module: string, context: SourceContext): Promise<readonly string[]> {
+  const folder = join(context.packageRoot, 'src', 'bundle', 'modules', module)
+  const names = (await readdir(folder)).sort()
+  const contents = await Promise.all(names.map((name) => readFile(join(folder, name))))
+  const hashes = names.map((name, index) => `${name} ${sha256Of(contents[index] ?? '')}`)
+  const component = componentOf(module, context)
+  const seccomp = component.seccomp === true ? await debianInputs(SECCOMP, context) : []
+  return [JSON.stringify(component), await goVersion(context), ...hashes, ...seccomp]
+}
+
+const SECCOMP = {packages: SECCOMP_PACKAGES, suite: 'stable'} as const
+
+async function debianInputs(
+  recipe: Pick<DebianRecipe, 'packages' | 'suite'>,
+  context: SourceContext,
+): Promise<readonly string[]> {
+  const packages = await resolvePackages(recipe.packages, recipe.suite, context)
+  return packages.map(({name, version, sha256}) => `${name} ${version} ${sha256}`)
+}
+
+// Programs are given by name, and nothing but libraries is needed to run them.
+const LIBRARY = /^z?lib/
+
+async function selectPackages(recipe: DebianRecipe, context: SourceContext): Promise<Selection> {
+  const closure = await resolvePackages(recipe.packages, recipe.suite, context)
+  const needed = closure.filter(({name}) => LIBRARY.test(name) || recipe.packages.includes(name))
+  const trees = await unpackPackages(needed, recipe.suite, context)
+  return selectFiles(recipe, trees, context.arch)
+}
+
+async function portableArchive(
+  item: CatalogueFile,
+  recipe: DebianRecipe,
+  selection: Selection,
+  context: SourceContext,
+): Promise<ProducedFile> {
+  const packages = packagesOf(selection)
+  const path = await tarTo(item.name, portableFolder(recipe, selection), context)
+  const main = packages.find(({name}) => name === recipe.packages[0])
+  return {
+    path,
+    source: `Debian packages (${recipe.suite}): ${recipe.packages.join(', ')}`,
+    version: item.name === main?.name ? upstreamVersion(main.version) : item.version,
+    packages: packages.map(usedPackage),
+  }
+}
+
+async function goFile(
+  item: CatalogueFile,
+  binaries: readonly string[],
+  dir: string,
+  component: GoComponent,
+  context: SourceContext,
+): Promise<ProducedFile> {
+  const entries = binaries.map((name) => ({path: name, file: join(dir, name), mode: 0o755}))
+  const [only] = entries
+  const path =
+    item.kind === 'binary' && only !== undefined ? only.file : await tarTo(item.name, entries, context)
+  return {path, source: sourceOf(component), version: item.version, packages: []}
+}
+
+async function goImage(
+  item: CatalogueImage,
+  component: GoComponent,
+  dir: string,
+  tools: {base: Layer | undefined; packages: readonly DebianPackage[]},
+  context: SourceContext,
+): Promise<ProducedImage> {
+  const {binaries, entrypoint, command = []} = item.recipe
+  const entries = Object.entries(binaries).map(([name, path]) => ({path, file: join(dir, name), mode: 0o755}))
+  const own = await writeLayer(entries, blobDir(context), item.name, context.signal)
+  const layers = tools.base === undefined ? [own] : [tools.base, own]
+  const image = await writeImage(layers, {arch: context.arch, entrypoint, command}, blobDir(context))
+  const packages = tools.packages.map(usedPackage)
+  return {...image, source: sourceOf(component), version: item.version, packages}
+}
+
+async function tarTo(
+  name: string,
+  entries: Parameters<typeof writeTar>[0],
+  context: SourceContext,
+): Promise<string> {
+  const dir = join(context.workDir, 'archives', context.arch)
+  await mkdir(dir, {recursive: true})
+  const path = join(dir, `${name}.tar`)
+  await rm(path, {force: true})
+  await writeTar(entries, `${path}.tmp`, context.signal)
+  await rename(`${path}.tmp`, path)
+  return path
+}
+
+function sourceOf(component: GoComponent): string {
+  return component.upstream === undefined
+    ? `clouder, module ${component.module}`
+    : `Go module ${component.upstream}`
+}
+
+function usedPackage(item: DebianPackage): UsedPackage {
+  const {suite, ...rest} = item
+  return {...rest, source: `Debian ${suite}`}
+}
+
+/** `2:4.2.1-1+b1` is 4.2.1 of its authors. */
+function upstreamVersion(version: string): string {
+  return version.replace(/^\d+:/, '').replace(/-[^-]*$/, '')
+}
