@@ -49,6 +49,7 @@ function localMachine(options: LocalHostOptions): Machine {
 function localLink(): ShellLink {
   return {
     open: openLocalChannel,
+    connected: () => Promise.resolve(0),
     forward: (targetHost, targetPort) =>
       openTunnel(async () => {
         const socket = connect(targetPort, targetHost)

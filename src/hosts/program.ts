@@ -108,9 +108,9 @@ export function stopScript(sessionPid: number): string {
 }
 
 /**
- * Defines `leftovers`: prints `pid serving-pid` of each recorded change that still runs and counts as left over:
- * its connection is gone, or it is of our own lost connection (same token), or `everything` is asked for.
- * Removes the records of those that ended.
+ * Defines `leftovers`: a line for each recorded change that still runs and counts as left over. `pid lost`: its
+ * connection is gone, or it has this run's token and so belongs to a connection that this run lost. `pid served`: of
+ * another connection, listed where `everything` is asked for. Removes the records of changes that ended.
  */
 export function leftoversFunction(token: string, everything: boolean): string {
   return `${sessionMembers}leftovers() {
@@ -124,8 +124,8 @@ export function leftoversFunction(token: string, everything: boolean): string {
     elif [ -z "$(members "$pid")" ]; then
       rm -f -- "$record"; continue
     fi
-    if ! [ -d "/proc/$serving" ]; then echo "$pid gone"
-    elif ${everything ? 'true' : `[ "$token" = ${token} ]`}; then echo "$pid served"
+    if ! [ -d "/proc/$serving" ] || [ "$token" = ${token} ]; then echo "$pid lost"
+    elif ${everything ? 'true' : 'false'}; then echo "$pid served"
     fi
   done
   return 0
@@ -134,15 +134,15 @@ export function leftoversFunction(token: string, everything: boolean): string {
 }
 
 /**
- * Waits for the leftovers of another run, then kills those whose connection is gone.
- * Exit code 3 with `pid served` lines when one that is still served outlived the wait.
+ * Waits for leftovers to end, then kills those that are lost.
+ * Exit code 3 with the remaining lines when one that is still served outlived the wait.
  */
 export function awaitLeftoversScript(token: string, everything: boolean, waitMs: number): string {
   return `${leftoversFunction(token, everything)}${stopSession}
 deadline=$((SECONDS + ${Math.ceil(waitMs / 1000)}))
 while [ -n "$(leftovers)" ] && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
 leftovers | while read -r pid state; do
-  if [ "$state" = gone ]; then stop_session "$pid"; fi
+  if [ "$state" = lost ]; then stop_session "$pid"; fi
 done
 rest=$(leftovers)
 [ -z "$rest" ] || { echo "$rest"; exit 3; }

@@ -32,6 +32,8 @@ const commandsAtOnce = 8
 
 /** A link with what is known of its other end; the parts that SSH and local hosts give to `connectShellHost`. */
 export interface ShellLink extends Link {
+  /** Number of the connection, made again where it was lost. Throws ConnectionError. */
+  connected(signal: AbortSignal): Promise<number>
   forward(targetHost: string, targetPort: number): Promise<Tunnel>
   close(): Promise<void>
 }
@@ -84,7 +86,7 @@ function sudoOf(elevation: Elevation, outcome: CommandOutcome): HostFacts['sudo'
 }
 
 /** Throws HostCommandError when a change that another live connection makes does not end. */
-export async function awaitLeftovers(shell: Shell, options: ShellHostOptions): Promise<void> {
+async function awaitLeftovers(shell: Shell, options: ShellHostOptions): Promise<void> {
   const waitMs = options.leftoversWaitMs ?? leftoversWaitMs
   options.log(`${options.identity.name}: waiting for a command of an earlier run to end`)
   const shown = 'wait for an earlier run'
@@ -108,9 +110,11 @@ export async function awaitLeftovers(shell: Shell, options: ShellHostOptions): P
 }
 
 /** Runs commands over a link, a few at a time, and turns what went wrong into our errors. */
-export class Shell {
+class Shell {
   readonly options: ShellHostOptions
   readonly #slots = pLimit(commandsAtOnce)
+  /** The connection on which it is sure that nothing of a lost one is still at work. */
+  #settled: {readonly connection: number; readonly done: Promise<void>} | undefined
 
   constructor(options: ShellHostOptions) {
     this.options = options
@@ -122,6 +126,7 @@ export class Shell {
     const startedAtMs = performance.now()
     const tell = (text: string): void => log(identity.redactor.redact(`${identity.name}: ${text}`))
     tell(`$ ${shown}`)
+    if (request.change !== undefined) await this.#settle(request.signal ?? new AbortController().signal)
     const outcome = await this.#slots(() => runCommand(link, request)).catch((error: unknown) => {
       tell(`= ${shown}: ${error instanceof Error ? error.message : 'stopped'}`)
       throw error
@@ -134,6 +139,16 @@ export class Shell {
     if (error !== undefined) throw error
     if (outcome.kind === 'not-started') throw errorOfFailure(identity, shown, outcome)
     return outcome
+  }
+
+  /** A change whose connection was lost may go on there: the next change must not run beside it. */
+  async #settle(signal: AbortSignal): Promise<void> {
+    const connection = await this.options.link.connected(signal)
+    if (this.#settled === undefined) this.#settled = {connection, done: Promise.resolve()}
+    if (this.#settled.connection !== connection) {
+      this.#settled = {connection, done: awaitLeftovers(this, {...this.options, exclusive: false})}
+    }
+    await this.#settled.done
   }
 }
 

@@ -85,6 +85,7 @@ export function sshConnector(options: SshConnectorOptions): HostConnector {
         })
       } catch (error) {
         await link.close()
+        signal.throwIfAborted()
         throw error
       }
     },
@@ -106,7 +107,8 @@ class SshLink implements ShellLink {
   #client: Client | undefined
   #bastion: Client | undefined
   #connecting: Promise<Client> | undefined
-  #closed = false
+  #connections = 0
+  readonly #lifetime = new AbortController()
 
   constructor(machine: Machine, options: SshConnectorOptions) {
     this.#machine = machine
@@ -129,13 +131,16 @@ class SshLink implements ShellLink {
     try {
       if (bastion !== undefined) through = await login(bastion, {}, this.#options, signal)
       const via =
-        through === undefined ? {} : {sock: await openStream(through, target.address, target.port, target)}
+        through === undefined
+          ? {}
+          : {sock: await openStream(through, target.address, target.port, target, signal)}
       const client = await login(target, via, this.#options, signal)
       client.once('close', () => {
         if (this.#client === client) this.#client = undefined
         through?.end()
       })
       this.#client = client
+      this.#connections += 1
       this.#bastion = through
       return client
     } catch (error) {
@@ -144,24 +149,32 @@ class SshLink implements ShellLink {
     }
   }
 
-  async #connected(signal: AbortSignal): Promise<Client> {
+  async connected(signal: AbortSignal): Promise<number> {
+    await this.#clientNow(signal)
+    return this.#connections
+  }
+
+  async #clientNow(signal: AbortSignal): Promise<Client> {
     if (this.#client !== undefined) return this.#client
-    if (this.#closed) throw this.#lost('was closed')
-    this.#options.log?.(`${this.#machine.name}: the connection was lost, connecting again`)
-    this.#connecting ??= this.connect(reconnectTimeoutMs, signal).finally(
+    if (this.#lifetime.signal.aborted) throw this.#lost('was closed')
+    if (this.#connecting === undefined) {
+      this.#options.log?.(`${this.#machine.name}: the connection was lost, connecting again`)
+    }
+    this.#connecting ??= this.connect(reconnectTimeoutMs, this.#lifetime.signal).finally(
       () => (this.#connecting = undefined),
     )
-    return this.#connecting
+    return unlessAborted(this.#connecting, signal)
   }
 
   async open(commandLine: string, signal: AbortSignal): Promise<Channel> {
-    return retry(async (attemptSignal) => this.#openOnce(commandLine, await this.#connected(attemptSignal)), {
+    return retry(async (attemptSignal) => this.#openOnce(commandLine, await this.#clientNow(attemptSignal)), {
       timeoutMs: sessionTimeoutMs,
       intervalMs: 100,
       signal,
       // The server's limit of sessions (MaxSessions) may be lower than what we run at once.
       again: (error) => error instanceof ChannelRefusedError,
     }).catch((error: unknown) => {
+      signal.throwIfAborted()
       throw error instanceof ChannelRefusedError ? unreachable(this.#machine, error.message, error) : error
     })
   }
@@ -182,13 +195,13 @@ class SshLink implements ShellLink {
 
   async forward(targetHost: string, targetPort: number): ReturnType<ShellLink['forward']> {
     return openTunnel(async () => {
-      const client = await this.#connected(AbortSignal.timeout(reconnectTimeoutMs))
-      return openStream(client, targetHost, targetPort, this.#machine)
+      const signal = AbortSignal.any([this.#lifetime.signal, AbortSignal.timeout(reconnectTimeoutMs)])
+      return openStream(await this.#clientNow(signal), targetHost, targetPort, this.#machine, signal)
     })
   }
 
   async close(): Promise<void> {
-    this.#closed = true
+    this.#lifetime.abort()
     const client = this.#client
     if (client === undefined) return
     const closed = new Promise<void>((resolve) => client.once('close', () => resolve()))
@@ -213,9 +226,14 @@ function channelOf(channel: ClientChannel, client: Client): Channel {
     channel.on('exit', (code: number | null, signal?: string) => {
       end = {exitCode: code ?? undefined, signal: signal ?? undefined}
     })
-    channel.once('close', () => resolve(end))
+    const onEnd = (): void => {
+      client.removeListener('close', onLost)
+      resolve(end)
+    }
     // ssh2 leaves the channels of a dead connection to themselves when their output was not read to its end.
-    client.once('close', () => setImmediate(() => resolve(end)))
+    const onLost = (): void => void setImmediate(onEnd)
+    channel.once('close', onEnd)
+    client.once('close', onLost)
   })
   return {
     stdin: channel.stdin,
@@ -231,13 +249,30 @@ async function openStream(
   address: string,
   port: number,
   target: {name: string; address: string},
+  signal: AbortSignal,
 ): Promise<ClientChannel> {
-  return new Promise((resolve, reject) => {
+  const opening = new Promise<ClientChannel>((resolve, reject) => {
     client.forwardOut('127.0.0.1', 0, address, port, (error, stream) => {
-      if (error === undefined) resolve(stream)
-      else reject(unreachable(target, `${address}:${port} through SSH: ${error.message}`, error))
+      if (error !== undefined) {
+        reject(unreachable(target, `${address}:${port} through SSH: ${error.message}`, error))
+      } else if (signal.aborted) stream.destroy()
+      else resolve(stream)
     })
   })
+  return unlessAborted(opening, signal)
+}
+
+/** What is awaited, or the signal's reason if that comes first; the work itself goes on. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  const aborted = Promise.withResolvers<never>()
+  const onAbort = (): void => aborted.reject(signal.reason)
+  signal.addEventListener('abort', onAbort, {once: true})
+  try {
+    return await Promise.race([work, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }
 
 /** One attempt at one connection: transport, host key, user key. */
