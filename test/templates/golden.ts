@@ -59,9 +59,14 @@ export function expectWellFormed(template: string, text: string): void {
   }
   if (template.endsWith('.toml')) parseToml(text)
   if (template.endsWith('.json') || template.endsWith('.conflist')) JSON.parse(text)
-  if (template.endsWith('.sh')) {
+  if (isScript(template, text)) {
     const {status, stderr} = spawnSync('bash', ['-n'], {input: text, encoding: 'utf8'})
     expect(stderr).toBe('')
     expect(status).toBe(0)
   }
+}
+
+/** A file for bash by its name or, once rendered, by its first line. */
+export function isScript(template: string, text: string): boolean {
+  return template.endsWith('.sh') || /^#!\S*\/(env )?(ba)?sh\b/.test(text)
 }
