@@ -63,7 +63,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     `Port ${port}`,
     'ListenAddress 127.0.0.1',
     `HostKey ${dir}/host_ed25519`,
-    `HostKey ${dir}/host_rsa`,
+    `HostKey ${dir}/host_ecdsa`,
     `AuthorizedKeysFile ${userKey}.pub`,
     'PidFile none',
     'UsePAM no',
@@ -154,11 +154,11 @@ async function launch(dir: string, log: string, port: number) {
 }
 
 async function makeHostKeys(dir: string): Promise<void> {
-  for (const type of ['ed25519', 'rsa'] as const) await makeKey(join(dir, `host_${type}`), type)
+  for (const type of ['ed25519', 'ecdsa'] as const) await makeKey(join(dir, `host_${type}`), type)
 }
 
 /** A new key pair without a passphrase, at `path` and `path.pub`. */
-export async function makeKey(path: string, type: 'ed25519' | 'rsa', passphrase = ''): Promise<void> {
+export async function makeKey(path: string, type: 'ed25519' | 'ecdsa', passphrase = ''): Promise<void> {
   await rm(path, {force: true})
   await run('ssh-keygen', ['-q', '-t', type, '-N', passphrase, '-C', 'test', '-f', path])
 }

@@ -1,0 +1,43 @@
+import {join} from 'node:path'
+import {createKnownHosts, type KnownHosts} from '../../src/hosts/known-hosts.ts'
+import {createRedactor} from '../../src/hosts/redaction.ts'
+import {sshConnector, type SshConnectorOptions} from '../../src/hosts/ssh.ts'
+import type {Host} from '../../src/hosts/host.ts'
+import type {Machine} from '../../src/spec/machine.ts'
+import type {Sshd} from './with-sshd.ts'
+
+export interface SshTestOptions extends Partial<SshConnectorOptions> {
+  readonly sudoPassword?: string
+  readonly timeoutMs?: number
+  readonly exclusive?: boolean
+  readonly signal?: AbortSignal
+}
+
+export const clusterFileOf = (sshd: Sshd): string => join(sshd.dir, 'known_hosts')
+
+export function knownHostsOf(sshd: Sshd, policy: 'first-use' | 'strict' = 'first-use'): KnownHosts {
+  return createKnownHosts({clusterFile: clusterFileOf(sshd), policy})
+}
+
+/** A connection of its own to a test's sshd. */
+export async function connectSsh(
+  sshd: Sshd,
+  machine: Machine,
+  options: SshTestOptions = {},
+): Promise<Host & AsyncDisposable> {
+  const {
+    sudoPassword = '',
+    timeoutMs = 10_000,
+    exclusive = false,
+    signal = AbortSignal.timeout(120_000),
+    ...rest
+  } = options
+  const connector = sshConnector({
+    knownHosts: knownHostsOf(sshd),
+    secrets: () => Promise.resolve(sudoPassword),
+    redactor: createRedactor(),
+    ...rest,
+  })
+  const host = await connector.connect(machine, {signal, timeoutMs, exclusive})
+  return Object.assign(host, {[Symbol.asyncDispose]: () => host.close()})
+}
