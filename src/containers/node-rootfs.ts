@@ -76,7 +76,7 @@ async function mmdebstrapArguments(
     '--dpkgopt=path-exclude=/usr/share/locale/*',
     `--customize-hook=upload '${files.customise}' /customise.sh`,
     `--customize-hook=upload '${files.init}' ${NODE_INIT}`,
-    `--customize-hook=chmod 755 "$1${NODE_INIT}" && chroot "$1" sh /customise.sh && rm "$1/customise.sh" && rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"`,
+    `--customize-hook=chmod 755 "$1${NODE_INIT}" && chroot "$1" bash /customise.sh && rm "$1/customise.sh" && rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"`,
     recipe.suite,
     '-',
     ...suites,

@@ -1,5 +1,7 @@
+import {createHash} from 'node:crypto'
 import type {EngineContainer, EngineNetwork, EngineVolume} from '../containers/container-engine.ts'
 import {InfrastructureError} from '../errors.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {PlannedNode} from '../spec/machines.ts'
 import type {MachineChange} from './provider.ts'
 
@@ -7,6 +9,12 @@ export const CLUSTER_LABEL = 'clouder.dev/cluster'
 export const NODE_LABEL = 'clouder.dev/node'
 export const SUBNET_LABEL = 'clouder.dev/subnet'
 export const SPEC_HASH_LABEL = 'clouder.dev/spec-hash'
+
+/** Hash of what the spec says about how a machine is made; a machine with another is left as it is, and told about. */
+export function specHash(spec: ClusterSpec, node: PlannedNode): string {
+  const wanted = {image: spec.provider.local.image, role: node.role}
+  return createHash('sha256').update(JSON.stringify(wanted)).digest('hex').slice(0, 12)
+}
 
 export const networkName = (cluster: string): string => `clouder-${cluster}`
 export const containerName = (cluster: string, node: string): string => `clouder-${cluster}-${node}`

@@ -1,4 +1,3 @@
-import {createHash} from 'node:crypto'
 import {connect} from 'node:net'
 import type {ContainerEngine, ContainerRequest} from '../containers/container-engine.ts'
 import {NODE_INIT} from '../containers/node-image-recipe.ts'
@@ -11,6 +10,7 @@ import {
   networkName,
   NODE_LABEL,
   SPEC_HASH_LABEL,
+  specHash,
   SUBNET_LABEL,
   volumesOf,
   type NodeDecision,
@@ -48,9 +48,10 @@ export async function createNode(
   const owner = {[CLUSTER_LABEL]: spec.name, [NODE_LABEL]: node.name}
   const volumes = volumesOf(spec.name, node.name)
   for (const volume of Object.keys(volumes)) await engine.createVolume(volume, owner)
-  const request = {
+  const id = await engine.createContainer({
     name: containerName(spec.name, node.name),
     hostname: node.name,
+    labels: {...owner, [SUBNET_LABEL]: subnet, [SPEC_HASH_LABEL]: specHash(spec, node)},
     image,
     entrypoint: [NODE_INIT],
     environment: environmentOf(machine),
@@ -62,11 +63,6 @@ export async function createNode(
     capabilities: machine.capabilities,
     // systemd's own word for an orderly power-off.
     stopSignal: 'SIGRTMIN+3',
-  } satisfies Omit<ContainerRequest, 'labels'>
-  const specHash = createHash('sha256').update(JSON.stringify(request)).digest('hex').slice(0, 12)
-  const id = await engine.createContainer({
-    ...request,
-    labels: {...owner, [SUBNET_LABEL]: subnet, [SPEC_HASH_LABEL]: specHash},
   })
   await putKey(engine, id, publicKey)
   await engine.startContainer(id)

@@ -11,6 +11,8 @@ import {
   networkName,
   NODE_LABEL,
   refuseForeign,
+  SPEC_HASH_LABEL,
+  specHash,
   SUBNET_LABEL,
   type LocalDecision,
 } from './local-decision.ts'
@@ -88,10 +90,7 @@ async function provision(
   const engine = await options.engineFor(spec.provider.local.engine, context.signal)
   const wanted = plannedNodes(spec)
   const decision = decide(spec.name, wanted, await observe(engine, spec.name))
-  for (const container of decision.unknown) {
-    const text = `machine ${container.labels[NODE_LABEL] ?? container.name} is not in the spec any more and stays as it is`
-    context.report({type: 'note', level: 'info', text})
-  }
+  for (const text of notesOf(spec, decision)) context.report({type: 'note', level: 'info', text})
   const machines = isChange(decision)
     ? await withTask(spec, context, decision, () => makeNodes(engine, spec, decision, context, options))
     : await makeNodes(engine, spec, decision, context, options)
@@ -204,6 +203,25 @@ function addressesOf(cluster: string, decision: LocalDecision, subnet: string): 
     decision.network?.addressesInUse ?? [],
     subnet,
   )
+}
+
+/** What provision sees and leaves alone. */
+function notesOf(spec: ClusterSpec, decision: LocalDecision): readonly string[] {
+  const other = decision.nodes.filter(
+    ({node, action, container}) =>
+      (action === 'keep' || action === 'start') &&
+      container?.labels[SPEC_HASH_LABEL] !== specHash(spec, node),
+  )
+  return [
+    ...decision.unknown.map(
+      ({labels, name}) =>
+        `machine ${labels[NODE_LABEL] ?? name} is not in the spec any more and stays as it is`,
+    ),
+    ...other.map(
+      ({node}) =>
+        `machine ${node.name} was made with another image or role than the spec has now, and stays as it is`,
+    ),
+  ]
 }
 
 function isChange(decision: LocalDecision): boolean {
