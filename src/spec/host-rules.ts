@@ -1,7 +1,7 @@
 import type {ClusterSpec} from './cluster-spec.ts'
-import {type Address, parseAddress, parseCidr} from './cidr.ts'
+import {type Address, formatAddress, parseAddress, parseCidr} from './cidr.ts'
 import {plannedNodes, privateAddressOf} from './machines.ts'
-import type {Finding, Path} from './problems.ts'
+import {type Finding, formatPath, type Path} from './problems.ts'
 import {findRepeated} from './repeated.ts'
 import {hostName} from './syntax.ts'
 
@@ -72,21 +72,24 @@ function broughtFindings(spec: ClusterSpec): readonly Finding[] {
 
 function addressFindings(spec: ClusterSpec): readonly Finding[] {
   const hosts = plannedNodes(spec).flatMap(({host, path}) => (host === undefined ? [] : [{host, path}]))
+  const repeated = findRepeated(
+    hosts.map(({host, path}) => ({
+      key: `${host.address.toLowerCase()}:${host.port ?? spec.ssh.port}`,
+      path: [...path, 'address'],
+    })),
+  )
+  const told = new Set(repeated.map(({path}) => formatPath(path.slice(0, -1))))
+  const repeatedPrivately = findRepeated(
+    hosts.flatMap(({host, path}) => {
+      const address = parseAddress(privateAddressOf(host) ?? '')
+      if (address === undefined || told.has(formatPath(path))) return []
+      const key = host.privateAddress === undefined ? 'address' : 'privateAddress'
+      return [{key: formatAddress(address), path: [...path, key]}]
+    }),
+  )
   return [
-    ...findRepeated(
-      hosts.map(({host, path}) => ({
-        key: `${host.address.toLowerCase()}:${host.port ?? spec.ssh.port}`,
-        path: [...path, 'address'],
-      })),
-    ),
-    ...findRepeated(
-      hosts.flatMap(({host, path}) => {
-        const address = parseAddress(host.privateAddress ?? '')
-        return address === undefined
-          ? []
-          : [{key: host.privateAddress ?? '', path: [...path, 'privateAddress']}]
-      }),
-    ),
+    ...repeated,
+    ...repeatedPrivately,
     ...hosts.flatMap(({host, path}) => privateAddressFindings(spec, host, path)),
   ]
 }

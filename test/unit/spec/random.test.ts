@@ -168,7 +168,7 @@ test('any mutation of a valid document loads or is refused with a ConfigError at
         loadSpec({text: stringify(document), name: 'demo', overrides: {workers: 2, podCidr: '10.1.0.0/16'}}),
       )
     }),
-    {numRuns: 300},
+    {numRuns: 150},
   )
 })
 
@@ -213,7 +213,7 @@ test('any text is refused with a ConfigError', () => {
     fc.property(fc.array(fragment, {maxLength: 40}), (parts) => {
       expect(refusalOf(() => loadSpec({text: parts.join('')}))).toBeDefined()
     }),
-    {numRuns: 500},
+    {numRuns: 300},
   )
 })
 
@@ -223,7 +223,7 @@ test('a valid text with anything put into it loads or is refused with a ConfigEr
     fc.property(fc.nat(text.length), fragment, (at, part) => {
       refusalOf(() => loadSpec({text: text.slice(0, at) + part + text.slice(at)}))
     }),
-    {numRuns: 200},
+    {numRuns: 100},
   )
 })
 
@@ -235,6 +235,6 @@ test('what loads, loads to the same again', () => {
       const spec = specFromDocument(document)
       expect(specFromDocument(documentOf(spec))).toEqual(spec)
     }),
-    {numRuns: 200},
+    {numRuns: 100},
   )
 })

@@ -122,6 +122,20 @@ const refused: readonly [name: string, spec: object, problem: string][] = [
     'spec.workers[0].hosts[1].privateAddress: is also at spec.workers[0].hosts[0].privateAddress',
   ],
   [
+    'one machine behind two ports',
+    worker({address: '192.0.2.2'}, {address: '192.0.2.2', port: 2222}),
+    'spec.workers[0].hosts[1].address: is also at spec.workers[0].hosts[0].address',
+  ],
+  [
+    'a private address written in two ways',
+    {
+      ...worker({address: 'b', privateAddress: 'fd02::1'}, {address: 'c', privateAddress: 'fd02:0::1'}),
+      controlPlane: {hosts: [{address: 'fd02::2'}]},
+      network: {podCidr: 'fd01::/48', serviceCidr: 'fd00::/112', cni: 'none'},
+    },
+    'spec.workers[0].hosts[1].privateAddress: is also at spec.workers[0].hosts[0].privateAddress',
+  ],
+  [
     'a name used twice',
     worker({address: '192.0.2.2', name: 'cp-1'}),
     'spec.workers[0].hosts[0].name: is also at spec.controlPlane.hosts[0].name',
