@@ -1,47 +1,38 @@
-import {Listr, ProcessOutput, ListrLogger, type ListrTask} from 'listr2'
+import {Listr, ListrLogger, ProcessOutput, type ListrTask} from 'listr2'
 import type {RunEvent} from '../../engine/types.ts'
 import {formatDuration} from '../duration.ts'
 import type {Palette} from '../terminal.ts'
+import {addLanes, changeLane, laneLines, type Item} from './lanes.ts'
 import {stepsText} from './lines.ts'
 import type {Reporter} from './reporter.ts'
 
-/** More hosts than this are drawn as one line with a count. */
-const drawnHosts = 12
-/** Phases and tasks that can be drawn at the same time. */
+/** Phases and tasks that are drawn at the same time; of more, only the end is told. */
 const drawnItems = 8
 
-interface Lane {
-  readonly steps: number
-  done: number
-  failed: boolean
-  text: string
+interface Outcome {
+  readonly failed: boolean
+  readonly line: string
 }
 
-/** A phase or a task while it is drawn. */
-interface Item {
-  readonly title: string
-  readonly startedAt: number
-  readonly lanes: Map<string, Lane>
-  text: string
-}
-
-type Outcome = {readonly failed: boolean; readonly line: string}
+/** A line of the drawing; it shows an item, or waits for one. */
 interface Slot {
-  item: Item | undefined
-  show: (title: string, output: string) => void
-  end: (outcome: Outcome) => void
+  show(title: string): void
+  end(outcome: Outcome): void
+}
+
+export interface ListrOptions {
+  readonly stream: NodeJS.WriteStream
+  readonly colours: Palette
+  /** Milliseconds, monotonic. */
+  readonly now: () => number
 }
 
 /**
  * Draws a run on a terminal: what is running with a spinner, hosts below it, and one line for everything that ended.
  * listr2 only draws. It runs no work: each of its tasks waits for the event that ends what it shows.
  */
-export function listrReporter(options: {
-  stream: NodeJS.WriteStream
-  colours: Palette
-  now: () => number
-}): Reporter {
-  const drawing = new Drawing(options.stream, options.colours, options.now)
+export function listrReporter(options: ListrOptions): Reporter {
+  const drawing = new Drawing(options)
   return {
     report: (event) => drawing.take(event),
     pause: () => drawing.stop(),
@@ -49,18 +40,18 @@ export function listrReporter(options: {
 }
 
 class Drawing {
-  readonly #stream: NodeJS.WriteStream
-  readonly #colours: Palette
-  readonly #now: () => number
-  readonly #slots = new Map<string, Slot>()
+  readonly #options: ListrOptions
+  readonly #running = new Map<string, {item: Item; slot: Slot | undefined}>()
   #free: Slot[] = []
-  #session: Promise<void> | undefined
+  #isOpen = false
+  /** Lines for after the drawing: listr2 owns the terminal while it draws. */
+  #after: string[] = []
+  /** Everything that was given to the terminal, one after the other. */
+  #tail: Promise<void> = Promise.resolve()
   #clock: NodeJS.Timeout | undefined
 
-  constructor(stream: NodeJS.WriteStream, colours: Palette, now: () => number) {
-    this.#stream = stream
-    this.#colours = colours
-    this.#now = now
+  constructor(options: ListrOptions) {
+    this.#options = options
   }
 
   take(event: RunEvent): void {
@@ -75,31 +66,22 @@ class Drawing {
         this.#change(event.phase, (item) => addLanes(item, event.steps))
         break
       case 'step-started':
-        this.#lane(event.phase, event.host, (lane) => (lane.text = event.step))
-        break
       case 'step-progress':
-        this.#lane(event.phase, event.host, (lane) => (lane.text = `${event.step}: ${event.text}`))
-        break
       case 'step-done':
-        this.#lane(event.phase, event.host, (lane) => lane.done++)
-        break
       case 'step-failed':
-        this.#lane(event.phase, event.host, (lane) => {
-          lane.failed = true
-          lane.text = `${event.step}: ${event.message}`
-        })
+        this.#change(event.phase, (item) => changeLane(item, event))
         break
       case 'task-progress':
         this.#change(event.task, (item) => (item.text = event.text))
         break
       case 'phase-done':
-        this.#finish(event.phase, false, event.steps === 0 ? 'already done' : this.#took(event))
+        this.#finish(event.phase, false, event.steps === 0 ? 'already done' : tookText(event))
         break
       case 'phase-failed':
         this.#finish(event.phase, true, `failed after ${formatDuration(event.durationMs)}`)
         break
       case 'task-done':
-        this.#finish(event.task, false, [event.text, this.#took(event)].filter(Boolean).join(', '))
+        this.#finish(event.task, false, [event.text, tookText(event)].filter(Boolean).join(', '))
         break
       case 'task-failed':
         this.#finish(event.task, true, event.message)
@@ -110,158 +92,133 @@ class Drawing {
     }
   }
 
-  /** Ends the drawing; what is still open is left as it stands. */
+  /** Ends the drawing; what still runs is told as stopped. */
   async stop(): Promise<void> {
-    for (const [key, slot] of this.#slots) {
-      slot.end({failed: true, line: `${slot.item?.title ?? key}  stopped`})
-    }
-    this.#slots.clear()
-    for (const slot of this.#free) slot.end({failed: false, line: ''})
-    this.#free = []
-    clearInterval(this.#clock)
-    await this.#session
-    this.#session = undefined
-  }
-
-  #took(event: {steps?: number; durationMs: number}): string {
-    const steps = event.steps === undefined ? [] : [stepsText(event.steps)]
-    return [...steps, formatDuration(event.durationMs)].join(', ')
+    for (const key of [...this.#running.keys()]) this.#finish(key, true, 'stopped')
+    await this.#tail
   }
 
   #begin(key: string, title: string): void {
-    if (this.#session === undefined) this.#open()
-    const slot = this.#free.shift()
-    // More at once than there are lines: the end of it is told, the middle isn't drawn.
-    if (slot === undefined) return
-    slot.item = {title, startedAt: this.#now(), lanes: new Map(), text: ''}
-    this.#slots.set(key, slot)
-    this.#refresh(slot)
+    if (!this.#isOpen) this.#open()
+    const item: Item = {title, startedAt: this.#options.now(), lanes: new Map(), text: ''}
+    this.#running.set(key, {item, slot: this.#free.shift()})
+    this.#refresh(key)
   }
 
   #change(key: string, change: (item: Item) => void): void {
-    const slot = this.#slots.get(key)
-    if (slot?.item === undefined) return
-    change(slot.item)
-    this.#refresh(slot)
-  }
-
-  #lane(phase: string, host: string | undefined, change: (lane: Lane) => void): void {
-    this.#change(phase, (item) => {
-      const lane = item.lanes.get(host ?? 'cluster') ?? {steps: 0, done: 0, failed: false, text: ''}
-      item.lanes.set(host ?? 'cluster', lane)
-      change(lane)
-    })
+    const found = this.#running.get(key)
+    if (found === undefined) return
+    change(found.item)
+    this.#refresh(key)
   }
 
   #finish(key: string, failed: boolean, text: string): void {
-    const slot = this.#slots.get(key)
-    if (slot?.item === undefined) return
-    this.#slots.delete(key)
-    slot.end({failed, line: `${slot.item.title}  ${this.#colours.dim(text)}`})
+    const found = this.#running.get(key)
+    if (found === undefined) return
+    this.#running.delete(key)
+    const {dim, red} = this.#options.colours
+    const failures = laneLines(found.item, this.#options.colours, 'failed')
+    const line = [`${found.item.title}  ${failed ? red(text) : dim(text)}`, ...failures].join('\n')
+    if (found.slot === undefined) this.#after.push(line)
+    else found.slot.end({failed, line})
     // Nothing runs: what was drawn becomes ordinary lines, and the next event begins a new drawing.
-    if (this.#slots.size === 0) this.#settle()
+    if (this.#running.size === 0) this.#close()
   }
 
-  #settle(): void {
-    const session = this.#session
-    for (const slot of this.#free) slot.end({failed: false, line: ''})
-    this.#free = []
-    clearInterval(this.#clock)
-    this.#session = undefined
-    this.#previous = session
+  #note({level, host, text}: Extract<RunEvent, {type: 'note'}>): void {
+    const {dim, yellow} = this.#options.colours
+    const mark = level === 'warning' ? yellow('!') : dim('i')
+    this.#after.push(`${mark} ${host === undefined ? '' : `${host}: `}${text}`)
+    if (!this.#isOpen) this.#flush()
   }
 
-  #previous: Promise<void> | undefined
-
-  #note(event: Extract<RunEvent, {type: 'note'}>): void {
-    const mark = event.level === 'warning' ? this.#colours.yellow('!') : this.#colours.dim('i')
-    const host = event.host === undefined ? '' : `${event.host}: `
-    this.#stream.write(`${mark} ${host}${event.text}\n`)
-  }
-
-  #refresh(slot: Slot): void {
-    const {item} = slot
-    if (item === undefined) return
-    const elapsed = formatDuration(this.#now() - item.startedAt)
-    slot.show(`${item.title}  ${this.#colours.dim(elapsed)}`, laneLines(item, this.#colours).join('\n'))
+  #refresh(key: string): void {
+    const found = this.#running.get(key)
+    if (found?.slot === undefined) return
+    const {colours, now} = this.#options
+    const elapsed = formatDuration(now() - found.item.startedAt)
+    const title = `${found.item.title}  ${colours.dim(elapsed)}`
+    found.slot.show([title, ...laneLines(found.item, colours, 'all')].join('\n'))
   }
 
   #open(): void {
     const slots = Array.from({length: drawnItems}, newSlot)
-    const output = new ProcessOutput(this.#stream, this.#stream, {dump: ['stdout'], leaveEmptyLine: false})
-    const listr = new Listr(
-      slots.map(({task}) => task),
-      {
-        concurrent: true,
-        exitOnError: false,
-        // Ctrl-C is ours: listr2 would end the process while steps run.
-        registerSignalListeners: false,
-        rendererOptions: {
-          logger: new ListrLogger({processOutput: output, useIcons: true, toStderr: []}),
-          collapseErrors: true,
-          formatOutput: 'truncate',
-        },
-      },
-    )
     this.#free = slots.map(({slot}) => slot)
-    const before = this.#previous ?? Promise.resolve()
-    this.#session = before.then(() => listr.run()).then(() => undefined)
+    this.#isOpen = true
+    // Made only now that the one before ended: it takes over the stream as it finds it.
+    this.#tail = this.#tail.then(() =>
+      draw(
+        slots.map(({task}) => task),
+        this.#options.stream,
+      ),
+    )
     this.#clock = setInterval(() => {
-      for (const slot of this.#slots.values()) this.#refresh(slot)
+      for (const key of this.#running.keys()) this.#refresh(key)
     }, 200)
     this.#clock.unref()
   }
+
+  #close(): void {
+    clearInterval(this.#clock)
+    for (const slot of this.#free) slot.end({failed: false, line: ''})
+    this.#free = []
+    this.#isOpen = false
+    this.#flush()
+  }
+
+  #flush(): void {
+    const lines = this.#after
+    this.#after = []
+    if (lines.length === 0) return
+    this.#tail = this.#tail.then(() => {
+      this.#options.stream.write(lines.map((line) => `${line}\n`).join(''))
+    })
+  }
 }
 
-/** A line of the drawing that waits for something to show. */
+function tookText({steps, durationMs}: {steps?: number; durationMs: number}): string {
+  return [...(steps === undefined ? [] : [stepsText(steps)]), formatDuration(durationMs)].join(', ')
+}
+
+async function draw(tasks: ListrTask[], stream: NodeJS.WriteStream): Promise<void> {
+  const output = new ProcessOutput(stream, stream, {dump: [], leaveEmptyLine: false})
+  const listr = new Listr(tasks, {
+    concurrent: true,
+    exitOnError: false,
+    // Ctrl-C is ours: listr2 would end the process while steps run.
+    registerSignalListeners: false,
+    rendererOptions: {
+      logger: new ListrLogger({processOutput: output, useIcons: true, toStderr: []}),
+      collapseErrors: false,
+      showErrorMessage: false,
+      formatOutput: 'truncate',
+    },
+  })
+  await listr.run()
+}
+
+/** A task of listr2 that shows what it is told until it is told the end. Without a title nothing of it is drawn. */
 function newSlot(): {slot: Slot; task: ListrTask} {
   const ended = Promise.withResolvers<Outcome>()
-  let shown: ((title: string, output: string) => void) | undefined
-  let last: readonly [string, string] | undefined
+  let show: ((title: string) => void) | undefined
+  let last: string | undefined
   const slot: Slot = {
-    item: undefined,
-    show: (title, output) => {
-      last = [title, output]
-      shown?.(title, output)
+    show: (title) => {
+      last = title
+      show?.(title)
     },
     end: ended.resolve,
   }
   const task: ListrTask = {
-    rendererOptions: {outputBar: 1},
     task: async (_, wrapper) => {
-      shown = (title, output) => {
+      show = (title) => {
         wrapper.title = title
-        wrapper.output = output
       }
-      if (last !== undefined) shown(...last)
-      const outcome = await ended.promise
-      if (outcome.line !== '') wrapper.title = outcome.line
-      if (outcome.failed) throw new Error(outcome.line)
+      if (last !== undefined) show(last)
+      const {failed, line} = await ended.promise
+      if (line !== '') show(line)
+      if (failed) throw new Error(line)
     },
   }
   return {slot, task}
-}
-
-function addLanes(item: Item, steps: readonly {readonly host?: string}[]): void {
-  const counts = new Map<string, number>()
-  for (const {host = 'cluster'} of steps) counts.set(host, (counts.get(host) ?? 0) + 1)
-  for (const [host, count] of counts) {
-    item.lanes.set(host, {steps: count, done: 0, failed: false, text: 'waiting'})
-  }
-}
-
-function laneLines(item: Item, colours: Palette): readonly string[] {
-  const lanes = [...item.lanes]
-  if (lanes.length > drawnHosts) {
-    const done = lanes.filter(([, lane]) => lane.done >= lane.steps).length
-    const failed = lanes.filter(([, lane]) => lane.failed).length
-    return [`${done} of ${lanes.length} hosts done${failed === 0 ? '' : `, ${failed} failed`}`]
-  }
-  const width = Math.max(0, ...lanes.map(([host]) => host.length))
-  const lines = lanes.map(([host, lane]) => {
-    const count = lane.steps > 1 ? ` ${lane.done}/${lane.steps}` : ''
-    const text = lane.failed ? colours.red(lane.text) : lane.done >= lane.steps ? 'done' : lane.text
-    return `${host.padEnd(width)}${count}  ${text}`
-  })
-  return item.text === '' ? lines : [item.text, ...lines]
 }
