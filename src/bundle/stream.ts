@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {pipeline} from 'node:stream/promises'
 import {pack} from 'tar-stream'
 import type {Pack} from 'tar-stream'
+import {BundleError} from '../errors.ts'
 import {OCI_LAYOUT, renderIndex} from './oci.ts'
 import type {Bundle, FileItem, ImageItem} from './types.ts'
 
@@ -15,7 +16,7 @@ export async function* tarOfFiles(bundle: Bundle, items: readonly FileItem[]): A
     for (const item of items) {
       const suffix = item.kind === 'archive' ? '.tar.gz' : '.gz'
       const name = `${item.contentSha256}-${item.name}${suffix}`
-      await addFile(archive, name, join(bundle.dir, item.path), item.sizeBytes)
+      await addFile(archive, name, bundle, item.path, item.sizeBytes)
     }
   })
 }
@@ -30,7 +31,7 @@ export async function* tarOfImages(bundle: Bundle, images: readonly ImageItem[])
     )
     for (const [digest, sizeBytes] of blobs) {
       const name = blobPath(digest)
-      await addFile(archive, name, join(bundle.dir, 'oci', name), sizeBytes)
+      await addFile(archive, name, bundle, `oci/${name}`, sizeBytes)
     }
   })
 }
@@ -42,24 +43,45 @@ export function blobPath(digest: string): string {
 
 async function* streamTar(fill: (archive: Pack) => Promise<void>): AsyncIterable<Uint8Array> {
   const archive = pack()
+  let failure: Error | undefined
   const filled = fill(archive).then(
     () => archive.finalize(),
-    // The reader below meets the error; nobody else waits for it.
-    (error: unknown) => archive.destroy(error instanceof Error ? error : new Error(String(error))),
+    (error: unknown) => {
+      failure = error instanceof Error ? error : new Error(String(error))
+      archive.destroy()
+    },
   )
   try {
     for await (const chunk of archive) yield chunk as Uint8Array
+  } catch (error) {
+    // A stream that broke tells less than what broke it.
+    await filled
+    throw failure ?? error
   } finally {
     archive.destroy()
     await filled
   }
+  if (failure !== undefined) throw failure
 }
 
 function addText(archive: Pack, name: string, text: string): void {
   archive.entry({name, mode: 0o644, mtime: EPOCH}, text)
 }
 
-async function addFile(archive: Pack, name: string, path: string, sizeBytes: number): Promise<void> {
+async function addFile(
+  archive: Pack,
+  name: string,
+  bundle: Bundle,
+  path: string,
+  sizeBytes: number,
+): Promise<void> {
   const entry = archive.entry({name, mode: 0o644, mtime: EPOCH, size: sizeBytes})
-  await pipeline(createReadStream(path, {highWaterMark: CHUNK_BYTES}), entry)
+  try {
+    await pipeline(createReadStream(join(bundle.dir, path), {highWaterMark: CHUNK_BYTES}), entry)
+  } catch (error) {
+    throw new BundleError('BUNDLE_INVALID', `${path} of bundle ${bundle.dir} cannot be read`, {
+      cause: error,
+      suggestions: ['clouder bundle verify', `clouder bundle build --kubernetes ${bundle.lock.kubernetes}`],
+    })
+  }
 }

@@ -1,0 +1,103 @@
+import {readdir, rm, writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {expectedReferences} from '../../../src/bundle/catalogue.ts'
+import {bundleDir, listBundles, loadBundle} from '../../../src/bundle/load.ts'
+import {verifyBundle} from '../../../src/bundle/verify.ts'
+import type {RunEvent} from '../../../src/engine/types.ts'
+import {buildTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
+
+const {signal} = new AbortController()
+const references = expectedReferences('1.35.4')
+
+test('a built bundle holds every item of the catalogue and verifies', async () => {
+  await using folder = await temporaryFolder()
+  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  expect(bundle.lock.images.map((image) => image.reference)).toEqual(references)
+  expect(bundle.lock.files.map((file) => file.name)).toContain('kubelet')
+  await expect(verifyBundle(bundle, {references, signal})).resolves.toMatchObject({items: 19})
+  expect(await loadBundle(bundle.dir)).toEqual(bundle)
+})
+
+test('a package in several archives is in the lock once, with all of them', async () => {
+  await using folder = await temporaryFolder()
+  const {lock} = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  expect(lock.packages).toMatchObject([{name: 'libc6', usedBy: ['cni-plugins', 'criu', 'host-tools']}])
+})
+
+test('a second build of the same inputs makes nothing', async () => {
+  await using folder = await temporaryFolder()
+  const made: string[] = []
+  const events: RunEvent[] = []
+  const first = await buildTinyBundle({dir: folder.dir, source: tinySource(made)})
+  made.length = 0
+  const second = await buildTinyBundle({dir: folder.dir, source: tinySource(made), events})
+  expect([made, events, second]).toEqual([[], [], first])
+})
+
+test('a build goes on where a failed one stopped', async () => {
+  await using folder = await temporaryFolder()
+  const first: string[] = []
+  const failed = buildTinyBundle({dir: folder.dir, source: tinySource(first, 'smoke')})
+  await expect(failed).rejects.toThrow('smoke cannot be made')
+  await expect(loadBundle(join(folder.dir, 'bundle'))).rejects.toMatchObject({code: 'BUNDLE_MISSING'})
+  const second: string[] = []
+  await buildTinyBundle({dir: folder.dir, source: tinySource(second)})
+  expect(second).toContain('smoke')
+  expect(second.filter((name) => first.includes(name))).toEqual([])
+})
+
+test('a file that went missing is put back without making it again', async () => {
+  await using folder = await temporaryFolder()
+  const made: string[] = []
+  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource(made)})
+  made.length = 0
+  await rm(join(bundle.dir, 'files', 'kubelet.gz'))
+  await verifyBundle(await buildTinyBundle({dir: folder.dir, source: tinySource(made)}), {references, signal})
+  expect(made).toEqual([])
+})
+
+test('auto takes the go source where the release hosts do not answer', async () => {
+  await using folder = await temporaryFolder()
+  const made: string[] = []
+  await buildTinyBundle({dir: folder.dir, source: tinySource(made), overrides: {source: 'auto'}})
+  expect(made).toContain('kubelet')
+})
+
+test('every component is reported from its start to its end', async () => {
+  await using folder = await temporaryFolder()
+  const events: RunEvent[] = []
+  await buildTinyBundle({dir: folder.dir, source: tinySource(), events})
+  const started = events.flatMap((event) => (event.type === 'task-started' ? [event.task] : []))
+  const done = events.flatMap((event) => (event.type === 'task-done' ? [event.task] : []))
+  expect(started).toContain('bundle-kubernetes-1.35.4')
+  expect(done.sort()).toEqual(started.sort())
+})
+
+test('an aborted build ends with the reason and leaves no half bundle', async () => {
+  await using folder = await temporaryFolder()
+  const controller = new AbortController()
+  controller.abort(new Error('enough'))
+  const overrides = {signal: controller.signal}
+  await expect(buildTinyBundle({dir: folder.dir, source: tinySource(), overrides})).rejects.toThrow('enough')
+  expect((await readdir(folder.dir)).filter((name) => name.startsWith('bundle'))).toEqual([])
+})
+
+test('a version that is not pinned is refused with those that are', async () => {
+  await using folder = await temporaryFolder()
+  const overrides = {kubernetes: '1.2.3'}
+  const built = buildTinyBundle({dir: folder.dir, source: tinySource(), overrides})
+  await expect(built).rejects.toMatchObject({
+    code: 'VERSION_NOT_IN_BUNDLE',
+    message: expect.stringContaining('1.35.4') as string,
+  })
+})
+
+test('bundles are listed by folder, and what is none is passed over', async () => {
+  await using folder = await temporaryFolder()
+  const dir = bundleDir(folder.dir, '1.35.4', 'amd64')
+  await buildTinyBundle({dir: folder.dir, source: tinySource(), overrides: {dir}})
+  await writeFile(join(folder.dir, 'bundles', 'notes.txt'), 'not a bundle')
+  expect((await listBundles(join(folder.dir, 'bundles'))).map((bundle) => bundle.dir)).toEqual([dir])
+  expect(await listBundles(join(folder.dir, 'absent'))).toEqual([])
+})

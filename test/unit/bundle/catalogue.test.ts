@@ -1,0 +1,61 @@
+import {existsSync, readFileSync, readdirSync} from 'node:fs'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {
+  catalogueFor,
+  expectedReferences,
+  imagesFor,
+  supportedVersions,
+} from '../../../src/bundle/catalogue.ts'
+import {DEFAULT_KUBERNETES_VERSION} from '../../../src/spec/cluster-spec.ts'
+import {buildTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
+
+const MODULES = join(import.meta.dirname, '../../../src/bundle/modules')
+
+test('the default version can be built', () => {
+  expect(supportedVersions()).toContain(DEFAULT_KUBERNETES_VERSION)
+})
+
+test.each(supportedVersions())('every binary of %s is built by a component of the catalogue', (version) => {
+  const {components, files, images} = catalogueFor(version)
+  const built = new Map(components.map(({module, packages}) => [module, Object.keys(packages)]))
+  for (const {recipe} of files) {
+    if (recipe.from === 'go')
+      expect(built.get(recipe.module)).toEqual(expect.arrayContaining([...recipe.binaries]))
+  }
+  for (const {recipe} of images) {
+    expect(built.get(recipe.module)).toEqual(expect.arrayContaining(Object.keys(recipe.binaries)))
+  }
+})
+
+test.each(supportedVersions())('the modules of %s pin the versions that the catalogue names', (version) => {
+  for (const {module, upstream} of catalogueFor(version).components) {
+    const goMod = readFileSync(join(MODULES, module, 'go.mod'), 'utf8')
+    if (upstream === undefined) {
+      expect(existsSync(join(MODULES, module, 'main.go'))).toBe(true)
+    } else {
+      expect(goMod).toContain(upstream.replace('@', ' '))
+      expect(existsSync(join(MODULES, module, 'go.sum'))).toBe(true)
+    }
+  }
+})
+
+test('no module says where it was downloaded', () => {
+  for (const module of readdirSync(MODULES)) {
+    expect(readFileSync(join(MODULES, module, 'go.mod'), 'utf8')).not.toMatch(/https?:|GOPROXY/)
+  }
+})
+
+test.each(supportedVersions())('every image of %s has one reference of its own', (version) => {
+  const references = expectedReferences(version)
+  expect(new Set(references).size).toBe(references.length)
+  expect(references).toContain(`registry.k8s.io/kube-apiserver:v${version}`)
+})
+
+test('a worker gets what runs there, a control plane everything', async () => {
+  await using folder = await temporaryFolder()
+  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  const names = imagesFor(bundle, 'worker').map((image) => image.name)
+  expect(names.sort()).toEqual(['coredns', 'flannel', 'kube-proxy', 'pause', 'smoke'])
+  expect(imagesFor(bundle, 'control-plane')).toEqual(bundle.lock.images)
+})
