@@ -124,7 +124,7 @@ function sysctlValue(wanted: WantedSysctl, current = 0, configured = 0): number 
   return configured >= wanted.value ? configured : Math.max(wanted.value, current)
 }
 
-function readKernel(observed: Observed): KernelObserved {
+export function readKernel(observed: Observed): KernelObserved {
   const pairs = (key: string): readonly (readonly string[])[] =>
     observed.all(key).map((line) => line.split(' '))
   return {

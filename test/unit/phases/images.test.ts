@@ -1,0 +1,32 @@
+import {expect, test} from 'vitest'
+import {imagesPhase} from '../../../src/phases/images.ts'
+import {FakeHost} from '../../support/fake-host.ts'
+import {phaseContext, plannedBundle} from '../../support/phase-context.ts'
+
+const never = new AbortController().signal
+const lines = plannedBundle.lock.images.map(
+  ({reference, manifestDigest}) => `image=${reference} ${manifestDigest}\n`,
+)
+
+const planOn = async (role: 'control-plane' | 'worker', stdout: string) => {
+  const host = new FakeHost({machine: {role}}).on('images/probe.sh', stdout)
+  const steps = await imagesPhase.plan(phaseContext([host]), never)
+  return steps.map(({summary, reason}) => `${summary}; ${reason}`)
+}
+
+test('a worker without containerd needs the images of its role, in one import', async () => {
+  expect(await planOn('worker', '')).toEqual([
+    'import 2 images (4 MB); not on the node: registry.k8s.io/kube-proxy:v1.35.4, registry.k8s.io/pause:3.10.1',
+  ])
+})
+
+test('a control plane with all of them needs none', async () => {
+  expect(await planOn('control-plane', lines.join(''))).toEqual([])
+})
+
+test('an image of the right name with another digest is imported again', async () => {
+  const other = lines.join('').replace(/(pause:3.10.1 sha256:)./, '$1x')
+  expect(await planOn('worker', other)).toEqual([
+    'import 1 image (2 MB); not on the node: registry.k8s.io/pause:3.10.1',
+  ])
+})
