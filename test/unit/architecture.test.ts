@@ -1,0 +1,268 @@
+import {readdir, readFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {cyclesOf, violationsOf, type Architecture} from '../support/architecture.ts'
+import {sourceFiles} from '../support/imports.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+
+/** The import table of docs/architecture.md as data. A line that goes beyond it says why. */
+const ARCHITECTURE: Architecture = {
+  arrows: {
+    commands: {
+      // bundle: its commands have no cluster and so no workflow. hosts: quoting of a line to paste into a shell.
+      code: ['cli', 'workflows', 'spec', 'wiring.ts', 'bundle', 'hosts', 'errors.ts'],
+      types: [],
+    },
+    cli: {
+      // hosts: the redactor and the quoting of words. store: names and paths. spec: flags become a spec here.
+      // workflows: the one call that create, setup and init share.
+      code: ['wiring.ts', 'errors.ts', 'hosts', 'spec', 'store', 'workflows'],
+      types: ['engine', 'bundle', 'providers'],
+    },
+    'wiring.ts': {
+      code: [
+        'engine',
+        'hosts',
+        'kubernetes',
+        'providers',
+        'containers',
+        'bundle',
+        'store',
+        'templating',
+        'spec',
+        'errors.ts',
+        'waiting.ts',
+      ],
+      types: ['workflows'],
+    },
+    workflows: {
+      // kubernetes, kubeadm, checkpoint: the session opens the API, the smoke test moves a process.
+      // bundle: names of images. waiting: for what a smoke test makes.
+      code: [
+        'phases',
+        'engine',
+        'store',
+        'spec',
+        'kubernetes',
+        'kubeadm',
+        'checkpoint',
+        'bundle',
+        'errors.ts',
+        'waiting.ts',
+      ],
+      types: ['hosts', 'providers', 'templating'],
+    },
+    phases: {
+      // bundle: streams what a host installs. spec: CIDR arithmetic of the preflight checks.
+      code: [
+        'engine',
+        'addons',
+        'kubeadm',
+        'kubernetes',
+        'bundle',
+        'templating',
+        'spec',
+        'errors.ts',
+        'waiting.ts',
+      ],
+      types: ['hosts', 'store'],
+    },
+    engine: {code: ['errors.ts'], types: ['hosts']},
+    // engine: Report, for progress.
+    checkpoint: {code: ['errors.ts', 'hosts', 'waiting.ts'], types: ['kubernetes', 'bundle']},
+    providers: {
+      // engine and store: Report and ClusterPaths of the context.
+      code: ['spec', 'containers', 'errors.ts', 'waiting.ts'],
+      types: ['engine', 'store'],
+    },
+    // engine: Report, for progress. templating: the node image's files are rendered.
+    containers: {code: ['errors.ts', 'waiting.ts'], types: ['engine', 'templating']},
+    bundle: {code: ['errors.ts', 'waiting.ts'], types: ['spec', 'hosts', 'engine']},
+    addons: {code: ['templating', 'errors.ts'], types: ['kubernetes', 'spec']},
+    kubernetes: {code: ['errors.ts', 'waiting.ts'], types: []},
+    // hosts and kubernetes: facts decide exceptions, tokens become Secrets; types only, so still pure.
+    kubeadm: {code: ['errors.ts'], types: ['spec', 'hosts', 'kubernetes']},
+    // engine: the journal of a run is kept on the disk and, through Host, on the nodes.
+    store: {code: ['spec', 'errors.ts', 'engine'], types: ['hosts']},
+    hosts: {code: ['errors.ts', 'waiting.ts'], types: ['spec']},
+    templating: {code: ['errors.ts'], types: []},
+    spec: {code: ['errors.ts'], types: []},
+    'waiting.ts': {code: ['errors.ts'], types: []},
+    'errors.ts': {code: [], types: []},
+  },
+  packages: {
+    '@oclif/core': ['src/cli/', 'src/commands/'],
+    listr2: ['src/cli/'],
+    '@inquirer/prompts': ['src/cli/prompts.ts'],
+    'node-ssh': ['src/hosts/ssh.ts'],
+    ssh2: ['src/hosts/ssh.ts'],
+    dockerode: ['src/containers/engine.ts'],
+    '@kubernetes/client-node': ['src/kubernetes/client.ts'],
+    handlebars: ['src/templating/'],
+    'tar-stream': ['src/bundle/', 'src/containers/', 'src/checkpoint/'],
+    yaml: [
+      'src/spec/',
+      'src/store/',
+      'src/kubernetes/',
+      'src/kubeadm/',
+      'src/phases/',
+      'src/addons/',
+      'src/cli/',
+    ],
+    zod: ['src/'],
+    // Below the engine nothing may import its fan-out.
+    'p-limit': ['src/engine/fan-out.ts', 'src/bundle/', 'src/containers/', 'src/providers/', 'src/hosts/'],
+  },
+  sharedByPhases: [
+    'artifacts',
+    'context',
+    'kubeadm-files',
+    'kubeadm-probe',
+    'managed-files',
+    'objects',
+    'probe',
+  ],
+  // They take file paths and the first control plane from it; these belong in kubeadm-probe.ts and context.ts.
+  phasesToPart: [
+    ['join', 'kubeadm-init'],
+    ['kubeconfig', 'kubeadm-init'],
+    ['reset', 'kubeadm-init'],
+  ],
+  // Handlebars calls them so.
+  namedOnPurpose: ['src/templating/helpers.ts'],
+}
+
+const PARTS_OF_THE_DESIGN = ['package.json', 'src', 'templates', 'stacks', 'bin', 'docs', 'test']
+const PAGES = ['README.md', 'CONTRIBUTING.md', 'LICENSE', 'AGENTS.md', 'CHANGELOG.md']
+/** oclif.manifest.json is made for the package and has to lie beside package.json. */
+const CONFIGURATION =
+  /^(package-lock\.json|oclif\.manifest\.json|tsconfig(\.\w+)?\.json|[\w-]+\.config\.(js|ts))$/
+
+test('src keeps to the import table, the places of packages, and the bans', async () => {
+  const files = await sourceFiles(ROOT, 'src')
+  expect(files.length).toBeGreaterThan(50)
+  expect(violationsOf(files, ARCHITECTURE)).toEqual([])
+})
+
+test('the arrows of the import table point down only', () => {
+  expect(cyclesOf(ARCHITECTURE.arrows)).toEqual([])
+})
+
+test('every package of the table is a dependency, and every dependency has its place', async () => {
+  const {dependencies} = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  // Plugins are named to oclif in package.json, no file imports them. ssh2 comes with node-ssh.
+  const imported = Object.keys(dependencies).filter((name) => !name.startsWith('@oclif/plugin-'))
+  expect([...imported, 'ssh2'].sort()).toEqual(Object.keys(ARCHITECTURE.packages).sort())
+})
+
+test('the top level holds what the design names, and nothing else', async () => {
+  const ignored = (await readFile(join(ROOT, '.gitignore'), 'utf8'))
+    .split('\n')
+    .map((line) => line.replaceAll('/', ''))
+  const strange = (await readdir(ROOT)).filter(
+    (entry) =>
+      !entry.startsWith('.') &&
+      !ignored.includes(entry) &&
+      !PARTS_OF_THE_DESIGN.includes(entry) &&
+      !PAGES.includes(entry) &&
+      !CONFIGURATION.test(entry),
+  )
+  expect(strange).toEqual([])
+})
+
+const PLANTED: readonly (readonly [string, string, string, RegExp])[] = [
+  [
+    'an arrow that points up',
+    'src/engine/run.ts',
+    "import {x} from '../phases/kernel.ts'",
+    /no arrow from engine to phases/,
+  ],
+  [
+    'code where only types may go',
+    'src/engine/run.ts',
+    "import {x} from '../hosts/ssh.ts'",
+    /types of hosts only/,
+  ],
+  [
+    'code beside an inline type',
+    'src/engine/run.ts',
+    "import {\n  type Host,\n  quote,\n} from '../hosts/host.ts'",
+    /types of hosts only/,
+  ],
+  ['a re-export', 'src/spec/load.ts', "export * from '../store/disk.ts'", /no arrow from spec to store/],
+  [
+    'a late import',
+    'src/spec/load.ts',
+    "  const x = await import('../cli/main.ts')",
+    /no arrow from spec to cli/,
+  ],
+  ['an import for its effects', 'src/spec/load.ts', "import '../wiring.ts'", /no arrow from spec to wiring/],
+  ['a test imported by src', 'src/spec/load.ts', "import {x} from '../../test/support/x.ts'", /outside src/],
+  [
+    'a part that is not drawn',
+    'src/misc/x.ts',
+    "import {x} from '../errors.ts'",
+    /no arrows are drawn for misc/,
+  ],
+  [
+    'a second importer of an SDK',
+    'src/hosts/local.ts',
+    "import {NodeSSH} from 'node-ssh'",
+    /only src\/hosts\/ssh\.ts may/,
+  ],
+  [
+    'oclif below the commands',
+    'src/workflows/init.ts',
+    "import {ux} from '@oclif/core/ux'",
+    /only src\/cli\//,
+  ],
+  ['a package without a place', 'src/spec/load.ts', "import _ from 'lodash'", /no place is agreed/],
+  [
+    'a phase that imports a phase',
+    'src/phases/cni.ts',
+    "import {x} from './kernel.ts'",
+    /never import each other/,
+  ],
+  [
+    'a phase that reaches into the folder of another',
+    'src/phases/cni.ts',
+    "import {x} from './containerd/decide.ts'",
+    /never import each other/,
+  ],
+  ['a name that says nothing', 'src/hosts/utils.ts', '', /says nothing/],
+  ['a folder that says nothing', 'src/common/names.ts', '', /says nothing/],
+  ['a sleep', 'src/hosts/ssh.ts', '  await sleep(1000)', /sleeps/],
+]
+
+for (const [what, path, text, words] of PLANTED) {
+  test(`the check finds ${what}`, () => {
+    const found = violationsOf([{path, text}], ARCHITECTURE)
+    expect(found).toHaveLength(1)
+    expect(found[0]).toMatch(words)
+  })
+}
+
+test('the check lets pass what is allowed', () => {
+  const text = [
+    "import type {Host} from '../hosts/host.ts'",
+    "import {type Argv, type Script} from '../hosts/host.ts'",
+    "import {ClouderError} from '../errors.ts'",
+    "import {join} from 'node:path'",
+    "import {runSteps} from './steps.ts'",
+    '// never sleep() here',
+  ].join('\n')
+  expect(violationsOf([{path: 'src/engine/run.ts', text}], ARCHITECTURE)).toEqual([])
+})
+
+test('the check finds arrows that go in a circle', () => {
+  const arrows = {
+    a: {code: ['b'], types: []},
+    b: {code: [], types: ['c']},
+    c: {code: ['a'], types: []},
+    d: {code: ['a'], types: []},
+  }
+  expect(cyclesOf(arrows)).toEqual(['a', 'b', 'c'])
+})
