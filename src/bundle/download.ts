@@ -47,6 +47,7 @@ export function createDownloads(options: HttpOptions): Downloads {
   return {
     async text(url, maxBytes, signal) {
       const content = await persist(
+        shownUrl(url),
         async (tried) => {
           const response = await openUrl(url, {}, tried)
           await expectStatus(url, response)
@@ -85,16 +86,34 @@ async function downloadFile(
   options: HttpOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  await mkdir(dirname(wanted.file), {recursive: true})
-  if ((await sha256OfFile(wanted.file)) === wanted.sha256) return (await stat(wanted.file)).size
-  await rm(wanted.file, {force: true})
+  try {
+    await mkdir(dirname(wanted.file), {recursive: true})
+    if ((await sha256OfFile(wanted.file)) === wanted.sha256) return (await stat(wanted.file)).size
+    await rm(wanted.file, {force: true})
+    return await downloadPart(wanted, progress, options, signal)
+  } catch (error) {
+    throw fileError(wanted, error)
+  }
+}
+
+async function downloadPart(
+  wanted: Wanted,
+  progress: Progress,
+  options: HttpOptions,
+  signal: AbortSignal,
+): Promise<number> {
   const part = await claimPart(wanted.file)
   try {
-    return await persist((tried, alive) => attempt(wanted, part, {progress, alive}, tried), options, signal)
+    return await persist(
+      shownUrl(wanted.url),
+      (tried, alive) => attempt(wanted, part, {progress, alive}, tried),
+      options,
+      signal,
+    )
   } catch (error) {
     if (error instanceof BundleError && error.code === 'BUNDLE_DIGEST_WRONG') await rm(part, {force: true})
     else await moveIfThere(part, `${wanted.file}.part`)
-    throw writeError(wanted, error)
+    throw error
   }
 }
 
@@ -268,9 +287,10 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
-function writeError(wanted: Wanted, error: unknown): unknown {
+/** A full disk and the like, in words; everything else as it is. */
+function fileError(wanted: Wanted, error: unknown): unknown {
   if (!(error instanceof Error && 'code' in error && 'syscall' in error)) return error
-  return new BundleError('BUILD_FAILED', `${wanted.file} cannot be written: ${String(error.code)}`, {
+  return new BundleError('BUILD_FAILED', `${wanted.file} cannot be kept: ${String(error.code)}`, {
     cause: error,
   })
 }

@@ -180,6 +180,7 @@ async function readManifest(
   const url = `${baseUrl(image.host)}/v2/${image.repository}/manifests/${selector}`
   const accept = [...INDEX_TYPES, ...MANIFEST_TYPES].join(', ')
   return persist(
+    shownUrl(url),
     async (tried) => {
       const response = await open(image, url, {accept}, tried)
       await expectStatus(url, response)

@@ -86,29 +86,28 @@ export async function* bodyOf(
   }
 }
 
-/** Runs `attempt` until it succeeds, at most `attempts` times in a row without progress. */
+/** Runs `attempt` until it succeeds, at most `attempts` times in a row without progress. `what` names it in errors. */
 export async function persist<T>(
+  what: string,
   attempt: (signal: AbortSignal, progressed: () => void) => Promise<T>,
   options: HttpOptions,
   signal: AbortSignal,
 ): Promise<T> {
   let failures = 0
-  const progressed = () => (failures = 0)
-  try {
-    return await retry(
-      (tried) =>
-        watchStall(
-          (watched, alive) => attempt(watched, () => (alive(), progressed())),
-          options.stallMs,
-          tried,
-        ),
-      {
-        timeoutMs: Infinity,
-        intervalMs: options.retryIntervalMs,
-        signal,
-        again: (error) => error instanceof PassingError && ++failures < options.attempts,
-      },
+  const once = (tried: AbortSignal) =>
+    watchStall(what, options.stallMs, tried, (watched, alive) =>
+      attempt(watched, () => {
+        alive()
+        failures = 0
+      }),
     )
+  try {
+    return await retry(once, {
+      timeoutMs: Infinity,
+      intervalMs: options.retryIntervalMs,
+      signal,
+      again: (error) => error instanceof PassingError && ++failures < options.attempts,
+    })
   } catch (error) {
     if (!(error instanceof PassingError)) throw error
     throw new BundleError('SOURCE_UNREACHABLE', error.message, {
@@ -123,16 +122,17 @@ export async function persist<T>(
 
 /** Aborts `attempt` when it has not been alive for `stallMs`; that abort is a PassingError. */
 async function watchStall<T>(
-  attempt: (signal: AbortSignal, alive: () => void) => Promise<T>,
+  what: string,
   stallMs: number,
   signal: AbortSignal,
+  attempt: (signal: AbortSignal, alive: () => void) => Promise<T>,
 ): Promise<T> {
   const stalled = new AbortController()
   let lastAlive = performance.now()
   const watch = setInterval(
     () => {
       if (performance.now() - lastAlive < stallMs) return
-      stalled.abort(new PassingError(`nothing came for ${Math.round(stallMs / 1000)} s`))
+      stalled.abort(new PassingError(`${what} brought nothing for ${stallMs / 1000} s`))
     },
     Math.min(1_000, stallMs / 4),
   )

@@ -310,6 +310,19 @@ test('a connection that brings nothing any more is dropped and continued', async
   expect(round.server.sentBytes(/\/runc\.amd64$/)).toBe(programOf('runc', 'amd64').length)
 })
 
+test('a host that is gone, and a folder that cannot be written, are told apart', async () => {
+  const round = await startRound()
+  const inFile = {...round.context(), workDir: join(round.context().workDir, 'a-file')}
+  await writeFile(inFile.workDir, '')
+  expect(await codeOf(round.source.file(fileNamed('runc'), inFile))).toMatch(
+    /^BUILD_FAILED: .*cannot be kept: ENOTDIR/,
+  )
+  await round.server[Symbol.asyncDispose]()
+  expect(await codeOf(round.source.file(fileNamed('runc'), round.context()))).toMatch(
+    /^SOURCE_UNREACHABLE: http.*runc\.sha256sum cannot be read: ECONN/,
+  )
+})
+
 test('what is not published is one clear error, at once', async () => {
   const round = await startRound()
   const item = {...fileNamed('kubelet'), version: '1.99.0'}
