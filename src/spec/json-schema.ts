@@ -6,13 +6,13 @@ export function clusterJsonSchema(): Readonly<Record<string, unknown>> {
   return {title: 'clouder cluster.yaml', ...z.toJSONSchema(clusterDocumentSchema, {io: 'input'})}
 }
 
-/** Keys that the schema knows at a path of the document; none where any key goes. */
-export function keysAt(path: readonly (string | number)[]): readonly string[] {
-  const nodes = path.reduce<readonly unknown[]>(
-    (schemas, key) => schemas.flatMap((schema) => below(schema, key)),
-    alternatives(clusterJsonSchema()),
-  )
-  return [...new Set(nodes.flatMap((schema) => Object.keys(asMapping(asMapping(schema)['properties']))))]
+/** Tells the keys that the schema knows at a path of the document; none where any key goes. */
+export function knownKeys(): (path: readonly (string | number)[]) => readonly string[] {
+  const root = alternatives(clusterJsonSchema())
+  return (path) => {
+    const nodes = path.reduce((schemas, key) => schemas.flatMap((schema) => below(schema, key)), root)
+    return [...new Set(nodes.flatMap((schema) => Object.keys(asMapping(asMapping(schema)['properties']))))]
+  }
 }
 
 function below(schema: unknown, key: string | number): readonly unknown[] {

@@ -3,7 +3,7 @@ import {LineCounter, parseDocument, type YAMLError} from 'yaml'
 import {ConfigError, type ConfigProblem} from '../errors.ts'
 import {API_VERSION, type ClusterSpec, clusterDocumentSchema} from './cluster-spec.ts'
 import {resolveDefaults} from './defaults.ts'
-import {keysAt} from './json-schema.ts'
+import {knownKeys} from './json-schema.ts'
 import {applyOverrides, type SpecOverrides} from './overrides.ts'
 import {type Finding, findingsOf, formatPath, type Path, toProblem, valueAt} from './problems.ts'
 import {ruleFindings} from './rules.ts'
@@ -71,6 +71,7 @@ function specOf(document: unknown, source: string, before: readonly Finding[]): 
     if (findings.length > 0) throw invalid(source, findings.map(toProblem))
     return deepFreeze(spec)
   }
+  const keysAt = knownKeys()
   const shape = findingsOf(parsed.error, document, keysAt)
   throw invalid(source, [...before, ...shape, ...rulesOfTheRest(document, shape)].map(toProblem))
 }
@@ -88,7 +89,8 @@ function rulesOfTheRest(document: unknown, shape: readonly Finding[]): readonly 
         [path, ...reads].every((read) => removed.every((gone) => !touches(read, gone))),
       )
     }
-    findings = findingsOf(parsed.error, rest, keysAt)
+    // Only the places count now; what is wrong there has been said.
+    findings = findingsOf(parsed.error, rest, () => [])
   }
   return []
 }

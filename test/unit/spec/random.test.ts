@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import {expect, test} from 'vitest'
 import {stringify} from 'yaml'
 import {ConfigError} from '../../../src/errors.ts'
-import {keysAt} from '../../../src/spec/json-schema.ts'
+import {knownKeys} from '../../../src/spec/json-schema.ts'
 import {documentOf, loadSpec, specFromDocument} from '../../../src/spec/load.ts'
 import {valueAt} from '../../../src/spec/problems.ts'
 
@@ -48,6 +48,8 @@ const full = {
     state: {backend: 'local'},
   },
 }
+
+const keysAt = knownKeys()
 
 /** The ConfigError, or undefined when the text was accepted; anything else thrown fails the test. */
 function refusalOf(load: () => unknown): ConfigError | undefined {
