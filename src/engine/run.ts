@@ -57,7 +57,13 @@ async function runPhase<Context, Tools>(
       report({type: 'phase-planned', phase: phase.id, steps: planned.map(({phase: _, ...rest}) => rest)})
       if (!options.dryRun) await runSteps(phase, steps, context, options)
     }
-    report({type: 'phase-done', phase: phase.id, durationMs: now() - startedMs, steps: planned.length})
+    report({
+      type: 'phase-done',
+      phase: phase.id,
+      durationMs: now() - startedMs,
+      steps: planned.length,
+      ...(options.dryRun ? {dryRun: true} : {}),
+    })
     return planned
   } catch (error) {
     report({type: 'phase-failed', phase: phase.id, durationMs: now() - startedMs})

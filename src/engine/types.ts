@@ -60,7 +60,14 @@ export type RunEvent =
   | ({readonly type: 'step-progress'; readonly text: string} & StepEvent)
   | ({readonly type: 'step-done'; readonly durationMs: number} & StepEvent)
   | ({readonly type: 'step-failed'; readonly durationMs: number; readonly message: string} & StepEvent)
-  | {readonly type: 'phase-done'; readonly phase: string; readonly durationMs: number; readonly steps: number}
+  | {
+      readonly type: 'phase-done'
+      readonly phase: string
+      readonly durationMs: number
+      readonly steps: number
+      /** Set on a dry run: the steps were planned only. */
+      readonly dryRun?: true
+    }
   | {readonly type: 'phase-failed'; readonly phase: string; readonly durationMs: number}
   /** Long work that is not a phase: making machines, building the bundle, connecting. */
   | {readonly type: 'task-started'; readonly task: string; readonly title: string}

@@ -123,7 +123,7 @@ test('a dry run plans every phase and never calls run', async () => {
   const log: string[] = []
   const never = (): Promise<void> => Promise.reject(new Error('a dry run must not run steps'))
   const journal = memoryJournal()
-  const {options} = runOptions({dryRun: true, journal})
+  const {options, told} = runOptions({dryRun: true, journal})
   const summary = await runPhases(
     [phase('a', [on('cp-1', 'one', never)]), phase('b', [cluster('two', never)])],
     {log},
@@ -135,6 +135,10 @@ test('a dry run plans every phase and never calls run', async () => {
     {phase: 'b', step: 'two', reason: 'two is needed'},
   ])
   expect(journal.entries).toEqual([])
+  expect(told.of('phase-done')).toMatchObject([
+    {steps: 1, dryRun: true},
+    {steps: 1, dryRun: true},
+  ])
 })
 
 test('a phase that is skipped is neither planned nor run', async () => {
