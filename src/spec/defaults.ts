@@ -2,7 +2,7 @@ import type {z} from 'zod'
 import type {ClusterSpec, clusterDocumentSchema} from './cluster-spec.ts'
 
 /** Workers of a cluster whose machines are made and of which nobody said how many. */
-export const DEFAULT_WORKERS = 2
+const DEFAULT_WORKERS = 2
 
 /** Fills in what depends on other values, so that every count is there; what is there already stays. */
 export function resolveDefaults(document: z.output<typeof clusterDocumentSchema>): ClusterSpec {

@@ -95,7 +95,7 @@ export function parseEndpoint(text: string): {readonly host: string; readonly po
   return isPort(port) ? {host, port: Number(port)} : undefined
 }
 
-export function hasControlCharacter(value: string): boolean {
+function hasControlCharacter(value: string): boolean {
   return /\p{Cc}/u.test(value)
 }
 
