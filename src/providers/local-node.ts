@@ -33,6 +33,7 @@ export interface NodeTools {
   readonly image: string
   readonly subnet: string
   readonly context: ProviderContext
+  readonly bootTimeoutMs?: number
   readonly sshAnswers?: (address: string, port: number, signal: AbortSignal) => Promise<boolean>
 }
 
@@ -83,7 +84,7 @@ export async function waitForNode(
     return await waitFor({
       what: `machine ${node} to boot`,
       check: (signal) => checkNode(tools, name, address, signal),
-      timeoutMs: BOOT_TIMEOUT_MS,
+      timeoutMs: tools.bootTimeoutMs ?? BOOT_TIMEOUT_MS,
       intervalMs: 200,
       signal: context.signal,
     })

@@ -40,6 +40,8 @@ export interface LocalProviderOptions extends Pick<
   /** Default: reads /proc, /sys and /etc. */
   readonly readMachine?: () => Promise<LocalMachine>
   readonly makeRootfs?: NonNullable<NodeImageOptions['makeRootfs']>
+  /** How long a machine may take to boot; default 2 min. */
+  readonly bootTimeoutMs?: number
   /** Whether sshd answers at an address and port; default: it sends its banner. */
   readonly sshAnswers?: (address: string, port: number, signal: AbortSignal) => Promise<boolean>
 }
@@ -148,7 +150,7 @@ async function makeNodes(
       dynamicRange: dynamicRange(subnet),
     })
   }
-  const tools: NodeTools = {engine, spec, machine, publicKey, image, subnet, context, ...sshOption(options)}
+  const tools: NodeTools = {engine, spec, machine, publicKey, image, subnet, context, ...waitingOf(options)}
   const addresses = addressesOf(spec.name, decision, subnet)
   const limit = pLimit(NODES_AT_ONCE)
   const [firstControlPlane] = decision.nodes
@@ -176,8 +178,11 @@ async function makeNodes(
   return settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
 }
 
-function sshOption({sshAnswers}: LocalProviderOptions): Pick<NodeTools, 'sshAnswers'> {
-  return sshAnswers === undefined ? {} : {sshAnswers}
+function waitingOf({
+  sshAnswers,
+  bootTimeoutMs,
+}: LocalProviderOptions): Pick<NodeTools, 'sshAnswers' | 'bootTimeoutMs'> {
+  return {...(sshAnswers && {sshAnswers}), ...(bootTimeoutMs !== undefined && {bootTimeoutMs})}
 }
 
 /** The subnet of what is there, so that nodes whose network was lost find their addresses again; else the spec's or a free one. */
