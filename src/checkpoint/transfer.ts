@@ -19,6 +19,7 @@ const answerSchema = z.object({items: z.array(z.string()).min(1)})
  */
 export async function checkpointContainer(
   kube: KubeApi,
+  host: HostReader,
   target: {
     readonly node: string
     readonly namespace: string
@@ -30,14 +31,28 @@ export async function checkpointContainer(
   const path = `/api/v1/nodes/${target.node}/proxy/checkpoint/${target.namespace}/${target.pod}/${target.container}`
   const answer = await kube.post(path, '', signal)
   if (answer.status !== 200) {
+    const evidence = await criuErrors(host, answer.body, signal)
     throw new KubernetesError(
       'API_REJECTED',
-      `the kubelet of ${target.node} refused the checkpoint: ${answer.status} ${answer.body.trim()}`,
+      `the kubelet of ${target.node} refused the checkpoint: ${evidence ?? `${answer.status} ${answer.body.trim()}`}`,
     )
   }
   const [archive] = answerSchema.parse(JSON.parse(answer.body)).items
   if (archive === undefined) throw new KubernetesError('API_REJECTED', 'the kubelet named no archive')
   return archive
+}
+
+/** The lines that say why, from the log of CRIU that the kubelet's answer names. */
+async function criuErrors(
+  host: HostReader,
+  answer: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const log = /path= (\/run\/containerd\/[^\s)]+\.log)/.exec(answer)?.[1]
+  if (log === undefined) return undefined
+  const {stdout} = await host.query(['grep', 'Error', log], {signal})
+  const lines = stdout.split('\n').filter((line) => line !== '')
+  return lines.length === 0 ? undefined : lines.map((line) => line.replace(/^\([\d.]+\) /, '')).join('; ')
 }
 
 /** Copies a file from one host to another through this machine; gives its size in bytes. The digest is checked. */

@@ -237,6 +237,28 @@ async function waitPod(
   })
 }
 
+/** A service's rules reach every node a moment after its pods are ready: a client that comes too early tries again. */
+async function reach(bench: Bench, client: string, url: string): Promise<void> {
+  let attempt = 0
+  await waitFor({
+    what: `${url} to answer on ${bench.nodes[1]}`,
+    check: async () => {
+      attempt += 1
+      try {
+        await runClient(bench, `${client}-${attempt}`, bench.nodes[1], ['get', url])
+        return {value: true, seen: 'answered'}
+      } catch (error) {
+        if (error instanceof KubernetesError && error.code === 'SMOKE_TEST_FAILED')
+          return {seen: error.message}
+        throw error
+      }
+    },
+    timeoutMs: 30_000,
+    intervalMs: 500,
+    signal: bench.signal,
+  })
+}
+
 const podToPod: Check = async (bench) => {
   const [first, second] = bench.nodes
   const address = await startServer(bench, {name: 'server', node: first})
@@ -261,13 +283,13 @@ const serviceWorks: Check = async (bench) => {
     name: 'server',
   })
   const {clusterIP} = z.looseObject({clusterIP: z.string()}).parse(live?.['spec'])
-  await runClient(bench, 'client-service', bench.nodes[1], ['get', `http://${hostOf(clusterIP)}/`])
+  await reach(bench, 'client-service', `http://${hostOf(clusterIP)}/`)
   return `${bench.nodes[1]} reached the service at ${clusterIP}`
 }
 
 const dnsWorks: Check = async (bench) => {
   const name = `server.${bench.namespace}.svc.${bench.session.context.spec.network.dnsDomain}`
-  await runClient(bench, 'client-dns', bench.nodes[1], ['get', `http://${name}/`])
+  await reach(bench, 'client-dns', `http://${name}/`)
   return `${name} was resolved and reached`
 }
 
@@ -291,12 +313,9 @@ const criuRoundTrip: Check = async (bench, progress) => {
   await startServer(bench, {name: 'traveller', node: from})
   const before = await readHeartbeat(bench, 'traveller')
   progress(`checkpointing on ${from} at count ${before.count}`)
-  const archive = await checkpointContainer(
-    kube,
-    {node: from, namespace, pod: 'traveller', container: 'smoke'},
-    signal,
-  )
   const source = session.clusterTools.hostFor(from)
+  const what = {node: from, namespace, pod: 'traveller', container: 'smoke'}
+  const archive = await checkpointContainer(kube, source, what, signal)
   const target = session.clusterTools.hostFor(to)
   const file = `${namespace}.tar`
   const path = `${CHECKPOINT_DIR}/${file}`

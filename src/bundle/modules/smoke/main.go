@@ -1,3 +1,6 @@
+// CRIU cannot dump the MPTCP sockets that Go listens on unless told otherwise (since Go 1.24).
+//go:debug multipathtcp=0
+
 // Command smoke is what the smoke test's pods run: a server that holds a token in memory only, and its clients.
 package main
 

@@ -1,0 +1,4 @@
+set -euo pipefail
+config='/etc/kubernetes/clouder/kubeadm.yaml'
+kubeadm init phase etcd local --config "$config"
+kubeadm init phase control-plane all --config "$config"
