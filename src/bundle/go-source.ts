@@ -47,7 +47,8 @@ export function goSource(): BundleSource {
     inputs: async (item, context) => {
       const {recipe} = item
       if ('from' in recipe && recipe.from === 'debian') return debianInputs(recipe, context)
-      const module = await goInputs(recipe.module, context)
+      const compiler = await once('go version', () => goVersion(context))
+      const module = [compiler, ...(await goInputs(recipe.module, context))]
       const inner = 'tools' in recipe ? recipe.tools : undefined
       return inner === undefined ? module : [...module, ...(await debianInputs(inner, context))]
     },
@@ -86,7 +87,7 @@ async function goInputs(module: string, context: SourceContext): Promise<readonl
   const hashes = names.map((name, index) => `${name} ${sha256Of(contents[index] ?? '')}`)
   const component = componentOf(module, context)
   const seccomp = component.seccomp === true ? await debianInputs(SECCOMP, context) : []
-  return [JSON.stringify(component), await goVersion(context), ...hashes, ...seccomp]
+  return [JSON.stringify(component), ...hashes, ...seccomp]
 }
 
 const SECCOMP = {packages: SECCOMP_PACKAGES, suite: 'stable'} as const
