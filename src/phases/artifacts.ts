@@ -1,14 +1,11 @@
 import {tarOfFiles} from '../bundle/stream.ts'
 import type {Bundle, FileItem} from '../bundle/types.ts'
 import type {HostStep} from '../engine/types.ts'
-import {BundleError} from '../errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {Renderer} from '../templating/types.ts'
 import type {ClouderPhase} from './context.ts'
+import {fileOf, ROOT, STORE, storeKey, storePath} from './node-store.ts'
 import {probeHosts, type Observed} from './probe.ts'
-
-const ROOT = '/opt/clouder'
-const STORE = `${ROOT}/store`
 
 const BINARIES = [
   'kubeadm',
@@ -39,21 +36,6 @@ export interface WantedArtifacts {
   readonly items: readonly FileItem[]
   readonly links: readonly Link[]
   readonly folders: readonly LinkFolder[]
-}
-
-/** Name of an item in the node's store. */
-export const storeKey = (item: FileItem): string => `${item.contentSha256}-${item.name}`
-
-/** Where a file of the bundle lies on a node. */
-export const storePath = (item: FileItem): string => `${STORE}/${storeKey(item)}`
-
-/** Throws BundleError BUNDLE_INVALID when the bundle has no such file. */
-export function fileOf(bundle: Bundle, name: string): FileItem {
-  const item = bundle.lock.files.find((file) => file.name === name)
-  if (item) return item
-  throw new BundleError('BUNDLE_INVALID', `the bundle ${bundle.dir} has no ${name}`, {
-    suggestions: [`clouder bundle build --kubernetes ${bundle.lock.kubernetes}`],
-  })
 }
 
 /** What of the bundle a machine of a role holds, and under which names; pure. */

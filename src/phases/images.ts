@@ -5,14 +5,35 @@ import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {Renderer} from '../templating/types.ts'
 import type {ClouderPhase} from './context.ts'
-import {probeHosts} from './probe.ts'
+import {probeHosts, type Observed} from './probe.ts'
 
-/** Images whose name is absent on a node or names another manifest; pure. `observed`: manifest digest by reference. */
+export interface ImagesObserved {
+  /** Manifest digest by reference. */
+  readonly digests: ReadonlyMap<string, string>
+  /** References that the kubelet must not remove. */
+  readonly pinned: ReadonlySet<string>
+}
+
+function readImages(observed: Observed): ImagesObserved {
+  const digests = observed.all('image').map((line): [string, string] => {
+    const [reference = '', digest = ''] = line.split(' ')
+    return [reference, digest]
+  })
+  return {digests: new Map(digests), pinned: new Set(observed.all('pinned'))}
+}
+
+const mustBePinned = (image: ImageItem): boolean => image.name === 'pause'
+
+/** Images whose name is absent on a node, names another manifest, or is not safe from removal; pure. */
 export function missingImages(
   wanted: readonly ImageItem[],
-  observed: ReadonlyMap<string, string>,
+  {digests, pinned}: ImagesObserved,
 ): readonly ImageItem[] {
-  return wanted.filter((image) => observed.get(image.reference) !== image.manifestDigest)
+  return wanted.filter(
+    (image) =>
+      digests.get(image.reference) !== image.manifestDigest ||
+      (mustBePinned(image) && !pinned.has(image.reference)),
+  )
 }
 
 const megabytes = (bytes: number): string => `${Math.max(1, Math.round(bytes / 1_000_000))} MB`
@@ -26,6 +47,7 @@ function importStep(
   const sizeBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0)
   const text = renderer.render('images/import.sh', {
     images: images.map(({reference, manifestDigest}) => ({reference, digest: manifestDigest})),
+    pinned: images.filter(mustBePinned).map(({reference}) => reference),
   })
   return {
     summary: `import ${images.length} ${images.length === 1 ? 'image' : 'images'} (${megabytes(sizeBytes)})`,
@@ -48,19 +70,8 @@ export const imagesPhase: ClouderPhase = {
   title: 'Load the images',
   async plan({hosts, bundles, renderer}, signal) {
     const text = renderer.render('images/probe.sh', {})
-    const found = await probeHosts(
-      'images',
-      hosts,
-      () => ({name: 'images/probe.sh', text}),
-      (observed) =>
-        new Map(
-          observed.all('image').map((line): [string, string] => {
-            const [reference = '', digest = ''] = line.split(' ')
-            return [reference, digest]
-          }),
-        ),
-      signal,
-    )
+    const script = {name: 'images/probe.sh', text}
+    const found = await probeHosts('images', hosts, () => script, readImages, signal)
     return found.flatMap(({host, observed}) => {
       const bundle = bundles(host.facts.arch)
       const missing = missingImages(imagesFor(bundle, host.machine.role), observed)

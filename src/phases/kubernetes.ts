@@ -1,8 +1,10 @@
+import type {FileItem} from '../bundle/types.ts'
 import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {Renderer} from '../templating/types.ts'
 import {isControlPlane, type ClouderPhase, type PhaseContext} from './context.ts'
 import {describeDrift, driftOf, filesView, type ManagedFile} from './managed-files.ts'
+import {fileOf, storePath} from './node-store.ts'
 import {probeHosts, type Observed} from './probe.ts'
 
 const UNIT_PATH = '/etc/systemd/system/kubelet.service'
@@ -31,21 +33,18 @@ export interface KubernetesDecision {
   readonly reasons: readonly string[]
 }
 
-/** What is to be written and checked, from what was seen; pure. `version` has no leading v. */
+/**
+ * What is to be written and checked, from what was seen; pure. `programs`: where each program must lead to. That it
+ * leads to the bundle's file tells the version without starting it; the step does start it.
+ */
 export function decideKubernetes(
-  version: string,
-  programs: readonly string[],
+  programs: ReadonlyMap<string, FileItem>,
   files: readonly ManagedFile[],
   observed: Observed,
 ): KubernetesDecision {
   const drift = driftOf(files, observed)
-  const versions = new Map(
-    observed.all('version').map((line): [string, string] => {
-      const [name = '', found = ''] = line.split(' ')
-      return [name, found]
-    }),
-  )
   const folders = observed.all('folder')
+  const found = new Set(observed.all('program'))
   return {
     files: drift.map(({file}) => file),
     reasons: [
@@ -55,11 +54,9 @@ export function decideKubernetes(
       ...(observed.one('NeedDaemonReload') === 'yes'
         ? ['systemd has not read the unit since it changed']
         : []),
-      ...programs.flatMap((name) => {
-        const found = versions.get(name)
-        if (found === `v${version}`) return []
-        return [`${name} is ${found ?? 'absent'}, v${version} is wanted`]
-      }),
+      ...[...programs]
+        .filter(([path, item]) => !found.has(`${path} ${storePath(item)}`))
+        .map(([path, item]) => `${path} is not version ${item.version} of the bundle`),
     ],
   }
 }
@@ -96,7 +93,7 @@ export const kubernetesPhase: ClouderPhase = {
   id: 'kubernetes',
   title: 'Set up kubelet and kubeadm',
   async plan(context, signal) {
-    const {hosts, spec, renderer} = context
+    const {hosts, renderer} = context
     const files = kubeletFiles(renderer)
     const found = await probeHosts(
       'kubernetes',
@@ -106,15 +103,16 @@ export const kubernetesPhase: ClouderPhase = {
         text: renderer.render('kubernetes/probe.sh', {
           paths: files.map(({path}) => path),
           folders: FOLDERS,
-          programs: programsOf(host),
+          programs: programsOf(host).map(({path}) => path),
         }),
       }),
       (observed) => observed,
       signal,
     )
     return found.flatMap(({host, observed}) => {
-      const programs = programsOf(host).map(({name}) => name)
-      return stepFor(context, host, decideKubernetes(spec.kubernetes.version, programs, files, observed))
+      const bundle = context.bundles(host.facts.arch)
+      const programs = new Map(programsOf(host).map(({name, path}) => [path, fileOf(bundle, name)]))
+      return stepFor(context, host, decideKubernetes(programs, files, observed))
     })
   },
 }

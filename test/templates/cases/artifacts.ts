@@ -33,6 +33,9 @@ export const cases: TemplateCase[] = [
   {
     template: 'images/import.sh',
     name: 'pause',
-    view: {images: [{reference: 'registry.k8s.io/pause:3.10.1', digest: `sha256:${'e'.repeat(64)}`}]},
+    view: {
+      images: [{reference: 'registry.k8s.io/pause:3.10.1', digest: `sha256:${'e'.repeat(64)}`}],
+      pinned: ['registry.k8s.io/pause:3.10.1'],
+    },
   },
 ]

@@ -12,7 +12,11 @@ export const cases: TemplateCase[] = [
   {
     template: 'kubernetes/probe.sh',
     name: 'worker',
-    view: {paths: ['/etc/systemd/system/kubelet.service'], folders, programs},
+    view: {
+      paths: ['/etc/systemd/system/kubelet.service'],
+      folders,
+      programs: programs.map(({path}) => path),
+    },
   },
   {
     template: 'kubernetes/apply.sh',

@@ -1,5 +1,6 @@
 import {expect, test} from 'vitest'
-import {artifactsPhase, storeKey, wantedArtifacts} from '../../../src/phases/artifacts.ts'
+import {artifactsPhase, wantedArtifacts} from '../../../src/phases/artifacts.ts'
+import {storeKey} from '../../../src/phases/node-store.ts'
 import {FakeHost} from '../../support/fake-host.ts'
 import {phaseContext, plannedBundle} from '../../support/phase-context.ts'
 

@@ -4,9 +4,11 @@ import {FakeHost} from '../../support/fake-host.ts'
 import {phaseContext, plannedBundle} from '../../support/phase-context.ts'
 
 const never = new AbortController().signal
-const lines = plannedBundle.lock.images.map(
-  ({reference, manifestDigest}) => `image=${reference} ${manifestDigest}\n`,
-)
+const PINNED = 'pinned=registry.k8s.io/pause:3.10.1\n'
+const all =
+  plannedBundle.lock.images
+    .map(({reference, manifestDigest}) => `image=${reference} ${manifestDigest}\n`)
+    .join('') + PINNED
 
 const planOn = async (role: 'control-plane' | 'worker', stdout: string) => {
   const host = new FakeHost({machine: {role}}).on('images/probe.sh', stdout)
@@ -21,12 +23,17 @@ test('a worker without containerd needs the images of its role, in one import', 
 })
 
 test('a control plane with all of them needs none', async () => {
-  expect(await planOn('control-plane', lines.join(''))).toEqual([])
+  expect(await planOn('control-plane', all)).toEqual([])
 })
 
 test('an image of the right name with another digest is imported again', async () => {
-  const other = lines.join('').replace(/(pause:3.10.1 sha256:)./, '$1x')
+  const other = all.replace(/(pause:3.10.1 sha256:)./, '$1x')
   expect(await planOn('worker', other)).toEqual([
     'import 1 image (2 MB); not on the node: registry.k8s.io/pause:3.10.1',
   ])
+})
+
+test('a pause image that the kubelet may remove is brought again, pinned', async () => {
+  const [step] = await planOn('worker', all.replace(PINNED, ''))
+  expect(step).toContain('registry.k8s.io/pause:3.10.1')
 })

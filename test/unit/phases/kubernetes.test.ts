@@ -1,7 +1,8 @@
 import {expect, test} from 'vitest'
 import {kubernetesPhase} from '../../../src/phases/kubernetes.ts'
+import {fileOf, storePath} from '../../../src/phases/node-store.ts'
 import {FakeHost} from '../../support/fake-host.ts'
-import {fileLines, phaseContext, renderer} from '../../support/phase-context.ts'
+import {fileLines, phaseContext, plannedBundle, renderer} from '../../support/phase-context.ts'
 
 const never = new AbortController().signal
 const files = [
@@ -20,7 +21,9 @@ const good =
   fileLines(files) +
   'folder=/etc/kubernetes\nfolder=/etc/kubernetes/manifests\nfolder=/var/lib/kubelet\n' +
   'UnitFileState=enabled\nNeedDaemonReload=no\n' +
-  'version=kubeadm v1.35.4\nversion=kubelet v1.35.4\n'
+  ['kubeadm', 'kubelet']
+    .map((name) => `program=/usr/local/bin/${name} ${storePath(fileOf(plannedBundle, name))}\n`)
+    .join('')
 
 const reasonsOn = async (stdout: string, role: 'control-plane' | 'worker' = 'worker') => {
   const host = new FakeHost({machine: {role}}).on('kubernetes/probe.sh', stdout)
@@ -32,12 +35,14 @@ test('a worker with unit and versions as wanted needs nothing', async () => {
 })
 
 test('a control plane needs kubectl too', async () => {
-  expect(await reasonsOn(good, 'control-plane')).toEqual(['kubectl is absent, v1.35.4 is wanted'])
+  expect(await reasonsOn(good, 'control-plane')).toEqual([
+    '/usr/local/bin/kubectl is not version 1.0.0 of the bundle',
+  ])
 })
 
-test('another version than the one asked for is named', async () => {
-  expect(await reasonsOn(good.replace('kubelet v1.35.4', 'kubelet v1.34.4'))).toEqual([
-    'kubelet is v1.34.4, v1.35.4 is wanted',
+test('a program of somebody else is named', async () => {
+  expect(await reasonsOn(good.replace(/(kubelet) \/opt.*/, '$1 /usr/bin/kubelet'))).toEqual([
+    '/usr/local/bin/kubelet is not version 1.0.0 of the bundle',
   ])
 })
 

@@ -12,6 +12,8 @@ trap 'rm -rf "$CLOUDER_INCOMING"' EXIT
 mkdir -p "$CLOUDER_INCOMING"
 cat >"$CLOUDER_INCOMING/take" <<'TAKE'
 set -euo pipefail
+# tar runs its commands with no umask at all.
+umask 022
 file=${TAR_FILENAME##*/}
 name=${file%.gz}
 key=${name%.tar}

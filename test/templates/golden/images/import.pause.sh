@@ -6,3 +6,5 @@ if [ "$found" != 'sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
   echo 'registry.k8s.io/pause:3.10.1' "has digest ${found:-none} after the import" >&2
   exit 1
 fi
+# Without it the kubelet may remove the image that every pod needs; an import does not set it.
+ctr -n k8s.io images label 'registry.k8s.io/pause:3.10.1' io.cri-containerd.pinned=pinned >/dev/null

@@ -12,11 +12,6 @@ systemctl show kubelet.service -p UnitFileState -p FragmentPath -p NeedDaemonRel
 for folder in '/etc/kubernetes' '/etc/kubernetes/manifests' '/var/lib/kubelet' ; do
   if [ -d "$folder" ]; then echo "folder=$folder"; fi
 done
-version() {
-  if [ -x "$1" ]; then
-    echo "version=${1##*/} $("$@" 2>/dev/null | sed -n 's/^.*\(v[0-9][^ ]*\)$/\1/p' | head -n 1)"
-  fi
-}
-version '/usr/local/bin/kubeadm' 'version' '-o' 'short' &
-version '/usr/local/bin/kubelet' '--version' &
-wait
+for program in '/usr/local/bin/kubeadm' '/usr/local/bin/kubelet' ; do
+  echo "program=$program $(readlink -f "$program" || true)"
+done
