@@ -1,16 +1,17 @@
 import {PassThrough} from 'node:stream'
 import {pack} from 'tar-stream'
-import {expect, test} from 'vitest'
+import {expect, test, type TestContext} from 'vitest'
 import type {ContainerEngine, ContainerRequest} from '../../src/containers/container-engine.ts'
 import {InfrastructureError} from '../../src/errors.ts'
 
 export interface EngineContractOptions {
-  readonly make: () => Promise<ContainerEngine>
+  /** May skip the test. */
+  readonly make: (context: TestContext) => Promise<ContainerEngine>
   /** An image with `cat` and `sleep`. */
   readonly image: (engine: ContainerEngine) => Promise<string>
   readonly capabilities: ContainerRequest['capabilities']
   /** A /24 that nobody has. */
-  readonly subnet: () => Promise<string>
+  readonly subnet: (engine: ContainerEngine) => Promise<string>
 }
 
 const PREFIX = 'itest-contract'
@@ -19,8 +20,8 @@ const signal = AbortSignal.timeout(240_000)
 
 /** What providers rely on; every ContainerEngine passes it, the fake too. */
 export function engineContract(name: string, options: EngineContractOptions): void {
-  const withEngine = (use: (engine: ContainerEngine) => Promise<void>) => async () => {
-    const engine = await options.make()
+  const withEngine = (use: (engine: ContainerEngine) => Promise<void>) => async (context: TestContext) => {
+    const engine = await options.make(context)
     await removeAll(engine)
     try {
       await use(engine)
@@ -49,7 +50,7 @@ export function engineContract(name: string, options: EngineContractOptions): vo
   test(
     `${name}: a container lives from made over started and stopped to removed, with its files, address and port`,
     withEngine(async (engine) => {
-      const subnet = await options.subnet()
+      const subnet = await options.subnet(engine)
       await createNetwork(engine, subnet)
       await engine.createVolume(`${PREFIX}-v`, labels)
       const wanted = await request(engine, subnet)
@@ -99,7 +100,7 @@ export function engineContract(name: string, options: EngineContractOptions): vo
   test(
     `${name}: networks and volumes are found by label, made once, and removing an absent one is fine`,
     withEngine(async (engine) => {
-      const subnet = await options.subnet()
+      const subnet = await options.subnet(engine)
       await createNetwork(engine, subnet)
       await expectEngineFailed(createNetwork(engine, subnet))
       const [network] = await engine.listNetworks(labels)
@@ -121,7 +122,7 @@ export function engineContract(name: string, options: EngineContractOptions): vo
   test(
     `${name}: a taken name, an absent container and a network in use are failures of the engine`,
     withEngine(async (engine) => {
-      const subnet = await options.subnet()
+      const subnet = await options.subnet(engine)
       await createNetwork(engine, subnet)
       const wanted = await request(engine, subnet)
       await engine.createContainer(wanted)
