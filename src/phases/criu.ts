@@ -70,6 +70,7 @@ export function decideCriu(
 
 function criuReasons(version: string | undefined, check: string | undefined): readonly string[] {
   if (version === undefined) return ['criu absent']
+  if (version === '') return ['criu does not start']
   if (!isNewEnough(version)) return [`criu is ${version}, ${MINIMUM_VERSION} or newer is needed`]
   return check === 'ok' ? [] : [`criu check says: ${check ?? 'nothing'}`]
 }

@@ -12,6 +12,8 @@ export interface ImagesObserved {
   readonly digests: ReadonlyMap<string, string>
   /** References that the kubelet must not remove. */
   readonly pinned: ReadonlySet<string>
+  /** containerd is down but has run here: what it holds shows when it is up again, which comes before this phase. */
+  readonly stopped: boolean
 }
 
 function readImages(observed: Observed): ImagesObserved {
@@ -19,7 +21,11 @@ function readImages(observed: Observed): ImagesObserved {
     const [reference = '', digest = ''] = line.split(' ')
     return [reference, digest]
   })
-  return {digests: new Map(digests), pinned: new Set(observed.all('pinned'))}
+  return {
+    digests: new Map(digests),
+    pinned: new Set(observed.all('pinned')),
+    stopped: observed.one('stopped') === 'yes',
+  }
 }
 
 const mustBePinned = (image: ImageItem): boolean => image.name === 'pause'
@@ -27,8 +33,9 @@ const mustBePinned = (image: ImageItem): boolean => image.name === 'pause'
 /** Images whose name is absent on a node, names another manifest, or is not safe from removal; pure. */
 export function missingImages(
   wanted: readonly ImageItem[],
-  {digests, pinned}: ImagesObserved,
+  {digests, pinned, stopped}: ImagesObserved,
 ): readonly ImageItem[] {
+  if (stopped) return []
   return wanted.filter(
     (image) =>
       digests.get(image.reference) !== image.manifestDigest ||

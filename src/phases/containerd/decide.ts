@@ -36,19 +36,18 @@ function runningReasons(wanted: WantedContainerd, observed: Observed): readonly 
   if (state !== 'active') return [`containerd.service is ${state}`]
   const reasons: string[] = []
   const running = observed.one('running')
-  const installed = observed.one('binary')
   // The kernel adds a word to the name of a program whose file is gone.
-  if (running !== installed) reasons.push(`${running ?? 'nothing'} runs instead of ${installed ?? 'nothing'}`)
+  if (running !== observed.one('binary'))
+    reasons.push(`${running ?? 'nothing'} runs instead of /usr/local/bin/containerd`)
   if (observed.one('UnitFileState') !== 'enabled') reasons.push('containerd.service does not start at boot')
   const unit = observed.one('FragmentPath')
   if (unit !== UNIT_PATH) reasons.push(`containerd.service runs from ${unit ?? 'no unit file'}`)
   if (observed.one('NeedDaemonReload') === 'yes')
     reasons.push('systemd has not read the unit since it changed')
   for (const path of observed.all('newer')) reasons.push(`${path} changed after containerd started`)
-  // While a file differs the dump does too; the file is the reason.
-  if (driftOf(wanted.daemonFiles, observed).length === 0)
-    reasons.push(
-      ...mismatches(wanted.settings, parseDump(observed.all('dump').join('\n'))).map(describeMismatch),
-    )
+  // While a file differs or the program is gone the dump does too; that is the reason.
+  const dump = observed.all('dump')
+  if (driftOf(wanted.daemonFiles, observed).length === 0 && dump.length > 0)
+    reasons.push(...mismatches(wanted.settings, parseDump(dump.join('\n'))).map(describeMismatch))
   return reasons
 }

@@ -41,7 +41,7 @@ test.each([
   [
     'running=/opt/clouder/store/1-containerd',
     'running=/opt/clouder/store/0-containerd (deleted)',
-    '/opt/clouder/store/0-containerd (deleted) runs instead of /opt/clouder/store/1-containerd',
+    '/opt/clouder/store/0-containerd (deleted) runs instead of /usr/local/bin/containerd',
   ],
   [
     'FragmentPath=/etc',

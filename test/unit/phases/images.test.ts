@@ -37,3 +37,7 @@ test('a pause image that the kubelet may remove is brought again, pinned', async
   const [step] = await planOn('worker', all.replace(PINNED, ''))
   expect(step).toContain('registry.k8s.io/pause:3.10.1')
 })
+
+test('a containerd that was stopped is not taken for an empty one', async () => {
+  expect(await planOn('worker', 'stopped=yes\n')).toEqual([])
+})
