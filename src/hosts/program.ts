@@ -63,22 +63,29 @@ exit "$clouder_code"
 
 function recordLines(token: string): string {
   return `if [ "$EUID" -eq 0 ] && mkdir -p -m 0700 ${busyDir}; then
-clouder_stat=$(</proc/$$/stat); clouder_stat=\${clouder_stat##*) }
-clouder_start=$(set -- $clouder_stat; echo "\${20}")
+IFS= read -r -d '' clouder_stat </proc/$$/stat
+clouder_stat=(\${clouder_stat##*) })
 clouder_record=${busyDir}/$$
-echo "$clouder_start $1 ${token}" >"$clouder_record" || clouder_record=
+echo "\${clouder_stat[19]} $1 ${token}" >"$clouder_record" || clouder_record=
 fi
 `
 }
 
-const sessionMembers = `members() {
-  local process stat
+/**
+ * Defines `fields_of PID`: /proc/PID/stat from its third field on, as the array `fields` (proc(5): 0 state, 3 session,
+ * 19 start time), without a fork; and `members SESSION`, the processes of a session that are not just zombies.
+ */
+const processFunctions = `fields_of() {
+  local stat=
+  fields=()
+  { IFS= read -r -d '' stat <"/proc/$1/stat"; } 2>/dev/null
+  [ -n "$stat" ] && fields=(\${stat##*) })
+}
+members() {
+  local process fields
   for process in /proc/[0-9]*; do
-    { stat=$(<"$process/stat"); } 2>/dev/null || continue
-    [ -n "$stat" ] || continue
-    stat=\${stat##*) }
-    set -- "$1" $stat
-    [ "$5" = "$1" ] && [ "$2" != Z ] && echo "\${process#/proc/}"
+    fields_of "\${process#/proc/}" || continue
+    [ "\${fields[3]}" = "$1" ] && [ "\${fields[0]}" != Z ] && echo "\${process#/proc/}"
   done
   return 0
 }
@@ -102,7 +109,7 @@ const stopSession = `stop_session() {
 
 /** Ends every process of a command: TERM, two seconds, KILL. Exit code 1 when something outlived that. */
 export function stopScript(sessionPid: number): string {
-  return `${sessionMembers}${stopSession}stop_session ${sessionPid}
+  return `${processFunctions}${stopSession}stop_session ${sessionPid}
 [ -z "$(members ${sessionPid})" ]
 `
 }
@@ -113,14 +120,13 @@ export function stopScript(sessionPid: number): string {
  * another connection, listed where `everything` is asked for. Removes the records of changes that ended.
  */
 export function leftoversFunction(token: string, everything: boolean): string {
-  return `${sessionMembers}leftovers() {
-  local record pid start serving token stat
+  return `${processFunctions}leftovers() {
+  local record pid start serving token fields
   for record in ${busyDir}/[0-9]*; do
     { read -r start serving token <"$record"; } 2>/dev/null || continue
     pid=\${record##*/}
-    if { stat=$(<"/proc/$pid/stat"); } 2>/dev/null && [ -n "$stat" ]; then
-      stat=\${stat##*) }
-      [ "$(set -- $stat; echo "\${20}")" = "$start" ] || { rm -f -- "$record"; continue; }
+    if fields_of "$pid" && [ "\${fields[0]}" != Z ]; then
+      [ "\${fields[19]}" = "$start" ] || { rm -f -- "$record"; continue; }
     elif [ -z "$(members "$pid")" ]; then
       rm -f -- "$record"; continue
     fi

@@ -1,0 +1,43 @@
+import {expect, test} from 'vitest'
+import {
+  connectionErrorOf,
+  destinationsOf,
+  hostKeyAlgorithms,
+  mayComeUp,
+} from '../../../src/hosts/ssh-login.ts'
+import {fakeMachine} from '../../support/fake-host.ts'
+
+const {target} = destinationsOf(fakeMachine('cp-1'))
+const failure = (details: object): unknown =>
+  connectionErrorOf(target, Object.assign(new Error('said'), details))
+
+test('algorithms of known keys are asked for first, RSA by its newer names', () => {
+  expect(hostKeyAlgorithms([])[0]).toBe('ssh-ed25519')
+  expect(hostKeyAlgorithms(['ssh-rsa']).slice(0, 3)).toEqual(['rsa-sha2-512', 'rsa-sha2-256', 'ssh-ed25519'])
+  expect(hostKeyAlgorithms(['ecdsa-sha2-nistp256'])[0]).toBe('ecdsa-sha2-nistp256')
+})
+
+test.for([
+  ['a refused connection', {level: 'client-socket', code: 'ECONNREFUSED'}, 'HOST_UNREACHABLE', true],
+  ['no route', {level: 'client-socket', code: 'EHOSTUNREACH'}, 'HOST_UNREACHABLE', true],
+  ['a banner that never came', {level: 'client-timeout'}, 'HOST_UNREACHABLE', true],
+  ['a name nobody knows', {level: 'client-socket', code: 'ENOTFOUND'}, 'HOST_UNREACHABLE', false],
+  ['a key that is not accepted', {level: 'client-authentication'}, 'AUTH_FAILED', false],
+] as const)(
+  '%s is told from the others, and waited for only where that helps',
+  ([, details, code, again]) => {
+    const error = failure(details)
+    expect(error).toMatchObject({code, host: 'cp-1'})
+    expect(mayComeUp(error)).toBe(again)
+  },
+)
+
+test("a bastion without a key of its own takes the machine's", () => {
+  const bastion = {address: '203.0.113.1', user: 'jump', port: 22, hostKeys: []}
+  const machine = fakeMachine('cp-1', {ssh: {user: 'root', port: 22, keyPath: '/key', hostKeys: [], bastion}})
+  expect(destinationsOf(machine).bastion).toMatchObject({
+    name: 'bastion of cp-1',
+    user: 'jump',
+    keyPath: '/key',
+  })
+})
