@@ -102,13 +102,19 @@ export abstract class BaseCommand extends Command {
       : error
     const context = {
       version: this.config.userAgent,
+      help: `clouder ${(this.id ?? '').replaceAll(':', ' ')} --help`,
       redact: (text: string) => this.#reporting?.redactor.redact(text) ?? text,
     }
     const log = this.#reporting?.log()
     const logged = log?.written() === true ? log : undefined
     if (logged !== undefined) {
       const {renderError} = await import('./error-text.ts')
-      const text = renderError(error, {colours: palette(false), columns: undefined, version: context.version})
+      const text = renderError(error, {
+        colours: palette(false),
+        columns: undefined,
+        version: context.version,
+        help: context.help,
+      })
       logged.append(context.redact(text))
     }
     process.exitCode = showFailure(shown, {

@@ -16,6 +16,8 @@ export interface ErrorTextOptions {
   /** `clouder/0.1.0 linux-x64 node-v24.21.0`, told with a bug. */
   readonly version: string
   readonly log?: string | undefined
+  /** The command that shows which flags there are: `clouder kubeadm init --help`. */
+  readonly help: string
 }
 
 /** A wrong flag or argument, refused by oclif before the command began. */
@@ -61,7 +63,7 @@ export function renderError(error: unknown, options: ErrorTextOptions): string {
     if (!lines.join('\n').includes(messageOf(cause))) lines.push(`  because: ${messageOf(cause)}`)
   }
   if (error instanceof ClouderError) lines.push(`Code: ${error.code}`)
-  const suggestions = suggestionsOf(error, options.log)
+  const suggestions = suggestionsOf(error, options)
   if (suggestions.length > 0) lines.push('Try this:', ...suggestions.map((text) => `  * ${text}`))
   return `${lines.join('\n')}\n`
 }
@@ -137,8 +139,8 @@ function failureLines(failure: HostFailure, options: ErrorTextOptions): readonly
   ]
 }
 
-function suggestionsOf(error: unknown, log: string | undefined): readonly string[] {
-  const own = error instanceof ClouderError ? error.suggestions : ['see the flags: add --help']
+function suggestionsOf(error: unknown, {log, help}: ErrorTextOptions): readonly string[] {
+  const own = error instanceof ClouderError ? error.suggestions : [help]
   const ofHosts =
     error instanceof HostsFailedError
       ? error.failures.flatMap(({error: each}) => (each instanceof ClouderError ? each.suggestions : []))

@@ -8,6 +8,8 @@ export interface FailureContext {
   readonly version: string
   /** The run log, when this run has one. */
   readonly log?: string | undefined
+  /** The command that shows which flags there are. */
+  readonly help: string
   readonly redact: (text: string) => string
 }
 
@@ -23,6 +25,7 @@ export function showFailure(error: unknown, context: FailureContext): number {
       columns: context.terminal.columns,
       version: context.version,
       log: context.log,
+      help: context.help,
     })
     context.terminal.err.write(context.redact(text))
   }

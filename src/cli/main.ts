@@ -16,6 +16,7 @@ export async function main(argv: readonly string[], packageRoot: string): Promis
       terminal: terminalOf(process),
       json: argv.includes('--json'),
       version: versionLine(programFacts(new URL(packageRoot))),
+      help: 'clouder --help',
       redact: (text) => text,
     })
   }

@@ -1,0 +1,57 @@
+import {readFile, writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {packageRoot} from '../../support/cli.ts'
+import {commandFiles, commandsPage, flagsOf} from '../../support/commands-page.ts'
+
+const files = await commandFiles()
+
+test('the commands are those that the first release promises', () => {
+  const kubeadm = 'create get-config info init join ls plan reset set-default setup smoke-test terminate use'
+  expect(files.map(({id}) => id)).toEqual([
+    'bundle build',
+    'bundle ls',
+    'bundle verify',
+    'doctor',
+    ...kubeadm.split(' ').map((verb) => `kubeadm ${verb}`),
+    'kubectl',
+    'ssh',
+  ])
+})
+
+test.each(files)(
+  '$id has a summary, an example and at most one argument, in a leaflet',
+  async ({command, path}) => {
+    expect(command.summary).toMatch(/^[a-z].*[^.]$/)
+    expect(command.examples.length).toBeGreaterThan(0)
+    expect(Object.values(command.args).map(({required}) => required ?? false)).not.toContain(true)
+    expect(Object.keys(command.args).length).toBeLessThanOrEqual(1)
+    expect((await readFile(path, 'utf8')).split('\n').length).toBeLessThanOrEqual(81)
+  },
+)
+
+test.each(files)('$id describes every flag in a fragment, and each has a variable', (file) => {
+  for (const [name, flag] of flagsOf(file)) {
+    expect(flag.env, name).toMatch(/^CLOUDER_[A-Z_]+$/)
+    expect(flag.description, name).toMatch(/^(?![A-Z][a-z]+ed).*[^.]$/)
+    expect(flag.description?.charAt(0), name).toMatch(/[a-zK]/)
+  }
+})
+
+test('a flag means the same wherever it is', () => {
+  const meanings = new Map<string, Set<string>>()
+  for (const file of files) {
+    for (const [name, {env}] of flagsOf(file))
+      meanings.set(name, (meanings.get(name) ?? new Set()).add(env ?? ''))
+  }
+  // `--name`, `--node` and the like belong to one command each; a name that two commands share has one variable.
+  const several = [...meanings].filter(([, variables]) => variables.size > 1).map(([name]) => name)
+  expect(several).toEqual(['node'])
+})
+
+test('docs/commands.md is what the commands say', async () => {
+  const path = join(packageRoot, 'docs/commands.md')
+  const page = await commandsPage(files)
+  if (process.env.UPDATE_GOLDEN === '1') await writeFile(path, page)
+  expect(await readFile(path, 'utf8')).toBe(page)
+})
