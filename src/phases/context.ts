@@ -41,3 +41,17 @@ export const isControlPlane = (host: HostReader): boolean => host.machine.role =
 /** The control planes in the order of the spec; the first one is where `kubeadm init` runs. */
 export const controlPlanes = (context: PhaseContext): readonly HostReader[] =>
   context.hosts.filter(isControlPlane)
+
+/** The control plane that has the cluster's CA key; on machines without a cluster the first one of the spec. */
+export async function firstControlPlane(
+  context: PhaseContext,
+  signal: AbortSignal,
+): Promise<HostReader | undefined> {
+  const hosts = controlPlanes(context)
+  if (hosts.length < 2) return hosts[0]
+  for (const host of hosts) {
+    const {exitCode} = await host.query(['test', '-e', '/etc/kubernetes/admin.conf'], {signal})
+    if (exitCode === 0) return host
+  }
+  return hosts[0]
+}

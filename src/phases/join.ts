@@ -5,10 +5,15 @@ import {KubernetesError} from '../errors.ts'
 import {discoveryKubeconfig, joinDocument} from '../kubeadm/config.ts'
 import {makeBootstrapToken, makeCertificateKey, TOKEN_LABEL} from '../kubeadm/tokens.ts'
 import type {KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
-import {isControlPlane, type ClouderPhase, type ClusterTools, type PhaseContext} from './context.ts'
+import {
+  firstControlPlane,
+  isControlPlane,
+  type ClouderPhase,
+  type ClusterTools,
+  type PhaseContext,
+} from './context.ts'
 import {filesView, KUBELET_PATCH_PATH, patchFile} from './kubeadm-files.ts'
-import {CERTIFICATE_PATHS, firstControlPlane, MANIFEST_PATHS} from './kubeadm-init.ts'
-import {probeKubeadm, type KubeadmState} from './kubeadm-probe.ts'
+import {CERTIFICATE_PATHS, MANIFEST_PATHS, probeKubeadm, type KubeadmState} from './kubeadm-probe.ts'
 
 const KUBELET_CONF = '/etc/kubernetes/kubelet.conf'
 const KUBELET_CERTIFICATE = '/var/lib/kubelet/pki/kubelet-client-current.pem'

@@ -1,7 +1,7 @@
 import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {KubeReader} from '../kubernetes/types.ts'
-import {controlPlanes, type ClouderPhase, type PhaseContext} from './context.ts'
+import {firstControlPlane, type ClouderPhase, type PhaseContext} from './context.ts'
 import {
   fileReason,
   filesView,
@@ -10,28 +10,17 @@ import {
   KUBELET_PATCH_PATH,
   patchFile,
 } from './kubeadm-files.ts'
-import {probeKubeadm, type KubeadmState} from './kubeadm-probe.ts'
+import {
+  CERTIFICATE_PATHS,
+  KUBECONFIG_PATHS,
+  MANIFEST_PATHS,
+  probeKubeadm,
+  type KubeadmState,
+} from './kubeadm-probe.ts'
 
-const PKI = '/etc/kubernetes/pki'
-const MANIFESTS = '/etc/kubernetes/manifests'
 const KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
 const READY_TIMEOUT_SECONDS = 240
 
-const withKey = (name: string): string[] => [`${PKI}/${name}.crt`, `${PKI}/${name}.key`]
-
-export const CERTIFICATE_PATHS: readonly string[] = [
-  ...['ca', 'apiserver', 'apiserver-kubelet-client', 'apiserver-etcd-client'].flatMap(withKey),
-  ...['front-proxy-ca', 'front-proxy-client'].flatMap(withKey),
-  ...['etcd/ca', 'etcd/server', 'etcd/peer', 'etcd/healthcheck-client'].flatMap(withKey),
-  `${PKI}/sa.key`,
-  `${PKI}/sa.pub`,
-]
-export const KUBECONFIG_PATHS = ['admin', 'super-admin', 'kubelet', 'controller-manager', 'scheduler'].map(
-  (name) => `/etc/kubernetes/${name}.conf`,
-)
-export const MANIFEST_PATHS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'].map(
-  (name) => `${MANIFESTS}/${name}.yaml`,
-)
 const PROBED = [...CERTIFICATE_PATHS, ...KUBECONFIG_PATHS, ...MANIFEST_PATHS, KUBELET_CONFIG]
 
 /** What the API server holds of kubeadm's making; all false while there is none. */
@@ -70,20 +59,6 @@ export const kubeadmInitPhase: ClouderPhase = {
     const script = {name: 'kubeadm/diagnose.sh', text: context.renderer.render('kubeadm/diagnose.sh', {})}
     return (await host.queryScript(script)).stdout
   },
-}
-
-/** The control plane that has the cluster's CA key; on machines without a cluster the first one of the spec. */
-export async function firstControlPlane(
-  context: PhaseContext,
-  signal: AbortSignal,
-): Promise<HostReader | undefined> {
-  const hosts = controlPlanes(context)
-  if (hosts.length < 2) return hosts[0]
-  for (const host of hosts) {
-    const {exitCode} = await host.query(['test', '-e', '/etc/kubernetes/admin.conf'], {signal})
-    if (exitCode === 0) return host
-  }
-  return hosts[0]
 }
 
 async function readUploaded(kube: KubeReader | undefined, host: HostReader): Promise<UploadedState> {

@@ -2,6 +2,28 @@ import {createHash} from 'node:crypto'
 import type {HostReader} from '../hosts/host.ts'
 import type {Renderer} from '../templating/types.ts'
 
+const PKI = '/etc/kubernetes/pki'
+const MANIFESTS = '/etc/kubernetes/manifests'
+
+const withKey = (name: string): string[] => [`${PKI}/${name}.crt`, `${PKI}/${name}.key`]
+
+/** What `kubeadm init phase certs all` makes. */
+export const CERTIFICATE_PATHS: readonly string[] = [
+  ...['ca', 'apiserver', 'apiserver-kubelet-client', 'apiserver-etcd-client'].flatMap(withKey),
+  ...['front-proxy-ca', 'front-proxy-client'].flatMap(withKey),
+  ...['etcd/ca', 'etcd/server', 'etcd/peer', 'etcd/healthcheck-client'].flatMap(withKey),
+  `${PKI}/sa.key`,
+  `${PKI}/sa.pub`,
+]
+/** What `kubeadm init phase kubeconfig all` makes. */
+export const KUBECONFIG_PATHS = ['admin', 'super-admin', 'kubelet', 'controller-manager', 'scheduler'].map(
+  (name) => `/etc/kubernetes/${name}.conf`,
+)
+/** The static pods of a control plane. */
+export const MANIFEST_PATHS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'].map(
+  (name) => `${MANIFESTS}/${name}.yaml`,
+)
+
 /** What is on a host of kubeadm's making. */
 export interface KubeadmState {
   readonly paths: ReadonlySet<string>

@@ -1,7 +1,6 @@
 import {KubernetesError} from '../errors.ts'
 import {externalKubeconfig} from '../kubernetes/kubeconfig.ts'
-import {firstControlPlane} from './kubeadm-init.ts'
-import type {ClouderPhase, PhaseContext} from './context.ts'
+import {firstControlPlane, type ClouderPhase, type PhaseContext} from './context.ts'
 
 export const ADMIN_CONF = '/etc/kubernetes/admin.conf'
 

@@ -2,8 +2,7 @@ import type {HostStep, Step} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import {CRI_SOCKET} from '../kubeadm/config.ts'
 import {isControlPlane, type ClouderPhase, type ClusterTools, type PhaseContext} from './context.ts'
-import {CERTIFICATE_PATHS, MANIFEST_PATHS} from './kubeadm-init.ts'
-import {probeKubeadm} from './kubeadm-probe.ts'
+import {CERTIFICATE_PATHS, MANIFEST_PATHS, probeKubeadm} from './kubeadm-probe.ts'
 
 /** What kubeadm leaves on a node that is, or was about to be, part of a cluster. */
 const TRACES = [

@@ -15,8 +15,6 @@ export interface Architecture {
   readonly packages: Readonly<Record<string, readonly string[]>>
   /** Files of phases/ that are no phase but used by several. */
   readonly sharedByPhases: readonly string[]
-  /** Pairs of phases that still import one another, and should not. */
-  readonly phasesToPart: readonly (readonly [string, string])[]
   /** Paths whose name is allowed although it is banned. */
   readonly namedOnPurpose: readonly string[]
 }
@@ -84,10 +82,9 @@ function packageRule({from, to}: Import, {packages}: Architecture): readonly str
 }
 
 /** Phases never import each other; what lies in the folder of a phase is that phase's own. */
-function phaseRule({from, to}: Import, {sharedByPhases, phasesToPart}: Architecture): readonly string[] {
+function phaseRule({from, to}: Import, {sharedByPhases}: Architecture): readonly string[] {
   const [source, target] = [phaseOf(from), phaseOf(to)]
   if (source === undefined || target === undefined || source === target) return []
-  if (phasesToPart.some(([importer, imported]) => importer === source && imported === target)) return []
   return sharedByPhases.includes(target) ? [] : [`${from} imports ${to}: phases never import each other`]
 }
 

@@ -120,15 +120,11 @@ const ARCHITECTURE: Architecture = {
     'kubeadm-files',
     'kubeadm-probe',
     'managed-files',
+    'node-store',
     'objects',
     'probe',
   ],
   // They take file paths and the first control plane from it; these belong in kubeadm-probe.ts and context.ts.
-  phasesToPart: [
-    ['join', 'kubeadm-init'],
-    ['kubeconfig', 'kubeadm-init'],
-    ['reset', 'kubeadm-init'],
-  ],
   // Handlebars calls them so.
   namedOnPurpose: ['src/templating/helpers.ts'],
 }
