@@ -48,7 +48,7 @@ async function debianCodename(): Promise<string> {
       'CRIU and network tools are taken from Debian packages, and this machine is not Debian',
       {
         suggestions: [
-          'build the bundle on Debian 12 or 13, then copy it: clouder bundle build --out bundle.tar.zst',
+          'build the bundle on Debian 12 or 13, then copy it: clouder bundle build --pack bundle.tar.zst',
         ],
       },
     )

@@ -3,6 +3,7 @@ import {mkdir, mkdtemp, rename, rm, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import pLimit from 'p-limit'
 import type {Report} from '../engine/types.ts'
+import {lockCache} from './build-lock.ts'
 import {artifactKey, gatherPackages, loadArtifact, makeArtifact, placeFile} from './artifacts.ts'
 import type {Artifact} from './artifacts.ts'
 import {catalogueFor} from './catalogue.ts'
@@ -58,10 +59,13 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
   const items: readonly Item[] = [...catalogue.files, ...catalogue.images]
   await mkdir(options.cacheDir, {recursive: true})
   const context = sourceContext(options)
-  for (const kind of kindsOf(options.source)) {
-    const present = await loadPresent(options, await planItems(items, sourcesOf(kind, options), context))
-    if (present !== undefined) return present
-  }
+  const present = await findPresent(items, options, context)
+  if (present !== undefined) return present
+  await using _lock = await lockCache(options.cacheDir, options.signal, () =>
+    options.report({type: 'note', level: 'info', text: 'waiting for another build of a bundle to end'}),
+  )
+  const builtMeanwhile = await findPresent(items, options, context)
+  if (builtMeanwhile !== undefined) return builtMeanwhile
   const kind = options.source === 'auto' ? await reachableKind(options, context) : options.source
   const planned = await planItems(items, sourcesOf(kind, options), context)
   const artifacts = await makeItems(planned, options, context)
@@ -70,6 +74,19 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
   await rm(join(context.workDir, 'go', options.arch), {recursive: true, force: true})
   await rm(join(context.workDir, 'blobs', options.arch), {recursive: true, force: true})
   return bundle
+}
+
+async function findPresent(
+  items: readonly Item[],
+  options: BuildOptions,
+  context: SourceContext,
+): Promise<Bundle | undefined> {
+  if (!existsSync(join(options.dir, LOCK_FILE))) return undefined
+  for (const kind of kindsOf(options.source)) {
+    const present = await loadPresent(options, await planItems(items, sourcesOf(kind, options), context))
+    if (present !== undefined) return present
+  }
+  return undefined
 }
 
 function kindsOf(source: BuildOptions['source']): readonly SourceKind[] {
@@ -126,7 +143,6 @@ async function loadPresent(
   options: BuildOptions,
   planned: readonly PlannedItem[],
 ): Promise<Bundle | undefined> {
-  if (!existsSync(join(options.dir, LOCK_FILE))) return undefined
   const bundle = await loadBundle(options.dir)
   if (bundle.lock.inputHash !== inputHashOf(planned)) return undefined
   const expected = [

@@ -6,7 +6,7 @@ import {isOnPath, requireProgram, runProcess} from './process.ts'
 import type {SourceContext} from './source.ts'
 import type {Arch} from './types.ts'
 
-const GO_FIX = 'install Go 1.26 or newer from https://go.dev/dl and put its bin folder on PATH'
+const GO_FIX = 'install Go 1.26.8 or newer from https://go.dev/dl and put its bin folder on PATH'
 const CROSS_COMPILERS: Readonly<Record<Arch, {program: string; fix: string}>> = {
   amd64: {
     program: 'x86_64-linux-gnu-gcc',

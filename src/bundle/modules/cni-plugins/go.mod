@@ -1,6 +1,6 @@
 module clouder.dev/bundle/cni-plugins
 
-go 1.26.8
+go 1.24.2
 
 require (
 	cyphar.com/go-pathrs v0.2.1 // indirect

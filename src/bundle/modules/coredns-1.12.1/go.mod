@@ -1,6 +1,6 @@
 module clouder.dev/bundle/coredns
 
-go 1.26.8
+go 1.23.0
 
 require (
 	cloud.google.com/go/auth v0.15.0 // indirect

@@ -1,6 +1,6 @@
 module clouder.dev/bundle/etcd
 
-go 1.26.8
+go 1.24
 
 require (
 	github.com/VividCortex/ewma v1.2.0 // indirect

@@ -1,6 +1,6 @@
 module clouder.dev/bundle/flannel
 
-go 1.26.8
+go 1.25.0
 
 require github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common v1.3.103
 

@@ -1,6 +1,8 @@
 module clouder.dev/bundle/kubernetes
 
-go 1.26.8
+go 1.24.0
+
+godebug default=go1.24
 
 replace k8s.io/api => k8s.io/api v0.34.4
 

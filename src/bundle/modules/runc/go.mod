@@ -1,6 +1,6 @@
 module clouder.dev/bundle/runc
 
-go 1.26.8
+go 1.24.0
 
 require (
 	cyphar.com/go-pathrs v0.2.4 // indirect
