@@ -6,10 +6,11 @@ import {describeRef, refOf} from './refs.ts'
 import {
   kubeObjectSchema,
   type HttpAnswer,
-  type KubeApi,
   type KubeObject,
+  type KubeOpener,
   type ListQuery,
   type ObjectRef,
+  type OpenKube,
 } from './types.ts'
 
 const FIELD_MANAGER = 'clouder'
@@ -30,21 +31,13 @@ interface Call {
   readonly timeoutMs?: number
 }
 
-export interface OpenKube extends KubeApi {
-  close(): void
-}
-
 /**
  * A client for one API server, authenticated by a kubeconfig.
  * `port` on this machine's loopback leads to the API server (an SSH tunnel), so that the kubeconfig's own address
  * need not be reachable from here; every kubeadm certificate carries the name `kubernetes`.
  * Throws KubernetesError API_UNREACHABLE from each call without an answer, API_REJECTED for a refused change.
  */
-export async function openKube(options: {
-  readonly kubeconfig: string
-  readonly port: number
-  readonly signal: AbortSignal
-}): Promise<OpenKube> {
+export const openKube: KubeOpener = async (options) => {
   // The package takes half a second to load; only commands that reach a cluster pay for it.
   const {KubeConfig} = await import('@kubernetes/client-node')
   const config = new KubeConfig()

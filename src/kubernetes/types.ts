@@ -53,3 +53,15 @@ export interface KubeApi extends KubeReader {
   /** POST to a path of the API server, such as a node's checkpoint end-point. */
   post(path: string, body: string, signal?: AbortSignal): Promise<HttpAnswer>
 }
+
+/** A KubeApi with a connection of its own. */
+export interface OpenKube extends KubeApi {
+  close(): void
+}
+
+/** Opens the API server that a port on this machine's loopback leads to, as the user of the kubeconfig. */
+export type KubeOpener = (options: {
+  readonly kubeconfig: string
+  readonly port: number
+  readonly signal: AbortSignal
+}) => Promise<OpenKube>

@@ -5,7 +5,7 @@ import type {RunSummary} from '../engine/types.ts'
 import type {Bundle} from '../bundle/types.ts'
 import {BundleError, HostsFailedError, KubernetesError} from '../errors.ts'
 import type {Host} from '../hosts/host.ts'
-import {openKube, type OpenKube} from '../kubernetes/client.ts'
+import type {OpenKube} from '../kubernetes/types.ts'
 import type {ClouderPhase, ClusterTools, PhaseContext} from '../phases/context.ts'
 import {ADMIN_CONF} from '../phases/kubeconfig.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
@@ -206,7 +206,7 @@ class LazyKube {
     const kubeconfig = await host.readFile(ADMIN_CONF)
     if (kubeconfig === undefined) return undefined
     const {localPort} = await host.forward('127.0.0.1', 6443)
-    const kube = await openKube({kubeconfig, port: localPort, signal: this.#tools.signal})
+    const kube = await this.#tools.openKube({kubeconfig, port: localPort, signal: this.#tools.signal})
     try {
       const answer = await kube.fetch('/readyz')
       if (answer.status === 200) return kube

@@ -2,6 +2,7 @@ import type {Bundle} from '../bundle/types.ts'
 import type {PlannedStep, Report} from '../engine/types.ts'
 import type {HostConnector, HostFacts} from '../hosts/host.ts'
 import type {PreflightFinding} from '../errors.ts'
+import type {KubeOpener} from '../kubernetes/types.ts'
 import type {MachineChange, Provider} from '../providers/provider.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Machine} from '../spec/machine.ts'
@@ -17,6 +18,7 @@ export interface Tools {
   readonly bundleFor: (kubernetes: string, arch: string, signal: AbortSignal) => Promise<Bundle>
   /** Whether a bundle of this Kubernetes version is there or can be built. Throws BundleError VERSION_NOT_IN_BUNDLE. */
   readonly checkKubernetesVersion: (version: string) => Promise<void>
+  readonly openKube: KubeOpener
   readonly renderer: Renderer
   readonly report: Report
   readonly signal: AbortSignal
