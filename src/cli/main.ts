@@ -1,4 +1,4 @@
-import {flush, run, settings} from '@oclif/core'
+import {run, settings} from '@oclif/core'
 import {showFailure} from './failure.ts'
 import {programFacts} from './quick.ts'
 import {versionLine} from './root-help.ts'
@@ -20,7 +20,14 @@ export async function main(argv: readonly string[], packageRoot: string): Promis
       redact: (text) => text,
     })
   }
-  await flush()
+  await Promise.all([written(process.stdout), written(process.stderr)])
   // Connections that are still open must not keep a finished command alive.
   process.exit()
+}
+
+/** Resolves when everything was handed over, or nobody reads any more. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write('', () => resolve())
+  })
 }
