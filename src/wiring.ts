@@ -9,7 +9,6 @@ import {BundleError, ConfigError, InfrastructureError} from './errors.ts'
 import type {HostConnector} from './hosts/host.ts'
 import {createKnownHosts} from './hosts/known-hosts.ts'
 import type {Redactor} from './hosts/redaction.ts'
-import {openKube} from './kubernetes/client.ts'
 import {byonProvider} from './providers/byon.ts'
 import {localProvider} from './providers/local.ts'
 import type {Provider} from './providers/provider.ts'
@@ -64,7 +63,10 @@ export function buildTools(options: ToolsOptions): Tools {
     connectorFor: (spec) => connectorFor(spec, store.paths(spec.name).knownHosts, options),
     providerFor: (kind) => providerFor(kind, renderer, options),
     bundleFor: (kubernetes, arch, signal) => bundleFor(kubernetes, arch, signal, options),
-    openKube,
+    openKube: async (how) => {
+      const {openKube} = await import('./kubernetes/client.ts')
+      return openKube(how)
+    },
     checkKubernetesVersion: (version) => checkKubernetesVersion(version, options),
     renderer,
     report: options.report,
