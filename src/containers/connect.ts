@@ -19,16 +19,15 @@ export interface ConnectEngineOptions {
 }
 
 /**
- * The container engine of this machine: DOCKER_HOST when it is set, else the first default socket that answers.
+ * The container engine of this machine, its calls ending with the signal: DOCKER_HOST when it is set, else the first default socket that answers.
  * Throws InfrastructureError ENGINE_MISSING, ENGINE_NOT_PERMITTED or ENGINE_FAILED.
  */
 export async function connectEngine(options: ConnectEngineOptions): Promise<ContainerEngine> {
   const sockets = socketsOf(options)
   const problems: string[] = []
   for (const socket of sockets) {
-    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)])
     try {
-      return await openEngine(socket, signal)
+      return await openEngine(socket, {signal: options.signal, answerTimeoutMs: ANSWER_TIMEOUT_MS})
     } catch (error) {
       options.signal.throwIfAborted()
       problems.push(`${socket}: ${await problemOf(socket, error)}`)

@@ -13,7 +13,7 @@ import type {
   EngineInfo,
   Labels,
 } from './container-engine.ts'
-import {engineFailed, statusOf} from './engine-errors.ts'
+import {attemptUntil, untilAborted, type Attempt} from './engine-call.ts'
 import {
   containerSchema,
   imageSchema,
@@ -33,26 +33,37 @@ type CreateOptions = Docker.ContainerCreateOptions & {HostConfig: HostConfig}
  * The engine behind a unix socket: docker's API, which podman speaks too. The only importer of dockerode.
  * Throws what the socket answers; `connectEngine` tells what that means.
  */
-export async function openEngine(socketPath: string, signal: AbortSignal): Promise<ContainerEngine> {
+export async function openEngine(
+  socketPath: string,
+  {signal, answerTimeoutMs}: {signal: AbortSignal; answerTimeoutMs: number},
+): Promise<ContainerEngine> {
   const docker = new Docker({socketPath})
-  const version = versionSchema.parse(await untilAborted(docker.version(), signal))
+  const version = versionSchema.parse(
+    await untilAborted(
+      () => docker.version(),
+      AbortSignal.any([signal, AbortSignal.timeout(answerTimeoutMs)]),
+    ),
+  )
   const podman = (version.Components ?? []).some(({Name}) => Name.startsWith('Podman'))
-  return engineOf(docker, {kind: podman ? 'podman' : 'docker', version: version.Version, socketPath})
+  const info: EngineInfo = {kind: podman ? 'podman' : 'docker', version: version.Version, socketPath}
+  return engineOf(docker, info, attemptUntil(signal))
 }
 
-function engineOf(docker: Docker, info: EngineInfo): ContainerEngine {
+function engineOf(docker: Docker, info: EngineInfo, attempt: Attempt): ContainerEngine {
   const limit = pLimit(INSPECTIONS_AT_ONCE)
 
   const findContainer = (name: string): Promise<EngineContainer | undefined> =>
-    absentIsUndefined(`inspecting container ${name}`, async () =>
-      containerSchema.parse(await docker.getContainer(name).inspect()),
+    attempt(
+      `inspecting container ${name}`,
+      async () => containerSchema.parse(await docker.getContainer(name).inspect()),
+      [404],
     )
 
   return {
     info,
-    ...networks(docker),
-    ...volumes(docker),
-    ...images(docker),
+    ...networks(docker, attempt),
+    ...volumes(docker, attempt),
+    ...images(docker, attempt),
     findContainer,
 
     async listContainers(labels) {
@@ -124,7 +135,10 @@ function engineOf(docker: Docker, info: EngineInfo): ContainerEngine {
   }
 }
 
-function networks(docker: Docker): Pick<ContainerEngine, 'listNetworks' | 'createNetwork' | 'removeNetwork'> {
+function networks(
+  docker: Docker,
+  attempt: Attempt,
+): Pick<ContainerEngine, 'listNetworks' | 'createNetwork' | 'removeNetwork'> {
   return {
     async listNetworks(labels) {
       const found = await attempt('listing networks', () =>
@@ -132,8 +146,10 @@ function networks(docker: Docker): Pick<ContainerEngine, 'listNetworks' | 'creat
       )
       const inspected = await Promise.all(
         found.map(({Id}) =>
-          absentIsUndefined(`inspecting network ${Id}`, async () =>
-            networkSchema.parse(await docker.getNetwork(Id).inspect()),
+          attempt(
+            `inspecting network ${Id}`,
+            async () => networkSchema.parse(await docker.getNetwork(Id).inspect()),
+            [404],
           ),
         ),
       )
@@ -156,7 +172,10 @@ function networks(docker: Docker): Pick<ContainerEngine, 'listNetworks' | 'creat
   }
 }
 
-function volumes(docker: Docker): Pick<ContainerEngine, 'listVolumes' | 'createVolume' | 'removeVolume'> {
+function volumes(
+  docker: Docker,
+  attempt: Attempt,
+): Pick<ContainerEngine, 'listVolumes' | 'createVolume' | 'removeVolume'> {
   return {
     async listVolumes(labels) {
       const found = await attempt('listing volumes', () =>
@@ -175,7 +194,7 @@ function volumes(docker: Docker): Pick<ContainerEngine, 'listVolumes' | 'createV
 
 type ImageCalls = 'findImage' | 'importImage' | 'pullImage' | 'buildImage' | 'removeImage'
 
-function images(docker: Docker): Pick<ContainerEngine, ImageCalls> {
+function images(docker: Docker, attempt: Attempt): Pick<ContainerEngine, ImageCalls> {
   const follow = (answer: NodeJS.ReadableStream, onLine: (line: string) => void): Promise<void> =>
     new Promise((resolve, reject) => {
       docker.modem.followProgress(
@@ -191,8 +210,10 @@ function images(docker: Docker): Pick<ContainerEngine, ImageCalls> {
 
   return {
     findImage: (tag): Promise<EngineImage | undefined> =>
-      absentIsUndefined(`inspecting image ${tag}`, async () =>
-        imageSchema.parse(await docker.getImage(tag).inspect()),
+      attempt(
+        `inspecting image ${tag}`,
+        async () => imageSchema.parse(await docker.getImage(tag).inspect()),
+        [404],
       ),
     async importImage(rootfs: Readable, tag, labels, signal) {
       const [repo, version] = splitTag(tag)
@@ -309,40 +330,4 @@ function withoutFrames(log: Buffer): string {
     at += 8 + length
   }
   return Buffer.concat(parts).toString('utf8')
-}
-
-/** The library gives no signal to this call; a socket that accepts and never answers must not hold us. */
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () =>
-      reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)))
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, {once: true})
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
-}
-
-/** Calls the engine; statuses in `fine` are no failure. */
-async function attempt<T>(what: string, call: () => Promise<T>): Promise<T>
-async function attempt<T>(
-  what: string,
-  call: () => Promise<T>,
-  fine: readonly number[],
-): Promise<T | undefined>
-async function attempt<T>(
-  what: string,
-  call: () => Promise<T>,
-  fine: readonly number[] = [],
-): Promise<T | undefined> {
-  try {
-    return await call()
-  } catch (error) {
-    const status = statusOf(error)
-    if (status !== undefined && fine.includes(status)) return undefined
-    throw engineFailed(what, error)
-  }
-}
-
-function absentIsUndefined<T>(what: string, call: () => Promise<T>): Promise<T | undefined> {
-  return attempt(what, call, [404])
 }

@@ -19,6 +19,8 @@ export interface MakeRootfsOptions {
   readonly onLine: (line: string) => void
 }
 
+const WORK_PREFIX = 'work-'
+
 const withApt = 'use a machine with Debian’s packages, or one that reaches a container registry'
 
 /** Makes a root file system with mmdebstrap from this machine's own Debian mirror. Throws NODE_IMAGE_FAILED. */
@@ -35,13 +37,30 @@ export async function makeRootfs(options: MakeRootfsOptions): Promise<void> {
   }
   const folder = dirname(options.file)
   await mkdir(folder, {recursive: true})
-  const work = await mkdtemp(join(folder, 'work-'))
+  await removeDeadWork(folder)
+  const work = await mkdtemp(join(folder, `${WORK_PREFIX}${process.pid}-`))
   try {
     const compressed = join(work, 'rootfs.tar.zst')
     await runMmdebstrap(await mmdebstrapArguments(options, mirror, work), compressed, options)
     await rename(compressed, options.file)
   } finally {
     await rm(work, {recursive: true, force: true})
+  }
+}
+
+/** Removes the work folders of processes that are gone: a killed run removes nothing. */
+async function removeDeadWork(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const pid = Number(new RegExp(`^${WORK_PREFIX}(\\d+)-`).exec(name)?.[1] ?? Number.NaN)
+    if (!Number.isNaN(pid) && !isAlive(pid)) await rm(join(folder, name), {recursive: true, force: true})
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return systemCodeOf(error) === 'EPERM'
   }
 }
 

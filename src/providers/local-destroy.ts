@@ -22,7 +22,8 @@ export async function destroyLocal(
 ): Promise<readonly string[]> {
   const removed: string[] = []
   const limit = pLimit(REMOVALS_AT_ONCE)
-  for (const engine of await enginesHere(engineFor, context.signal)) {
+  const {engines, silent} = await enginesHere(engineFor, context.signal)
+  for (const engine of engines) {
     const observed = await observe(engine, name)
     await Promise.all(observed.containers.map(({id}) => limit(() => engine.removeContainer(id))))
     await waitFor({
@@ -48,28 +49,39 @@ export async function destroyLocal(
     }
     removed.push(...linesOf(observed))
   }
+  if (removed.length === 0) {
+    for (const {message} of silent) {
+      context.report({type: 'note', level: 'info', text: `nothing of ${name} found; not asked: ${message}`})
+    }
+  }
   await rm(context.paths.sshKey, {force: true})
   return removed
+}
+
+interface EnginesHere {
+  readonly engines: readonly ContainerEngine[]
+  /** Why the others cannot be asked. */
+  readonly silent: readonly InfrastructureError[]
 }
 
 /** Docker and podman where they answer: a cluster's own engine is known to its spec only, which may be lost. */
 async function enginesHere(
   engineFor: LocalProviderOptions['engineFor'],
   signal: AbortSignal,
-): Promise<readonly ContainerEngine[]> {
+): Promise<EnginesHere> {
   const engines: ContainerEngine[] = []
-  const missing: InfrastructureError[] = []
+  const silent: InfrastructureError[] = []
   for (const kind of ['docker', 'podman'] as const) {
     try {
       engines.push(await engineFor(kind, signal))
     } catch (error) {
-      if (!(error instanceof InfrastructureError) || error.code !== 'ENGINE_MISSING') throw error
-      missing.push(error)
+      if (!(error instanceof InfrastructureError) || error.code === 'ENGINE_FAILED') throw error
+      silent.push(error)
     }
   }
-  const [first] = missing
+  const [first] = silent
   if (engines.length === 0 && first !== undefined) throw first
-  return engines
+  return {engines, silent}
 }
 
 function linesOf({containers, volumes, networks}: ObservedCluster): readonly string[] {

@@ -1,6 +1,7 @@
 import pLimit from 'p-limit'
-import type {ContainerEngine, EngineContainer} from '../containers/container-engine.ts'
+import type {ContainerEngine, EngineContainer, EngineNetwork} from '../containers/container-engine.ts'
 import {ensureNodeImage, hasNodeImage, type NodeImageOptions} from '../containers/node-image.ts'
+import {HostsFailedError} from '../errors.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Infrastructure, Machine} from '../spec/machine.ts'
 import {plannedNodes, type PlannedNode} from '../spec/machines.ts'
@@ -15,6 +16,7 @@ import {
   specHash,
   SUBNET_LABEL,
   type LocalDecision,
+  type NodeDecision,
 } from './local-decision.ts'
 import {freePort, readLocalMachine, type LocalMachine} from './local-machine.ts'
 import {assignAddresses, chooseSubnet, dynamicRange} from './local-network.ts'
@@ -136,46 +138,92 @@ async function makeNodes(
     ensureSshKey(context.paths.sshKey),
   ])
   refuseForeign(spec.name, decision, {networks, volumes})
-  const creates = decision.nodes.some(({action}) => action === 'create' || action === 'replace')
-  const image = creates
+  const image = decision.nodes.some(({action}) => action === 'create' || action === 'replace')
     ? await ensureNodeImage({...options, engine, os: spec.provider.local.image, report, signal})
     : ''
-  const subnet = subnetOf(spec, decision, [...machine.routes, ...networks.flatMap(({subnets}) => subnets)])
-  if (decision.createNetwork) {
-    const labels = {[CLUSTER_LABEL]: spec.name}
-    await engine.createNetwork({
-      name: networkName(spec.name),
-      labels,
-      subnet,
-      dynamicRange: dynamicRange(subnet),
-    })
-  }
+  const subnet = await ensureNetwork(engine, spec, decision, machine.routes)
   const tools: NodeTools = {engine, spec, machine, publicKey, image, subnet, context, ...waitingOf(options)}
   const addresses = addressesOf(spec.name, decision, subnet)
   const limit = pLimit(NODES_AT_ONCE)
-  const [firstControlPlane] = decision.nodes
   const settled = await Promise.allSettled(
-    decision.nodes.map((item) =>
-      limit(async () => {
-        signal.throwIfAborted()
-        const address = addresses.get(item.node.name) ?? ''
-        if (item.action === 'create' || item.action === 'replace') {
-          const publishedPorts: Record<number, number> =
-            item === firstControlPlane ? {[API_PORT]: await freePort()} : {}
-          await createNode(tools, item, {address, publishedPorts})
-        } else if (item.action === 'start' && item.container !== undefined) {
-          await (item.container.status === 'paused'
-            ? engine.restartContainer(item.container.id, 10)
-            : engine.startContainer(item.container.id))
-        }
-        const hostKeys = await waitForNode(tools, item.node.name, address)
-        return machineOf(item.node, address, hostKeys, context)
-      }),
+    decision.nodes.map((item, index) =>
+      limit(() =>
+        bringUp(tools, item, {address: addresses.get(item.node.name) ?? '', publishesApi: index === 0}),
+      ),
     ),
   )
-  const failed = settled.find((result) => result.status === 'rejected')
-  if (failed !== undefined) throw failed.reason
+  signal.throwIfAborted()
+  refuseFailures(decision, settled)
   return settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+}
+
+async function bringUp(
+  tools: NodeTools,
+  decision: NodeDecision,
+  {address, publishesApi}: {address: string; publishesApi: boolean},
+): Promise<Machine> {
+  const {engine, context} = tools
+  context.signal.throwIfAborted()
+  const {node, action, container} = decision
+  if (action === 'create' || action === 'replace') {
+    const publishedPorts: Record<number, number> = publishesApi ? {[API_PORT]: await freePort()} : {}
+    await createNode(tools, decision, {address, publishedPorts})
+  } else if (action === 'start' && container !== undefined) {
+    await (container.status === 'paused'
+      ? engine.restartContainer(container.id, 10)
+      : engine.startContainer(container.id))
+  }
+  return machineOf(node, address, await waitForNode(tools, node.name, address), context)
+}
+
+/** Throws the one failure as it is, or all of them with their machines' names. */
+function refuseFailures(decision: LocalDecision, settled: readonly PromiseSettledResult<Machine>[]): void {
+  const failures = settled.flatMap((result, index) => {
+    if (result.status === 'fulfilled') return []
+    const error: unknown = result.reason
+    const host = decision.nodes[index]?.node.name
+    return [
+      {
+        host,
+        phase: 'machines',
+        step: undefined,
+        error: error instanceof Error ? error : new Error(String(error)),
+      },
+    ]
+  })
+  const [only] = failures
+  if (only === undefined) return
+  throw failures.length === 1 ? only.error : new HostsFailedError('machines', failures)
+}
+
+/** The subnet of the cluster's network, made when it is not there; another run may take the same free one at the same time. */
+async function ensureNetwork(
+  engine: ContainerEngine,
+  spec: ClusterSpec,
+  decision: LocalDecision,
+  routes: readonly string[],
+): Promise<string> {
+  const choose = (networks: readonly EngineNetwork[]) =>
+    subnetOf(spec, decision, [...routes, ...networks.flatMap(({subnets}) => subnets)])
+  const subnet = choose(await engine.listNetworks({}))
+  if (!decision.createNetwork) return subnet
+  const create = (free: string) =>
+    engine.createNetwork({
+      name: networkName(spec.name),
+      labels: {[CLUSTER_LABEL]: spec.name},
+      subnet: free,
+      dynamicRange: dynamicRange(free),
+    })
+  try {
+    await create(subnet)
+    return subnet
+  } catch (error) {
+    const networks = await engine.listNetworks({})
+    const other = choose(networks)
+    if (other === subnet || networks.some(({name}) => name === networkName(spec.name))) throw error
+    await create(other)
+    return other
+  }
 }
 
 function waitingOf({

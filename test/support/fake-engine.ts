@@ -30,6 +30,8 @@ export interface FakeEngine extends ContainerEngine {
   /** Sets what the engine says of a container. */
   setStatus(container: string, status: ContainerStatus): void
   request(container: string): ContainerRequest | undefined
+  /** The next network with this subnet meets another one that was made just before. */
+  takeSubnetOnce(subnet: string): void
   addImage(tag: string, labels: Labels): void
 }
 
@@ -44,6 +46,7 @@ export function fakeEngine(): FakeEngine {
   const images = new Map<string, EngineImage>()
   const changes: string[] = []
   let failure: {at: number; when: 'before' | 'after'} | undefined
+  let rival: string | undefined
   let serial = 0
 
   const change = <T>(what: string, make: () => T): Promise<T> =>
@@ -66,6 +69,7 @@ export function fakeEngine(): FakeEngine {
     failAt: (at, when) => void (failure = {at: changes.length + at, when}),
     setStatus: (name, status) => void (existing(name).status = status),
     request: (name) => locate(name)?.request,
+    takeSubnetOnce: (subnet) => void (rival = subnet),
     addImage: (tag, labels) => void images.set(tag, {id: tag, tags: [tag], labels}),
 
     listNetworks: (labels) =>
@@ -79,6 +83,11 @@ export function fakeEngine(): FakeEngine {
       ),
     createNetwork: ({name, labels, subnet}) =>
       change(`createNetwork ${name}`, () => {
+        if (rival === subnet)
+          networks.set('rival', {id: 'rival', name: 'rival', labels: {}, subnets: [subnet]})
+        if ([...networks.values()].some(({subnets}) => subnets.includes(subnet))) {
+          failed('Pool overlaps with other one on this address space')
+        }
         if (networks.has(name)) failed(`network with name ${name} already exists`)
         serial += 1
         networks.set(name, {id: `net${serial}`, name, labels, subnets: [subnet]})

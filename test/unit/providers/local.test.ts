@@ -266,3 +266,25 @@ test('without any engine destroy says which are missing', async () => {
     await expect(provider.destroy('demo', contextIn(dir, 'demo'))).rejects.toBe(missing)
   })
 })
+
+test(
+  'every machine that fails is told, not the first alone',
+  withBench(async ({provider, context, engine}) => {
+    await provider.provision(spec, context)
+    for (const name of ['cp-1', 'worker-2']) engine.setStatus(`clouder-demo-${name}`, 'restarting')
+    await expect(provider.provision(spec, context)).rejects.toMatchObject({
+      code: 'HOSTS_FAILED',
+      exitCode: 5,
+      failures: [{host: 'cp-1'}, {host: 'worker-2'}],
+    })
+  }),
+)
+
+test(
+  'a subnet that another run takes at the same moment is given up for the next free one',
+  withBench(async ({provider, context, engine}) => {
+    engine.takeSubnetOnce('172.30.1.0/24')
+    const {machines} = await provider.provision(spec, context)
+    expect(machines[0]?.address).toBe('172.30.2.2')
+  }),
+)
