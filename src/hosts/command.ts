@@ -4,6 +4,7 @@ import type {Channel, ChannelEnd, Link} from './link.ts'
 import {LineSplitter, OutputTail} from './output.ts'
 import {
   launchLine,
+  outputMarker,
   passwordPrompt,
   program,
   readyMarker,
@@ -24,6 +25,8 @@ export interface CommandRequest {
   readonly change?: {readonly token: string}
   readonly stdin?: string | AsyncIterable<Uint8Array>
   readonly timeoutMs: number
+  /** Stops another command: when it takes too long itself, it is left alone. */
+  readonly stopping?: true
   readonly signal?: AbortSignal | undefined
   readonly onStdoutLine?: ((line: string) => void) | undefined
   readonly onStderrLine?: ((line: string) => void) | undefined
@@ -47,23 +50,23 @@ export interface CommandOutcome {
 
 /** Runs one command to its end. Throws what `link.open` throws, the signal's reason, or what `stdin` throws. */
 export async function runCommand(link: Link, request: CommandRequest): Promise<CommandOutcome> {
-  const never = new AbortController().signal
-  const signal = request.signal ?? never
+  const signal = request.signal ?? new AbortController().signal
   signal.throwIfAborted()
   const channel = await link.open(launchLine(request.elevation), signal)
   const run = new RunningCommand(channel, request)
   const timer = new AbortController()
-  const stopped = new AbortController()
-  const onAbort = (): void => stopped.abort()
+  const aborted = Promise.withResolvers<'aborted'>()
+  const onAbort = (): void => aborted.resolve('aborted')
   signal.addEventListener('abort', onAbort, {once: true})
   try {
+    // It may have come while the channel was being opened.
     if (signal.aborted) onAbort()
     const feeding = run.feed()
     const winner = await Promise.race([
       channel.ended.then(() => 'ended' as const),
       // Content that fails to arrive from here must not leave a command waiting for it there.
       feeding.then(() => channel.ended).then(() => 'ended' as const),
-      once(stopped.signal, 'abort', {signal: timer.signal}).then(() => 'aborted' as const),
+      aborted.promise,
       delay(request.timeoutMs, 'timed-out' as const, {signal: timer.signal}),
     ]).catch(async (error: unknown) => {
       await run.stop(link)
@@ -74,7 +77,8 @@ export async function runCommand(link: Link, request: CommandRequest): Promise<C
       feeding.catch(() => undefined)
     }
     if (winner === 'aborted') signal.throwIfAborted()
-    return run.outcome(winner === 'timed-out', await channel.ended)
+    // A host that hangs may never tell the end of what was given up.
+    return winner === 'ended' ? run.outcome(await channel.ended) : run.outcome(undefined)
   } finally {
     timer.abort()
     signal.removeEventListener('abort', onAbort)
@@ -89,6 +93,8 @@ class RunningCommand {
   /** What came on stderr before the command started: sudo's and the login shell's words. */
   #preamble = ''
   #sessionPid: number | undefined
+  /** What came on stdout before the marker; undefined once that was seen. */
+  #noise: Buffer | undefined = Buffer.alloc(0)
   #prompts = 0
   readonly #ready = Promise.withResolvers<undefined>()
   readonly #started = Promise.withResolvers<undefined>()
@@ -101,8 +107,9 @@ class RunningCommand {
     const errorLines = new LineSplitter((line) => request.onStderrLine?.(line))
     this.#lines = [outLines, errorLines]
     channel.stdout.on('data', (chunk: Buffer) => {
-      this.#stdout.add(chunk)
-      outLines.add(chunk)
+      const rest = this.#noise === undefined ? chunk : this.#skipNoise(this.#noise, chunk)
+      this.#stdout.add(rest)
+      outLines.add(rest)
     })
     channel.stderr.on('data', (chunk: Buffer) => {
       const rest = this.#sessionPid === undefined ? this.#readPreamble(chunk) : chunk
@@ -111,6 +118,13 @@ class RunningCommand {
     })
     // Its end is told by `ended`; without a listener a write to a command that is gone would end the program.
     channel.stdin.on('error', () => channel.stdin.destroy())
+  }
+
+  #skipNoise(noise: Buffer, chunk: Buffer): Buffer {
+    const all = Buffer.concat([noise, chunk])
+    const at = all.indexOf(outputMarker)
+    this.#noise = at === -1 ? all.subarray(-outputMarker.length) : undefined
+    return at === -1 ? Buffer.alloc(0) : all.subarray(at + outputMarker.length)
   }
 
   #readPreamble(chunk: Buffer): Buffer {
@@ -166,10 +180,10 @@ class RunningCommand {
     const within = (ms: number): Promise<undefined> => delay(ms, undefined, {signal: timer.signal})
     try {
       await Promise.race([this.#started.promise, this.#channel.ended, within(3_000)])
-      if (this.#sessionPid !== undefined) {
+      if (this.#sessionPid !== undefined && this.#request.stopping === undefined) {
         const body = scriptBody(stopScript(this.#sessionPid))
         const {elevation} = this.#request
-        const stopping = runCommand(link, {body, elevation, timeoutMs: stopTimeoutMs})
+        const stopping = runCommand(link, {body, elevation, timeoutMs: stopTimeoutMs, stopping: true})
         // Where the host can't be told any more, the record there makes the next run deal with it.
         await Promise.race([stopping, within(stopTimeoutMs)]).catch(() => undefined)
       }
@@ -180,13 +194,14 @@ class RunningCommand {
     }
   }
 
-  outcome(timedOut: boolean, end: ChannelEnd): CommandOutcome {
+  /** `end` is undefined for a command that took too long. */
+  outcome(end: ChannelEnd | undefined): CommandOutcome {
     for (const lines of this.#lines) lines.end()
     const started = this.#sessionPid !== undefined
     return {
-      kind: this.#kind(timedOut, end),
-      exitCode: end.exitCode,
-      signal: end.signal,
+      kind: this.#kind(end),
+      exitCode: end?.exitCode,
+      signal: end?.signal,
       stdout: this.#stdout.text(),
       stderr: started ? this.#stderr.text() : this.#preamble.replaceAll(passwordPrompt, ''),
       stdoutTruncated: this.#stdout.truncated,
@@ -194,11 +209,11 @@ class RunningCommand {
     }
   }
 
-  #kind(timedOut: boolean, end: ChannelEnd): CommandOutcome['kind'] {
+  #kind(end: ChannelEnd | undefined): CommandOutcome['kind'] {
     const started = this.#sessionPid !== undefined
     const elevated = this.#request.elevation.kind !== 'none'
-    if (!started && elevated && (this.#prompts > 1 || timedOut)) return 'refused'
-    if (timedOut) return 'timed-out'
+    if (!started && elevated && (this.#prompts > 1 || end === undefined)) return 'refused'
+    if (end === undefined) return 'timed-out'
     if (end.exitCode === undefined && end.signal === undefined) return 'lost'
     if (started) return 'ended'
     return elevated ? 'refused' : 'not-started'

@@ -9,6 +9,8 @@ export type Elevation =
 export const passwordPrompt = 'clouder-sudo-password:'
 export const readyMarker = 'clouder-ready\n'
 export const startedMarker = /clouder-started (\d+)\n/
+/** Comes first on stdout: what a login shell's start-up files print is not the command's output. */
+export const outputMarker = 'clouder-output\n'
 /** Where a running change is recorded on the host; /run is emptied by a reboot, as the processes are. */
 export const busyDir = '/run/clouder/commands'
 
@@ -49,6 +51,7 @@ export function program(body: string, change: {readonly token: string} | undefin
   const record = change === undefined ? '' : recordLines(change.token)
   return `{
 printf 'clouder-started %s\\n' "$$" >&2
+echo ${outputMarker.trim()}
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 umask 022
 clouder_record=

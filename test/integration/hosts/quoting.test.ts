@@ -7,7 +7,7 @@ import {quoteArgv} from '../../../src/hosts/quoting.ts'
 const word = fc
   .oneof(
     fc.string({unit: 'binary'}),
-    fc.string({unit: fc.constantFrom(...'\'"\\$`!*?~#&|;<>(){}[]= \t\n-%aö')}),
+    fc.string({unit: fc.constantFrom(...Array.from('\'"\\$`!*?~#&|;<>(){}[]= \t\n-%aö'))}),
   )
   .map((text) => text.replaceAll('\0', '').toWellFormed())
 

@@ -1,5 +1,5 @@
 import {execFile, spawn} from 'node:child_process'
-import {readFile} from 'node:fs/promises'
+import {readFile, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {promisify} from 'node:util'
 import {expect, test} from 'vitest'
@@ -187,4 +187,14 @@ test('a password that sudo does not ask for is not sent', async (context) => {
   await using host = await connectSsh(sshd, machine, {sudoPassword: user.password})
   expect(host.facts.sudo).toBe('passwordless')
   expect((await host.exec(['cat'], {stdin: 'only this'})).stdout).toBe('only this')
+})
+
+test("what a user's shell prints when it starts is not a command's output", async (context) => {
+  await needSshd(context)
+  await using sshd = await startSshd()
+  await using user = await createSshUser('passwordless')
+  await writeFile(`/home/${user.name}/.bashrc`, 'echo welcome; echo "be good" >&2\n')
+  await using host = await connectSsh(sshd, sshd.machine({user: user.name}))
+  const result = await host.query(['sh', '-c', 'echo out; echo err >&2'])
+  expect(result).toEqual({exitCode: 0, stdout: 'out\n', stderr: 'err\n'})
 })
