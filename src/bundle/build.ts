@@ -67,7 +67,12 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
   const builtMeanwhile = await findPresent(items, options, context)
   if (builtMeanwhile !== undefined) return builtMeanwhile
   const kind = options.source === 'auto' ? await reachableKind(options, context) : options.source
-  const planned = await planItems(items, sourcesOf(kind, options), context)
+  const planned = await withTask(
+    options.report,
+    'bundle-inputs',
+    'Read pins and package indices',
+    (progress) => planItems(items, sourcesOf(kind, options), {...context, progress}),
+  )
   const artifacts = await makeItems(planned, options, context)
   const bundle = await assemble(artifacts, inputHashOf(planned), options)
   // Only compressed results are kept; Go's own cache makes the rest again quickly.
@@ -197,32 +202,43 @@ async function makeComponent(
   context: SourceContext,
 ): Promise<readonly Artifact[]> {
   context.signal.throwIfAborted()
-  const task = `bundle-${name}`
-  const start = performance.now()
-  const elapsed = (): number => Math.round(performance.now() - start)
   const artifactsDir = join(options.cacheDir, 'artifacts')
-  const own = {...context, progress: (text: string) => options.report({type: 'task-progress', task, text})}
-  options.report({type: 'task-started', task, title: `Bundle ${name}`})
-  try {
+  return withTask(options.report, `bundle-${name}`, `Bundle ${name}`, async (progress) => {
     const limit = pLimit(PARALLEL_COMPONENTS)
     const made = await Promise.allSettled(
       group.map(({item, source, key}) =>
         limit(async () => {
           const kept = await loadArtifact(artifactsDir, key)
-          return kept ?? makeArtifact(item, key, source, artifactsDir, own)
+          return kept ?? makeArtifact(item, key, source, artifactsDir, {...context, progress})
         }),
       ),
     )
-    const artifacts = made.map((outcome) => {
+    return made.map((outcome) => {
       if (outcome.status === 'rejected') throw outcome.reason
       return outcome.value
     })
-    options.report({type: 'task-done', task, durationMs: elapsed()})
-    return artifacts
+  })
+}
+
+/** Reports the work from its start to its end. */
+async function withTask<T>(
+  report: Report,
+  task: string,
+  title: string,
+  work: (progress: (text: string) => void) => Promise<T>,
+): Promise<T> {
+  const start = performance.now()
+  const elapsed = (): number => Math.round(performance.now() - start)
+  report({type: 'task-started', task, title})
+  try {
+    const result = await work((text) => {
+      report({type: 'task-progress', task, text})
+    })
+    report({type: 'task-done', task, durationMs: elapsed()})
+    return result
   } catch (error) {
-    const message =
-      error === context.signal.reason ? 'stopped' : error instanceof Error ? error.message : String(error)
-    options.report({type: 'task-failed', task, durationMs: elapsed(), message})
+    const message = error instanceof Error ? error.message : String(error)
+    report({type: 'task-failed', task, durationMs: elapsed(), message})
     throw error
   }
 }

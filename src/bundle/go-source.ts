@@ -20,25 +20,19 @@ import {writeTar} from './tar.ts'
  * has to be reachable.
  */
 export function goSource(): BundleSource {
-  // Several items come out of one build; whoever asks first starts it.
-  const builds = new Map<string, Promise<unknown>>()
-  const once = async <T>(key: string, make: () => Promise<T>): Promise<T> => {
-    const started = builds.get(key)
-    // The key names the kind of result.
-    if (started !== undefined) return started as Promise<T>
-    const making = make()
-    builds.set(key, making)
-    return making
-  }
+  const selections = memo<Selection>()
+  const layers = memo<Layer>()
+  const builds = memo<string>()
+  const versions = memo<string>()
   const tools = (recipe: DebianRecipe, context: SourceContext): Promise<Selection> =>
-    once(`debian:${JSON.stringify(recipe)}`, () => selectPackages(recipe, context))
+    selections(JSON.stringify(recipe), () => selectPackages(recipe, context))
   const layer = (recipe: DebianRecipe, context: SourceContext): Promise<Layer> =>
-    once(`layer:${JSON.stringify(recipe)}`, async () => {
+    layers(JSON.stringify(recipe), async () => {
       const selection = await tools(recipe, context)
       return writeLayer(imageTree(recipe, selection, context.arch), blobDir(context), 'tools', context.signal)
     })
   const binaries = (module: string, context: SourceContext): Promise<string> =>
-    once(`go:${module}`, () => buildGoComponent(componentOf(module, context), context))
+    builds(module, () => buildGoComponent(componentOf(module, context), context))
 
   return {
     kind: 'go',
@@ -47,7 +41,7 @@ export function goSource(): BundleSource {
     inputs: async (item, context) => {
       const {recipe} = item
       if ('from' in recipe && recipe.from === 'debian') return debianInputs(recipe, context)
-      const compiler = await once('go version', () => goVersion(context))
+      const compiler = await versions('go', () => goVersion(context))
       const module = [compiler, ...(await goInputs(recipe.module, context))]
       const inner = 'tools' in recipe ? recipe.tools : undefined
       return inner === undefined ? module : [...module, ...(await debianInputs(inner, context))]
@@ -67,6 +61,18 @@ export function goSource(): BundleSource {
         item.recipe.tools === undefined ? [] : packagesOf(await tools(item.recipe.tools, context))
       return goImage(item, component, dir, {base, packages}, context)
     },
+  }
+}
+
+/** Several items come out of one build; whoever asks first starts it, the others get the same. */
+function memo<T>(): (key: string, make: () => Promise<T>) => Promise<T> {
+  const started = new Map<string, Promise<T>>()
+  return (key, make) => {
+    const known = started.get(key)
+    if (known !== undefined) return known
+    const making = make()
+    started.set(key, making)
+    return making
   }
 }
 
