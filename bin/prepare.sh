@@ -42,16 +42,20 @@ engine_answers() {
   [ -n "${DOCKER_HOST:-}" ]
 }
 
+stale_pid_file() {
+  [ -s "$1" ] || return 0
+  [ "$(cat "/proc/$(cat "$1")/comm" 2>/dev/null)" = "$2" ] || as_root rm -f "$1"
+}
+
 start_engine() {
   engine_answers && return 0
   say "starting the container engine"
   if [ -d /run/systemd/system ]; then
     quietly as_root systemctl start docker
   else
-    # A pid file or socket of an engine that is gone keeps a new one from starting.
-    for file in /run/docker.pid /run/docker/containerd/containerd.pid; do
-      if [ -s "$file" ] && ! kill -0 "$(cat "$file")" 2>/dev/null; then as_root rm -f "$file"; fi
-    done
+    # A pid file of an engine that is gone keeps a new one from starting, even when another process has the number.
+    stale_pid_file /var/run/docker.pid dockerd
+    stale_pid_file /var/run/docker/containerd/containerd.pid containerd
     as_root mkdir -p /var/log
     as_root sh -c 'setsid dockerd > /var/log/dockerd.log 2>&1 < /dev/null &'
   fi

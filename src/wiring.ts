@@ -5,13 +5,12 @@ import {catalogueFor} from './bundle/catalogue.ts'
 import {bundleDir, loadBundle} from './bundle/load.ts'
 import {archSchema, type Bundle} from './bundle/types.ts'
 import type {Report} from './engine/types.ts'
-import {BundleError, ConfigError, InfrastructureError} from './errors.ts'
+import {BundleError, ConfigError} from './errors.ts'
 import type {HostConnector} from './hosts/host.ts'
 import {createKnownHosts} from './hosts/known-hosts.ts'
 import type {Redactor} from './hosts/redaction.ts'
-import {byonProvider} from './providers/byon.ts'
-import {localProvider} from './providers/local.ts'
-import type {Provider} from './providers/provider.ts'
+import type {LocalProviderOptions} from './providers/local.ts'
+import {providerFor} from './providers/registry.ts'
 import type {ClusterSpec} from './spec/cluster-spec.ts'
 import type {SecretRef} from './spec/machine.ts'
 import {diskStore} from './store/disk.ts'
@@ -61,7 +60,7 @@ export function buildTools(options: ToolsOptions): Tools {
   return {
     store,
     connectorFor: (spec) => connectorFor(spec, store.paths(spec.name).knownHosts, options),
-    providerFor: (kind) => providerFor(kind, renderer, options),
+    providerFor: (kind) => providerFor(kind, {local: localProviderOptions(renderer, options)}),
     bundleFor: (kubernetes, arch, signal) => bundleFor(kubernetes, arch, signal, options),
     openKube: async (how) => {
       const {openKube} = await import('./kubernetes/client.ts')
@@ -128,23 +127,19 @@ async function secretFile(path: string): Promise<string> {
   }
 }
 
-function providerFor(kind: Provider['kind'], renderer: Renderer, options: ToolsOptions): Provider {
-  const {environment} = options
-  if (kind === 'byon') return byonProvider()
-  if (kind === 'local') {
-    return localProvider({
-      renderer,
-      cacheDir: cacheDir(environment, options.userHome),
-      environment,
-      engineFor: async (engine, signal) => {
-        const {connectEngine} = await import('./containers/connect.ts')
-        return connectEngine({engine, environment, signal})
-      },
-    })
+function localProviderOptions(
+  renderer: Renderer,
+  {environment, userHome}: ToolsOptions,
+): LocalProviderOptions {
+  return {
+    renderer,
+    cacheDir: cacheDir(environment, userHome),
+    environment,
+    engineFor: async (engine, signal) => {
+      const {connectEngine} = await import('./containers/connect.ts')
+      return connectEngine({engine, environment, signal})
+    },
   }
-  throw new InfrastructureError('PROVIDER_UNSUPPORTED', `the provider ${kind} cannot make machines yet`, {
-    suggestions: ['use local, or byon with machines you have'],
-  })
 }
 
 async function bundleFor(
