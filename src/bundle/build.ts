@@ -1,6 +1,6 @@
 import {existsSync, statSync} from 'node:fs'
-import {mkdir, mkdtemp, rename, rm, writeFile} from 'node:fs/promises'
-import {dirname, join} from 'node:path'
+import {mkdir, mkdtemp, readdir, rename, rm, writeFile} from 'node:fs/promises'
+import {basename, dirname, join} from 'node:path'
 import pLimit from 'p-limit'
 import type {Report} from '../engine/types.ts'
 import {lockCache} from './build-lock.ts'
@@ -66,6 +66,7 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
   )
   const builtMeanwhile = await findPresent(items, options, context)
   if (builtMeanwhile !== undefined) return builtMeanwhile
+  await removePartials(options, context)
   const kind = options.source === 'auto' ? await reachableKind(options, context) : options.source
   const planned = await withTask(
     options.report,
@@ -79,6 +80,21 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
   await rm(join(context.workDir, 'go', options.arch), {recursive: true, force: true})
   await rm(join(context.workDir, 'blobs', options.arch), {recursive: true, force: true})
   return bundle
+}
+
+/** What killed builds left behind; nobody else builds while this one holds the lock. */
+async function removePartials(options: BuildOptions, context: SourceContext): Promise<void> {
+  const places = [
+    {dir: join(options.cacheDir, 'artifacts'), prefix: '.partial-'},
+    {dir: join(context.workDir, 'debian'), prefix: 'downloads-'},
+    {dir: dirname(options.dir), prefix: `${basename(options.dir)}.partial-`},
+  ]
+  for (const {dir, prefix} of places) {
+    const names = existsSync(dir) ? await readdir(dir) : []
+    for (const name of names.filter((entry) => entry.startsWith(prefix))) {
+      await rm(join(dir, name), {recursive: true, force: true})
+    }
+  }
 }
 
 async function findPresent(

@@ -1,5 +1,5 @@
-import {chmod, mkdir, rename, rm, writeFile} from 'node:fs/promises'
-import {join} from 'node:path'
+import {chmod, mkdir, mkdtemp, rename, rm, writeFile} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
 import type {GoComponent} from './catalogue.ts'
 import {resolvePackages, unpackPackages} from './debian.ts'
 import {isOnPath, requireProgram, runProcess} from './process.ts'
@@ -26,9 +26,9 @@ export const SECCOMP_PACKAGES: readonly string[] = ['libseccomp-dev']
 export async function buildGoComponent(component: GoComponent, context: SourceContext): Promise<string> {
   await requireProgram('go', GO_FIX, context.environment)
   const out = join(context.workDir, 'go', context.arch, component.module)
-  const partial = `${out}.partial`
-  await rm(partial, {recursive: true, force: true})
-  await mkdir(partial, {recursive: true})
+  await mkdir(dirname(out), {recursive: true})
+  // A folder of its own: the compiler of a build that was killed may still be writing to another.
+  const partial = await mkdtemp(`${out}.partial-`)
   const environment = await buildEnvironment(component, context)
   const cwd = join(context.packageRoot, 'src', 'bundle', 'modules', component.module)
   context.progress(`compiling ${component.upstream ?? component.module}`)

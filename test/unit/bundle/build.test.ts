@@ -1,4 +1,5 @@
-import {readdir, rm, writeFile} from 'node:fs/promises'
+import {existsSync} from 'node:fs'
+import {mkdir, readdir, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {expectedReferences} from '../../../src/bundle/catalogue.ts'
@@ -45,6 +46,14 @@ test('a build goes on where a failed one stopped', async () => {
   await buildTinyBundle({dir: folder.dir, source: tinySource(second)})
   expect(second).toContain('smoke')
   expect(second.filter((name) => first.includes(name))).toEqual([])
+})
+
+test('what a killed build left half made is removed', async () => {
+  await using folder = await temporaryFolder()
+  const left = [join(folder.dir, 'cache/artifacts/.partial-abc'), join(folder.dir, 'bundle.partial-abc')]
+  for (const dir of left) await mkdir(dir, {recursive: true})
+  await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  expect(left.filter((dir) => existsSync(dir))).toEqual([])
 })
 
 test('a file that went missing is put back without making it again', async () => {
