@@ -112,6 +112,7 @@ async function lookAt(
       concurrency: 20,
       tolerateUnreachable: true,
       withBundle: false,
+      exclusive: false,
     },
     tools,
   )

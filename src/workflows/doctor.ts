@@ -34,6 +34,7 @@ export async function diagnoseCluster(
       concurrency: 20,
       tolerateUnreachable: true,
       withBundle: false,
+      exclusive: false,
     },
     tools,
   )

@@ -91,7 +91,7 @@ export async function initCluster(
 
   const machines = [...infrastructure.machines, ...(record?.joined ?? [])]
   await using session = await openSession(
-    {spec, machines, endpoint: infrastructure.endpoint, withBundle: true, ...flags},
+    {spec, machines, endpoint: infrastructure.endpoint, withBundle: true, exclusive: !flags.dryRun, ...flags},
     tools,
   )
   await remember()

@@ -30,7 +30,14 @@ export async function joinCluster(
   const machines = await newMachines(spec, record, hosts)
   const planes = known.filter(({role}) => role === 'control-plane')
   await using session = await openSession(
-    {spec, machines: [...planes, ...machines], endpoint, withBundle: true, ...flags},
+    {
+      spec,
+      machines: [...planes, ...machines],
+      endpoint,
+      withBundle: true,
+      exclusive: !flags.dryRun,
+      ...flags,
+    },
     tools,
   )
   const added = machines.filter((machine) => !known.some((old) => old.name === machine.name))

@@ -28,6 +28,7 @@ export async function fetchKubeconfig(
       concurrency: 20,
       tolerateUnreachable: true,
       withBundle: false,
+      exclusive: false,
     },
     tools,
   )

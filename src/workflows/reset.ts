@@ -33,6 +33,7 @@ export async function resetCluster(
       machines: reached,
       endpoint,
       withBundle: false,
+      exclusive: !flags.dryRun,
       journalOnNodes: false,
       ...flags,
     },

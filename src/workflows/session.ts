@@ -32,6 +32,8 @@ export interface SessionOptions {
   readonly tolerateUnreachable?: boolean
   /** Whether the bundle is needed; false for looking and for resetting. */
   readonly withBundle: boolean
+  /** This run holds the cluster's lock: whatever still runs on a machine is of a run that was killed, and is waited for. */
+  readonly exclusive: boolean
   /** Whether nodes keep the journal; false while they are being reset. */
   readonly journalOnNodes?: boolean
 }
@@ -127,7 +129,7 @@ async function connectAll(options: SessionOptions, tools: Tools): Promise<readon
   const outcomes = await fanOut(
     machines,
     options.concurrency,
-    (machine, signal) => connector.connect(machine, {signal}),
+    (machine, signal) => connector.connect(machine, {signal, exclusive: options.exclusive}),
     tools.signal,
   )
   const hosts = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))

@@ -64,7 +64,15 @@ export async function smokeTest(
     throw new KubernetesError('API_UNREACHABLE', `cluster ${name} has no machines yet`)
   const spec = specFromDocument(record.document)
   await using session = await openSession(
-    {spec, machines: allMachines(record), endpoint, ignorePreflight: [], concurrency: 20, withBundle: false},
+    {
+      spec,
+      machines: allMachines(record),
+      endpoint,
+      ignorePreflight: [],
+      concurrency: 20,
+      withBundle: false,
+      exclusive: true,
+    },
     tools,
   )
   const kube = await session.clusterTools.kube()

@@ -49,6 +49,7 @@ async function cleanMachines(
       machines,
       endpoint: record.endpoint,
       withBundle: false,
+      exclusive: !dryRun,
       journalOnNodes: false,
       ...flags,
     },
