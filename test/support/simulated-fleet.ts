@@ -117,7 +117,10 @@ export function simulatedFleet(options: FleetOptions): SimulatedFleet {
       if (found === undefined) throw new TypeError(`the fleet has no machine ${name}`)
       return found
     },
-    reach: (name, reachable) => void (reachable ? silent.delete(name) : silent.add(name)),
+    reach: (name, reachable) => {
+      if (reachable) silent.delete(name)
+      else silent.add(name)
+    },
     failNext: (host, what, message) => void failures.set(`${host} ${what}`, message),
     killAfter: (count) => void (changesLeft = count),
     save: () => ({

@@ -128,10 +128,10 @@ const INIT_PHASES: Readonly<Record<string, InitPhase>> = {
       if (!machine.has(path)) writeKubeconfig(machine, path, cluster.name, 'inline')
     return undefined
   }),
-  'etcd local': offline(
-    [CA_CRT],
-    (machine) => void putAbsent(machine, '/etc/kubernetes/manifests/etcd.yaml', 'etcd\n'),
-  ),
+  'etcd local': offline([CA_CRT], (machine) => {
+    putAbsent(machine, '/etc/kubernetes/manifests/etcd.yaml', 'etcd\n')
+    return undefined
+  }),
   'control-plane all': offline([CA_CRT], (machine) => {
     for (const path of MANIFEST_PATHS) putAbsent(machine, path, `${path}\n`)
     return undefined
