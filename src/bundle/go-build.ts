@@ -1,6 +1,6 @@
 import {chmod, mkdir, mkdtemp, rename, rm, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import type {GoComponent} from './catalogue.ts'
+import type {GoComponent} from './go-components.ts'
 import {resolvePackages, unpackPackages} from './debian.ts'
 import {isOnPath, requireProgram, runProcess} from './process.ts'
 import type {SourceContext} from './source.ts'

@@ -1,7 +1,7 @@
 import {lstat, readdir, readlink} from 'node:fs/promises'
 import {basename, dirname, join, normalize} from 'node:path'
 import {BundleError} from '../errors.ts'
-import type {DebianRecipe} from './catalogue.ts'
+import type {DebianRecipe} from './debian-recipes.ts'
 import type {DebianPackage} from './debian.ts'
 import {readElfLinks} from './elf.ts'
 import type {TreeEntry} from './tar.ts'

@@ -1,18 +1,20 @@
 import {execFile, spawn} from 'node:child_process'
 import {createReadStream, createWriteStream, existsSync} from 'node:fs'
-import {chmod, mkdir, writeFile} from 'node:fs/promises'
+import {chmod, mkdir, readFile, writeFile} from 'node:fs/promises'
+import {createServer} from 'node:net'
 import {homedir} from 'node:os'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {promisify} from 'node:util'
-import {createGunzip} from 'node:zlib'
+import {createGunzip, createZstdDecompress} from 'node:zlib'
 import {extract} from 'tar-stream'
 import {beforeAll, expect, test} from 'vitest'
+import {z} from 'zod'
 import {buildBundle} from '../../../src/bundle/build.ts'
 import {expectedReferences} from '../../../src/bundle/catalogue.ts'
 import {bundleDir} from '../../../src/bundle/load.ts'
-import {tarOfImages} from '../../../src/bundle/stream.ts'
+import {blobPath, tarOfImages} from '../../../src/bundle/stream.ts'
 import type {Bundle} from '../../../src/bundle/types.ts'
 import {verifyBundle} from '../../../src/bundle/verify.ts'
 import {waitFor} from '../../../src/waiting.ts'
@@ -23,6 +25,8 @@ const {signal} = new AbortController()
 const KUBERNETES = '1.35.4'
 // Cold, Go compiles everything: a quarter of an hour on two cores.
 const COLD_BUILD_MS = 1_800_000
+
+const manifestSchema = z.object({layers: z.array(z.object({digest: z.string()}))})
 
 let bundle: Bundle
 
@@ -133,6 +137,88 @@ test('runc is static and knows seccomp', async () => {
   const {stdout: features} = await run(runc, ['features'])
   expect(JSON.parse(features)).toMatchObject({linux: {seccomp: {enabled: true}}})
 })
+
+/** Takes the one program out of the last layer of an image. */
+async function unpackProgram(name: string, dir: string): Promise<string> {
+  const image = bundle.lock.images.find((candidate) => candidate.name === name)
+  const blob = (digest: string): string => join(bundle.dir, 'oci', blobPath(digest))
+  const manifest = manifestSchema.parse(JSON.parse(await readFile(blob(image?.manifestDigest ?? ''), 'utf8')))
+  const layer = createReadStream(blob(manifest.layers.at(-1)?.digest ?? '')).pipe(createZstdDecompress())
+  const target = join(dir, name)
+  for await (const entry of layer.pipe(extract())) {
+    if (entry.header.type === 'file') await pipeline(entry, createWriteStream(target, {mode: 0o755}))
+    else entry.resume()
+  }
+  return target
+}
+
+test('pause prints its version and ends on SIGTERM', async () => {
+  await using folder = await temporaryFolder()
+  const pause = await unpackProgram('pause', folder.dir)
+  await expect(run(pause, ['-v'])).resolves.toMatchObject({stdout: 'pause 3.10.1\n'})
+  const running = spawn(pause, [], {stdio: 'ignore'})
+  const ended = new Promise((resolve) => running.once('close', (code) => resolve(code)))
+  await waitFor({
+    what: 'pause to listen to SIGTERM',
+    check: async () => {
+      const status = await readFile(`/proc/${running.pid}/status`, 'utf8')
+      const caught = BigInt(`0x${/SigCgt:\s*(\S+)/.exec(status)?.[1] ?? '0'}`)
+      return (caught >> 14n) & 1n ? {value: true, seen: 'listening'} : {seen: 'not yet'}
+    },
+    timeoutMs: 5000,
+    intervalMs: 10,
+    signal,
+  })
+  running.kill('SIGTERM')
+  expect(await ended).toBe(0)
+})
+
+test('the smoke server keeps its token and counts up', async () => {
+  await using folder = await temporaryFolder()
+  const smoke = await unpackProgram('smoke', folder.dir)
+  const port = await freePort()
+  const server = spawn(smoke, ['serve', `127.0.0.1:${port}`], {stdio: 'ignore'})
+  const ended = new Promise((resolve) => server.once('close', resolve))
+  const ask = async (): Promise<{token: string; count: number} | undefined> => {
+    const {stdout} = await run(smoke, ['get', `http://127.0.0.1:${port}/`]).catch(() => ({stdout: ''}))
+    const match = /^token=(?<token>[0-9a-f]{32}) count=(?<count>\d+)\n$/.exec(stdout)?.groups
+    return match === undefined ? undefined : {token: match['token'] ?? '', count: Number(match['count'])}
+  }
+  const wait = (what: string, accept: (answer: {token: string; count: number}) => boolean) =>
+    waitFor({
+      what,
+      check: async () => {
+        const answer = await ask()
+        const seen = JSON.stringify(answer)
+        return answer !== undefined && accept(answer) ? {value: answer, seen} : {seen}
+      },
+      timeoutMs: 10_000,
+      intervalMs: 50,
+      signal,
+    })
+  try {
+    const first = await wait('the server to answer', () => true)
+    const second = await wait('the count to grow', ({count}) => count > first.count)
+    expect(second.token).toBe(first.token)
+    await expect(run(smoke, ['lookup', 'localhost'])).resolves.toMatchObject({
+      stdout: expect.stringMatching(/127\.0\.0\.1|::1/) as string,
+    })
+    await expect(run(smoke, ['get', `http://127.0.0.1:${port}/`, 'surplus'])).rejects.toMatchObject({code: 2})
+  } finally {
+    server.kill()
+    await ended
+  }
+  await expect(run(smoke, ['get', `http://127.0.0.1:${port}/`])).rejects.toMatchObject({code: 1})
+})
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
 
 test('a real containerd takes the images under the names that manifests use', async (context) => {
   if (process.getuid?.() !== 0) {

@@ -1,7 +1,7 @@
 import {copyFile, mkdir, realpath, symlink} from 'node:fs/promises'
 import {basename, dirname, join} from 'node:path'
 import {expect, test} from 'vitest'
-import type {DebianRecipe} from '../../../src/bundle/catalogue.ts'
+import type {DebianRecipe} from '../../../src/bundle/debian-recipes.ts'
 import type {DebianPackage} from '../../../src/bundle/debian.ts'
 import {readElfLinks} from '../../../src/bundle/elf.ts'
 import {imageTree, packagesOf, portableFolder, selectFiles} from '../../../src/bundle/portable.ts'

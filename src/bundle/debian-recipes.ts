@@ -1,0 +1,69 @@
+/** A program of Debian packages, with the libraries it loads. */
+export interface DebianProgram {
+  /** Path in the package, below `/usr` where usr-merged: `usr/sbin/criu`. */
+  readonly path: string
+  /** Further names it answers to. */
+  readonly names?: readonly string[]
+}
+
+export interface DebianRecipe {
+  readonly from: 'debian'
+  /** `stable`: the machine's own suites; `testing`: Debian's testing suite on the same mirror. */
+  readonly suite: 'stable' | 'testing'
+  readonly packages: readonly string[]
+  readonly programs: readonly DebianProgram[]
+  /** Folders of plugins that the programs open by name: `usr/lib/<triplet>/xtables`. */
+  readonly plugins: readonly string[]
+}
+
+/** The oldest version that dumps a process with a TCP socket on a 6.18 kernel is in testing only. */
+export const CRIU_RECIPE: DebianRecipe = {
+  from: 'debian',
+  suite: 'testing',
+  packages: ['criu'],
+  programs: [{path: 'usr/sbin/criu'}],
+  plugins: [],
+}
+
+const NETWORK_PROGRAMS: readonly DebianProgram[] = [
+  {
+    path: 'usr/sbin/xtables-nft-multi',
+    names: [
+      'iptables',
+      'iptables-save',
+      'iptables-restore',
+      'ip6tables',
+      'ip6tables-save',
+      'ip6tables-restore',
+    ],
+  },
+  {path: 'usr/sbin/nft'},
+  {path: 'usr/sbin/conntrack'},
+  {path: 'usr/bin/ip'},
+]
+const XTABLES = 'usr/lib/<triplet>/xtables'
+
+export const HOST_TOOLS_RECIPE: DebianRecipe = {
+  from: 'debian',
+  suite: 'stable',
+  packages: ['iptables', 'nftables', 'conntrack', 'iproute2', 'socat', 'ethtool'],
+  programs: [...NETWORK_PROGRAMS, {path: 'usr/bin/socat'}, {path: 'usr/sbin/ethtool'}],
+  plugins: [XTABLES],
+}
+
+/** What kube-proxy and flannel call, and a shell for flannel's configuration script. */
+export const IMAGE_TOOLS_RECIPE: DebianRecipe = {
+  from: 'debian',
+  suite: 'stable',
+  packages: ['iptables', 'nftables', 'conntrack', 'iproute2', 'dash', 'coreutils', 'sed', 'grep'],
+  programs: [
+    ...NETWORK_PROGRAMS,
+    {path: 'usr/bin/dash', names: ['sh']},
+    ...['cat', 'chmod', 'cp', 'ln', 'ls', 'mkdir', 'mv', 'rm', 'sleep', 'sync', 'test', 'touch', 'true'].map(
+      (name) => ({path: `usr/bin/${name}`}),
+    ),
+    {path: 'usr/bin/sed'},
+    {path: 'usr/bin/grep'},
+  ],
+  plugins: [XTABLES],
+}

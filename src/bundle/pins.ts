@@ -1,0 +1,26 @@
+/** Versions that a Kubernetes version brings with it. */
+export interface KubernetesPins {
+  /** Tags as `kubeadm config images list` of that version prints them. */
+  readonly etcd: string
+  readonly coredns: string
+  readonly pause: string
+}
+
+/** Everything is pinned here, and in `modules/<component>/go.mod`. */
+export const PINS: Readonly<Record<string, KubernetesPins>> = {
+  '1.34.4': {etcd: '3.6.5-0', coredns: 'v1.12.1', pause: '3.10.1'},
+  '1.35.4': {etcd: '3.6.6-0', coredns: 'v1.13.1', pause: '3.10.1'},
+}
+
+export const CONTAINERD = '2.3.7'
+export const RUNC = '1.4.3'
+export const CNI_PLUGINS = '1.9.1'
+export const FLANNEL = '0.28.4'
+export const CRIU = '4.2'
+export const HOST_TOOLS = '1'
+export const SMOKE = '1'
+
+/** Version of a tag without its leading v and its build number: `3.6.6-0` is module version 3.6.6. */
+export function versionOfTag(tag: string): string {
+  return tag.replace(/^v/, '').replace(/-\d+$/, '')
+}
