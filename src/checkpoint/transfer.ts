@@ -4,11 +4,6 @@ import type {KubeApi} from '../kubernetes/types.ts'
 import {KubernetesError} from '../errors.ts'
 import {quoteWord} from '../hosts/quoting.ts'
 
-/** Where a node keeps checkpoints that pods may be restored from; the restoring runtime reads nowhere else. */
-export const CHECKPOINT_DIR = '/var/lib/clouder/checkpoints'
-/** Annotation of a pod that names a file of CHECKPOINT_DIR to restore its container from. */
-export const RESTORE_ANNOTATION = 'clouder.dev/restore-checkpoint'
-
 const CHUNK_BYTES = 2 * 1024 * 1024
 
 const answerSchema = z.object({items: z.array(z.string()).min(1)})

@@ -1,3 +1,4 @@
+import {CHECKPOINT_DIR} from '../checkpoint/names.ts'
 import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
@@ -6,8 +7,6 @@ import type {ClouderPhase} from './context.ts'
 import {describeDrift, driftOf, filesView, type ManagedFile} from './managed-files.ts'
 import {probeHosts, type Observed} from './probe.ts'
 
-/** Where restores look for checkpoints, on every node; root only, a checkpoint is a dump of memory. */
-export const CHECKPOINTS_DIR = '/var/lib/clouder/checkpoints'
 const WORK_DIR = '/var/lib/clouder/restore'
 const WRAPPER_PATH = '/usr/local/libexec/clouder/runc-restore'
 /** runc passes this file to CRIU; of its own options for TCP nothing else changes them. */
@@ -27,7 +26,7 @@ export function criuFiles(spec: ClusterSpec, renderer: Renderer): readonly Manag
       path: WRAPPER_PATH,
       content: renderer.render('criu/runc-restore', {
         runc: '/usr/local/bin/runc',
-        checkpoints: CHECKPOINTS_DIR,
+        checkpoints: CHECKPOINT_DIR,
         work: WORK_DIR,
       }),
       mode: 0o755,
@@ -60,7 +59,7 @@ export function decideCriu(
     removed: [],
     reasons: [
       ...describeDrift(drift),
-      ...[CHECKPOINTS_DIR, WORK_DIR]
+      ...[CHECKPOINT_DIR, WORK_DIR]
         .filter((folder) => !folders.includes(`700 ${folder}`))
         .map((folder) => `${folder} is not there for root alone`),
       ...criuReasons(observed.one('version'), observed.one('check')),
@@ -92,7 +91,7 @@ function stepFor(
   const text = renderer.render('criu/apply.sh', {
     files: filesView(decision.files),
     removed: decision.removed,
-    folders: enabled ? [CHECKPOINTS_DIR, WORK_DIR] : [],
+    folders: enabled ? [CHECKPOINT_DIR, WORK_DIR] : [],
     check: enabled,
     minimum: MINIMUM_VERSION,
   })
@@ -119,7 +118,7 @@ export const criuPhase: ClouderPhase = {
     const files = criuFiles(spec, renderer)
     const text = renderer.render('criu/probe.sh', {
       paths: files.map(({path}) => path),
-      folders: [CHECKPOINTS_DIR, WORK_DIR],
+      folders: [CHECKPOINT_DIR, WORK_DIR],
     })
     const found = await probeHosts(
       'criu',

@@ -1,9 +1,7 @@
+import {RESTORE_RUNTIME} from '../checkpoint/names.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
 import type {ClouderPhase} from './context.ts'
 import {planObjects} from './objects.ts'
-
-/** Name of the RuntimeClass, and of containerd's runtime, that restores an annotated container from a checkpoint. */
-export const RESTORE_RUNTIME = 'clouder-restore'
 
 const object: KubeObject = {
   apiVersion: 'node.k8s.io/v1',

@@ -2,7 +2,7 @@ import {runPhases} from '../engine/run.ts'
 import {fanOut} from '../engine/fan-out.ts'
 import {interruption} from '../engine/failures.ts'
 import type {RunSummary} from '../engine/types.ts'
-import type {Bundle} from '../bundle/types.ts'
+import {archSchema, type Bundle} from '../bundle/types.ts'
 import {BundleError, HostsFailedError, KubernetesError} from '../errors.ts'
 import type {Host} from '../hosts/host.ts'
 import type {OpenKube} from '../kubernetes/types.ts'
@@ -158,7 +158,10 @@ async function loadBundles(
   hosts: readonly Host[],
   tools: Tools,
 ): Promise<Map<string, Bundle>> {
-  const archs = [...new Set(hosts.map((host) => host.facts.arch))]
+  // A machine of another architecture is for the preflight to name, beside whatever else is wrong.
+  const archs = new Set(
+    hosts.map((host) => host.facts.arch).filter((arch) => archSchema.safeParse(arch).success),
+  )
   const bundles = new Map<string, Bundle>()
   for (const arch of archs)
     bundles.set(arch, await tools.bundleFor(spec.kubernetes.version, arch, tools.signal))

@@ -1,13 +1,8 @@
 import {SMOKE_REFERENCE} from '../bundle/catalogue.ts'
-import {
-  CHECKPOINT_DIR,
-  checkpointContainer,
-  copyBetweenHosts,
-  RESTORE_ANNOTATION,
-} from '../checkpoint/transfer.ts'
+import {CHECKPOINT_DIR, RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../checkpoint/names.ts'
+import {checkpointContainer, copyBetweenHosts} from '../checkpoint/transfer.ts'
 import {AbortError, KubernetesError} from '../errors.ts'
 import type {KubeApi, KubeObject} from '../kubernetes/types.ts'
-import {RESTORE_RUNTIME} from '../phases/runtime-class.ts'
 import {specFromDocument} from '../spec/load.ts'
 import {waitFor} from '../waiting.ts'
 import {z} from 'zod'

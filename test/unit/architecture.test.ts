@@ -54,13 +54,14 @@ const ARCHITECTURE: Architecture = {
       types: ['hosts', 'providers', 'templating'],
     },
     phases: {
-      // bundle: streams what a host installs. spec: CIDR arithmetic of the preflight checks.
+      // bundle: streams what a host installs. spec: CIDR arithmetic of the preflight checks. checkpoint: its names.
       code: [
         'engine',
         'addons',
         'kubeadm',
         'kubernetes',
         'bundle',
+        'checkpoint',
         'templating',
         'spec',
         'errors.ts',

@@ -1,3 +1,4 @@
+import {RESTORE_RUNTIME} from '../../checkpoint/names.ts'
 import type {Bundle} from '../../bundle/types.ts'
 import {BundleError} from '../../errors.ts'
 import type {HostFacts} from '../../hosts/host.ts'
@@ -9,8 +10,6 @@ import type {WantedSetting} from './dump.ts'
 export const CONFIG_PATH = '/etc/containerd/config.toml'
 export const UNIT_PATH = '/etc/systemd/system/containerd.service'
 export const CERTS_DIR = '/etc/containerd/certs.d'
-/** Name of the second runtime, and of the RuntimeClass that leads to it. */
-export const RESTORE_RUNTIME = 'clouder-restore'
 export const RESTORE_BINARY = '/usr/local/libexec/clouder/runc-restore'
 
 const ROOT = '/var/lib/containerd'
