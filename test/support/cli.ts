@@ -26,6 +26,8 @@ export interface CliOptions {
   readonly home: string
   readonly environment?: Readonly<Record<string, string>>
   readonly stdin?: string
+  /** A program and its arguments that start the CLI: `setpriv …`. */
+  readonly through?: readonly string[]
   readonly timeoutMs?: number
   /** Called with each JSON line as it comes; the child can be killed from here. */
   readonly onEvent?: (event: CliEvent, child: ChildProcess) => void
@@ -34,7 +36,8 @@ export interface CliOptions {
 
 /** Runs `bin/run.js` as a user would, without a TTY. */
 export function clouder(args: readonly string[], options: CliOptions): Promise<CliResult> {
-  const child = spawn(process.execPath, [join(packageRoot, 'bin/run.js'), ...args], {
+  const argv = [...(options.through ?? []), process.execPath, join(packageRoot, 'bin/run.js'), ...args]
+  const child = spawn(argv[0] ?? '', argv.slice(1), {
     env: {...process.env, CLOUDER_HOME: options.home, NO_COLOR: '1', ...options.environment},
     stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     timeout: options.timeoutMs ?? 600_000,
