@@ -77,7 +77,12 @@ async function addFile(
 ): Promise<void> {
   const entry = archive.entry({name, mode: 0o644, mtime: EPOCH, size: sizeBytes})
   try {
-    await pipeline(createReadStream(join(bundle.dir, path), {highWaterMark: CHUNK_BYTES}), entry)
+    await pipeline(
+      createReadStream(join(bundle.dir, path), {
+        highWaterMark: Math.max(1, Math.min(CHUNK_BYTES, sizeBytes)),
+      }),
+      entry,
+    )
   } catch (error) {
     throw new BundleError('BUNDLE_INVALID', `${path} of bundle ${bundle.dir} cannot be read`, {
       cause: error,
