@@ -14,6 +14,7 @@ import {
 } from './context.ts'
 import {filesView, KUBELET_PATCH_PATH, patchFile} from './kubeadm-files.ts'
 import {CERTIFICATE_PATHS, MANIFEST_PATHS, probeKubeadm, type KubeadmState} from './kubeadm-probe.ts'
+import {observeHosts} from './probe.ts'
 
 const KUBELET_CONF = '/etc/kubernetes/kubelet.conf'
 const KUBELET_CERTIFICATE = '/var/lib/kubelet/pki/kubelet-client-current.pem'
@@ -44,14 +45,18 @@ export const joinPhase: ClouderPhase = {
     const first = await firstControlPlane(context, signal)
     const others = context.hosts.filter((host) => host !== first)
     const kube = await context.kube()
-    const states = await Promise.all(
-      others.map((host) => probeKubeadm(host, context.renderer, probed(host), [KUBELET_PATCH_PATH], signal)),
+    const joining = await observeHosts(
+      'join',
+      others,
+      (host) => probeKubeadm(host, context.renderer, probed(host), [KUBELET_PATCH_PATH], signal),
+      signal,
     )
-    const joining = others.flatMap((host, index) => {
-      const state = states[index]
-      return state === undefined ? [] : [{host, state}]
-    })
-    return planJoin(context, first, joining, kube)
+    return planJoin(
+      context,
+      first,
+      joining.map(({host, observed: state}) => ({host, state})),
+      kube,
+    )
   },
 
   async diagnose(context, {host}) {

@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto'
 import type {HostReader} from '../hosts/host.ts'
 import type {Renderer} from '../templating/types.ts'
+import {probeOutput} from './probe.ts'
 
 const PKI = '/etc/kubernetes/pki'
 const MANIFESTS = '/etc/kubernetes/manifests'
@@ -36,7 +37,7 @@ export interface KubeadmState {
   readonly caSha256: string | undefined
 }
 
-/** Reads, in one round trip, which paths exist and the digests of others. */
+/** Reads, in one round trip, which paths exist and the digests of others. Throws HostCommandError. */
 export async function probeKubeadm(
   host: HostReader,
   renderer: Renderer,
@@ -45,8 +46,7 @@ export async function probeKubeadm(
   signal: AbortSignal,
 ): Promise<KubeadmState> {
   const text = renderer.render('kubeadm/probe.sh', {paths: [...paths], digested: [...digested]})
-  const {stdout} = await host.queryScript({name: 'kubeadm/probe.sh', text}, {signal})
-  return parseKubeadmProbe(stdout)
+  return parseKubeadmProbe(await probeOutput(host, {name: 'kubeadm/probe.sh', text}, signal))
 }
 
 export function parseKubeadmProbe(stdout: string): KubeadmState {

@@ -29,8 +29,8 @@ export function parseObserved(text: string): Observed {
   return {one: (key) => values.get(key)?.[0], all: (key) => values.get(key) ?? []}
 }
 
-/** One read-only round trip to a host. Throws HostCommandError when the probe itself breaks. */
-export async function probeHost(host: HostReader, script: Script, signal: AbortSignal): Promise<Observed> {
+/** What a probe script printed, in one round trip. Throws HostCommandError when the probe itself breaks. */
+export async function probeOutput(host: HostReader, script: Script, signal: AbortSignal): Promise<string> {
   const result = await host.queryScript(script, {signal})
   if (result.exitCode !== 0) {
     throw new HostCommandError(
@@ -46,7 +46,12 @@ export async function probeHost(host: HostReader, script: Script, signal: AbortS
       },
     )
   }
-  return parseObserved(result.stdout)
+  return result.stdout
+}
+
+/** One read-only round trip to a host. Throws HostCommandError when the probe itself breaks. */
+export async function probeHost(host: HostReader, script: Script, signal: AbortSignal): Promise<Observed> {
+  return parseObserved(await probeOutput(host, script, signal))
 }
 
 /** Probes read little and wait a lot; more at once only queues on the machine that runs clouder. */

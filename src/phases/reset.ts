@@ -3,6 +3,7 @@ import type {HostReader} from '../hosts/host.ts'
 import {CRI_SOCKET} from '../kubeadm/config.ts'
 import {isControlPlane, type ClouderPhase, type ClusterTools, type PhaseContext} from './context.ts'
 import {CERTIFICATE_PATHS, MANIFEST_PATHS, probeKubeadm} from './kubeadm-probe.ts'
+import {observeHosts} from './probe.ts'
 
 /** What kubeadm leaves on a node that is, or was about to be, part of a cluster. */
 const TRACES = [
@@ -34,9 +35,11 @@ export const resetPhase = (nodes: readonly string[], keepsCluster: boolean): Clo
     const steps: Step<ClusterTools>[] = members
       .filter((node) => nodes.includes(node.metadata.name))
       .map((node) => deleteNode(node.metadata.name))
-    const resets = await Promise.all(leaving.map((host) => planHost(context, host, signal)))
+    const resets = await observeHosts('reset', leaving, (host) => planHost(context, host, signal), signal)
     // Control planes last: what the workers stop may still need the API server.
-    const ordered = resets.flat().sort((a, b) => Number(isControlPlane(a.on)) - Number(isControlPlane(b.on)))
+    const ordered = resets
+      .flatMap(({observed}) => observed)
+      .sort((a, b) => Number(isControlPlane(a.on)) - Number(isControlPlane(b.on)))
     return [...steps, ...ordered]
   },
 })
@@ -78,8 +81,10 @@ export const uninstallPhase: ClouderPhase = {
   title: 'Remove what was installed',
 
   async plan(context, signal) {
-    const plans = await Promise.all(
-      context.hosts.map(async (host): Promise<HostStep[]> => {
+    const plans = await observeHosts(
+      'uninstall',
+      context.hosts,
+      async (host): Promise<HostStep[]> => {
         const {paths} = await probeKubeadm(host, context.renderer, UNINSTALL_TRACES, [], signal)
         if (paths.size === 0) return []
         const text = context.renderer.render('kubeadm/uninstall.sh', {})
@@ -93,8 +98,9 @@ export const uninstallPhase: ClouderPhase = {
             },
           },
         ]
-      }),
+      },
+      signal,
     )
-    return plans.flat()
+    return plans.flatMap(({observed}) => observed)
   },
 }

@@ -210,8 +210,12 @@ class LazyKube {
   async #tryHost(host: Host): Promise<OpenKube | undefined> {
     const kubeconfig = await host.readFile(ADMIN_CONF)
     if (kubeconfig === undefined) return undefined
-    const {localPort} = await host.forward('127.0.0.1', 6443)
-    const kube = await this.#tools.openKube({kubeconfig, port: localPort, signal: this.#tools.signal})
+    const tunnel = await host.forward('127.0.0.1', 6443)
+    const kube = await this.#tools.openKube({
+      kubeconfig,
+      port: tunnel.localPort,
+      signal: this.#tools.signal,
+    })
     try {
       const answer = await kube.fetch('/readyz')
       if (answer.status === 200) return kube
@@ -221,6 +225,7 @@ class LazyKube {
       this.#why = error.message
     }
     kube.close()
+    await tunnel.close()
     return undefined
   }
 }
