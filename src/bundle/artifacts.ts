@@ -56,7 +56,7 @@ export async function makeArtifact(
   context: SourceContext,
 ): Promise<Artifact> {
   await mkdir(artifactsDir, {recursive: true})
-  const partial = await mkdtemp(join(artifactsDir, '.partial-'))
+  const partial = await mkdtemp(join(artifactsDir, `.partial-${context.arch}-`))
   try {
     const made =
       item.kind === 'image'

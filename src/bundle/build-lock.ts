@@ -2,20 +2,22 @@ import {createServer} from 'node:net'
 import {realpath} from 'node:fs/promises'
 import {waitFor} from '../waiting.ts'
 import {sha256Of} from './digest.ts'
+import type {Arch} from './types.ts'
 
 const LONGEST_BUILD_MS = 2 * 3_600_000
 const POLL_MS = 500
 
 /**
- * Makes sure that one process at a time builds with a cache folder; waits for the other, whose work can then be used.
+ * Makes sure that one process at a time builds for an architecture with a cache folder; waits for the other, whose work can then be used.
  * The lock is an abstract Unix socket: the kernel frees it with the process, so a killed build leaves none behind.
  */
 export async function lockCache(
   cacheDir: string,
+  arch: Arch,
   signal: AbortSignal,
   onWait: () => void,
 ): Promise<AsyncDisposable> {
-  const path = `\0clouder-bundle-${sha256Of(await realpath(cacheDir))}`
+  const path = `\0clouder-bundle-${arch}-${sha256Of(await realpath(cacheDir))}`
   let isFirst = true
   return waitFor({
     what: `another build with the cache ${cacheDir} to end`,

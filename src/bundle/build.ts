@@ -6,6 +6,8 @@ import type {Report} from '../engine/types.ts'
 import {lockCache} from './build-lock.ts'
 import {artifactKey, gatherPackages, loadArtifact, makeArtifact, placeFile} from './artifacts.ts'
 import type {Artifact} from './artifacts.ts'
+import {BundleError} from '../errors.ts'
+import {catalogueHash} from './catalogue-hash.ts'
 import {catalogueFor} from './catalogue.ts'
 import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
 import {sha256Of} from './digest.ts'
@@ -61,7 +63,7 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
   const context = sourceContext(options)
   const present = await findPresent(items, options, context)
   if (present !== undefined) return present
-  await using _lock = await lockCache(options.cacheDir, options.signal, () =>
+  await using _lock = await lockCache(options.cacheDir, options.arch, options.signal, () =>
     options.report({type: 'note', level: 'info', text: 'waiting for another build of a bundle to end'}),
   )
   const builtMeanwhile = await findPresent(items, options, context)
@@ -75,7 +77,11 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
     (progress) => planItems(items, sourcesOf(kind, options), {...context, progress}),
   )
   const artifacts = await makeItems(planned, options, context)
-  const bundle = await assemble(artifacts, inputHashOf(planned), options)
+  const hashes = {
+    inputHash: inputHashOf(planned),
+    catalogueHash: await catalogueHash(options.kubernetes, options.packageRoot),
+  }
+  const bundle = await assemble(artifacts, hashes, options)
   // Only compressed results are kept; Go's own cache makes the rest again quickly.
   await rm(join(context.workDir, 'go', options.arch), {recursive: true, force: true})
   await rm(join(context.workDir, 'blobs', options.arch), {recursive: true, force: true})
@@ -85,8 +91,8 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
 /** What killed builds left behind; nobody else builds while this one holds the lock. */
 async function removePartials(options: BuildOptions, context: SourceContext): Promise<void> {
   const places = [
-    {dir: join(options.cacheDir, 'artifacts'), prefix: '.partial-'},
-    {dir: join(context.workDir, 'debian'), prefix: 'downloads-'},
+    {dir: join(options.cacheDir, 'artifacts'), prefix: `.partial-${options.arch}-`},
+    {dir: join(context.workDir, 'debian'), prefix: `downloads-${options.arch}-`},
     {dir: dirname(options.dir), prefix: `${basename(options.dir)}.partial-`},
   ]
   for (const {dir, prefix} of places) {
@@ -164,8 +170,11 @@ async function loadPresent(
   options: BuildOptions,
   planned: readonly PlannedItem[],
 ): Promise<Bundle | undefined> {
-  const bundle = await loadBundle(options.dir)
+  const bundle = await loadReadable(options.dir)
+  if (bundle === undefined) return undefined
   if (bundle.lock.inputHash !== inputHashOf(planned)) return undefined
+  if (bundle.lock.catalogueHash !== (await catalogueHash(options.kubernetes, options.packageRoot)))
+    return undefined
   const expected = [
     ...bundle.lock.files,
     ...bundle.lock.images.flatMap(({blobs}) =>
@@ -177,6 +186,16 @@ async function loadPresent(
     if (found?.size !== sizeBytes) return undefined
   }
   return bundle
+}
+
+/** A bundle whose lock cannot be read, torn or of an older clouder, is built anew. */
+async function loadReadable(dir: string): Promise<Bundle | undefined> {
+  try {
+    return await loadBundle(dir)
+  } catch (error) {
+    if (error instanceof BundleError) return undefined
+    throw error
+  }
 }
 
 /** Items of one component come out of one build, so they are one task. */
@@ -262,7 +281,7 @@ async function withTask<T>(
 /** Puts the bundle together beside its place and swaps it in whole. */
 async function assemble(
   artifacts: readonly Artifact[],
-  inputHash: string,
+  hashes: LockHashes,
   options: BuildOptions,
 ): Promise<Bundle> {
   await mkdir(dirname(options.dir), {recursive: true})
@@ -273,7 +292,7 @@ async function assemble(
     for (const {dir, contents} of artifacts) {
       for (const [from, to] of Object.entries(contents)) await placeFile(join(dir, from), join(partial, to))
     }
-    const lock = lockOf(artifacts, inputHash, options)
+    const lock = lockOf(artifacts, hashes, options)
     await writeFile(join(partial, 'oci', 'oci-layout'), OCI_LAYOUT)
     await writeFile(join(partial, 'oci', 'index.json'), renderIndex(lock.images, options.arch))
     await writeFile(join(partial, LOCK_FILE), `${JSON.stringify(lock, null, 2)}\n`)
@@ -285,7 +304,9 @@ async function assemble(
   }
 }
 
-function lockOf(artifacts: readonly Artifact[], inputHash: string, options: BuildOptions): BundleLock {
+type LockHashes = Pick<BundleLock, 'inputHash' | 'catalogueHash'>
+
+function lockOf(artifacts: readonly Artifact[], hashes: LockHashes, options: BuildOptions): BundleLock {
   const items = artifacts.map(({item}) => item)
   const isFile = (item: FileItem | ImageItem): item is FileItem => item.kind !== 'image'
   const isImage = (item: FileItem | ImageItem): item is ImageItem => item.kind === 'image'
@@ -293,7 +314,7 @@ function lockOf(artifacts: readonly Artifact[], inputHash: string, options: Buil
     version: 1,
     kubernetes: options.kubernetes,
     arch: options.arch,
-    inputHash,
+    ...hashes,
     files: items.filter(isFile),
     images: items.filter(isImage),
     packages: gatherPackages(artifacts).map((used) => ({kind: 'package', ...used})),

@@ -62,7 +62,7 @@ export async function unpackPackages(
   const absent = trees.filter(({dir}) => !existsSync(dir))
   if (absent.length === 0) return trees
   context.progress(`downloading ${absent.length} Debian packages`)
-  const downloads = await mkdtemp(join(context.workDir, 'debian', 'downloads-'))
+  const downloads = await mkdtemp(join(context.workDir, 'debian', `downloads-${context.arch}-`))
   try {
     const apt = await openAptRoot(suite, context, downloads)
     await apt('apt-get', 'download', '-qq', ...absent.map(({item}) => `${item.name}=${item.version}`))

@@ -50,7 +50,10 @@ test('a build goes on where a failed one stopped', async () => {
 
 test('what a killed build left half made is removed', async () => {
   await using folder = await temporaryFolder()
-  const left = [join(folder.dir, 'cache/artifacts/.partial-abc'), join(folder.dir, 'bundle.partial-abc')]
+  const left = [
+    join(folder.dir, 'cache/artifacts/.partial-amd64-abc'),
+    join(folder.dir, 'bundle.partial-abc'),
+  ]
   for (const dir of left) await mkdir(dir, {recursive: true})
   await buildTinyBundle({dir: folder.dir, source: tinySource()})
   expect(left.filter((dir) => existsSync(dir))).toEqual([])
