@@ -1,6 +1,7 @@
 import {readFile} from 'node:fs/promises'
 import {hostname} from 'node:os'
 import {isAbsolute, join, resolve} from 'node:path'
+import {catalogueHash} from './bundle/catalogue-hash.ts'
 import {catalogueFor} from './bundle/catalogue.ts'
 import {bundleDir, loadBundle} from './bundle/load.ts'
 import {archSchema, type Bundle} from './bundle/types.ts'
@@ -151,13 +152,21 @@ async function bundleFor(
   const known = archSchema.safeParse(arch)
   if (!known.success)
     throw new BundleError('BUNDLE_MISSING', `there is no bundle for the architecture ${arch}`)
-  if (options.bundleDir !== undefined) return givenBundle(options.bundleDir, {kubernetes, arch})
+  if (options.bundleDir !== undefined) {
+    const bundle = await givenBundle(options.bundleDir, {kubernetes, arch})
+    // One that was carried here may be damaged; what clouder built itself was verified when it was built.
+    const {verifyBundle} = await import('./bundle/verify.ts')
+    await verifyBundle(bundle, {references: [], signal})
+    return bundle
+  }
   const cache = cacheDir(options.environment, options.userHome)
   const dir = bundleDir(cache, kubernetes, known.data)
   try {
-    return await loadBundle(dir)
+    const bundle = await loadBundle(dir)
+    if (bundle.lock.catalogueHash === (await catalogueHash(kubernetes, options.packageRoot))) return bundle
   } catch (error) {
-    if (!(error instanceof BundleError) || error.code !== 'BUNDLE_MISSING') throw error
+    // In the cache an unreadable one is only stale: it is built anew.
+    if (!(error instanceof BundleError)) throw error
   }
   const {buildBundle} = await import('./bundle/build.ts')
   return buildBundle({

@@ -62,6 +62,8 @@ export const bundleLockSchema = z.strictObject({
   arch: archSchema,
   /** Hex sha256 over catalogue and sources: equal inputs, equal hash. */
   inputHash: digest,
+  /** Hex sha256 of what clouder pinned when it was built; see catalogue-hash.ts. */
+  catalogueHash: digest,
   files: z.array(fileItemSchema),
   images: z.array(imageItemSchema),
   packages: z.array(packageItemSchema),

@@ -48,6 +48,7 @@ export const plannedBundle: Bundle = {
     kubernetes: '1.35.4',
     arch: 'amd64',
     inputHash: digestOf('inputs'),
+    catalogueHash: digestOf('catalogue'),
     files: [
       ...['kubeadm', 'kubelet', 'kubectl', 'containerd', 'containerd-shim-runc-v2', 'ctr', 'runc'].map(
         (name) => fileItem('binary', name, '1.0.0'),

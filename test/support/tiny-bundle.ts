@@ -74,7 +74,7 @@ export function buildTinyBundle({dir, source, events = [], overrides = {}}: Tiny
     source: 'go',
     dir: join(dir, 'bundle'),
     cacheDir: join(dir, 'cache'),
-    packageRoot: dir,
+    packageRoot: join(import.meta.dirname, '../..'),
     report: (event) => events.push(event),
     signal: new AbortController().signal,
     environment: {},

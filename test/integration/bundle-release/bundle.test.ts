@@ -50,7 +50,7 @@ test.for<Arch>(['amd64', 'arm64'])(
       release: () => releaseSource({baseUrls: server.baseUrls}),
       go: () => smallSource(home, made),
     }
-    const places = {dir: join(home, 'bundle'), cacheDir: join(home, 'cache'), packageRoot: home}
+    const places = {dir: join(home, 'bundle'), cacheDir: join(home, 'cache'), packageRoot: join(import.meta.dirname, '../../..')}
     const options = {
       ...places,
       kubernetes: KUBERNETES,

@@ -1,0 +1,23 @@
+import {readdir, readFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {catalogueFor} from './catalogue.ts'
+import {sha256Of} from './digest.ts'
+
+/**
+ * Hex sha256 of everything this version of clouder pins for a Kubernetes version: the catalogue and its Go modules.
+ * A bundle whose lock has another one was made of other pins. Reads files only. Throws BundleError VERSION_NOT_IN_BUNDLE.
+ */
+export async function catalogueHash(kubernetes: string, packageRoot: string): Promise<string> {
+  const catalogue = catalogueFor(kubernetes)
+  const folders = [...new Set(catalogue.components.map(({module}) => module))].sort()
+  const modules = await Promise.all(
+    folders.map(async (module) => {
+      const folder = join(packageRoot, 'src', 'bundle', 'modules', module)
+      const names = (await readdir(folder)).sort()
+      return Promise.all(
+        names.map(async (name) => [module, name, await readFile(join(folder, name), 'utf8')]),
+      )
+    }),
+  )
+  return sha256Of(JSON.stringify([catalogue, modules]))
+}
