@@ -50,7 +50,11 @@ test.for<Arch>(['amd64', 'arm64'])(
       release: () => releaseSource({baseUrls: server.baseUrls}),
       go: () => smallSource(home, made),
     }
-    const places = {dir: join(home, 'bundle'), cacheDir: join(home, 'cache'), packageRoot: join(import.meta.dirname, '../../..')}
+    const places = {
+      dir: join(home, 'bundle'),
+      cacheDir: join(home, 'cache'),
+      packageRoot: join(import.meta.dirname, '../../..'),
+    }
     const options = {
       ...places,
       kubernetes: KUBERNETES,
