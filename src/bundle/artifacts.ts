@@ -144,7 +144,7 @@ async function keepImage(
 }
 
 /** A second name for the same content, or a copy where the file systems differ. */
-export async function placeFile(from: string, to: string): Promise<void> {
+async function placeFile(from: string, to: string): Promise<void> {
   try {
     await link(from, to)
   } catch (error) {

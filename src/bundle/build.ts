@@ -1,10 +1,10 @@
-import {existsSync, statSync} from 'node:fs'
-import {mkdir, mkdtemp, readdir, rename, rm, writeFile} from 'node:fs/promises'
+import {constants, existsSync, statSync} from 'node:fs'
+import {copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile} from 'node:fs/promises'
 import {basename, dirname, join} from 'node:path'
 import pLimit from 'p-limit'
 import type {Report} from '../engine/types.ts'
 import {lockCache} from './build-lock.ts'
-import {artifactKey, gatherPackages, loadArtifact, makeArtifact, placeFile} from './artifacts.ts'
+import {artifactKey, gatherPackages, loadArtifact, makeArtifact} from './artifacts.ts'
 import type {Artifact} from './artifacts.ts'
 import {BundleError} from '../errors.ts'
 import {catalogueHash} from './catalogue-hash.ts'
@@ -290,7 +290,10 @@ async function assemble(
     await mkdir(join(partial, 'files'), {recursive: true})
     await mkdir(join(partial, 'oci', 'blobs', 'sha256'), {recursive: true})
     for (const {dir, contents} of artifacts) {
-      for (const [from, to] of Object.entries(contents)) await placeFile(join(dir, from), join(partial, to))
+      // Copies, not links: whatever happens to a bundle must not happen to what it is rebuilt from.
+      for (const [from, to] of Object.entries(contents)) {
+        await copyFile(join(dir, from), join(partial, to), constants.COPYFILE_FICLONE)
+      }
     }
     const lock = lockOf(artifacts, hashes, options)
     await writeFile(join(partial, 'oci', 'oci-layout'), OCI_LAYOUT)
