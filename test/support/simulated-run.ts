@@ -13,6 +13,7 @@ import {fakeMachine} from './fake-host.ts'
 import {memoryStore} from './memory-store.ts'
 import {recordingReport, type RecordingReport} from './recording-report.ts'
 import type {SimulatedFleet} from './simulated-fleet.ts'
+import {buildTinyBundle, tinySource} from './tiny-bundle.ts'
 
 /** `10.X.Y.Z` of the n-th machine of a fleet, from 1. */
 export const addressOf = (number: number): string =>
@@ -73,6 +74,12 @@ export function simulatedProvider(fleet: SimulatedFleet): Provider {
   }
 }
 
+const packageRoot = join(import.meta.dirname, '../..')
+
+/** A bundle of a few kilobytes with everything that a node installs, by name. */
+export const simulatedBundle = (dir: string): Promise<Bundle> =>
+  buildTinyBundle({dir, source: tinySource(), overrides: {packageRoot}})
+
 export interface SimulatedRun {
   readonly tools: Tools
   readonly recorded: RecordingReport
@@ -98,7 +105,7 @@ export function simulatedRun(options: {
     bundleFor: () => Promise.resolve(bundle),
     openKube: fleet.openKube,
     checkKubernetesVersion: () => Promise.resolve(),
-    renderer: createRenderer(join(import.meta.dirname, '../../templates')),
+    renderer: createRenderer(join(packageRoot, 'templates')),
     report: recorded.report,
     signal: options.signal ?? new AbortController().signal,
     now: () => Date.now(),

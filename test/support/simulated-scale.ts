@@ -5,8 +5,7 @@ import {byonMachines} from '../../src/spec/machines.ts'
 import {initCluster} from '../../src/workflows/init.ts'
 import type {ClusterRecord} from '../../src/store/types.ts'
 import {simulatedFleet} from './simulated-fleet.ts'
-import {byonSpec, simulatedRun} from './simulated-run.ts'
-import {buildTinyBundle, tinySource} from './tiny-bundle.ts'
+import {byonSpec, simulatedBundle, simulatedRun} from './simulated-run.ts'
 
 /**
  * `node simulated-scale.ts bare|init|converged HOSTS FOLDER`: one run over so many simulated hosts in a process of its
@@ -19,7 +18,7 @@ const statePath = join(folder, 'fleet.json')
 
 const bundleFolder = join(folder, `bundle-${mode}`)
 await mkdir(bundleFolder, {recursive: true})
-const bundle = await buildTinyBundle({dir: bundleFolder, source: tinySource()})
+const bundle = await simulatedBundle(bundleFolder)
 const spec = byonSpec({workers: Number(hosts) - 1, more: 'network: {podCidr: 172.16.0.0/12}'})
 const fleet = simulatedFleet({machines: byonMachines(spec)})
 const {tools, store} = simulatedRun({fleet, home: folder, bundle})
