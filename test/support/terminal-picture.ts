@@ -29,7 +29,7 @@ export function pictureOf(screen: string, prompt?: string): string {
   const lines = stretchesOf(screen.trimEnd())
   const all = prompt === undefined ? lines : [[{...PLAIN, bold: true, column: 0, text: prompt}], ...lines]
   const columns = Math.max(
-    ...all.map((line) => line.reduce((end, {column, text}) => Math.max(end, column + [...text].length), 0)),
+    ...all.map((line) => line.reduce((end, {column, text}) => Math.max(end, column + text.length), 0)),
   )
   const width = Math.ceil(columns * COLUMN_PX + 2 * MARGIN_PX)
   const height = all.length * LINE_PX + 2 * MARGIN_PX
@@ -55,7 +55,7 @@ function stretchesOf(screen: string): readonly (readonly Stretch[])[] {
       if (code?.[2] === 'm') look = lookAfter(look, code[1] ?? '')
       const shown = code ? part.slice(code[0].length) : part
       const at = column
-      column += [...shown].length
+      column += shown.length
       return shown === '' ? [] : [{...look, column: at, text: shown}]
     })
   })
@@ -80,7 +80,7 @@ function textElement({column, text, colour, bold, dim}: Stretch, y: number): str
   const attributes = [
     `x="${(MARGIN_PX + column * COLUMN_PX).toFixed(1)}" y="${y}"`,
     // Whatever monospace font the viewer has, columns stay columns.
-    `textLength="${([...text].length * COLUMN_PX).toFixed(1)}" lengthAdjust="spacingAndGlyphs" xml:space="preserve"`,
+    `textLength="${(text.length * COLUMN_PX).toFixed(1)}" lengthAdjust="spacingAndGlyphs" xml:space="preserve"`,
     ...(colour === undefined ? [] : [`fill="${colour}"`]),
     ...(bold ? ['font-weight="bold"'] : []),
     ...(dim ? ['opacity="0.6"'] : []),
