@@ -147,7 +147,7 @@ export function planInit(
   }
   add(
     'wait for the API server',
-    apiAnswers ? undefined : '/readyz does not answer',
+    apiAnswers ? undefined : 'it does not answer its administrator',
     async (target, {signal}) => {
       const text = context.renderer.render('kubeadm/wait-ready.sh', {
         timeoutSeconds: READY_TIMEOUT_SECONDS,

@@ -174,6 +174,12 @@ function bundleOf(bundles: ReadonlyMap<string, Bundle>, arch: string): Bundle {
   return bundle
 }
 
+/**
+ * What an administrator may read. kubeadm gives its own that right with the first phase that changes the cluster, not
+ * with the kubeconfig: between the two there is an API server, and nothing to plan with.
+ */
+const READ_PATH = '/api/v1/nodes?limit=1'
+
 /** The API server through a tunnel to a control plane; looked for until it answers, then kept. */
 class LazyKube {
   readonly #hosts: readonly Host[]
@@ -217,9 +223,12 @@ class LazyKube {
       signal: this.#tools.signal,
     })
     try {
-      const answer = await kube.fetch('/readyz')
-      if (answer.status === 200) return kube
-      this.#why = `/readyz on ${host.name} answers ${answer.status}`
+      const [ready, reading] = await Promise.all([kube.fetch('/readyz'), kube.fetch(READ_PATH)])
+      if (ready.status === 200 && reading.status !== 403) return kube
+      this.#why =
+        ready.status === 200
+          ? `the API server on ${host.name} does not let its administrator read yet`
+          : `/readyz on ${host.name} answers ${ready.status}`
     } catch (error) {
       if (!(error instanceof KubernetesError)) throw error
       this.#why = error.message

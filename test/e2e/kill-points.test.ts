@@ -16,6 +16,8 @@ const SIX_HOURS_MS = 6 * 60 * 60_000
 
 /** Steps that a run after a kill may do again, each with why. */
 const MAY_REPEAT: Readonly<Record<string, string>> = {
+  'kubeadm-init cp-1: wait for the API server':
+    'a wait changes nothing; kubeadm lets its administrator read only from the next step on, so a run between sees no API',
   'join cluster: make a join token of 15 minutes':
     'a token is in the memory of its run only, and ended with it; the next join needs another',
   'join cluster: delete the join token': 'each of these tokens is deleted',
