@@ -4,7 +4,12 @@ import type {ResultOptions} from './results.ts'
 import {renderTable} from './table.ts'
 
 function sizeOf({files, images}: BundleLock): number {
-  return [...files, ...images].reduce((sum, {sizeBytes}) => sum + sizeBytes, 0)
+  // Images share layers: each blob lies in the bundle once.
+  const blobs = new Map(
+    images.flatMap((image) => image.blobs.map(({digest, sizeBytes}) => [digest, sizeBytes])),
+  )
+  const sizes = [...files.map(({sizeBytes}) => sizeBytes), ...blobs.values()]
+  return sizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0)
 }
 
 export function bundlesText(bundles: readonly Bundle[], {colours, columns}: ResultOptions): string {
