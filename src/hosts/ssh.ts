@@ -179,18 +179,18 @@ class SshLink implements ShellLink {
     })
   }
 
-  async #openOnce(commandLine: string, client: Client): Promise<Channel> {
-    const channel = await new Promise<ClientChannel>((resolve, reject) => {
+  #openOnce(commandLine: string, client: Client): Promise<Channel> {
+    return new Promise((resolve, reject) => {
       const onClose = (): void => reject(this.#lost('was lost before a command started'))
       client.once('close', onClose)
       client.exec(commandLine, (error, opened) => {
         client.removeListener('close', onClose)
-        if (error === undefined) resolve(opened)
+        // Listened to at once: of a command that ends at once, the end comes with the same packet as the start.
+        if (error === undefined) resolve(channelOf(opened, client))
         else if (this.#client !== client) onClose()
         else reject(new ChannelRefusedError(error.message))
       })
     })
-    return channelOf(channel, client)
   }
 
   async forward(targetHost: string, targetPort: number): ReturnType<ShellLink['forward']> {

@@ -23,11 +23,12 @@ export interface CheckReport {
  * Throws ConfigError FLAG_INVALID for an unknown name to ignore, HostsFailedError for hosts that cannot be read.
  */
 export async function runChecks(context: PhaseContext, signal: AbortSignal): Promise<CheckReport> {
-  assertNames(context.ignorePreflight)
+  checkIgnored(context.ignorePreflight)
   return judge(preflightChecks, await observe(context, signal), context.ignorePreflight)
 }
 
-function assertNames(ignored: readonly string[]): void {
+/** Throws ConfigError FLAG_INVALID for a name to ignore that no check has: before anything is made or changed. */
+export function checkIgnored(ignored: readonly string[]): void {
   const names = preflightChecks.map(({name}) => name)
   const unknown = ignored.filter((name) => !names.includes(name))
   if (unknown.length === 0) return

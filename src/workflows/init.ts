@@ -12,7 +12,7 @@ import {kubeadmInitPhase} from '../phases/kubeadm-init.ts'
 import {kubeconfigPhase} from '../phases/kubeconfig.ts'
 import {kubernetesPhase} from '../phases/kubernetes.ts'
 import {nodeMetadataPhase} from '../phases/node-metadata.ts'
-import {preflightPhase} from '../phases/preflight.ts'
+import {checkIgnored, preflightPhase} from '../phases/preflight.ts'
 import {readyPhase} from '../phases/ready.ts'
 import {runtimeClassPhase} from '../phases/runtime-class.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
@@ -58,6 +58,7 @@ export async function initCluster(
   tools: Tools,
 ): Promise<InitResult> {
   const startedMs = tools.now()
+  checkIgnored(flags.ignorePreflight)
   await using _lock = flags.dryRun ? undefined : await tools.store.lock(spec.name, tools.run)
   const record = await tools.store.load(spec.name)
   checkSame(spec, record)

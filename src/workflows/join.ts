@@ -1,6 +1,7 @@
 import {lookup} from 'node:dns/promises'
 import {isIP} from 'node:net'
 import {ConfigError, StateError} from '../errors.ts'
+import {checkIgnored} from '../phases/preflight.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import {specFromDocument} from '../spec/load.ts'
 import type {Machine} from '../spec/machine.ts'
@@ -21,6 +22,7 @@ export async function joinCluster(
   tools: Tools,
 ): Promise<InitResult> {
   const startedMs = tools.now()
+  checkIgnored(flags.ignorePreflight)
   await using _lock = flags.dryRun ? undefined : await tools.store.lock(name, tools.run)
   const record = await recordOf(name, tools)
   const {endpoint} = record

@@ -160,7 +160,7 @@ test('a host that does not answer is told, and a second run beside the first is 
     const keyPath = join(dir, 'key')
     await makeKeyAt(keyPath)
     // Nothing listens on the discard port; the first run waits for it, as for a machine that is coming up.
-    const hosts = [host('127.0.0.1', {port: 9})]
+    const hosts = [host('127.0.0.1', {port: 9, privateAddress: '192.0.2.1'})]
     const config = await writeClusterFile(dir, 'bad', byon({ssh: {keyPath}, controlPlane: {hosts}}))
     const connecting = Promise.withResolvers<undefined>()
     const args = ['kubeadm', 'init', '--config', config, '--json']
