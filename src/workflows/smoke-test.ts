@@ -1,46 +1,13 @@
-import {SMOKE_REFERENCE} from '../bundle/catalogue.ts'
-import {CHECKPOINT_DIR, RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../checkpoint/names.ts'
+import {CHECKPOINT_DIR} from '../checkpoint/names.ts'
 import {checkpointContainer, copyBetweenHosts} from '../checkpoint/transfer.ts'
 import {AbortError, KubernetesError} from '../errors.ts'
-import type {KubeApi, KubeObject} from '../kubernetes/types.ts'
+import type {KubeApi} from '../kubernetes/types.ts'
 import {specFromDocument} from '../spec/load.ts'
-import {waitFor} from '../waiting.ts'
 import {z} from 'zod'
 import {allMachines, recordOf} from './clusters.ts'
-import {openSession, type Session} from './session.ts'
+import {openSession} from './session.ts'
+import {deletePod, LABEL, PORT, reach, runClient, startServer, type Bench} from './smoke-pods.ts'
 import type {SmokeCheck, SmokeResult, Tools} from './types.ts'
-
-const POD_TIMEOUT_MS = 90_000
-const PORT = 8080
-const LABEL = 'clouder.dev/smoke-test'
-
-const statusSchema = z.looseObject({
-  phase: z.string().optional(),
-  podIP: z.string().optional(),
-  conditions: z.array(z.looseObject({type: z.string(), status: z.string()})).optional(),
-  containerStatuses: z
-    .array(
-      z.looseObject({
-        state: z
-          .looseObject({
-            waiting: z
-              .looseObject({reason: z.string().optional(), message: z.string().optional()})
-              .optional(),
-          })
-          .optional(),
-      }),
-    )
-    .optional(),
-})
-
-interface Bench {
-  readonly kube: KubeApi
-  readonly session: Session
-  readonly namespace: string
-  /** Two nodes that take ordinary pods; the same one twice in a cluster of one node. */
-  readonly nodes: readonly [string, string]
-  readonly signal: AbortSignal
-}
 
 /**
  * Proves on the live cluster that DNS, pod to pod across nodes, services and the CRIU round trip work: a process with
@@ -147,121 +114,6 @@ async function usableNodes(kube: KubeApi): Promise<readonly [string, string]> {
   return [first, second]
 }
 
-interface PodOptions {
-  readonly name: string
-  readonly node: string
-  readonly args: readonly string[]
-  readonly restoreFrom?: string
-}
-
-function pod(bench: Bench, options: PodOptions): KubeObject {
-  const {restoreFrom} = options
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: {
-      name: options.name,
-      namespace: bench.namespace,
-      labels: {app: options.name, [LABEL]: 'true'},
-      ...(restoreFrom === undefined ? {} : {annotations: {[RESTORE_ANNOTATION]: restoreFrom}}),
-    },
-    spec: {
-      // By name, not through the scheduler: the test is about these two nodes.
-      nodeName: options.node,
-      restartPolicy: 'Never',
-      automountServiceAccountToken: false,
-      enableServiceLinks: false,
-      terminationGracePeriodSeconds: 1,
-      tolerations: [{operator: 'Exists'}],
-      ...(restoreFrom === undefined ? {} : {runtimeClassName: RESTORE_RUNTIME}),
-      containers: [
-        {
-          name: 'smoke',
-          image: SMOKE_REFERENCE,
-          imagePullPolicy: 'IfNotPresent',
-          args: options.args,
-          ...(options.args[0] === 'serve'
-            ? {
-                ports: [{containerPort: PORT}],
-                readinessProbe: {httpGet: {path: '/', port: PORT}, periodSeconds: 1},
-              }
-            : {}),
-        },
-      ],
-    },
-  }
-}
-
-async function startServer(bench: Bench, options: Omit<PodOptions, 'args'>): Promise<string> {
-  await bench.kube.apply([pod(bench, {...options, args: ['serve']})], bench.signal)
-  return waitPod(bench, options.name, 'Ready', (status) =>
-    status.conditions?.some(({type, status: is}) => type === 'Ready' && is === 'True') === true
-      ? status.podIP
-      : undefined,
-  )
-}
-
-/** Runs a client to its end; its success is the answer. */
-async function runClient(bench: Bench, name: string, node: string, args: readonly string[]): Promise<void> {
-  await bench.kube.apply([pod(bench, {name, node, args})], bench.signal)
-  const phase = await waitPod(bench, name, 'finished', (status) =>
-    status.phase === 'Succeeded' || status.phase === 'Failed' ? status.phase : undefined,
-  )
-  if (phase === 'Succeeded') return
-  const log = await bench.kube.fetch(`/api/v1/namespaces/${bench.namespace}/pods/${name}/log`, bench.signal)
-  throw new KubernetesError(
-    'SMOKE_TEST_FAILED',
-    `\`smoke ${args.join(' ')}\` on ${node} failed: ${log.body.trim()}`,
-  )
-}
-
-async function waitPod(
-  bench: Bench,
-  name: string,
-  what: string,
-  read: (status: z.output<typeof statusSchema>) => string | undefined,
-): Promise<string> {
-  const ref = {apiVersion: 'v1', kind: 'Pod', namespace: bench.namespace, name}
-  return waitFor({
-    what: `pod ${name} to be ${what}`,
-    check: async () => {
-      const status = statusSchema.parse((await bench.kube.get(ref))?.['status'] ?? {})
-      const value = read(status)
-      const waiting = status.containerStatuses?.[0]?.state?.waiting
-      const seen = `${status.phase ?? 'no status'} ${waiting?.reason ?? ''} ${waiting?.message ?? ''}`.trim()
-      if (value === undefined && status.phase === 'Failed') {
-        throw new KubernetesError('SMOKE_TEST_FAILED', `pod ${name} failed before it was ${what}`)
-      }
-      return value === undefined ? {seen} : {value, seen}
-    },
-    timeoutMs: POD_TIMEOUT_MS,
-    intervalMs: 250,
-    signal: bench.signal,
-  })
-}
-
-/** A service's rules reach every node a moment after its pods are ready: a client that comes too early tries again. */
-async function reach(bench: Bench, client: string, url: string): Promise<void> {
-  let attempt = 0
-  await waitFor({
-    what: `${url} to answer on ${bench.nodes[1]}`,
-    check: async () => {
-      attempt += 1
-      try {
-        await runClient(bench, `${client}-${attempt}`, bench.nodes[1], ['get', url])
-        return {value: true, seen: 'answered'}
-      } catch (error) {
-        if (error instanceof KubernetesError && error.code === 'SMOKE_TEST_FAILED')
-          return {seen: error.message}
-        throw error
-      }
-    },
-    timeoutMs: 30_000,
-    intervalMs: 500,
-    signal: bench.signal,
-  })
-}
-
 const podToPod: Check = async (bench) => {
   const [first, second] = bench.nodes
   const address = await startServer(bench, {name: 'server', node: first})
@@ -347,17 +199,4 @@ const criuRoundTrip: Check = async (bench, progress) => {
     await source.exec(['rm', '-f', archive], {signal: unstopped})
     await target.exec(['rm', '-f', path], {signal: unstopped})
   }
-}
-
-async function deletePod(bench: Bench, name: string): Promise<void> {
-  const ref = {apiVersion: 'v1', kind: 'Pod', namespace: bench.namespace, name}
-  await bench.kube.remove(ref)
-  await waitFor({
-    what: `pod ${name} to be gone`,
-    check: async () =>
-      (await bench.kube.get(ref)) === undefined ? {value: true, seen: 'gone'} : {seen: 'still there'},
-    timeoutMs: POD_TIMEOUT_MS,
-    intervalMs: 200,
-    signal: bench.signal,
-  })
 }
