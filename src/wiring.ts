@@ -13,6 +13,7 @@ import type {Redactor} from './hosts/redaction.ts'
 import type {LocalProviderOptions} from './providers/local.ts'
 import {providerFor} from './providers/registry.ts'
 import type {ClusterSpec} from './spec/cluster-spec.ts'
+import {expandHome, machineAtHome} from './spec/home-paths.ts'
 import type {SecretRef} from './spec/machine.ts'
 import {diskStore} from './store/disk.ts'
 import {createRenderer} from './templating/render.ts'
@@ -106,11 +107,14 @@ function connectorFor(spec: ClusterSpec, clusterFile: string, options: ToolsOpti
     })
   }
   let connector: Promise<HostConnector> | undefined
-  return {connect: async (machine, how) => (await (connector ??= opened())).connect(machine, how)}
+  return {
+    connect: async (machine, how) =>
+      (await (connector ??= opened())).connect(machineAtHome(machine, options.userHome), how),
+  }
 }
 
-async function readSecret(ref: SecretRef, {environment, redactor}: ToolsOptions): Promise<string> {
-  const secret = 'env' in ref ? environment[ref.env] : await secretFile(ref.file)
+async function readSecret(ref: SecretRef, {environment, redactor, userHome}: ToolsOptions): Promise<string> {
+  const secret = 'env' in ref ? environment[ref.env] : await secretFile(expandHome(ref.file, userHome))
   if (secret === undefined || secret === '') {
     const where = 'env' in ref ? `the variable ${ref.env}` : ref.file
     throw new ConfigError('CONFIG_INVALID', `a secret is to be read from ${where}, which is empty`)

@@ -1,3 +1,4 @@
+import {fromFolder} from '../spec/home-paths.ts'
 import {ConfigError, type ConfigProblem} from '../errors.ts'
 import type {JoinHost} from '../workflows/types.ts'
 
@@ -34,7 +35,7 @@ export function joinHosts(flags: JoinFlagValues): readonly JoinHost[] {
         user,
         port: portNumber,
         name: flags.name,
-        keyPath: flags.key,
+        keyPath: flags.key === undefined ? undefined : fromFolder(flags.key, process.cwd()),
         pool: flags.pool,
       },
     ]

@@ -2,6 +2,7 @@ import {Flags} from '@oclif/core'
 import {ConfigError} from '../errors.ts'
 import {loadSpec, readSpecFile, type SpecOverrides} from '../spec/load.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import {specFromFolder} from '../spec/home-paths.ts'
 import {isClusterName} from '../store/names.ts'
 import type {ClusterStore} from '../store/types.ts'
 import {listOf} from './flags.ts'
@@ -34,9 +35,15 @@ export const specFlags = {
     helpGroup: 'CLUSTER',
   }),
   workers: Flags.integer({
-    description: 'number of workers of the first pool',
+    description: 'number of workers of the one worker pool',
     env: 'CLOUDER_WORKERS',
     helpValue: 'N',
+    helpGroup: 'CLUSTER',
+  }),
+  'api-endpoint': Flags.string({
+    description: 'address of the API server that stays when a control plane goes; for several control planes',
+    env: 'CLOUDER_API_ENDPOINT',
+    helpValue: 'HOST[:PORT]',
     helpGroup: 'CLUSTER',
   }),
   'admin-cidr': Flags.string({
@@ -81,6 +88,7 @@ export interface SpecFlagValues {
   readonly kubernetes?: string | undefined
   readonly 'control-planes'?: number | undefined
   readonly workers?: number | undefined
+  readonly 'api-endpoint'?: string | undefined
   readonly 'admin-cidr'?: readonly string[] | string | undefined
   readonly 'node-image'?: string | undefined
   readonly 'pod-cidr'?: string | undefined
@@ -96,6 +104,7 @@ export function specOverrides(flags: SpecFlagValues): SpecOverrides {
     kubernetes: flags.kubernetes?.replace(/^v(?=\d)/, ''),
     controlPlanes: flags['control-planes'],
     workers: flags.workers,
+    apiEndpoint: flags['api-endpoint'],
     adminCidrs: adminCidrs.length === 0 ? undefined : adminCidrs,
     nodeImage: flags['node-image'],
     podCidr: flags['pod-cidr'],
@@ -106,7 +115,7 @@ export function specOverrides(flags: SpecFlagValues): SpecOverrides {
 
 /**
  * The spec of a command: the file if one is named, else what is remembered of the cluster, else defaults; flags override.
- * Without a name it is the file's, then the default cluster. Throws ConfigError, StateError.
+ * Without a name it is the file's, then the default cluster. Relative paths in a file begin in the working folder. Throws ConfigError, StateError.
  */
 export async function specFromFlags(
   name: string | undefined,
@@ -116,7 +125,7 @@ export async function specFromFlags(
   const overrides = specOverrides(flags)
   if (flags.config !== undefined) {
     const text = await readSpecFile(flags.config)
-    return loadSpec({text, file: flags.config, name, overrides})
+    return specFromFolder(loadSpec({text, file: flags.config, name, overrides}), process.cwd())
   }
   const known = name ?? (await store.defaultCluster())
   if (known === undefined) {

@@ -4,6 +4,7 @@ import {Args} from '@oclif/core'
 import {BaseCommand} from '../cli/base-command.ts'
 import {clusterFlag} from '../cli/flags.ts'
 import {splitArgv} from '../cli/passthrough.ts'
+import {machineAtHome} from '../spec/home-paths.ts'
 
 export default class Ssh extends BaseCommand {
   static override summary = 'open a shell on a node, or run a command there'
@@ -32,7 +33,7 @@ export default class Ssh extends BaseCommand {
     const tools = await this.tools({signals: false})
     const name = await resolveClusterName(flags.cluster, tools)
     const [record, spec] = await Promise.all([recordOf(name, tools), specOf(name, tools)])
-    const machine = machineOf(record, args.node)
+    const machine = machineAtHome(machineOf(record, args.node), homedir())
     const {dir, knownHosts} = tools.store.paths(name)
     const pinned = await writeSpecKeys(machine, join(dir, 'known_hosts.spec'))
     const argv = sshArgv({

@@ -34,7 +34,7 @@ export async function credentialsOf(
     try {
       return {privateKey: await readFile(keyPath, 'utf8'), authHandler: ['publickey']}
     } catch (error) {
-      throw authFailed(destination, `the key ${keyPath} cannot be read`, error)
+      throw keyUnreadable(destination, keyPath, error)
     }
   }
   if (agentSocket === undefined) {
@@ -115,8 +115,21 @@ function authFailed(destination: Destination, problem: string, cause: unknown): 
     suggestions: [
       `try it by hand: ssh ${identity}-p ${port} ${user}@${address}`,
       keyPath === undefined
-        ? 'load a key: ssh-add FILE'
+        ? 'load a key: ssh-add FILE; or name one: --key FILE with join, spec.ssh.keyPath in the file'
         : `put the key there: ssh-copy-id ${identity}-p ${port} ${user}@${address}; for a key with a passphrase leave keyPath out and use ssh-add`,
+    ],
+  })
+}
+
+function keyUnreadable({name, address, user}: Destination, keyPath: string, cause: unknown): ConnectionError {
+  const message = `${user} cannot log in to ${name} (${address}): the key ${keyPath} cannot be read`
+  return new ConnectionError('AUTH_FAILED', message, {
+    host: name,
+    address,
+    cause,
+    suggestions: [
+      `see whether the file is there and yours to read: ls -l ${keyPath}`,
+      'correct the path: keyPath in the file, or --key FILE',
     ],
   })
 }

@@ -312,7 +312,8 @@ async function login(
   }
   signal.addEventListener('abort', onAbort, {once: true})
   try {
-    await connecting
+    // node-ssh settles at its own timeout only, however its socket ends.
+    await unlessAborted(connecting, signal)
     const client = ssh.connection
     if (client === null) throw unreachable(destination, 'the connection closed at once', undefined)
     // Told by its close; an error event that nobody listens to would end the program.

@@ -129,7 +129,7 @@ async function planJoin(
   return steps
 }
 
-/** Workers first and in parallel; each control plane behind a barrier of its own, as etcd admits one learner at a time. */
+/** Control planes first, each behind a barrier of its own, as etcd admits one learner at a time; then workers in parallel. */
 function oneControlPlaneAtATime(joins: readonly Step<ClusterTools>[]): Step<ClusterTools>[] {
   const workers = joins.filter((step) => step.on !== undefined && !isControlPlane(step.on))
   const planes = joins.filter((step) => step.on !== undefined && isControlPlane(step.on))

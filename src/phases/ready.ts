@@ -26,10 +26,9 @@ export const readyPhase: ClouderPhase = {
     const kube = await context.kube()
     const open = kube === undefined ? ['there is no API server yet'] : await unready(context, kube)
     if (open.length === 0) return []
-    const nodes = `${context.hosts.length} ${context.hosts.length === 1 ? 'node' : 'nodes'}`
     return [
       {
-        summary: `wait for ${nodes} and the pods of the cluster itself`,
+        summary: 'wait for the nodes and the pods of the cluster itself',
         reason: open.join(', '),
         run: async (tools, stepContext) => {
           const api = await tools.kube()

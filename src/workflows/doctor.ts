@@ -39,10 +39,12 @@ export async function diagnoseCluster(
     tools,
   )
   const answering = new Set(session.hosts.map((host) => host.name))
-  const silent = machines.filter((machine) => !answering.has(machine.name)).map(unreachable)
+  const silent = machines
+    .filter((machine) => !answering.has(machine.name))
+    .map((machine) => unreachable(name, machine))
   const [preflight, units, health] = await Promise.all([
     runChecks(session.context, tools.signal),
-    unitFindings(session.hosts, tools.signal),
+    unitFindings(name, session.hosts, tools.signal),
     clusterFindings(name, session, options.node !== undefined),
   ])
   const findings = [...silent, ...preflight.findings, ...units, ...health]
@@ -73,14 +75,15 @@ function chosen(machines: readonly Machine[], node: string | undefined): readonl
   )
 }
 
-const unreachable = (machine: Machine): PreflightFinding => ({
+const unreachable = (cluster: string, machine: Machine): PreflightFinding => ({
   host: machine.name,
   check: 'Reachable',
   problem: `${machine.address} does not answer on port ${machine.ssh.port}`,
-  fix: `start the machine, or try: clouder ssh ${machine.name} -- true`,
+  fix: `start the machine, or try: clouder ssh ${machine.name} --cluster ${cluster} -- true`,
 })
 
 async function unitFindings(
+  cluster: string,
   hosts: readonly Host[],
   signal: AbortSignal,
 ): Promise<readonly PreflightFinding[]> {
@@ -97,7 +100,7 @@ async function unitFindings(
           host: outcome.item.name,
           check: 'Reachable',
           problem: outcome.error.message,
-          fix: 'run clouder doctor again',
+          fix: `clouder doctor --cluster ${cluster}`,
         },
       ]
     }
@@ -110,7 +113,7 @@ async function unitFindings(
               host: outcome.item.name,
               check: unit,
               problem: `${unit} is ${states[index] ?? 'unknown'}`,
-              fix: `clouder kubeadm init starts it; its log: clouder ssh ${outcome.item.name} -- journalctl -u ${unit} -n 50`,
+              fix: `clouder kubeadm init ${cluster} starts it; its log: clouder ssh ${outcome.item.name} --cluster ${cluster} -- journalctl -u ${unit} -n 50`,
             },
           ],
     )

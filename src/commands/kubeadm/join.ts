@@ -34,7 +34,8 @@ export default class KubeadmJoin extends BaseCommand {
       helpValue: 'NODE',
     }),
     key: Flags.string({
-      description: "private key for SSH; default: the cluster's, or the SSH agent",
+      description:
+        'private key for SSH; default: `spec.ssh.keyPath` of the cluster, else the SSH agent; the key of local nodes is never used',
       env: 'CLOUDER_JOIN_KEY',
       helpValue: 'FILE',
     }),

@@ -4,7 +4,7 @@ import {nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
 export default class KubeadmTerminate extends BaseCommand {
   static override summary = 'remove a cluster and every machine that was made for it'
   static override description =
-    'Nothing of it is left: machines, networks, volumes, and what is remembered here. Machines you brought are kept as they are.'
+    'Nothing of it is left: machines, networks, volumes, and what is remembered here. Machines you brought are reset and cleaned, and kept running.'
   static override examples = [
     {description: 'what would be removed', command: '<%= config.bin %> kubeadm terminate demo --dry-run'},
     {description: 'without a question', command: '<%= config.bin %> kubeadm terminate demo --yes'},

@@ -33,6 +33,7 @@ test('every spec flag reaches its place in the spec', async () => {
       kubernetes: 'v1.34.4',
       'control-planes': 1,
       workers: 2,
+      'api-endpoint': 'k8s.example.org:443',
       'admin-cidr': ['192.0.2.0/24', '198.51.100.0/24'],
       'node-image': 'debian-12',
       'pod-cidr': '10.20.0.0/16',
@@ -47,6 +48,7 @@ test('every spec flag reaches its place in the spec', async () => {
     kubernetes: {version: '1.34.4'},
     controlPlane: {count: 1},
     workers: [{count: 2}],
+    api: {endpoint: 'k8s.example.org:443'},
     network: {podCidr: '10.20.0.0/16', serviceCidr: '10.30.0.0/16', cni: 'none'},
     access: {adminCidrs: ['192.0.2.0/24', '198.51.100.0/24']},
   })

@@ -1,6 +1,7 @@
 import {expect, test} from 'vitest'
 import {
   connectionErrorOf,
+  credentialsOf,
   destinationsOf,
   hostKeyAlgorithms,
   mayComeUp,
@@ -31,6 +32,14 @@ test.for([
     expect(mayComeUp(error)).toBe(again)
   },
 )
+
+test('a key file that cannot be read is told as such, not as a key that the machine lacks', async () => {
+  const failed = credentialsOf({...target, keyPath: '/nowhere/key'}, undefined)
+  await expect(failed).rejects.toMatchObject({
+    code: 'AUTH_FAILED',
+    suggestions: [expect.stringContaining('ls -l /nowhere/key'), expect.stringContaining('--key FILE')],
+  })
+})
 
 test("a bastion without a key of its own takes the machine's", () => {
   const bastion = {address: '203.0.113.1', user: 'jump', port: 22, hostKeys: []}
