@@ -89,7 +89,9 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     await exited
   }
   const cutConnections = async (): Promise<void> => {
-    for (const pid of await children()) process.kill(Number(pid), 'SIGKILL')
+    // By kill(1), which lets be what ended by itself in the meantime.
+    const pids = await children()
+    if (pids.length > 0) await run('kill', ['-KILL', ...pids]).catch(() => undefined)
   }
   return {
     dir,
