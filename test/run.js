@@ -9,7 +9,7 @@ const bin = join(root, 'node_modules', '.bin')
 const environment = {...process.env, PATH: `${bin}:${process.env.PATH}`, CI: process.env.CI ?? '1'}
 const total = {passed: 0, failed: 0, skipped: 0}
 const suites =
-  process.argv.length > 2 ? process.argv.slice(2) : ['checks', 'unit', 'templates', 'integration', 'e2e']
+  process.argv.length > 2 ? process.argv.slice(2) : ['checks', 'unit', 'templates', 'bundle', 'integration', 'e2e']
 
 function run(title, command, args) {
   const startedMs = Date.now()
@@ -58,6 +58,10 @@ for (const name of suites) {
     check('format', 'prettier', ['--check', '--log-level', 'warn', '.'])
     check('lint', 'eslint', ['--max-warnings', '0', '.'])
     check('types', 'tsc', ['-p', 'tsconfig.check.json'])
+  } else if (name === 'bundle') {
+    // What integration and end to end install from; minutes the first time, an instant afterwards.
+    check('bundle', 'node', ['bin/run.js', 'bundle', 'build'])
+    check('bundle digests and closure', 'node', ['bin/run.js', 'bundle', 'verify'])
   } else {
     suite(name)
   }
