@@ -127,16 +127,24 @@ function outputLines(error: HostCommandError): readonly string[] {
 }
 
 function failureLines(failure: HostFailure, options: ErrorTextOptions): readonly string[] {
-  const where = [failure.host ?? 'the cluster', failure.step].filter((part) => part !== undefined).join(': ')
+  const message = messageOf(failure.error)
+  // What is said of a connection names its host already.
+  const named = failure.step === undefined && failure.host !== undefined && mentions(message, failure.host)
+  const parts = named ? [] : [failure.host ?? 'the cluster', failure.step]
+  const where = parts.flatMap((part) => (part === undefined ? [] : [`${part}: `])).join('')
   const code = failure.error instanceof ClouderError ? ` (${failure.error.code})` : ''
   const causes = causesOf(failure.error)
     .map(messageOf)
     .filter((text) => !failure.error.message.includes(text))
   return [
-    `  ${options.colours.bold(where)}: ${messageOf(failure.error)}${code}`,
+    `  ${options.colours.bold(where)}${message}${code}`,
     ...detailLines(failure.error, options).map((line) => `  ${line}`),
     ...causes.map((text) => `    because: ${text}`),
   ]
+}
+
+function mentions(message: string, host: string): boolean {
+  return message.split(/[\s:,;]+/).includes(host)
 }
 
 function suggestionsOf(error: unknown, {log, help}: ErrorTextOptions): readonly string[] {

@@ -37,6 +37,9 @@ export function nodesText(nodes: readonly NodeRow[], options: ResultOptions): st
   )
 }
 
+/** Reasons can be as long as a list of files: without a terminal's width, lines end here. */
+const planColumns = 200
+
 function stepsTable(steps: readonly PlannedStep[], options: ResultOptions): string {
   return renderTable<PlannedStep>(
     [
@@ -46,7 +49,7 @@ function stepsTable(steps: readonly PlannedStep[], options: ResultOptions): stri
       {title: 'reason', text: ({reason}) => reason},
     ],
     steps,
-    tableOptions(options),
+    {...tableOptions(options), columns: options.columns ?? planColumns},
   )
 }
 
@@ -79,8 +82,9 @@ function plural(count: number, noun: string): string {
 /** The end of create, setup, init and join. */
 export function runText(result: InitResult, options: ResultOptions): string {
   const changed = result.steps.length + result.machineChanges.length > 0
+  const done = result.steps.length > 0 ? plural(result.steps.length, 'step') : changesText(result)
   const head = changed
-    ? `${result.cluster}: ${plural(result.steps.length, 'step')} in ${formatDuration(result.durationMs)}`
+    ? `${result.cluster}: ${done} in ${formatDuration(result.durationMs)}`
     : `${result.cluster} is up to date: nothing to do (${formatDuration(result.durationMs)})`
   const facts = [
     ...(result.endpoint === undefined ? [] : [`API server  https://${result.endpoint}`]),
@@ -91,6 +95,19 @@ export function runText(result: InitResult, options: ResultOptions): string {
   const next =
     result.kubeconfig === undefined ? nextAfterCreate(result.cluster) : nextAfterInit(result.cluster)
   return [options.colours.green(head), ...nodes, facts.join('\n'), ...next].join('\n\n')
+}
+
+const doneWord = {create: 'made', start: 'started', replace: 'replaced', remove: 'removed'} as const
+const namedChanges = 6
+
+/** `made machine cp-1, started machine worker-1`. */
+function changesText({machineChanges}: InitResult): string {
+  const named = machineChanges.slice(0, namedChanges)
+  const texts = named.map(({action, what}, at) =>
+    named[at - 1]?.action === action ? what : `${doneWord[action]} ${what}`,
+  )
+  const more = machineChanges.length - named.length
+  return `${texts.join(', ')}${more === 0 ? '' : ` and ${more} more`}`
 }
 
 function nextAfterCreate(cluster: string): readonly string[] {

@@ -70,7 +70,7 @@ const checksOf = (withCheckpoint: boolean): readonly (readonly [string, Check])[
 
 async function runCheck(title: string, check: Check, bench: Bench, tools: Tools): Promise<SmokeCheck> {
   const startedMs = tools.now()
-  const task = title
+  const task = 'smoke-test'
   tools.report({type: 'task-started', task, title})
   try {
     const detail = await check(bench, (text) => tools.report({type: 'task-progress', task, text}))

@@ -4,6 +4,9 @@ import type {Palette} from '../terminal.ts'
 /** More hosts than this are drawn as one line with a count. */
 const drawnHosts = 12
 
+const waiting = 'waiting'
+const cluster = 'cluster'
+
 interface Lane {
   steps: number
   done: number
@@ -21,9 +24,9 @@ export interface Item {
 }
 
 export function addLanes(item: Item, steps: readonly {readonly host?: string}[]): void {
-  for (const {host = 'cluster'} of steps) {
+  for (const {host = cluster} of steps) {
     const lane = item.lanes.get(host)
-    if (lane === undefined) item.lanes.set(host, {steps: 1, done: 0, failed: false, text: 'waiting'})
+    if (lane === undefined) item.lanes.set(host, {steps: 1, done: 0, failed: false, text: waiting})
     else lane.steps++
   }
 }
@@ -31,7 +34,7 @@ export function addLanes(item: Item, steps: readonly {readonly host?: string}[])
 type StepEvent = Extract<RunEvent, {type: `step-${string}`}>
 
 export function changeLane(item: Item, event: StepEvent): void {
-  const lane = item.lanes.get(event.host ?? 'cluster')
+  const lane = item.lanes.get(event.host ?? cluster)
   if (lane === undefined) return
   switch (event.type) {
     case 'step-started':
@@ -42,6 +45,7 @@ export function changeLane(item: Item, event: StepEvent): void {
       break
     case 'step-done':
       lane.done++
+      lane.text = waiting
       break
     case 'step-failed':
       lane.failed = true
@@ -52,7 +56,11 @@ export function changeLane(item: Item, event: StepEvent): void {
 
 /** The lines below an item: every host, or those that failed. */
 export function laneLines(item: Item, colours: Palette, which: 'all' | 'failed'): readonly string[] {
-  const lanes = [...item.lanes].filter(([, lane]) => which === 'all' || lane.failed)
+  const lanes = [...item.lanes].filter(([host, lane]) => {
+    if (which === 'failed') return lane.failed
+    // Its steps come before and after those of the hosts; between them it would only look busy.
+    return host !== cluster || item.lanes.size === 1 || lane.failed || lane.text !== waiting
+  })
   const width = Math.max(0, ...lanes.map(([host]) => host.length))
   const shown = lanes.slice(0, drawnHosts).map(([host, lane]) => {
     const count = lane.steps > 1 ? ` ${lane.done}/${lane.steps}` : ''

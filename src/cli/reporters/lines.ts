@@ -41,7 +41,9 @@ export function describeEvent(event: RunEvent): string | undefined {
     case 'phase-started':
       return columns(event.phase, undefined, event.title)
     case 'phase-planned':
-      return columns(event.phase, undefined, plannedText(event.steps.length))
+      return event.steps.length === 0
+        ? undefined
+        : columns(event.phase, undefined, `${stepsText(event.steps.length)} to do`)
     case 'step-started':
       return columns(event.phase, event.host, `${event.step} (${event.reason})`)
     case 'step-progress':
@@ -51,13 +53,7 @@ export function describeEvent(event: RunEvent): string | undefined {
     case 'step-failed':
       return columns(event.phase, event.host, `FAILED: ${event.step}: ${event.message}`)
     case 'phase-done':
-      return event.steps === 0
-        ? undefined
-        : columns(
-            event.phase,
-            undefined,
-            `done: ${stepsText(event.steps)}, ${formatDuration(event.durationMs)}`,
-          )
+      return columns(event.phase, undefined, phaseDoneText(event))
     case 'phase-failed':
       return columns(event.phase, undefined, `FAILED after ${formatDuration(event.durationMs)}`)
     case 'task-started':
@@ -73,7 +69,7 @@ export function describeEvent(event: RunEvent): string | undefined {
     case 'task-failed':
       return columns(event.task, undefined, `FAILED: ${event.message}`)
     case 'note':
-      return columns(event.level === 'warning' ? 'warning' : 'note', event.host, event.text)
+      return columns(event.level === 'warning' ? 'warning' : 'note', noteHost(event), event.text)
   }
 }
 
@@ -81,8 +77,23 @@ export function stepsText(count: number): string {
   return `${count} ${count === 1 ? 'step' : 'steps'}`
 }
 
-function plannedText(count: number): string {
-  return count === 0 ? 'already done' : `${stepsText(count)} to do`
+type PhaseDone = Extract<RunEvent, {type: 'phase-done'}>
+
+function phaseDoneText(event: PhaseDone): string {
+  if (event.steps === 0) return metText(event)
+  const steps = stepsText(event.steps)
+  if (event.dryRun === true) return `planned: ${steps}`
+  return `done: ${steps}, ${formatDuration(event.durationMs)}`
+}
+
+/** Of a phase without steps: the preflight never has any. */
+export function metText({phase}: PhaseDone): string {
+  return phase === 'preflight' ? 'checks passed' : 'already done'
+}
+
+/** The host before a note, unless the note begins with it. */
+export function noteHost({host, text}: Extract<RunEvent, {type: 'note'}>): string | undefined {
+  return host !== undefined && text.startsWith(`${host} `) ? undefined : host
 }
 
 function columns(phase: string, host: string | undefined, text: string): string {

@@ -3,7 +3,7 @@ import type {RunEvent} from '../../engine/types.ts'
 import {formatDuration} from '../duration.ts'
 import type {Palette} from '../terminal.ts'
 import {addLanes, changeLane, laneLines, type Item} from './lanes.ts'
-import {stepsText} from './lines.ts'
+import {metText, noteHost, stepsText} from './lines.ts'
 import type {Reporter} from './reporter.ts'
 
 /** Phases and tasks that are drawn at the same time; of more, only the end is told. */
@@ -75,7 +75,7 @@ class Drawing {
         this.#change(event.task, (item) => (item.text = event.text))
         break
       case 'phase-done':
-        this.#finish(event.phase, false, event.steps === 0 ? 'already done' : tookText(event))
+        this.#finish(event.phase, false, phaseText(event))
         break
       case 'phase-failed':
         this.#finish(event.phase, true, `failed after ${formatDuration(event.durationMs)}`)
@@ -125,7 +125,9 @@ class Drawing {
     if (this.#running.size === 0) this.#close()
   }
 
-  #note({level, host, text}: Extract<RunEvent, {type: 'note'}>): void {
+  #note(event: Extract<RunEvent, {type: 'note'}>): void {
+    const {level, text} = event
+    const host = noteHost(event)
     const {dim, yellow} = this.#options.colours
     const mark = level === 'warning' ? yellow('!') : dim('i')
     this.#after.push(`${mark} ${host === undefined ? '' : `${host}: `}${text}`)
@@ -174,6 +176,11 @@ class Drawing {
       this.#options.stream.write(lines.map((line) => `${line}\n`).join(''))
     })
   }
+}
+
+function phaseText(event: Extract<RunEvent, {type: 'phase-done'}>): string {
+  if (event.steps === 0) return metText(event)
+  return event.dryRun === true ? `${stepsText(event.steps)} planned` : tookText(event)
 }
 
 function tookText({steps, durationMs}: {steps?: number; durationMs: number}): string {

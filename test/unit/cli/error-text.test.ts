@@ -109,6 +109,19 @@ Try this:
 `)
 })
 
+test('a failure to connect names its host once', () => {
+  const failed = new ConnectionError('HOST_UNREACHABLE', 'cp-1 (192.0.2.1:22) cannot be reached: timed out', {
+    host: 'cp-1',
+    address: '192.0.2.1',
+  })
+  const error = new HostsFailedError('connect', [
+    {host: 'cp-1', phase: 'connect', step: undefined, error: failed},
+  ])
+  expect(shown(error).split('\n')[1]).toBe(
+    '  cp-1 (192.0.2.1:22) cannot be reached: timed out (HOST_UNREACHABLE)',
+  )
+})
+
 test('causes are told once each, outermost first', () => {
   const cause = new Error('EACCES: permission denied', {cause: new Error('uid 1000')})
   const error = new StateError('STATE_UNWRITABLE', 'cannot write /c', {cause})

@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {jsonReporter} from '../../../../src/cli/reporters/json.ts'
 import {addLanes, changeLane, laneLines, type Item} from '../../../../src/cli/reporters/lanes.ts'
-import {linesReporter} from '../../../../src/cli/reporters/lines.ts'
+import {describeEvent, linesReporter} from '../../../../src/cli/reporters/lines.ts'
 import {logFile} from '../../../../src/cli/reporters/log-file.ts'
 import {reportTo} from '../../../../src/cli/reporters/reporter.ts'
 import {palette} from '../../../../src/cli/terminal.ts'
@@ -39,6 +39,23 @@ containerd  cp-1  done: write /etc/containerd/config.toml, 0.4 s
 containerd  worker-1  FAILED: write /etc/containerd/config.toml: no space left on device
 containerd  FAILED after 1.2 s
 `)
+})
+
+test('plain lines of a dry run say what is planned, and never that it is done', () => {
+  const end = {type: 'phase-done', durationMs: 5} as const
+  expect(describeEvent({...end, phase: 'containerd', steps: 1, dryRun: true})).toBe(
+    'containerd  planned: 1 step',
+  )
+  expect(describeEvent({...end, phase: 'containerd', steps: 2})).toBe('containerd  done: 2 steps, 0.0 s')
+  expect(describeEvent({...end, phase: 'preflight', steps: 0})).toBe('preflight  checks passed')
+})
+
+test('a note that begins with its host tells it once', () => {
+  const note = {type: 'note', level: 'warning', host: 'cp-1'} as const
+  expect(describeEvent({...note, text: 'cp-1 (192.0.2.1:22) cannot be reached'})).toBe(
+    'warning  cp-1 (192.0.2.1:22) cannot be reached',
+  )
+  expect(describeEvent({...note, text: 'swap is on'})).toBe('warning  cp-1  swap is on')
 })
 
 test('plain lines tell progress every two seconds at most', () => {
@@ -119,6 +136,33 @@ test('a phase that failed keeps the hosts that failed', () => {
   expect(laneLines(itemOf(recordedRun), palette(false), 'failed')).toEqual([
     '  worker-1 0/2  write /etc/containerd/config.toml: no space left on device',
   ])
+})
+
+test('the cluster is drawn while a step of its own runs, not while hosts work', () => {
+  const phase = 'join'
+  const token = {type: 'step-started', phase, step: 'make a join token', reason: 'r'} as const
+  const begun: RunEvent[] = [
+    {
+      type: 'phase-planned',
+      phase,
+      steps: [
+        {step: token.step, reason: 'r'},
+        {host: 'worker-1', step: 'join as worker', reason: 'r'},
+        {step: 'delete the join token', reason: 'r'},
+      ],
+    },
+    token,
+  ]
+  expect(laneLines(itemOf(begun), palette(false), 'all')).toEqual([
+    '  cluster  0/2  make a join token',
+    '  worker-1  waiting',
+  ])
+  const joining: RunEvent[] = [
+    ...begun,
+    {type: 'step-done', phase, step: token.step, durationMs: 1},
+    {type: 'step-started', phase, host: 'worker-1', step: 'join as worker', reason: 'r'},
+  ]
+  expect(laneLines(itemOf(joining), palette(false), 'all')).toEqual(['  worker-1  join as worker'])
 })
 
 test('many hosts are drawn as one line', () => {

@@ -1,0 +1,33 @@
+import {expect, test} from 'vitest'
+import {planText, runText} from '../../../src/cli/results.ts'
+import {palette} from '../../../src/cli/terminal.ts'
+import type {InitResult} from '../../../src/workflows/types.ts'
+
+const options = {colours: palette(false), columns: undefined}
+const nothing: InitResult = {
+  cluster: 'docs',
+  steps: [],
+  machineChanges: [],
+  dryRun: false,
+  endpoint: undefined,
+  kubeconfig: undefined,
+  kubernetesVersion: '1.35.4',
+  nodes: [],
+  durationMs: 10_600,
+  log: '/logs/run.log',
+}
+
+test('create ends with the machines it made', () => {
+  const reason = 'does not exist'
+  const machineChanges = ['machine cp-1', 'machine worker-1'].map(
+    (what) => ({action: 'create', what, reason}) as const,
+  )
+  const [head] = runText({...nothing, machineChanges}, options).split('\n')
+  expect(head).toBe('docs: made machine cp-1, machine worker-1 in 10.6 s')
+})
+
+test('a plan for a pipe has lines of 200 columns at most', () => {
+  const steps = [{phase: 'reset', host: 'cp-1', step: 'reset the node', reason: 'x'.repeat(500)}]
+  const lines = planText({...nothing, steps, dryRun: true}, options).split('\n')
+  expect(Math.max(...lines.map((line) => line.length))).toBe(200)
+})
