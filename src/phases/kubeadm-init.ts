@@ -18,6 +18,7 @@ import {
   type KubeadmState,
 } from './kubeadm-probe.ts'
 
+const ADMIN_CONF = '/etc/kubernetes/admin.conf'
 const KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
 const READY_TIMEOUT_SECONDS = 240
 
@@ -51,7 +52,8 @@ export const kubeadmInitPhase: ClouderPhase = {
     )
     const kube = await context.kube()
     const uploaded = await readUploaded(kube, host)
-    return planInit(context, host, state, uploaded, kube !== undefined)
+    const apiAnswers = kube !== undefined || (await isReady(host, state, signal))
+    return planInit(context, host, state, uploaded, apiAnswers)
   },
 
   async diagnose(context, {host}) {
@@ -59,6 +61,17 @@ export const kubeadmInitPhase: ClouderPhase = {
     const script = {name: 'kubeadm/diagnose.sh', text: context.renderer.render('kubeadm/diagnose.sh', {})}
     return (await host.queryScript(script)).stdout
   },
+}
+
+/**
+ * Whether the API server is ready that lets nobody read yet: kubeadm gives its administrator that right with the first
+ * phase that changes the cluster, not with the kubeconfig.
+ */
+async function isReady(host: HostReader, state: KubeadmState, signal: AbortSignal): Promise<boolean> {
+  if (!state.paths.has(ADMIN_CONF)) return false
+  const words = ['--server', 'https://127.0.0.1:6443', '--request-timeout', '5s', 'get', '--raw', '/readyz']
+  const {exitCode} = await host.query(['kubectl', '--kubeconfig', ADMIN_CONF, ...words], {signal})
+  return exitCode === 0
 }
 
 async function readUploaded(kube: KubeReader | undefined, host: HostReader): Promise<UploadedState> {
@@ -147,7 +160,7 @@ export function planInit(
   }
   add(
     'wait for the API server',
-    apiAnswers ? undefined : 'it does not answer its administrator',
+    apiAnswers ? undefined : '/readyz does not answer',
     async (target, {signal}) => {
       const text = context.renderer.render('kubeadm/wait-ready.sh', {
         timeoutSeconds: READY_TIMEOUT_SECONDS,
