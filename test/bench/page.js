@@ -1,0 +1,81 @@
+// docs/benchmarks.md from what was measured; no number in it comes from anywhere else.
+import {format, resolveConfig} from 'prettier'
+
+const seconds = (value) => `${value.toFixed(value < 1 ? 3 : 1)} s`
+const ratio = (value) => value.toFixed(2)
+const verdict = (value, limit) => `${value <= limit ? 'met' : '**missed**'}, the target is at most ${limit}`
+
+const measuredOn = ({date, machine}) =>
+  `Measured on ${date}: ${machine.cores} cores, ${machine.memoryGiB} GiB of memory, ${machine.system}, Node.js ${machine.node}; load average at the start ${machine.loadAverage}.`
+
+const table = (head, rows) =>
+  [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+
+function byHand(result) {
+  const rows = result.runs.map((run, index) => [
+    index + 1,
+    seconds(run.clouderSeconds),
+    seconds(run.byHandSeconds),
+    ratio(run.ratio),
+  ])
+  const phases = Object.entries(result.runs.at(-1).phases).map(([phase, value]) => [phase, seconds(value)])
+  return [
+    '## A cluster of 1 + 2, against the shortest way by hand',
+    'Machines of the local provider are made first, by `clouder kubeadm create`; the clock starts when they answer SSH. `clouder kubeadm setup` is measured against `test/bench/by-hand.sh`: the same files and images of the same bundle, the same configuration, all nodes in parallel over one OpenSSH connection each, no check, no plan and no journal. Both end when every node is Ready and flannel, kube-proxy and CoreDNS are available. Runs alternate, each on fresh machines; image tars and configuration files of the way by hand are ready before its clock starts.',
+    table(['pair', 'clouder', 'by hand', 'ratio'], rows),
+    `Median ratio **${ratio(result.ratio)}**: ${verdict(result.ratio, 1.25)}.`,
+    'Where the last run of clouder spent its time:',
+    table(['phase', 'time'], phases),
+    measuredOn(result),
+  ]
+}
+
+const secondInit = (result) => [
+  '## The same init again, on 3 nodes',
+  'A cluster of 1 + 2 that is as it should be; `clouder kubeadm init` with the same words, whole command from start to end, which must find nothing to do.',
+  table(
+    ['run', 'time'],
+    result.seconds.map((value, index) => [index + 1, seconds(value)]),
+  ),
+  `Median **${seconds(result.median)}**: ${verdict(Number(result.median.toFixed(1)), 5)} s.`,
+  measuredOn(result),
+]
+
+const startUp = (result) => [
+  '## Start of the command line',
+  'Twenty rounds; each runs every command once. The median wall time of each, and its ratio to `node -e 0`.',
+  table(
+    ['command', 'median'],
+    Object.entries(result.medians).map(([name, value]) => [`\`${name}\``, seconds(value)]),
+  ),
+  ...Object.entries(result.ratios).map(
+    ([name, value]) => `\`${name}\`: **${ratio(value)}**: ${verdict(value, 3)}.`,
+  ),
+  measuredOn(result),
+]
+
+const growth = (result) => [
+  '## Growth with the number of workers',
+  'An init with the ordinary workflow over simulated hosts, which answer each command after a time of the order seen on local nodes (`test/bench/growth.ts` names them). So this is the time that clouder itself adds as nodes are added, without what real nodes on one machine take from each other.',
+  table(
+    ['workers', 'time'],
+    Object.entries(result.seconds).map(([workers, value]) => [workers, seconds(value)]),
+  ),
+  `10 workers against 2: **${ratio(result.ratio)}**: ${verdict(result.ratio, 1.2)}.`,
+  measuredOn(result),
+]
+
+const SECTIONS = {a: byHand, b: secondInit, c: startUp, d: growth}
+
+/** The page, as the formatter wants it. */
+export async function pageOf(results) {
+  const parts = Object.entries(SECTIONS).flatMap(([name, section]) =>
+    results[name] === undefined ? [] : section(results[name]),
+  )
+  const intro = [
+    '# Benchmarks',
+    'Written by `npm run bench`; `node test/bench/run.js a` (or `b`, `c`, `d`) measures one of them anew. The method is part of each section, the programs are in `test/bench/`, the figures as data in `test/bench/results.json`.',
+  ]
+  const options = await resolveConfig(import.meta.filename)
+  return format([...intro, ...parts].join('\n\n'), {...options, parser: 'markdown'})
+}
