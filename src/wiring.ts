@@ -38,7 +38,7 @@ export interface ToolsOptions {
   readonly packageRoot: string
   /** `2026-11-21T09-14-02-init`. */
   readonly run: string
-  /** The bundle to use instead of the one in the cache. */
+  /** The bundle to use instead of the one in the cache: its folder, or its `.tar.zst`. */
   readonly bundleDir?: string | undefined
 }
 
@@ -157,7 +157,7 @@ async function bundleFor(
   if (!known.success)
     throw new BundleError('BUNDLE_MISSING', `there is no bundle for the architecture ${arch}`)
   if (options.bundleDir !== undefined) {
-    const bundle = await givenBundle(options.bundleDir, {kubernetes, arch})
+    const bundle = await givenBundle(options.bundleDir, {kubernetes, arch}, options)
     // One that was carried here may be damaged; what clouder built itself was verified when it was built.
     const {verifyBundle} = await import('./bundle/verify.ts')
     await verifyBundle(bundle, {references: [], signal})
@@ -172,6 +172,7 @@ async function bundleFor(
     // In the cache an unreadable one is only stale: it is built anew.
     if (!(error instanceof BundleError)) throw error
   }
+  await useProxyOf(options.environment)
   const {buildBundle} = await import('./bundle/build.ts')
   return buildBundle({
     kubernetes,
@@ -186,15 +187,34 @@ async function bundleFor(
   })
 }
 
+/** Downloads go through HTTPS_PROXY and its kin where this Node can do that; older ones go straight. */
+export async function useProxyOf(environment: Environment): Promise<void> {
+  const http: {setGlobalProxyFromEnv?: (environment: Environment) => unknown} = await import('node:http')
+  try {
+    http.setGlobalProxyFromEnv?.(environment)
+  } catch (cause) {
+    const said = cause instanceof Error ? cause.message : String(cause)
+    throw new ConfigError('CONFIG_INVALID', `the proxy of the environment cannot be used: ${said}`, {
+      cause,
+      suggestions: ['correct HTTPS_PROXY and HTTP_PROXY: http://HOST:PORT'],
+    })
+  }
+}
+
 /** The bundle that --bundle names; it must be for what is asked. */
-async function givenBundle(dir: string, wanted: {kubernetes: string; arch?: string}): Promise<Bundle> {
-  const bundle = await loadBundle(resolve(dir))
+async function givenBundle(
+  path: string,
+  wanted: {kubernetes: string; arch?: string},
+  {environment, userHome, signal}: ToolsOptions,
+): Promise<Bundle> {
+  const {openBundle} = await import('./bundle/archive.ts')
+  const bundle = await openBundle(resolve(path), cacheDir(environment, userHome), signal)
   const {kubernetes, arch} = bundle.lock
   if (kubernetes === wanted.kubernetes && arch === (wanted.arch ?? arch)) return bundle
   const asked = [wanted.kubernetes, ...(wanted.arch === undefined ? [] : [wanted.arch])].join(' for ')
   throw new BundleError(
     'VERSION_NOT_IN_BUNDLE',
-    `the bundle in ${dir} holds Kubernetes ${kubernetes} for ${arch}, not ${asked}`,
+    `the bundle in ${path} holds Kubernetes ${kubernetes} for ${arch}, not ${asked}`,
     {
       suggestions: [
         `take its version: --kubernetes ${kubernetes}`,
@@ -206,5 +226,5 @@ async function givenBundle(dir: string, wanted: {kubernetes: string; arch?: stri
 
 async function checkKubernetesVersion(version: string, options: ToolsOptions): Promise<void> {
   if (options.bundleDir === undefined) catalogueFor(version)
-  else await givenBundle(options.bundleDir, {kubernetes: version})
+  else await givenBundle(options.bundleDir, {kubernetes: version}, options)
 }

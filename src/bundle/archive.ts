@@ -6,7 +6,8 @@ import {constants, createZstdCompress, createZstdDecompress} from 'node:zlib'
 import {extract, pack} from 'tar-stream'
 import type {Pack} from 'tar-stream'
 import {BundleError} from '../errors.ts'
-import {loadBundle} from './load.ts'
+import {digestFile} from './digest.ts'
+import {loadBundle, LOCK_FILE} from './load.ts'
 import type {Bundle} from './types.ts'
 
 // What is inside is compressed already.
@@ -39,6 +40,17 @@ async function addFolder(archive: Pack, dir: string, signal: AbortSignal): Promi
     await pipeline(createReadStream(path), entry, {signal})
   }
   archive.finalize()
+}
+
+/**
+ * The bundle of a folder, or of a `.tar.zst`, which is unpacked once into the cache. Contents are for `verifyBundle`.
+ * Throws BundleError BUNDLE_MISSING, BUNDLE_INVALID.
+ */
+export async function openBundle(path: string, cacheDir: string, signal: AbortSignal): Promise<Bundle> {
+  if (!existsSync(path) || !(await stat(path)).isFile()) return loadBundle(path)
+  const {sha256} = await digestFile(path, signal)
+  const dir = join(cacheDir, 'unpacked', sha256)
+  return existsSync(join(dir, LOCK_FILE)) ? loadBundle(dir) : unpackBundle(path, dir, signal)
 }
 
 /**

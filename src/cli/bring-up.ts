@@ -1,6 +1,6 @@
 import type {MachineChange} from '../providers/provider.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
-import type {InitResult, InitScope} from '../workflows/types.ts'
+import type {InitResult, InitScope, Tools} from '../workflows/types.ts'
 import type {BaseCommand} from './base-command.ts'
 import {runFlagsOf} from './flags.ts'
 import {planText, runText} from './results.ts'
@@ -20,6 +20,7 @@ export async function bringUp(
   const spec = await specFromFlags(name, flags, tools.store)
   const {initCluster} = await import('../workflows/init.ts')
   command.logTo(spec.name)
+  if (flags.config === undefined) await noteNewName(spec.name, tools)
   const run = runFlagsOf(flags)
   const confirm = async (changes: readonly MachineChange[]) => {
     const question = questionFor(spec, changes)
@@ -32,6 +33,17 @@ export async function bringUp(
     run.dryRun ? planText(result, options) : runText(result, options),
   )
   return result
+}
+
+/** A mistyped name would quietly describe another cluster. */
+export async function noteNewName(
+  name: string,
+  {store, report}: {readonly store: Pick<Tools['store'], 'list'>; readonly report: Tools['report']},
+): Promise<void> {
+  const known = await store.list()
+  if (known.length === 0 || known.includes(name)) return
+  const text = `${name} is new: no record of it here; known: ${known.join(', ')}`
+  report({type: 'note', level: 'info', text})
 }
 
 /** Asked before anything that costs money or destroys; containers on this machine do neither when they are made. */

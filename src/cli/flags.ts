@@ -49,9 +49,10 @@ export const runFlags = {
 
 export const bundleFlag = {
   bundle: Flags.string({
-    description: 'folder of the bundle to install from; default: the one in the cache, built when absent',
+    description:
+      'folder or .tar.zst of the bundle to install from; default: the one in the cache, built when absent',
     env: 'CLOUDER_BUNDLE',
-    helpValue: 'DIR',
+    helpValue: 'DIR|FILE',
   }),
 }
 

@@ -174,9 +174,10 @@ export function resetText(result: ResetResult, dryRun: boolean, options: ResultO
 
 export function terminateText(result: TerminateResult, dryRun: boolean): string {
   const head = dryRun
-    ? `${result.cluster}: would remove ${plural(result.removed.length, 'thing')}`
+    ? `${result.cluster} would be gone; to be done or removed:`
     : `${result.cluster} is gone: removed ${plural(result.removed.length, 'thing')}`
-  return [head, ...result.removed.map((line) => `  ${line}`)].join('\n')
+  const tail = dryRun ? ['', 'nothing was changed'] : []
+  return [head, ...result.removed.map((line) => `  ${line}`), ...tail].join('\n')
 }
 
 export function smokeText(result: SmokeResult, options: ResultOptions): string {

@@ -17,13 +17,15 @@ export default class Doctor extends BaseCommand {
 
   async run(): Promise<void> {
     const {flags} = await this.parse(Doctor)
-    const [{doctorText}, {resolveClusterName}, {diagnoseCluster}] = await Promise.all([
+    const [{doctorText}, {recordOf, resolveClusterName}, {diagnoseCluster}] = await Promise.all([
       import('../cli/results.ts'),
       import('../workflows/clusters.ts'),
       import('../workflows/doctor.ts'),
     ])
     const tools = await this.tools()
     const name = await resolveClusterName(flags.cluster, tools)
+    await recordOf(name, tools)
+    this.logTo(name)
     const ignorePreflight = listOf(flags['ignore-preflight'])
     const result = await diagnoseCluster(name, {node: flags.node, ignorePreflight}, tools)
     const options = {colours: this.colours, columns: this.terminal.columns}

@@ -25,13 +25,22 @@ export async function terminateCluster(
   if (options.dryRun) {
     return {
       cluster: name,
-      removed: [...removed, ...record.machines.map((machine) => `machine ${machine.name}`), paths.dir],
+      removed: [...removed, ...(await madeMachines(record, tools)), paths.dir],
     }
   }
   removed.push(...(await provider.destroy(name, {paths, report: tools.report, signal: tools.signal})))
   if ((await tools.store.defaultCluster()) === name) await tools.store.setDefaultCluster(undefined)
   await tools.store.remove(name)
   return {cluster: name, removed: [...removed, paths.dir]}
+}
+
+/** What `destroy` would remove, as far as looking tells: machines that were brought stay. */
+async function madeMachines(record: ClusterRecord, tools: Tools): Promise<readonly string[]> {
+  if (record.provider === 'byon') return []
+  const context = {paths: tools.store.paths(record.name), report: tools.report, signal: tools.signal}
+  const spec = specFromDocument(record.document)
+  const found = await tools.providerFor(record.provider).inspect(spec, context)
+  return found?.machines.map((machine) => `machine ${machine.name}`) ?? []
 }
 
 async function cleanMachines(

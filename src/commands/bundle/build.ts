@@ -1,3 +1,4 @@
+import {stat} from 'node:fs/promises'
 import {homedir} from 'node:os'
 import {resolve} from 'node:path'
 import {Flags} from '@oclif/core'
@@ -32,14 +33,17 @@ export default class BundleBuild extends BaseCommand {
 
   async run(): Promise<void> {
     const {flags} = await this.parse(BundleBuild)
-    const [{cacheDir}, {bundleDir}, {buildBundle}, {bundleText}] = await Promise.all([
-      import('../../wiring.ts'),
-      import('../../bundle/load.ts'),
-      import('../../bundle/build.ts'),
-      import('../../cli/bundle-results.ts'),
-    ])
+    const [{cacheDir, useProxyOf}, {bundleDir}, {buildBundle}, {bundleText}, {formatBytes}] =
+      await Promise.all([
+        import('../../wiring.ts'),
+        import('../../bundle/load.ts'),
+        import('../../bundle/build.ts'),
+        import('../../cli/bundle-results.ts'),
+        import('../../cli/duration.ts'),
+      ])
     const {kubernetes, arch} = chosenBundle(flags)
     const {report, signal} = await this.tools()
+    await useProxyOf(process.env)
     const cache = cacheDir(process.env, homedir())
     const bundle = await buildBundle({
       kubernetes,
@@ -52,11 +56,16 @@ export default class BundleBuild extends BaseCommand {
       signal,
       environment: process.env,
     })
-    if (flags.pack !== undefined) {
-      const {packBundle} = await import('../../bundle/archive.ts')
-      await packBundle(bundle, resolve(flags.pack), signal)
-    }
     const options = {colours: this.colours, columns: this.terminal.columns}
-    await this.show({...bundle, file: flags.pack}, () => bundleText(bundle, options))
+    if (flags.pack === undefined) {
+      await this.show(bundle, () => bundleText(bundle, options))
+      return
+    }
+    const {packBundle} = await import('../../bundle/archive.ts')
+    const file = resolve(flags.pack)
+    await packBundle(bundle, file, signal)
+    const {size: fileSizeBytes} = await stat(file)
+    const packed = `packed as one file, ${formatBytes(fileSizeBytes)}: ${file}`
+    await this.show({...bundle, file, fileSizeBytes}, () => `${bundleText(bundle, options)}\n${packed}`)
   }
 }

@@ -1,5 +1,6 @@
 import {homedir} from 'node:os'
 import {resolve} from 'node:path'
+import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {bundleChoiceFlags, chosenBundle} from '../../cli/bundle-flags.ts'
 
@@ -7,24 +8,36 @@ export default class BundleVerify extends BaseCommand {
   static override summary = 'prove that a bundle is whole: every digest, every image that a cluster names'
   static override examples = [
     {description: 'the one in the cache', command: '<%= config.bin %> bundle verify'},
-    {description: 'one that was carried here', command: '<%= config.bin %> bundle verify --dir ./bundle'},
+    {
+      description: 'one that was carried here',
+      command: '<%= config.bin %> bundle verify --dir bundle.tar.zst',
+    },
   ]
-  static override flags = bundleChoiceFlags
+  static override flags = {
+    ...bundleChoiceFlags,
+    dir: Flags.string({
+      description: 'folder or .tar.zst of the bundle; default: the one in the cache folder',
+      env: 'CLOUDER_BUNDLE',
+      helpValue: 'DIR|FILE',
+    }),
+  }
 
   async run(): Promise<void> {
     const {flags} = await this.parse(BundleVerify)
-    const [{cacheDir}, {bundleDir, loadBundle}, {verifyBundle}, {expectedReferences}, {formatBytes}] =
+    const [{cacheDir}, {bundleDir}, {openBundle}, {verifyBundle}, {expectedReferences}, {formatBytes}] =
       await Promise.all([
         import('../../wiring.ts'),
         import('../../bundle/load.ts'),
+        import('../../bundle/archive.ts'),
         import('../../bundle/verify.ts'),
         import('../../bundle/catalogue.ts'),
         import('../../cli/duration.ts'),
       ])
     const {kubernetes, arch} = chosenBundle(flags)
     const {signal} = await this.tools()
-    const inCache = bundleDir(cacheDir(process.env, homedir()), kubernetes, arch)
-    const bundle = await loadBundle(flags.dir === undefined ? inCache : resolve(flags.dir))
+    const cache = cacheDir(process.env, homedir())
+    const path = flags.dir === undefined ? bundleDir(cache, kubernetes, arch) : resolve(flags.dir)
+    const bundle = await openBundle(path, cache, signal)
     const references = expectedReferences(bundle.lock.kubernetes)
     const verified = await verifyBundle(bundle, {references, signal})
     await this.show(

@@ -17,13 +17,15 @@ export default class KubeadmSmokeTest extends BaseCommand {
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(KubeadmSmokeTest)
-    const [{smokeText}, {resolveClusterName}, {smokeTest}] = await Promise.all([
+    const [{smokeText}, {recordOf, resolveClusterName}, {smokeTest}] = await Promise.all([
       import('../../cli/results.ts'),
       import('../../workflows/clusters.ts'),
       import('../../workflows/smoke-test.ts'),
     ])
     const tools = await this.tools()
     const name = await resolveClusterName(args.name, tools)
+    await recordOf(name, tools)
+    this.logTo(name)
     const result = await smokeTest(name, {keep: flags.keep}, tools)
     const options = {colours: this.colours, columns: this.terminal.columns}
     await this.show(result, () => smokeText(result, options))

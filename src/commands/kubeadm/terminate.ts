@@ -14,13 +14,15 @@ export default class KubeadmTerminate extends BaseCommand {
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(KubeadmTerminate)
-    const [{terminateText}, {resolveClusterName}, {terminateCluster}] = await Promise.all([
+    const [{terminateText}, {recordOf, resolveClusterName}, {terminateCluster}] = await Promise.all([
       import('../../cli/results.ts'),
       import('../../workflows/clusters.ts'),
       import('../../workflows/terminate.ts'),
     ])
     const tools = await this.tools()
     const name = await resolveClusterName(args.name, tools)
+    await recordOf(name, tools)
+    this.logTo(name)
     const dryRun = flags['dry-run']
     if (!dryRun) {
       const text = `remove ${name} and every machine that was made for it?`

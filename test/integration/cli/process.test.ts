@@ -164,14 +164,19 @@ test('Ctrl-C stops a run with 130, says how to go on, and leaves a run log', asy
     )
     spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, 'key')])
     const home = join(dir, 'home')
+    let interruptedAt = 0
     try {
       const result = await clouder(['kubeadm', 'init', '--config', config, '--json'], {
         home,
         onEvent: (event, child) => {
-          if (event.type === 'task-started') child.kill('SIGINT')
+          if (event.type !== 'task-started') return
+          interruptedAt = performance.now()
+          child.kill('SIGINT')
         },
       })
       expect(result.exitCode).toBe(130)
+      // The handshake alone would be given up after 20 s.
+      expect(performance.now() - interruptedAt).toBeLessThan(5_000)
       expect(result.stderr).toContain('stopping…')
       expect(lastLine(result.stdout)).toMatchObject({type: 'error', code: 'INTERRUPTED', exitCode: 130})
       const {logs} = diskStoreOf(home).paths('demo')

@@ -1,7 +1,7 @@
-import {appendFile, readFile, readdir, rm, writeFile} from 'node:fs/promises'
+import {appendFile, readFile, readdir, rm, stat, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {packBundle, unpackBundle} from '../../../src/bundle/archive.ts'
+import {openBundle, packBundle, unpackBundle} from '../../../src/bundle/archive.ts'
 import {expectedReferences} from '../../../src/bundle/catalogue.ts'
 import {loadBundle} from '../../../src/bundle/load.ts'
 import {verifyBundle} from '../../../src/bundle/verify.ts'
@@ -57,6 +57,22 @@ test('a bundle survives being one file', async () => {
   const unpacked = await unpackBundle(file, join(folder.dir, 'copy'), options.signal)
   expect(unpacked.lock).toEqual(bundle.lock)
   await expect(verifyBundle(unpacked, options)).resolves.toMatchObject({items: 19})
+})
+
+test('a bundle is opened from its folder, and from one file that is unpacked once', async () => {
+  await using folder = await temporaryFolder()
+  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  const file = join(folder.dir, 'bundle.tar.zst')
+  await packBundle(bundle, file, options.signal)
+  const cache = join(folder.dir, 'cache')
+  const open = (path: string) => openBundle(path, cache, options.signal)
+  const first = await open(file)
+  const {ino} = await stat(first.dir)
+  const again = await open(file)
+  expect(again).toEqual({dir: first.dir, lock: bundle.lock})
+  expect((await stat(again.dir)).ino).toBe(ino)
+  expect((await open(bundle.dir)).dir).toBe(bundle.dir)
+  await expect(open(join(folder.dir, 'absent'))).rejects.toMatchObject({code: 'BUNDLE_MISSING'})
 })
 
 test('a file that is no bundle archive is refused and leaves nothing', async () => {

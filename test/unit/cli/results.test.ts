@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {planText, runText} from '../../../src/cli/results.ts'
+import {planText, runText, terminateText} from '../../../src/cli/results.ts'
 import {palette} from '../../../src/cli/terminal.ts'
 import type {InitResult} from '../../../src/workflows/types.ts'
 
@@ -30,4 +30,12 @@ test('a plan for a pipe has lines of 200 columns at most', () => {
   const steps = [{phase: 'reset', host: 'cp-1', step: 'reset the node', reason: 'x'.repeat(500)}]
   const lines = planText({...nothing, steps, dryRun: true}, options).split('\n')
   expect(Math.max(...lines.map((line) => line.length))).toBe(200)
+})
+
+test('a dry run of terminate never says that anything is gone', () => {
+  const result = {cluster: 'lab', removed: ['cp-1: reset the node', '/home/me/.clouder/kubeadm/lab']}
+  expect(terminateText(result, true)).toBe(
+    'lab would be gone; to be done or removed:\n  cp-1: reset the node\n  /home/me/.clouder/kubeadm/lab\n\nnothing was changed',
+  )
+  expect(terminateText(result, false)).toMatch(/^lab is gone: removed 2 things\n/)
 })
