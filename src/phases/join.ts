@@ -1,4 +1,5 @@
 import {stringify} from 'yaml'
+import {z} from 'zod'
 import type {ClusterStep, Step} from '../engine/types.ts'
 import type {Host, HostReader} from '../hosts/host.ts'
 import {KubernetesError} from '../errors.ts'
@@ -19,6 +20,13 @@ import {observeHosts} from './probe.ts'
 const KUBELET_CONF = '/etc/kubernetes/kubelet.conf'
 const KUBELET_CERTIFICATE = '/var/lib/kubelet/pki/kubelet-client-current.pem'
 const JOIN_LEFTOVER = '/run/clouder/join'
+const UPLOADED_CERTIFICATES = {
+  apiVersion: 'v1',
+  kind: 'Secret',
+  namespace: 'kube-system',
+  name: 'kubeadm-certs',
+}
+const ownersSchema = z.looseObject({ownerReferences: z.array(z.looseObject({name: z.string()})).optional()})
 const TOKEN_STEP = 'make a join token of 15 minutes'
 /** What is expected of a host on which an earlier join was cut short. */
 const IGNORED = [
@@ -240,5 +248,10 @@ const joinTokens = (kube: KubeReader): Promise<readonly KubeObject[]> =>
 async function deleteTokens(tools: ClusterTools): Promise<void> {
   const kube = await tools.kube()
   for (const secret of await joinTokens(kube)) await kube.remove(tokenRef(secret))
-  await kube.remove({apiVersion: 'v1', kind: 'Secret', namespace: 'kube-system', name: 'kubeadm-certs'})
+  const certificates = await kube.get(UPLOADED_CERTIFICATES)
+  if (certificates === undefined) return
+  // kubeadm makes a token of two hours that only ends the life of the certificates (kubeadm, copycerts.go).
+  const {ownerReferences = []} = ownersSchema.parse(certificates.metadata)
+  for (const {name} of ownerReferences) await kube.remove({...UPLOADED_CERTIFICATES, name})
+  await kube.remove(UPLOADED_CERTIFICATES)
 }
