@@ -1,5 +1,6 @@
 import {mkdir, readdir, readFile, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
+import {setTimeout as delay} from 'node:timers/promises'
 import {z} from 'zod'
 import {stringify} from 'yaml'
 import type {CliResult} from './cli.ts'
@@ -72,8 +73,8 @@ export async function listingOf(node: BareNode, places = '/etc /opt /usr/local /
     {
       find ${places} -printf '%p %y %m %u %l\\n'
       find ${places} -type f -exec sha256sum {} + | awk '{print $2, $1}'
-      # A place of the file system's standard, not of clouder's, which stays once it was made.
-    } | grep -vE "^($own)[/ ]|^/usr/local/libexec d " | LC_ALL=C sort`)
+      # A place of the file system's standard, which stays once it was made, and volumes of the container, whose mode changes.
+    } | grep -vE "^($own)[/ ]|^(/usr/local/libexec|/var/lib/(containerd|kubelet|etcd)) d " | LC_ALL=C sort`)
 }
 
 /** What of a cluster runs, listens, is mounted or routed on a machine, one line each; empty on a bare one. */
@@ -106,6 +107,8 @@ export function watchCommandLines(secret: string): AsyncDisposable & {
         programs.add(line.slice(0, line.indexOf('\0')).split('/').at(-1) ?? '')
         if (line.includes(secret)) hits.push(line.replaceAll('\0', ' '))
       }
+      // Often enough for every command, and little beside what is being measured.
+      await delay(30)
     }
   }
   const looking = look()
