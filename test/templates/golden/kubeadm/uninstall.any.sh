@@ -18,5 +18,11 @@ for dir in $(findmnt -rno TARGET | grep -E '^/run/containerd/|^/var/lib/(contain
 done
 rm -rf /usr/local/libexec/clouder /etc/containerd /etc/criu/runc.conf /etc/modules-load.d/clouder.conf \
   /etc/sysctl.d/90-clouder.conf /run/containerd /var/lib/clouder /opt/clouder
-rmdir /etc/kubernetes/manifests /etc/kubernetes /opt/cni /etc/criu 2>/dev/null || true
 find /var/lib/containerd /var/lib/kubelet /var/lib/etcd -mindepth 1 -delete 2>/dev/null || true
+# Folders that kubeadm, the kubelet, containerd and clouder made; what holds anything else, or is mounted, stays.
+for dir in /var/lib/containerd /var/lib/kubelet /var/lib/etcd /etc/criu /etc/cni/net.d /etc/cni /opt/cni/bin /opt/cni \
+  /opt/containerd/bin /opt/containerd/lib /opt/containerd \
+  /etc/kubernetes/{manifests,pki/etcd,pki,tmp} /etc/kubernetes \
+  /usr/libexec/kubernetes/{kubelet-plugins/volume/exec,kubelet-plugins/volume,kubelet-plugins} /usr/libexec/kubernetes; do
+  rmdir "$dir" 2>/dev/null || true
+done
