@@ -287,6 +287,8 @@ async function login(
   let refusal: unknown
   const credentials = await credentialsOf(destination, options.agentSocket)
   const known = await options.knownHosts.keyTypes(destination)
+  // Nothing may be begun for a signal that came meanwhile: nobody would take how it ends.
+  signal.throwIfAborted()
   const connecting = ssh.connect({
     ...via,
     ...credentials,

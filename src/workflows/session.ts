@@ -143,7 +143,7 @@ async function connectAll(options: SessionOptions, tools: Tools): Promise<readon
       type: 'task-failed',
       task,
       durationMs,
-      message: `${failures.length} of ${machines.length} cannot be used`,
+      message: tools.signal.aborted ? 'stopped' : `${failures.length} of ${machines.length} cannot be used`,
     })
     throw tools.signal.aborted ? interruption(tools.signal) : new HostsFailedError(task, failures)
   }
