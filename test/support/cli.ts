@@ -38,7 +38,14 @@ export interface CliOptions {
 export function clouder(args: readonly string[], options: CliOptions): Promise<CliResult> {
   const argv = [...(options.through ?? []), process.execPath, join(packageRoot, 'bin/run.js'), ...args]
   const child = spawn(argv[0] ?? '', argv.slice(1), {
-    env: {...process.env, CLOUDER_HOME: options.home, NO_COLOR: '1', ...options.environment},
+    // vitest's NODE_ENV makes oclif print warnings for developers.
+    env: {
+      ...process.env,
+      NODE_ENV: undefined,
+      CLOUDER_HOME: options.home,
+      NO_COLOR: '1',
+      ...options.environment,
+    },
     stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     timeout: options.timeoutMs ?? 600_000,
     killSignal: 'SIGKILL',
