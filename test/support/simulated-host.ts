@@ -68,13 +68,14 @@ export class SimulatedHost implements Host {
   }
 
   query(argv: Argv, options: QueryOptions = {}): Promise<CommandResult> {
-    const [program, ...rest] = argv
-    if (program === 'test' && rest[0] === '-e') {
-      const there: Behaviour = (machine) => (machine.has(rest[1] ?? '') ? '' : failed(''))
-      return this.#look(quoteArgv(argv), '', there, options)
+    const [program, first, ...rest] = argv
+    const questions: Readonly<Record<string, Behaviour>> = {
+      'test -e': (machine) => (machine.has(rest[0] ?? '') ? '' : failed('')),
+      'journalctl -u': () => 'log\n',
+      'systemctl is-active': (machine) =>
+        rest.map((unit) => `${unitOf(machine, unit).active ? 'active' : 'inactive'}\n`).join(''),
     }
-    const behaviour: Behaviour | undefined = program === 'journalctl' ? () => 'log\n' : undefined
-    return this.#look(quoteArgv(argv), '', behaviour, options)
+    return this.#look(quoteArgv(argv), '', questions[`${program} ${first ?? ''}`], options)
   }
 
   queryScript({name, text}: Script, options: QueryOptions = {}): Promise<CommandResult> {
@@ -196,6 +197,9 @@ export class SimulatedHost implements Host {
     return Promise.reject(new Error(`the simulated fleet does not know ${said}`))
   }
 }
+
+const unitOf = (machine: SimulatedMachine, unit: string) =>
+  unit === 'containerd' ? machine.containerd : machine.kubelet
 
 const ok = (stdout: string): CommandResult => ({exitCode: 0, stdout, stderr: ''})
 

@@ -42,6 +42,19 @@ export function byonSpec(options: {
   })
 }
 
+/** The spec of cluster demo on machines that the provider makes. */
+export const localSpec = (options: {workers: number; controlPlanes?: number; more?: string}): ClusterSpec =>
+  loadSpec({
+    name: 'demo',
+    text: [
+      'apiVersion: clouder.dev/v1alpha1',
+      'kind: Cluster',
+      'metadata: {name: demo}',
+      `spec: {provider: {kind: local}${options.more === undefined ? '' : `, ${options.more}`}}`,
+    ].join('\n'),
+    overrides: {workers: options.workers, controlPlanes: options.controlPlanes ?? 1},
+  })
+
 /** A provider that makes machines of the fleet, as `local` makes containers. */
 export function simulatedProvider(fleet: SimulatedFleet): Provider {
   const machinesOf = (spec: ClusterSpec): readonly Machine[] =>
@@ -75,6 +88,7 @@ export function simulatedProvider(fleet: SimulatedFleet): Provider {
 }
 
 const packageRoot = join(import.meta.dirname, '../..')
+const renderer = createRenderer(join(packageRoot, 'templates'))
 
 /** A bundle of a few kilobytes with everything that a node installs, by name. */
 export const simulatedBundle = (dir: string): Promise<Bundle> =>
@@ -105,7 +119,7 @@ export function simulatedRun(options: {
     bundleFor: () => Promise.resolve(bundle),
     openKube: fleet.openKube,
     checkKubernetesVersion: () => Promise.resolve(),
-    renderer: createRenderer(join(packageRoot, 'templates')),
+    renderer,
     report: recorded.report,
     signal: options.signal ?? new AbortController().signal,
     now: () => Date.now(),
