@@ -10,6 +10,10 @@ const isCompletion = (event: CliEvent): boolean =>
 const isStart = (event: CliEvent): boolean =>
   event.type === 'step-started' || (event.type === 'task-started' && event['task'] !== 'connect')
 
+/** What a completion is known by between runs. */
+const nameOf = ({phase, host, step, task}: CliEvent): string =>
+  `${phase ?? String(task)} ${host ?? 'cluster'} ${step ?? ''}`
+
 /** An init that is killed right after the n-th thing it completed, counted from 1; it may end before. */
 export function initKilledAfter(cluster: E2eCluster, n: number): Promise<CliResult> {
   let completed = 0
@@ -18,6 +22,21 @@ export function initKilledAfter(cluster: E2eCluster, n: number): Promise<CliResu
       if (!isCompletion(event)) return
       completed += 1
       if (completed === n) child.kill('SIGKILL')
+    },
+  })
+}
+
+/**
+ * An init that is killed right after it completed something that is not in `known`, where it is put then. What must be
+ * done again in each run would end every run at the same place.
+ */
+export function initKilledAfterNews(cluster: E2eCluster, known: Set<string>): Promise<CliResult> {
+  let killed = false
+  return cluster.init({
+    onEvent: (event, child) => {
+      if (killed || !isCompletion(event) || known.has(nameOf(event))) return
+      known.add(nameOf(event))
+      killed = child.kill('SIGKILL')
     },
   })
 }
