@@ -88,7 +88,7 @@ build() {
 
 if [ "${1:-}" = nodes ]; then
   shift
-  needed="curl ca-certificates mmdebstrap gcc libc6-dev libseccomp-dev pkg-config openssh-client iptables"
+  needed="curl ca-certificates mmdebstrap gcc libc6-dev openssh-client iptables"
   command -v dockerd > /dev/null || needed="$needed docker.io"
   # shellcheck disable=SC2086
   install_packages $needed "$@"

@@ -9,7 +9,9 @@ const bin = join(root, 'node_modules', '.bin')
 const environment = {...process.env, PATH: `${bin}:${process.env.PATH}`, CI: process.env.CI ?? '1'}
 const total = {passed: 0, failed: 0, skipped: 0}
 const suites =
-  process.argv.length > 2 ? process.argv.slice(2) : ['checks', 'unit', 'templates', 'bundle', 'integration', 'e2e']
+  process.argv.length > 2
+    ? process.argv.slice(2)
+    : ['checks', 'unit', 'templates', 'bundle', 'integration', 'e2e']
 
 function run(title, command, args) {
   const startedMs = Date.now()
