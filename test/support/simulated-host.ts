@@ -72,6 +72,8 @@ export class SimulatedHost implements Host {
     const questions: Readonly<Record<string, Behaviour>> = {
       'test -e': (machine) => (machine.has(rest[0] ?? '') ? '' : failed('')),
       'journalctl -u': () => 'log\n',
+      'kubectl --kubeconfig': (_machine, _text, cluster) =>
+        cluster.answers && argv.includes('/readyz') ? 'ok' : failed('connection refused'),
       'systemctl is-active': (machine) =>
         rest.map((unit) => `${unitOf(machine, unit).active ? 'active' : 'inactive'}\n`).join(''),
     }
