@@ -183,13 +183,20 @@ class SshLink implements ShellLink {
     return new Promise((resolve, reject) => {
       const onClose = (): void => reject(this.#lost('was lost before a command started'))
       client.once('close', onClose)
-      client.exec(commandLine, (error, opened) => {
+      const onOpen = (error: Error | undefined, opened: Parameters<typeof channelOf>[0]): void => {
         client.removeListener('close', onClose)
         // Listened to at once: of a command that ends at once, the end comes with the same packet as the start.
         if (error === undefined) resolve(channelOf(opened, client))
         else if (this.#client !== client) onClose()
         else reject(new ChannelRefusedError(error.message))
-      })
+      }
+      try {
+        client.exec(commandLine, onOpen)
+      } catch {
+        // ssh2 throws `Not connected` where the socket is gone and its close is not told yet.
+        client.removeListener('close', onClose)
+        onClose()
+      }
     })
   }
 

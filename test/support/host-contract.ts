@@ -188,7 +188,7 @@ export function realHostContract(
       await Promise.reject(new Error('the source broke'))
     }
     const path = `${fixture.dir}/broken`
-    const sizes = {sha256: sha256Of('start'), sizeBytes: 5, mode: 0o644}
+    const sizes = {sha256: sha256Of('started'), sizeBytes: 7, mode: 0o644}
     await expect(fixture.host.upload(broken(), path, sizes)).rejects.toThrow('the source broke')
     expect((await fixture.host.query(['ls', '-A', fixture.dir])).stdout).toBe('')
   })
