@@ -1,7 +1,8 @@
 import {z} from 'zod'
 import type {Step} from '../engine/types.ts'
 import type {Machine, Taint} from '../spec/machine.ts'
-import type {KubeObject} from '../kubernetes/types.ts'
+import type {KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
+import {waitFor} from '../waiting.ts'
 import type {ClouderPhase, ClusterTools} from './context.ts'
 
 const POOL_LABEL = 'clouder.dev/pool'
@@ -44,11 +45,11 @@ function planNode(machine: Machine, node: KubeObject | undefined): Step<ClusterT
     {
       summary: `set ${words.join(', ')} on node ${machine.name}`,
       reason: node === undefined ? 'the node is not there yet' : 'absent or different',
-      run: async (tools) => {
+      run: async (tools, {signal}) => {
         const kube = await tools.kube()
         const ref = {apiVersion: 'v1', kind: 'Node', name: machine.name}
-        const live = await kube.get(ref)
-        const kept = (taintsSchema.parse(live?.['spec'] ?? {}).taints ?? []).filter(
+        const live = await registeredNode(kube, ref, signal)
+        const kept = (taintsSchema.parse(live['spec'] ?? {}).taints ?? []).filter(
           (found) =>
             !machine.taints.some((taint) => taint.key === found.key && taint.effect === found.effect),
         )
@@ -59,6 +60,20 @@ function planNode(machine: Machine, node: KubeObject | undefined): Step<ClusterT
       },
     },
   ]
+}
+
+/** `kubeadm join` ends when the kubelet has its certificate; the kubelet makes its Node a moment later. */
+async function registeredNode(kube: KubeReader, ref: ObjectRef, signal: AbortSignal): Promise<KubeObject> {
+  return waitFor({
+    what: `node ${ref.name} to register`,
+    check: async () => {
+      const value = await kube.get(ref)
+      return value === undefined ? {seen: 'no such node'} : {value, seen: 'registered'}
+    },
+    timeoutMs: 120_000,
+    intervalMs: 250,
+    signal,
+  })
 }
 
 const sameTaint = (found: {key: string; value?: string | undefined; effect: string}, taint: Taint): boolean =>
