@@ -167,7 +167,7 @@ test('pause prints its version and ends on SIGTERM', async () => {
       await delay((patienceMs += 25))
       running.kill('SIGTERM')
       const code = await ended
-      return code === 0 ? {value: true, seen: 'ended'} : {seen: `code ${code}`}
+      return code === 0 ? {value: true, seen: 'ended'} : {seen: `code ${String(code)}`}
     },
     timeoutMs: 5000,
     intervalMs: 10,
