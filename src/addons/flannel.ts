@@ -36,6 +36,8 @@ done
 export function flannelObjects(options: {
   readonly image: string
   readonly podCidr: string
+  /** The API server as nodes reach it, `host:port`. */
+  readonly api: string
 }): readonly KubeObject[] {
   const metadata = {name: 'flannel', labels: {'clouder.dev/addon': 'flannel'}}
   return [
@@ -78,11 +80,12 @@ export function flannelObjects(options: {
         'write-conflist.sh': WRITE_CONFLIST,
       },
     },
-    daemonSet(options.image),
+    daemonSet(options.image, options.api),
   ]
 }
 
-function daemonSet(image: string): KubeObject {
+function daemonSet(image: string, api: string): KubeObject {
+  const colon = api.lastIndexOf(':')
   const mounts = [
     {name: 'run', mountPath: '/run/flannel'},
     {name: 'configuration', mountPath: '/etc/kube-flannel'},
@@ -118,6 +121,10 @@ function daemonSet(image: string): KubeObject {
                 {name: 'POD_NAME', valueFrom: {fieldRef: {fieldPath: 'metadata.name'}}},
                 {name: 'POD_NAMESPACE', valueFrom: {fieldRef: {fieldPath: 'metadata.namespace'}}},
                 {name: 'EVENT_QUEUE_DEPTH', value: '5000'},
+                // Not the service's address: until kube-proxy has made that one work, flanneld would fail, and wait
+                // 10 s and more before it may try again.
+                {name: 'KUBERNETES_SERVICE_HOST', value: api.slice(0, colon).replace(/^\[|\]$/g, '')},
+                {name: 'KUBERNETES_SERVICE_PORT', value: api.slice(colon + 1)},
               ],
               volumeMounts: [...mounts, {name: 'xtables-lock', mountPath: '/run/xtables.lock'}],
             },

@@ -10,9 +10,9 @@ export const cniPhase: ClouderPhase = {
 
   async plan(context) {
     const {cni: kind, podCidr} = context.spec.network
-    return kind === 'none'
-      ? []
-      : planObjects(context, flannelObjects({image: imageOf(context, 'flannel'), podCidr}))
+    if (kind === 'none') return []
+    const image = imageOf(context, 'flannel')
+    return planObjects(context, flannelObjects({image, podCidr, api: context.endpoint.internal}))
   },
 }
 

@@ -48,15 +48,16 @@ export async function prepare({packageRoot, home, name, folder}) {
   }
   for (const node of nodes)
     await nodeFiles(node, {spec, record, nodes, bundle, renderer: tools.renderer, folder})
-  const items = [...networkObjects(spec, bundle), runtimeClass]
+  const items = [...networkObjects(spec, bundle, record.endpoint), runtimeClass]
   await writeFile(join(folder, 'network.json'), JSON.stringify({apiVersion: 'v1', kind: 'List', items}))
   return {bundle: bundle.dir, nodes: record.machines.map(({name: node, address}) => `${node}=${address}`)}
 }
 
-const networkObjects = (spec, bundle) =>
+const networkObjects = (spec, bundle, endpoint) =>
   flannelObjects({
     image: bundle.lock.images.find((image) => image.name === 'flannel').reference,
     podCidr: spec.network.podCidr,
+    api: endpoint.internal,
   })
 
 const runtimeClass = {

@@ -21,7 +21,11 @@ kubeContract('a real API server', async (context) => (await apiServer(context)).
 
 test('the objects of the network are taken by a real API server, and are no difference afterwards', async (context) => {
   const {kube} = await apiServer(context)
-  const objects = flannelObjects({image: 'clouder.dev/flannel:1', podCidr: '10.244.0.0/16'})
+  const objects = flannelObjects({
+    image: 'clouder.dev/flannel:1',
+    podCidr: '10.244.0.0/16',
+    api: '[fd00::1]:6443',
+  })
   expect(await kube.diff(objects)).toHaveLength(objects.length)
   await kube.apply(objects)
   expect(await kube.diff(objects)).toEqual([])
