@@ -188,11 +188,10 @@ const imagesProbe: Behaviour = (machine) => {
 
 const imagesImport: Behaviour = (machine, text) => {
   if (!machine.containerd.active) return failed('ctr: cannot access socket /run/containerd/containerd.sock')
-  const digests = wordsAfter(text, /^if \[ "\$found" != (.*) \]; then$/)
-  wordsAfter(text, /images ls name==(.*) \| awk .*$/).forEach((reference, index) => {
-    const digest = digests[index]
-    if (digest !== undefined && reference.includes(':')) machine.images.set(reference, digest)
-  })
+  for (const [line] of text.matchAll(/^verify '.*$/gm)) {
+    const [reference = '', digest = ''] = words(line)
+    machine.images.set(reference, digest)
+  }
   for (const [reference] of [...text.matchAll(/^ctr -n k8s\.io images label (.*) io\.cri/gm)].map(([line]) =>
     words(line),
   ))
