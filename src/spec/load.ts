@@ -219,7 +219,9 @@ function deepFreeze<T>(value: T): T {
 }
 
 function reasonOf(error: unknown): string {
-  return lowerFirst(error instanceof Error ? error.message : String(error))
+  const text = error instanceof Error ? error.message : String(error)
+  // Node's `ENOENT: no such file or directory, open '/x'`: the words alone, the path is told already.
+  return lowerFirst(/^E[A-Z]+: ([^,]+), /.exec(text)?.[1] ?? text)
 }
 
 function lowerFirst(text: string): string {
