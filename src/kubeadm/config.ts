@@ -96,6 +96,18 @@ function kubeletConfiguration(): Json {
   }
 }
 
+/**
+ * Its disk is that of the machine below, of which a share says nothing: by the default, 15 % of a large disk free is
+ * too little for any pod (https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/).
+ */
+const CONTAINER_EVICTION = {
+  'memory.available': '100Mi',
+  'nodefs.available': '1Gi',
+  'nodefs.inodesFree': '5%',
+  'imagefs.available': '1Gi',
+  'imagefs.inodesFree': '5%',
+}
+
 /** The kubelet settings that this host alone needs, from its facts; undefined for an ordinary host. */
 export function kubeletPatch(facts: HostFacts): Json | undefined {
   const patch: Record<string, unknown> = {}
@@ -103,8 +115,12 @@ export function kubeletPatch(facts: HostFacts): Json | undefined {
     patch['cgroupDriver'] = 'cgroupfs'
     patch['failCgroupV1'] = false
   }
-  // A container cannot turn off the swap of the machine below it.
-  if (facts.container) patch['failSwapOn'] = false
+  if (facts.container) {
+    // A container cannot turn off the swap of the machine below it.
+    patch['failSwapOn'] = false
+    patch['evictionHard'] = CONTAINER_EVICTION
+    patch['imageGCHighThresholdPercent'] = 100
+  }
   if (isConfined(facts)) patch['featureGates'] = {KubeletInUserNamespace: true}
   return Object.keys(patch).length === 0 ? undefined : patch
 }

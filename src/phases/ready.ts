@@ -67,7 +67,8 @@ export async function unready(
   const open = context.hosts.flatMap(({machine}) => {
     const node = byName.get(machine.name)
     if (node === undefined) return [`node ${machine.name} is absent`]
-    const problem = networked ? nodeProblem(node) : undefined
+    if (!networked) return []
+    const problem = nodeProblem(node) ?? nodePressure(node)
     return problem === undefined ? [] : [problem]
   })
   return [...(answer.status === 200 ? [] : [`/readyz answers ${answer.status}`]), ...open, ...workloads]
@@ -79,6 +80,13 @@ export function nodeProblem(node: KubeObject): string | undefined {
   const condition = conditions.find(({type}) => type === 'Ready')
   if (condition?.status === 'True') return undefined
   return `node ${node.metadata.name} is not Ready (${condition?.reason ?? 'no condition yet'})`
+}
+
+/** Why a node that is Ready takes no pods; undefined when it does. */
+export function nodePressure(node: KubeObject): string | undefined {
+  const {conditions = []} = nodeStatusSchema.parse(node['status'] ?? {})
+  const pressure = conditions.find(({type, status}) => type.endsWith('Pressure') && status === 'True')
+  return pressure === undefined ? undefined : `node ${node.metadata.name} takes no pods: ${pressure.type}`
 }
 
 async function unavailableWorkloads(kube: KubeReader): Promise<string[]> {

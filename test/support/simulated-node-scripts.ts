@@ -45,7 +45,7 @@ const preflightProbe: Behaviour = (machine, text) => {
       'config=CHECKPOINT_RESTORE y',
     ],
     ['module=overlay', 'module=br_netfilter', 'module=vxlan'],
-    ['controllers=cpuset cpu io memory hugetlb pids', 'disk=/opt 40000', 'disk=/var/lib 40000'],
+    ['controllers=cpuset cpu io memory hugetlb pids', 'disk=/opt 40000 80000', 'disk=/var/lib 40000 80000'],
     ports.map((port) => `listen=${port} ${port === 10250 ? 'kubelet' : 'kube-apiserver'}`),
     [`address=eth0 ${machine.machine.privateAddress}/8`, 'route=eth0 192.168.0.0/16'],
     machine.kubelet.active ? ['address=cni0 10.244.1.1/24', 'route=cni0 10.244.1.0/24'] : [],

@@ -73,6 +73,14 @@ test('a container without CAP_SYS_RESOURCE on cgroup v1 gets what it cannot do w
     cgroupDriver: 'cgroupfs',
     failCgroupV1: false,
     failSwapOn: false,
+    evictionHard: {
+      'memory.available': '100Mi',
+      'nodefs.available': '1Gi',
+      'nodefs.inodesFree': '5%',
+      'imagefs.available': '1Gi',
+      'imagefs.inodesFree': '5%',
+    },
+    imageGCHighThresholdPercent: 100,
     featureGates: {KubeletInUserNamespace: true},
   })
   const documents = initDocuments(spec, endpoint, {machine: first, facts: vm}, nodes)

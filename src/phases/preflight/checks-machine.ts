@@ -159,17 +159,26 @@ const FREE_MIB: Readonly<Record<string, {install: number; running: number}>> = {
   '/var/lib': {install: 4096, running: 512},
 }
 
+/** By its defaults the kubelet takes no more pods below this (`imagefs.available`). */
+const FREE_SHARE = 0.15
+
 const disk: Check = {
   name: 'Disk',
-  title: 'there is room in /opt and /var/lib',
+  title: 'there is room in /opt and /var/lib, and the kubelet will take pods',
   run: eachHost((host) =>
     Object.entries(FREE_MIB).flatMap(([path, wanted]) => {
-      const free = host.observed.freeMiB.get(path)
-      const needed = host.joined ? wanted.running : wanted.install
-      if (free === undefined || free >= needed) return []
+      const room = host.observed.disks.get(path)
+      if (room === undefined) return []
+      const {freeMiB, sizeMiB} = room
+      const hasShare = path === '/var/lib' && !factsOf(host).container
+      const needed = Math.max(
+        host.joined ? wanted.running : wanted.install,
+        hasShare ? Math.ceil(sizeMiB * FREE_SHARE) : 0,
+      )
+      if (freeMiB >= needed) return []
       return [
         {
-          problem: `${free} MiB are free in ${path}, ${needed} MiB are needed`,
+          problem: `${freeMiB} of ${sizeMiB} MiB are free in ${path}, ${needed} MiB are needed`,
           fix: onHost(
             host,
             `du -xm ${path} | sort -n | tail -20, then remove what is not needed or grow the disk`,

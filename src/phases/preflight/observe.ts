@@ -20,8 +20,8 @@ export interface PreflightObserved {
   readonly modules: readonly string[]
   /** cgroup v2 controllers; undefined on v1. */
   readonly controllers: readonly string[] | undefined
-  /** Free MiB by path. */
-  readonly freeMiB: ReadonlyMap<string, number>
+  /** Room by path. */
+  readonly disks: ReadonlyMap<string, {readonly freeMiB: number; readonly sizeMiB: number}>
   readonly swaps: readonly string[]
   /** Owner by listening TCP port. */
   readonly listening: ReadonlyMap<number, string>
@@ -62,7 +62,12 @@ export function readPreflight(observed: Observed): PreflightObserved {
     kernelConfig: new Map(pairs('config')),
     modules: observed.all('module'),
     controllers: observed.one('controllers')?.split(' '),
-    freeMiB: new Map(pairs('disk').map(([path, free]) => [path, Number(free)])),
+    disks: new Map(
+      pairs('disk').map(([path, room]) => {
+        const [free = '', size = ''] = room.split(' ')
+        return [path, {freeMiB: Number(free), sizeMiB: Number(size)}]
+      }),
+    ),
     swaps: observed.all('swap'),
     listening: new Map(pairs('listen').map(([port, owner]) => [Number(port), owner])),
     addresses: onDevice('address'),

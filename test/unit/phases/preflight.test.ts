@@ -8,7 +8,7 @@ const never = new AbortController().signal
 
 const FIT =
   'uid=0\nconfig=CHECKPOINT_RESTORE y\nmodule=overlay\nmodule=br_netfilter\nmodule=vxlan\n' +
-  'controllers=cpuset cpu io memory pids\ndisk=/opt 20000\ndisk=/var/lib 20000\n' +
+  'controllers=cpuset cpu io memory pids\ndisk=/opt 20000 40000\ndisk=/var/lib 20000 40000\n' +
   'listen=22 sshd\naddress=eth0 10.0.0.10/24\nroute=eth0 10.0.0.0/24\n' +
   'fsync=0.001\n'.repeat(50)
 
@@ -109,7 +109,20 @@ test.each<[string, HostChange, readonly string[]]>([
   [
     'a full disk',
     {probe: (fit) => fit.replace('disk=/var/lib 20000', 'disk=/var/lib 900')},
-    ['error cp-1 Disk: 900 MiB are free in /var/lib, 4096 MiB are needed'],
+    ['error cp-1 Disk: 900 of 40000 MiB are free in /var/lib, 6000 MiB are needed'],
+  ],
+  [
+    'a disk of which the kubelet wants a larger share',
+    {probe: (fit) => fit.replace('disk=/var/lib 20000 40000', 'disk=/var/lib 20000 200000')},
+    ['error cp-1 Disk: 20000 of 200000 MiB are free in /var/lib, 30000 MiB are needed'],
+  ],
+  [
+    'a share of a disk that belongs to the machine around a container',
+    {
+      facts: {container: true},
+      probe: (fit) => fit.replace('disk=/var/lib 20000 40000', 'disk=/var/lib 20000 200000'),
+    },
+    [],
   ],
   [
     'a slow disk',
@@ -196,7 +209,7 @@ test.each<[string, HostChange, readonly string[]]>([
     'a control plane of this cluster, ports in use and all',
     {
       probe: (fit) =>
-        `${fit.replace('disk=/var/lib 20000', 'disk=/var/lib 900')}ca=aa\nkubelet=yes\nkubeletCa=aa\nadmin=yes\nadminCa=aa\nadminCluster=demo\nlisten=6443 kube-apiserver\n`,
+        `${fit.replace('disk=/var/lib 20000 40000', 'disk=/var/lib 900 4000')}ca=aa\nkubelet=yes\nkubeletCa=aa\nadmin=yes\nadminCa=aa\nadminCluster=demo\nlisten=6443 kube-apiserver\n`,
     },
     [],
   ],

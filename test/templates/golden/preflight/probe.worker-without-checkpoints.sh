@@ -21,7 +21,7 @@ module br_netfilter BRIDGE_NETFILTER
 module vxlan VXLAN
 if [ -f /sys/fs/cgroup/cgroup.controllers ]; then echo "controllers=$(</sys/fs/cgroup/cgroup.controllers)"; fi
 for path in /opt /var/lib; do
-  echo "disk=$path $(df -Pm "$path" | awk 'NR == 2 {print $4}')"
+  echo "disk=$path $(df -Pm "$path" | awk 'NR == 2 {print $4, $2}')"
 done
 tail -n +2 /proc/swaps | while read -r device _; do echo "swap=$device"; done
 if command -v ss >/dev/null; then
