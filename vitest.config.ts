@@ -8,6 +8,8 @@ const suite = (name: string, include: string[], timeoutMs: number, parallel: boo
     hookTimeout: timeoutMs,
     sequence: {shuffle: true},
     fileParallelism: parallel,
+    // No unit test changes a module for another: one load of src per worker halves the run.
+    isolate: !parallel,
   },
 })
 
