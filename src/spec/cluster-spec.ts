@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import {awsSchema, azureSchema, machineShape, stateSchema} from './cloud.ts'
 import {bastionSchema, secretRefSchema, taintSchema} from './machine.ts'
 
 export const API_VERSION = 'clouder.dev/v1alpha1'
@@ -32,6 +33,11 @@ export const workerPoolSchema = z.strictObject({
     .max(5000)
     .optional()
     .describe('machines to make; default: 1, with provider byon the number of hosts'),
+  ...machineShape,
+  spot: z
+    .boolean()
+    .default(false)
+    .describe('cheaper machines that the cloud may take back; aws and azure only'),
   labels,
   taints,
   hosts: z.array(hostEntrySchema).default([]).describe('machines you bring; only with provider byon'),
@@ -55,6 +61,8 @@ export const specBodySchema = z.strictObject({
             .describe('network of the nodes; default: a free /24 of 172.30.0.0/16'),
         })
         .prefault({}),
+      aws: awsSchema.prefault({}).describe('with provider aws'),
+      azure: azureSchema.prefault({}).describe('with provider azure'),
     })
     .prefault({}),
   kubernetes: z
@@ -70,6 +78,7 @@ export const specBodySchema = z.strictObject({
         .max(9)
         .optional()
         .describe('an odd number; default: 1, with provider byon the number of hosts'),
+      ...machineShape,
       hosts: z.array(hostEntrySchema).default([]).describe('machines you bring; only with provider byon'),
       schedulable: z.boolean().default(false).describe('whether ordinary pods may run there'),
     })
@@ -145,7 +154,14 @@ export const specBodySchema = z.strictObject({
     .prefault({}),
   access: z
     .strictObject({
-      adminCidrs: z.array(z.string()).default([]).describe('networks from which administrators come'),
+      adminCidrs: z
+        .array(z.string())
+        .default([])
+        .describe('networks from which administrators come; required where something has a public address'),
+      allowWorld: z
+        .boolean()
+        .default(false)
+        .describe('whether `adminCidrs` may hold 0.0.0.0/0 or ::/0, the whole world'),
     })
     .prefault({}),
   addons: z
@@ -157,11 +173,7 @@ export const specBodySchema = z.strictObject({
     )
     .default([])
     .describe('what to install into the cluster'),
-  state: z
-    .strictObject({
-      backend: z.enum(['local']).default('local').describe('where records of clusters are kept'),
-    })
-    .prefault({}),
+  state: stateSchema.prefault({}),
 })
 
 export const clusterDocumentSchema = z.strictObject({

@@ -8,7 +8,7 @@ const DEFAULT_WORKERS = 2
 export function resolveDefaults(document: z.output<typeof clusterDocumentSchema>): ClusterSpec {
   const {spec, metadata} = document
   const isBrought = spec.provider.kind === 'byon'
-  const emptyPool = {name: 'worker', count: DEFAULT_WORKERS, labels: {}, taints: [], hosts: []}
+  const emptyPool = {name: 'worker', count: DEFAULT_WORKERS, spot: false, labels: {}, taints: [], hosts: []}
   const pools = spec.workers.length === 0 && !isBrought ? [emptyPool] : spec.workers
   return {
     name: metadata.name,

@@ -1,7 +1,7 @@
 import {posix} from 'node:path'
 import {importsOf, type Import, type SourceFile} from './imports.ts'
 
-/** What the parts of src may import of each other. A part is a folder of src, or a file directly in it. */
+/** What the parts may import of each other. A part is a folder of src, a file directly in it, or the folder stacks. */
 export interface Arrows {
   /** Parts whose code may be used. */
   readonly code: readonly string[]
@@ -11,7 +11,7 @@ export interface Arrows {
 
 export interface Architecture {
   readonly arrows: Readonly<Record<string, Arrows>>
-  /** Which files may import a package: paths, or folders that end in `/`. */
+  /** Which files may import a package, or all of a scope (`@scope/*`): paths, or folders that end in `/`. */
   readonly packages: Readonly<Record<string, readonly string[]>>
   /** Files of phases/ that are no phase but used by several. */
   readonly sharedByPhases: readonly string[]
@@ -55,6 +55,7 @@ export function cyclesOf(arrows: Readonly<Record<string, Arrows>>): readonly str
 
 function partOf(path: string): string | undefined {
   const [root, part] = path.split('/')
+  if (root === 'stacks') return root
   return root === 'src' ? part : undefined
 }
 
@@ -73,13 +74,16 @@ function arrowRule({from, to, typeOnly}: Import, {arrows}: Architecture): readon
 
 function packageRule({from, to}: Import, {packages}: Architecture): readonly string[] {
   if (to.startsWith('node:')) return []
-  const importers = packages[to]
+  const importers = packages[to] ?? packages[scopeOf(to)]
   if (importers === undefined) return [`${from} imports ${to}: no place is agreed for that package`]
   const allowed = importers.some((importer) =>
     importer.endsWith('/') ? from.startsWith(importer) : from === importer,
   )
   return allowed ? [] : [`${from} imports ${to}: only ${importers.join(', ')} may`]
 }
+
+/** `@aws-sdk/client-ec2` has its place as `@aws-sdk/*`. */
+export const scopeOf = (name: string): string => name.replace(/^(@[^/]+)\/.*$/, '$1/*')
 
 /** Phases never import each other; what lies in the folder of a phase is that phase's own. */
 function phaseRule({from, to}: Import, {sharedByPhases}: Architecture): readonly string[] {

@@ -1,7 +1,7 @@
 import {readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {cyclesOf, violationsOf, type Architecture} from '../support/architecture.ts'
+import {cyclesOf, scopeOf, violationsOf, type Architecture} from '../support/architecture.ts'
 import {sourceFiles} from '../support/imports.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -11,14 +11,15 @@ const ARCHITECTURE: Architecture = {
   arrows: {
     commands: {
       // bundle: its commands have no cluster and so no workflow. hosts: quoting of a line to paste into a shell.
-      code: ['cli', 'workflows', 'spec', 'wiring.ts', 'bundle', 'hosts', 'errors.ts'],
-      types: [],
+      code: ['cli', 'workflows', 'spec', 'wiring.ts', 'bundle', 'hosts', 'contexts', 'errors.ts'],
+      types: ['clouds', 'terraform'],
     },
     cli: {
       // hosts: the redactor and the quoting of words. store: names and paths. spec: flags become a spec here.
       // workflows: the one call that create, setup and init share.
-      code: ['wiring.ts', 'errors.ts', 'hosts', 'spec', 'store', 'workflows'],
-      types: ['engine', 'bundle', 'providers'],
+      // contexts: where region and account come from when the spec does not say.
+      code: ['wiring.ts', 'errors.ts', 'hosts', 'spec', 'store', 'workflows', 'contexts'],
+      types: ['engine', 'bundle', 'providers', 'clouds', 'terraform'],
     },
     'wiring.ts': {
       code: [
@@ -27,6 +28,9 @@ const ARCHITECTURE: Architecture = {
         'kubernetes',
         'providers',
         'containers',
+        'terraform',
+        'clouds',
+        'contexts',
         'bundle',
         'store',
         'templating',
@@ -51,7 +55,7 @@ const ARCHITECTURE: Architecture = {
         'errors.ts',
         'waiting.ts',
       ],
-      types: ['hosts', 'providers', 'templating'],
+      types: ['hosts', 'providers', 'templating', 'terraform', 'clouds'],
     },
     phases: {
       // bundle: streams what a host installs. spec: CIDR arithmetic of the preflight checks. checkpoint: its names.
@@ -74,9 +78,16 @@ const ARCHITECTURE: Architecture = {
     checkpoint: {code: ['errors.ts', 'hosts', 'waiting.ts'], types: ['kubernetes', 'bundle']},
     providers: {
       // engine and store: Report and ClusterPaths of the context.
-      code: ['spec', 'containers', 'errors.ts', 'waiting.ts'],
-      types: ['engine', 'store'],
+      // clouds: the keys of hosts are read from the cloud itself.
+      code: ['spec', 'containers', 'terraform', 'stacks', 'errors.ts', 'waiting.ts'],
+      types: ['engine', 'store', 'clouds', 'templating'],
     },
+    // Pure: what a stack is made from, and which nodes and networks a spec means.
+    stacks: {code: ['spec'], types: []},
+    terraform: {code: ['errors.ts', 'waiting.ts'], types: []},
+    clouds: {code: ['errors.ts', 'waiting.ts'], types: ['spec']},
+    // store: files are written atomically there.
+    contexts: {code: ['spec', 'store', 'errors.ts'], types: ['clouds']},
     // engine: Report, for progress. templating: the node image's files are rendered.
     containers: {code: ['errors.ts', 'waiting.ts'], types: ['engine', 'templating']},
     bundle: {code: ['errors.ts', 'waiting.ts'], types: ['spec', 'hosts', 'engine']},
@@ -101,6 +112,12 @@ const ARCHITECTURE: Architecture = {
     dockerode: ['src/containers/engine.ts'],
     '@kubernetes/client-node': ['src/kubernetes/client.ts'],
     handlebars: ['src/templating/'],
+    // Loaded lazily, and only where a cloud is asked something.
+    '@aws-sdk/*': ['src/clouds/'],
+    '@azure/*': ['src/clouds/'],
+    cdktf: ['stacks/'],
+    constructs: ['stacks/'],
+    '@cdktf/*': ['stacks/'],
     'tar-stream': ['src/bundle/', 'src/containers/', 'src/checkpoint/'],
     yaml: [
       'src/spec/',
@@ -137,7 +154,7 @@ const CONFIGURATION =
   /^(package-lock\.json|oclif\.manifest\.json|tsconfig(\.\w+)?\.json|[\w-]+\.config\.(js|ts))$/
 
 test('src keeps to the import table, the places of packages, and the bans', async () => {
-  const files = await sourceFiles(ROOT, 'src')
+  const files = [...(await sourceFiles(ROOT, 'src')), ...(await sourceFiles(ROOT, 'stacks'))]
   expect(files.length).toBeGreaterThan(50)
   expect(violationsOf(files, ARCHITECTURE)).toEqual([])
 })
@@ -150,9 +167,13 @@ test('every package of the table is a dependency, and every dependency has its p
   const {dependencies} = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>
   }
-  // Plugins are named to oclif in package.json, no file imports them. ssh2 comes with node-ssh.
+  // Plugins are named to oclif in package.json, no file imports them.
   const imported = Object.keys(dependencies).filter((name) => !name.startsWith('@oclif/plugin-'))
-  expect([...imported, 'ssh2'].sort()).toEqual(Object.keys(ARCHITECTURE.packages).sort())
+  const placed = (name: string) => (name in ARCHITECTURE.packages ? name : scopeOf(name))
+  // ssh2 comes with node-ssh; what stacks import is bundled when the package is built.
+  const besides = ['ssh2', 'cdktf', 'constructs', '@cdktf/*']
+  const wanted = new Set([...imported.map(placed), ...besides])
+  expect([...wanted].sort()).toEqual(Object.keys(ARCHITECTURE.packages).sort())
 })
 
 test('the top level holds what the design names, and nothing else', async () => {

@@ -125,7 +125,7 @@ test('an unknown key comes with the key that was meant', () => {
     'spec.network.podCdir: is not a known key; did you mean podCidr?',
   ])
   expect(problemsOf(() => specWith({workers: [{hosts: [], zzz: 1}]}))).toEqual([
-    'spec.workers[0].zzz: is not a known key; known are name, count, labels, taints, hosts',
+    'spec.workers[0].zzz: is not a known key; known are name, count, size, diskGiB, spot, labels, taints, hosts',
   ])
 })
 
