@@ -73,8 +73,28 @@ export class PreflightError extends ClouderError {
   }
 }
 
+export type CloudErrorCode =
+  | 'CREDENTIALS_MISSING'
+  | 'CREDENTIALS_EXPIRED'
+  | 'ACCOUNT_MISMATCH'
+  | 'CLOUD_REFUSED'
+  | 'CLOUD_UNREACHABLE'
+  | 'CLOUD_FAILED'
+  | 'REGION_MISSING'
+  | 'SIZE_NOT_OFFERED'
+  | 'QUOTA_EXCEEDED'
+  | 'NETWORK_OVERLAP'
+  | 'NETWORK_MISSING'
+  | 'IMAGE_MISSING'
+  | 'LEFTOVERS'
+
 export type InfrastructureErrorCode =
-  'ENGINE_MISSING' | 'ENGINE_NOT_PERMITTED' | 'ENGINE_FAILED' | 'NODE_IMAGE_FAILED' | 'PROVIDER_UNSUPPORTED'
+  | 'ENGINE_MISSING'
+  | 'ENGINE_NOT_PERMITTED'
+  | 'ENGINE_FAILED'
+  | 'NODE_IMAGE_FAILED'
+  | 'PROVIDER_UNSUPPORTED'
+  | CloudErrorCode
 
 /** The provider could not make or find machines. Exit code 5. */
 export class InfrastructureError extends ClouderError {
