@@ -29,7 +29,7 @@ export function networkFindings(spec: ClusterSpec): readonly Finding[] {
   const pods = networkAt(['spec', 'network', 'podCidr'], spec.network.podCidr)
   const services = networkAt(['spec', 'network', 'serviceCidr'], spec.network.serviceCidr)
   const local = spec.provider.kind === 'local' ? localNetwork(spec) : []
-  const networks = [...pods, ...services, ...local]
+  const networks = [...pods, ...services, ...local, ...cloudNetwork(spec)]
   return [
     ...overlapFindings(networks),
     ...networks.flatMap((network) => reservedFindings(network)),
@@ -47,6 +47,14 @@ function networkAt(path: Path, text: string | undefined): readonly Network[] {
 
 function localNetwork(spec: ClusterSpec): readonly Network[] {
   return networkAt(['spec', 'provider', 'local', 'subnet'], spec.provider.local.subnet ?? LOCAL_RANGE)
+}
+
+/** The network that a cloud makes for the machines; of one that exists only the cloud knows the range. */
+function cloudNetwork(spec: ClusterSpec): readonly Network[] {
+  const {kind} = spec.provider
+  if (kind !== 'aws' && kind !== 'azure') return []
+  const {existing, cidr} = spec.provider[kind].network
+  return existing === undefined ? networkAt(['spec', 'provider', kind, 'network', 'cidr'], cidr) : []
 }
 
 function overlapFindings(networks: readonly Network[]): readonly Finding[] {

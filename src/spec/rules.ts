@@ -1,4 +1,5 @@
 import type {ClusterSpec} from './cluster-spec.ts'
+import {cloudFindings} from './cloud-rules.ts'
 import {fieldFindings} from './field-rules.ts'
 import {hostFindings} from './host-rules.ts'
 import {plannedNodes} from './machines.ts'
@@ -23,6 +24,7 @@ export function ruleFindings(spec: ClusterSpec): readonly Finding[] {
     ...controlPlaneFindings(spec),
     ...hostFindings(spec),
     ...networkFindings(spec),
+    ...cloudFindings(spec),
     ...findRepeated(
       spec.containerd.registryMirrors.map(({registry}, index) => ({
         key: registry,

@@ -266,7 +266,7 @@ test.each<[string, object]>([
   ['three control planes behind a balancer', {controlPlane: {count: 3}, api: {endpoint: '[fd00::1]:443'}}],
   [
     'three control planes of a cloud that makes its balancer',
-    {provider: {kind: 'aws'}, controlPlane: {count: 3}},
+    {provider: {kind: 'aws'}, controlPlane: {count: 3}, access: {adminCidrs: ['203.0.113.7/32']}},
   ],
   [
     'two hosts behind one address, on different ports',

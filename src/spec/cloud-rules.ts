@@ -1,0 +1,171 @@
+import {parseCidr} from './cidr.ts'
+import {hasBastionHost, hasPublicAccess} from './cloud-machines.ts'
+import type {ClusterSpec} from './cluster-spec.ts'
+import type {Finding, Path} from './problems.ts'
+import * as syntax from './syntax.ts'
+
+const KIND: Path = ['spec', 'provider', 'kind']
+
+/** What only clouds understand, against the provider and against itself. */
+export function cloudFindings(spec: ClusterSpec): readonly Finding[] {
+  const {kind} = spec.provider
+  const isCloud = kind === 'aws' || kind === 'azure'
+  return [
+    ...(isCloud ? accessFindings(spec) : orderedFindings(spec)),
+    ...(kind === 'aws' ? awsFindings(spec) : []),
+    ...(kind === 'azure' ? azureFindings(spec) : []),
+    ...(isCloud ? rangeFindings(spec, kind) : []),
+    ...stateFindings(spec),
+  ]
+}
+
+/** Sizes of machines that nobody orders. */
+function orderedFindings(spec: ClusterSpec): readonly Finding[] {
+  const groups: readonly {path: Path; size?: string | undefined; diskGiB?: number | undefined}[] = [
+    {path: ['spec', 'controlPlane'], ...spec.controlPlane},
+    ...spec.workers.map((pool, index) => ({path: ['spec', 'workers', index], ...pool})),
+  ]
+  const problem = `is for machines that a cloud makes, not for provider ${spec.provider.kind}`
+  return [
+    ...groups.flatMap(({path, size, diskGiB}) => [
+      ...(size === undefined ? [] : [{path: [...path, 'size'], value: size, problem, reads: [KIND]}]),
+      ...(diskGiB === undefined
+        ? []
+        : [{path: [...path, 'diskGiB'], value: diskGiB, problem, reads: [KIND]}]),
+    ]),
+    ...spec.workers.flatMap(({spot}, index) =>
+      spot ? [{path: ['spec', 'workers', index, 'spot'], value: spot, problem, reads: [KIND]}] : [],
+    ),
+  ]
+}
+
+function accessFindings(spec: ClusterSpec): readonly Finding[] {
+  const {adminCidrs, allowWorld} = spec.access
+  const path = ['spec', 'access', 'adminCidrs']
+  if (hasPublicAccess(spec) && adminCidrs.length === 0) {
+    const problem =
+      'is required, since something of the cluster has a public address: give the networks that administrators come from, such as 203.0.113.7/32'
+    return [{path, value: undefined, problem, reads: [KIND]}]
+  }
+  if (allowWorld) return []
+  return adminCidrs.flatMap((text, index) => {
+    if (parseCidr(text)?.prefix !== 0) return []
+    const problem = 'lets in the whole world; if that is meant, set spec.access.allowWorld to true'
+    return [{path: [...path, index], value: text, problem, reads: [['spec', 'access', 'allowWorld'], KIND]}]
+  })
+}
+
+function awsFindings(spec: ClusterSpec): readonly Finding[] {
+  const {aws} = spec.provider
+  const at = (...path: Path): Path => ['spec', 'provider', 'aws', ...path]
+  const zones = aws.zones.flatMap((zone, index): readonly Finding[] =>
+    /^[a-z]$/.test(zone) && aws.zones.indexOf(zone) === index
+      ? []
+      : [{path: at('zones', index), value: zone, problem: 'is not one letter of a zone, each given once'}],
+  )
+  return [
+    ...zones,
+    ...(aws.zones.length === 2
+      ? [{path: at('zones'), value: aws.zones, problem: 'are two: give one, or three for a quorum'}]
+      : []),
+    ...matching(at('region'), aws.region, /^[a-z]{2}(-[a-z]+)+-\d$/, 'is not a region such as eu-central-1'),
+    ...matching(at('account'), aws.account, /^\d{12}$/, 'is not an account: twelve digits, in quotes'),
+    ...matching(
+      at('imageId'),
+      aws.imageId,
+      /^ami-[0-9a-f]{8,17}$/,
+      'is not an image such as ami-0123456789abcdef0',
+    ),
+    ...awsSubnetFindings(spec),
+  ]
+}
+
+function awsSubnetFindings(spec: ClusterSpec): readonly Finding[] {
+  const {aws} = spec.provider
+  const {existing, mode} = aws.network
+  if (existing === undefined) return []
+  const at = (key: string): Path => ['spec', 'provider', 'aws', 'network', 'existing', key]
+  const reads = [['spec', 'provider', 'aws']]
+  const problem = `needs one subnet for each of ${aws.zones.length} zones`
+  const needsPublic = mode === 'public' || aws.api === 'public' || hasBastionHost(spec)
+  const count = aws.zones.length
+  const {privateSubnetIds, publicSubnetIds} = existing
+  return [
+    ...(mode === 'private' && privateSubnetIds.length !== count
+      ? [{path: at('privateSubnetIds'), value: privateSubnetIds, problem, reads}]
+      : []),
+    ...(needsPublic && publicSubnetIds.length !== count
+      ? [{path: at('publicSubnetIds'), value: publicSubnetIds, problem, reads}]
+      : []),
+  ]
+}
+
+function azureFindings(spec: ClusterSpec): readonly Finding[] {
+  const {azure} = spec.provider
+  const at = (...path: Path): Path => ['spec', 'provider', 'azure', ...path]
+  const {existing} = azure.network
+  const id = (tail: RegExp): RegExp =>
+    new RegExp(
+      `^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\\.Network/${tail.source}$`,
+      'i',
+    )
+  const vnet = id(/virtualNetworks\/[^/]+/)
+  const subnet = id(/virtualNetworks\/[^/]+\/subnets\/[^/]+/)
+  return [
+    ...matching(
+      at('subscription'),
+      azure.subscription,
+      /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
+      'is not the UUID of a subscription',
+    ),
+    ...matching(at('location'), azure.location, /^[a-z][a-z0-9]+$/, 'is not a location such as westeurope'),
+    ...matching(
+      at('network', 'existing', 'vnetId'),
+      existing?.vnetId,
+      vnet,
+      'is not the id of a virtual network',
+    ),
+    ...matching(
+      at('network', 'existing', 'subnetId'),
+      existing?.subnetId,
+      subnet,
+      'is not the id of a subnet',
+    ),
+    ...matching(
+      at('network', 'existing', 'bastionSubnetId'),
+      existing?.bastionSubnetId,
+      subnet,
+      'is not the id of a subnet',
+    ),
+    ...(new Set(azure.zones).size === azure.zones.length
+      ? []
+      : [{path: at('zones'), value: azure.zones, problem: 'names a zone twice'}]),
+  ]
+}
+
+/** The network that is made must hold a subnet for each zone, public and private. */
+function rangeFindings(spec: ClusterSpec, kind: 'aws' | 'azure'): readonly Finding[] {
+  const {network} = spec.provider[kind]
+  const path = ['spec', 'provider', kind, 'network', 'cidr']
+  const wrong = syntax.cidr(network.cidr)
+  if (wrong !== undefined) return [{path, value: network.cidr, problem: wrong}]
+  const range = parseCidr(network.cidr)
+  if (range?.family === 4 && range.prefix >= 16 && range.prefix <= 22) return []
+  return [{path, value: network.cidr, problem: 'must be an IPv4 network between /16 and /22'}]
+}
+
+function stateFindings(spec: ClusterSpec): readonly Finding[] {
+  const {backend} = spec.state
+  if (backend === 'local' || spec.state[backend] !== undefined) return []
+  const problem = `is required with backend ${backend}`
+  return [
+    {path: ['spec', 'state', backend], value: undefined, problem, reads: [['spec', 'state', 'backend']]},
+  ]
+}
+
+const matching = (
+  path: Path,
+  value: string | undefined,
+  pattern: RegExp,
+  problem: string,
+): readonly Finding[] => (value === undefined || pattern.test(value) ? [] : [{path, value, problem}])
