@@ -15,6 +15,8 @@ const suite = (name: string, include: string[], timeoutMs: number, parallel: boo
 
 export default defineConfig({
   test: {
+    // By default one core is left idle; of two that is half.
+    maxWorkers: '100%',
     projects: [
       suite('unit', ['test/unit/**/*.test.ts'], 10_000, true),
       suite('templates', ['test/templates/**/*.test.ts'], 10_000, true),
