@@ -88,6 +88,22 @@ export type CloudErrorCode =
   | 'IMAGE_MISSING'
   | 'LEFTOVERS'
 
+export type TerraformErrorCode =
+  | 'TERRAFORM_MISSING'
+  | 'TERRAFORM_TOO_OLD'
+  | 'TERRAFORM_FAILED'
+  | 'STATE_LOCKED'
+  | 'PLAN_STALE'
+  | 'BACKEND_UNREACHABLE'
+
+/** What Terraform says about what went wrong. */
+export interface TerraformDiagnostic {
+  /** `aws_instance.cp-1`; absent: it belongs to no resource. */
+  readonly address?: string
+  readonly summary: string
+  readonly detail: string
+}
+
 export type InfrastructureErrorCode =
   | 'ENGINE_MISSING'
   | 'ENGINE_NOT_PERMITTED'
@@ -95,13 +111,21 @@ export type InfrastructureErrorCode =
   | 'NODE_IMAGE_FAILED'
   | 'PROVIDER_UNSUPPORTED'
   | CloudErrorCode
+  | TerraformErrorCode
 
 /** The provider could not make or find machines. Exit code 5. */
 export class InfrastructureError extends ClouderError {
   readonly exitCode = 5
+  /** Every error that Terraform told; empty: it was not Terraform. */
+  readonly diagnostics: readonly TerraformDiagnostic[]
 
-  constructor(code: InfrastructureErrorCode, message: string, details: ErrorDetails = {}) {
+  constructor(
+    code: InfrastructureErrorCode,
+    message: string,
+    details: ErrorDetails & {diagnostics?: readonly TerraformDiagnostic[]} = {},
+  ) {
     super(code, message, details)
+    this.diagnostics = details.diagnostics ?? []
   }
 }
 

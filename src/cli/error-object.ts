@@ -4,6 +4,7 @@ import {
   ConnectionError,
   HostCommandError,
   HostsFailedError,
+  InfrastructureError,
   PreflightError,
 } from '../errors.ts'
 import {causesOf, exitCodeOf, isUsageError, messageOf} from './error-text.ts'
@@ -37,6 +38,8 @@ function detailsOf(error: unknown): Record<string, unknown> {
   if (error instanceof PreflightError) return {findings: error.findings}
   if (error instanceof ConnectionError) return {host: error.host, address: error.address}
   if (error instanceof HostCommandError) return {failed: error.failed}
+  if (error instanceof InfrastructureError && error.diagnostics.length > 0)
+    return {diagnostics: error.diagnostics}
   if (error instanceof HostsFailedError) {
     return {
       failures: error.failures.map(({host, phase, step, error: failure}) => ({

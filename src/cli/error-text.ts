@@ -4,6 +4,7 @@ import {
   ConfigError,
   HostCommandError,
   HostsFailedError,
+  InfrastructureError,
   PreflightError,
   type HostFailure,
 } from '../errors.ts'
@@ -88,6 +89,7 @@ function detailLines(error: unknown, options: ErrorTextOptions): readonly string
   if (error instanceof ConfigError) return problemLines(error)
   if (error instanceof PreflightError) return [findingsTable(error, options)]
   if (error instanceof HostCommandError) return outputLines(error)
+  if (error instanceof InfrastructureError) return diagnosticLines(error, options)
   if (error instanceof HostsFailedError)
     return error.failures.flatMap((failure) => failureLines(failure, options))
   return []
@@ -124,6 +126,19 @@ function outputLines(error: HostCommandError): readonly string[] {
   const text = error.failed.stderr.trim() === '' ? error.failed.stdout : error.failed.stderr
   const lines = text.split('\n').filter((line) => line.trim() !== '' && !error.message.includes(line.trim()))
   return lines.slice(-shownLines).map((line) => `  ${line.trimEnd()}`)
+}
+
+/** Every error of Terraform; a single one is in the message already. */
+function diagnosticLines(
+  {diagnostics, message}: InfrastructureError,
+  {colours}: ErrorTextOptions,
+): readonly string[] {
+  return diagnostics.flatMap(({address, summary, detail}) => {
+    const said = detail.split('\n').filter((line) => line.trim() !== '' && !message.includes(line.trim()))
+    const where = address === undefined ? '' : `${colours.bold(address)}: `
+    const head = diagnostics.length === 1 ? [] : [`  ${where}${summary}`]
+    return [...head, ...said.slice(0, shownLines).map((line) => `  ${line.trimEnd()}`)]
+  })
 }
 
 function failureLines(failure: HostFailure, options: ErrorTextOptions): readonly string[] {
