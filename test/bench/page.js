@@ -67,7 +67,7 @@ const growth = (result) => [
 
 const SECTIONS = {a: byHand, b: secondInit, c: startUp, d: growth}
 
-/** The page, as the formatter wants it. */
+/** The page of all results. */
 export async function pageOf(results) {
   const parts = Object.entries(SECTIONS).flatMap(([name, section]) =>
     results[name] === undefined ? [] : section(results[name]),
@@ -76,6 +76,10 @@ export async function pageOf(results) {
     '# Benchmarks',
     'Written by `npm run bench`; `node test/bench/run.js a` (or `b`, `c`, `d`) measures one of them anew. The method is part of each section, the programs are in `test/bench/`, the figures as data in `test/bench/results.json`.',
   ]
-  const options = await resolveConfig(import.meta.filename)
-  return format([...intro, ...parts].join('\n\n'), {...options, parser: 'markdown'})
+  return tidy([...intro, ...parts].join('\n\n'), 'markdown')
+}
+
+/** Text as the formatter wants it in this project. */
+export async function tidy(text, parser) {
+  return format(text, {...(await resolveConfig(import.meta.filename)), parser})
 }

@@ -4,7 +4,7 @@ import {readFile, writeFile} from 'node:fs/promises'
 import {arch, availableParallelism, loadavg, release, totalmem, type} from 'node:os'
 import {join} from 'node:path'
 import {packageRoot, run} from './clusters.js'
-import {pageOf} from './page.js'
+import {pageOf, tidy} from './page.js'
 
 const results = join(import.meta.dirname, 'results.json')
 const page = join(packageRoot, 'docs/benchmarks.md')
@@ -48,7 +48,7 @@ for (const name of chosen) {
   console.log(`== ${name}`)
   const before = {date: new Date().toISOString().slice(0, 10), machine: machine()}
   known[name] = {...before, ...(await measure())}
-  await writeFile(results, `${JSON.stringify(known, null, 2)}\n`)
+  await writeFile(results, await tidy(JSON.stringify(known), 'json'))
   await writeFile(page, await pageOf(known))
 }
 console.log(`written: docs/benchmarks.md`)
