@@ -20,6 +20,7 @@ export default defineConfig({
     projects: [
       suite('unit', ['test/unit/**/*.test.ts'], 10_000, true),
       suite('templates', ['test/templates/**/*.test.ts'], 10_000, true),
+      suite('stacks', ['test/stacks/**/*.test.ts'], 60_000, true),
       suite('integration', ['test/integration/**/*.test.ts'], 300_000, false),
       suite('e2e', ['test/e2e/**/*.test.ts'], 1_800_000, false),
     ],

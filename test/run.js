@@ -11,7 +11,7 @@ const total = {passed: 0, failed: 0, skipped: 0}
 const suites =
   process.argv.length > 2
     ? process.argv.slice(2)
-    : ['checks', 'unit', 'templates', 'bundle', 'integration', 'e2e']
+    : ['checks', 'unit', 'templates', 'stacks', 'bundle', 'integration', 'e2e']
 
 function run(title, command, args) {
   const startedMs = Date.now()
