@@ -48,7 +48,7 @@ for (const name of chosen) {
   console.log(`== ${name}`)
   const before = {date: new Date().toISOString().slice(0, 10), machine: machine()}
   known[name] = {...before, ...(await measure())}
-  await writeFile(results, await tidy(JSON.stringify(known), 'json'))
+  await writeFile(results, await tidy(JSON.stringify(known, null, 2), 'json'))
   await writeFile(page, await pageOf(known))
 }
 console.log(`written: docs/benchmarks.md`)
