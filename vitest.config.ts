@@ -22,6 +22,7 @@ export default defineConfig({
       suite('templates', ['test/templates/**/*.test.ts'], 10_000, true),
       suite('stacks', ['test/stacks/**/*.test.ts'], 60_000, true),
       suite('integration', ['test/integration/**/*.test.ts'], 300_000, false),
+      suite('cloud', ['test/cloud/**/*.test.ts'], 1_800_000, false),
       suite('e2e', ['test/e2e/**/*.test.ts'], 1_800_000, false),
     ],
   },
