@@ -1,6 +1,7 @@
 import type {HostFacts} from '../hosts/host.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Endpoint, Machine} from '../spec/machine.ts'
+import {registrationLabels, registrationTaints} from './node-labels.ts'
 
 const KUBEADM_API = 'kubeadm.k8s.io/v1beta4'
 export const CRI_SOCKET = 'unix:///run/containerd/containerd.sock'
@@ -22,12 +23,15 @@ const isConfined = (facts: HostFacts): boolean => facts.container && !facts.capS
 function nodeRegistration(node: ConfiguredNode, spec: ClusterSpec): Json {
   const args: {name: string; value: string}[] = [{name: 'node-ip', value: node.machine.privateAddress}]
   if (node.machine.providerId !== undefined) args.push({name: 'provider-id', value: node.machine.providerId})
+  const labels = Object.entries(registrationLabels(node.machine)).map(([key, value]) => `${key}=${value}`)
+  if (labels.length > 0) args.push({name: 'node-labels', value: labels.join(',')})
+  const taints = registrationTaints(node.machine, spec)
   return {
     name: node.machine.name,
     criSocket: CRI_SOCKET,
     imagePullPolicy: 'IfNotPresent',
     kubeletExtraArgs: args,
-    ...(node.machine.role === 'control-plane' && spec.controlPlane.schedulable ? {taints: []} : {}),
+    ...(taints === undefined ? {} : {taints}),
     // kubeadm's own look at the kernel fails in a container, where modules and /boot are the host's.
     ...(node.facts.container ? {ignorePreflightErrors: ['SystemVerification']} : {}),
   }

@@ -1,11 +1,10 @@
 import {z} from 'zod'
 import type {Step} from '../engine/types.ts'
+import {registrationLabels, wantedLabels} from '../kubeadm/node-labels.ts'
 import type {Machine, Taint} from '../spec/machine.ts'
 import type {KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
 import {waitFor} from '../waiting.ts'
 import type {ClouderPhase, ClusterTools} from './context.ts'
-
-const POOL_LABEL = 'clouder.dev/pool'
 
 const taintsSchema = z.looseObject({
   taints: z
@@ -26,16 +25,12 @@ export const nodeMetadataPhase: ClouderPhase = {
   },
 }
 
-export function wantedLabels(machine: Machine): Record<string, string> {
-  return {...(machine.pool === undefined ? {} : {[POOL_LABEL]: machine.pool}), ...machine.labels}
-}
-
 function planNode(machine: Machine, node: KubeObject | undefined): Step<ClusterTools>[] {
-  const missing = Object.entries(wantedLabels(machine)).filter(
-    ([key, value]) => node?.metadata.labels?.[key] !== value,
-  )
-  const {taints = []} = taintsSchema.parse(node?.['spec'] ?? {})
-  const absent = machine.taints.filter((taint) => !taints.some((found) => sameTaint(found, taint)))
+  // A node that is not there yet brings what its kubelet may say of it.
+  const found = node === undefined ? registrationLabels(machine) : (node.metadata.labels ?? {})
+  const missing = Object.entries(wantedLabels(machine)).filter(([key, value]) => found[key] !== value)
+  const {taints = []} = node === undefined ? machine : taintsSchema.parse(node['spec'] ?? {})
+  const absent = machine.taints.filter((taint) => !taints.some((there) => sameTaint(there, taint)))
   if (missing.length === 0 && absent.length === 0) return []
   const words = [
     ...missing.map(([key, value]) => `label ${key}=${value}`),

@@ -44,7 +44,6 @@ test(`a plan for ${HOSTS} bare machines names every step within ${PLAN_SECONDS} 
       kubernetes: HOSTS,
       // The workers, and a token before and after them.
       join: HOSTS - 1 + 2,
-      'node-metadata': HOSTS - 1,
       ready: 1,
     })
     expect(plan.runSeconds).toBeLessThan(PLAN_SECONDS)

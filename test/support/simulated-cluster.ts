@@ -12,6 +12,14 @@ const savedSchema = z.object({
 
 const VERSION = '1.35.4'
 
+/** Where a machine keeps what its kubelet says of its node when it registers. */
+export const REGISTRATION = '/var/lib/kubelet/kubeadm-flags.env'
+
+const registrationSchema = z.object({
+  labels: z.record(z.string(), z.string()).default({}),
+  taints: z.array(z.unknown()).default([]),
+})
+
 /** What the machines' kubelets and control planes make together: an API server, and what its controllers would do. */
 export class SimulatedCluster {
   readonly kube: FakeKube
@@ -45,8 +53,10 @@ export class SimulatedCluster {
   /** A kubelet with credentials makes its Node. */
   register(machine: SimulatedMachine): void {
     this.#members.add(machine.name)
-    const labels = {'kubernetes.io/hostname': machine.facts.hostname}
-    this.kube.create({apiVersion: 'v1', kind: 'Node', metadata: {name: machine.name, labels}, spec: {}})
+    const said = registrationSchema.parse(JSON.parse(machine.files.get(REGISTRATION)?.content ?? '{}'))
+    const labels = {'kubernetes.io/hostname': machine.facts.hostname, ...said.labels}
+    const spec = said.taints.length === 0 ? {} : {taints: said.taints}
+    this.kube.create({apiVersion: 'v1', kind: 'Node', metadata: {name: machine.name, labels}, spec})
   }
 
   /** The machine's kubelet and API server are gone; with the last one of these, so is the cluster. */

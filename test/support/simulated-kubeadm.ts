@@ -1,4 +1,6 @@
-import {kubeconfigText, type SimulatedCluster} from './simulated-cluster.ts'
+import {parseAllDocuments} from 'yaml'
+import {z} from 'zod'
+import {kubeconfigText, REGISTRATION, type SimulatedCluster} from './simulated-cluster.ts'
 import {CERTIFICATE_PATHS, KUBECONFIG_PATHS, MANIFEST_PATHS} from '../../src/phases/kubeadm-probe.ts'
 import {sha256Of, type SimulatedMachine} from './simulated-machine.ts'
 import {
@@ -84,6 +86,30 @@ const workload = (cluster: SimulatedCluster, kind: string, name: string): void =
   configMap(cluster, name)
 }
 
+const registrationSchema = z.looseObject({
+  nodeRegistration: z.looseObject({
+    kubeletExtraArgs: z.array(z.object({name: z.string(), value: z.string()})).default([]),
+    taints: z.array(z.looseObject({key: z.string(), effect: z.string()})).optional(),
+  }),
+})
+
+/** What the kubelet of a configuration says of its node when it registers. */
+function keepRegistration(machine: SimulatedMachine, configuration: string): void {
+  for (const document of parseAllDocuments(configuration)) {
+    const {success, data} = registrationSchema.safeParse(document.toJS())
+    if (!success) continue
+    const {kubeletExtraArgs, taints = []} = data.nodeRegistration
+    const words = kubeletExtraArgs.find(({name}) => name === 'node-labels')?.value.split(',') ?? []
+    const labels = Object.fromEntries(
+      words.map((word): [string, string] => {
+        const [key = '', value = ''] = word.split('=')
+        return [key, value]
+      }),
+    )
+    machine.put(REGISTRATION, JSON.stringify({labels, taints}), 0o600)
+  }
+}
+
 function markControlPlane(machine: SimulatedMachine, cluster: SimulatedCluster): void {
   const label = 'node-role.kubernetes.io/control-plane'
   const schedulable = contentOf(machine, CONFIG).includes('taints: []')
@@ -138,6 +164,7 @@ const INIT_PHASES: Readonly<Record<string, InitPhase>> = {
   }),
   'kubelet-start': offline([], (machine, cluster) => {
     machine.put(KUBELET_CONFIG, 'kind: KubeletConfiguration\n')
+    keepRegistration(machine, contentOf(machine, CONFIG))
     return startKubelet(machine, cluster)
   }),
   'upload-config all': online((_machine, cluster) => {
@@ -192,6 +219,8 @@ const join: Behaviour = (machine, text, cluster) => {
   const caData = /certificate-authority-data: "?([A-Za-z0-9+/=]+)/.exec(text)?.[1] ?? ''
   machine.put(CA_CRT, Buffer.from(caData, 'base64').toString('utf8'))
   machine.put(KUBELET_CONFIG, 'kind: KubeletConfiguration\n')
+  for (const [, content] of hereDocuments(text, /cat > ("[^"]*join\.yaml")/))
+    keepRegistration(machine, content)
   // As kubeadm has it: its own name for the cluster in what joining nodes get.
   writeKubeconfig(machine, KUBELET_CONF, 'default-cluster', KUBELET_CERTIFICATE)
   if (asControlPlane) {

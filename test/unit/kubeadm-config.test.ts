@@ -87,6 +87,33 @@ test('a container without CAP_SYS_RESOURCE on cgroup v1 gets what it cannot do w
   expect(document(documents, 'KubeProxyConfiguration')).toMatchObject({conntrack: {maxPerCore: 0}})
 })
 
+test('a node is born with the labels and taints that its kubelet may give it', () => {
+  const machine = {
+    ...worker,
+    pool: 'gpu',
+    labels: {
+      'topology.kubernetes.io/zone': 'eu-central-1a',
+      'node-role.kubernetes.io/gpu': '',
+      'example.org/disk': 'ssd',
+    },
+    taints: [{key: 'gpu', value: '', effect: 'NoSchedule' as const}],
+  }
+  const node = {machine, facts: vm}
+  const options = {spec, node, discoveryFile: '/d', token: 'abcdef.0123456789abcdef'}
+  expect(joinDocument(options)).toMatchObject({
+    nodeRegistration: {
+      kubeletExtraArgs: [
+        {name: 'node-ip'},
+        {
+          name: 'node-labels',
+          value: 'clouder.dev/pool=gpu,topology.kubernetes.io/zone=eu-central-1a,example.org/disk=ssd',
+        },
+      ],
+      taints: [{key: 'gpu', effect: 'NoSchedule'}],
+    },
+  })
+})
+
 test('the same spec and machines give the same configuration, without any secret', () => {
   const once = JSON.stringify(initDocuments(spec, endpoint, {machine: first, facts: vm}, []))
   expect(JSON.stringify(initDocuments(spec, endpoint, {machine: first, facts: vm}, []))).toBe(once)

@@ -41,7 +41,7 @@ test('a plan for bare machines names the steps that the init then takes, and no 
           ['cp-1', 'worker-1', 'worker-2'].map((host) => `${phase} ${host}`),
         ),
         ...['kubeadm-init cp-1', 'kubeconfig cluster', 'cni cluster', 'runtime-class cluster'],
-        ...['join cluster', 'join worker-1', 'join worker-2', 'node-metadata cluster', 'ready cluster'],
+        ...['join cluster', 'join worker-1', 'join worker-2', 'ready cluster'],
       ]),
     )
   })

@@ -89,9 +89,7 @@ test('a worker that is reset leaves the cluster clean; an init brings it back an
     expect((await reset(demo, ['worker-1'])).steps).toEqual([])
 
     const after = demo.fleet.changes.length
-    expect(new Set(placesOf(await demo.init()))).toEqual(
-      new Set(['join cluster', 'join worker-1', 'node-metadata cluster']),
-    )
+    expect(new Set(placesOf(await demo.init()))).toEqual(new Set(['join cluster', 'join worker-1']))
     expect(demo.changesSince(after)).toEqual(['worker-1 kubeadm join'])
     expect((await demo.plan()).steps).toEqual([])
   })
