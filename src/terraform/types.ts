@@ -6,6 +6,8 @@ export interface ResourceChange {
   readonly actions: readonly ('create' | 'read' | 'update' | 'delete' | 'no-op' | 'forget')[]
   /** Why Terraform would replace or delete it, in its own words; absent: it does not say. */
   readonly reason?: string
+  /** Names of the arguments that differ, never their values; absent where all are new or all go. */
+  readonly attributes?: readonly string[]
 }
 
 export interface TerraformPlan {
@@ -13,6 +15,10 @@ export interface TerraformPlan {
   readonly changes: readonly ResourceChange[]
   /** What differs in the cloud from the state, found when the plan looked. */
   readonly drift: readonly ResourceChange[]
+  /** Whether applying it changes anything; a change of outputs alone counts. */
+  readonly hasChanges: boolean
+  /** Outputs as they will be, as far as that is known before. */
+  readonly outputs: Readonly<Record<string, unknown>>
   /** Where the plan is saved; `apply` takes exactly this. */
   readonly file: string
 }
@@ -30,14 +36,20 @@ export interface TerraformRun {
   readonly onProgress?: (progress: TerraformProgress) => void
 }
 
+export interface PlanRun extends TerraformRun {
+  readonly destroy?: boolean
+  /** Compares cloud and state, and plans no change of the cloud. */
+  readonly refreshOnly?: boolean
+  /** False: only look, beside others that work on the state. Default true. */
+  readonly lock?: boolean
+}
+
 /** One working folder with one state. Throws InfrastructureError: TERRAFORM_FAILED, STATE_LOCKED, … */
 export interface Terraform {
   /** `terraform` or `tofu`, and its version. */
   readonly program: {readonly name: 'terraform' | 'tofu'; readonly path: string; readonly version: string}
   init(run: TerraformRun): Promise<void>
-  plan(
-    run: TerraformRun & {readonly destroy?: boolean; readonly refreshOnly?: boolean},
-  ): Promise<TerraformPlan>
+  plan(run: PlanRun): Promise<TerraformPlan>
   /** Applies a saved plan, nothing else. */
   apply(planFile: string, run: TerraformRun): Promise<void>
   /** Outputs by name, unwrapped; undefined: nothing was applied yet. */

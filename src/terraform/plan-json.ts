@@ -1,0 +1,95 @@
+import {z} from 'zod'
+import type {ResourceChange, TerraformPlan} from './types.ts'
+
+const actionSchema = z.enum(['create', 'read', 'update', 'delete', 'no-op', 'forget'])
+
+const changeSchema = z.looseObject({
+  actions: z.array(actionSchema),
+  before: z.unknown(),
+  after: z.unknown(),
+  after_unknown: z.unknown(),
+  replace_paths: z.array(z.array(z.union([z.string(), z.number()]))).default([]),
+})
+
+const resourceSchema = z.looseObject({
+  address: z.string(),
+  type: z.string(),
+  mode: z.string().default('managed'),
+  change: changeSchema,
+  action_reason: z.string().optional(),
+})
+
+/** `terraform show -json PLAN`: developer.hashicorp.com/terraform/internals/json-format. */
+const planSchema = z.looseObject({
+  resource_changes: z.array(resourceSchema).default([]),
+  resource_drift: z.array(resourceSchema).default([]),
+  output_changes: z.record(z.string(), z.looseObject({after: z.unknown()})).default({}),
+})
+
+/** What a saved plan says. */
+export function parsePlan(text: string): Pick<TerraformPlan, 'changes' | 'drift' | 'outputs'> {
+  const plan = planSchema.parse(JSON.parse(text))
+  const changes = (found: typeof plan.resource_changes) =>
+    found
+      .filter(({mode, change}) => mode === 'managed' && change.actions.some((action) => action !== 'no-op'))
+      .map(changeOf)
+  return {
+    changes: changes(plan.resource_changes),
+    drift: changes(plan.resource_drift),
+    outputs: Object.fromEntries(Object.entries(plan.output_changes).map(([name, {after}]) => [name, after])),
+  }
+}
+
+function changeOf({address, type, change, action_reason}: z.output<typeof resourceSchema>): ResourceChange {
+  const reason = reasonOf(action_reason, change.replace_paths)
+  const isWhole = change.before === null || change.after === null
+  return {
+    address,
+    type,
+    actions: change.actions,
+    ...(reason === undefined ? {} : {reason}),
+    ...(isWhole ? {} : {attributes: differing(change)}),
+  }
+}
+
+/** `replace_because_tainted` as words; what cannot be changed in place is named. */
+function reasonOf(
+  reason: string | undefined,
+  replacePaths: readonly (readonly (string | number)[])[],
+): string | undefined {
+  if (reason === undefined) return undefined
+  const names = [...new Set(replacePaths.map(([first]) => String(first)))].sort()
+  if (reason === 'replace_because_cannot_update' && names.length > 0)
+    return `cannot be changed in place: ${names.join(', ')}`
+  return reason.replace(/^(replace|delete|read)_because_/, '').replaceAll('_', ' ')
+}
+
+function differing({
+  before,
+  after,
+  after_unknown: unknown,
+}: z.output<typeof changeSchema>): readonly string[] {
+  const [old, next, open] = [fieldsOf(before), fieldsOf(after), fieldsOf(unknown)]
+  const names = new Set([...Object.keys(old), ...Object.keys(next), ...Object.keys(open)])
+  return [...names]
+    .filter((name) => hasUnknown(open[name]) || canonical(old[name]) !== canonical(next[name]))
+    .sort()
+}
+
+const fieldsOf = (value: unknown): Readonly<Record<string, unknown>> =>
+  z.record(z.string(), z.unknown()).safeParse(value).data ?? {}
+
+/** Unknown is marked by `true` somewhere inside; lists and objects without it are all known. */
+function hasUnknown(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value === true
+  return Object.values(value).some(hasUnknown)
+}
+
+/** Absent and null are the same to Terraform, as is the order of keys. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value ?? null, (_, item: unknown) =>
+    typeof item === 'object' && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : item,
+  )
+}

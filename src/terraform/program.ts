@@ -1,0 +1,99 @@
+import {access, constants} from 'node:fs/promises'
+import {basename, delimiter, isAbsolute, join} from 'node:path'
+import {z} from 'zod'
+import {InfrastructureError} from '../errors.ts'
+import {runReading} from './process.ts'
+import type {Terraform} from './types.ts'
+
+type Program = Terraform['program']
+type Environment = Readonly<Record<string, string | undefined>>
+
+const oldest = '1.6.0'
+/** Both keep the lock beside the state in S3 from this version on; before, it took a table of DynamoDB. */
+const oldestForS3 = '1.10.0'
+const versionSchema = z.looseObject({terraform_version: z.string()})
+
+/**
+ * The `terraform`, else the `tofu`, of the PATH; CLOUDER_TERRAFORM names another, by name or path.
+ * Throws InfrastructureError TERRAFORM_MISSING or TERRAFORM_TOO_OLD.
+ */
+export async function findProgram(environment: Environment, signal: AbortSignal): Promise<Program> {
+  const wanted = environment['CLOUDER_TERRAFORM'] ?? ''
+  const path = await locate(wanted === '' ? ['terraform', 'tofu'] : [wanted], environment['PATH'] ?? '')
+  if (path === undefined) {
+    throw new InfrastructureError(
+      'TERRAFORM_MISSING',
+      wanted === ''
+        ? 'there is neither terraform nor tofu on the PATH'
+        : `CLOUDER_TERRAFORM is ${wanted}, which is no program`,
+      {
+        suggestions: [
+          `install Terraform or OpenTofu, ${oldest} or newer; clouder does not download it`,
+          'or name it: CLOUDER_TERRAFORM=/path/to/tofu',
+        ],
+      },
+    )
+  }
+  const version = await versionOf(path, environment, signal)
+  if (isOlder(version, oldest)) throw tooOld(path, version, `${oldest} or newer is needed`)
+  return {name: basename(path).startsWith('tofu') ? 'tofu' : 'terraform', path, version}
+}
+
+/** Throws InfrastructureError TERRAFORM_TOO_OLD where the program cannot lock a state in this backend. */
+export function checkBackend({path, version}: Program, backend: string): void {
+  if (backend === 's3' && isOlder(version, oldestForS3))
+    throw tooOld(path, version, `it cannot lock a state in S3: ${oldestForS3} or newer can`)
+}
+
+async function locate(names: readonly string[], path: string): Promise<string | undefined> {
+  const folders = path.split(delimiter).filter((entry) => entry !== '')
+  const candidates = names.flatMap((name) =>
+    isAbsolute(name) ? [name] : folders.map((folder) => join(folder, name)),
+  )
+  for (const candidate of candidates) {
+    if (await isExecutable(candidate)) return candidate
+  }
+  return undefined
+}
+
+function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function versionOf(program: string, environment: Environment, signal: AbortSignal): Promise<string> {
+  const {stdout, stderr, exitCode} = await runReading({
+    program,
+    args: ['version', '-json'],
+    dir: '/',
+    environment,
+    signal: AbortSignal.any([signal, AbortSignal.timeout(30_000)]),
+  })
+  try {
+    return versionSchema.parse(JSON.parse(stdout)).terraform_version
+  } catch (cause) {
+    const said = stderr.trim().split('\n').at(-1) ?? ''
+    throw new InfrastructureError(
+      'TERRAFORM_FAILED',
+      `${program} does not tell its version (exit code ${exitCode})${said === '' ? '' : `: ${said}`}`,
+      {cause, suggestions: [`see what it says: ${program} version -json`]},
+    )
+  }
+}
+
+function isOlder(version: string, than: string): boolean {
+  const [a, b] = [version, than].map((text) => text.split(/[.-]/).map(Number))
+  for (const at of [0, 1, 2]) {
+    const difference = (a?.[at] ?? 0) - (b?.[at] ?? 0)
+    if (difference !== 0) return difference < 0
+  }
+  return false
+}
+
+function tooOld(path: string, version: string, why: string): InfrastructureError {
+  return new InfrastructureError('TERRAFORM_TOO_OLD', `${path} is ${version}: ${why}`, {
+    suggestions: ['install a newer one, or put a newer one first on the PATH', `look: ${path} version`],
+  })
+}

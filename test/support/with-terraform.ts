@@ -1,0 +1,34 @@
+import type {TestContext} from 'vitest'
+import {InfrastructureError} from '../../src/errors.ts'
+import {identifyProcess} from '../../src/store/process-identity.ts'
+import {terraformBinary, type BinaryOptions} from '../../src/terraform/binary.ts'
+import {findProgram} from '../../src/terraform/program.ts'
+import type {Terraform} from '../../src/terraform/types.ts'
+
+/** This machine's Terraform in a folder. Throws InfrastructureError TERRAFORM_MISSING. */
+export async function terraformIn(dir: string, options: Partial<BinaryOptions> = {}): Promise<Terraform> {
+  return terraformBinary({
+    program: await findProgram(process.env, AbortSignal.timeout(30_000)),
+    dir,
+    environment: process.env,
+    identify: identifyProcess,
+    hostname: 'laptop',
+    onNote: () => undefined,
+    log: () => undefined,
+    ...options,
+  })
+}
+
+/** The same, or a skip that says why. */
+export async function terraformOrSkip(
+  dir: string,
+  context: TestContext,
+  options: Partial<BinaryOptions> = {},
+): Promise<Terraform> {
+  try {
+    return await terraformIn(dir, options)
+  } catch (error) {
+    if (!(error instanceof InfrastructureError) || process.env.CLOUDER_REQUIRE_E2E === '1') throw error
+    return context.skip(error.message)
+  }
+}
