@@ -13,7 +13,7 @@ export interface DataStack {
 }
 
 export function dataStack({resources, outputs = {}}: DataStack): Readonly<Record<string, unknown>> {
-  const blocks = Object.entries(resources).map(([name, {input, trigger, failsIf}]) => [
+  const blocks = Object.entries(resources).map(([name, {input, trigger, failsIf}]): [string, object] => [
     name,
     {
       ...(input === undefined ? {} : {input}),
@@ -34,7 +34,7 @@ interface Bench {
   readonly dir: string
   readonly terraform: Terraform
   readonly signal: AbortSignal
-  write(stack: DataStack): Promise<void>
+  readonly write: (stack: DataStack) => Promise<void>
 }
 
 const summary = (changes: readonly ResourceChange[]) =>
@@ -138,7 +138,7 @@ export function terraformContract(
       await write({resources: {a: {}, b: {failsIf}}, outputs: {list: [1]}})
       await terraform.init({signal})
       const {file} = await terraform.plan({signal})
-      const failure = await terraform.apply(file, {signal}).catch((error: unknown) => error)
+      const failure: unknown = await terraform.apply(file, {signal}).catch((error: unknown) => error)
       if (!(failure instanceof InfrastructureError)) throw failure
       expect(failure).toMatchObject({code: 'TERRAFORM_FAILED', exitCode: 5})
       expect(failure.message).toContain('terraform_data.b')
