@@ -148,6 +148,8 @@ function argumentProblems(at: string, key: string, value: unknown, block: Block)
     ]
   }
   const nested = block.block_types[key]
+  // The files came to us without descriptions, and arguments of that name were lost with them.
+  if (nested === undefined && key === 'description') return typeProblems(at, value, 'string')
   if (nested === undefined) return [`${at}: is unknown`]
   return nestedProblems(at, value, nested)
 }
