@@ -35,7 +35,8 @@ export function synthesised(
 
 /** Text of the user as Terraform takes it: without interpolation. */
 export function literal(text: string): string {
-  return text.replaceAll('${', '$${').replaceAll('%{', '%%{')
+  // As functions: a replacement given as text would have its own meaning of the dollar.
+  return text.replaceAll('${', () => '$${').replaceAll('%{', () => '%%{')
 }
 
 function withoutNotes(key: string, value: unknown): unknown {
