@@ -5,6 +5,7 @@ import {catalogueHash} from './bundle/catalogue-hash.ts'
 import {catalogueFor} from './bundle/catalogue.ts'
 import {bundleDir, loadBundle} from './bundle/load.ts'
 import {archSchema, type Bundle} from './bundle/types.ts'
+import type {CloudOpener} from './clouds/cloud.ts'
 import type {Report} from './engine/types.ts'
 import {BundleError, ConfigError} from './errors.ts'
 import type {HostConnector} from './hosts/host.ts'
@@ -68,6 +69,7 @@ export function buildTools(options: ToolsOptions): Tools {
       const {openKube} = await import('./kubernetes/client.ts')
       return openKube(how)
     },
+    openCloud: openCloudOf(options.environment),
     checkKubernetesVersion: (version) => checkKubernetesVersion(version, options),
     renderer,
     report: options.report,
@@ -76,6 +78,16 @@ export function buildTools(options: ToolsOptions): Tools {
     run: options.run,
     userKubeconfig: userKubeconfig(options),
     hideSecret: (value) => options.redactor.add(value),
+  }
+}
+
+/** Without a subscription it is the one that Terraform's or Azure's own variables name. */
+export function openCloudOf(environment: Environment): CloudOpener {
+  return async (how) => {
+    const {openCloud} = await import('./clouds/open.ts')
+    const said = environment.ARM_SUBSCRIPTION_ID ?? environment.AZURE_SUBSCRIPTION_ID ?? ''
+    const account = how.account ?? (how.kind === 'azure' && said !== '' ? said : undefined)
+    return openCloud({...how, account})
   }
 }
 

@@ -1,4 +1,5 @@
 import type {Bundle} from '../bundle/types.ts'
+import type {CloudOpener} from '../clouds/cloud.ts'
 import type {PlannedStep, Report} from '../engine/types.ts'
 import type {HostConnector, HostFacts} from '../hosts/host.ts'
 import type {PreflightFinding} from '../errors.ts'
@@ -19,6 +20,7 @@ export interface Tools {
   /** Whether a bundle of this Kubernetes version is there or can be built. Throws BundleError VERSION_NOT_IN_BUNDLE. */
   readonly checkKubernetesVersion: (version: string) => Promise<void>
   readonly openKube: KubeOpener
+  readonly openCloud: CloudOpener
   readonly renderer: Renderer
   readonly report: Report
   readonly signal: AbortSignal

@@ -124,6 +124,7 @@ export function simulatedRun(options: {
     signal: options.signal ?? new AbortController().signal,
     now: () => Date.now(),
     run: '2026-01-01T00-00-00-test',
+    openCloud: () => Promise.reject(new TypeError('no cloud is simulated')),
     userKubeconfig: join(home, 'kubeconfig'),
     hideSecret: () => undefined,
   }

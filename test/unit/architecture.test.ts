@@ -86,7 +86,8 @@ const ARCHITECTURE: Architecture = {
     // errors.ts: main.ts tells them by itself, as the CLI is not there.
     stacks: {code: ['spec', 'errors.ts'], types: []},
     terraform: {code: ['errors.ts', 'waiting.ts'], types: []},
-    clouds: {code: ['errors.ts', 'waiting.ts'], types: ['spec']},
+    // spec: CIDR arithmetic, for networks that overlap.
+    clouds: {code: ['errors.ts', 'waiting.ts', 'spec'], types: []},
     // store: files are written atomically there.
     contexts: {code: ['spec', 'store', 'errors.ts'], types: ['clouds']},
     // engine: Report, for progress. templating: the node image's files are rendered.
@@ -131,7 +132,14 @@ const ARCHITECTURE: Architecture = {
     ],
     zod: ['src/'],
     // Below the engine nothing may import its fan-out.
-    'p-limit': ['src/engine/fan-out.ts', 'src/bundle/', 'src/containers/', 'src/providers/', 'src/hosts/'],
+    'p-limit': [
+      'src/engine/fan-out.ts',
+      'src/bundle/',
+      'src/containers/',
+      'src/providers/',
+      'src/hosts/',
+      'src/clouds/',
+    ],
   },
   sharedByPhases: [
     'artifacts',
