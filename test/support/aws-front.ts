@@ -1,0 +1,139 @@
+import {once} from 'node:events'
+import {createServer, request, type IncomingMessage, type ServerResponse} from 'node:http'
+import type {AddressInfo} from 'node:net'
+
+/** What an emulator of the AWS API is reached by. */
+export interface Emulator {
+  readonly url: string
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/** A call that is refused as AWS itself would. */
+export interface Refusal {
+  readonly code: string
+  readonly message: string
+}
+
+export interface AwsFrontOptions {
+  readonly emulator: Emulator
+  /** What a machine printed to its console; the emulator's own answer is a sample. */
+  readonly consoleOf?: (instanceId: string) => Promise<string>
+}
+
+/** Stands before an emulator: answers for machines with bodies, and can be told to refuse. */
+export interface AwsFront extends Emulator, AsyncDisposable {
+  /** Actions that were asked for, in order: `RunInstances`, … REST calls have none. */
+  readonly actions: readonly string[]
+  /** From now on calls of this action are refused; undefined: answered again. */
+  refuse(action: string, refusal: Refusal | undefined): void
+}
+
+/** Starts it on a free port of the loopback. */
+export async function startAwsFront(options: AwsFrontOptions): Promise<AwsFront> {
+  const refusals = new Map<string, Refusal>()
+  const actions: string[] = []
+  const server = createServer((incoming, answer) => {
+    answerCall(incoming, answer, {...options, refusals, actions}).catch((error: unknown) => {
+      answer.statusCode = 502
+      answer.end(String(error))
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${addressOf(server.address()).port}`
+  return {
+    url,
+    environment: {...options.emulator.environment, AWS_ENDPOINT_URL: url},
+    actions,
+    refuse: (action, refusal) => {
+      if (refusal === undefined) refusals.delete(action)
+      else refusals.set(action, refusal)
+    },
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+interface State extends AwsFrontOptions {
+  readonly refusals: ReadonlyMap<string, Refusal>
+  readonly actions: string[]
+}
+
+async function answerCall(incoming: IncomingMessage, answer: ServerResponse, state: State): Promise<void> {
+  const chunks: Buffer[] = []
+  for await (const chunk of incoming) if (chunk instanceof Buffer) chunks.push(chunk)
+  const body = Buffer.concat(chunks)
+  const isForm = (incoming.headers['content-type'] ?? '').startsWith('application/x-www-form-urlencoded')
+  const form = new URLSearchParams(isForm ? body.toString('utf8') : '')
+  const action = form.get('Action')
+  if (action === null) return forward(incoming, body, answer, state)
+  state.actions.push(action)
+  const refusal = state.refusals.get(action)
+  if (refusal !== undefined) {
+    endXml(answer, 403, refusalXml(incoming, refusal))
+    return
+  }
+  const instanceId = form.get('InstanceId') ?? ''
+  if (action === 'GetConsoleOutput' && state.consoleOf !== undefined) {
+    endXml(answer, 200, consoleXml(instanceId, await state.consoleOf(instanceId)))
+    return
+  }
+  return forward(incoming, body, answer, state)
+}
+
+function forward(
+  incoming: IncomingMessage,
+  body: Buffer,
+  answer: ServerResponse,
+  {emulator}: State,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const headers = {...incoming.headers, 'content-length': String(body.length)}
+    // Its body has been put together here.
+    const {'transfer-encoding': _chunked, ...rest} = headers
+    const onward = request(`${emulator.url}${incoming.url ?? '/'}`, {
+      method: incoming.method ?? 'GET',
+      headers: rest,
+    })
+    onward.once('error', reject)
+    onward.once('response', (response) => {
+      answer.writeHead(response.statusCode ?? 502, response.headers)
+      response.pipe(answer)
+      response.once('end', resolve)
+      response.once('error', reject)
+    })
+    onward.end(body)
+  })
+}
+
+function endXml(answer: ServerResponse, statusCode: number, xml: string): void {
+  answer.writeHead(statusCode, {'content-type': 'text/xml'})
+  answer.end(`<?xml version="1.0" encoding="UTF-8"?>\n${xml}`)
+}
+
+/** https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html */
+function consoleXml(instanceId: string, text: string): string {
+  const output = Buffer.from(text).toString('base64')
+  return `<GetConsoleOutputResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
+  <requestId>00000000-0000-0000-0000-000000000000</requestId>
+  <instanceId>${instanceId}</instanceId>
+  <timestamp>2026-01-01T00:00:00.000Z</timestamp>
+  <output>${output}</output>
+</GetConsoleOutputResponse>`
+}
+
+/** EC2 words its errors unlike the other services of the query protocol. */
+function refusalXml({headers}: IncomingMessage, {code, message}: Refusal): string {
+  const error = `<Code>${code}</Code><Message>${message}</Message>`
+  return (headers.authorization ?? '').includes('/ec2/')
+    ? `<Response><Errors><Error>${error}</Error></Errors><RequestID>0</RequestID></Response>`
+    : `<ErrorResponse><Error><Type>Sender</Type>${error}</Error><RequestId>0</RequestId></ErrorResponse>`
+}
+
+function addressOf(address: string | AddressInfo | null): AddressInfo {
+  if (address === null || typeof address === 'string') throw new TypeError('the server has no port')
+  return address
+}
