@@ -97,7 +97,13 @@ export function runText(result: InitResult, options: ResultOptions): string {
   return [options.colours.green(head), ...nodes, facts.join('\n'), ...next].join('\n\n')
 }
 
-const doneWord = {create: 'made', start: 'started', replace: 'replaced', remove: 'removed'} as const
+const doneWord = {
+  create: 'made',
+  start: 'started',
+  update: 'changed',
+  replace: 'replaced',
+  remove: 'removed',
+} as const
 const namedChanges = 6
 
 /** `made machine cp-1, started machine worker-1`. */

@@ -26,6 +26,8 @@ export const sshAccessSchema = z.strictObject({
   /** Password for sudo, where sudo asks for one. */
   sudoPassword: secretRefSchema.optional(),
   bastion: bastionSchema.optional(),
+  /** Program and words whose stdin and stdout lead to the machine's sshd; instead of a bastion. */
+  proxyCommand: z.array(z.string()).min(1).optional(),
 })
 export type SshAccess = Readonly<z.output<typeof sshAccessSchema>>
 

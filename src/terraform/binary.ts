@@ -54,8 +54,12 @@ class TerraformBinary implements Terraform {
     ]
     const {exitCode} = await this.#change('plan', args, run, somethingToDo)
     if (exitCode === nothingToDo) return {changes: [], drift: [], hasChanges: false, outputs: {}, file}
-    const {stdout} = await this.#read('show', ['show', '-json', file], run)
-    return {...parsePlan(stdout), hasChanges: true, file}
+    return this.show(file, run)
+  }
+
+  async show(planFile: string, run: TerraformRun): Promise<TerraformPlan> {
+    const {stdout} = await this.#read('show', ['show', '-json', planFile], run)
+    return {...parsePlan(stdout), file: planFile}
   }
 
   async apply(planFile: string, run: TerraformRun): Promise<void> {

@@ -23,19 +23,25 @@ const resourceSchema = z.looseObject({
 const planSchema = z.looseObject({
   resource_changes: z.array(resourceSchema).default([]),
   resource_drift: z.array(resourceSchema).default([]),
-  output_changes: z.record(z.string(), z.looseObject({after: z.unknown()})).default({}),
+  output_changes: z
+    .record(z.string(), z.looseObject({actions: z.array(z.string()).default([]), after: z.unknown()}))
+    .default({}),
 })
 
 /** What a saved plan says. */
-export function parsePlan(text: string): Pick<TerraformPlan, 'changes' | 'drift' | 'outputs'> {
+export function parsePlan(text: string): Omit<TerraformPlan, 'file'> {
   const plan = planSchema.parse(JSON.parse(text))
   const changes = (found: typeof plan.resource_changes) =>
     found
       .filter(({mode, change}) => mode === 'managed' && change.actions.some((action) => action !== 'no-op'))
       .map(changeOf)
+  const [made, drift] = [changes(plan.resource_changes), changes(plan.resource_drift)]
+  const outputs = Object.values(plan.output_changes)
+  const hasOutputs = outputs.some(({actions}) => actions.some((action) => action !== 'no-op'))
   return {
-    changes: changes(plan.resource_changes),
-    drift: changes(plan.resource_drift),
+    changes: made,
+    drift,
+    hasChanges: made.length > 0 || drift.length > 0 || hasOutputs,
     outputs: Object.fromEntries(Object.entries(plan.output_changes).map(([name, {after}]) => [name, after])),
   }
 }

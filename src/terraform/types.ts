@@ -50,6 +50,8 @@ export interface Terraform {
   readonly program: {readonly name: 'terraform' | 'tofu'; readonly path: string; readonly version: string}
   init(run: TerraformRun): Promise<void>
   plan(run: PlanRun): Promise<TerraformPlan>
+  /** What a saved plan says. */
+  show(planFile: string, run: TerraformRun): Promise<TerraformPlan>
   /** Applies a saved plan, nothing else. */
   apply(planFile: string, run: TerraformRun): Promise<void>
   /** Outputs by name, unwrapped; undefined: nothing was applied yet. */

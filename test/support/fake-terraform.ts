@@ -73,6 +73,10 @@ export function fakeTerraform(dir: string): FakeTerraform {
       if (refreshOnly) return {changes: [], drift, hasChanges: drift.length > 0, outputs: {}, file}
       return told(saved, state, file)
     },
+    show: async (file, run) => {
+      await begin('show', run)
+      return told(savedPlanSchema.parse(JSON.parse(await readFile(file, 'utf8'))), await load(), file)
+    },
     apply: async (file, run) => {
       await begin('apply', run)
       const saved = savedPlanSchema.parse(JSON.parse(await readFile(file, 'utf8')))

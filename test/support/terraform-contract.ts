@@ -113,6 +113,8 @@ export function terraformContract(
       await terraform.init({signal})
       const {file} = await terraform.plan({signal})
       await write({resources: {a: {}, b: {}}})
+      const shown = await terraform.show(file, {signal})
+      expect(shown).toMatchObject({hasChanges: true, changes: [{address: 'terraform_data.a'}]})
       await terraform.apply(file, {signal})
       expect(await terraform.stateList({signal})).toEqual(['terraform_data.a'])
     }),

@@ -1,0 +1,117 @@
+import {existsSync} from 'node:fs'
+import {copyFile, mkdir, mkdtemp, rm, symlink, writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {z} from 'zod'
+import type {TerraformJson} from '../../stacks/input.ts'
+import type {Terraform} from '../terraform/types.ts'
+import type {ProviderContext} from './provider.ts'
+
+export interface FolderOptions {
+  readonly terraformIn: (dir: string, context: ProviderContext) => Promise<Terraform>
+  /** Where folders are made that are only looked with. */
+  readonly temporaryDir: string
+}
+
+/** A folder that Terraform works in. */
+export interface WorkFolder extends AsyncDisposable {
+  readonly dir: string
+  readonly terraform: Terraform
+  /** Writes the configuration. */
+  write(configuration: TerraformJson): Promise<void>
+}
+
+const CONFIGURATION = 'cdk.tf.json'
+const LOCK_FILE = '.terraform.lock.hcl'
+/** Tells that `init` went through. */
+const MARK = 'initialised'
+
+/** Where the Terraform of a cluster works: configuration, local state, pinned images, host keys. */
+export function clusterFolder({paths}: Pick<ProviderContext, 'paths'>): string {
+  return join(paths.dir, 'terraform')
+}
+
+export function isInitialised(dir: string): boolean {
+  return existsSync(join(dir, MARK)) && hasConfiguration(dir)
+}
+
+export function hasConfiguration(dir: string): boolean {
+  return existsSync(join(dir, CONFIGURATION))
+}
+
+/** The cluster's own folder, or one beside it that is removed afterwards, for looking while others may work there. */
+export async function openFolder(context: ProviderContext, options: FolderOptions): Promise<WorkFolder> {
+  const own = clusterFolder(context)
+  if (context.readOnly !== true) {
+    await mkdir(own, {recursive: true, mode: 0o700})
+    return folderAt(
+      own,
+      context,
+      options,
+      (configuration) => configuration,
+      () => Promise.resolve(),
+    )
+  }
+  const dir = await mkdtemp(join(options.temporaryDir, 'clouder-terraform-'))
+  const remove = () => rm(dir, {recursive: true, force: true})
+  try {
+    await lendProviders(own, dir)
+    return await folderAt(dir, context, options, (configuration) => withState(configuration, own), remove)
+  } catch (error) {
+    await remove()
+    throw error
+  }
+}
+
+/** Init, and the mark that it went through. */
+export async function initialise({dir, terraform}: WorkFolder, {signal}: ProviderContext): Promise<void> {
+  await rm(join(dir, MARK), {force: true})
+  await terraform.init({signal})
+  await writeFile(join(dir, MARK), '')
+}
+
+async function folderAt(
+  dir: string,
+  context: ProviderContext,
+  {terraformIn}: FolderOptions,
+  change: (configuration: TerraformJson) => TerraformJson,
+  dispose: () => Promise<void>,
+): Promise<WorkFolder> {
+  const terraform = await terraformIn(dir, context)
+  return {
+    dir,
+    terraform,
+    write: (configuration) =>
+      writeFile(join(dir, CONFIGURATION), printConfiguration(change(configuration)), {mode: 0o600}),
+    [Symbol.asyncDispose]: dispose,
+  }
+}
+
+/** The same text for the same stack, for people and diffs. */
+export function printConfiguration(configuration: TerraformJson): string {
+  return `${JSON.stringify(configuration, undefined, 2)}\n`
+}
+
+/** What was downloaded for the cluster serves its other folder too; a provider has hundreds of megabytes. */
+async function lendProviders(own: string, dir: string): Promise<void> {
+  const providers = join(own, '.terraform', 'providers')
+  if (!existsSync(providers) || !existsSync(join(own, LOCK_FILE))) return
+  await mkdir(join(dir, '.terraform'))
+  await symlink(providers, join(dir, '.terraform', 'providers'))
+  await copyFile(join(own, LOCK_FILE), join(dir, LOCK_FILE))
+}
+
+const localBackendSchema = z.looseObject({
+  terraform: z.looseObject({backend: z.object({local: z.looseObject({path: z.string()})})}),
+})
+
+/** A local state named by its full path, so that it is found from any folder. */
+function withState(configuration: TerraformJson, own: string): TerraformJson {
+  const parsed = localBackendSchema.safeParse(configuration)
+  if (!parsed.success) return configuration
+  const {terraform} = parsed.data
+  const {local} = terraform.backend
+  return {
+    ...configuration,
+    terraform: {...terraform, backend: {local: {...local, path: join(own, local.path)}}},
+  }
+}

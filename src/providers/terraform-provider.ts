@@ -1,0 +1,298 @@
+import {copyFile} from 'node:fs/promises'
+import type {StackInput, TerraformJson} from '../../stacks/input.ts'
+import type {Cloud, CloudKind, CloudOpener, CloudProblem} from '../clouds/cloud.ts'
+import {InfrastructureError} from '../errors.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import type {Infrastructure} from '../spec/machine.ts'
+import type {Terraform, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
+import {knownHostKeys, readHostKeys} from './cloud-host-keys.ts'
+import {inPlace, keptPlace, placeOf} from './cloud-place.ts'
+import type {Infra, InfraPlanOptions, MachineChange, Provider, ProviderContext} from './provider.ts'
+import {
+  clusterFolder,
+  hasConfiguration,
+  initialise,
+  isInitialised,
+  openFolder,
+  type WorkFolder,
+} from './terraform-folder.ts'
+import {imagesOf, readPins, writePins} from './terraform-images.ts'
+import {keyPathOf, publicKeyOf, stackInput, wantedOf} from './terraform-input.ts'
+import {
+  cloudIdsOf,
+  infrastructureOf,
+  parseOutputs,
+  unwrapped,
+  type ClusterOutputs,
+} from './terraform-outputs.ts'
+import {asPhase, asTask, changesOf} from './terraform-report.ts'
+
+export interface TerraformProviderOptions {
+  readonly kind: CloudKind
+  readonly synthesise: (input: StackInput) => Promise<TerraformJson>
+  readonly terraformIn: (dir: string, context: ProviderContext) => Promise<Terraform>
+  readonly openCloud: CloudOpener
+  /** Where folders are made that are only looked with. */
+  readonly temporaryDir: string
+  /** The user's home folder, for `~/` in the spec. */
+  readonly userHome: string
+  /** Public key that machines let in, where the private one is elsewhere: in CI. */
+  readonly sshPublicKey?: string | undefined
+  /** How long machines may take to print their host keys. Default 10 min. */
+  readonly hostKeysTimeoutMs?: number
+  readonly hostKeysIntervalMs?: number
+}
+
+const hostKeysTimeoutMs = 10 * 60_000
+const hostKeysIntervalMs = 5_000
+
+/** Machines of a cloud, made by Terraform from the stack of its kind. */
+export function terraformProvider(options: TerraformProviderOptions): Provider {
+  return new TerraformProvider(options)
+}
+
+class TerraformProvider implements Provider {
+  readonly kind: CloudKind
+  readonly infra: Infra
+  readonly #options: TerraformProviderOptions
+  #cloud: Promise<Cloud> | undefined
+  /** The plan that was shown and agreed to: exactly that is applied. */
+  #agreed: {readonly spec: ClusterSpec; readonly plan: TerraformPlan} | undefined
+
+  constructor(options: TerraformProviderOptions) {
+    this.kind = options.kind
+    this.#options = options
+    this.infra = {
+      synthesise: (spec, context) => this.#synthesise(spec, context),
+      plan: (spec, context, how) => this.#planned(spec, context, how),
+      apply: (file, spec, context) => this.#applyFile(file, spec, context),
+      outputs: (spec, context) => this.#outputs(spec, context),
+      fromOutputs: (outputs, spec, context) =>
+        this.#infrastructure(parseOutputs(unwrapped(outputs)), spec, context),
+    }
+  }
+
+  async complete(
+    spec: ClusterSpec,
+    before: ClusterSpec | undefined,
+    {signal}: ProviderContext,
+  ): Promise<ClusterSpec> {
+    const {region, account, profile} = keptPlace(spec, before)
+    const cloud = await this.#options.openCloud({kind: this.kind, region, account, profile, signal})
+    this.#cloud = Promise.resolve(cloud)
+    return inPlace(spec, await cloud.identity(signal), profile)
+  }
+
+  async plan(spec: ClusterSpec, context: ProviderContext): Promise<readonly MachineChange[]> {
+    const plan = await this.#planned(spec, context, {goal: 'apply'})
+    if (context.readOnly !== true) this.#agreed = {spec, plan}
+    return changesOf(plan)
+  }
+
+  async provision(spec: ClusterSpec, context: ProviderContext): Promise<Infrastructure> {
+    if (this.#agreed?.spec !== spec) await this.plan(spec, context)
+    const plan = this.#agreed?.plan
+    this.#agreed = undefined
+    await using folder = await openFolder(context, this.#options)
+    if (plan?.hasChanges === true) {
+      await writePins(folder.dir, spec, imagesOf(plan.outputs))
+      await asPhase(context, `Make the infrastructure of ${spec.name}`, plan.changes, (onProgress) =>
+        folder.terraform.apply(plan.file, {signal: context.signal, onProgress}),
+      )
+    }
+    const outputs = await folder.terraform.output({signal: context.signal})
+    return await this.#infrastructure(parseOutputs(outputs ?? {}), spec, context)
+  }
+
+  async inspect(spec: ClusterSpec, context: ProviderContext): Promise<Infrastructure | undefined> {
+    const outputs = await this.#outputs(spec, context)
+    return outputs === undefined ? undefined : this.#infrastructure(parseOutputs(outputs), spec, context)
+  }
+
+  async destroy(name: string, context: ProviderContext, spec?: ClusterSpec): Promise<readonly string[]> {
+    const {signal} = context
+    const own = clusterFolder(context)
+    if (spec === undefined && !hasConfiguration(own)) return []
+    await using folder = await openFolder(context, this.#options)
+    // What was applied last says best what is there; the spec may have changed since.
+    if (!hasConfiguration(own) && spec !== undefined)
+      await folder.write(await this.#configuration(spec, {...context, readOnly: true}, folder))
+    await asTask(context, {task: 'terraform', title: `Prepare Terraform for ${name}`}, () =>
+      initialise(folder, context),
+    )
+    const plan = await this.#look(name, context, (onProgress) =>
+      folder.terraform.plan({signal, onProgress, destroy: true}),
+    )
+    if (plan.hasChanges)
+      await asPhase(context, `Remove the infrastructure of ${name}`, plan.changes, (onProgress) =>
+        folder.terraform.apply(plan.file, {signal, onProgress}),
+      )
+    const left = await folder.terraform.stateList({signal})
+    const kept = left.filter((address) => !address.startsWith('data.'))
+    if (kept.length > 0)
+      throw new InfrastructureError('LEFTOVERS', `Terraform still knows of ${kept.join(', ')}`, {
+        suggestions: [`run it again: clouder kubeadm terminate ${name}`],
+      })
+    return plan.changes.map(({address}) => address)
+  }
+
+  async #synthesise(spec: ClusterSpec, context: ProviderContext): Promise<TerraformJson> {
+    const placed = placeOf(spec).region === undefined ? await this.complete(spec, undefined, context) : spec
+    await using folder = await openFolder({...context, readOnly: true}, this.#options)
+    return await this.#configuration(placed, {...context, readOnly: true}, folder)
+  }
+
+  /** Configuration with the images that are pinned; `images`: those that the state tells of. */
+  async #configuration(
+    spec: ClusterSpec,
+    context: ProviderContext,
+    folder: WorkFolder,
+    images: StackInput['imageIds'] = {},
+  ): Promise<TerraformJson> {
+    const {sshPublicKey, userHome} = this.#options
+    const pins = (await readPins(clusterFolder(context), spec)) ?? images
+    const hasMachines = Object.keys(pins).length > 0
+    const how = {sshPublicKey, userHome, scratchDir: folder.dir}
+    return this.#options.synthesise(
+      stackInput(spec, await publicKeyOf(spec, context, how, hasMachines), pins),
+    )
+  }
+
+  async #planned(
+    spec: ClusterSpec,
+    context: ProviderContext,
+    {goal, saveTo}: InfraPlanOptions,
+  ): Promise<TerraformPlan> {
+    await using folder = await this.#prepared(spec, context)
+    if (goal === 'apply') await this.#check(spec, context)
+    const plan = await this.#look(spec.name, context, (onProgress) =>
+      folder.terraform.plan({
+        signal: context.signal,
+        onProgress,
+        destroy: goal === 'destroy',
+        refreshOnly: goal === 'drift',
+        lock: context.readOnly !== true,
+      }),
+    )
+    if (saveTo !== undefined) await copyFile(plan.file, saveTo)
+    return plan
+  }
+
+  /** A folder with the configuration of the spec, ready to plan in. */
+  async #prepared(spec: ClusterSpec, context: ProviderContext): Promise<WorkFolder> {
+    const folder = await openFolder(context, this.#options)
+    const title = `Prepare Terraform for ${spec.name}`
+    try {
+      await asTask(context, {task: 'terraform', title}, () => this.#prepare(spec, context, folder))
+      return folder
+    } catch (error) {
+      await folder[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async #prepare(spec: ClusterSpec, context: ProviderContext, folder: WorkFolder): Promise<void> {
+    const pins = await readPins(clusterFolder(context), spec)
+    if (pins !== undefined || spec.state.backend === 'local') {
+      await folder.write(await this.#configuration(spec, context, folder))
+      await initialise(folder, context)
+      return
+    }
+    // The state may tell of machines that were made from elsewhere: their images count, and then no key is made here.
+    await folder.write(await this.#configuration(spec, {...context, readOnly: true}, folder))
+    await initialise(folder, context)
+    const images = imagesOf(await folder.terraform.output({signal: context.signal}))
+    await folder.write(await this.#configuration(spec, context, folder, images))
+  }
+
+  /** What the cloud would refuse half-way is told before anything is made. */
+  async #check(spec: ClusterSpec, context: ProviderContext): Promise<void> {
+    const pins = await readPins(clusterFolder(context), spec)
+    // Machines that are there count against the quota already.
+    if (pins !== undefined) return
+    const cloud = await this.#opened(spec, context)
+    const problems = await cloud.check(wantedOf(spec, {}), context.signal)
+    const [first] = problems
+    if (first !== undefined) throw refusal(first, problems)
+  }
+
+  #look<T>(
+    name: string,
+    context: ProviderContext,
+    work: (onProgress: (progress: TerraformProgress) => void) => Promise<T>,
+  ): Promise<T> {
+    const task = 'plan'
+    let seen = 0
+    return asTask(context, {task, title: `Plan the infrastructure of ${name}`}, () =>
+      work(({state, address}) => {
+        if (state !== 'done') return
+        seen += 1
+        context.report({type: 'task-progress', task, text: `${seen} looked at, last ${address}`})
+      }),
+    )
+  }
+
+  async #applyFile(
+    file: string,
+    spec: ClusterSpec,
+    context: ProviderContext,
+  ): Promise<Infrastructure | undefined> {
+    const {signal} = context
+    await using folder = await this.#prepared(spec, context)
+    const {changes, outputs: planned} = await folder.terraform.show(file, {signal})
+    await writePins(folder.dir, spec, imagesOf(planned))
+    await asPhase(context, `Apply the plan for ${spec.name}`, changes, (onProgress) =>
+      folder.terraform.apply(file, {signal, onProgress}),
+    )
+    const outputs = await folder.terraform.output({signal})
+    return outputs === undefined
+      ? undefined
+      : await this.#infrastructure(parseOutputs(outputs), spec, context)
+  }
+
+  async #outputs(
+    spec: ClusterSpec,
+    context: ProviderContext,
+  ): Promise<Readonly<Record<string, unknown>> | undefined> {
+    const {signal} = context
+    const own = clusterFolder(context)
+    if (isInitialised(own)) return (await this.#options.terraformIn(own, context)).output({signal})
+    // A state that lies beside the record would be in that folder.
+    if (spec.state.backend === 'local') return undefined
+    await using folder = await this.#prepared(spec, {...context, readOnly: true})
+    return await folder.terraform.output({signal})
+  }
+
+  async #infrastructure(
+    outputs: ClusterOutputs,
+    spec: ClusterSpec,
+    context: ProviderContext,
+  ): Promise<Infrastructure> {
+    const dir = clusterFolder(context)
+    const keyPath = keyPathOf(spec, context)
+    const ids = cloudIdsOf(outputs)
+    const hostKeys =
+      context.readOnly === true
+        ? await knownHostKeys(dir)
+        : await readHostKeys(ids, spec, context, {
+            dir,
+            cloud: () => this.#opened(spec, context),
+            timeoutMs: this.#options.hostKeysTimeoutMs ?? hostKeysTimeoutMs,
+            intervalMs: this.#options.hostKeysIntervalMs ?? hostKeysIntervalMs,
+          })
+    return infrastructureOf(outputs, spec, {keyPath, hostKeys})
+  }
+
+  #opened(spec: ClusterSpec, {signal}: ProviderContext): Promise<Cloud> {
+    this.#cloud ??= this.#options.openCloud({kind: this.kind, ...placeOf(spec), signal})
+    return this.#cloud
+  }
+}
+
+/** Every problem that was found, the first one's code. */
+function refusal(first: CloudProblem, problems: readonly CloudProblem[]): InfrastructureError {
+  const message = problems.map((problem) => problem.message).join('; ')
+  return new InfrastructureError(first.code, message, {
+    suggestions: [...new Set(problems.map(({suggestion}) => suggestion))],
+  })
+}
