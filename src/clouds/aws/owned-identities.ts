@@ -1,5 +1,5 @@
 import {
-  ListInstanceProfileTagsCommand,
+  GetInstanceProfileCommand,
   ListPolicyTagsCommand,
   ListRoleTagsCommand,
   paginateListInstanceProfiles,
@@ -69,9 +69,10 @@ async function candidates(api: AwsApi, cluster: string, signal: AbortSignal): Pr
     ...profiles.map((profile): Candidate => {
       const name = profile.InstanceProfileName ?? ''
       const tags = async () => {
-        const command = new ListInstanceProfileTagsCommand({InstanceProfileName: name})
-        const send = 'iam:ListInstanceProfileTags'
-        return tagsOf((await call(send, signal, (options) => api.iam.send(command, options))).Tags)
+        const command = new GetInstanceProfileCommand({InstanceProfileName: name})
+        const send = 'iam:GetInstanceProfile'
+        const answer = await call(send, signal, (options) => api.iam.send(command, options))
+        return tagsOf(answer.InstanceProfile?.Tags)
       }
       return {kind: 'instance-profile', id: name, name, createdAt: profile.CreateDate, tags}
     }),

@@ -27,7 +27,7 @@ async function instances(
   ids: TaggedIds,
   signal: AbortSignal,
 ): Promise<readonly OwnedResource[]> {
-  const owners = ids.get('instance')
+  const owners = ids.get('i')
   if (owners === undefined) return []
   const reservations = await gather(
     'ec2:DescribeInstances',
@@ -55,7 +55,7 @@ async function instances(
 }
 
 async function volumes(api: AwsApi, ids: TaggedIds, signal: AbortSignal): Promise<readonly OwnedResource[]> {
-  const owners = ids.get('volume')
+  const owners = ids.get('vol')
   if (owners === undefined) return []
   const all = await gather(
     'ec2:DescribeVolumes',
@@ -94,7 +94,7 @@ async function snapshots(
   ids: TaggedIds,
   signal: AbortSignal,
 ): Promise<readonly OwnedResource[]> {
-  const owners = ids.get('snapshot')
+  const owners = ids.get('snap')
   if (owners === undefined) return []
   const all = await gather(
     'ec2:DescribeSnapshots',
@@ -124,7 +124,7 @@ async function snapshots(
 }
 
 async function keyPairs(api: AwsApi, ids: TaggedIds, signal: AbortSignal): Promise<readonly OwnedResource[]> {
-  const owners = ids.get('key-pair')
+  const owners = ids.get('key')
   if (owners === undefined) return []
   const answer = await call('ec2:DescribeKeyPairs', signal, (options) =>
     api.ec2.send(new DescribeKeyPairsCommand(byIds('key-pair-id', owners)), options),

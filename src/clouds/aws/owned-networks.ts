@@ -19,10 +19,10 @@ interface Found {
   readonly type?: string
 }
 
-/** A kind of EC2's network things: what EC2 calls it, and how those of some ids are read. */
+/** A kind of EC2's network things: what its ids begin with, and how those of some ids are read. */
 interface Reader {
   readonly kind: OwnedKind
-  readonly ec2Kind: string
+  readonly prefix: string
   readonly idFilter: string
   readonly read: (
     api: AwsApi,
@@ -38,8 +38,8 @@ export async function ownedNetworks(
   signal: AbortSignal,
 ): Promise<readonly OwnedResource[]> {
   const found: OwnedResource[] = []
-  for (const {kind, ec2Kind, idFilter, read} of READERS) {
-    const owners = ids.get(ec2Kind)
+  for (const {kind, prefix, idFilter, read} of READERS) {
+    const owners = ids.get(prefix)
     if (owners === undefined) continue
     for (const {id, tags, name, type} of await read(api, byIds(idFilter, owners), signal)) {
       if (id === undefined) continue
@@ -60,7 +60,7 @@ export async function ownedNetworks(
 const READERS: readonly Reader[] = [
   {
     kind: 'nat-gateway',
-    ec2Kind: 'natgateway',
+    prefix: 'nat',
     idFilter: 'nat-gateway-id',
     read: async ({ec2}, filter, signal) => {
       const all = await gather(
@@ -76,7 +76,7 @@ const READERS: readonly Reader[] = [
   },
   {
     kind: 'address',
-    ec2Kind: 'elastic-ip',
+    prefix: 'eipalloc',
     idFilter: 'allocation-id',
     read: async ({ec2}, filter, signal) => {
       const answer = await call('ec2:DescribeAddresses', signal, (options) =>
@@ -91,7 +91,7 @@ const READERS: readonly Reader[] = [
   },
   {
     kind: 'network-interface',
-    ec2Kind: 'network-interface',
+    prefix: 'eni',
     idFilter: 'network-interface-id',
     read: async ({ec2}, filter, signal) => {
       const all = await gather(
@@ -111,7 +111,7 @@ const READERS: readonly Reader[] = [
   },
   {
     kind: 'security-group',
-    ec2Kind: 'security-group',
+    prefix: 'sg',
     idFilter: 'group-id',
     read: async ({ec2}, filter, signal) => {
       const answer = await call('ec2:DescribeSecurityGroups', signal, (options) =>
@@ -126,7 +126,7 @@ const READERS: readonly Reader[] = [
   },
   {
     kind: 'subnet',
-    ec2Kind: 'subnet',
+    prefix: 'subnet',
     idFilter: 'subnet-id',
     read: async ({ec2}, filter, signal) => {
       const all = await gather(
@@ -140,7 +140,7 @@ const READERS: readonly Reader[] = [
   },
   {
     kind: 'route-table',
-    ec2Kind: 'route-table',
+    prefix: 'rtb',
     idFilter: 'route-table-id',
     read: async ({ec2}, filter, signal) => {
       const all = await gather(
@@ -157,7 +157,7 @@ const READERS: readonly Reader[] = [
   },
   {
     kind: 'internet-gateway',
-    ec2Kind: 'internet-gateway',
+    prefix: 'igw',
     idFilter: 'internet-gateway-id',
     read: async ({ec2}, filter, signal) => {
       const all = await gather(
@@ -171,7 +171,7 @@ const READERS: readonly Reader[] = [
   },
   {
     kind: 'network',
-    ec2Kind: 'vpc',
+    prefix: 'vpc',
     idFilter: 'vpc-id',
     read: async ({ec2}, filter, signal) => {
       const all = await gather(

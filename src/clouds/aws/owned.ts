@@ -50,10 +50,10 @@ async function taggedIds(api: AwsApi, cluster: string, signal: AbortSignal): Pro
       paginateDescribeTags({client: api.ec2}, {Filters: filters}, {abortSignal: signal}),
       (page) => page.Tags,
     )
-    for (const {ResourceId: id, ResourceType: kind} of tags) {
-      if (id === undefined || kind === undefined) continue
-      const ofKind = found.get(kind) ?? new Map<string, OwnedResource['madeBy']>()
-      found.set(kind, ofKind.set(id, by))
+    for (const {ResourceId: id = ''} of tags) {
+      const [prefix = ''] = id.split('-')
+      const ofKind = found.get(prefix) ?? new Map<string, OwnedResource['madeBy']>()
+      found.set(prefix, ofKind.set(id, by))
     }
   }
   return found

@@ -6,7 +6,7 @@ export type Tags = Readonly<Record<string, string>>
 /** Whose something is by its tags; undefined: not this cluster's. */
 export type OwnerOf = (tags: Tags) => OwnedResource['madeBy'] | undefined
 
-/** Ids of tagged things by EC2's word for their kind, `volume`, with whose they are. */
+/** Ids of tagged things by what the ids of their kind begin with, `vol`, with whose they are. */
 export type TaggedIds = ReadonlyMap<string, ReadonlyMap<string, OwnedResource['madeBy']>>
 
 /** Tags that the cloud provider, the CSI driver and the load balancer controller put on what they make. */
