@@ -76,6 +76,13 @@ function awsFindings(spec: ClusterSpec): readonly Finding[] {
       /^ami-[0-9a-f]{8,17}$/,
       'is not an image such as ami-0123456789abcdef0',
     ),
+    // What takes only the ARN (file systems, policies) and what takes an alias too is not told apart in a spec.
+    ...matching(
+      at('kmsKeyId'),
+      aws.kmsKeyId,
+      /^arn:aws[a-z-]*:kms:[^:]+:\d{12}:key\/[\w-]+$/,
+      'is not the ARN of a key: arn:aws:kms:<region>:<account>:key/<id>',
+    ),
     ...awsSubnetFindings(spec),
   ]
 }

@@ -3,7 +3,8 @@ import {IamPolicy} from '@cdktf/provider-aws/lib/iam-policy/index.js'
 import {IamRolePolicyAttachment} from '@cdktf/provider-aws/lib/iam-role-policy-attachment/index.js'
 import {IamRole} from '@cdktf/provider-aws/lib/iam-role/index.js'
 import {add, type Frame, namedWithin, NODE_ROLES, type NodeRole, tagsOf} from './frame.ts'
-import {documentOf, machinesMayAssume, rolePolicies} from './policies.ts'
+import {machinesMayAssume, rolePolicies} from './policies.ts'
+import {documentOf} from './statements.ts'
 
 /** What machines of a role are in the account. */
 export interface Identity {

@@ -135,7 +135,11 @@ function publicSubnet(frame: Frame, vpc: Vpc, zone: string, cidr: string, table:
     cidrBlock: cidr,
     // Machines say themselves whether they want a public address.
     mapPublicIpOnLaunch: false,
-    tags: tagsOf(frame, name, {'kubernetes.io/role/elb': '1'}),
+    tags: tagsOf(frame, name, {
+      'kubernetes.io/role/elb': '1',
+      // There are no private ones for balancers without a public address then.
+      ...(frame.aws.network.mode === 'public' ? {'kubernetes.io/role/internal-elb': '1'} : {}),
+    }),
   })
   add(frame, RouteTableAssociation, name, {subnetId: subnet.id, routeTableId: table.id})
   return subnet

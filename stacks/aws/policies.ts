@@ -1,15 +1,6 @@
+import {loadBalancers} from './balancer-policy.ts'
 import type {Frame, NodeRole} from './frame.ts'
-
-type Condition = Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>
-
-export interface Statement {
-  readonly Sid: string
-  readonly Effect: 'Allow' | 'Deny'
-  readonly Principal?: unknown
-  readonly Action: readonly string[]
-  readonly Resource: string | readonly string[]
-  readonly Condition?: Condition
-}
+import {allow, arn, type Condition, EVERYTHING, madeAsOwned, onOwned, type Statement} from './statements.ts'
 
 /** One managed policy and the roles of nodes that have it. */
 export interface RolePolicy {
@@ -17,8 +8,6 @@ export interface RolePolicy {
   readonly roles: readonly NodeRole[]
   readonly statements: readonly Statement[]
 }
-
-const EVERYTHING = '*'
 
 /**
  * What nodes may do in the account. The controllers that make volumes and load balancers are to run on the control
@@ -43,27 +32,12 @@ export function rolePolicies(frame: Frame, bucketArn: string): readonly RolePoli
   ]
 }
 
-/** The document as IAM takes it; references inside it are left to Terraform. */
-export function documentOf(statements: readonly Statement[]): string {
-  return JSON.stringify({Version: '2012-10-17', Statement: statements})
-}
-
 /** Who may become a role: machines of EC2. */
 export function machinesMayAssume({partition}: Frame): string {
   const suffix = partition === 'aws-cn' ? 'amazonaws.com.cn' : 'amazonaws.com'
   const statement = {Effect: 'Allow', Principal: {Service: `ec2.${suffix}`}, Action: 'sts:AssumeRole'}
   return JSON.stringify({Version: '2012-10-17', Statement: [statement]})
 }
-
-const allow = (
-  Sid: string,
-  Action: readonly string[],
-  Resource: string | readonly string[],
-  Condition?: Condition,
-): Statement => ({Sid, Effect: 'Allow', Action, Resource, ...(Condition === undefined ? {} : {Condition})})
-
-const arn = ({partition, region}: Frame, service: string, resource: string): string =>
-  `arn:${partition}:${service}:${region}:*:${resource}`
 
 /** Node and zone of a machine; services are left to the load balancer controller. */
 const cloudProvider = (): Statement =>
@@ -77,14 +51,6 @@ const cloudProvider = (): Statement =>
     ],
     EVERYTHING,
   )
-
-const ownedTag = ({spec}: Frame): string => `kubernetes.io/cluster/${spec.name}`
-const onOwned = (frame: Frame): Condition => ({
-  StringEquals: {[`aws:ResourceTag/${ownedTag(frame)}`]: 'owned'},
-})
-const madeAsOwned = (frame: Frame): Condition => ({
-  StringEquals: {[`aws:RequestTag/${ownedTag(frame)}`]: 'owned'},
-})
 
 /** For the EBS CSI driver, which must be told to tag with the name of the cluster (`--k8s-tag-cluster-id`). */
 function volumes(frame: Frame): readonly Statement[] {
@@ -121,7 +87,7 @@ function volumes(frame: Frame): readonly Statement[] {
 }
 
 function keyForVolumes(frame: Frame): readonly Statement[] {
-  const key = keyOf(frame)
+  const key = frame.aws.kmsKeyId
   if (key === undefined) return []
   const use = [
     'kms:Decrypt',
@@ -132,148 +98,19 @@ function keyForVolumes(frame: Frame): readonly Statement[] {
     'kms:ReEncryptTo',
   ]
   return [
-    allow('UseKeyOfVolumes', use, key.resource, key.condition),
-    allow('LendKeyToVolumes', ['kms:CreateGrant'], key.resource, {
-      ...key.condition,
-      Bool: {'kms:GrantIsForAWSResource': 'true'},
-    }),
-  ]
-}
-
-/** The key of the spec as policies name it: by ARN, by id, or by alias, which only a condition can. */
-function keyOf(
-  frame: Frame,
-): {readonly resource: string; readonly condition: Condition | undefined} | undefined {
-  const {kmsKeyId} = frame.aws
-  if (kmsKeyId === undefined) return undefined
-  const alias = /(?:^|:)(alias\/.+)$/.exec(kmsKeyId)?.[1]
-  if (alias !== undefined) {
-    const condition = {'ForAnyValue:StringEquals': {'kms:ResourceAliases': alias}}
-    return {resource: arn(frame, 'kms', 'key/*'), condition}
-  }
-  const resource = kmsKeyId.startsWith('arn:') ? kmsKeyId : arn(frame, 'kms', `key/${kmsKeyId}`)
-  return {resource, condition: undefined}
-}
-
-/**
- * For the AWS Load Balancer Controller without its parts for WAF, Shield and Cognito. It tags what it makes with the
- * name that it was given for the cluster.
- */
-function loadBalancers(frame: Frame): readonly Statement[] {
-  const name = frame.spec.name
-  const made = {StringEquals: {'aws:RequestTag/elbv2.k8s.aws/cluster': name}}
-  const own = {StringEquals: {'aws:ResourceTag/elbv2.k8s.aws/cluster': name}}
-  const group = arn(frame, 'ec2', 'security-group/*')
-  const elb = (kind: string): string => arn(frame, 'elasticloadbalancing', `${kind}/*`)
-  const balancer = elb('loadbalancer')
-  const targets = elb('targetgroup')
-  const listeners = [elb('listener'), elb('listener-rule')]
-  const rules = ['ec2:AuthorizeSecurityGroupIngress', 'ec2:RevokeSecurityGroupIngress']
-  return [
-    ...lookUpBalancers(frame),
-    allow('OpenNodes', rules, group, onOwned(frame)),
-    allow('OpenBalancers', [...rules, 'ec2:DeleteSecurityGroup', 'ec2:DeleteTags'], group, own),
-    allow('MakeGroups', ['ec2:CreateSecurityGroup'], group, made),
-    allow('MakeGroupsInNetwork', ['ec2:CreateSecurityGroup'], arn(frame, 'ec2', 'vpc/*')),
-    allow('TagGroups', ['ec2:CreateTags'], group, {
-      StringEquals: {...made.StringEquals, 'ec2:CreateAction': 'CreateSecurityGroup'},
-    }),
-    allow('RetagGroups', ['ec2:CreateTags'], group, own),
-    allow(
-      'MakeBalancers',
-      ['elasticloadbalancing:CreateLoadBalancer', 'elasticloadbalancing:CreateTargetGroup'],
-      [balancer, targets],
-      made,
-    ),
-    allow('TagBalancers', ['elasticloadbalancing:AddTags'], [balancer, targets, ...listeners], made),
-    allow('ChangeBalancers', CHANGE_BALANCERS, [balancer, targets, ...listeners], own),
-  ]
-}
-
-const CHANGE_BALANCERS = [
-  'AddListenerCertificates',
-  'AddTags',
-  'CreateListener',
-  'CreateRule',
-  'DeleteListener',
-  'DeleteLoadBalancer',
-  'DeleteRule',
-  'DeleteTargetGroup',
-  'DeregisterTargets',
-  'ModifyListener',
-  'ModifyListenerAttributes',
-  'ModifyLoadBalancerAttributes',
-  'ModifyRule',
-  'ModifyTargetGroup',
-  'ModifyTargetGroupAttributes',
-  'RegisterTargets',
-  'RemoveListenerCertificates',
-  'RemoveTags',
-  'SetIpAddressType',
-  'SetRulePriorities',
-  'SetSecurityGroups',
-  'SetSubnets',
-].map((action) => `elasticloadbalancing:${action}`)
-
-function lookUpBalancers({partition}: Frame): readonly Statement[] {
-  const ec2 = [
-    'DescribeAccountAttributes',
-    'DescribeAddresses',
-    'DescribeAvailabilityZones',
-    'DescribeInstances',
-    'DescribeInternetGateways',
-    'DescribeNetworkInterfaces',
-    'DescribeRouteTables',
-    'DescribeSecurityGroups',
-    'DescribeSubnets',
-    'DescribeTags',
-    'DescribeVpcPeeringConnections',
-    'DescribeVpcs',
-    'GetSecurityGroupsForVpc',
-  ]
-  const elb = [
-    'DescribeCapacityReservation',
-    'DescribeListenerAttributes',
-    'DescribeListenerCertificates',
-    'DescribeListeners',
-    'DescribeLoadBalancerAttributes',
-    'DescribeLoadBalancers',
-    'DescribeRules',
-    'DescribeSSLPolicies',
-    'DescribeTags',
-    'DescribeTargetGroupAttributes',
-    'DescribeTargetGroups',
-    'DescribeTargetHealth',
-    'DescribeTrustStores',
-  ]
-  const actions = [
-    ...ec2.map((action) => `ec2:${action}`),
-    ...elb.map((action) => `elasticloadbalancing:${action}`),
-    'acm:DescribeCertificate',
-    'acm:ListCertificates',
-  ]
-  const linked = 'elasticloadbalancing.amazonaws.com'
-  return [
-    allow('LookUpBalancers', actions, EVERYTHING),
-    allow(
-      'LetBalancersWork',
-      ['iam:CreateServiceLinkedRole'],
-      `arn:${partition}:iam::*:role/aws-service-role/${linked}/*`,
-      {StringEquals: {'iam:AWSServiceName': linked}},
-    ),
+    allow('UseKeyOfVolumes', use, key),
+    allow('LendKeyToVolumes', ['kms:CreateGrant'], key, {Bool: {'kms:GrantIsForAWSResource': 'true'}}),
   ]
 }
 
 /** Objects of checkpoints, which every node writes, reads and deletes. */
 function checkpoints(frame: Frame, bucketArn: string): readonly Statement[] {
-  const key = keyOf(frame)
+  const key = frame.aws.kmsKeyId
   return [
     allow('FindBucket', ['s3:GetBucketLocation'], bucketArn),
     allow('ListCheckpoints', ['s3:ListBucket'], bucketArn, {StringLike: {'s3:prefix': 'checkpoints/*'}}),
     allow('UseCheckpoints', [...KEEP_OBJECTS, 's3:DeleteObject'], `${bucketArn}/checkpoints/*`),
-    ...(key === undefined
-      ? []
-      : [allow('UseKeyOfBucket', ['kms:Decrypt', 'kms:GenerateDataKey'], key.resource, key.condition)]),
+    ...(key === undefined ? [] : [allow('UseKeyOfBucket', ['kms:Decrypt', 'kms:GenerateDataKey'], key)]),
   ]
 }
 

@@ -9,8 +9,8 @@ import {S3BucketVersioningA} from '@cdktf/provider-aws/lib/s3-bucket-versioning/
 import {S3Bucket} from '@cdktf/provider-aws/lib/s3-bucket/index.js'
 import {add, type Frame, namedWithin, tagsOf} from './frame.ts'
 import type {AwsNetwork} from './network.ts'
-import {documentOf} from './policies.ts'
 import type {SecurityGroups} from './security.ts'
+import {documentOf} from './statements.ts'
 
 const NAME = 'checkpoints'
 

@@ -44,6 +44,11 @@ test.each([
   ['two zones', aws({zones: ['a', 'b']}), /^spec\.provider\.aws\.zones: are two/],
   ['a zone twice', aws({zones: ['a', 'b', 'a']}), /^spec\.provider\.aws\.zones\[2\]: is not one letter/],
   ['a zone for a region', aws({region: 'eu-central-1a'}), /^spec\.provider\.aws\.region: is not a region/],
+  [
+    'the alias of a key',
+    aws({kmsKeyId: 'alias/mine'}),
+    /^spec\.provider\.aws\.kmsKeyId: is not the ARN of a key/,
+  ],
   ['a short account', aws({account: '12345'}), /^spec\.provider\.aws\.account: is not an account/],
   ['a range that is too small', aws({network: {cidr: '10.0.0.0/24'}}), /network\.cidr: must be an IPv4/],
   ['a range that holds the pods', aws({network: {cidr: '10.244.0.0/16'}}), /overlaps spec\.network\.podCidr/],
