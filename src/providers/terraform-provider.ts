@@ -67,8 +67,8 @@ class TerraformProvider implements Provider {
       plan: (spec, context, how) => this.#planned(spec, context, how),
       apply: (file, spec, context) => this.#applyFile(file, spec, context),
       outputs: (spec, context) => this.#outputs(spec, context),
-      fromOutputs: (outputs, spec, context) =>
-        this.#infrastructure(parseOutputs(unwrapped(outputs)), spec, context),
+      fromOutputs: async (outputs, spec, context) =>
+        await this.#infrastructure(parseOutputs(unwrapped(outputs)), spec, context),
     }
   }
 

@@ -1,6 +1,6 @@
 import {existsSync} from 'node:fs'
 import {access, readFile, writeFile} from 'node:fs/promises'
-import {join} from 'node:path'
+import {join, resolve} from 'node:path'
 import {z} from 'zod'
 import {InfrastructureError} from '../../src/errors.ts'
 import type {ResourceChange, Terraform, TerraformPlan, TerraformRun} from '../../src/terraform/types.ts'
@@ -8,6 +8,7 @@ import type {ResourceChange, Terraform, TerraformPlan, TerraformRun} from '../..
 const resourcesSchema = z.record(z.string(), z.record(z.string(), z.unknown()))
 const outputsSchema = z.record(z.string(), z.unknown())
 const configSchema = z.looseObject({
+  terraform: z.object({backend: z.object({local: z.object({path: z.string()})})}),
   resource: z.record(z.string(), resourcesSchema).default({}),
   output: z.record(z.string(), z.object({value: z.unknown()})).default({}),
 })
@@ -42,17 +43,18 @@ export interface FakeTerraform extends Terraform {
 export function fakeTerraform(dir: string): FakeTerraform {
   const calls: string[] = []
   const drifted = new Map<string, readonly string[]>()
-  const statePath = join(dir, 'fake.tfstate')
   const begin = async (call: string, {signal}: TerraformRun): Promise<void> => {
     signal.throwIfAborted()
     calls.push(call)
     if (call !== 'init') await access(join(dir, '.terraform-fake'))
   }
-  const load = async (): Promise<State> =>
-    existsSync(statePath)
+  const load = async (): Promise<State> => {
+    const {statePath} = await readConfig(dir)
+    return existsSync(statePath)
       ? stateSchema.parse(JSON.parse(await readFile(statePath, 'utf8')))
       : {serial: 0, resources: {}, tainted: [], outputs: {}}
-  const save = (state: State) => writeFile(statePath, JSON.stringify(state))
+  }
+  const save = async (state: State) => writeFile((await readConfig(dir)).statePath, JSON.stringify(state))
 
   return {
     program: {name: 'terraform', path: '/fake/terraform', version: '1.11.4'},
@@ -102,8 +104,10 @@ interface Wanted {
   readonly outputs: z.output<typeof outputsSchema>
 }
 
-async function readConfig(dir: string): Promise<Wanted> {
-  const {resource, output} = configSchema.parse(JSON.parse(await readFile(join(dir, 'cdk.tf.json'), 'utf8')))
+async function readConfig(dir: string): Promise<Wanted & {readonly statePath: string}> {
+  const {resource, output, terraform} = configSchema.parse(
+    JSON.parse(await readFile(join(dir, 'cdk.tf.json'), 'utf8')),
+  )
   const resources = Object.entries(resource).flatMap(([type, byName]) =>
     Object.entries(byName).map(([name, args]): [string, Record<string, unknown>] => [
       `${type}.${name}`,
@@ -111,7 +115,11 @@ async function readConfig(dir: string): Promise<Wanted> {
     ]),
   )
   const outputs = Object.entries(output).map(([name, {value}]): [string, unknown] => [name, value])
-  return {resources: Object.fromEntries(resources), outputs: Object.fromEntries(outputs)}
+  return {
+    resources: Object.fromEntries(resources),
+    outputs: Object.fromEntries(outputs),
+    statePath: resolve(dir, terraform.backend.local.path),
+  }
 }
 
 const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
@@ -173,6 +181,8 @@ async function applyPlan(
   save: (state: State) => Promise<void>,
 ): Promise<void> {
   state.serial += 1
+  const failed: string[] = []
+  // What fails stops what depends on it, and nothing depends here.
   for (const {address, actions} of saved.changes) {
     const action = actions.at(-1) ?? ''
     const tell = (progress: 'started' | 'done' | 'failed') =>
@@ -187,13 +197,19 @@ async function applyPlan(
       state.tainted.push(address)
       await save(state)
       tell('failed')
-      const summary = 'local-exec provisioner error'
-      throw new InfrastructureError('TERRAFORM_FAILED', `terraform apply failed on ${address}: ${summary}`, {
-        diagnostics: [{address, summary, detail: ''}],
-      })
+      failed.push(address)
+      continue
     }
     tell('done')
     await save(state)
+  }
+  if (failed.length > 0) {
+    const summary = 'local-exec provisioner error'
+    throw new InfrastructureError(
+      'TERRAFORM_FAILED',
+      `terraform apply failed on ${failed.join(', ')}: ${summary}`,
+      {diagnostics: failed.map((address) => ({address, summary, detail: ''}))},
+    )
   }
   state.outputs = resolved(saved.outputs, true)
   await save(state)
