@@ -1,24 +1,27 @@
 import {readFile} from 'node:fs/promises'
-import {hostname} from 'node:os'
+import {hostname, tmpdir} from 'node:os'
 import {isAbsolute, join, resolve} from 'node:path'
 import {catalogueHash} from './bundle/catalogue-hash.ts'
 import {catalogueFor} from './bundle/catalogue.ts'
 import {bundleDir, loadBundle} from './bundle/load.ts'
 import {archSchema, type Bundle} from './bundle/types.ts'
 import type {CloudOpener} from './clouds/cloud.ts'
+import {diskContexts} from './contexts/contexts.ts'
 import type {Report} from './engine/types.ts'
 import {BundleError, ConfigError} from './errors.ts'
 import type {HostConnector} from './hosts/host.ts'
 import {createKnownHosts} from './hosts/known-hosts.ts'
 import type {Redactor} from './hosts/redaction.ts'
 import type {LocalProviderOptions} from './providers/local.ts'
-import {providerFor} from './providers/registry.ts'
+import {providerFor, type ProviderOptions} from './providers/registry.ts'
 import type {ClusterSpec} from './spec/cluster-spec.ts'
 import {expandHome, machineAtHome} from './spec/home-paths.ts'
 import type {SecretRef} from './spec/machine.ts'
 import {diskStore} from './store/disk.ts'
+import {identifyProcess} from './store/process-identity.ts'
 import {createRenderer} from './templating/render.ts'
 import type {Renderer} from './templating/types.ts'
+import type {Terraform} from './terraform/types.ts'
 import type {Tools} from './workflows/types.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -63,13 +66,18 @@ export function buildTools(options: ToolsOptions): Tools {
   return {
     store,
     connectorFor: (spec) => connectorFor(spec, store.paths(spec.name).knownHosts, options),
-    providerFor: (kind) => providerFor(kind, {local: localProviderOptions(renderer, options)}),
+    providerFor: (kind) =>
+      providerFor(kind, {
+        local: localProviderOptions(renderer, options),
+        cloud: cloudProviderOptions(options),
+      }),
     bundleFor: (kubernetes, arch, signal) => bundleFor(kubernetes, arch, signal, options),
     openKube: async (how) => {
       const {openKube} = await import('./kubernetes/client.ts')
       return openKube(how)
     },
     openCloud: openCloudOf(options.environment),
+    contexts: diskContexts(options.home),
     checkKubernetesVersion: (version) => checkKubernetesVersion(version, options),
     renderer,
     report: options.report,
@@ -158,6 +166,33 @@ function localProviderOptions(
     engineFor: async (engine, signal) => {
       const {connectEngine} = await import('./containers/connect.ts')
       return connectEngine({engine, environment, signal})
+    },
+  }
+}
+
+function cloudProviderOptions(options: ToolsOptions): ProviderOptions['cloud'] {
+  const {environment, userHome, log} = options
+  let program: Promise<Terraform['program']> | undefined
+  const sshPublicKey = environment.CLOUDER_SSH_PUBLIC_KEY?.trim() ?? ''
+  return {
+    userHome,
+    temporaryDir: tmpdir(),
+    openCloud: async (where) => (await import('./clouds/open.ts')).openCloud(where),
+    ...(sshPublicKey === '' ? {} : {sshPublicKey}),
+    terraformIn: async (dir, {report, signal}) => {
+      const [{findProgram}, {terraformBinary}] = await Promise.all([
+        import('./terraform/program.ts'),
+        import('./terraform/binary.ts'),
+      ])
+      return terraformBinary({
+        program: await (program ??= findProgram(environment, signal)),
+        dir,
+        environment,
+        identify: identifyProcess,
+        hostname: hostname(),
+        onNote: (text) => report({type: 'note', level: 'info', text}),
+        log,
+      })
     },
   }
 }

@@ -121,6 +121,8 @@ export interface ConnectOptions {
    * Without it only those whose connection is gone are.
    */
   readonly exclusive?: boolean
+  /** It was just made: a login that is refused may be taken a minute later, when its first boot is done. */
+  readonly booting?: boolean
 }
 
 export interface HostConnector {

@@ -147,3 +147,12 @@ export function mayComeUp(error: unknown): boolean {
     lasting.has(cause.code)
   )
 }
+
+/** Whether a machine that boots for the first time may take this login later: its user and key are being made. */
+export function mayLetIn(error: unknown): boolean {
+  return (
+    error instanceof ConnectionError &&
+    error.code === 'AUTH_FAILED' &&
+    levelOf(error.cause) === 'client-authentication'
+  )
+}

@@ -16,6 +16,7 @@ import {
   destinationsOf,
   hostKeyAlgorithms,
   mayComeUp,
+  mayLetIn,
   unreachable,
   type Destination,
 } from './ssh-login.ts'
@@ -26,6 +27,8 @@ type Client = NonNullable<NodeSSH['connection']>
 type ClientChannel = Awaited<ReturnType<NodeSSH['requestShell']>>
 
 const connectTimeoutMs = 60_000
+/** A first boot in a cloud, with cloud-init. */
+const bootTimeoutMs = 5 * 60_000
 const reconnectTimeoutMs = 60_000
 const handshakeTimeoutMs = 20_000
 const retryIntervalMs = 1_000
@@ -60,12 +63,12 @@ export function sshConnector(options: SshConnectorOptions): HostConnector {
   return {
     async connect(
       machine: Machine,
-      {signal, timeoutMs = connectTimeoutMs, exclusive = false}: ConnectOptions,
+      {signal, timeoutMs, exclusive = false, booting = false}: ConnectOptions,
     ): Promise<Host> {
       const elevation = await elevationOf(machine, options)
       const link = new SshLink(machine, options)
       try {
-        await link.connect(timeoutMs, signal)
+        await link.connect(timeoutMs ?? (booting ? bootTimeoutMs : connectTimeoutMs), signal, booting)
         return await connectShellHost({
           link,
           machine,
@@ -116,12 +119,12 @@ class SshLink implements ShellLink {
   }
 
   /** Waits for sshd of a machine that is coming up; what waiting can't mend is thrown at once. */
-  async connect(timeoutMs: number, signal: AbortSignal): Promise<Client> {
+  async connect(timeoutMs: number, signal: AbortSignal, booting = false): Promise<Client> {
     return retry((attemptSignal) => this.#connectOnce(attemptSignal), {
       timeoutMs,
       intervalMs: retryIntervalMs,
       signal,
-      again: mayComeUp,
+      again: (error) => mayComeUp(error) || (booting && mayLetIn(error)),
     })
   }
 

@@ -1,24 +1,31 @@
-import {InfrastructureError} from '../errors.ts'
 import {byonProvider} from './byon.ts'
 import {localProvider, type LocalProviderOptions} from './local.ts'
 import type {Provider} from './provider.ts'
+import {terraformProvider, type TerraformProviderOptions} from './terraform-provider.ts'
 
-/** The provider of a kind. Throws InfrastructureError PROVIDER_UNSUPPORTED. */
-export function providerFor(
-  kind: Provider['kind'],
-  options: {readonly local: LocalProviderOptions},
-): Provider {
+export interface ProviderOptions {
+  readonly local: LocalProviderOptions
+  readonly cloud: Omit<TerraformProviderOptions, 'kind' | 'synthesise'>
+}
+
+/** The provider of a kind. The stack of a cloud is loaded when it is synthesised. */
+export function providerFor(kind: Provider['kind'], {local, cloud}: ProviderOptions): Provider {
   switch (kind) {
     case 'local':
-      return localProvider(options.local)
+      return localProvider(local)
     case 'byon':
       return byonProvider()
     case 'aws':
+      return terraformProvider({
+        ...cloud,
+        kind,
+        synthesise: async (input) => (await import('../../stacks/aws.ts')).synthesiseAws(input),
+      })
     case 'azure':
-      throw new InfrastructureError(
-        'PROVIDER_UNSUPPORTED',
-        `provider ${kind} cannot make machines yet: it arrives with the infrastructure work`,
-        {suggestions: ['make machines of your own and bring them: spec.provider.kind: byon']},
-      )
+      return terraformProvider({
+        ...cloud,
+        kind,
+        synthesise: async (input) => (await import('../../stacks/azure.ts')).synthesiseAzure(input),
+      })
   }
 }

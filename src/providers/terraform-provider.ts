@@ -4,6 +4,7 @@ import type {Cloud, CloudKind, CloudOpener, CloudProblem} from '../clouds/cloud.
 import {InfrastructureError} from '../errors.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Infrastructure} from '../spec/machine.ts'
+import {checkBackend} from '../terraform/program.ts'
 import type {Terraform, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
 import {knownHostKeys, readHostKeys} from './cloud-host-keys.ts'
 import {inPlace, keptPlace, placeOf} from './cloud-place.ts'
@@ -192,6 +193,7 @@ class TerraformProvider implements Provider {
   }
 
   async #prepare(spec: ClusterSpec, context: ProviderContext, folder: WorkFolder): Promise<void> {
+    checkBackend(folder.terraform.program, spec.state.backend)
     const pins = await readPins(clusterFolder(context), spec)
     if (pins !== undefined || spec.state.backend === 'local') {
       await folder.write(await this.#configuration(spec, context, folder))

@@ -1,4 +1,4 @@
-import {StateError} from '../errors.ts'
+import {ConfigError, StateError} from '../errors.ts'
 import type {MachineChange} from '../providers/provider.ts'
 import {artifactsPhase} from '../phases/artifacts.ts'
 import {cniPhase} from '../phases/cni.ts'
@@ -16,8 +16,8 @@ import {checkIgnored, preflightPhase} from '../phases/preflight.ts'
 import {readyPhase} from '../phases/ready.ts'
 import {runtimeClassPhase} from '../phases/runtime-class.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
-import {documentOf} from '../spec/load.ts'
-import type {Infrastructure} from '../spec/machine.ts'
+import {documentOf, specFromDocument} from '../spec/load.ts'
+import type {Infrastructure, Machine} from '../spec/machine.ts'
 import {readIfThere} from '../store/files.ts'
 import type {ClusterPaths, ClusterRecord} from '../store/types.ts'
 import {nodeRows} from './clusters.ts'
@@ -27,6 +27,8 @@ import type {InitResult, InitScope, RunFlags, Tools} from './types.ts'
 export interface InitFlags extends RunFlags {
   /** Asked before machines that cost money are changed; throws AbortError DECLINED. */
   readonly confirm: (changes: readonly MachineChange[]) => Promise<void>
+  /** Outputs of a Terraform that ran elsewhere: its machines are set up, and none is looked for here. */
+  readonly outputs?: Readonly<Record<string, unknown>>
 }
 
 /** Every phase of a working cluster, in order: the documentation of `init`. */
@@ -52,26 +54,19 @@ export const clusterPhases = (paths: ClusterPaths): readonly ClouderPhase[] => [
  * Idempotent; with `dryRun` nothing changes and the result holds what would be done.
  */
 export async function initCluster(
-  spec: ClusterSpec,
+  asked: ClusterSpec,
   scope: InitScope,
   flags: InitFlags,
   tools: Tools,
 ): Promise<InitResult> {
   const startedMs = tools.now()
   checkIgnored(flags.ignorePreflight)
-  await using _lock = flags.dryRun ? undefined : await tools.store.lock(spec.name, tools.run)
-  const record = await tools.store.load(spec.name)
-  checkSame(spec, record)
-  if (scope !== 'create') await tools.checkKubernetesVersion(spec.kubernetes.version)
-  const paths = tools.store.paths(spec.name)
-  const provider = tools.providerFor(spec.provider.kind)
-  const providerContext = {paths, report: tools.report, signal: tools.signal}
-  const changes = scope === 'setup' ? [] : await provider.plan(spec, providerContext)
-  if (changes.length > 0 && !flags.dryRun) await flags.confirm(changes)
-  const infrastructure =
-    flags.dryRun || scope === 'setup'
-      ? await provider.inspect(spec, providerContext)
-      : await provider.provision(spec, providerContext)
+  await using _lock = flags.dryRun ? undefined : await tools.store.lock(asked.name, tools.run)
+  const record = await tools.store.load(asked.name)
+  checkSame(asked, record)
+  if (scope !== 'create') await tools.checkKubernetesVersion(asked.kubernetes.version)
+  const paths = tools.store.paths(asked.name)
+  const {spec, changes, infrastructure} = await machinesOf(asked, record, scope, flags, tools)
   const finish = resultOf(spec, flags, tools, startedMs, changes)
   if (infrastructure === undefined) {
     if (!flags.dryRun) throw noMachines(spec)
@@ -87,12 +82,14 @@ export async function initCluster(
       await tools.store.update(spec.name, (old) => recordWith(old, spec, infrastructure, tools))
   }
   // Machines that were made are remembered at once; machines that were brought, when they have answered.
-  if (provider.kind !== 'byon' || scope === 'create') await remember()
+  if (spec.provider.kind !== 'byon' || scope === 'create') await remember()
   if (scope === 'create') return finish({infrastructure})
 
   const machines = [...infrastructure.machines, ...(record?.joined ?? [])]
+  const {endpoint} = infrastructure
+  const booting = bootingOf(spec, record)
   await using session = await openSession(
-    {spec, machines, endpoint: infrastructure.endpoint, withBundle: true, exclusive: !flags.dryRun, ...flags},
+    {spec, machines, endpoint, booting, withBundle: true, exclusive: !flags.dryRun, ...flags},
     tools,
   )
   await remember()
@@ -102,6 +99,50 @@ export async function initCluster(
       initialised(recordWith(old, spec, infrastructure, tools), spec, tools),
     )
   return finish({infrastructure, steps: summary.steps, nodes: await rowsOf(session)})
+}
+
+interface MachinesFound {
+  /** With what the provider filled in. */
+  readonly spec: ClusterSpec
+  readonly changes: readonly MachineChange[]
+  /** Undefined: there are none, and none were made. */
+  readonly infrastructure: Infrastructure | undefined
+}
+
+/** The machines of a cluster: made where that is asked for, else looked for. */
+async function machinesOf(
+  asked: ClusterSpec,
+  record: ClusterRecord | undefined,
+  scope: InitScope,
+  flags: InitFlags,
+  tools: Tools,
+): Promise<MachinesFound> {
+  const provider = tools.providerFor(asked.provider.kind)
+  const {report, signal} = tools
+  const context = {paths: tools.store.paths(asked.name), report, signal, readOnly: flags.dryRun}
+  const before = record === undefined ? undefined : specFromDocument(record.document)
+  const spec = (await provider.complete?.(asked, before, context)) ?? asked
+  if (flags.outputs !== undefined) {
+    if (provider.infra === undefined) throw outputsOfNobody(spec)
+    return {spec, changes: [], infrastructure: await provider.infra.fromOutputs(flags.outputs, spec, context)}
+  }
+  const changes = scope === 'setup' ? [] : await provider.plan(spec, context)
+  if (flags.dryRun || scope === 'setup')
+    return {spec, changes, infrastructure: await provider.inspect(spec, context)}
+  if (changes.length > 0) await flags.confirm(changes)
+  // What costs money is remembered before it is made: whatever becomes of this run, terminate finds it.
+  if (provider.infra !== undefined)
+    await tools.store.update(spec.name, (old) => recordWith(old, spec, undefined, tools))
+  return {spec, changes, infrastructure: await provider.provision(spec, context)}
+}
+
+/** Machines that a cloud may just have made: until cloud-init is done there, nobody can log in. */
+function bootingOf(spec: ClusterSpec, record: ClusterRecord | undefined): (machine: Machine) => boolean {
+  const {kind} = spec.provider
+  if (kind !== 'aws' && kind !== 'azure') return () => false
+  const known = record?.initialisedAt === undefined ? [] : record.machines
+  return ({name, providerId}) =>
+    !known.some((machine) => machine.name === name && machine.providerId === providerId)
 }
 
 async function rowsOf(session: Session): Promise<InitResult['nodes']> {
@@ -167,6 +208,14 @@ function checkSame(spec: ClusterSpec, record: ClusterRecord | undefined): void {
   }
 }
 
+function outputsOfNobody({provider}: ClusterSpec): ConfigError {
+  return new ConfigError(
+    'FLAG_INVALID',
+    `--machines-from takes machines that Terraform made, and provider ${provider.kind} makes none with it`,
+    {suggestions: ['set spec.provider.kind to aws or azure', 'list machines you bring in the spec instead']},
+  )
+}
+
 function noMachines(spec: ClusterSpec): StateError {
   return new StateError('CLUSTER_UNKNOWN', `cluster ${spec.name} has no machines to set up`, {
     suggestions: [`clouder kubeadm create ${spec.name}`, `clouder kubeadm init ${spec.name}`],
@@ -176,11 +225,11 @@ function noMachines(spec: ClusterSpec): StateError {
 function recordWith(
   old: ClusterRecord | undefined,
   spec: ClusterSpec,
-  infrastructure: Infrastructure,
+  infrastructure: Infrastructure | undefined,
   tools: Tools,
 ): ClusterRecord {
   const now = new Date(tools.now()).toISOString()
-  const {internal, external, certSans} = infrastructure.endpoint
+  const found = infrastructure === undefined ? {} : machinesToKeep(infrastructure)
   return {
     ...old,
     version: 1,
@@ -189,10 +238,15 @@ function recordWith(
     updatedAt: now,
     provider: spec.provider.kind,
     document: documentOf(spec),
-    endpoint: {internal, external, certSans: [...certSans]},
-    machines: [...infrastructure.machines],
+    machines: old?.machines ?? [],
     joined: old?.joined ?? [],
+    ...found,
   }
+}
+
+function machinesToKeep({endpoint, machines}: Infrastructure): Pick<ClusterRecord, 'endpoint' | 'machines'> {
+  const {internal, external, certSans} = endpoint
+  return {endpoint: {internal, external, certSans: [...certSans]}, machines: [...machines]}
 }
 
 const initialised = (record: ClusterRecord, spec: ClusterSpec, tools: Tools): ClusterRecord => ({

@@ -36,6 +36,8 @@ export interface SessionOptions {
   readonly exclusive: boolean
   /** Whether nodes keep the journal; false while they are being reset. */
   readonly journalOnNodes?: boolean
+  /** Machines that were just made, whose login opens only when they have booted. Default: none. */
+  readonly booting?: (machine: Machine) => boolean
 }
 
 /**
@@ -129,7 +131,12 @@ async function connectAll(options: SessionOptions, tools: Tools): Promise<readon
   const outcomes = await fanOut(
     machines,
     options.concurrency,
-    (machine, signal) => connector.connect(machine, {signal, exclusive: options.exclusive}),
+    (machine, signal) =>
+      connector.connect(machine, {
+        signal,
+        exclusive: options.exclusive,
+        booting: options.booting?.(machine) ?? false,
+      }),
     tools.signal,
   )
   const hosts = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))

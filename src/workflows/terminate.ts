@@ -28,7 +28,8 @@ export async function terminateCluster(
       removed: [...removed, ...(await madeMachines(record, tools)), paths.dir],
     }
   }
-  removed.push(...(await provider.destroy(name, {paths, report: tools.report, signal: tools.signal})))
+  const context = {paths, report: tools.report, signal: tools.signal}
+  removed.push(...(await provider.destroy(name, context, specFromDocument(record.document))))
   if ((await tools.store.defaultCluster()) === name) await tools.store.setDefaultCluster(undefined)
   await tools.store.remove(name)
   return {cluster: name, removed: [...removed, paths.dir]}
@@ -37,9 +38,15 @@ export async function terminateCluster(
 /** What `destroy` would remove, as far as looking tells: machines that were brought stay. */
 async function madeMachines(record: ClusterRecord, tools: Tools): Promise<readonly string[]> {
   if (record.provider === 'byon') return []
-  const context = {paths: tools.store.paths(record.name), report: tools.report, signal: tools.signal}
+  const {report, signal} = tools
+  const context = {paths: tools.store.paths(record.name), report, signal, readOnly: true}
   const spec = specFromDocument(record.document)
-  const found = await tools.providerFor(record.provider).inspect(spec, context)
+  const provider = tools.providerFor(record.provider)
+  if (provider.infra !== undefined) {
+    const {changes} = await provider.infra.plan(spec, context, {goal: 'destroy'})
+    return changes.map(({address}) => address)
+  }
+  const found = await provider.inspect(spec, context)
   return found?.machines.map((machine) => `machine ${machine.name}`) ?? []
 }
 
