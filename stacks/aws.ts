@@ -1,7 +1,8 @@
 import {AwsProvider} from '@cdktf/provider-aws/lib/provider/index.js'
 import type {TerraformStack} from 'cdktf'
+import {CLOUD_USER} from '../src/spec/cloud-init.ts'
 import {apiBalancersOf} from './aws/balancer.ts'
-import {type Frame, frameOf, SSH_USER} from './aws/frame.ts'
+import {type Frame, frameOf} from './aws/frame.ts'
 import {identitiesOf} from './aws/identities.ts'
 import {imagesOf} from './aws/images.ts'
 import {bastionOf, keyPairOf, nodesOf} from './aws/machines.ts'
@@ -41,7 +42,7 @@ function build(stack: TerraformStack, input: StackInput): void {
     endpoint: endpointOutput(frame, balancers),
     ...(bastion === undefined
       ? {}
-      : {bastion: {address: bastion.address, user: SSH_USER, cloudId: bastion.instance.id}}),
+      : {bastion: {address: bastion.address, user: CLOUD_USER, cloudId: bastion.instance.id}}),
     checkpoints: bucket.id,
     addons: {
       ...networkFacts(frame, network, groups),

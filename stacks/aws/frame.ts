@@ -4,9 +4,6 @@ import type {ClusterSpec} from '../../src/spec/cluster-spec.ts'
 import type {StackInput} from '../input.ts'
 import {literal} from '../synth.ts'
 
-/** Who logs in; cloud-init makes the same user. */
-export const SSH_USER = 'clouder'
-
 export type Aws = ClusterSpec['provider']['aws']
 export type Tags = Record<string, string>
 

@@ -28,7 +28,7 @@ export interface NodeMachine {
   readonly address: string
 }
 
-/** The cluster's key, so that images whose cloud-init was cut short still let their owner in. */
+/** The cluster's key as EC2 knows it; cloud-init lets it in, whatever user the image has of its own. */
 export function keyPairOf(frame: Frame): string {
   return add(frame, KeyPair, 'cluster', {
     keyName: namedWithin(255, frame, ''),

@@ -1,8 +1,9 @@
 import {TerraformOutput} from 'cdktf'
+import {CLOUD_USER} from '../../src/spec/cloud-init.ts'
 import {API_PORT, parseEndpoint} from '../../src/spec/syntax.ts'
 import type {MachineOutput, StackOutputs} from '../input.ts'
 import type {ApiBalancers} from './balancer.ts'
-import {type Frame, SSH_USER} from './frame.ts'
+import type {Frame} from './frame.ts'
 import type {NodeMachine} from './machines.ts'
 
 /** What a node says of itself, as the cloud provider would write it. */
@@ -14,7 +15,7 @@ export function machineOutput({region}: Frame, {node, size, instance, address}: 
     ...(node.pool === undefined ? {} : {pool: node.pool}),
     address,
     privateAddress: instance.privateIp,
-    ssh: {user: SSH_USER, port: 22},
+    ssh: {user: CLOUD_USER, port: 22},
     labels: {
       ...node.labels,
       'topology.kubernetes.io/region': region,
