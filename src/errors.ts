@@ -200,7 +200,8 @@ export class StateError extends ClouderError {
       | 'CLUSTER_UNKNOWN'
       | 'NO_DEFAULT_CLUSTER'
       | 'CLUSTER_MISMATCH'
-      | 'STATE_UNWRITABLE',
+      | 'STATE_UNWRITABLE'
+      | 'CONTEXT_UNKNOWN',
     message: string,
     details: ErrorDetails = {},
   ) {

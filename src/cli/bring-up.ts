@@ -17,7 +17,7 @@ export async function bringUp(
   flags: BringUpFlags,
 ): Promise<InitResult> {
   const tools = await command.tools({bundleDir: flags.bundle})
-  const spec = await specFromFlags(name, flags, tools.store)
+  const spec = await specFromFlags(name, flags, tools.store, tools.contexts)
   const {initCluster} = await import('../workflows/init.ts')
   command.logTo(spec.name)
   if (flags.config === undefined) await noteNewName(spec.name, tools)

@@ -1,4 +1,6 @@
 import {Flags} from '@oclif/core'
+import type {ContextStore} from '../contexts/contexts.ts'
+import {withContext} from '../contexts/with-context.ts'
 import {ConfigError} from '../errors.ts'
 import {loadSpec, readSpecFile, type SpecOverrides} from '../spec/load.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
@@ -19,7 +21,13 @@ export const specFlags = {
   provider: Flags.string({
     description: 'where machines come from',
     env: 'CLOUDER_PROVIDER',
-    helpValue: 'local|byon',
+    helpValue: 'local|byon|aws|azure',
+    helpGroup: 'CLUSTER',
+  }),
+  ctx: Flags.string({
+    description: 'context that says which account and region; default: the current one',
+    env: 'CLOUDER_CTX',
+    helpValue: 'NAME',
     helpGroup: 'CLUSTER',
   }),
   kubernetes: Flags.string({
@@ -85,6 +93,7 @@ export const specFlags = {
 export interface SpecFlagValues {
   readonly config?: string | undefined
   readonly provider?: string | undefined
+  readonly ctx?: string | undefined
   readonly kubernetes?: string | undefined
   readonly 'control-planes'?: number | undefined
   readonly workers?: number | undefined
@@ -115,9 +124,29 @@ export function specOverrides(flags: SpecFlagValues): SpecOverrides {
 
 /**
  * The spec of a command: the file if one is named, else what is remembered of the cluster, else defaults; flags override.
+ * Account and region are those of the context where nothing else says them.
  * Without a name it is the file's, then the default cluster. Relative paths in a file begin in the working folder. Throws ConfigError, StateError.
  */
 export async function specFromFlags(
+  name: string | undefined,
+  flags: SpecFlagValues,
+  store: Pick<ClusterStore, 'load' | 'defaultCluster'>,
+  contexts: Pick<ContextStore, 'find'>,
+): Promise<ClusterSpec> {
+  const spec = await specWithoutContext(name, flags, store)
+  const {kind} = spec.provider
+  if (flags.ctx === undefined && kind !== 'aws' && kind !== 'azure') return spec
+  const found = await contexts.find(flags.ctx)
+  if (flags.ctx !== undefined && found !== undefined && found.context.provider !== kind) {
+    const text = `context ${found.name} is one of ${found.context.provider}, the provider is ${kind}`
+    throw new ConfigError('FLAG_INVALID', text, {
+      suggestions: [`--provider ${found.context.provider}`, 'see which there are: clouder ctx ls'],
+    })
+  }
+  return withContext(spec, found?.context)
+}
+
+async function specWithoutContext(
   name: string | undefined,
   flags: SpecFlagValues,
   store: Pick<ClusterStore, 'load' | 'defaultCluster'>,

@@ -1,12 +1,11 @@
 import {readdir, rm} from 'node:fs/promises'
 import {join} from 'node:path'
-import {parse, stringify} from 'yaml'
-import {z} from 'zod'
 import {StateError} from '../errors.ts'
 import {readIfThere, removeIfEmpty, systemCode, unwritable, writeAtomically} from './files.ts'
+import {changeHomeConfig, readHomeConfig} from './home-config.ts'
 import {acquireLock, isLockFile} from './lock.ts'
 import {checkClusterName, isClusterName} from './names.ts'
-import {parseRecord, printRecord, problemsOf} from './record.ts'
+import {parseRecord, printRecord} from './record.ts'
 import type {ClusterPaths, ClusterRecord, ClusterStore} from './types.ts'
 
 export interface DiskStoreOptions {
@@ -22,10 +21,6 @@ export interface DiskStoreOptions {
   /** How long a lock lives without being renewed. Default 5 min. */
   readonly lockLifeMs?: number
 }
-
-const homeConfigSchema = z.strictObject({
-  defaultCluster: z.string().refine(isClusterName, 'is not a DNS label').optional(),
-})
 
 /** Where everything of a cluster lies on this machine: `<home>/kubeadm/<name>/`. Touches nothing. */
 export function clusterPaths(home: string, name: string): ClusterPaths {
@@ -81,11 +76,12 @@ export function diskStore(options: DiskStoreOptions): ClusterStore {
       return await mine
     },
     lock: async (name, command) => await acquireLock({...options, dir: paths(name).dir, name, command}),
-    defaultCluster: async () => await readDefaultCluster(home),
+    defaultCluster: async () => (await readHomeConfig(home)).defaultCluster,
     setDefaultCluster: async (name) => {
       if (name !== undefined) checkClusterName(name)
-      await readDefaultCluster(home)
-      await writeAtomically(homeConfigPath(home), stringify(name === undefined ? {} : {defaultCluster: name}))
+      await changeHomeConfig(home, ({defaultCluster: _, ...others}) =>
+        name === undefined ? others : {...others, defaultCluster: name},
+      )
     },
   }
 }
@@ -121,36 +117,4 @@ async function removeFolder(dir: string): Promise<void> {
   } catch (error) {
     throw unwritable(dir, error)
   }
-}
-
-function homeConfigPath(home: string): string {
-  return join(home, 'clouder.yaml')
-}
-
-async function readDefaultCluster(home: string): Promise<string | undefined> {
-  const path = homeConfigPath(home)
-  const text = await readIfThere(path)
-  if (text === undefined) return undefined
-  const config = homeConfigSchema.safeParse(parseYaml(text, path))
-  if (!config.success) throw invalidHomeConfig(path, problemsOf(config.error))
-  return config.data.defaultCluster
-}
-
-function parseYaml(text: string, path: string): unknown {
-  try {
-    return parse(text)
-  } catch (error) {
-    const [firstLine = ''] = String(error instanceof Error ? error.message : error).split('\n')
-    throw invalidHomeConfig(path, firstLine, error)
-  }
-}
-
-function invalidHomeConfig(path: string, problem: string, cause?: unknown): StateError {
-  return new StateError('RECORD_INVALID', `${path} is not clouder's own configuration: ${problem}`, {
-    cause,
-    suggestions: [
-      `keep it aside: mv ${path} ${path}.broken`,
-      'then name the cluster again: clouder kubeadm set-default NAME',
-    ],
-  })
 }

@@ -1,5 +1,6 @@
 import type {Bundle} from '../bundle/types.ts'
 import type {CloudOpener} from '../clouds/cloud.ts'
+import type {ContextStore} from '../contexts/contexts.ts'
 import type {PlannedStep, Report} from '../engine/types.ts'
 import type {HostConnector, HostFacts} from '../hosts/host.ts'
 import type {PreflightFinding} from '../errors.ts'
@@ -21,6 +22,7 @@ export interface Tools {
   readonly checkKubernetesVersion: (version: string) => Promise<void>
   readonly openKube: KubeOpener
   readonly openCloud: CloudOpener
+  readonly contexts: ContextStore
   readonly renderer: Renderer
   readonly report: Report
   readonly signal: AbortSignal

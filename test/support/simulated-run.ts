@@ -10,6 +10,7 @@ import type {ClusterStore} from '../../src/store/types.ts'
 import {createRenderer} from '../../src/templating/render.ts'
 import type {Tools} from '../../src/workflows/types.ts'
 import {fakeMachine} from './fake-host.ts'
+import {memoryContexts} from './memory-contexts.ts'
 import {memoryStore} from './memory-store.ts'
 import {recordingReport, type RecordingReport} from './recording-report.ts'
 import type {SimulatedFleet} from './simulated-fleet.ts'
@@ -124,6 +125,7 @@ export function simulatedRun(options: {
     signal: options.signal ?? new AbortController().signal,
     now: () => Date.now(),
     run: '2026-01-01T00-00-00-test',
+    contexts: memoryContexts(),
     openCloud: () => Promise.reject(new TypeError('no cloud is simulated')),
     userKubeconfig: join(home, 'kubeconfig'),
     hideSecret: () => undefined,

@@ -55,7 +55,7 @@ const ARCHITECTURE: Architecture = {
         'errors.ts',
         'waiting.ts',
       ],
-      types: ['hosts', 'providers', 'templating', 'terraform', 'clouds'],
+      types: ['hosts', 'providers', 'templating', 'terraform', 'clouds', 'contexts'],
     },
     phases: {
       // bundle: streams what a host installs. spec: CIDR arithmetic of the preflight checks. checkpoint: its names.

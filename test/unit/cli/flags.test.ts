@@ -5,6 +5,7 @@ import {splitArgv} from '../../../src/cli/passthrough.ts'
 import {specFromFlags, specOverrides} from '../../../src/cli/spec-flags.ts'
 import {ConfigError} from '../../../src/errors.ts'
 import {documentOf, loadSpec} from '../../../src/spec/load.ts'
+import {memoryContexts} from '../../support/memory-contexts.ts'
 import {memoryStore} from '../../support/memory-store.ts'
 
 test('a list may come as many flags, with commas, or as the text of a variable', () => {
@@ -41,6 +42,7 @@ test('every spec flag reaches its place in the spec', async () => {
       cni: 'none',
     },
     memoryStore(),
+    memoryContexts(),
   )
   expect(spec).toMatchObject({
     name: 'demo',
@@ -71,20 +73,44 @@ test('without a file, what is remembered of the cluster is the base', async () =
     machines: [],
     joined: [],
   }))
-  const again = await specFromFlags('demo', {workers: 4}, store)
+  const again = await specFromFlags('demo', {workers: 4}, store, memoryContexts())
   expect(again.network.podCidr).toBe('10.20.0.0/16')
   expect(again.workers[0]?.count).toBe(4)
 })
 
 test('without a name the default cluster is meant', async () => {
   const store = memoryStore()
-  await expect(specFromFlags(undefined, {}, store)).rejects.toMatchObject({code: 'FLAG_MISSING'})
+  await expect(specFromFlags(undefined, {}, store, memoryContexts())).rejects.toMatchObject({
+    code: 'FLAG_MISSING',
+  })
   await store.setDefaultCluster('demo')
-  expect((await specFromFlags(undefined, {}, store)).name).toBe('demo')
+  expect((await specFromFlags(undefined, {}, store, memoryContexts())).name).toBe('demo')
+})
+
+test('account and region are those of the context, unless the spec or another context says them', async () => {
+  const contexts = memoryContexts()
+  const account = '123456789012'
+  await contexts.set(
+    'prod',
+    {provider: 'aws', account, region: 'eu-central-1', profile: 'p'},
+    {makeCurrent: true},
+  )
+  await contexts.set('dev', {provider: 'azure', location: 'westeurope'}, {makeCurrent: false})
+  const flags = {provider: 'aws', 'admin-cidr': ['192.0.2.0/24']}
+  const aws = async (more: object) =>
+    (await specFromFlags('demo', {...flags, ...more}, memoryStore(), contexts)).provider.aws
+  expect(await aws({})).toMatchObject({account, region: 'eu-central-1', profile: 'p'})
+  await expect(aws({ctx: 'dev'})).rejects.toMatchObject({code: 'FLAG_INVALID'})
+  await expect(aws({ctx: 'none'})).rejects.toMatchObject({code: 'CONTEXT_UNKNOWN'})
+  const azure = {...flags, provider: 'azure', ctx: 'dev'}
+  const {provider} = await specFromFlags('demo', azure, memoryStore(), contexts)
+  expect(provider.azure.location).toBe('westeurope')
+  const local = await specFromFlags('demo', {}, memoryStore(), contexts)
+  expect(local.provider.aws.region).toBeUndefined()
 })
 
 test('a name that is no DNS label is told with the other problems', async () => {
-  const failure = specFromFlags('Not_A_Label', {'pod-cidr': '10.244.0.0/33'}, memoryStore())
+  const failure = specFromFlags('Not_A_Label', {'pod-cidr': '10.244.0.0/33'}, memoryStore(), memoryContexts())
   const error = await failure.catch((caught: unknown) => caught)
   expect(error).toBeInstanceOf(ConfigError)
   expect(error instanceof ConfigError && error.problems.map(({path}) => path).sort()).toEqual([

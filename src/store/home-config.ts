@@ -1,0 +1,81 @@
+import {join} from 'node:path'
+import {parse, stringify} from 'yaml'
+import {z} from 'zod'
+import {StateError} from '../errors.ts'
+import {contextSchema} from '../spec/context.ts'
+import {readIfThere, writeAtomically} from './files.ts'
+import {isClusterName} from './names.ts'
+import {problemsOf} from './record.ts'
+
+const VERSION = 1
+const versionSchema = z.looseObject({version: z.int()})
+
+const homeConfigSchema = z
+  .strictObject({
+    version: z.literal(VERSION).default(VERSION),
+    defaultCluster: z.string().refine(isClusterName, 'is not a DNS label').optional(),
+    currentContext: z.string().optional(),
+    contexts: z.record(z.string().refine(isClusterName, 'is not a DNS label'), contextSchema).default({}),
+  })
+  .refine(({currentContext: name, contexts}) => name === undefined || contexts[name] !== undefined, {
+    path: ['currentContext'],
+    message: 'names none of the contexts',
+  })
+
+/** What clouder itself is set to on this machine: `clouder.yaml` in its home folder. */
+export type HomeConfig = Readonly<z.output<typeof homeConfigSchema>>
+
+/** Throws StateError RECORD_INVALID, RECORD_NEWER. */
+export async function readHomeConfig(home: string): Promise<HomeConfig> {
+  const path = homeConfigPath(home)
+  const text = await readIfThere(path)
+  const document = text === undefined ? {} : (parseYaml(text, path) ?? {})
+  const version = versionSchema.safeParse(document).data?.version
+  if (version !== undefined && version > VERSION) {
+    throw new StateError(
+      'RECORD_NEWER',
+      `${path} has version ${version}, this clouder knows versions up to ${VERSION}`,
+      {suggestions: ['use the clouder that wrote it, or a newer one: npm install -g clouder@latest']},
+    )
+  }
+  return checked(document, path)
+}
+
+/** Replaces it as a whole, mode 0600. Throws StateError; nothing is written that could not be read again. */
+export async function changeHomeConfig(
+  home: string,
+  change: (config: HomeConfig) => HomeConfig,
+): Promise<HomeConfig> {
+  const next = checked(change(await readHomeConfig(home)), homeConfigPath(home))
+  await writeAtomically(homeConfigPath(home), stringify(next))
+  return next
+}
+
+function homeConfigPath(home: string): string {
+  return join(home, 'clouder.yaml')
+}
+
+function checked(document: unknown, path: string): HomeConfig {
+  const config = homeConfigSchema.safeParse(document)
+  if (!config.success) throw invalidHomeConfig(path, problemsOf(config.error))
+  return config.data
+}
+
+function parseYaml(text: string, path: string): unknown {
+  try {
+    return parse(text)
+  } catch (error) {
+    const [firstLine = ''] = String(error instanceof Error ? error.message : error).split('\n')
+    throw invalidHomeConfig(path, firstLine, error)
+  }
+}
+
+function invalidHomeConfig(path: string, problem: string, cause?: unknown): StateError {
+  return new StateError('RECORD_INVALID', `${path} is not clouder's own configuration: ${problem}`, {
+    cause,
+    suggestions: [
+      `keep it aside: mv ${path} ${path}.broken`,
+      'then name cluster and context again: clouder kubeadm set-default NAME; clouder ctx set NAME',
+    ],
+  })
+}
