@@ -2,10 +2,9 @@ import {LbBackendAddressPool} from '@cdktf/provider-azurerm/lib/lb-backend-addre
 import {LbProbe} from '@cdktf/provider-azurerm/lib/lb-probe/index.js'
 import {LbRule} from '@cdktf/provider-azurerm/lib/lb-rule/index.js'
 import {Lb, type LbFrontendIpConfiguration} from '@cdktf/provider-azurerm/lib/lb/index.js'
+import {API_PORT} from '../../src/spec/syntax.ts'
 import {addressed, type Frame, named, placed, zonesBefore} from './frame.ts'
 import {type AzureNetwork, publicAddress} from './network.ts'
-
-export const API_PORT = 6443
 
 export interface ApiBalancers {
   /** Address inside the network: what nodes use. */

@@ -35,7 +35,7 @@ export interface ResourceGroupRef {
 /** Resource group, account and tags. */
 export function frameOf(stack: TerraformStack, input: StackInput): Frame {
   const {spec} = input
-  const {azure} = spec.provider
+  const azure = withLiterals(spec.provider.azure)
   if (azure.location === undefined) throw new TypeError('spec.provider.azure.location is not filled in')
   const location = azure.location.toLowerCase().replaceAll(' ', '')
   const tags = tagsOf(spec)
@@ -58,6 +58,17 @@ export function frameOf(stack: TerraformStack, input: StackInput): Frame {
     uniqueHash: Token.asString(
       Fn.sha1(Fn.join('/', [account.subscriptionId, plainName.toLowerCase(), spec.name])),
     ),
+  }
+}
+
+/** What no rule of the spec keeps free of Terraform's language. */
+function withLiterals(azure: Azure): Azure {
+  const {resourceGroup, imageId, diskEncryptionSetId} = azure
+  return {
+    ...azure,
+    ...(resourceGroup === undefined ? {} : {resourceGroup: literal(resourceGroup)}),
+    ...(imageId === undefined ? {} : {imageId: literal(imageId)}),
+    ...(diskEncryptionSetId === undefined ? {} : {diskEncryptionSetId: literal(diskEncryptionSetId)}),
   }
 }
 

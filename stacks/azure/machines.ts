@@ -5,7 +5,7 @@ import type {ClusterSpec} from '../../src/spec/cluster-spec.ts'
 import {type PlannedNode, plannedNodes} from '../../src/spec/machines.ts'
 import type {ApiBalancers} from './balancer.ts'
 import {controlPlaneData, workerData} from './boot.ts'
-import {addressed, type Frame, named, placed} from './frame.ts'
+import {addressed, type Frame, named, placed, type Tags} from './frame.ts'
 import type {Identities} from './identities.ts'
 import {architectureOf, type ImageArguments, imageOf} from './images.ts'
 import {IMAGE_GIB, interfaceOf, machineOf} from './machine.ts'
@@ -92,10 +92,7 @@ function nodeOf(frame: Frame, surroundings: Surroundings, parts: NodeParts): Azu
   const {network, security, balancers, identities} = surroundings
   const zones = [...azure.zones].sort()
   const zone = zones[index % zones.length]
-  const address =
-    azure.network.mode === 'public'
-      ? publicAddress(frame, node.name, zone === undefined ? undefined : [zone])
-      : undefined
+  const address = azure.network.mode === 'public' ? publicAddress(frame, node.name, oneZone(zone)) : undefined
   const nic = interfaceOf(frame, node.name, {
     subnetId: network.nodeSubnetId,
     address,
@@ -114,28 +111,26 @@ function nodeOf(frame: Frame, surroundings: Surroundings, parts: NodeParts): Azu
     image,
     nic,
     customData:
-      node.role === 'control-plane'
-        ? controlPlaneData(input.cloudInit, balancers.internalAddress)
-        : workerData(input.cloudInit),
+      node.role === 'worker'
+        ? workerData(input.cloudInit)
+        : controlPlaneData(input.cloudInit, balancers.internalAddress),
     identityId: identities[node.role].id,
     scaleSetId: scaleSet.id,
-    tags: {
-      'clouder-node': node.name,
-      'clouder-role': node.role,
-      ...(pool.spot ? {'clouder-spot': 'true'} : {}),
-    },
+    tags: roleTags(pool, node),
     outbound: network.outbound,
   })
-  return {
-    node,
-    size: pool.size,
-    spot: pool.spot,
-    zone,
-    machine,
-    privateAddress: nic.privateIpAddress,
-    ...(address === undefined ? {} : {publicAddress: address.ipAddress}),
-  }
+  const {size, spot} = pool
+  const found = {node, size, spot, zone, machine, privateAddress: nic.privateIpAddress}
+  return address === undefined ? found : {...found, publicAddress: address.ipAddress}
 }
+
+function roleTags({spot}: Pool, {name, role}: PlannedNode): Tags {
+  const tags = {'clouder-node': name, 'clouder-role': role}
+  // Whoever watches for the announcement that a machine is taken back finds these by the tag.
+  return spot ? {...tags, 'clouder-spot': 'true'} : tags
+}
+
+const oneZone = (zone: string | undefined): string[] | undefined => (zone === undefined ? undefined : [zone])
 
 /** The jump host and its address; undefined where none is asked for. */
 export function bastionOf(
@@ -145,7 +140,7 @@ export function bastionOf(
   if (!hasBastionHost(frame.spec)) return undefined
   const [zone] = [...frame.azure.zones].sort()
   const size = BASTION_SIZES[architectureOf(cloudMachine(frame.spec, undefined).size)]
-  const address = publicAddress(frame, 'bastion', zone === undefined ? undefined : [zone])
+  const address = publicAddress(frame, 'bastion', oneZone(zone))
   const nic = interfaceOf(frame, 'bastion', {
     subnetId: network.bastionSubnetId,
     address,
