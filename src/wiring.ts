@@ -7,6 +7,7 @@ import {bundleDir, loadBundle} from './bundle/load.ts'
 import {archSchema, type Bundle} from './bundle/types.ts'
 import type {CloudOpener} from './clouds/cloud.ts'
 import {diskContexts} from './contexts/contexts.ts'
+import type {FoundAccount} from './contexts/sync.ts'
 import type {Report} from './engine/types.ts'
 import {BundleError, ConfigError} from './errors.ts'
 import type {HostConnector} from './hosts/host.ts'
@@ -18,6 +19,7 @@ import type {ClusterSpec} from './spec/cluster-spec.ts'
 import {expandHome, machineAtHome} from './spec/home-paths.ts'
 import type {SecretRef} from './spec/machine.ts'
 import {diskStore} from './store/disk.ts'
+import {readIfThere} from './store/files.ts'
 import {identifyProcess} from './store/process-identity.ts'
 import {createRenderer} from './templating/render.ts'
 import type {Renderer} from './templating/types.ts'
@@ -78,6 +80,7 @@ export function buildTools(options: ToolsOptions): Tools {
     },
     openCloud: openCloudOf(options.environment),
     contexts: diskContexts(options.home),
+    findAccounts: () => findAccounts(options),
     checkKubernetesVersion: (version) => checkKubernetesVersion(version, options),
     renderer,
     report: options.report,
@@ -97,6 +100,21 @@ export function openCloudOf(environment: Environment): CloudOpener {
     const account = how.account ?? (how.kind === 'azure' && said !== '' ? said : undefined)
     return openCloud({...how, account})
   }
+}
+
+/** Profiles of the AWS configuration, and the subscriptions that Azure shows. */
+async function findAccounts({environment, userHome, signal}: ToolsOptions): Promise<readonly FoundAccount[]> {
+  const [{parseProfiles}, {azureSubscriptions}] = await Promise.all([
+    import('./contexts/sync.ts'),
+    import('./clouds/subscriptions.ts'),
+  ])
+  const said = environment.AWS_CONFIG_FILE ?? ''
+  const profiles = await readIfThere(said === '' ? join(userHome, '.aws', 'config') : said)
+  const subscriptions = await azureSubscriptions(signal)
+  return [
+    ...parseProfiles(profiles ?? ''),
+    ...subscriptions.map(({id, title}) => ({title, context: {provider: 'azure' as const, subscription: id}})),
+  ]
 }
 
 /** The first file of KUBECONFIG, as kubectl writes to it, or `~/.kube/config`. */

@@ -1,6 +1,7 @@
 import type {Bundle} from '../bundle/types.ts'
 import type {CloudOpener} from '../clouds/cloud.ts'
 import type {ContextStore} from '../contexts/contexts.ts'
+import type {FoundAccount} from '../contexts/sync.ts'
 import type {PlannedStep, Report} from '../engine/types.ts'
 import type {HostConnector, HostFacts} from '../hosts/host.ts'
 import type {PreflightFinding} from '../errors.ts'
@@ -23,6 +24,8 @@ export interface Tools {
   readonly openKube: KubeOpener
   readonly openCloud: CloudOpener
   readonly contexts: ContextStore
+  /** Accounts that the clouds' own configuration on this machine leads to. */
+  readonly findAccounts: () => Promise<readonly FoundAccount[]>
   readonly renderer: Renderer
   readonly report: Report
   readonly signal: AbortSignal

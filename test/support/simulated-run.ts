@@ -126,6 +126,7 @@ export function simulatedRun(options: {
     now: () => Date.now(),
     run: '2026-01-01T00-00-00-test',
     contexts: memoryContexts(),
+    findAccounts: () => Promise.resolve([]),
     openCloud: () => Promise.reject(new TypeError('no cloud is simulated')),
     userKubeconfig: join(home, 'kubeconfig'),
     hideSecret: () => undefined,

@@ -49,16 +49,26 @@ export async function openApi(where: AzureWhere): Promise<AzureApi> {
   }
 }
 
-async function onlySubscription(client: SubscriptionClient, signal: AbortSignal): Promise<string> {
+/** Subscriptions that are enabled. Throws InfrastructureError. */
+export async function listSubscriptions(
+  signal: AbortSignal,
+  client = new SubscriptionClient(new DefaultAzureCredential()),
+): Promise<readonly {readonly id: string; readonly title: string}[]> {
   const all = await gather(
     'Microsoft.Resources/subscriptions/read',
     signal,
     client.subscriptions.list({abortSignal: signal}),
   )
-  const enabled = all.filter(({state}) => state === 'Enabled')
+  return all
+    .filter(({state}) => state === 'Enabled')
+    .map(({subscriptionId: id = '', displayName}) => ({id, title: displayName ?? id}))
+}
+
+async function onlySubscription(client: SubscriptionClient, signal: AbortSignal): Promise<string> {
+  const enabled = await listSubscriptions(signal, client)
   const [only] = enabled
-  if (only?.subscriptionId !== undefined && enabled.length === 1) return only.subscriptionId
-  const names = enabled.map(({subscriptionId: id = '', displayName = ''}) => `${id} (${displayName})`)
+  if (only !== undefined && enabled.length === 1) return only.id
+  const names = enabled.map(({id, title}) => `${id} (${title})`)
   throw new ConfigError(
     'FLAG_MISSING',
     enabled.length === 0

@@ -8,10 +8,14 @@ const files = await commandFiles()
 
 test('the commands are those that the first release promises', () => {
   const kubeadm = 'create get-config info init join ls plan reset set-default setup smoke-test terminate use'
+  const cloud = 'configure info regions vm-sizes'
   expect(files.map(({id}) => id)).toEqual([
+    ...cloud.split(' ').map((verb) => `aws ${verb}`),
+    ...cloud.split(' ').map((verb) => `azure ${verb}`),
     'bundle build',
     'bundle ls',
     'bundle verify',
+    ...'ls rm set show sync'.split(' ').map((verb) => `ctx ${verb}`),
     'doctor',
     ...kubeadm.split(' ').map((verb) => `kubeadm ${verb}`),
     'kubectl',

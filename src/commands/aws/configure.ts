@@ -1,0 +1,23 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {contextArgument} from '../../cli/ctx-flags.ts'
+import {awsFlags} from '../../cli/cloud-flags.ts'
+
+export default class AwsConfigure extends BaseCommand {
+  static override summary = 'make a context of the AWS credentials that are in use here'
+  static override description =
+    'Asks AWS which account they are of, and keeps that with the region as the current context. Credentials are not stored.'
+  static override examples = [
+    {
+      description: 'a context called prod',
+      command: '<%= config.bin %> aws configure prod --region eu-central-1',
+    },
+  ]
+  static override args = contextArgument
+  static override flags = awsFlags
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(AwsConfigure)
+    const {configure} = await import('../../cli/cloud-commands.ts')
+    await configure(this, 'aws', args.name, flags)
+  }
+}

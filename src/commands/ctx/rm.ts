@@ -1,0 +1,20 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {contextArgument} from '../../cli/ctx-flags.ts'
+import {ConfigError} from '../../errors.ts'
+
+export default class CtxRm extends BaseCommand {
+  static override summary = 'forget a context'
+  static override description = 'The account and the clusters in it are not touched.'
+  static override examples = [{description: 'forget it', command: '<%= config.bin %> ctx rm dev'}]
+  static override args = contextArgument
+
+  async run(): Promise<void> {
+    const {args} = await this.parse(CtxRm)
+    const {name} = args
+    if (name === undefined) {
+      throw new ConfigError('FLAG_MISSING', 'no context is named', {suggestions: ['clouder ctx ls']})
+    }
+    await (await this.tools()).contexts.remove(name)
+    await this.show({removed: name}, () => `context ${name} is forgotten`)
+  }
+}

@@ -1,0 +1,58 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {awsFlags, azureFlags} from '../../cli/cloud-flags.ts'
+import {contextArgument} from '../../cli/ctx-flags.ts'
+import {ConfigError} from '../../errors.ts'
+
+export default class CtxSet extends BaseCommand {
+  static override summary = 'make or change a context, and make it the current one'
+  static override description =
+    'Clusters take account, region and profile from the current context where their file does not say them. A context holds no credentials: those come from the own chain of the cloud.'
+  static override examples = [
+    {description: 'switch to a context that exists', command: '<%= config.bin %> ctx set prod'},
+    {
+      description: 'an account of AWS; other credentials are refused from now on',
+      command:
+        "<%= config.bin %> ctx set prod --provider aws --account '123456789012' --region eu-central-1 --profile prod",
+    },
+    {
+      description: 'a location of Azure',
+      command: '<%= config.bin %> ctx set dev --provider azure --location westeurope',
+    },
+  ]
+  static override args = contextArgument
+  static override flags = {
+    provider: Flags.string({
+      description: 'where machines come from',
+      env: 'CLOUDER_PROVIDER',
+      options: ['aws', 'azure'],
+    }),
+    account: Flags.string({
+      description: 'account of AWS, twelve digits',
+      env: 'CLOUDER_ACCOUNT',
+      helpValue: 'NUMBER',
+    }),
+    ...awsFlags,
+    ...azureFlags,
+  }
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(CtxSet)
+    const {name} = args
+    if (name === undefined) {
+      throw new ConfigError('FLAG_MISSING', 'no context is named', {suggestions: ['clouder ctx set prod']})
+    }
+    const [{contextText}, {contextWith}] = await Promise.all([
+      import('../../cli/cloud-results.ts'),
+      import('../../cli/ctx-set.ts'),
+    ])
+    const {contexts} = await this.tools()
+    const before = (await contexts.list()).find((each) => each.name === name)
+    const {provider, account, region, profile, subscription, location} = flags
+    const given = {provider, account, region, profile, subscription, location}
+    const context = contextWith(name, before?.context, given)
+    await contexts.set(name, context, {makeCurrent: true})
+    const named = {name, isCurrent: true, context}
+    await this.show(named, () => contextText(named))
+  }
+}

@@ -1,0 +1,24 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {contextArgument} from '../../cli/ctx-flags.ts'
+import {StateError} from '../../errors.ts'
+
+export default class CtxShow extends BaseCommand {
+  static override summary = 'show a context, the current one without a name'
+  static override examples = [
+    {description: 'the current one', command: '<%= config.bin %> ctx show'},
+    {description: 'one by its name', command: '<%= config.bin %> ctx show prod --json'},
+  ]
+  static override args = contextArgument
+
+  async run(): Promise<void> {
+    const {args} = await this.parse(CtxShow)
+    const {contextText} = await import('../../cli/cloud-results.ts')
+    const found = await (await this.tools()).contexts.find(args.name)
+    if (found === undefined) {
+      throw new StateError('CONTEXT_UNKNOWN', 'no context is the current one', {
+        suggestions: ['clouder ctx ls', 'clouder ctx set NAME'],
+      })
+    }
+    await this.show(found, () => contextText(found))
+  }
+}
