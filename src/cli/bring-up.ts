@@ -1,3 +1,6 @@
+import {readFile} from 'node:fs/promises'
+import {z} from 'zod'
+import {ConfigError} from '../errors.ts'
 import type {MachineChange} from '../providers/provider.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {InitResult, InitScope, Tools} from '../workflows/types.ts'
@@ -7,7 +10,11 @@ import {planText, runText} from './results.ts'
 import {specFromFlags, type SpecFlagValues} from './spec-flags.ts'
 
 type BringUpFlags = SpecFlagValues &
-  Parameters<typeof runFlagsOf>[0] & {readonly bundle?: string | undefined; readonly yes?: boolean}
+  Parameters<typeof runFlagsOf>[0] & {
+    readonly bundle?: string | undefined
+    readonly yes?: boolean
+    readonly 'machines-from'?: string | undefined
+  }
 
 /** What create, setup, init and plan share: the spec, the question, the run and its result. */
 export async function bringUp(
@@ -27,12 +34,27 @@ export async function bringUp(
     if (question === undefined) return
     await command.ask({text: question, declined: 'no machine was changed', yes: flags.yes ?? false})
   }
-  const result = await initCluster(spec, scope, {...run, confirm}, tools)
+  const machinesFrom = flags['machines-from']
+  const outputs = machinesFrom === undefined ? {} : {outputs: await readOutputs(machinesFrom)}
+  const result = await initCluster(spec, scope, {...run, ...outputs, confirm}, tools)
   const options = {colours: command.colours, columns: command.terminal.columns}
   await command.show({...result, dryRun: run.dryRun}, () =>
     run.dryRun ? planText(result, options) : runText(result, options),
   )
   return result
+}
+
+/** What `terraform output -json` printed elsewhere. Throws ConfigError CONFIG_UNREADABLE. */
+async function readOutputs(path: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(await readFile(path, 'utf8')))
+  } catch (cause) {
+    const said = cause instanceof SyntaxError ? 'it is not JSON' : 'it cannot be read as outputs'
+    throw new ConfigError('CONFIG_UNREADABLE', `no machines can be taken from ${path}: ${said}`, {
+      cause,
+      suggestions: [`write it where Terraform runs: terraform output -json > ${path}`],
+    })
+  }
 }
 
 /** A mistyped name would quietly describe another cluster. */
@@ -47,7 +69,7 @@ export async function noteNewName(
 }
 
 /** Asked before anything that costs money or destroys; containers on this machine do neither when they are made. */
-function questionFor(spec: ClusterSpec, changes: readonly MachineChange[]): string | undefined {
+export function questionFor(spec: ClusterSpec, changes: readonly MachineChange[]): string | undefined {
   const paid = spec.provider.kind === 'aws' || spec.provider.kind === 'azure'
   const grave = paid ? changes : changes.filter(({action}) => action === 'remove' || action === 'replace')
   if (grave.length === 0) return undefined

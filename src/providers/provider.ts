@@ -54,8 +54,13 @@ export interface Infra {
   /** The configuration as `cdk.tf.json` holds it. */
   synthesise(spec: ClusterSpec, context: ProviderContext): Promise<Readonly<Record<string, unknown>>>
   plan(spec: ClusterSpec, context: ProviderContext, options: InfraPlanOptions): Promise<TerraformPlan>
-  /** Applies a plan that was saved, nothing else. */
-  apply(planFile: string, spec: ClusterSpec, context: ProviderContext): Promise<Infrastructure | undefined>
+  /** Applies a plan that was saved, nothing else, once its changes are agreed to. */
+  apply(
+    planFile: string,
+    spec: ClusterSpec,
+    context: ProviderContext,
+    agree: (changes: readonly MachineChange[]) => Promise<void>,
+  ): Promise<Infrastructure | undefined>
   /** Outputs by name; undefined: nothing was applied yet. */
   outputs(spec: ClusterSpec, context: ProviderContext): Promise<Readonly<Record<string, unknown>> | undefined>
   /** Machines of outputs that Terraform gave elsewhere, their host keys read from the cloud. */

@@ -66,7 +66,7 @@ class TerraformProvider implements Provider {
     this.infra = {
       synthesise: (spec, context) => this.#synthesise(spec, context),
       plan: (spec, context, how) => this.#planned(spec, context, how),
-      apply: (file, spec, context) => this.#applyFile(file, spec, context),
+      apply: (file, spec, context, agree) => this.#applyFile(file, spec, context, agree),
       outputs: (spec, context) => this.#outputs(spec, context),
       fromOutputs: async (outputs, spec, context) =>
         await this.#infrastructure(parseOutputs(unwrapped(outputs)), spec, context),
@@ -238,10 +238,12 @@ class TerraformProvider implements Provider {
     file: string,
     spec: ClusterSpec,
     context: ProviderContext,
+    agree: (changes: readonly MachineChange[]) => Promise<void>,
   ): Promise<Infrastructure | undefined> {
     const {signal} = context
     await using folder = await this.#prepared(spec, context)
     const {changes, outputs: planned} = await folder.terraform.show(file, {signal})
+    await agree(changesOf({changes}))
     await writePins(folder.dir, spec, imagesOf(planned))
     await asPhase(context, `Apply the plan for ${spec.name}`, changes, (onProgress) =>
       folder.terraform.apply(file, {signal, onProgress}),

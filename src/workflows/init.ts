@@ -182,7 +182,7 @@ function resultOf(
 }
 
 /** A record of another provider or Kubernetes version is another cluster, or an upgrade: never an init. */
-function checkSame(spec: ClusterSpec, record: ClusterRecord | undefined): void {
+export function checkSame(spec: ClusterSpec, record: ClusterRecord | undefined): void {
   if (record === undefined) return
   if (record.provider !== spec.provider.kind) {
     throw new StateError(
@@ -222,11 +222,12 @@ function noMachines(spec: ClusterSpec): StateError {
   })
 }
 
-function recordWith(
+/** The record with what the spec says now, and with the machines where they are known. */
+export function recordWith(
   old: ClusterRecord | undefined,
   spec: ClusterSpec,
   infrastructure: Infrastructure | undefined,
-  tools: Tools,
+  tools: Pick<Tools, 'now'>,
 ): ClusterRecord {
   const now = new Date(tools.now()).toISOString()
   const found = infrastructure === undefined ? {} : machinesToKeep(infrastructure)

@@ -2,7 +2,7 @@ import {existsSync} from 'node:fs'
 import {mkdir, readFile, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test, type TestContext} from 'vitest'
-import type {Provider} from '../../src/providers/provider.ts'
+import type {MachineChange, Provider} from '../../src/providers/provider.ts'
 import type {TerraformProviderOptions} from '../../src/providers/terraform-provider.ts'
 import type {ClusterSpec} from '../../src/spec/cluster-spec.ts'
 import {contextIn, specOf, type TestContext as Context} from './local-cluster.ts'
@@ -155,8 +155,14 @@ export function terraformProviderContract(
       const saveTo = join(home, 'saved.tfplan')
       const planned = await provider().infra?.plan(awsSpec(), looking(context), {goal: 'apply', saveTo})
       expect(planned).toMatchObject({hasChanges: true})
-      const made = await provider({sshPublicKey: 'ssh-ed25519 AAAA'}).infra?.apply(saveTo, awsSpec(), context)
+      const shown: string[] = []
+      const agree = (changes: readonly MachineChange[]) => {
+        shown.push(...changes.map(({what}) => what))
+        return Promise.resolve()
+      }
+      const made = await provider().infra?.apply(saveTo, awsSpec(), context, agree)
       expect(made?.machines).toHaveLength(2)
+      expect(shown).toHaveLength(4)
     }),
   )
 

@@ -1,3 +1,4 @@
+import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {bundleFlag, nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
@@ -15,9 +16,23 @@ export default class KubeadmSetup extends BaseCommand {
       description: 'machines listed in a file',
       command: '<%= config.bin %> kubeadm setup --config cluster.yaml',
     },
+    {
+      description: 'machines that Terraform made in a pipeline',
+      command: '<%= config.bin %> kubeadm setup --config cluster.yaml --machines-from outputs.json',
+    },
   ]
   static override args = nameArgument
-  static override flags = {...specFlags, ...runFlags, ...bundleFlag, ...yesFlag}
+  static override flags = {
+    ...specFlags,
+    ...runFlags,
+    ...bundleFlag,
+    ...yesFlag,
+    'machines-from': Flags.string({
+      description: 'take the machines from what `terraform output -json` printed to this file',
+      env: 'CLOUDER_MACHINES_FROM',
+      helpValue: 'FILE',
+    }),
+  }
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(KubeadmSetup)

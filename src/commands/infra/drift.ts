@@ -1,0 +1,24 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {nameArgument} from '../../cli/flags.ts'
+import {markdownFlag, showPlan} from '../../cli/infra-plan.ts'
+import {specFlags} from '../../cli/spec-flags.ts'
+
+export default class InfraDrift extends BaseCommand {
+  static override summary = 'show what somebody changed in the cloud behind the back of clouder'
+  static override description =
+    'Compares the cloud with what was applied last. Exits with 0 when nothing differs, with 2 when something does. An apply brings it back.'
+  static override examples = [
+    {description: 'every night', command: '<%= config.bin %> infra drift prod'},
+    {
+      description: 'as the text of an issue',
+      command: '<%= config.bin %> infra drift prod --markdown > drift.md',
+    },
+  ]
+  static override args = nameArgument
+  static override flags = {...specFlags, ...markdownFlag}
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(InfraDrift)
+    await showPlan(this, args.name, flags, {goal: 'drift'})
+  }
+}

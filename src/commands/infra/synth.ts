@@ -1,0 +1,48 @@
+import {mkdir, writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {nameArgument} from '../../cli/flags.ts'
+import {specFlags} from '../../cli/spec-flags.ts'
+
+export default class InfraSynth extends BaseCommand {
+  static override summary = 'print the Terraform configuration of a cluster'
+  static override description =
+    'What plan and apply give to Terraform, as JSON: the same text for the same specification. Nothing is changed.'
+  static override examples = [
+    {description: 'to read', command: '<%= config.bin %> infra synth prod --config cluster.yaml'},
+    {
+      description: 'for a pipeline that runs Terraform itself',
+      command: '<%= config.bin %> infra synth --config cluster.yaml --out infra',
+    },
+  ]
+  static override args = nameArgument
+  static override flags = {
+    ...specFlags,
+    out: Flags.string({
+      description: 'write cdk.tf.json into this folder',
+      env: 'CLOUDER_INFRA_OUT',
+      helpValue: 'DIR',
+    }),
+  }
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(InfraSynth)
+    const tools = await this.tools()
+    const [{specFromFlags}, {synthInfra}] = await Promise.all([
+      import('../../cli/spec-flags.ts'),
+      import('../../workflows/infra.ts'),
+    ])
+    const spec = await specFromFlags(args.name, flags, tools.store, tools.contexts)
+    const configuration = await synthInfra(spec, tools)
+    const text = JSON.stringify(configuration, undefined, 2)
+    if (flags.out === undefined) {
+      await this.show({cluster: spec.name, configuration}, () => text)
+      return
+    }
+    const file = join(flags.out, 'cdk.tf.json')
+    await mkdir(flags.out, {recursive: true})
+    await writeFile(file, `${text}\n`)
+    await this.show({cluster: spec.name, file}, () => file)
+  }
+}
