@@ -1,4 +1,4 @@
-// `node test/bench/run.js [a [PAIRS]|b|c|d]`, all when none is named: measures, and writes docs/benchmarks.md.
+// `node test/bench/run.js [a [PAIRS]|b|c|d|e]`, all when none is named: measures, and writes docs/benchmarks.md.
 import {existsSync} from 'node:fs'
 import {readFile, writeFile} from 'node:fs/promises'
 import {arch, availableParallelism, loadavg, release, totalmem, type} from 'node:os'
@@ -15,6 +15,7 @@ const MEASUREMENTS = {
   b: async () => (await import('./init.js')).secondInit(5),
   c: async () => (await import('./start-up.js')).startUp(20),
   d: growth,
+  e: synth,
 }
 
 async function growth() {
@@ -25,6 +26,19 @@ async function growth() {
     console.log(`${workers} workers: ${seconds[workers].toFixed(1)} s`)
   }
   return {seconds, ratio: seconds[10] / seconds[2]}
+}
+
+async function synth() {
+  const program = join(import.meta.dirname, 'synth.ts')
+  const medians = {}
+  for (const kind of ['aws', 'azure']) {
+    const seconds = []
+    for (let index = 0; index < 5; index += 1)
+      seconds.push(Number((await run(process.execPath, [program, kind])).stdout))
+    medians[kind] = seconds.sort((a, b) => a - b)[2]
+    console.log(`${kind}: ${medians[kind].toFixed(2)} s`)
+  }
+  return {medians, slowest: Math.max(...Object.values(medians))}
 }
 
 const machine = () => ({
