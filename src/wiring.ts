@@ -195,7 +195,7 @@ function cloudProviderOptions(options: ToolsOptions): ProviderOptions['cloud'] {
   return {
     userHome,
     temporaryDir: tmpdir(),
-    openCloud: async (where) => (await import('./clouds/open.ts')).openCloud(where),
+    openCloud: openCloudOf(environment),
     ...(sshPublicKey === '' ? {} : {sshPublicKey}),
     terraformIn: async (dir, {report, signal}) => {
       const [{findProgram}, {terraformBinary}] = await Promise.all([

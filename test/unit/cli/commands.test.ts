@@ -17,6 +17,7 @@ test('the commands are those that the first release promises', () => {
     'bundle verify',
     ...'ls rm set show sync'.split(' ').map((verb) => `ctx ${verb}`),
     'doctor',
+    ...'apply destroy drift output plan synth'.split(' ').map((verb) => `infra ${verb}`),
     ...kubeadm.split(' ').map((verb) => `kubeadm ${verb}`),
     'kubectl',
     'ssh',
