@@ -1,4 +1,3 @@
-import {TerraformOutput} from 'cdktf'
 import {CLOUD_USER} from '../../src/spec/cloud-init.ts'
 import {API_PORT, parseEndpoint} from '../../src/spec/syntax.ts'
 import type {MachineOutput, StackOutputs} from '../input.ts'
@@ -49,7 +48,7 @@ export function endpointOutput({spec}: Frame, balancers: ApiBalancers): StackOut
 export function writeOutputs({stack}: Frame, outputs: StackOutputs): void {
   const entries: readonly (readonly [string, unknown])[] = Object.entries(outputs)
   for (const [name, value] of entries) {
-    if (value === undefined) continue
-    new TerraformOutput(stack, `output:${name}`, {value}).overrideLogicalId(name)
+    // cdktf's own class for outputs makes Node warn of a deprecated function, on the terminal of the user.
+    if (value !== undefined) stack.addOverride(`output.${name}`, {value})
   }
 }
