@@ -88,6 +88,16 @@ const PLANTED: readonly (readonly [string, object, string])[] = [
     'toy_disk.b.id: refers to nothing',
   ],
   [
+    'links that wait for each other',
+    {
+      resource: {
+        toy_disk: {a: {size: 1, key: {id: '${toy_link.l.disk}'}}},
+        toy_link: {l: {disk: 'x', depends_on: ['toy_disk.a']}, m: {disk: '${toy_link.l.disk}'}},
+      },
+    },
+    'wait for each other: toy_disk.a, toy_link.l, toy_link.m',
+  ],
+  [
     'a reference to an attribute that is not there',
     {...disk({}), output: {o: {value: 'x ${[for d in [toy_disk.a.idd] : "${d}"]}'}}},
     'toy_disk.a.idd: has no idd',

@@ -102,6 +102,7 @@ export function schemaProblems(configuration: unknown, schema: TerraformSchema):
     ),
     ...elements.flatMap((element) => elementProblems(element, schema)),
     ...referenceProblems(configuration, elements, schema),
+    ...cycleProblems(elements),
   ]
 }
 
@@ -227,6 +228,28 @@ function referenceProblems(
       }),
     ),
   ]
+}
+
+/** Elements that wait for each other, which no plan can be made of. */
+function cycleProblems(elements: readonly TerraformElement[]): readonly string[] {
+  const addressOf = ({kind, type, name}: Omit<TerraformElement, 'body'>): string =>
+    `${kind === 'data' ? 'data.' : ''}${type}.${name}`
+  const before = new Map(
+    elements.map((element) => {
+      const {depends_on: waited} = element.body
+      const texts = [...expressionsIn(element.body), ...(Array.isArray(waited) ? waited.map(String) : [])]
+      const found = texts.flatMap((text) => [...text.matchAll(REFERENCE)])
+      return [addressOf(element), found.map(([, data = '', type, name]) => `${data}${type}.${name}`)]
+    }),
+  )
+  // Whatever waits for nothing that is left is put aside, until all is or what remains goes in a circle.
+  for (let size = -1; size !== before.size;) {
+    size = before.size
+    for (const [address, needs] of before) {
+      if (!needs.some((need) => before.has(need))) before.delete(address)
+    }
+  }
+  return before.size === 0 ? [] : [`wait for each other: ${[...before.keys()].sort().join(', ')}`]
 }
 
 /** What stands between `${` and `}` anywhere; `$${` is text. */
