@@ -43,7 +43,7 @@ export function frameOf(stack: TerraformStack, input: StackInput): Frame {
   const account = new DataAzurermClientConfig(stack, 'current', {})
   const group =
     azure.resourceGroup === undefined
-      ? new ResourceGroup(stack, 'cluster', {name: plainName, location, tags})
+      ? new ResourceGroup(stack, 'cluster', {name: plainName, location, tags, ...kept(azure)})
       : new DataAzurermResourceGroup(stack, 'cluster', {name: plainName})
   return {
     stack,
@@ -77,6 +77,11 @@ function tagsOf(spec: ClusterSpec): Tags {
   const tags: Tags = {}
   for (const [key, value] of Object.entries(spec.provider.azure.tags)) tags[literal(key)] = literal(value)
   return {...tags, 'clouder-cluster': spec.name, 'clouder-managed-by': 'clouder'}
+}
+
+/** For what holds data: with deletion policy `retain` Terraform refuses a plan that would delete it. */
+export function kept({deletionPolicy}: Azure) {
+  return deletionPolicy === 'retain' ? {lifecycle: {preventDestroy: true}} : {}
 }
 
 /** Where a resource is made and how it is tagged. */

@@ -156,7 +156,7 @@ export function bastionOf(
     diskGiB: IMAGE_GIB,
     spot: false,
     zone,
-    image: imageOf(frame, 'bastion', size),
+    image: imageOf(frame, 'control-plane', size),
     nic,
     customData: workerData(frame.input.cloudInit),
     tags: {'clouder-role': 'bastion'},

@@ -4,7 +4,7 @@ import {StorageManagementPolicy} from '@cdktf/provider-azurerm/lib/storage-manag
 import {StorageShare} from '@cdktf/provider-azurerm/lib/storage-share/index.js'
 import {Fn} from 'cdktf'
 import {formatAddress, formatCidr, overlaps, parseCidr} from '../../src/spec/cidr.ts'
-import {addressed, type Frame, placed} from './frame.ts'
+import {addressed, type Frame, kept, placed} from './frame.ts'
 import type {AzureNetwork} from './network.ts'
 import {adminCidrs} from './security.ts'
 
@@ -46,6 +46,7 @@ export function storageOf(frame: Frame, network: AzureNetwork): AzureStorage {
         name,
         storageAccountId: objects.id,
         containerAccessType: 'private',
+        ...kept(frame.azure),
       }),
       name,
     ),
@@ -96,6 +97,7 @@ function sharedFiles(frame: Frame, network: AzureNetwork): NonNullable<AzureStor
     storageAccountId: account.id,
     enabledProtocol: 'NFS',
     quota: SHARE_GIB,
+    ...kept(frame.azure),
   })
   return {accountId: account.id, accountName: account.name, share: addressed(share, SHARE).name}
 }
@@ -120,6 +122,7 @@ function closedAccount(frame: Frame, network: AzureNetwork, prefix: string) {
       virtualNetworkSubnetIds: [network.nodeSubnetId],
       ...(ipRules.length === 0 ? {} : {ipRules}),
     },
+    ...kept(azure),
     ...placed(frame),
   } satisfies Partial<StorageAccountConfig>
 }

@@ -297,7 +297,6 @@ test('an image of the record is used without a look-up, by role and pool', () =>
   const imageIds = {
     'control-plane': 'Debian:debian-13:13-gen2:0.20260101.1',
     worker: '/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/mine',
-    bastion: 'Debian:debian-13:13-gen2:0.20260101.1',
   }
   const found = new Found(elementsOf(azureStack(azureSpec(), {imageIds})))
   expect(found.elements.filter(({type}) => type === 'azurerm_platform_image')).toEqual([])
@@ -349,6 +348,22 @@ test('checkpoints and backups lie in private containers and go after the days th
 test('shared files are made only where they are asked for', () => {
   expect(names(made(), 'azurerm_storage_share')).toEqual([])
   expect(names(made({sharedFiles: true}), 'azurerm_storage_share')).toEqual(['shared'])
+})
+
+test('what holds data is not deleted by Terraform where the deletion policy is to retain it', () => {
+  const protectedIn = (found: Found) =>
+    found.elements
+      .filter(({body}) => blockOf(body.lifecycle).prevent_destroy === true)
+      .map(({type, name}) => `${type}.${name}`)
+  expect(protectedIn(made({sharedFiles: true}))).toEqual([])
+  expect(protectedIn(made({sharedFiles: true, deletionPolicy: 'retain'})).toSorted()).toEqual([
+    'azurerm_resource_group.cluster',
+    'azurerm_storage_account.files',
+    'azurerm_storage_account.objects',
+    'azurerm_storage_container.backups',
+    'azurerm_storage_container.checkpoints',
+    'azurerm_storage_share.shared',
+  ])
 })
 
 test('tags of the user stand beside ours and have no say over them, nor over Terraform', () => {
