@@ -119,7 +119,8 @@ function anyKey(): string {
   return Buffer.concat([field(Buffer.from('ssh-ed25519')), field(der.subarray(-32))]).toString('base64')
 }
 
-function withVariables(variables: Readonly<Record<string, string>>): Disposable {
+/** Variables of this process, without others of AWS, until it is disposed of. */
+export function withVariables(variables: Readonly<Record<string, string>>): Disposable {
   const before = process.env
   const kept = Object.entries(before).filter(([name]) => !name.startsWith('AWS_'))
   process.env = {...Object.fromEntries(kept), ...variables}
