@@ -11,6 +11,9 @@ export type Tags = Record<string, string>
 export const NODE_ROLES = ['control-plane', 'worker'] as const
 export type NodeRole = (typeof NODE_ROLES)[number]
 
+/** The second part of every ARN. */
+export type Partition = 'aws' | 'aws-cn' | 'aws-us-gov'
+
 /** What every part of the AWS stack is made in. */
 export interface Frame {
   readonly stack: TerraformStack
@@ -19,8 +22,7 @@ export interface Frame {
   readonly spec: ClusterSpec
   readonly aws: Aws
   readonly region: string
-  /** `aws`, `aws-cn` or `aws-us-gov`, the second part of every ARN. */
-  readonly partition: string
+  readonly partition: Partition
 }
 
 /** The stack with region and partition; throws TypeError for a spec whose region nobody filled in. */
@@ -33,7 +35,7 @@ export function frameOf(stack: TerraformStack, asked: StackInput): Frame {
 }
 
 /** https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html */
-function partitionOf(region: string): string {
+function partitionOf(region: string): Partition {
   if (region.startsWith('cn-')) return 'aws-cn'
   return region.startsWith('us-gov-') ? 'aws-us-gov' : 'aws'
 }

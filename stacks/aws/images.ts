@@ -1,29 +1,29 @@
 import {DataAwsAmi} from '@cdktf/provider-aws/lib/data-aws-ami/index.js'
-import {add, type Aws, type Frame} from './frame.ts'
+import {add, type Aws, type Frame, type Partition} from './frame.ts'
 
 type Architecture = 'x86_64' | 'arm64'
 
 interface Publisher {
-  /** Account that publishes the images. */
-  readonly owner: string
+  /** Account that publishes the images in each partition. */
+  readonly owners: Readonly<Record<Partition, string>>
   /** Name of the images of one architecture, as the publisher writes it. */
   readonly names: (architecture: 'amd64' | 'arm64') => string
 }
 
-/** https://wiki.debian.org/Cloud/AmazonEC2Image */
-const DEBIAN = '136693071363'
+/** Known for the public partition alone; elsewhere the spec has to name an image. https://wiki.debian.org/Cloud/AmazonEC2Image */
+const DEBIAN = {aws: '136693071363', 'aws-cn': '136693071363', 'aws-us-gov': '136693071363'}
 /** https://documentation.ubuntu.com/aws/aws-how-to/instances/find-ubuntu-images/ */
-const CANONICAL = '099720109477'
+const CANONICAL = {aws: '099720109477', 'aws-cn': '837727238323', 'aws-us-gov': '513442679011'}
 
 const PUBLISHERS: Readonly<Record<Aws['image'], Publisher>> = {
-  'debian-13': {owner: DEBIAN, names: (architecture) => `debian-13-${architecture}-*`},
-  'debian-12': {owner: DEBIAN, names: (architecture) => `debian-12-${architecture}-*`},
+  'debian-13': {owners: DEBIAN, names: (architecture) => `debian-13-${architecture}-*`},
+  'debian-12': {owners: DEBIAN, names: (architecture) => `debian-12-${architecture}-*`},
   'ubuntu-24.04': {
-    owner: CANONICAL,
+    owners: CANONICAL,
     names: (architecture) => `ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-${architecture}-server-*`,
   },
   'ubuntu-22.04': {
-    owner: CANONICAL,
+    owners: CANONICAL,
     names: (architecture) => `ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-${architecture}-server-*`,
   },
 }
@@ -47,7 +47,7 @@ export function imagesOf(frame: Frame): ImageOf {
 function lookUp(frame: Frame, architecture: Architecture): string {
   const publisher = PUBLISHERS[frame.aws.image]
   return add(frame, DataAwsAmi, architecture, {
-    owners: [publisher.owner],
+    owners: [publisher.owners[frame.partition]],
     mostRecent: true,
     filter: [
       {name: 'name', values: [publisher.names(architecture === 'arm64' ? 'arm64' : 'amd64')]},

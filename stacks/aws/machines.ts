@@ -107,8 +107,9 @@ function commonOf(frame: Frame, {keyName}: Surroundings, name: string, diskGiB: 
       httpPutResponseHopLimit: 2,
     },
     lifecycle: {
-      // A newer image, or another first boot, is for new machines; it does not replace those that hold a cluster.
-      ignoreChanges: ['ami', 'user_data'],
+      // A newer image, another first boot, or a place among more zones is for new machines; those that hold a cluster
+      // are not replaced.
+      ignoreChanges: ['ami', 'user_data', 'subnet_id'],
     },
   }
 }

@@ -201,7 +201,7 @@ test('every disk is encrypted and gp3, and metadata is had by token, one hop fro
       http_tokens: 'required',
       http_put_response_hop_limit: 2,
     })
-    expect(machine.lifecycle).toEqual({ignore_changes: ['ami', 'user_data']})
+    expect(machine.lifecycle).toEqual({ignore_changes: ['ami', 'user_data', 'subnet_id']})
   }
 })
 
@@ -364,6 +364,17 @@ test('names stay within what AWS takes, and differ where clusters do', () => {
   expect(String(one.one('aws_s3_bucket', 'checkpoints').bucket_prefix).length).toBeLessThanOrEqual(37)
 })
 
+test('what groups and rules say of themselves is in characters that EC2 takes', () => {
+  const {all} = awsStack({aws: {sharedFiles: true}})
+  const texts = [
+    'security_group',
+    'vpc_security_group_ingress_rule',
+    'vpc_security_group_egress_rule',
+  ].flatMap((type) => Object.values(all(`aws_${type}`)).map(({description}) => String(description)))
+  expect(texts.length).toBeGreaterThan(20)
+  expect(texts.filter((text) => !/^[a-zA-Z0-9. _:/()#,@[\]+=&;{}!$*-]{1,255}$/.test(text))).toEqual([])
+})
+
 test('text of the user is no expression of Terraform', () => {
   const input = awsInput({aws: {tags: {'${a}': '%{if true}x%{endif}'}}})
   const {json} = awsStack({aws: {tags: {'${a}': '%{if true}x%{endif}'}}})
@@ -378,12 +389,13 @@ test('a pool whose name begins with a digit has a name that Terraform takes', ()
   expect(at(output('machines'), 1, 'cloudId')).toBe('${aws_instance._3d-1.id}')
 })
 
-test('China and GovCloud have ARNs of their own', () => {
+test('China and GovCloud have ARNs and publishers of their own', () => {
   const {all} = awsStack({aws: {region: 'cn-north-1'}})
   expect(at(all('aws_iam_policy'), 'volumes', 'policy')).toContain('arn:aws-cn:ec2:cn-north-1:')
   expect(at(all('aws_iam_role'), 'worker', 'assume_role_policy')).toContain('ec2.amazonaws.com.cn')
-  const gov = awsStack({aws: {region: 'us-gov-west-1'}}).all('aws_iam_policy')
-  expect(at(gov, 'volumes', 'policy')).toContain('arn:aws-us-gov:ec2:')
+  const gov = awsStack({aws: {region: 'us-gov-west-1', image: 'ubuntu-24.04'}})
+  expect(at(gov.all('aws_iam_policy'), 'volumes', 'policy')).toContain('arn:aws-us-gov:ec2:')
+  expect(at(gov.all('aws_ami', 'data'), 'x86_64', 'owners')).toEqual(['513442679011'])
 })
 
 test('credentials of another account are refused by the provider itself', () => {
