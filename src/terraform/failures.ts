@@ -126,6 +126,7 @@ function kindOf(
 
 function messageOf(run: FailedRun, diagnostics: readonly TerraformDiagnostic[]): string {
   const {program, operation, exitCode} = run
+  if (exitCode > 128) return `${program} ${operation} was killed, exit code ${exitCode}`
   const [first] = diagnostics
   if (first === undefined) return `${program} ${operation} ended with exit code ${exitCode} and says nothing`
   const where = first.address === undefined ? '' : ` on ${first.address}`

@@ -63,7 +63,8 @@ export async function runChanging(
     const timer = setInterval(drain, tailIntervalMs)
     const exitCode = await ending.finally(() => clearInterval(timer))
     drain()
-    await rm(runFile(call.dir), {force: true})
+    // Killed, it gave no lock back: its record tells the next run that the lock is nobody's.
+    if (exitCode < 128) await rm(runFile(call.dir), {force: true})
     call.signal.throwIfAborted()
     const [stdout, stderr] = await Promise.all([readFile(outPath, 'utf8'), readFile(errPath, 'utf8')])
     return {exitCode, stdout, stderr}

@@ -8,21 +8,34 @@ import {withTempFolder} from './temp-folder.ts'
 /** A stack of resources that live in the state alone, so that no provider has to be fetched. */
 export interface DataStack {
   /** By name: its input, what makes it anew when it changes, and a file that makes its creation fail. */
-  readonly resources: Readonly<Record<string, {input?: unknown; trigger?: unknown; failsIf?: string}>>
+  readonly resources: Readonly<
+    Record<string, {input?: unknown; trigger?: unknown; failsIf?: string; command?: string}>
+  >
   readonly outputs?: Readonly<Record<string, unknown>>
+  /** Default: a file in the folder. */
+  readonly backend?: object
 }
 
-export function dataStack({resources, outputs = {}}: DataStack): Readonly<Record<string, unknown>> {
-  const blocks = Object.entries(resources).map(([name, {input, trigger, failsIf}]): [string, object] => [
-    name,
-    {
-      ...(input === undefined ? {} : {input}),
-      ...(trigger === undefined ? {} : {triggers_replace: trigger}),
-      ...(failsIf === undefined ? {} : {provisioner: [{'local-exec': {command: `test ! -e '${failsIf}'`}}]}),
-    },
-  ])
+export function dataStack({
+  resources,
+  outputs = {},
+  backend = {local: {path: 'terraform.tfstate'}},
+}: DataStack): Readonly<Record<string, unknown>> {
+  const blocks = Object.entries(resources).map(
+    ([name, {input, trigger, failsIf, command}]): [string, object] => [
+      name,
+      {
+        ...(input === undefined ? {} : {input}),
+        ...(trigger === undefined ? {} : {triggers_replace: trigger}),
+        ...(failsIf === undefined
+          ? {}
+          : {provisioner: [{'local-exec': {command: `test ! -e '${failsIf}'`}}]}),
+        ...(command === undefined ? {} : {provisioner: [{'local-exec': {command}}]}),
+      },
+    ],
+  )
   return {
-    terraform: {backend: {local: {path: 'terraform.tfstate'}}},
+    terraform: {backend},
     ...(blocks.length === 0 ? {} : {resource: {terraform_data: Object.fromEntries(blocks)}}),
     ...(Object.keys(outputs).length === 0
       ? {}

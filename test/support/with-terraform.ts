@@ -6,11 +6,15 @@ import {findProgram} from '../../src/terraform/program.ts'
 import type {Terraform} from '../../src/terraform/types.ts'
 
 /** This machine's Terraform in a folder. Throws InfrastructureError TERRAFORM_MISSING. */
-export async function terraformIn(dir: string, options: Partial<BinaryOptions> = {}): Promise<Terraform> {
+export async function terraformIn(
+  dir: string,
+  options: Partial<BinaryOptions> = {},
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<Terraform> {
   return terraformBinary({
-    program: await findProgram(process.env, AbortSignal.timeout(30_000)),
+    program: await findProgram(environment, AbortSignal.timeout(30_000)),
     dir,
-    environment: process.env,
+    environment,
     identify: identifyProcess,
     hostname: 'laptop',
     onNote: () => undefined,
