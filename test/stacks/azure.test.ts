@@ -293,6 +293,26 @@ test('an image is looked up once for each kind of processor, and what a machine 
   expect(machines.value[0]?.imageId).toContain('${azurerm_linux_virtual_machine.cp-1.source_image_reference')
 })
 
+const IMAGES: readonly (readonly [string, string, string])[] = [
+  ['debian-13', 'Debian:debian-13:13-gen2', 'Debian:debian-13:13-arm64'],
+  ['debian-12', 'Debian:debian-12:12-gen2', 'Debian:debian-12:12-arm64'],
+  ['ubuntu-24.04', 'Canonical:ubuntu-24_04-lts:server', 'Canonical:ubuntu-24_04-lts:server-arm64'],
+  [
+    'ubuntu-22.04',
+    'Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2',
+    'Canonical:0001-com-ubuntu-server-jammy:22_04-lts-arm64',
+  ],
+]
+for (const [image, ...wanted] of IMAGES) {
+  test(`${image} is looked up as its maker publishes it`, () => {
+    const pools = {workers: [{name: 'arm', count: 1, size: 'Standard_D4ps_v5'}]}
+    const found = made({image}, pools).elements.filter(({type}) => type === 'azurerm_platform_image')
+    expect(found.map(({body}) => [body.publisher, body.offer, body.sku].map(textOf).join(':'))).toEqual(
+      wanted,
+    )
+  })
+}
+
 test('an image of the record is used without a look-up, by role and pool', () => {
   const imageIds = {
     'control-plane': 'Debian:debian-13:13-gen2:0.20260101.1',
