@@ -56,8 +56,8 @@ export function portMatrix(spec: ClusterSpec): readonly PortRule[] {
   const nodes = ['control-plane', 'worker'] as const
   const cloud = cloudOf(spec)
   const hasBastion = hasBastionHost(spec)
-  // Session Manager connects from inside the machine.
-  const sshToNodes = !hasBastion && cloud?.bastion !== 'ssm'
+  // Session Manager connects from inside the machine; what has a public address needs neither it nor a jump host.
+  const sshToNodes = cloud?.network.mode === 'public' || cloud?.bastion === 'none'
   // Pods that call the API by its service leave their node as the node itself, so workers need it beside the balancer.
   return [
     ...open(API, [...nodes, 'api-balancer'], ['control-plane']),

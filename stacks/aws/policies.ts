@@ -28,7 +28,9 @@ export function rolePolicies(frame: Frame, bucketArn: string): readonly RolePoli
   return [
     ...policies,
     ...(aws.sharedFiles ? [{name: 'shared-files', roles: controlPlane, statements: sharedFiles(frame)}] : []),
-    ...(aws.bastion === 'ssm' ? [{name: 'session-manager', roles: everyNode, statements: [sessions()]}] : []),
+    ...(aws.bastion === 'ssm' && aws.network.mode === 'private'
+      ? [{name: 'session-manager', roles: everyNode, statements: [sessions()]}]
+      : []),
   ]
 }
 

@@ -134,6 +134,18 @@ test('Session Manager needs no open port, no jump host, but an agent that may ho
   expect(stack.all('aws_iam_role_policy_attachment')).toHaveProperty('worker_session-manager')
 })
 
+test('nodes with public addresses are reached at these, and only by administrators', () => {
+  for (const bastion of ['host', 'ssm', 'none']) {
+    const stack = awsStack({aws: {bastion, network: {mode: 'public'}}})
+    expect(openings(stack).filter((opening) => opening.startsWith('tcp 22 '))).toEqual([
+      `tcp 22 from ${ADMINISTRATORS} to control-plane`,
+      `tcp 22 from ${ADMINISTRATORS} to worker`,
+    ])
+    expect(stack.output('bastion')).toBeUndefined()
+    expect(stack.all('aws_iam_policy')).not.toHaveProperty('session-manager')
+  }
+})
+
 test('a cluster that nobody reaches from outside is open to its own network, and only for SSH and the API', () => {
   const fromInside = openings(awsStack(OPTIONS['inside'] ?? {})).filter((opening) =>
     opening.includes('10.0.0.0/16'),
