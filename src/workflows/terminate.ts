@@ -3,6 +3,7 @@ import {specFromDocument} from '../spec/load.ts'
 import type {Machine} from '../spec/machine.ts'
 import type {ClusterRecord} from '../store/types.ts'
 import {allMachines, recordOf} from './clusters.ts'
+import {clusterMade, destroyInCloud} from './terminate-cloud.ts'
 import {openSession} from './session.ts'
 import type {TerminateResult, Tools} from './types.ts'
 
@@ -22,14 +23,14 @@ export async function terminateCluster(
   if (brought.length > 0) removed.push(...(await cleanMachines(name, record, brought, options.dryRun, tools)))
   const provider = tools.providerFor(record.provider)
   const paths = tools.store.paths(name)
+  const spec = specFromDocument(record.document)
   if (options.dryRun) {
-    return {
-      cluster: name,
-      removed: [...removed, ...(await madeMachines(record, tools)), paths.dir],
-    }
+    const made = [...(await clusterMade(record, spec, tools)), ...(await madeMachines(record, tools))]
+    return {cluster: name, removed: [...removed, ...made, paths.dir]}
   }
   const context = {paths, report: tools.report, signal: tools.signal}
-  removed.push(...(await provider.destroy(name, context, specFromDocument(record.document))))
+  const destroy = () => provider.destroy(name, context, spec)
+  removed.push(...(await destroyInCloud(record, spec, destroy, tools)))
   if ((await tools.store.defaultCluster()) === name) await tools.store.setDefaultCluster(undefined)
   await tools.store.remove(name)
   return {cluster: name, removed: [...removed, paths.dir]}

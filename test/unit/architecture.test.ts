@@ -18,7 +18,8 @@ const ARCHITECTURE: Architecture = {
       // hosts: the redactor and the quoting of words. store: names and paths. spec: flags become a spec here.
       // workflows: the one call that create, setup and init share.
       // contexts: where region and account come from when the spec does not say.
-      code: ['wiring.ts', 'errors.ts', 'hosts', 'spec', 'store', 'workflows', 'contexts'],
+      // cost: words for a sum.
+      code: ['wiring.ts', 'errors.ts', 'hosts', 'spec', 'store', 'workflows', 'contexts', 'cost'],
       types: ['engine', 'bundle', 'providers', 'clouds', 'terraform'],
     },
     'wiring.ts': {
@@ -52,6 +53,7 @@ const ARCHITECTURE: Architecture = {
         'kubeadm',
         'checkpoint',
         'bundle',
+        'cost',
         'errors.ts',
         'waiting.ts',
       ],
@@ -88,6 +90,8 @@ const ARCHITECTURE: Architecture = {
     terraform: {code: ['errors.ts', 'waiting.ts'], types: []},
     // spec: CIDR arithmetic, for networks that overlap.
     clouds: {code: ['errors.ts', 'waiting.ts', 'spec'], types: []},
+    // Pure: prices, and what a spec costs by them.
+    cost: {code: ['spec'], types: ['clouds']},
     // store: files are written atomically there.
     contexts: {code: ['spec', 'store', 'errors.ts'], types: ['clouds']},
     // engine: Report, for progress. templating: the node image's files are rendered.

@@ -10,6 +10,13 @@ import type {OwnedKind, OwnedResource} from '../cloud.ts'
 import {type AwsApi, call, gather} from './api.ts'
 import {type OwnerOf, type Tags, tagsOf} from './tags.ts'
 
+/** Names that would be too long are cut; this much of the cluster's own name always stays. */
+const CLUSTER_PART = 20
+const REGION = /\b[a-z]{2}(-gov|-iso[a-z]?)?-(north|south|east|west|central)+-\d\b/
+
+/** IAM knows no regions, so that stacks write theirs into the name: a cluster of the same name elsewhere keeps its own. */
+const isOf = (name: string, region: string): boolean => (REGION.exec(name)?.[0] ?? region) === region
+
 interface Candidate {
   readonly kind: OwnedKind
   readonly id: string
@@ -97,5 +104,5 @@ async function candidates(api: AwsApi, cluster: string, signal: AbortSignal): Pr
       return {kind: 'policy', id, name: policy.PolicyName ?? id, createdAt: policy.CreateDate, tags}
     }),
   ]
-  return all.filter(({name}) => name.includes(cluster))
+  return all.filter(({name}) => name.includes(cluster.slice(0, CLUSTER_PART)) && isOf(name, api.region))
 }

@@ -37,7 +37,11 @@ export function azureFailure(error: unknown, action: string, signal: AbortSignal
     suggestions: readonly string[] = [],
   ) => new InfrastructureError(code, message, {cause: error, suggestions})
   if (NO_CREDENTIALS.has(error.name))
-    return fail('CREDENTIALS_MISSING', `no credentials for Azure: ${said}`, LOG_IN)
+    return fail(
+      'CREDENTIALS_MISSING',
+      'no credentials for Azure: neither the environment, an identity nor the Azure CLI has any',
+      LOG_IN,
+    )
   const answer = azureAnswer(error)
   if (NO_LOGIN.has(error.name) || answer?.status === 401)
     return fail('CREDENTIALS_EXPIRED', `Azure does not accept the credentials for ${action}: ${said}`, LOG_IN)

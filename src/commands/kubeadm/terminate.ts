@@ -1,4 +1,6 @@
+import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
+import {awsFlags, azureFlags} from '../../cli/cloud-flags.ts'
 import {nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmTerminate extends BaseCommand {
@@ -8,12 +10,36 @@ export default class KubeadmTerminate extends BaseCommand {
   static override examples = [
     {description: 'what would be removed', command: '<%= config.bin %> kubeadm terminate demo --dry-run'},
     {description: 'without a question', command: '<%= config.bin %> kubeadm terminate demo --yes'},
+    {
+      description: 'of a cluster that this machine knows nothing of any more',
+      command: '<%= config.bin %> kubeadm terminate demo --by-tag --provider aws --region eu-central-1',
+    },
   ]
   static override args = nameArgument
-  static override flags = {'dry-run': runFlags['dry-run'], ...yesFlag}
+  static override flags = {
+    'dry-run': runFlags['dry-run'],
+    ...yesFlag,
+    'by-tag': Flags.boolean({
+      description:
+        'everything in the account that carries the tag of the cluster, whatever is remembered here',
+      env: 'CLOUDER_BY_TAG',
+    }),
+    provider: Flags.string({
+      description: 'where machines come from; with --by-tag',
+      env: 'CLOUDER_PROVIDER',
+      options: ['aws', 'azure'],
+    }),
+    ...awsFlags,
+    ...azureFlags,
+  }
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(KubeadmTerminate)
+    if (flags['by-tag']) {
+      const {terminateTagged} = await import('../../cli/terminate-tagged.ts')
+      await terminateTagged(this, args.name, flags)
+      return
+    }
     const [{terminateText}, {recordOf, resolveClusterName}, {terminateCluster}] = await Promise.all([
       import('../../cli/results.ts'),
       import('../../workflows/clusters.ts'),

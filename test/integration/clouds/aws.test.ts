@@ -33,7 +33,9 @@ import {afterAll, beforeAll, expect, test, type TestContext} from 'vitest'
 import type {Cloud} from '../../../src/clouds/cloud.ts'
 import {openCloud} from '../../../src/clouds/open.ts'
 import {InfrastructureError} from '../../../src/errors.ts'
+import {sweep} from '../../../src/workflows/sweep.ts'
 import {type Moto, needMoto} from '../../support/moto.ts'
+import {recordingReport} from '../../support/recording-report.ts'
 
 const REGION = 'eu-central-1'
 let moto: Moto | undefined
@@ -237,19 +239,25 @@ test('everything of a cluster is found by its tags, with who made it, and nothin
   expect(await cloud.ownedClusters(context.signal)).toEqual(['demo', 'other'])
 })
 
-test('what is found can be removed, in its order, and a second time too; another cluster keeps all it has', async (context) => {
+test('a sweep leaves nothing of a cluster, and to another all it has; a second one finds nothing to do', async (context) => {
   const cloud = await emulator(context)
   await makeCluster('demo')
   await makeCluster('other')
   const others = await cloud.findOwned('other', context.signal)
   const found = await cloud.findOwned('demo', context.signal)
-  // What was busy goes in a later round.
-  for (let round = 0; round < 3; round += 1) {
-    for (const resource of await cloud.findOwned('demo', context.signal))
-      await cloud.remove(resource, context.signal)
-  }
+  const tools = {report: recordingReport().report, signal: context.signal, now: () => Date.now()}
+  const options = {cluster: 'demo', cloud, keepData: false, intervalMs: 50} as const
+  const controllers = await sweep({...options, scope: 'controllers'}, tools)
+  // Its rules were taken out of the group of the nodes, which stays.
+  expect(controllers).toMatchObject({left: []})
+  expect(controllers.removed.filter((text) => text.startsWith('security-group'))).toHaveLength(1)
+  const all = await sweep({...options, scope: 'all'}, tools)
+  expect(all).toMatchObject({left: [], kept: []})
+  expect(controllers.removed.length + all.removed.length).toBe(found.length)
   expect(await cloud.findOwned('demo', context.signal)).toEqual([])
   expect(await cloud.findOwned('other', context.signal)).toEqual(others)
+  expect(await sweep({...options, scope: 'all'}, tools)).toEqual({removed: [], kept: [], left: []})
+  // What is gone already can be removed again.
   for (const resource of found) expect(await cloud.remove(resource, context.signal)).toBe('removed')
 })
 
