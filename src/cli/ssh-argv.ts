@@ -28,21 +28,23 @@ export function sshArgv(options: SshArgvOptions): readonly string[] {
     ...option('StrictHostKeyChecking', checking),
   ]
   const jump =
-    ssh.bastion === undefined
-      ? []
-      : option(
-          'ProxyCommand',
-          quoteArgv([
-            'ssh',
-            ...common,
-            ...keyWords(ssh.bastion.keyPath ?? ssh.keyPath),
-            '-p',
-            String(ssh.bastion.port),
-            '-W',
-            '[%h]:%p',
-            `${ssh.bastion.user}@${ssh.bastion.address}`,
-          ]).replaceAll("'[%h]:%p'", '[%h]:%p'),
-        )
+    ssh.proxyCommand !== undefined
+      ? option('ProxyCommand', quoteArgv(ssh.proxyCommand).replaceAll('%', '%%'))
+      : ssh.bastion === undefined
+        ? []
+        : option(
+            'ProxyCommand',
+            quoteArgv([
+              'ssh',
+              ...common,
+              ...keyWords(ssh.bastion.keyPath ?? ssh.keyPath),
+              '-p',
+              String(ssh.bastion.port),
+              '-W',
+              '[%h]:%p',
+              `${ssh.bastion.user}@${ssh.bastion.address}`,
+            ]).replaceAll("'[%h]:%p'", '[%h]:%p'),
+          )
   return [
     'ssh',
     ...common,

@@ -134,7 +134,8 @@ function keyUnreadable({name, address, user}: Destination, keyPath: string, caus
   })
 }
 
-const lasting = new Set(['ENOTFOUND', 'EACCES', 'EINVAL', 'EADDRNOTAVAIL'])
+// ENOENT: the program that is to carry the connection is not there.
+const lasting = new Set(['ENOENT', 'ENOTFOUND', 'EACCES', 'EINVAL', 'EADDRNOTAVAIL'])
 
 /** Whether an unreachable host may become reachable by itself: sshd starting, address not up yet, banner cut short. */
 export function mayComeUp(error: unknown): boolean {

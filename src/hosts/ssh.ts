@@ -8,6 +8,7 @@ import type {ConnectOptions, Host, HostConnector} from './host.ts'
 import type {KnownHosts} from './known-hosts.ts'
 import type {Channel, ChannelEnd} from './link.ts'
 import type {Elevation} from './program.ts'
+import {startProxyCommand} from './proxy-command.ts'
 import type {Redactor} from './redaction.ts'
 import {connectShellHost, type ShellLink} from './shell-host.ts'
 import {
@@ -129,6 +130,8 @@ class SshLink implements ShellLink {
   }
 
   async #connectOnce(signal: AbortSignal): Promise<Client> {
+    const {proxyCommand} = this.#machine.ssh
+    if (proxyCommand !== undefined) return this.#connectThrough(proxyCommand, signal)
     const {target, bastion} = destinationsOf(this.#machine)
     let through: Client | undefined
     try {
@@ -138,18 +141,37 @@ class SshLink implements ShellLink {
           ? {}
           : {sock: await openStream(through, target.address, target.port, target, signal)}
       const client = await login(target, via, this.#options, signal)
-      client.once('close', () => {
-        if (this.#client === client) this.#client = undefined
-        through?.end()
-      })
-      this.#client = client
-      this.#connections += 1
       this.#bastion = through
-      return client
+      return this.#keep(client, () => through?.end())
     } catch (error) {
       through?.destroy()
       throw error
     }
+  }
+
+  async #connectThrough(argv: readonly string[], signal: AbortSignal): Promise<Client> {
+    const {target} = destinationsOf(this.#machine)
+    const proxy = startProxyCommand(argv)
+    try {
+      const until = AbortSignal.any([signal, proxy.ended])
+      return this.#keep(await login(target, {sock: proxy.sock}, this.#options, until), proxy.close)
+    } catch (error) {
+      proxy.close()
+      signal.throwIfAborted()
+      if (error !== proxy.ended.reason) throw error
+      const said = error instanceof Error ? error.message : String(error)
+      throw unreachable(target, `${argv[0] ?? ''}: ${said}`, error)
+    }
+  }
+
+  #keep(client: Client, onClose: () => void): Client {
+    client.once('close', () => {
+      if (this.#client === client) this.#client = undefined
+      onClose()
+    })
+    this.#client = client
+    this.#connections += 1
+    return client
   }
 
   async connected(signal: AbortSignal): Promise<number> {

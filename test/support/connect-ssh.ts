@@ -10,6 +10,7 @@ export interface SshTestOptions extends Partial<SshConnectorOptions> {
   readonly sudoPassword?: string
   readonly timeoutMs?: number
   readonly exclusive?: boolean
+  readonly booting?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -29,6 +30,7 @@ export async function connectSsh(
     sudoPassword = '',
     timeoutMs = 10_000,
     exclusive = false,
+    booting = false,
     signal = AbortSignal.timeout(120_000),
     ...rest
   } = options
@@ -38,6 +40,6 @@ export async function connectSsh(
     redactor: createRedactor(),
     ...rest,
   })
-  const host = await connector.connect(machine, {signal, timeoutMs, exclusive})
+  const host = await connector.connect(machine, {signal, timeoutMs, exclusive, booting})
   return Object.assign(host, {[Symbol.asyncDispose]: () => host.close()})
 }

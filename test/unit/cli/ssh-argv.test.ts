@@ -44,6 +44,12 @@ test('a bastion is passed with its own user, port and key, checked like the node
   )
 })
 
+test('a program that carries the connection is passed as it is', () => {
+  const proxyCommand = ['aws', 'ssm', 'start-session', '--target', 'i-1', '--parameters', 'portNumber=22']
+  const argv = sshArgv({...options, machine: {...machine, ssh: {...machine.ssh, proxyCommand}}})
+  expect(argv).toContain('ProxyCommand=aws ssm start-session --target i-1 --parameters portNumber=22')
+})
+
 test('keys that the spec vouches for are the only ones ssh is shown', async () => {
   await withTempFolder(async (dir) => {
     const file = join(dir, 'known_hosts.spec')

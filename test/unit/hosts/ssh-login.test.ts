@@ -5,6 +5,7 @@ import {
   destinationsOf,
   hostKeyAlgorithms,
   mayComeUp,
+  mayLetIn,
 } from '../../../src/hosts/ssh-login.ts'
 import {fakeMachine} from '../../support/fake-host.ts'
 
@@ -32,6 +33,13 @@ test.for([
     expect(mayComeUp(error)).toBe(again)
   },
 )
+
+test('in a first boot a refused key is tried again, one that nobody can use is not', () => {
+  expect(mayLetIn(failure({level: 'client-authentication'}))).toBe(true)
+  expect(mayLetIn(failure({level: 'agent'}))).toBe(false)
+  expect(mayLetIn(connectionErrorOf(target, new Error('Cannot parse privateKey')))).toBe(false)
+  expect(mayLetIn(failure({level: 'client-socket', code: 'ECONNREFUSED'}))).toBe(false)
+})
 
 test('a key file that cannot be read is told as such, not as a key that the machine lacks', async () => {
   const failed = credentialsOf({...target, keyPath: '/nowhere/key'}, undefined)
