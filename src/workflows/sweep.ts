@@ -99,9 +99,9 @@ class Sweep {
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error
     }
-    const there = new Set(this.#there.map(({id}) => id))
+    const there = new Set(this.#there.map(keyOf))
     return {
-      removed: [...this.#asked.values()].filter(({id}) => !there.has(id)).map(nameOf),
+      removed: [...this.#asked.values()].filter((resource) => !there.has(keyOf(resource))).map(nameOf),
       kept: this.#there
         .filter((resource) => this.#isKept(resource))
         .map((resource) =>
@@ -110,7 +110,7 @@ class Sweep {
       left: this.#unwanted().map((resource) =>
         this.#leftover(
           resource,
-          this.#refused.get(resource.id) ?? 'something still uses it, or it is still going away',
+          this.#refused.get(keyOf(resource)) ?? 'something still uses it, or it is still going away',
         ),
       ),
     }
@@ -122,13 +122,13 @@ class Sweep {
     this.#there = await cloud.findOwned(cluster, signal)
     this.#refused.clear()
     for (const resource of this.#unwanted()) {
-      this.#asked.set(resource.id, resource)
+      this.#asked.set(keyOf(resource), resource)
       try {
         await cloud.remove(resource, signal)
       } catch (error) {
         signal.throwIfAborted()
         if (!(error instanceof ClouderError)) throw error
-        this.#refused.set(resource.id, error.message)
+        this.#refused.set(keyOf(resource), error.message)
       }
     }
     return this.#unwanted().length - this.#refused.size
@@ -154,6 +154,9 @@ class Sweep {
     return {id, kind, name, region, monthlyUsd: monthlyOf(resource, priceList(cloud.kind, region)), why}
   }
 }
+
+/** Ids are unique within a kind: a role and an instance profile may share one. */
+const keyOf = ({kind, id}: OwnedResource): string => `${kind} ${id}`
 
 const nameOf = ({kind, name, id}: OwnedResource): string =>
   name === id ? `${kind} ${id}` : `${kind} ${name} (${id})`
