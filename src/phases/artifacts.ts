@@ -108,11 +108,7 @@ function bringStep(
   renderer: Renderer,
 ): HostStep {
   const sizeBytes = items.reduce((sum, item) => sum + item.sizeBytes, 0)
-  const text = renderer.render('artifacts/receive.sh', {
-    root: ROOT,
-    store: STORE,
-    items: items.map((item) => ({key: storeKey(item), sha256: item.sha256})),
-  })
+  const text = renderer.render('artifacts/receive.sh', {root: ROOT, store: STORE, keys: items.map(storeKey)})
   return {
     summary: `bring ${items.length} ${items.length === 1 ? 'file' : 'files'} of the bundle (${megabytes(sizeBytes)})`,
     reason: `not on the node: ${items.map(({name, version}) => `${name} ${version}`).join(', ')}`,

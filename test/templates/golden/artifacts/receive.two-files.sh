@@ -10,10 +10,6 @@ done
 export CLOUDER_INCOMING=$root/incoming.$$
 trap 'rm -rf "$CLOUDER_INCOMING"' EXIT
 mkdir -p "$CLOUDER_INCOMING"
-cat >"$CLOUDER_INCOMING/digests" <<'DIGESTS'
-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-kubelet ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-criu ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff
-DIGESTS
 cat >"$CLOUDER_INCOMING/take" <<'TAKE'
 set -euo pipefail
 # tar runs its commands with no umask at all.
@@ -21,25 +17,20 @@ umask 022
 file=${TAR_FILENAME##*/}
 name=${file%.gz}
 key=${name%.tar}
-content=$CLOUDER_INCOMING/$key
-if [ "$name" = "$key" ]; then
-  unpack() { gunzip -c >"$content" && chmod 755 "$content"; }
-else
-  mkdir "$content"
-  unpack() { tar -x -z --no-same-owner -f - -C "$content"; }
-fi
-# The digest of what arrives, while it is unpacked: a third of the bytes that its content has.
-failed=
-digest=$({ tee /dev/fd/3 | unpack; } 3>&1 | sha256sum) || failed=yes
-if ! grep -qxF "$key ${digest%% *}" "$CLOUDER_INCOMING/digests"; then
+digest=$(gunzip -c | tee "$CLOUDER_INCOMING/content" | sha256sum)
+if [ "${digest%% *}" != "${key%%-*}" ]; then
   echo "$file arrived with digest ${digest%% *}" >&2
   exit 1
 fi
-if [ -n "$failed" ]; then
-  echo "$file could not be unpacked" >&2
-  exit 1
+if [ "$name" = "$key" ]; then
+  mv "$CLOUDER_INCOMING/content" "$CLOUDER_INCOMING/$key"
+  chmod 755 "$CLOUDER_INCOMING/$key"
+else
+  mkdir "$CLOUDER_INCOMING/$key"
+  tar -x --no-same-owner -f "$CLOUDER_INCOMING/content" -C "$CLOUDER_INCOMING/$key"
+  rm "$CLOUDER_INCOMING/content"
 fi
-find "$content" ! -type d -printf '%y %s %P %l\n' | LC_ALL=C sort | sha256sum >"$content.list"
+find "$CLOUDER_INCOMING/$key" ! -type d -printf '%y %s %P %l\n' | LC_ALL=C sort | sha256sum >"$CLOUDER_INCOMING/$key.list"
 echo "$key" >>"$CLOUDER_INCOMING/taken"
 TAKE
 tar -x -f - --to-command="bash '$CLOUDER_INCOMING/take'"
