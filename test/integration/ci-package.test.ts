@@ -91,6 +91,21 @@ test('the installed package makes a stack of each cloud without what only its bu
       })
       const path = join(dir, 'cdktf.out/stacks', `packed-${kind}`, 'cdk.tf.json')
       expect(made.stdout.trim()).toBe(join('cdktf.out/stacks', `packed-${kind}`, 'cdk.tf.json'))
+      const synthesised = await run(
+        process.execPath,
+        [join(dir, 'bin/clouder'), 'infra', 'synth', '--config', file],
+        {
+          cwd: dir,
+          env: {
+            ...process.env,
+            CLOUDER_SSH_PUBLIC_KEY: PUBLIC_KEY,
+            CLOUDER_HOME: join(dir, 'home'),
+            NODE_ENV: undefined,
+          },
+          maxBuffer: 64 * 2 ** 20,
+        },
+      )
+      expect(JSON.parse(synthesised.stdout)).toEqual(JSON.parse(await readFile(path, 'utf8')))
       const stack = stackSchema.parse(JSON.parse(await readFile(path, 'utf8')))
       expect(Object.keys(stack.terraform.required_providers)).toEqual([kind === 'aws' ? 'aws' : 'azurerm'])
       expect(Object.keys(stack.resource)).toContain(
