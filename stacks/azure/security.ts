@@ -155,14 +155,16 @@ function sourcesOf(
 function allow(
   frame: Frame,
   firewall: NetworkSecurityGroup,
-  {rule}: Opening,
+  {rule, origin, roles}: Opening,
   source: Source & {readonly priority: number},
 ): void {
   const {firstPort, lastPort, protocol, why} = rule
+  // One rule stands for several lines of the matrix, which tell each its own source.
+  const [what = why] = why.split(' from ')
   addressed(
     new NetworkSecurityRule(frame.stack, `allow ${source.name}`, {
       ...source,
-      description: why,
+      description: `${what} from ${roles.length === 0 ? origin : roles.join(', ')}`,
       direction: 'Inbound',
       access: 'Allow',
       protocol: protocol === 'tcp' ? 'Tcp' : 'Udp',

@@ -3,10 +3,8 @@ import {writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {promisify} from 'node:util'
 import {expect, test} from 'vitest'
-import {Found, textOf} from '../../support/azure-rules/rule.ts'
-import {azureSpec, azureStack} from '../../support/azure-stack.ts'
+import {controlPlaneText} from '../../support/azure-made.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
-import {elementsOf} from '../../support/terraform-schema.ts'
 
 /** Says in which state the address of the balancer is before, while and after something listens as the API would. */
 const DRIVER = `
@@ -39,10 +37,6 @@ test('a control plane answers for the address of the internal balancer only whil
 
 /** The script that cloud-init leaves on a control plane, out of the stack. */
 function watcherText(address: string): string {
-  const machines = new Found(elementsOf(azureStack(azureSpec()))).of('azurerm_linux_virtual_machine')
-  const data = textOf(machines.find(({name}) => name === 'cp-1')?.body.custom_data)
-  const [, encoded = ''] = /base64decode\("([^"]+)"\)/.exec(data) ?? []
-  const text = Buffer.from(encoded, 'base64').toString('utf8').replaceAll('@API_ADDRESS@', address)
-  const [, script = ''] = /clouder-api-loopback <<'END'\n(.*?)END\n/s.exec(text) ?? []
+  const [, script = ''] = /clouder-api-loopback <<'END'\n(.*?)END\n/s.exec(controlPlaneText(address)) ?? []
   return script
 }
