@@ -18,7 +18,10 @@ const outputsSchema = z.looseObject({
 export type ClusterOutputs = z.output<typeof outputsSchema>
 
 /** `terraform output -json`: each value beside its type. */
-const wrappedSchema = z.record(z.string(), z.looseObject({value: z.unknown(), sensitive: z.boolean()}))
+const wrappedSchema = z.record(
+  z.string(),
+  z.looseObject({value: z.unknown().optional(), sensitive: z.boolean()}),
+)
 
 /** Outputs of a stack, checked. Throws InfrastructureError TERRAFORM_FAILED naming what does not fit. */
 export function parseOutputs(outputs: unknown): ClusterOutputs {

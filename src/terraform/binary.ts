@@ -21,7 +21,7 @@ export interface BinaryOptions {
   readonly log: (line: string) => void
 }
 
-const outputsSchema = z.record(z.string(), z.looseObject({value: z.unknown()}))
+const outputsSchema = z.record(z.string(), z.looseObject({value: z.unknown().optional()}))
 /** Changes, no difference and trouble: `plan -detailed-exitcode`. */
 const nothingToDo = 0
 const somethingToDo = 2

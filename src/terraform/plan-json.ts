@@ -5,9 +5,9 @@ const actionSchema = z.enum(['create', 'read', 'update', 'delete', 'no-op', 'for
 
 const changeSchema = z.looseObject({
   actions: z.array(actionSchema),
-  before: z.unknown(),
-  after: z.unknown(),
-  after_unknown: z.unknown(),
+  before: z.unknown().optional(),
+  after: z.unknown().optional(),
+  after_unknown: z.unknown().optional(),
   replace_paths: z.array(z.array(z.union([z.string(), z.number()]))).default([]),
 })
 
@@ -24,7 +24,10 @@ const planSchema = z.looseObject({
   resource_changes: z.array(resourceSchema).default([]),
   resource_drift: z.array(resourceSchema).default([]),
   output_changes: z
-    .record(z.string(), z.looseObject({actions: z.array(z.string()).default([]), after: z.unknown()}))
+    .record(
+      z.string(),
+      z.looseObject({actions: z.array(z.string()).default([]), after: z.unknown().optional()}),
+    )
     .default({}),
 })
 
@@ -48,7 +51,7 @@ export function parsePlan(text: string): Omit<TerraformPlan, 'file'> {
 
 function changeOf({address, type, change, action_reason}: z.output<typeof resourceSchema>): ResourceChange {
   const reason = reasonOf(action_reason, change.replace_paths)
-  const isWhole = change.before === null || change.after === null
+  const isWhole = change.before == null || change.after == null
   return {
     address,
     type,
