@@ -43,7 +43,13 @@ export async function startAwsFront(options: AwsFrontOptions): Promise<AwsFront>
   const url = `http://127.0.0.1:${addressOf(server.address()).port}`
   return {
     url,
-    environment: {...options.emulator.environment, AWS_ENDPOINT_URL: url},
+    environment: {
+      ...options.emulator.environment,
+      AWS_ENDPOINT_URL: url,
+      // S3 Control puts the account before the host, a name that nobody resolves but that goes through a proxy.
+      HTTP_PROXY: url,
+      NO_PROXY: '127.0.0.1,localhost',
+    },
     actions,
     refuse: (action, refusal) => {
       if (refusal === undefined) refusals.delete(action)
@@ -91,12 +97,13 @@ function forward(
   {emulator}: State,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const headers = {...incoming.headers, 'content-length': String(body.length)}
     // Its body has been put together here.
-    const {'transfer-encoding': _chunked, ...rest} = headers
-    const onward = request(`${emulator.url}${incoming.url ?? '/'}`, {
+    const {'transfer-encoding': _chunked, ...headers} = incoming.headers
+    // As a proxy it is asked for a whole URL.
+    const {pathname, search} = new URL(incoming.url ?? '/', emulator.url)
+    const onward = request(`${emulator.url}${pathname}${search}`, {
       method: incoming.method ?? 'GET',
-      headers: rest,
+      headers: {...headers, 'content-length': String(body.length)},
     })
     onward.once('error', reject)
     onward.once('response', (response) => {
