@@ -83,7 +83,24 @@ function awsFindings(spec: ClusterSpec): readonly Finding[] {
       /^arn:aws[a-z-]*:kms:[^:]+:\d{12}:key\/[\w-]+$/,
       'is not the ARN of a key: arn:aws:kms:<region>:<account>:key/<id>',
     ),
+    ...agentFindings(spec),
     ...awsSubnetFindings(spec),
+  ]
+}
+
+/** https://docs.aws.amazon.com/systems-manager/latest/userguide/ami-preinstalled-agent.html */
+function agentFindings(spec: ClusterSpec): readonly Finding[] {
+  const {bastion, image, imageId, network} = spec.provider.aws
+  const hasAgent = imageId !== undefined || image.startsWith('ubuntu-')
+  if (bastion !== 'ssm' || network.mode !== 'private' || hasAgent) return []
+  const problem = `needs the agent of Session Manager, which images of ${image} do not have: choose image ubuntu-24.04, or an imageId with the agent`
+  return [
+    {
+      path: ['spec', 'provider', 'aws', 'bastion'],
+      value: bastion,
+      problem,
+      reads: [['spec', 'provider', 'aws']],
+    },
   ]
 }
 

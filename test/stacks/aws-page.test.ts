@@ -25,7 +25,7 @@ const VARIANTS: readonly AwsDocument[] = [
   {},
   {aws: {sharedFiles: true, bastion: 'none'}, spec: {controlPlane: {schedulable: true}}},
   {aws: {network: {mode: 'public'}}},
-  {aws: {bastion: 'ssm'}},
+  {aws: {bastion: 'ssm', image: 'ubuntu-24.04'}},
 ]
 
 test('the page tells every opening that any cluster has, and no other', () => {
@@ -42,7 +42,7 @@ test('the page tells every opening that any cluster has, and no other', () => {
 })
 
 test('the page tells every policy and which nodes have it', () => {
-  const {all} = awsStack({aws: {sharedFiles: true, bastion: 'ssm'}})
+  const {all} = awsStack({aws: {sharedFiles: true, bastion: 'ssm', image: 'ubuntu-24.04'}})
   const real = Object.keys(all('aws_iam_role_policy_attachment'))
   const told = rowsBelow('What machines may do').flatMap(([policy = '', controlPlanes, workers]) => [
     ...(controlPlanes === 'yes' ? [`control-plane_${policy}`] : []),

@@ -75,7 +75,11 @@ const document: fc.Arbitrary<AwsDocument> = fc
     const world = isWorldAllowed ? ['0.0.0.0/0', '::/0'] : []
     return {
       name,
-      aws: withoutUndefined({region, zones, network, ...more}),
+      // Images of Debian lack the agent of Session Manager.
+      aws: withoutUndefined({
+        ...{region, zones, network, ...more},
+        ...(more.bastion === 'ssm' ? {image: 'ubuntu-24.04'} : {}),
+      }),
       spec: {
         ...spec,
         workers: spec.workers.map(withoutUndefined),

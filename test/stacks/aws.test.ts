@@ -30,7 +30,7 @@ const OPTIONS: Readonly<Record<string, AwsDocument>> = {
     },
   },
   public: {aws: {network: {mode: 'public'}, elasticIps: true, image: 'ubuntu-24.04'}},
-  'session-manager': {aws: {bastion: 'ssm', api: 'internal'}},
+  'session-manager': {aws: {bastion: 'ssm', image: 'ubuntu-24.04', api: 'internal'}},
   inside: {
     aws: {bastion: 'none', api: 'internal', deletionPolicy: 'retain'},
     spec: {access: {adminCidrs: []}, controlPlane: {schedulable: true}, network: {cni: 'none'}},
@@ -124,7 +124,7 @@ test('the ports of a private cluster are those of kubeadm, and administrators re
 })
 
 test('Session Manager needs no open port, no jump host, but an agent that may hold sessions', () => {
-  const stack = awsStack({aws: {bastion: 'ssm'}})
+  const stack = awsStack({aws: {bastion: 'ssm', image: 'ubuntu-22.04'}})
   expect(openings(stack).filter((opening) => opening.startsWith('tcp 22 '))).toEqual([])
   expect(stack.all('aws_instance')).not.toHaveProperty('bastion')
   expect(stack.output('bastion')).toBeUndefined()

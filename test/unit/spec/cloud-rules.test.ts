@@ -25,6 +25,16 @@ test('machines have sizes nobody has to name', () => {
   expect(cloudMachine(spec, 'worker')).toEqual({size: 't3.large', diskGiB: 50, spot: false})
 })
 
+test('Session Manager goes with images that have its agent, and with nodes that it is not needed for', () => {
+  for (const settings of [
+    {image: 'ubuntu-24.04'},
+    {imageId: 'ami-0123456789abcdef0'},
+    {network: {mode: 'public'}},
+  ]) {
+    expect(() => specWith(aws({bastion: 'ssm', ...settings}))).not.toThrow()
+  }
+})
+
 test('an internal cluster that is reached from inside needs no administrators’ networks', () => {
   const inside = {provider: {kind: 'aws', aws: {api: 'internal', bastion: 'none'}}}
   expect(hasPublicAccess(specWith(inside))).toBe(false)
@@ -44,6 +54,11 @@ test.each([
   ['two zones', aws({zones: ['a', 'b']}), /^spec\.provider\.aws\.zones: are two/],
   ['a zone twice', aws({zones: ['a', 'b', 'a']}), /^spec\.provider\.aws\.zones\[2\]: is not one letter/],
   ['a zone for a region', aws({region: 'eu-central-1a'}), /^spec\.provider\.aws\.region: is not a region/],
+  [
+    'Session Manager without its agent',
+    aws({bastion: 'ssm'}),
+    /^spec\.provider\.aws\.bastion: needs the agent/,
+  ],
   [
     'the alias of a key',
     aws({kmsKeyId: 'alias/mine'}),
