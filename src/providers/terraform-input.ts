@@ -62,11 +62,11 @@ async function publicHalf(keyPath: string): Promise<string> {
 function keyElsewhere({name}: ClusterSpec, path: string): StateError {
   return new StateError(
     'CLUSTER_MISMATCH',
-    `the machines of ${name} exist, and the key that they let in is not here: ${path}`,
+    `the key that the machines of ${name} let in is not here: ${path}`,
     {
       suggestions: [
-        `copy it from where the cluster was made: scp THERE:${path} ${path}`,
-        'or name it: spec.ssh.keyPath; to plan without it: CLOUDER_SSH_PUBLIC_KEY',
+        `copy it from where the cluster was planned or made: scp THERE:${path} ${path}`,
+        'or name it: spec.ssh.keyPath; where its public half is enough: CLOUDER_SSH_PUBLIC_KEY',
       ],
     },
   )

@@ -150,13 +150,19 @@ class TerraformProvider implements Provider {
     folder: WorkFolder,
     images: StackInput['imageIds'] = {},
   ): Promise<TerraformJson> {
-    const {sshPublicKey, userHome} = this.#options
     const pins = (await readPins(clusterFolder(context), spec)) ?? images
-    const hasMachines = Object.keys(pins).length > 0
-    const how = {sshPublicKey, userHome, scratchDir: folder.dir}
-    return this.#options.synthesise(
-      stackInput(spec, await publicKeyOf(spec, context, how, hasMachines), pins),
-    )
+    const key = await this.#publicKey(spec, context, folder.dir, Object.keys(pins).length > 0)
+    return this.#options.synthesise(stackInput(spec, key, pins))
+  }
+
+  #publicKey(
+    spec: ClusterSpec,
+    context: ProviderContext,
+    scratchDir: string,
+    hasMachines: boolean,
+  ): Promise<string> {
+    const {sshPublicKey, userHome} = this.#options
+    return publicKeyOf(spec, context, {sshPublicKey, userHome, scratchDir}, hasMachines)
   }
 
   async #planned(
@@ -164,6 +170,8 @@ class TerraformProvider implements Provider {
     context: ProviderContext,
     {goal, saveTo}: InfraPlanOptions,
   ): Promise<TerraformPlan> {
+    // Who applies it makes machines that let in the key it holds: that has to outlive this run.
+    if (saveTo !== undefined) await this.#publicKey(spec, {...context, readOnly: false}, '', false)
     await using folder = await this.#prepared(spec, context)
     if (goal === 'apply') await this.#check(spec, context)
     const plan = await this.#look(spec.name, context, (onProgress) =>
@@ -241,6 +249,7 @@ class TerraformProvider implements Provider {
     agree: (changes: readonly MachineChange[]) => Promise<void>,
   ): Promise<Infrastructure | undefined> {
     const {signal} = context
+    await this.#publicKey(spec, context, '', true)
     await using folder = await this.#prepared(spec, context)
     const {changes, outputs: planned} = await folder.terraform.show(file, {signal})
     await agree(changesOf({changes}))

@@ -163,6 +163,12 @@ export function terraformProviderContract(
       const made = await provider().infra?.apply(saveTo, awsSpec(), context, agree)
       expect(made?.machines).toHaveLength(2)
       expect(shown).toHaveLength(4)
+      // The key that it holds is the one that everything after logs in with.
+      expect(await provider().plan(awsSpec(), looking(context))).toEqual([])
+      await rm(context.paths.sshKey)
+      const lost = provider().infra?.apply(saveTo, awsSpec(), context, agree)
+      await expect(lost).rejects.toMatchObject({code: 'CLUSTER_MISMATCH'})
+      await expect(provider().plan(awsSpec(), context)).rejects.toMatchObject({code: 'CLUSTER_MISMATCH'})
     }),
   )
 

@@ -1,0 +1,144 @@
+import {mkdir, rm, writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {AbortError} from '../../../src/errors.ts'
+import {applyInfra, destroyInfra, infraOutputs, planInfra, synthInfra} from '../../../src/workflows/infra.ts'
+import {initCluster} from '../../../src/workflows/init.ts'
+import {terminateCluster} from '../../../src/workflows/terminate.ts'
+import type {Tools} from '../../../src/workflows/types.ts'
+import {fakeTerraform} from '../../support/fake-terraform.ts'
+import {specOf} from '../../support/local-cluster.ts'
+import {runFlags, withDemo} from '../../support/simulated-demo.ts'
+import {
+  ACCOUNT,
+  consoleCloud,
+  demoProvider,
+  outside,
+  REGION,
+  type Outside,
+} from '../../support/terraform-cluster.ts'
+
+const spec = (aws: object = {}) =>
+  specOf('demo', {
+    provider: {kind: 'aws', aws},
+    workers: [{count: 1}],
+    access: {adminCidrs: ['203.0.113.0/24']},
+  })
+const yes = () => Promise.resolve()
+const flags = {...runFlags, confirm: yes}
+
+interface Bench {
+  readonly home: string
+  readonly around: Outside
+  readonly tools: () => Tools
+}
+
+/** Each call of `tools` is a command line of its own. */
+function withInfra(use: (bench: Bench) => Promise<void>): () => Promise<void> {
+  return () =>
+    withDemo({provider: 'local', workers: 0}, async ({home, run}) => {
+      const around = outside()
+      const temporaryDir = join(home, 'tmp')
+      await mkdir(temporaryDir)
+      const provider = () => demoProvider(around, (dir) => Promise.resolve(fakeTerraform(dir)), temporaryDir)
+      const cloud = {...consoleCloud(REGION, around), findOwned: () => Promise.resolve([])}
+      const openCloud = () => Promise.resolve(cloud)
+      await use({home, around, tools: () => ({...run().tools, providerFor: provider, openCloud})})
+    })
+}
+
+test(
+  'a plan tells what is to do, its apply remembers the machines, and then neither plan nor drift tells anything',
+  withInfra(async ({home, tools}) => {
+    const saveTo = join(home, 'saved.tfplan')
+    const plan = await planInfra(spec(), {goal: 'apply', saveTo}, tools())
+    expect(plan).toMatchObject({cluster: 'demo', provider: 'aws', hasChanges: true, file: saveTo})
+    expect(await tools().store.load('demo')).toBeUndefined()
+    expect(await infraOutputs(spec(), tools())).toBeUndefined()
+
+    const applied = await applyInfra(spec(), {planFile: saveTo, agree: yes}, tools())
+    expect(applied).toMatchObject({endpoint: 'api.test:6443'})
+    expect(applied.changes).toHaveLength(plan.changes.length)
+    const record = await tools().store.load('demo')
+    expect(record?.machines.map(({name}) => name)).toEqual(['cp-1', 'worker-1'])
+
+    expect(await planInfra(spec(), {goal: 'apply'}, tools())).toMatchObject({changes: [], hasChanges: false})
+    expect(await planInfra(spec(), {goal: 'drift'}, tools())).toMatchObject({changes: [], hasChanges: false})
+    expect(await infraOutputs(spec(), tools())).toHaveProperty('machines')
+  }),
+)
+
+test(
+  'region and account are those of the credentials, are kept, and cannot become others',
+  withInfra(async ({around, tools}) => {
+    await initCluster(spec(), 'create', flags, tools())
+    const kept = (await tools().store.load('demo'))?.document
+    expect(kept).toMatchObject({spec: {provider: {aws: {region: REGION, account: ACCOUNT}}}})
+    expect(around.asked.length).toBeGreaterThan(0)
+    const moved = spec({region: 'us-west-2'})
+    await expect(planInfra(moved, {goal: 'apply'}, tools())).rejects.toMatchObject({
+      code: 'CLUSTER_MISMATCH',
+      message: `cluster demo was made in region ${REGION}, the spec says us-west-2`,
+    })
+    await expect(initCluster(moved, 'create', flags, tools())).rejects.toMatchObject({
+      code: 'CLUSTER_MISMATCH',
+    })
+  }),
+)
+
+test(
+  'machines that a failed run may have made are remembered, so that terminate removes them',
+  withInfra(async ({home, around, tools}) => {
+    around.failsIf = join(home, 'broken')
+    await writeFile(around.failsIf, '')
+    await expect(initCluster(spec(), 'create', flags, tools())).rejects.toMatchObject({
+      code: 'TERRAFORM_FAILED',
+    })
+    expect(await tools().store.list()).toEqual(['demo'])
+    await rm(around.failsIf)
+    const {removed} = await terminateCluster('demo', {dryRun: true}, tools())
+    expect(removed).toContain('terraform_data.cp-1')
+    expect((await terminateCluster('demo', {dryRun: false}, tools())).removed).toContain('terraform_data.key')
+    expect(await tools().store.list()).toEqual([])
+  }),
+)
+
+test(
+  'nothing is made or remembered when the question is answered with no',
+  withInfra(async ({home, tools}) => {
+    const no = () => Promise.reject(new AbortError('DECLINED', 'no machine was changed'))
+    const confirm = initCluster(spec(), 'create', {...flags, confirm: no}, tools())
+    await expect(confirm).rejects.toMatchObject({code: 'DECLINED'})
+    const planFile = join(home, 'saved.tfplan')
+    await planInfra(spec(), {goal: 'apply', saveTo: planFile}, tools())
+    await expect(applyInfra(spec(), {planFile, agree: no}, tools())).rejects.toMatchObject({code: 'DECLINED'})
+    expect(await tools().store.list()).toEqual([])
+    expect(await planInfra(spec(), {goal: 'destroy'}, tools())).toMatchObject({hasChanges: false})
+  }),
+)
+
+test(
+  'a destroy removes what Terraform made, and the record forgets the machines alone',
+  withInfra(async ({tools}) => {
+    await initCluster(spec(), 'create', flags, tools())
+    const asked: string[] = []
+    const agree = (changes: readonly {what: string; action: string}[]) => {
+      asked.push(...changes.map(({action, what}) => `${action} ${what}`))
+      return Promise.resolve()
+    }
+    const {removed} = await destroyInfra(spec(), agree, tools())
+    expect([...removed].sort()).toEqual(asked.map((text) => text.replace('remove ', '')).sort())
+    expect(asked).toContain('remove terraform_data.cp-1')
+    expect(await tools().store.load('demo')).toMatchObject({provider: 'aws', machines: []})
+    expect((await destroyInfra(spec(), agree, tools())).removed).toEqual([])
+  }),
+)
+
+test('providers without Terraform say so', async () => {
+  await withDemo({workers: 1}, async ({run, spec: byon, init}) => {
+    const wanted = {code: 'PROVIDER_UNSUPPORTED'}
+    await expect(planInfra(byon, {goal: 'apply'}, run().tools)).rejects.toMatchObject(wanted)
+    await expect(synthInfra(byon, run().tools)).rejects.toMatchObject(wanted)
+    await expect(init({outputs: {}}, 'setup')).rejects.toMatchObject({code: 'FLAG_INVALID'})
+  })
+})
