@@ -8,6 +8,7 @@ import {archSchema, type Bundle} from './bundle/types.ts'
 import type {CloudOpener} from './clouds/cloud.ts'
 import {diskContexts} from './contexts/contexts.ts'
 import type {FoundAccount} from './contexts/sync.ts'
+import {diskPrices} from './cost/price-cache.ts'
 import type {Report} from './engine/types.ts'
 import {BundleError, ConfigError} from './errors.ts'
 import type {HostConnector} from './hosts/host.ts'
@@ -81,6 +82,14 @@ export function buildTools(options: ToolsOptions): Tools {
     openCloud: openCloudOf(options.environment),
     contexts: diskContexts(options.home),
     findAccounts: () => findAccounts(options),
+    prices: diskPrices({
+      dir: cacheDir(options.environment, options.userHome),
+      now,
+      fetchPrices: async (question) => {
+        const {fetchPrices} = await import('./clouds/fetch-prices.ts')
+        return fetchPrices(question)
+      },
+    }),
     checkKubernetesVersion: (version) => checkKubernetesVersion(version, options),
     renderer,
     report: options.report,

@@ -1,10 +1,13 @@
 import {readFile} from 'node:fs/promises'
 import {z} from 'zod'
 import {ConfigError} from '../errors.ts'
+import type {CostEstimate} from '../cost/estimate.ts'
 import type {MachineChange} from '../providers/provider.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import type {InitFlags} from '../workflows/init.ts'
 import type {InitResult, InitScope, Tools} from '../workflows/types.ts'
 import type {BaseCommand} from './base-command.ts'
+import {costLine} from './cost-results.ts'
 import {runFlagsOf} from './flags.ts'
 import {planText, runText} from './results.ts'
 import {specFromFlags, type SpecFlagValues} from './spec-flags.ts'
@@ -29,8 +32,8 @@ export async function bringUp(
   command.logTo(spec.name)
   if (flags.config === undefined) await noteNewName(spec.name, tools)
   const run = runFlagsOf(flags)
-  const confirm = async (changes: readonly MachineChange[]) => {
-    const question = questionFor(spec, changes)
+  const confirm: InitFlags['confirm'] = async (changes, cost) => {
+    const question = questionFor(spec, changes, cost)
     if (question === undefined) return
     await command.ask({text: question, declined: 'no machine was changed', yes: flags.yes ?? false})
   }
@@ -69,10 +72,15 @@ export async function noteNewName(
 }
 
 /** Asked before anything that costs money or destroys; containers on this machine do neither when they are made. */
-export function questionFor(spec: ClusterSpec, changes: readonly MachineChange[]): string | undefined {
+export function questionFor(
+  spec: ClusterSpec,
+  changes: readonly MachineChange[],
+  cost?: CostEstimate,
+): string | undefined {
   const paid = spec.provider.kind === 'aws' || spec.provider.kind === 'azure'
   const grave = paid ? changes : changes.filter(({action}) => action === 'remove' || action === 'replace')
   if (grave.length === 0) return undefined
   const lines = grave.map(({action, what, reason}) => `  ${action} ${what} (${reason})`)
-  return `these machines change:\n${lines.join('\n')}\ngo on?`
+  const price = cost === undefined ? '' : `the cluster costs ${costLine(cost)}\n`
+  return `these machines change:\n${lines.join('\n')}\n${price}go on?`
 }

@@ -1,4 +1,5 @@
 import type {InfraApplyResult, InfraPlanResult} from '../workflows/infra.ts'
+import {costLine} from './cost-results.ts'
 import type {ResultOptions} from './results.ts'
 import {renderTable} from './table.ts'
 
@@ -68,6 +69,7 @@ export function infraPlanText(plan: InfraPlanResult, options: ResultOptions): st
   )
   return [
     ...(plan.changes.length === 0 ? [] : [table]),
+    ...costLines(plan),
     [`${plan.cluster}: ${countText(plan)}; nothing was changed`, ...saved].join('\n'),
   ].join('\n\n')
 }
@@ -83,8 +85,11 @@ export function infraPlanMarkdown(plan: InfraPlanResult): string {
     .map((change) => `| ${marks[kindOf(change)]} | \`${change.address}\` | ${cell(whyText(change, goal))} |`)
   const more = changes.length > markdownRows ? [`and ${changes.length - markdownRows} more`] : []
   const table = rows.length === 0 ? [] : [['|   | resource | why |', '|---|---|---|', ...rows].join('\n')]
-  return [head, `**${countText(plan)}**`, ...table, ...more].join('\n\n')
+  return [head, `**${countText(plan)}**`, ...table, ...more, ...costLines(plan)].join('\n\n')
 }
+
+const costLines = ({cost}: InfraPlanResult): readonly string[] =>
+  cost === undefined ? [] : [`Cost: ${costLine(cost)}`]
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ')
 

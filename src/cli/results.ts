@@ -10,6 +10,7 @@ import type {
   SmokeResult,
   TerminateResult,
 } from '../workflows/types.ts'
+import {costLine} from './cost-results.ts'
 import {formatDuration} from './duration.ts'
 import {renderTable} from './table.ts'
 import type {Palette} from './terminal.ts'
@@ -64,7 +65,8 @@ export function planText(result: InitResult, options: ResultOptions): string {
   if (machines.length > 0 && result.steps.length === 0) {
     parts.push('Steps on hosts can be listed once the machines exist.')
   }
-  return [...parts, `${countText(result)}; nothing was changed`].join('\n\n')
+  const cost = result.cost === undefined ? [] : [`Cost: ${costLine(result.cost)}`]
+  return [...parts, ...cost, `${countText(result)}; nothing was changed`].join('\n\n')
 }
 
 function countText({machineChanges, steps}: InitResult): string {

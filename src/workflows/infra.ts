@@ -1,3 +1,4 @@
+import type {CostEstimate} from '../cost/estimate.ts'
 import {InfrastructureError} from '../errors.ts'
 import type {
   Infra,
@@ -11,9 +12,11 @@ import {specFromDocument} from '../spec/load.ts'
 import type {Machine} from '../spec/machine.ts'
 import type {ClusterRecord} from '../store/types.ts'
 import type {ResourceChange} from '../terraform/types.ts'
+import {knownCost} from './cost.ts'
 import {checkSame, recordWith} from './init.ts'
 import type {Tools} from './types.ts'
 
+type InfraTools = Pick<Tools, 'store' | 'providerFor' | 'prices' | 'report' | 'signal' | 'now' | 'run'>
 type Agree = (changes: readonly MachineChange[]) => Promise<void>
 
 export interface InfraPlanResult {
@@ -24,6 +27,8 @@ export interface InfraPlanResult {
   readonly changes: readonly ResourceChange[]
   /** A change of outputs alone counts too. */
   readonly hasChanges: boolean
+  /** What a month of the cluster costs once it is applied; absent: nothing would be there. */
+  readonly cost?: CostEstimate
   /** Where the plan was saved. */
   readonly file?: string
 }
@@ -38,7 +43,7 @@ export interface InfraApplyResult {
 /** The configuration that Terraform is given. Changes nothing, and asks no cloud where the spec says the region. */
 export async function synthInfra(
   spec: ClusterSpec,
-  tools: Tools,
+  tools: InfraTools,
 ): Promise<Readonly<Record<string, unknown>>> {
   const {infra, context} = await openInfra(spec, tools, {readOnly: true})
   return infra.synthesise(spec, context)
@@ -48,18 +53,20 @@ export async function synthInfra(
 export async function planInfra(
   asked: ClusterSpec,
   options: InfraPlanOptions,
-  tools: Tools,
+  tools: InfraTools,
 ): Promise<InfraPlanResult> {
   const {infra, context, complete} = await openInfra(asked, tools, {readOnly: true})
   const spec = await complete()
   const {goal, saveTo} = options
   const plan = await infra.plan(spec, context, options)
+  const cost = goal === 'apply' ? await knownCost(spec, tools) : undefined
   return {
     cluster: spec.name,
     provider: spec.provider.kind,
     goal,
     changes: goal === 'drift' ? plan.drift : plan.changes,
     hasChanges: goal === 'drift' ? plan.drift.length > 0 : plan.hasChanges,
+    ...(cost === undefined ? {} : {cost}),
     ...(saveTo === undefined ? {} : {file: saveTo}),
   }
 }
@@ -68,7 +75,7 @@ export async function planInfra(
 export async function applyInfra(
   asked: ClusterSpec,
   {planFile, agree}: {readonly planFile: string; readonly agree: Agree},
-  tools: Tools,
+  tools: InfraTools,
 ): Promise<InfraApplyResult> {
   await using _lock = await tools.store.lock(asked.name, tools.run)
   const {infra, context, complete} = await openInfra(asked, tools, {readOnly: false})
@@ -92,7 +99,7 @@ export async function applyInfra(
 /** Outputs by name; undefined: nothing was applied yet. */
 export async function infraOutputs(
   asked: ClusterSpec,
-  tools: Tools,
+  tools: InfraTools,
 ): Promise<Readonly<Record<string, unknown>> | undefined> {
   const {infra, context, complete} = await openInfra(asked, tools, {readOnly: true})
   return infra.outputs(await complete(), context)
@@ -102,7 +109,7 @@ export async function infraOutputs(
 export async function destroyInfra(
   asked: ClusterSpec,
   agree: Agree,
-  tools: Tools,
+  tools: InfraTools,
 ): Promise<{readonly cluster: string; readonly removed: readonly string[]}> {
   await using _lock = await tools.store.lock(asked.name, tools.run)
   const {provider, infra, context, complete} = await openInfra(asked, tools, {readOnly: false})
@@ -137,7 +144,7 @@ interface OpenInfra {
 /** Throws InfrastructureError PROVIDER_UNSUPPORTED, StateError CLUSTER_MISMATCH. */
 async function openInfra(
   spec: ClusterSpec,
-  tools: Tools,
+  tools: InfraTools,
   {readOnly}: {readonly readOnly: boolean},
 ): Promise<OpenInfra> {
   const record = await tools.store.load(spec.name)

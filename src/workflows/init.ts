@@ -1,3 +1,4 @@
+import type {CostEstimate} from '../cost/estimate.ts'
 import {ConfigError, StateError} from '../errors.ts'
 import type {MachineChange} from '../providers/provider.ts'
 import {artifactsPhase} from '../phases/artifacts.ts'
@@ -21,12 +22,13 @@ import type {Infrastructure, Machine} from '../spec/machine.ts'
 import {readIfThere} from '../store/files.ts'
 import type {ClusterPaths, ClusterRecord} from '../store/types.ts'
 import {nodeRows} from './clusters.ts'
+import {knownCost} from './cost.ts'
 import {openSession, type Session} from './session.ts'
 import type {InitResult, InitScope, RunFlags, Tools} from './types.ts'
 
 export interface InitFlags extends RunFlags {
   /** Asked before machines that cost money are changed; throws AbortError DECLINED. */
-  readonly confirm: (changes: readonly MachineChange[]) => Promise<void>
+  readonly confirm: (changes: readonly MachineChange[], cost: CostEstimate | undefined) => Promise<void>
   /** Outputs of a Terraform that ran elsewhere: its machines are set up, and none is looked for here. */
   readonly outputs?: Readonly<Record<string, unknown>>
 }
@@ -66,8 +68,8 @@ export async function initCluster(
   checkSame(asked, record)
   if (scope !== 'create') await tools.checkKubernetesVersion(asked.kubernetes.version)
   const paths = tools.store.paths(asked.name)
-  const {spec, changes, infrastructure} = await machinesOf(asked, record, scope, flags, tools)
-  const finish = resultOf(spec, flags, tools, startedMs, changes)
+  const {spec, changes, cost, infrastructure} = await machinesOf(asked, record, scope, flags, tools)
+  const finish = resultOf(spec, flags, tools, startedMs, changes, cost)
   if (infrastructure === undefined) {
     if (!flags.dryRun) throw noMachines(spec)
     tools.report({
@@ -105,6 +107,8 @@ interface MachinesFound {
   /** With what the provider filled in. */
   readonly spec: ClusterSpec
   readonly changes: readonly MachineChange[]
+  /** Undefined: nothing is paid for. */
+  readonly cost: CostEstimate | undefined
   /** Undefined: there are none, and none were made. */
   readonly infrastructure: Infrastructure | undefined
 }
@@ -122,18 +126,20 @@ async function machinesOf(
   const context = {paths: tools.store.paths(asked.name), report, signal, readOnly: flags.dryRun}
   const before = record === undefined ? undefined : specFromDocument(record.document)
   const spec = (await provider.complete?.(asked, before, context)) ?? asked
+  const cost = await knownCost(spec, tools)
   if (flags.outputs !== undefined) {
     if (provider.infra === undefined) throw outputsOfNobody(spec)
-    return {spec, changes: [], infrastructure: await provider.infra.fromOutputs(flags.outputs, spec, context)}
+    const infrastructure = await provider.infra.fromOutputs(flags.outputs, spec, context)
+    return {spec, changes: [], cost, infrastructure}
   }
   const changes = scope === 'setup' ? [] : await provider.plan(spec, context)
   if (flags.dryRun || scope === 'setup')
-    return {spec, changes, infrastructure: await provider.inspect(spec, context)}
-  if (changes.length > 0) await flags.confirm(changes)
+    return {spec, changes, cost, infrastructure: await provider.inspect(spec, context)}
+  if (changes.length > 0) await flags.confirm(changes, cost)
   // What costs money is remembered before it is made: whatever becomes of this run, terminate finds it.
   if (provider.infra !== undefined)
     await tools.store.update(spec.name, (old) => recordWith(old, spec, undefined, tools))
-  return {spec, changes, infrastructure: await provider.provision(spec, context)}
+  return {spec, changes, cost, infrastructure: await provider.provision(spec, context)}
 }
 
 /** Machines that a cloud may just have made: until cloud-init is done there, nobody can log in. */
@@ -161,6 +167,7 @@ function resultOf(
   tools: Tools,
   startedMs: number,
   machineChanges: readonly MachineChange[],
+  cost: CostEstimate | undefined,
 ) {
   const paths = tools.store.paths(spec.name)
   return (found: {
@@ -171,6 +178,7 @@ function resultOf(
     cluster: spec.name,
     steps: found.steps ?? [],
     machineChanges,
+    ...(cost === undefined ? {} : {cost}),
     dryRun: flags.dryRun,
     endpoint: found.infrastructure?.endpoint.external,
     kubeconfig: found.nodes === undefined || found.nodes.length === 0 ? undefined : paths.kubeconfig,

@@ -2,6 +2,8 @@ import type {Bundle} from '../bundle/types.ts'
 import type {CloudOpener} from '../clouds/cloud.ts'
 import type {ContextStore} from '../contexts/contexts.ts'
 import type {FoundAccount} from '../contexts/sync.ts'
+import type {CostEstimate} from '../cost/estimate.ts'
+import type {PriceCache} from '../cost/price-cache.ts'
 import type {PlannedStep, Report} from '../engine/types.ts'
 import type {HostConnector, HostFacts} from '../hosts/host.ts'
 import type {PreflightFinding} from '../errors.ts'
@@ -24,6 +26,7 @@ export interface Tools {
   readonly openKube: KubeOpener
   readonly openCloud: CloudOpener
   readonly contexts: ContextStore
+  readonly prices: PriceCache
   /** Accounts that the clouds' own configuration on this machine leads to. */
   readonly findAccounts: () => Promise<readonly FoundAccount[]>
   readonly renderer: Renderer
@@ -62,6 +65,8 @@ export interface InitResult {
   /** Steps that ran, or would run. Empty: nothing to do. */
   readonly steps: readonly PlannedStep[]
   readonly machineChanges: readonly MachineChange[]
+  /** What a month of the cluster costs; absent: nothing is paid for. */
+  readonly cost?: CostEstimate
   /** Whether this was only a plan. */
   readonly dryRun: boolean
   readonly endpoint: string | undefined

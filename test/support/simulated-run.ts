@@ -126,6 +126,10 @@ export function simulatedRun(options: {
     now: () => Date.now(),
     run: '2026-01-01T00-00-00-test',
     contexts: memoryContexts(),
+    prices: {
+      known: () => Promise.resolve(undefined),
+      fresh: () => Promise.reject(new TypeError('no price is simulated')),
+    },
     findAccounts: () => Promise.resolve([]),
     openCloud: () => Promise.reject(new TypeError('no cloud is simulated')),
     userKubeconfig: join(home, 'kubeconfig'),

@@ -32,6 +32,7 @@ const ARCHITECTURE: Architecture = {
         'terraform',
         'clouds',
         'contexts',
+        'cost',
         'bundle',
         'store',
         'templating',
@@ -90,8 +91,8 @@ const ARCHITECTURE: Architecture = {
     terraform: {code: ['errors.ts', 'waiting.ts'], types: []},
     // spec: CIDR arithmetic, for networks that overlap.
     clouds: {code: ['errors.ts', 'waiting.ts', 'spec'], types: []},
-    // Pure: prices, and what a spec costs by them.
-    cost: {code: ['spec'], types: ['clouds']},
+    // What a spec costs. store: prices that were fetched are kept in files.
+    cost: {code: ['spec', 'store'], types: ['clouds']},
     // store: files are written atomically there.
     contexts: {code: ['spec', 'store', 'errors.ts'], types: ['clouds']},
     // engine: Report, for progress. templating: the node image's files are rendered.

@@ -15,6 +15,7 @@ test('the commands are those that the first release promises', () => {
     'bundle build',
     'bundle ls',
     'bundle verify',
+    'cost',
     ...'ls rm set show sync'.split(' ').map((verb) => `ctx ${verb}`),
     'doctor',
     ...'apply destroy drift output plan synth'.split(' ').map((verb) => `infra ${verb}`),
