@@ -86,6 +86,19 @@ function nodeMachine(frame: Frame, around: Surroundings, node: PlannedNode, zone
 
 const SPOT_OPTIONS = {spotInstanceType: 'one-time', instanceInterruptionBehavior: 'terminate'}
 
+/**
+ * What is for new machines alone: a newer image, another first boot, a place among more zones, another key. A machine
+ * that holds a part of a cluster is not replaced for it. A public address is among them because a machine that is
+ * stopped has none, which Terraform would take for a reason to replace it.
+ */
+const STAYS = [
+  'ami',
+  'user_data',
+  'subnet_id',
+  'associate_public_ip_address',
+  'root_block_device[0].kms_key_id',
+]
+
 /** Disk, key, metadata and first boot, the same for nodes and jump host. */
 function commonOf(frame: Frame, {keyName}: Surroundings, name: string, diskGiB: number) {
   const {kmsKeyId} = frame.aws
@@ -106,11 +119,7 @@ function commonOf(frame: Frame, {keyName}: Surroundings, name: string, diskGiB: 
       // A pod is one hop further away than its node.
       httpPutResponseHopLimit: 2,
     },
-    lifecycle: {
-      // A newer image, another first boot, or a place among more zones is for new machines; those that hold a cluster
-      // are not replaced.
-      ignoreChanges: ['ami', 'user_data', 'subnet_id'],
-    },
+    lifecycle: {ignoreChanges: [...STAYS]},
   }
 }
 

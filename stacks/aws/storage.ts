@@ -91,6 +91,8 @@ export function sharedFilesOf(frame: Frame, network: AwsNetwork, groups: Securit
     // Paid by what is read and written, instead of a rate that depends on how much is stored.
     throughputMode: 'elastic',
     tags: tagsOf(frame, 'shared-files'),
+    // With another key it would be another, empty one.
+    lifecycle: {ignoreChanges: ['kms_key_id']},
   })
   for (const [index, {nodes}] of network.zones.entries()) {
     add(frame, EfsMountTarget, `shared-files-${aws.zones[index] ?? index}`, {

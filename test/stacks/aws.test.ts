@@ -213,8 +213,25 @@ test('every disk is encrypted and gp3, and metadata is had by token, one hop fro
       http_tokens: 'required',
       http_put_response_hop_limit: 2,
     })
-    expect(machine.lifecycle).toEqual({ignore_changes: ['ami', 'user_data', 'subnet_id']})
   }
+})
+
+test('neither a newer image, nor another first boot, zone or key, nor a stop replaces a machine that is there', () => {
+  const {all, one} = awsStack({aws: {sharedFiles: true}})
+  for (const machine of Object.values(all('aws_instance'))) {
+    expect(machine.lifecycle).toEqual({
+      ignore_changes: [
+        'ami',
+        'user_data',
+        'subnet_id',
+        'associate_public_ip_address',
+        'root_block_device[0].kms_key_id',
+      ],
+    })
+  }
+  expect(at(one('aws_efs_file_system', 'shared-files'), 'lifecycle', 'ignore_changes')).toEqual([
+    'kms_key_id',
+  ])
 })
 
 test('spot machines are ordered as such and marked for the handler of interruptions', () => {
