@@ -27,6 +27,7 @@ import {
   type ClusterOutputs,
 } from './terraform-outputs.ts'
 import {asPhase, asTask, changesOf} from './terraform-report.ts'
+import {removalOf, removedAndKept} from './terraform-removal.ts'
 
 export interface TerraformProviderOptions {
   readonly kind: CloudKind
@@ -121,6 +122,9 @@ class TerraformProvider implements Provider {
     await asTask(context, {task: 'terraform', title: `Prepare Terraform for ${name}`}, () =>
       initialise(folder, context),
     )
+    // What is to be kept is no business of this cluster's Terraform any more.
+    const {kept} = await removedAndKept(folder.terraform, spec, context)
+    await folder.terraform.forget(kept, {signal})
     const plan = await this.#look(name, context, (onProgress) =>
       folder.terraform.plan({signal, onProgress, destroy: true}),
     )
@@ -129,9 +133,8 @@ class TerraformProvider implements Provider {
         folder.terraform.apply(plan.file, {signal, onProgress}),
       )
     const left = await folder.terraform.stateList({signal})
-    const kept = left.filter((address) => !address.startsWith('data.'))
-    if (kept.length > 0)
-      throw new InfrastructureError('LEFTOVERS', `Terraform still knows of ${kept.join(', ')}`, {
+    if (left.length > 0)
+      throw new InfrastructureError('LEFTOVERS', `Terraform still knows of ${left.join(', ')}`, {
         suggestions: [`run it again: clouder kubeadm terminate ${name}`],
       })
     return plan.changes.map(({address}) => address)
@@ -173,6 +176,10 @@ class TerraformProvider implements Provider {
     // Who applies it makes machines that let in the key it holds: that has to outlive this run.
     if (saveTo !== undefined) await this.#publicKey(spec, {...context, readOnly: false}, '', false)
     await using folder = await this.#prepared(spec, context)
+    if (goal === 'destroy' && saveTo === undefined) {
+      const {removed} = await removedAndKept(folder.terraform, spec, context)
+      return removalOf(removed)
+    }
     if (goal === 'apply') await this.#check(spec, context)
     const plan = await this.#look(spec.name, context, (onProgress) =>
       folder.terraform.plan({

@@ -80,7 +80,11 @@ class TerraformBinary implements Terraform {
     // That there is no state yet is told as an error.
     if (exitCode !== 0 && /No state file was found/.test(stderr)) return []
     this.#refuse('state list', {exitCode, stdout, stderr}, [])
-    return stdout.split('\n').filter((line) => line !== '')
+    return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('data.'))
+  }
+
+  async forget(addresses: readonly string[], run: TerraformRun): Promise<void> {
+    if (addresses.length > 0) await this.#change('state rm', ['state', 'rm', '-no-color', ...addresses], run)
   }
 
   async #read(operation: string, args: readonly string[], run: TerraformRun): Promise<TerraformEnd> {

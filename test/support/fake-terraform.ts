@@ -96,6 +96,13 @@ export function fakeTerraform(dir: string): FakeTerraform {
       await begin('state list', run)
       return Object.keys((await load()).resources)
     },
+    forget: async (addresses, run) => {
+      await begin('state rm', run)
+      const state = await load()
+      for (const address of addresses) Reflect.deleteProperty(state.resources, address)
+      state.serial += 1
+      await save(state)
+    },
   }
 }
 

@@ -195,6 +195,20 @@ export function terraformContract(
   )
 
   test(
+    `${name}: what is forgotten is not destroyed with the rest`,
+    bench(async (all) => {
+      const {terraform, signal, write} = all
+      await write({resources: {a: {}, b: {}, c: {}}})
+      await bringUp(all)
+      await terraform.forget([], {signal})
+      await terraform.forget(['terraform_data.a', 'terraform_data.c'], {signal})
+      expect(await terraform.stateList({signal})).toEqual(['terraform_data.b'])
+      const {changes} = await terraform.plan({signal, destroy: true})
+      expect(summary(changes)).toEqual(['delete terraform_data.b'])
+    }),
+  )
+
+  test(
     `${name}: nothing runs for a signal that was aborted before`,
     bench(async ({terraform, write}) => {
       await write({resources: {a: {}}})

@@ -1,6 +1,61 @@
+import {mkdir} from 'node:fs/promises'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
 import {fakeTerraform} from '../../support/fake-terraform.ts'
-import {terraformProviderContract} from '../../support/terraform-provider-contract.ts'
+import {contextIn} from '../../support/local-cluster.ts'
+import {withTempFolder} from '../../support/temp-folder.ts'
+import {demoProvider, demoStack, looking, outside, REGION} from '../../support/terraform-cluster.ts'
+import {awsSpec, terraformProviderContract} from '../../support/terraform-provider-contract.ts'
 
-terraformProviderContract('over the fake', () =>
-  Promise.resolve((dir: string) => Promise.resolve(fakeTerraform(dir))),
+const fake = (dir: string) => Promise.resolve(fakeTerraform(dir))
+
+terraformProviderContract('over the fake', () => Promise.resolve(fake))
+
+test('with deletion policy retain what holds data is kept, with its settings, and the rest goes', async () => {
+  await withTempFolder(async (home) => {
+    const around = outside()
+    const temporaryDir = join(home, 'tmp')
+    await mkdir(temporaryDir)
+    const stack = {aws_s3_bucket: {data: {}}, aws_s3_bucket_versioning: {data: {}}, aws_vpc: {main: {}}}
+    const provider = () =>
+      demoProvider(around, fake, temporaryDir, {
+        synthesise: (input) => {
+          const configuration = demoStack(input, around)
+          const resource = {...Object(configuration['resource']), ...stack} as object
+          return Promise.resolve({...configuration, resource})
+        },
+      })
+    const aws = {region: REGION, deletionPolicy: 'retain'}
+    const spec = awsSpec(1, {provider: {kind: 'aws', aws}})
+    const context = contextIn(home, 'demo')
+    await provider().provision(spec, context)
+    const planned = await provider().infra?.plan(spec, looking(context), {goal: 'destroy'})
+    const removed = await provider().destroy('demo', context, spec)
+    expect([...removed].sort()).toEqual(planned?.changes.map(({address}) => address).sort())
+    expect(removed).toContain('aws_vpc.main')
+    expect(removed.filter((address) => address.startsWith('aws_s3_bucket'))).toEqual([])
+    const everything = await provider().destroy('demo', context, awsSpec())
+    expect(everything).toEqual([])
+  })
+})
+
+test.each([
+  ['ssm', 'private', ['aws', 'ssm', 'start-session', '--target', 'terraform_data.cp-1']],
+  ['ssm', 'public', undefined],
+  ['host', 'private', undefined],
+] as const)(
+  'with bastion %s and %s nodes SSH goes through Session Manager only where that is asked for',
+  async (bastion, mode, proxy) => {
+    await withTempFolder(async (home) => {
+      const temporaryDir = join(home, 'tmp')
+      await mkdir(temporaryDir)
+      const aws = {region: REGION, bastion, network: {mode}}
+      const spec = awsSpec(1, {provider: {kind: 'aws', aws}})
+      const {machines} = await demoProvider(outside(), fake, temporaryDir).provision(
+        spec,
+        contextIn(home, 'demo'),
+      )
+      expect(machines[0]?.ssh.proxyCommand?.slice(0, 5)).toEqual(proxy)
+    })
+  },
 )

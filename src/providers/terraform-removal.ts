@@ -1,0 +1,30 @@
+import {cloudOf} from '../spec/cloud-machines.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import type {Terraform, TerraformPlan} from '../terraform/types.ts'
+import type {ProviderContext} from './provider.ts'
+
+/** Checkpoints, backups and shared files with their settings, and the group that they lie in. */
+const HOLDS_DATA = /^(aws_s3_bucket|aws_efs_file_system|azurerm_storage_|azurerm_resource_group\.)/
+
+/** What of a state a destroy removes, and what the deletion policy keeps. */
+export async function removedAndKept(
+  terraform: Terraform,
+  spec: ClusterSpec | undefined,
+  {signal}: Pick<ProviderContext, 'signal'>,
+): Promise<{readonly removed: readonly string[]; readonly kept: readonly string[]}> {
+  const all = await terraform.stateList({signal})
+  const keeps = spec !== undefined && cloudOf(spec)?.deletionPolicy === 'retain'
+  const isKept = (address: string) => keeps && HOLDS_DATA.test(address)
+  return {removed: all.filter((address) => !isKept(address)), kept: all.filter(isKept)}
+}
+
+/** A plan that removes these. */
+export function removalOf(addresses: readonly string[]): TerraformPlan {
+  const changes = addresses.map((address) => ({
+    address,
+    type: address.split('.')[0] ?? '',
+    actions: ['delete'] as const,
+    reason: 'everything is removed',
+  }))
+  return {changes, drift: [], hasChanges: changes.length > 0, outputs: {}, file: ''}
+}
