@@ -1,5 +1,4 @@
 import {AzurermProvider} from '@cdktf/provider-azurerm/lib/provider/index.js'
-import {TerraformOutput} from 'cdktf'
 import {balancersOf} from './azure/balancer.ts'
 import {frameOf} from './azure/frame.ts'
 import {identitiesOf} from './azure/identities.ts'
@@ -44,6 +43,7 @@ export function synthesiseAzure(input: StackInput): TerraformJson {
     const machines = machinesOf(frame, made)
     const bastion = bastionOf(frame, made)
     const outputs: Readonly<Record<string, unknown>> = {...outputsOf(frame, {...made, machines, bastion})}
-    for (const [name, value] of Object.entries(outputs)) new TerraformOutput(stack, name, {value})
+    // cdktf's own class for outputs makes Node warn of a deprecated function, on the terminal of the user.
+    for (const [name, value] of Object.entries(outputs)) stack.addOverride(`output.${name}`, {value})
   })
 }

@@ -5,6 +5,7 @@ import type {Finding, Path} from './problems.ts'
 import * as syntax from './syntax.ts'
 
 const KIND: Path = ['spec', 'provider', 'kind']
+const AZURE_IMAGE_GIB = 30
 
 /** What only clouds understand, against the provider and against itself. */
 export function cloudFindings(spec: ClusterSpec): readonly Finding[] {
@@ -127,14 +128,6 @@ function awsSubnetFindings(spec: ClusterSpec): readonly Finding[] {
 function azureFindings(spec: ClusterSpec): readonly Finding[] {
   const {azure} = spec.provider
   const at = (...path: Path): Path => ['spec', 'provider', 'azure', ...path]
-  const {existing} = azure.network
-  const id = (tail: RegExp): RegExp =>
-    new RegExp(
-      `^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\\.Network/${tail.source}$`,
-      'i',
-    )
-  const vnet = id(/virtualNetworks\/[^/]+/)
-  const subnet = id(/virtualNetworks\/[^/]+\/subnets\/[^/]+/)
   return [
     ...matching(
       at('subscription'),
@@ -143,28 +136,47 @@ function azureFindings(spec: ClusterSpec): readonly Finding[] {
       'is not the UUID of a subscription',
     ),
     ...matching(at('location'), azure.location, /^[a-z][a-z0-9]+$/, 'is not a location such as westeurope'),
-    ...matching(
-      at('network', 'existing', 'vnetId'),
-      existing?.vnetId,
-      vnet,
-      'is not the id of a virtual network',
-    ),
-    ...matching(
-      at('network', 'existing', 'subnetId'),
-      existing?.subnetId,
-      subnet,
-      'is not the id of a subnet',
-    ),
-    ...matching(
-      at('network', 'existing', 'bastionSubnetId'),
-      existing?.bastionSubnetId,
-      subnet,
-      'is not the id of a subnet',
-    ),
+    ...azureNetworkFindings(spec),
+    ...azureDiskFindings(spec),
     ...(new Set(azure.zones).size === azure.zones.length
       ? []
       : [{path: at('zones'), value: azure.zones, problem: 'names a zone twice'}]),
   ]
+}
+
+const VNET_ID =
+  /^\/subscriptions\/[^/]+\/resourceGroups\/[^/]+\/providers\/Microsoft\.Network\/virtualNetworks\/[^/]+$/i
+const SUBNET_TAIL = /\/subnets\/[^/]+$/i
+
+/** Subnets lie in the virtual network beside which they are named; ids of Azure have no case. */
+function azureNetworkFindings(spec: ClusterSpec): readonly Finding[] {
+  const {existing} = spec.provider.azure.network
+  if (existing === undefined) return []
+  const at = (key: string): Path => ['spec', 'provider', 'azure', 'network', 'existing', key]
+  const wrong = matching(at('vnetId'), existing.vnetId, VNET_ID, 'is not the id of a virtual network')
+  if (wrong.length > 0) return wrong
+  const {vnetId, ...subnets} = existing
+  return Object.entries(subnets).flatMap(([key, id]): readonly Finding[] => {
+    if (id === undefined) return []
+    const network = id.replace(SUBNET_TAIL, '')
+    if (network === id || !VNET_ID.test(network))
+      return [{path: at(key), value: id, problem: 'is not the id of a subnet'}]
+    if (network.toLowerCase() === vnetId.toLowerCase()) return []
+    return [{path: at(key), value: id, problem: `is not a subnet of ${vnetId}`, reads: [at('vnetId')]}]
+  })
+}
+
+/** A disk cannot be smaller than the image that it is made from. */
+function azureDiskFindings(spec: ClusterSpec): readonly Finding[] {
+  const groups: readonly {path: Path; diskGiB?: number | undefined}[] = [
+    {path: ['spec', 'controlPlane'], ...spec.controlPlane},
+    ...spec.workers.map((pool, index) => ({path: ['spec', 'workers', index], ...pool})),
+  ]
+  return groups.flatMap(({path, diskGiB}): readonly Finding[] => {
+    if (diskGiB === undefined || diskGiB >= AZURE_IMAGE_GIB) return []
+    const problem = `is smaller than the images of Azure: ${AZURE_IMAGE_GIB} or more`
+    return [{path: [...path, 'diskGiB'], value: diskGiB, problem, reads: [KIND]}]
+  })
 }
 
 /** The network that is made must hold a subnet for each zone, public and private. */

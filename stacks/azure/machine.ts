@@ -100,7 +100,7 @@ export function machineOf(frame: Frame, parts: MachineParts): LinuxVirtualMachin
       name: parts.osDiskName,
       caching: 'ReadWrite',
       storageAccountType: hasPremiumDisks(parts.size) ? 'Premium_LRS' : 'StandardSSD_LRS',
-      diskSizeGb: Math.max(parts.diskGiB, IMAGE_GIB),
+      diskSizeGb: parts.diskGiB,
       ...(encryptionSet === undefined ? {} : {diskEncryptionSetId: encryptionSet}),
     },
     encryptionAtHostEnabled: true,

@@ -50,7 +50,7 @@ export const richSpec = (): ClusterSpec =>
       workers: [
         {name: 'worker', count: 2},
         {name: 'cheap', count: 2, spot: true, labels: {kind: 'batch'}},
-        {name: 'arm', count: 1, size: 'Standard_D4ps_v5', diskGiB: 20},
+        {name: 'arm', count: 1, size: 'Standard_D4ps_v5', diskGiB: 30},
       ],
       access: {adminCidrs: ['203.0.113.7/32', '2001:db8::/32', '10.8.0.0/16']},
     },
@@ -73,7 +73,7 @@ const size = fc.constantFrom(
   'Standard_NC24ads_A100_v4',
 )
 const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, {nil: undefined})
-const diskGiB = maybe(fc.integer({min: 20, max: 500}))
+const diskGiB = maybe(fc.integer({min: 30, max: 500}))
 
 const azureSettings = fc.record({
   zones: fc.subarray(['1', '2', '3']),

@@ -8,7 +8,11 @@ const aws = (settings: object = {}, more: object = {}) => ({
   access,
   ...more,
 })
-const azure = (settings: object = {}) => ({provider: {kind: 'azure', azure: settings}, access})
+const azure = (settings: object = {}, more: object = {}) => ({
+  provider: {kind: 'azure', azure: settings},
+  access,
+  ...more,
+})
 const VNET = '/subscriptions/s/resourceGroups/r/providers/Microsoft.Network/virtualNetworks/v'
 
 test('a cloud cluster is private behind a jump host, with its API open to administrators', () => {
@@ -77,6 +81,30 @@ test.each([
     azure({network: {existing: {vnetId: `${VNET}/subnets/a`, subnetId: `${VNET}/subnets/a`}}}),
     /existing\.vnetId: is not the id of a virtual network/,
   ],
+  [
+    'a virtual network for a subnet',
+    azure({network: {existing: {vnetId: VNET, subnetId: VNET}}}),
+    /existing\.subnetId: is not the id of a subnet/,
+  ],
+  [
+    'a subnet of another virtual network',
+    azure({network: {existing: {vnetId: VNET, subnetId: `${VNET}2/subnets/a`}}}),
+    /existing\.subnetId: is not a subnet of \/subscriptions\/s\//,
+  ],
+  [
+    'a jump host in another virtual network',
+    azure({
+      network: {
+        existing: {vnetId: VNET, subnetId: `${VNET}/subnets/a`, bastionSubnetId: `${VNET}2/subnets/a`},
+      },
+    }),
+    /existing\.bastionSubnetId: is not a subnet of/,
+  ],
+  [
+    'a disk that is smaller than the images of Azure',
+    azure({}, {controlPlane: {diskGiB: 30}, workers: [{}, {name: 'small', diskGiB: 29}]}),
+    /^spec\.workers\[1\]\.diskGiB: is smaller than the images of Azure: 30/,
+  ],
   ['a subscription’s name', azure({subscription: 'Production'}), /azure\.subscription: is not the UUID/],
   [
     'a size at home',
@@ -89,6 +117,15 @@ test.each([
   const problems = problemsOf(() => specWith(spec))
   expect(problems).toHaveLength(1)
   expect(problems[0]).toMatch(problem)
+})
+
+test('subnets of the virtual network are taken, however their ids are written', () => {
+  const existing = {
+    vnetId: VNET,
+    subnetId: `${VNET.toLowerCase()}/subnets/nodes`,
+    bastionSubnetId: `${VNET}/subnets/ssh`,
+  }
+  expect(() => specWith(azure({network: {existing}}))).not.toThrow()
 })
 
 test('the whole world may come in when that is meant', () => {
