@@ -3,6 +3,7 @@ import {copyFile, mkdir, mkdtemp, rm, symlink, writeFile} from 'node:fs/promises
 import {join} from 'node:path'
 import {z} from 'zod'
 import type {TerraformJson} from '../../stacks/input.ts'
+import {LOCK_FILE, lockFileOf} from '../terraform/plan-file.ts'
 import type {Terraform} from '../terraform/types.ts'
 import type {ProviderContext} from './provider.ts'
 
@@ -21,7 +22,6 @@ export interface WorkFolder extends AsyncDisposable {
 }
 
 const CONFIGURATION = 'cdk.tf.json'
-const LOCK_FILE = '.terraform.lock.hcl'
 /** Tells that `init` went through. */
 const MARK = 'initialised'
 
@@ -60,6 +60,15 @@ export async function openFolder(context: ProviderContext, options: FolderOption
     await remove()
     throw error
   }
+}
+
+/** Takes the versions of providers that a saved plan was made with into the cluster's folder. */
+export async function takeVersionsOf(planFile: string, context: ProviderContext): Promise<void> {
+  const text = await lockFileOf(planFile)
+  if (text === undefined) return
+  const own = clusterFolder(context)
+  await mkdir(own, {recursive: true, mode: 0o700})
+  await writeFile(join(own, LOCK_FILE), text)
 }
 
 /** Init, and the mark that it went through. */

@@ -15,6 +15,7 @@ import {
   initialise,
   isInitialised,
   openFolder,
+  takeVersionsOf,
   type WorkFolder,
 } from './terraform-folder.ts'
 import {imagesOf, readPins, writePins} from './terraform-images.ts'
@@ -257,6 +258,7 @@ class TerraformProvider implements Provider {
   ): Promise<Infrastructure | undefined> {
     const {signal} = context
     await this.#publicKey(spec, context, '', true)
+    await takeVersionsOf(file, context)
     await using folder = await this.#prepared(spec, context)
     const {changes, outputs: planned} = await folder.terraform.show(file, {signal})
     await agree(changesOf({changes}))
