@@ -107,7 +107,7 @@ function kindOf(
       'TERRAFORM_FAILED',
       [
         'providers come from the registry or from a mirror that the CLI configuration of Terraform names',
-        `try it by hand: cd ${dir} && ${program} init`,
+        `try it by hand: clouder infra synth --out infra && ${program} -chdir=infra init`,
       ],
     ]
   if (
@@ -118,7 +118,7 @@ function kindOf(
       'BACKEND_UNREACHABLE',
       [
         'see spec.state: bucket, account or workspace must exist and be yours to use',
-        `try it by hand: cd ${dir} && ${program} init`,
+        `try it by hand: clouder infra synth --out infra && ${program} -chdir=infra init`,
       ],
     ]
   return ['TERRAFORM_FAILED', ['mend it, then run the same command: it goes on with what is missing']]
