@@ -55,7 +55,7 @@ const claimsSchema = z.looseObject({
 async function identity(api: AzureApi, signal: AbortSignal): Promise<CloudIdentity> {
   const action = 'Microsoft.Resources/subscriptions/read'
   const token = await call(action, signal, () =>
-    api.credential.getToken(`${api.endpoint}/.default`, {abortSignal: signal}),
+    api.credential.getToken('https://management.azure.com/.default', {abortSignal: signal}),
   )
   try {
     const found = await api.subscriptions.subscriptions.get(api.subscription, {abortSignal: signal})

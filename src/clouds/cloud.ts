@@ -103,7 +103,12 @@ export interface WantedInfrastructure {
 
 export interface CloudProblem {
   readonly code:
-    'SIZE_NOT_OFFERED' | 'QUOTA_EXCEEDED' | 'NETWORK_OVERLAP' | 'NETWORK_MISSING' | 'IMAGE_MISSING'
+    | 'SIZE_NOT_OFFERED'
+    | 'FEATURE_MISSING'
+    | 'QUOTA_EXCEEDED'
+    | 'NETWORK_OVERLAP'
+    | 'NETWORK_MISSING'
+    | 'IMAGE_MISSING'
   /** Lower case, with the wrong value. */
   readonly message: string
   readonly suggestion: string

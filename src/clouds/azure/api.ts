@@ -1,6 +1,6 @@
 import {ComputeManagementClient} from '@azure/arm-compute'
 import {NetworkManagementClient} from '@azure/arm-network'
-import {ResourceManagementClient} from '@azure/arm-resources'
+import {ResourceManagementClient, type ResourceManagementClientOptionalParams} from '@azure/arm-resources'
 import {SubscriptionClient} from '@azure/arm-resources-subscriptions'
 import {DefaultAzureCredential, type TokenCredential} from '@azure/identity'
 import {ConfigError} from '../../errors.ts'
@@ -11,7 +11,6 @@ export interface AzureApi {
   readonly subscription: string
   readonly location: string
   readonly credential: TokenCredential
-  readonly endpoint: string
   readonly compute: ComputeManagementClient
   readonly network: NetworkManagementClient
   readonly resources: ResourceManagementClient
@@ -24,24 +23,23 @@ export interface AzureWhere {
   readonly signal: AbortSignal
   /** Default: Azure's own chain, which never opens a browser. */
   readonly credential?: TokenCredential
-  /** Default: the public cloud. */
-  readonly endpoint?: string
+  /** Default: HTTPS to the public cloud. */
+  readonly httpClient?: HttpClient
 }
 
-export const PUBLIC_CLOUD = 'https://management.azure.com'
+/** What sends the requests of every client. */
+export type HttpClient = NonNullable<ResourceManagementClientOptionalParams['httpClient']>
 
 /** Opens them. Without a subscription it is the only one that the credentials see. Throws ConfigError, InfrastructureError. */
 export async function openApi(where: AzureWhere): Promise<AzureApi> {
   const credential = where.credential ?? new DefaultAzureCredential()
-  const endpoint = where.endpoint ?? PUBLIC_CLOUD
-  const options = {endpoint, allowInsecureConnection: endpoint.startsWith('http://127.0.0.1:')}
+  const options = where.httpClient === undefined ? {} : {httpClient: where.httpClient}
   const subscriptions = new SubscriptionClient(credential, options)
   const subscription = where.subscription ?? (await onlySubscription(subscriptions, where.signal))
   return {
     subscription,
     location: where.location,
     credential,
-    endpoint,
     compute: new ComputeManagementClient(credential, subscription, options),
     network: new NetworkManagementClient(credential, subscription, options),
     resources: new ResourceManagementClient(credential, subscription, options),
@@ -118,3 +116,6 @@ export function partsOf(
     /\/resourceGroups\/([^/]+)\/providers\/([^/]+\/[^/]+)\/([^/]+)$/i.exec(id) ?? []
   return group === undefined || type === undefined || name === undefined ? undefined : {group, type, name}
 }
+
+/** A resource id as the SDK puts it into an address: it writes the first slash itself. */
+export const pathOf = (id: string): string => id.replace(/^\//, '')

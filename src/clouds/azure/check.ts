@@ -1,7 +1,8 @@
+import {z} from 'zod'
 import {InfrastructureError} from '../../errors.ts'
 import type {CloudProblem, WantedInfrastructure, WantedMachines} from '../cloud.ts'
 import {overlapProblems, sizeProblems} from '../problems.ts'
-import {type AzureApi, call, gather, partsOf} from './api.ts'
+import {type AzureApi, call, gather, partsOf, pathOf} from './api.ts'
 import {azureAnswer} from './errors.ts'
 import {type AzureSize, azureVmSizes} from './sizes.ts'
 
@@ -19,6 +20,8 @@ export async function azureProblems(
   return [
     ...sizeProblems(wanted.machines, zones, where),
     ...restrictedProblems(sizes, where),
+    ...unfitProblems(free, wanted, api.location),
+    ...(asked.size === 0 ? [] : await featureProblems(api, signal)),
     ...(free.length === 0 ? [] : await quotaProblems(api, wanted.machines, free, signal)),
     ...(await networkProblems(api, wanted, signal)),
     ...(await imageProblems(api, wanted.imageIds, signal)),
@@ -41,6 +44,64 @@ function restrictedProblems(
         ],
   )
 }
+
+/** What the machines of the stack need of a size; who brings an image decides himself about its generation. */
+function unfitProblems(
+  sizes: readonly AzureSize[],
+  {imageIds}: WantedInfrastructure,
+  location: string,
+): readonly CloudProblem[] {
+  const listWith = (fact: string): string =>
+    `see which do: az vm list-skus --location ${location} --resource-type virtualMachines --query "[?capabilities[?${fact}]].name" --output tsv`
+  return sizes.flatMap(({name, encryptsAtHost, generations}): readonly CloudProblem[] => [
+    ...(encryptsAtHost
+      ? []
+      : [
+          {
+            code: 'SIZE_NOT_OFFERED' as const,
+            message: `machine size ${name} has no encryption at its host in ${location}, which all disks are to have`,
+            suggestion: listWith("name=='EncryptionAtHostSupported' && value=='True'"),
+          },
+        ]),
+    ...(imageIds.length > 0 || generations.length === 0 || generations.includes('V2')
+      ? []
+      : [
+          {
+            code: 'SIZE_NOT_OFFERED' as const,
+            message: `machine size ${name} does not boot images of generation 2, it takes ${generations.join(', ')}`,
+            suggestion: listWith("name=='HyperVGenerations' && contains(value, 'V2')"),
+          },
+        ]),
+  ])
+}
+
+const featureSchema = z.looseObject({properties: z.looseObject({state: z.string()})})
+
+/** Encryption at host is asked for once per subscription; without it machines are refused one by one. */
+async function featureProblems(
+  {resources, subscription}: AzureApi,
+  signal: AbortSignal,
+): Promise<readonly CloudProblem[]> {
+  const id = `/subscriptions/${subscription}/providers/Microsoft.Features/providers/Microsoft.Compute/features/EncryptionAtHost`
+  const found = await orUntold(() =>
+    call('Microsoft.Features/providers/features/read', signal, () =>
+      resources.resources.getById(id, FEATURES_API_VERSION, {abortSignal: signal}),
+    ),
+  )
+  if (found === undefined) return []
+  const {state} = featureSchema.parse(found).properties
+  if (state === 'Registered') return []
+  return [
+    {
+      code: 'FEATURE_MISSING',
+      message: `the feature Microsoft.Compute/EncryptionAtHost is not registered in subscription ${subscription}, its state is ${state}`,
+      suggestion:
+        'register it, which takes some minutes: az feature register --namespace Microsoft.Compute --name EncryptionAtHost; then az provider register --namespace Microsoft.Compute --wait',
+    },
+  ]
+}
+
+const FEATURES_API_VERSION = '2021-07-01'
 
 /** Spot machines share one quota; others have one for their family and one for all. */
 async function quotaProblems(
@@ -129,12 +190,23 @@ async function readImage(
     )
   }
   return call('Microsoft.Compute/images/read', signal, () =>
-    resources.resources.getById(id, IMAGES_API_VERSION, {abortSignal: signal}),
+    resources.resources.getById(pathOf(id), IMAGES_API_VERSION, {abortSignal: signal}),
   )
 }
 
 /** Known to images and to versions of galleries alike. */
 const IMAGES_API_VERSION = '2023-07-03'
+
+/** Undefined where it may not be read: then only the plan itself can tell. */
+async function orUntold<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read()
+  } catch (error) {
+    if (error instanceof InfrastructureError && ['CLOUD_REFUSED', 'CLOUD_FAILED'].includes(error.code))
+      return undefined
+    throw error
+  }
+}
 
 /** Undefined where Azure says that there is no such thing. */
 async function orAbsent<T>(read: () => Promise<T>): Promise<T | undefined> {

@@ -2,7 +2,7 @@ import type {GenericResourceExpanded, ResourceGroup} from '@azure/arm-resources'
 import {InfrastructureError} from '../../errors.ts'
 import {CLUSTER_TAG, type OwnedKind, type OwnedResource} from '../cloud.ts'
 import {removalOrder} from '../removal-order.ts'
-import {type AzureApi, call, gather, partsOf} from './api.ts'
+import {type AzureApi, call, gather, partsOf, pathOf} from './api.ts'
 import {azureAnswer} from './errors.ts'
 
 const KINDS: Readonly<Record<string, OwnedKind>> = {
@@ -119,7 +119,7 @@ export async function azureRemove(
     if (kind === 'resource-group') return await removeGroup(api, name, signal)
     const version = await apiVersionOf(api, id, signal)
     await call(`${partsOf(id)?.type ?? id}/delete`, signal, () =>
-      api.resources.resources.beginDeleteById(id, version, {abortSignal: signal}),
+      api.resources.resources.beginDeleteById(pathOf(id), version, {abortSignal: signal}),
     )
     return 'removed'
   } catch (error) {

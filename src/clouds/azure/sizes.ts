@@ -6,6 +6,10 @@ import {type AzureApi, gather} from './api.ts'
 export interface AzureSize extends VmSize {
   /** `standardDSv5Family`. */
   readonly family: string
+  /** Whether the host can encrypt what goes to its disks; true where Azure does not say. */
+  readonly encryptsAtHost: boolean
+  /** Of Hyper-V: images of generation `V2` boot on those that have it. Empty: Azure does not say. */
+  readonly generations: readonly string[]
 }
 
 /** Every machine size of the location, also those that this subscription may not have. */
@@ -35,6 +39,8 @@ function sizeOf(sku: ResourceSku, location: string): AzureSize {
   return {
     name: sku.name ?? '',
     family: sku.family ?? '',
+    encryptsAtHost: facts.get('EncryptionAtHostSupported')?.toLowerCase() !== 'false',
+    generations: facts.get('HyperVGenerations')?.split(',') ?? [],
     vcpus: number('vCPUsAvailable') || number('vCPUs'),
     memoryGiB: number('MemoryGB'),
     gpus: number('GPUs'),
