@@ -2,6 +2,7 @@ import {mkdir, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {AbortError} from '../../../src/errors.ts'
+import type {HostConnector} from '../../../src/hosts/host.ts'
 import {applyInfra, destroyInfra, infraOutputs, planInfra, synthInfra} from '../../../src/workflows/infra.ts'
 import {initCluster} from '../../../src/workflows/init.ts'
 import {terminateCluster} from '../../../src/workflows/terminate.ts'
@@ -9,6 +10,7 @@ import type {Tools} from '../../../src/workflows/types.ts'
 import {fakeTerraform} from '../../support/fake-terraform.ts'
 import {specOf} from '../../support/local-cluster.ts'
 import {runFlags, withDemo} from '../../support/simulated-demo.ts'
+import type {SimulatedFleet} from '../../support/simulated-fleet.ts'
 import {
   ACCOUNT,
   consoleCloud,
@@ -18,10 +20,10 @@ import {
   type Outside,
 } from '../../support/terraform-cluster.ts'
 
-const spec = (aws: object = {}) =>
+const spec = (aws: object = {}, workers = 1) =>
   specOf('demo', {
     provider: {kind: 'aws', aws},
-    workers: [{count: 1}],
+    workers: [{count: workers}],
     access: {adminCidrs: ['203.0.113.0/24']},
   })
 const yes = () => Promise.resolve()
@@ -30,20 +32,34 @@ const flags = {...runFlags, confirm: yes}
 interface Bench {
   readonly home: string
   readonly around: Outside
+  readonly fleet: SimulatedFleet
+  /** What connections were asked for, by machine. */
+  readonly booting: Map<string, boolean | undefined>
   readonly tools: () => Tools
 }
 
 /** Each call of `tools` is a command line of its own. */
 function withInfra(use: (bench: Bench) => Promise<void>): () => Promise<void> {
   return () =>
-    withDemo({provider: 'local', workers: 0}, async ({home, run}) => {
+    withDemo({provider: 'local', workers: 0}, async ({home, run, fleet}) => {
       const around = outside()
       const temporaryDir = join(home, 'tmp')
       await mkdir(temporaryDir)
       const provider = () => demoProvider(around, (dir) => Promise.resolve(fakeTerraform(dir)), temporaryDir)
       const cloud = {...consoleCloud(REGION, around), findOwned: () => Promise.resolve([])}
       const openCloud = () => Promise.resolve(cloud)
-      await use({home, around, tools: () => ({...run().tools, providerFor: provider, openCloud})})
+      const booting: Bench['booting'] = new Map()
+      const connector: HostConnector = {
+        connect: (machine, how) => {
+          booting.set(machine.name, how.booting)
+          // A simulated machine knows one address, and behind NAT that is the private one.
+          const inside = {...machine, address: machine.privateAddress}
+          if (!fleet.machines.has(inside.address)) fleet.add(inside)
+          return fleet.connector.connect(inside, how)
+        },
+      }
+      const outsideWorld = {providerFor: provider, openCloud, connectorFor: () => connector}
+      await use({home, around, fleet, booting, tools: () => ({...run().tools, ...outsideWorld})})
     })
 }
 
@@ -65,6 +81,40 @@ test(
     expect(await planInfra(spec(), {goal: 'apply'}, tools())).toMatchObject({changes: [], hasChanges: false})
     expect(await planInfra(spec(), {goal: 'drift'}, tools())).toMatchObject({changes: [], hasChanges: false})
     expect(await infraOutputs(spec(), tools())).toHaveProperty('machines')
+  }),
+)
+
+test(
+  'an init goes from nothing to a cluster, knows which machines boot for the first time, and is then up to date',
+  withInfra(async ({booting, tools}) => {
+    const planned = await initCluster(spec(), 'init', {...flags, dryRun: true}, tools())
+    expect(planned.machineChanges.map(({what}) => what)).toContain('terraform_data.cp-1')
+    const made = await initCluster(spec(), 'init', flags, tools())
+    expect(made.nodes.map(({name, status}) => `${name} ${status}`)).toEqual(['cp-1 Ready', 'worker-1 Ready'])
+    expect(made.endpoint).toBe('api.test:6443')
+    expect([...booting]).toEqual([
+      ['cp-1', true],
+      ['worker-1', true],
+    ])
+    const again = await initCluster(spec(), 'init', flags, tools())
+    expect(again).toMatchObject({machineChanges: [], steps: []})
+    expect([...booting.values()]).toEqual([false, false])
+    await initCluster(spec({}, 2), 'init', flags, tools())
+    expect(booting.get('worker-2')).toBe(true)
+    expect(booting.get('cp-1')).toBe(false)
+  }),
+)
+
+test(
+  'machines of a Terraform that ran elsewhere are set up, and none is made',
+  withInfra(async ({tools}) => {
+    await initCluster(spec(), 'create', flags, tools())
+    const outputs = (await infraOutputs(spec(), tools())) ?? {}
+    const record = await tools().store.load('demo')
+    await tools().store.remove('demo')
+    const done = await initCluster(spec(), 'setup', {...flags, outputs}, tools())
+    expect(done).toMatchObject({machineChanges: [], nodes: [{name: 'cp-1'}, {name: 'worker-1'}]})
+    expect((await tools().store.load('demo'))?.machines).toEqual(record?.machines)
   }),
 )
 
