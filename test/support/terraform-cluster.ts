@@ -14,6 +14,8 @@ export interface Outside {
   newestImage: string
   /** A file whose existence makes the last machine fail. */
   failsIf?: string
+  /** A file that each machine is written to when it is made, which then takes a while. */
+  madeFile?: string
   /** Keys that consoles show, by cloud id; undefined: they stay silent. */
   readonly consoleKeys: (cloudId: string) => readonly string[] | undefined
   readonly account: string
@@ -30,7 +32,7 @@ export const outside = (more: Partial<Outside> = {}): Outside => ({
 })
 
 /** A stack like those of the clouds, of resources that live in the state alone. */
-export function demoStack(input: StackInput, {newestImage, failsIf}: Outside): TerraformJson {
+export function demoStack(input: StackInput, {newestImage, failsIf, madeFile}: Outside): TerraformJson {
   const nodes = plannedNodes(input.spec)
   const machines = nodes.map(({name, role, pool}, index) => ({
     name,
@@ -51,6 +53,7 @@ export function demoStack(input: StackInput, {newestImage, failsIf}: Outside): T
     {
       trigger: [machines[index]?.imageId],
       ...(failsIf !== undefined && name === last ? {failsIf} : {}),
+      ...(madeFile === undefined ? {} : {command: `echo ${name} >> '${madeFile}'; sleep 1`}),
     },
   ])
   return dataStack({

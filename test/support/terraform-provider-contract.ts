@@ -4,10 +4,10 @@ import {join} from 'node:path'
 import {expect, test, type TestContext} from 'vitest'
 import type {MachineChange, Provider} from '../../src/providers/provider.ts'
 import type {TerraformProviderOptions} from '../../src/providers/terraform-provider.ts'
-import type {ClusterSpec} from '../../src/spec/cluster-spec.ts'
-import {contextIn, specOf, type TestContext as Context} from './local-cluster.ts'
+import {contextIn, type TestContext as Context} from './local-cluster.ts'
 import {withTempFolder} from './temp-folder.ts'
-import {demoProvider, looking, outside, REGION, type Outside} from './terraform-cluster.ts'
+import {demoProvider, looking, outside, type Outside} from './terraform-cluster.ts'
+import {awsDemo} from './terraform-demo.ts'
 
 type TerraformIn = TerraformProviderOptions['terraformIn']
 
@@ -18,14 +18,6 @@ interface Bench {
   /** As one command line has it. */
   readonly provider: (more?: Partial<TerraformProviderOptions>) => Provider
 }
-
-export const awsSpec = (workers = 1, more: object = {}): ClusterSpec =>
-  specOf('demo', {
-    provider: {kind: 'aws', aws: {region: REGION}},
-    workers: [{count: workers}],
-    access: {adminCidrs: ['203.0.113.0/24']},
-    ...more,
-  })
 
 /** What everything after relies on, over any Terraform. `make` may skip the test. */
 export function terraformProviderContract(
@@ -46,14 +38,14 @@ export function terraformProviderContract(
   test(
     `${name}: a plan for nothing yet lists everything and leaves nothing behind`,
     bench(async ({home, context, provider}) => {
-      const changes = await provider().plan(awsSpec(), looking(context))
+      const changes = await provider().plan(awsDemo(), looking(context))
       expect(changes.map(({action, what}) => `${action} ${what}`).sort()).toEqual([
         'create terraform_data.bastion',
         'create terraform_data.cp-1',
         'create terraform_data.key',
         'create terraform_data.worker-1',
       ])
-      expect(await provider().inspect(awsSpec(), looking(context))).toBeUndefined()
+      expect(await provider().inspect(awsDemo(), looking(context))).toBeUndefined()
       expect(existsSync(join(home, 'clouder'))).toBe(false)
       expect(existsSync(join(home, 'tmp'))).toBe(true)
     }),
@@ -62,7 +54,7 @@ export function terraformProviderContract(
   test(
     `${name}: machines come with the host keys of their consoles, their key and their bastion`,
     bench(async ({context, provider}) => {
-      const {machines, endpoint} = await provider().provision(awsSpec(), context)
+      const {machines, endpoint} = await provider().provision(awsDemo(), context)
       expect(endpoint).toEqual({
         internal: '10.0.0.1:6443',
         external: 'api.test:6443',
@@ -87,12 +79,12 @@ export function terraformProviderContract(
   test(
     `${name}: after a provision the plan is empty, and another one changes nothing and asks no console`,
     bench(async ({context, around, provider}) => {
-      const made = await provider().provision(awsSpec(), context)
+      const made = await provider().provision(awsDemo(), context)
       const calls = around.asked.length
-      expect(await provider().plan(awsSpec(), looking(context))).toEqual([])
-      expect(await provider().plan(awsSpec(), context)).toEqual([])
-      expect(await provider().provision(awsSpec(), context)).toEqual(made)
-      expect(await provider().inspect(awsSpec(), looking(context))).toEqual(made)
+      expect(await provider().plan(awsDemo(), looking(context))).toEqual([])
+      expect(await provider().plan(awsDemo(), context)).toEqual([])
+      expect(await provider().provision(awsDemo(), context)).toEqual(made)
+      expect(await provider().inspect(awsDemo(), looking(context))).toEqual(made)
       expect(around.asked).toHaveLength(calls)
     }),
   )
@@ -100,14 +92,14 @@ export function terraformProviderContract(
   test(
     `${name}: a newer image changes no machine that is there, and new ones are like them`,
     bench(async ({context, around, provider}) => {
-      await provider().provision(awsSpec(), context)
+      await provider().provision(awsDemo(), context)
       around.newestImage = 'ami-2'
-      expect(await provider().plan(awsSpec(), looking(context))).toEqual([])
-      const changes = await provider().plan(awsSpec(2), looking(context))
+      expect(await provider().plan(awsDemo(), looking(context))).toEqual([])
+      const changes = await provider().plan(awsDemo(2), looking(context))
       expect(changes.map(({action, what}) => `${action} ${what}`)).toEqual(['create terraform_data.worker-2'])
-      const {machines} = await provider().provision(awsSpec(2), context)
+      const {machines} = await provider().provision(awsDemo(2), context)
       expect(machines).toHaveLength(3)
-      const stack = await provider().infra?.synthesise(awsSpec(2), looking(context))
+      const stack = await provider().infra?.synthesise(awsDemo(2), looking(context))
       expect(JSON.stringify(stack)).not.toContain('ami-2')
     }),
   )
@@ -118,7 +110,7 @@ export function terraformProviderContract(
       const failsIf = join(home, 'broken')
       await writeFile(failsIf, '')
       around.failsIf = failsIf
-      await expect(provider().provision(awsSpec(), context)).rejects.toMatchObject({
+      await expect(provider().provision(awsDemo(), context)).rejects.toMatchObject({
         code: 'TERRAFORM_FAILED',
         diagnostics: [{address: 'terraform_data.worker-1'}],
       })
@@ -128,10 +120,10 @@ export function terraformProviderContract(
       ])
       await rm(failsIf)
       around.newestImage = 'ami-2'
-      const left = await provider().plan(awsSpec(), looking(context))
+      const left = await provider().plan(awsDemo(), looking(context))
       expect(left.map(({what}) => what)).toEqual(['terraform_data.worker-1'])
-      expect((await provider().provision(awsSpec(), context)).machines).toHaveLength(2)
-      expect(await provider().plan(awsSpec(), looking(context))).toEqual([])
+      expect((await provider().provision(awsDemo(), context)).machines).toHaveLength(2)
+      expect(await provider().plan(awsDemo(), looking(context))).toEqual([])
     }),
   )
 
@@ -139,7 +131,7 @@ export function terraformProviderContract(
     `${name}: the plan that was agreed to is the one that is applied`,
     bench(async ({context, around, provider}) => {
       const one = provider()
-      const spec = awsSpec()
+      const spec = awsDemo()
       await one.plan(spec, context)
       around.newestImage = 'ami-2'
       await one.provision(spec, context)
@@ -153,22 +145,22 @@ export function terraformProviderContract(
     `${name}: a saved plan of another run is applied as it is`,
     bench(async ({home, context, provider}) => {
       const saveTo = join(home, 'saved.tfplan')
-      const planned = await provider().infra?.plan(awsSpec(), looking(context), {goal: 'apply', saveTo})
+      const planned = await provider().infra?.plan(awsDemo(), looking(context), {goal: 'apply', saveTo})
       expect(planned).toMatchObject({hasChanges: true})
       const shown: string[] = []
       const agree = (changes: readonly MachineChange[]) => {
         shown.push(...changes.map(({what}) => what))
         return Promise.resolve()
       }
-      const made = await provider().infra?.apply(saveTo, awsSpec(), context, agree)
+      const made = await provider().infra?.apply(saveTo, awsDemo(), context, agree)
       expect(made?.machines).toHaveLength(2)
       expect(shown).toHaveLength(4)
       // The key that it holds is the one that everything after logs in with.
-      expect(await provider().plan(awsSpec(), looking(context))).toEqual([])
+      expect(await provider().plan(awsDemo(), looking(context))).toEqual([])
       await rm(context.paths.sshKey)
-      const lost = provider().infra?.apply(saveTo, awsSpec(), context, agree)
+      const lost = provider().infra?.apply(saveTo, awsDemo(), context, agree)
       await expect(lost).rejects.toMatchObject({code: 'CLUSTER_MISMATCH'})
-      await expect(provider().plan(awsSpec(), context)).rejects.toMatchObject({code: 'CLUSTER_MISMATCH'})
+      await expect(provider().plan(awsDemo(), context)).rejects.toMatchObject({code: 'CLUSTER_MISMATCH'})
     }),
   )
 
@@ -176,7 +168,7 @@ export function terraformProviderContract(
     `${name}: a destroy leaves nothing, and a second one has nothing to do`,
     bench(async ({context, provider}) => {
       expect(await provider().destroy('demo', context)).toEqual([])
-      await provider().provision(awsSpec(), context)
+      await provider().provision(awsDemo(), context)
       const removed = await provider().destroy('demo', context)
       expect([...removed].sort()).toEqual([
         'terraform_data.bastion',
@@ -185,7 +177,7 @@ export function terraformProviderContract(
         'terraform_data.worker-1',
       ])
       expect(await provider().destroy('demo', context)).toEqual([])
-      expect(await provider().inspect(awsSpec(), looking(context))).toBeUndefined()
+      expect(await provider().inspect(awsDemo(), looking(context))).toBeUndefined()
     }),
   )
 
@@ -193,16 +185,16 @@ export function terraformProviderContract(
     `${name}: machines whose consoles stay silent are told with first-use, and refused with strict`,
     bench(
       async ({context, around, provider}) => {
-        const strict = awsSpec(1, {ssh: {hostKeys: 'strict'}})
+        const strict = awsDemo(1, {ssh: {hostKeys: 'strict'}})
         await expect(provider().provision(strict, context)).rejects.toMatchObject({
           code: 'HOST_KEY_UNKNOWN',
         })
-        const {machines} = await provider().provision(awsSpec(), context)
+        const {machines} = await provider().provision(awsDemo(), context)
         expect(machines.map(({ssh}) => ssh.hostKeys)).toEqual([[], []])
         const warnings = context.recorded.of('note').filter(({level}) => level === 'warning')
         expect(warnings).toHaveLength(1)
         const calls = around.asked.length
-        await provider().provision(awsSpec(), context)
+        await provider().provision(awsDemo(), context)
         expect(around.asked).toHaveLength(calls)
       },
       outside({consoleKeys: () => undefined}),
@@ -212,14 +204,14 @@ export function terraformProviderContract(
   test(
     `${name}: outputs that Terraform gave elsewhere become machines`,
     bench(async ({context, provider}) => {
-      await provider().provision(awsSpec(), context)
-      const outputs = (await provider().infra?.outputs(awsSpec(), context)) ?? {}
+      await provider().provision(awsDemo(), context)
+      const outputs = (await provider().infra?.outputs(awsDemo(), context)) ?? {}
       const printed = Object.fromEntries(
         Object.entries(outputs).map(([key, value]) => [key, {sensitive: false, type: 'dynamic', value}]),
       )
-      const found = await provider().infra?.fromOutputs(printed, awsSpec(), context)
-      expect(found).toEqual(await provider().inspect(awsSpec(), context))
-      await expect(provider().infra?.fromOutputs({}, awsSpec(), context)).rejects.toMatchObject({
+      const found = await provider().infra?.fromOutputs(printed, awsDemo(), context)
+      expect(found).toEqual(await provider().inspect(awsDemo(), context))
+      await expect(provider().infra?.fromOutputs({}, awsDemo(), context)).rejects.toMatchObject({
         code: 'TERRAFORM_FAILED',
       })
     }),

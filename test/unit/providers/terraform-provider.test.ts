@@ -5,7 +5,8 @@ import {fakeTerraform} from '../../support/fake-terraform.ts'
 import {contextIn} from '../../support/local-cluster.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
 import {demoProvider, demoStack, looking, outside, REGION} from '../../support/terraform-cluster.ts'
-import {awsSpec, terraformProviderContract} from '../../support/terraform-provider-contract.ts'
+import {awsDemo} from '../../support/terraform-demo.ts'
+import {terraformProviderContract} from '../../support/terraform-provider-contract.ts'
 
 const fake = (dir: string) => Promise.resolve(fakeTerraform(dir))
 
@@ -26,7 +27,7 @@ test('with deletion policy retain what holds data is kept, with its settings, an
         },
       })
     const aws = {region: REGION, deletionPolicy: 'retain'}
-    const spec = awsSpec(1, {provider: {kind: 'aws', aws}})
+    const spec = awsDemo(1, {provider: {kind: 'aws', aws}})
     const context = contextIn(home, 'demo')
     await provider().provision(spec, context)
     const planned = await provider().infra?.plan(spec, looking(context), {goal: 'destroy'})
@@ -34,7 +35,7 @@ test('with deletion policy retain what holds data is kept, with its settings, an
     expect([...removed].sort()).toEqual(planned?.changes.map(({address}) => address).sort())
     expect(removed).toContain('aws_vpc.main')
     expect(removed.filter((address) => address.startsWith('aws_s3_bucket'))).toEqual([])
-    const everything = await provider().destroy('demo', context, awsSpec())
+    const everything = await provider().destroy('demo', context, awsDemo())
     expect(everything).toEqual([])
   })
 })
@@ -50,7 +51,7 @@ test.each([
       const temporaryDir = join(home, 'tmp')
       await mkdir(temporaryDir)
       const aws = {region: REGION, bastion, network: {mode}}
-      const spec = awsSpec(1, {provider: {kind: 'aws', aws}})
+      const spec = awsDemo(1, {provider: {kind: 'aws', aws}})
       const {machines} = await demoProvider(outside(), fake, temporaryDir).provision(
         spec,
         contextIn(home, 'demo'),

@@ -1,0 +1,64 @@
+import {spawn} from 'node:child_process'
+import {mkdir, readFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {createInterface} from 'node:readline'
+import {expect, test} from 'vitest'
+import {z} from 'zod'
+import {packageRoot} from '../support/cli.ts'
+import {contextIn} from '../support/local-cluster.ts'
+import {withTempFolder} from '../support/temp-folder.ts'
+import {demoProvider, looking, outside} from '../support/terraform-cluster.ts'
+import {awsDemo} from '../support/terraform-demo.ts'
+import {terraformIn, terraformOrSkip} from '../support/with-terraform.ts'
+
+const eventSchema = z.looseObject({
+  type: z.string(),
+  task: z.string().optional(),
+  step: z.string().optional(),
+})
+type Event = z.output<typeof eventSchema>
+
+/** Runs a provision as a process of its own, and kills it at the first event that is meant. */
+async function killAt(home: string, isMeant: (event: Event) => boolean): Promise<void> {
+  const script = join(packageRoot, 'test/support/provision-terraform.ts')
+  const child = spawn(process.execPath, ['--import', 'tsx', script, home], {
+    cwd: packageRoot,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise<NodeJS.Signals | null>((resolve) => {
+    child.once('exit', (_, signal) => resolve(signal))
+  })
+  for await (const line of createInterface({input: child.stdout})) {
+    if (isMeant(eventSchema.parse(JSON.parse(line)))) child.kill('SIGKILL')
+  }
+  expect(await ended).toBe('SIGKILL')
+}
+
+test.for<readonly [string, (event: Event) => boolean]>([
+  ['while Terraform is prepared', ({type, task}) => type === 'task-started' && task === 'terraform'],
+  ['while it is planned', ({type, task}) => type === 'task-started' && task === 'plan'],
+  ['when the apply begins', ({type}) => type === 'phase-planned'],
+  ['while machines are made', ({type, step}) => type === 'step-started' && step?.includes('cp-1') === true],
+  ['when a machine is made', ({type, step}) => type === 'step-done' && step?.includes('cp-1') === true],
+  ['while host keys are read', ({type, task}) => type === 'task-started' && task === 'host-keys'],
+])(
+  'a provision that is killed %s is ended by the next one, and nothing is made twice',
+  async (_, isMeant) => {
+    await withTempFolder(async (home) => {
+      await mkdir(join(home, 'tmp'))
+      await killAt(home, isMeant)
+      const madeFile = join(home, 'made')
+      const again = outside({madeFile, newestImage: 'ami-2'})
+      const provider = () => demoProvider(again, (dir) => terraformIn(dir), join(home, 'tmp'))
+      const context = contextIn(home, 'demo')
+      const {machines} = await provider().provision(awsDemo(), context)
+      expect(machines.map(({name, ssh}) => `${name} ${ssh.hostKeys.length}`)).toEqual([
+        'cp-1 1',
+        'worker-1 1',
+      ])
+      expect(await provider().plan(awsDemo(), looking(within))).toEqual([])
+      const made = (await readFile(madeFile, 'utf8')).trim().split('\n')
+      expect(made.sort()).toEqual(['cp-1', 'worker-1'])
+    })
+  },
+)
