@@ -82,6 +82,7 @@ export type CloudErrorCode =
   | 'CLOUD_FAILED'
   | 'REGION_MISSING'
   | 'SIZE_NOT_OFFERED'
+  | 'FEATURE_MISSING'
   | 'QUOTA_EXCEEDED'
   | 'NETWORK_OVERLAP'
   | 'NETWORK_MISSING'

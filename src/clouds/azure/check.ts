@@ -85,7 +85,7 @@ async function featureProblems(
   const id = `/subscriptions/${subscription}/providers/Microsoft.Features/providers/Microsoft.Compute/features/EncryptionAtHost`
   const found = await orUntold(() =>
     call('Microsoft.Features/providers/features/read', signal, () =>
-      resources.resources.getById(id, FEATURES_API_VERSION, {abortSignal: signal}),
+      resources.resources.getById(pathOf(id), FEATURES_API_VERSION, {abortSignal: signal}),
     ),
   )
   if (found === undefined) return []
