@@ -121,7 +121,8 @@ class Sweep {
     const {cloud, cluster} = this.#options
     this.#there = await cloud.findOwned(cluster, signal)
     this.#refused.clear()
-    for (const resource of this.#unwanted()) {
+    const unwanted = this.#unwanted()
+    for (const resource of unwanted) {
       this.#asked.set(keyOf(resource), resource)
       try {
         await cloud.remove(resource, signal)
@@ -131,7 +132,9 @@ class Sweep {
         this.#refused.set(keyOf(resource), error.message)
       }
     }
-    return this.#unwanted().length - this.#refused.size
+    // Much is gone as soon as it was asked away.
+    if (unwanted.length > 0) this.#there = await cloud.findOwned(cluster, signal)
+    return this.#unwanted().filter((resource) => !this.#refused.has(keyOf(resource))).length
   }
 
   #unwanted(): readonly OwnedResource[] {

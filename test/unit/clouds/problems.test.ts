@@ -1,0 +1,55 @@
+import {expect, test} from 'vitest'
+import {checkAccount} from '../../../src/clouds/cloud.ts'
+import {throwProblems} from '../../../src/clouds/problems.ts'
+import {awsFailure} from '../../../src/clouds/aws/errors.ts'
+import {InfrastructureError} from '../../../src/errors.ts'
+
+const {signal} = new AbortController()
+const awsError = (name: string, message: string): Error =>
+  Object.assign(new Error(message), {name, $metadata: {}})
+const codeOf = (error: unknown): string => (error instanceof InfrastructureError ? error.code : 'other')
+
+test.each([
+  ['CredentialsProviderError', 'CREDENTIALS_MISSING'],
+  ['ExpiredToken', 'CREDENTIALS_EXPIRED'],
+  ['RequestExpired', 'CREDENTIALS_EXPIRED'],
+  ['AuthFailure', 'CREDENTIALS_EXPIRED'],
+  ['UnauthorizedOperation', 'CLOUD_REFUSED'],
+  ['TimeoutError', 'CLOUD_UNREACHABLE'],
+  ['InternalError', 'CLOUD_FAILED'],
+])('what AWS calls %s is %s', (name, code) => {
+  expect(codeOf(awsFailure(awsError(name, 'x'), 'ec2:DescribeVpcs', signal))).toBe(code)
+})
+
+test('a refusal names the permission that is missing, which need not be the call', () => {
+  const message = 'User: arn:aws:iam::1:user/x is not authorized to perform: kms:Decrypt on resource: y'
+  const error = awsFailure(awsError('AccessDenied', message), 's3:GetObject', signal)
+  expect(error).toMatchObject({message: 'AWS refuses s3:GetObject: the permission kms:Decrypt is missing'})
+})
+
+test('a call that was interrupted is no failure of the cloud', () => {
+  const reason = new Error('stopped')
+  expect(awsFailure(awsError('AbortError', 'x'), 'a:b', AbortSignal.abort(reason))).toBe(reason)
+})
+
+test('a bug stays a bug', () => {
+  const bug = 'text'
+  expect(awsFailure(bug, 'a:b', signal)).toBe(bug)
+})
+
+test('all problems are told at once, and none is fine', () => {
+  throwProblems([])
+  const problems = [
+    {code: 'SIZE_NOT_OFFERED', message: 'a', suggestion: 'x'},
+    {code: 'QUOTA_EXCEEDED', message: 'b', suggestion: 'x'},
+  ] as const
+  expect(() => throwProblems(problems)).toThrow('a; b')
+  expect(() => throwProblems(problems)).toThrow(expect.objectContaining({suggestions: ['x']}))
+})
+
+test('credentials of another account are refused, and of the right one or of any accepted', () => {
+  const identity = {kind: 'aws', account: '123456789012', principal: 'me', region: 'r'} as const
+  checkAccount(identity, undefined)
+  checkAccount(identity, '123456789012')
+  expect(() => checkAccount(identity, '999999999999')).toThrow(/are of account 123456789012 \(me\)/)
+})
