@@ -43,15 +43,16 @@ test.for<readonly [string, (event: Event) => boolean]>([
   ['while host keys are read', ({type, task}) => type === 'task-started' && task === 'host-keys'],
 ])(
   'a provision that is killed %s is ended by the next one, and nothing is made twice',
-  async (_, isMeant) => {
+  async ([, isMeant], context) => {
+    await terraformOrSkip('/', context)
     await withTempFolder(async (home) => {
       await mkdir(join(home, 'tmp'))
       await killAt(home, isMeant)
       const madeFile = join(home, 'made')
       const again = outside({madeFile, newestImage: 'ami-2'})
       const provider = () => demoProvider(again, (dir) => terraformIn(dir), join(home, 'tmp'))
-      const context = contextIn(home, 'demo')
-      const {machines} = await provider().provision(awsDemo(), context)
+      const within = contextIn(home, 'demo')
+      const {machines} = await provider().provision(awsDemo(), within)
       expect(machines.map(({name, ssh}) => `${name} ${ssh.hostKeys.length}`)).toEqual([
         'cp-1 1',
         'worker-1 1',
