@@ -82,5 +82,5 @@ export function questionFor(
   if (grave.length === 0) return undefined
   const lines = grave.map(({action, what, reason}) => `  ${action} ${what} (${reason})`)
   const price = cost === undefined ? '' : `the cluster costs ${costLine(cost)}\n`
-  return `these machines change:\n${lines.join('\n')}\n${price}go on?`
+  return `${paid ? 'this changes in the cloud' : 'these machines change'}:\n${lines.join('\n')}\n${price}go on?`
 }

@@ -58,7 +58,11 @@ function stepsTable(steps: readonly PlannedStep[], options: ResultOptions): stri
 export function planText(result: InitResult, options: ResultOptions): string {
   const machines = result.machineChanges.map(({action, what, reason}) => `  ${action} ${what} (${reason})`)
   const parts = [
-    ...(machines.length === 0 ? [] : [`${options.colours.bold('Machines')}\n${machines.join('\n')}`]),
+    ...(machines.length === 0
+      ? []
+      : [
+          `${options.colours.bold(isMachines(result) ? 'Machines' : 'Infrastructure')}\n${machines.join('\n')}`,
+        ]),
     ...(result.steps.length === 0 ? [] : [stepsTable(result.steps, options)]),
   ]
   if (parts.length === 0) return `${result.cluster} is up to date: nothing to do`
@@ -69,9 +73,16 @@ export function planText(result: InitResult, options: ResultOptions): string {
   return [...parts, ...cost, `${countText(result)}; nothing was changed`].join('\n\n')
 }
 
-function countText({machineChanges, steps}: InitResult): string {
+/** In a cloud more is made than machines: networks, roles, a bucket. */
+function isMachines({machineChanges}: InitResult): boolean {
+  return machineChanges.every(({what}) => what.startsWith('machine '))
+}
+
+function countText(result: InitResult): string {
+  const {machineChanges, steps} = result
+  const noun = isMachines(result) ? 'machine change' : 'infrastructure change'
   const counted = [
-    ...(machineChanges.length === 0 ? [] : [plural(machineChanges.length, 'machine change')]),
+    ...(machineChanges.length === 0 ? [] : [plural(machineChanges.length, noun)]),
     ...(steps.length === 0 ? [] : [plural(steps.length, 'step')]),
   ]
   return `${counted.join(' and ')} to do`

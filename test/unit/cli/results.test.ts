@@ -26,6 +26,17 @@ test('create ends with the machines it made', () => {
   expect(head).toBe('docs: made machine cp-1, machine worker-1 in 10.6 s')
 })
 
+test('a plan in a cloud reads as one: infrastructure, then hosts', () => {
+  const machineChanges = [
+    {action: 'update', what: 'aws_lb.api', reason: 'differs in tags'},
+    {action: 'create', what: 'aws_instance.cp-1', reason: 'is not there'},
+  ] as const
+  const steps = [{phase: 'kernel', host: 'cp-1', step: 'load modules', reason: 'not loaded'}]
+  const text = planText({...nothing, machineChanges, steps, dryRun: true}, options)
+  expect(text).toMatch(/^Infrastructure\n  update aws_lb.api \(differs in tags\)\n  create aws_instance.cp-1/)
+  expect(text).toContain('2 infrastructure changes and 1 step to do; nothing was changed')
+})
+
 test('a plan for a pipe has lines of 200 columns at most', () => {
   const steps = [{phase: 'reset', host: 'cp-1', step: 'reset the node', reason: 'x'.repeat(500)}]
   const lines = planText({...nothing, steps, dryRun: true}, options).split('\n')
