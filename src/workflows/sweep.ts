@@ -161,7 +161,8 @@ class Sweep {
 /** Ids are unique within a kind: a role and an instance profile may share one. */
 const keyOf = ({kind, id}: OwnedResource): string => `${kind} ${id}`
 
-const nameOf = ({kind, name, id}: OwnedResource): string =>
+/** `volume data (vol-1)`. */
+export const nameOf = ({kind, name, id}: OwnedResource): string =>
   name === id ? `${kind} ${id}` : `${kind} ${name} (${id})`
 
 /** Throws InfrastructureError LEFTOVERS with everything that is left; nothing is fine. */

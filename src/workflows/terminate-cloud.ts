@@ -7,7 +7,7 @@ import {specFromDocument} from '../spec/load.ts'
 import type {ClusterRecord} from '../store/types.ts'
 import {findClusterMade, removeClusterMade} from './cluster-made.ts'
 import {openSession, type Session} from './session.ts'
-import {sweep, type SweepResult, throwLeftovers} from './sweep.ts'
+import {nameOf, sweep, type SweepResult, throwLeftovers} from './sweep.ts'
 import type {TerminateResult, Tools} from './types.ts'
 
 /**
@@ -64,9 +64,7 @@ export async function clusterMade(
   const found = await cloud.findOwned(spec.name, tools.signal)
   return [
     ...refs.map(describeRef),
-    ...found
-      .filter(({madeBy, holdsData}) => madeBy === 'controller' && !(keepData && holdsData))
-      .map(({kind, name, id}) => `${kind} ${name} (${id})`),
+    ...found.filter(({madeBy, holdsData}) => madeBy === 'controller' && !(keepData && holdsData)).map(nameOf),
   ]
 }
 
@@ -138,7 +136,7 @@ export async function terminateByTag(
   await using _lock = dryRun ? undefined : await tools.store.lock(name, tools.run)
   const cloud = await tools.openCloud({kind, region, profile, account, signal: tools.signal})
   const found = await cloud.findOwned(name, tools.signal)
-  const lines = found.map((each) => `${each.kind} ${each.name} (${each.id})`)
+  const lines = found.map(nameOf)
   if (dryRun || found.length === 0) return {cluster: name, removed: lines}
   await confirm(lines)
   const {removed, left} = await sweep({cluster: name, cloud, scope: 'all', keepData: false}, tools)
