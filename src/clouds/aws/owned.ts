@@ -1,6 +1,6 @@
 import {paginateDescribeTags} from '@aws-sdk/client-ec2'
 import {paginateGetResources} from '@aws-sdk/client-resource-groups-tagging-api'
-import {CLUSTER_TAG, type OwnedResource} from '../cloud.ts'
+import {CLUSTER_TAG, type OwnedKind, type OwnedResource} from '../cloud.ts'
 import {removalOrder} from '../removal-order.ts'
 import {type AwsApi, gather} from './api.ts'
 import {ownedBalancers} from './owned-balancers.ts'
@@ -25,7 +25,28 @@ export async function awsOwned(
     ...(await ownedStorage(api, cluster, owner, signal)),
     ...(await ownedIdentities(api, cluster, owner, signal)),
   ]
-  return found.toSorted((a, b) => removalOrder(a.kind) - removalOrder(b.kind))
+  return withoutStrangers(found).toSorted((a, b) => removalOrder(a.kind) - removalOrder(b.kind))
+}
+
+/** What controllers in a cluster make; everything else of a cluster of ours carries our own tag. */
+const BY_CONTROLLERS: ReadonlySet<OwnedKind> = new Set<OwnedKind>([
+  'load-balancer',
+  'target-group',
+  'security-group',
+  'network-interface',
+  'address',
+  'volume',
+  'snapshot',
+  'file-system',
+])
+
+/**
+ * The tags of controllers hold a cluster's name alone, and whoever else runs a cluster of that name in the account
+ * has them too. Its nodes show it: then only what carries our own tag is ours.
+ */
+function withoutStrangers(found: readonly OwnedResource[]): readonly OwnedResource[] {
+  const hasNamesake = found.some(({kind, madeBy}) => kind === 'machine' && madeBy === 'controller')
+  return found.filter(({kind, madeBy}) => madeBy === 'clouder' || (!hasNamesake && BY_CONTROLLERS.has(kind)))
 }
 
 /** What EC2 says carries the cluster's tags: one question for each tag, whatever the kind. */

@@ -28,7 +28,8 @@ const CLAIM_TAG = /^(kubernetes\.io-created-for-pvc-name|k8s-azure-created-by)$/
 
 /**
  * Everything of the cluster in the subscription: what carries its tag, and all that is in a resource group that was
- * made for it, since what controllers make there need not carry anything.
+ * made for it, since what controllers make there need not carry anything. Their own tags hold a cluster's name alone,
+ * which whoever else runs one of that name has too: they count beside something of ours.
  */
 export async function azureOwned(
   api: AzureApi,
@@ -52,19 +53,27 @@ export async function azureOwned(
     })
     keep(await gather('Microsoft.Resources/subscriptions/resourceGroups/resources/read', signal, inGroup))
   }
-  for (const tag of [CLUSTER_TAG.azure, ...CONTROLLER_TAGS]) {
-    const tagged = api.resources.resources.list({
-      filter: tagIs(tag, cluster),
-      expand: 'createdTime',
-      abortSignal: signal,
-    })
-    keep(await gather('Microsoft.Resources/subscriptions/resources/read', signal, tagged))
-  }
+  const tagged = (tag: string) =>
+    gather(
+      'Microsoft.Resources/subscriptions/resources/read',
+      signal,
+      api.resources.resources.list({
+        filter: tagIs(tag, cluster),
+        expand: 'createdTime',
+        abortSignal: signal,
+      }),
+    )
+  keep(await tagged(CLUSTER_TAG.azure))
+  const where = new Set([...found.keys()].map(groupOf))
+  for (const tag of CONTROLLER_TAGS)
+    keep((await tagged(tag)).filter(({id = ''}) => where.has(groupOf(id.toLowerCase()))))
   return [
     ...[...found.values()].map((resource) => ownedOf(resource, cluster)),
     ...groups.map((group) => ownedGroup(group)),
   ].toSorted((a, b) => removalOrder(a.kind) - removalOrder(b.kind))
 }
+
+const groupOf = (id: string): string | undefined => partsOf(id)?.group
 
 const tagIs = (tag: string, value: string): string => `tagName eq '${tag}' and tagValue eq '${value}'`
 

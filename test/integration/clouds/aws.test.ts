@@ -261,6 +261,19 @@ test('a sweep leaves nothing of a cluster, and to another all it has; a second o
   for (const resource of found) expect(await cloud.remove(resource, context.signal)).toBe('removed')
 })
 
+test('where somebody else runs a cluster of the same name, only what carries our own tag is ours', async (context) => {
+  const cloud = await emulator(context)
+  const {subnet} = await makeCluster('demo')
+  const theirs = {ImageId: 'ami-12c6146b', MinCount: 1, MaxCount: 1, SubnetId: subnet}
+  await new EC2Client({}).send(
+    new RunInstancesCommand({...theirs, ...tagged('instance', controllers('demo'))}),
+  )
+  const found = await cloud.findOwned('demo', context.signal)
+  expect(found.filter(({madeBy}) => madeBy === 'controller')).toEqual([])
+  expect(found.filter(({kind}) => kind === 'machine')).toHaveLength(1)
+  expect(found.map(({kind}) => kind)).not.toContain('volume')
+})
+
 test('a network in which something still is cannot go yet', async (context) => {
   const cloud = await emulator(context)
   await makeCluster('demo')

@@ -38,7 +38,8 @@ function makeCluster(arm: FakeArm, name: string): void {
   put(arm, group, 'Microsoft.Compute/disks', 'pvc-1', {tags: {'kubernetes.io-created-for-pvc-name': 'data'}})
   put(arm, group, 'Microsoft.Network/loadBalancers', 'kubernetes')
   put(arm, group, 'Microsoft.Network/virtualNetworks', 'net', {tags: ours(name)})
-  // Of a cluster that was built in a group of somebody else.
+  // In a group of somebody else, in which there is something of the cluster.
+  put(arm, 'shared', 'Microsoft.Network/networkInterfaces', `nic-${name}`, {tags: ours(name)})
   put(arm, 'shared', 'Microsoft.Network/publicIPAddresses', `ip-${name}`, {
     tags: {'k8s-azure-cluster-name': name},
   })
@@ -80,12 +81,17 @@ test('all that is in the group of a cluster is its own, and what controllers tag
   const arm = fakeArm()
   makeCluster(arm, 'demo')
   makeCluster(arm, 'other')
+  // Of another cluster of that name, which clouder did not make.
+  put(arm, 'MC_demo', 'Microsoft.Network/publicIPAddresses', 'theirs', {
+    tags: {'k8s-azure-cluster-name': 'demo'},
+  })
   const cloud = await open(arm, context, SUBSCRIPTION)
   const found = await cloud.findOwned('demo', context.signal)
   expect(found.map(({kind, name, madeBy, holdsData}) => `${kind} ${name} ${madeBy} ${holdsData}`)).toEqual([
     'load-balancer kubernetes controller false',
     'machine cp-1 clouder false',
     'address ip-demo controller false',
+    'network-interface nic-demo clouder false',
     'volume cp-1-os controller false',
     'volume pvc-1 controller true',
     'network net clouder false',
