@@ -206,7 +206,7 @@ function cloudProviderOptions(options: ToolsOptions): ProviderOptions['cloud'] {
     temporaryDir: tmpdir(),
     openCloud: openCloudOf(environment),
     ...(sshPublicKey === '' ? {} : {sshPublicKey}),
-    terraformIn: async (dir, {report, signal}) => {
+    terraformIn: async (dir, {report, signal}, variables) => {
       const [{findProgram}, {terraformBinary}] = await Promise.all([
         import('./terraform/program.ts'),
         import('./terraform/binary.ts'),
@@ -214,7 +214,7 @@ function cloudProviderOptions(options: ToolsOptions): ProviderOptions['cloud'] {
       return terraformBinary({
         program: await (program ??= findProgram(environment, signal)),
         dir,
-        environment,
+        environment: {...environment, ...variables},
         identify: identifyProcess,
         hostname: hostname(),
         onNote: (text) => report({type: 'note', level: 'info', text}),

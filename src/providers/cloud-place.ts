@@ -56,3 +56,17 @@ export function inPlace(
   const aws = {...provider.aws, region, account, ...(profile === undefined ? {} : {profile})}
   return {...spec, provider: {...provider, aws}}
 }
+
+/**
+ * Variables by which Terraform uses the profile that the spec means; keys of the environment would come before it.
+ * The configuration names none, so that it is the same wherever it is applied.
+ */
+export function variablesOf(spec: ClusterSpec | undefined): Readonly<Record<string, string | undefined>> {
+  if (spec?.provider.kind !== 'aws' || spec.provider.aws.profile === undefined) return {}
+  return {
+    AWS_PROFILE: spec.provider.aws.profile,
+    AWS_ACCESS_KEY_ID: undefined,
+    AWS_SECRET_ACCESS_KEY: undefined,
+    AWS_SESSION_TOKEN: undefined,
+  }
+}

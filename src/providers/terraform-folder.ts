@@ -3,12 +3,21 @@ import {copyFile, mkdir, mkdtemp, rm, symlink, writeFile} from 'node:fs/promises
 import {join} from 'node:path'
 import {z} from 'zod'
 import type {TerraformJson} from '../../stacks/input.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import {LOCK_FILE, lockFileOf} from '../terraform/plan-file.ts'
 import type {Terraform} from '../terraform/types.ts'
+import {variablesOf} from './cloud-place.ts'
 import type {ProviderContext} from './provider.ts'
 
+/** Opens Terraform in a folder; `variables` go over those of the user, undefined ones are taken away. */
+export type TerraformOpener = (
+  dir: string,
+  context: ProviderContext,
+  variables: Readonly<Record<string, string | undefined>>,
+) => Promise<Terraform>
+
 export interface FolderOptions {
-  readonly terraformIn: (dir: string, context: ProviderContext) => Promise<Terraform>
+  readonly terraformIn: TerraformOpener
   /** Where folders are made that are only looked with. */
   readonly temporaryDir: string
 }
@@ -39,14 +48,18 @@ export function hasConfiguration(dir: string): boolean {
 }
 
 /** The cluster's own folder, or one beside it that is removed afterwards, for looking while others may work there. */
-export async function openFolder(context: ProviderContext, options: FolderOptions): Promise<WorkFolder> {
+export async function openFolder(
+  spec: ClusterSpec | undefined,
+  context: ProviderContext,
+  options: FolderOptions,
+): Promise<WorkFolder> {
   const own = clusterFolder(context)
+  const open = (dir: string) => options.terraformIn(dir, context, variablesOf(spec))
   if (context.readOnly !== true) {
     await mkdir(own, {recursive: true, mode: 0o700})
     return folderAt(
       own,
-      context,
-      options,
+      open,
       (configuration) => configuration,
       () => Promise.resolve(),
     )
@@ -55,7 +68,7 @@ export async function openFolder(context: ProviderContext, options: FolderOption
   const remove = () => rm(dir, {recursive: true, force: true})
   try {
     await lendProviders(own, dir)
-    return await folderAt(dir, context, options, (configuration) => withState(configuration, own), remove)
+    return await folderAt(dir, open, (configuration) => withState(configuration, own), remove)
   } catch (error) {
     await remove()
     throw error
@@ -80,12 +93,11 @@ export async function initialise({dir, terraform}: WorkFolder, {signal}: Provide
 
 async function folderAt(
   dir: string,
-  context: ProviderContext,
-  {terraformIn}: FolderOptions,
+  open: (dir: string) => Promise<Terraform>,
   change: (configuration: TerraformJson) => TerraformJson,
   dispose: () => Promise<void>,
 ): Promise<WorkFolder> {
-  const terraform = await terraformIn(dir, context)
+  const terraform = await open(dir)
   return {
     dir,
     terraform,

@@ -5,9 +5,9 @@ import {InfrastructureError} from '../errors.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Infrastructure} from '../spec/machine.ts'
 import {checkBackend} from '../terraform/program.ts'
-import type {Terraform, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
+import type {TerraformPlan, TerraformProgress} from '../terraform/types.ts'
 import {knownHostKeys, readHostKeys} from './cloud-host-keys.ts'
-import {inPlace, keptPlace, placeOf} from './cloud-place.ts'
+import {inPlace, keptPlace, placeOf, variablesOf} from './cloud-place.ts'
 import type {Infra, InfraPlanOptions, MachineChange, Provider, ProviderContext} from './provider.ts'
 import {
   clusterFolder,
@@ -16,6 +16,7 @@ import {
   isInitialised,
   openFolder,
   takeVersionsOf,
+  type TerraformOpener,
   type WorkFolder,
 } from './terraform-folder.ts'
 import {imagesOf, readPins, writePins} from './terraform-images.ts'
@@ -33,7 +34,7 @@ import {removalOf, removedAndKept} from './terraform-removal.ts'
 export interface TerraformProviderOptions {
   readonly kind: CloudKind
   readonly synthesise: (input: StackInput) => Promise<TerraformJson>
-  readonly terraformIn: (dir: string, context: ProviderContext) => Promise<Terraform>
+  readonly terraformIn: TerraformOpener
   readonly openCloud: CloudOpener
   /** Where folders are made that are only looked with. */
   readonly temporaryDir: string
@@ -96,7 +97,7 @@ class TerraformProvider implements Provider {
     if (this.#agreed?.spec !== spec) await this.plan(spec, context)
     const plan = this.#agreed?.plan
     this.#agreed = undefined
-    await using folder = await openFolder(context, this.#options)
+    await using folder = await openFolder(spec, context, this.#options)
     if (plan?.hasChanges === true) {
       await writePins(folder.dir, spec, imagesOf(plan.outputs))
       await asPhase(context, `Make the infrastructure of ${spec.name}`, plan.changes, (onProgress) =>
@@ -116,7 +117,7 @@ class TerraformProvider implements Provider {
     const {signal} = context
     const own = clusterFolder(context)
     if (spec === undefined && !hasConfiguration(own)) return []
-    await using folder = await openFolder(context, this.#options)
+    await using folder = await openFolder(spec, context, this.#options)
     // What was applied last says best what is there; the spec may have changed since.
     if (!hasConfiguration(own) && spec !== undefined)
       await folder.write(await this.#configuration(spec, {...context, readOnly: true}, folder))
@@ -143,7 +144,7 @@ class TerraformProvider implements Provider {
 
   async #synthesise(spec: ClusterSpec, context: ProviderContext): Promise<TerraformJson> {
     const placed = placeOf(spec).region === undefined ? await this.complete(spec, undefined, context) : spec
-    await using folder = await openFolder({...context, readOnly: true}, this.#options)
+    await using folder = await openFolder(spec, {...context, readOnly: true}, this.#options)
     return await this.#configuration(placed, {...context, readOnly: true}, folder)
   }
 
@@ -174,6 +175,7 @@ class TerraformProvider implements Provider {
     context: ProviderContext,
     {goal, saveTo}: InfraPlanOptions,
   ): Promise<TerraformPlan> {
+    if (goal === 'apply') await this.#check(spec, context)
     // Who applies it makes machines that let in the key it holds: that has to outlive this run.
     if (saveTo !== undefined) await this.#publicKey(spec, {...context, readOnly: false}, '', false)
     await using folder = await this.#prepared(spec, context)
@@ -181,7 +183,6 @@ class TerraformProvider implements Provider {
       const {removed} = await removedAndKept(folder.terraform, spec, context)
       return removalOf(removed)
     }
-    if (goal === 'apply') await this.#check(spec, context)
     const plan = await this.#look(spec.name, context, (onProgress) =>
       folder.terraform.plan({
         signal: context.signal,
@@ -197,7 +198,7 @@ class TerraformProvider implements Provider {
 
   /** A folder with the configuration of the spec, ready to plan in. */
   async #prepared(spec: ClusterSpec, context: ProviderContext): Promise<WorkFolder> {
-    const folder = await openFolder(context, this.#options)
+    const folder = await openFolder(spec, context, this.#options)
     const title = `Prepare Terraform for ${spec.name}`
     try {
       await asTask(context, {task: 'terraform', title}, () => this.#prepare(spec, context, folder))
@@ -278,7 +279,10 @@ class TerraformProvider implements Provider {
   ): Promise<Readonly<Record<string, unknown>> | undefined> {
     const {signal} = context
     const own = clusterFolder(context)
-    if (isInitialised(own)) return (await this.#options.terraformIn(own, context)).output({signal})
+    if (isInitialised(own)) {
+      const terraform = await this.#options.terraformIn(own, context, variablesOf(spec))
+      return terraform.output({signal})
+    }
     // A state that lies beside the record would be in that folder.
     if (spec.state.backend === 'local') return undefined
     await using folder = await this.#prepared(spec, {...context, readOnly: true})

@@ -1,6 +1,7 @@
 import {mkdir} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
+import type {TerraformOpener} from '../../../src/providers/terraform-folder.ts'
 import {fakeTerraform} from '../../support/fake-terraform.ts'
 import {contextIn} from '../../support/local-cluster.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
@@ -60,3 +61,20 @@ test.each([
     })
   },
 )
+
+test('Terraform is given the profile that the spec means, and no keys that would come before it', async () => {
+  await withTempFolder(async (home) => {
+    const seen: object[] = []
+    const temporaryDir = join(home, 'tmp')
+    await mkdir(temporaryDir)
+    const terraformIn: TerraformOpener = (dir, _, variables) => {
+      seen.push(variables)
+      return fake(dir)
+    }
+    const provider = () => demoProvider(outside(), terraformIn, temporaryDir)
+    const profiled = awsDemo(1, {provider: {kind: 'aws', aws: {region: REGION, profile: 'prod'}}})
+    await provider().plan(profiled, looking(contextIn(home, 'demo')))
+    await provider().plan(awsDemo(), looking(contextIn(home, 'demo')))
+    expect(seen).toEqual([expect.objectContaining({AWS_PROFILE: 'prod', AWS_ACCESS_KEY_ID: undefined}), {}])
+  })
+})
