@@ -22,18 +22,21 @@ export interface AwsFrontOptions {
 
 /** Stands before an emulator: answers for machines with bodies, and can be told to refuse. */
 export interface AwsFront extends Emulator, AsyncDisposable {
-  /** Actions that were asked for, in order: `RunInstances`, … REST calls have none. */
+  /** Actions that were asked for, in order: `RunInstances`, … Calls of REST and JSON have none. */
   readonly actions: readonly string[]
   /** From now on calls of this action are refused; undefined: answered again. */
   refuse(action: string, refusal: Refusal | undefined): void
+  /** From now on calls of this action, of a service that speaks JSON, get this answer. */
+  play(action: string, answer: object): void
 }
 
 /** Starts it on a free port of the loopback. */
 export async function startAwsFront(options: AwsFrontOptions): Promise<AwsFront> {
   const refusals = new Map<string, Refusal>()
+  const played = new Map<string, object>()
   const actions: string[] = []
   const server = createServer((incoming, answer) => {
-    answerCall(incoming, answer, {...options, refusals, actions}).catch((error: unknown) => {
+    answerCall(incoming, answer, {...options, refusals, played, actions}).catch((error: unknown) => {
       answer.statusCode = 502
       answer.end(String(error))
     })
@@ -55,6 +58,7 @@ export async function startAwsFront(options: AwsFrontOptions): Promise<AwsFront>
       if (refusal === undefined) refusals.delete(action)
       else refusals.set(action, refusal)
     },
+    play: (action, json) => void played.set(action, json),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
       server.close()
@@ -65,6 +69,7 @@ export async function startAwsFront(options: AwsFrontOptions): Promise<AwsFront>
 
 interface State extends AwsFrontOptions {
   readonly refusals: ReadonlyMap<string, Refusal>
+  readonly played: ReadonlyMap<string, object>
   readonly actions: string[]
 }
 
@@ -75,7 +80,15 @@ async function answerCall(incoming: IncomingMessage, answer: ServerResponse, sta
   const isForm = (incoming.headers['content-type'] ?? '').startsWith('application/x-www-form-urlencoded')
   const form = new URLSearchParams(isForm ? body.toString('utf8') : '')
   const action = form.get('Action')
-  if (action === null) return forward(incoming, body, answer, state)
+  if (action === null) {
+    // `Service_20190624.Action`.
+    const target = incoming.headers['x-amz-target']
+    const json = typeof target === 'string' ? state.played.get(target.split('.').at(-1) ?? '') : undefined
+    if (json === undefined) return forward(incoming, body, answer, state)
+    answer.writeHead(200, {'content-type': 'application/x-amz-json-1.1'})
+    answer.end(JSON.stringify(json))
+    return
+  }
   state.actions.push(action)
   const refusal = state.refusals.get(action)
   if (refusal !== undefined) {
