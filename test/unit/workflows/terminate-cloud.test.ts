@@ -3,7 +3,7 @@ import type {CloudOptions} from '../../../src/clouds/cloud.ts'
 import {AbortError} from '../../../src/errors.ts'
 import {documentOf} from '../../../src/spec/load.ts'
 import type {ClusterRecord} from '../../../src/store/types.ts'
-import {destroyInCloud, terminateByTag} from '../../../src/workflows/terminate-cloud.ts'
+import {clusterMade, destroyInCloud, terminateByTag} from '../../../src/workflows/terminate-cloud.ts'
 import {FakeCloud, owned} from '../../support/fake-cloud.ts'
 import {specOf} from '../../support/local-cluster.ts'
 import {withDemo} from '../../support/simulated-demo.ts'
@@ -51,6 +51,35 @@ test('what controllers made goes before Terraform, what Terraform left after it'
     expect(cloud.ids()).toEqual([])
     // Credentials of another account would be refused here.
     expect(opened).toMatchObject([{kind: 'aws', account: '123456789012', region: 'eu-central-1'}])
+  }))
+
+test('a cluster that answers gives back what its controllers made; one that does not leaves it to the sweep', () =>
+  withDemo({provider: 'byon', workers: 0}, async ({run, init, store, fleet}) => {
+    await init()
+    const made = await store.load('demo')
+    if (made === undefined) throw new TypeError('no record')
+    const ours: ClusterRecord = {...made, provider: 'aws', document: documentOf(spec())}
+    const service = {apiVersion: 'v1', kind: 'Service', metadata: {namespace: 'default', name: 'web'}}
+    fleet.cluster.kube.create({...service, spec: {type: 'LoadBalancer'}})
+    const openCloud = () => Promise.resolve(new FakeCloud([]))
+    const destroy = () => Promise.resolve(['aws_instance.cp-1'])
+    const planned = await clusterMade(ours, spec(), {...run().tools, openCloud})
+    expect(planned).toEqual(['Service default/web'])
+    expect(fleet.cluster.kube.holds({...service, namespace: 'default', name: 'web'})).toBe(true)
+    expect(await destroyInCloud(ours, spec(), destroy, {...run().tools, openCloud})).toEqual([
+      'Service default/web',
+      'aws_instance.cp-1',
+    ])
+    fleet.reach('cp-1', false)
+    const {tools, recorded} = run()
+    const removed = await destroyInCloud(ours, spec(), destroy, {...tools, openCloud})
+    expect(removed).toEqual(['aws_instance.cp-1'])
+    expect(
+      recorded
+        .of('note')
+        .map(({text}) => text)
+        .join(),
+    ).toMatch(/API server of demo does not answer/)
   }))
 
 test('what is left makes it fail, after everything else is gone', () =>
