@@ -137,11 +137,24 @@ export async function terminateByTag(
   const cloud = await tools.openCloud({kind, region, profile, account, signal: tools.signal})
   const found = await cloud.findOwned(name, tools.signal)
   const lines = found.map(nameOf)
+  if (found.length === 0) await tellOthers(name, cloud, tools)
   if (dryRun || found.length === 0) return {cluster: name, removed: lines}
   await confirm(lines)
   const {removed, left} = await sweep({cluster: name, cloud, scope: 'all', keepData: false}, tools)
   throwLeftovers(name, left)
   return {cluster: name, removed: [...removed, ...(await forget(name, cloud, tools))]}
+}
+
+/** A mistyped name, or another region, finds nothing. */
+async function tellOthers(
+  name: string,
+  cloud: Cloud,
+  {report, signal}: Pick<Tools, 'report' | 'signal'>,
+): Promise<void> {
+  const others = await cloud.ownedClusters(signal)
+  const known = others.length === 0 ? 'nor of any other cluster' : `but of ${others.join(', ')}`
+  const text = `nothing in ${cloud.region} carries the tag of ${name}, ${known}`
+  report({type: 'note', level: 'info', text})
 }
 
 /** What is remembered here of the cluster that is gone; one of its name in another place stays. */

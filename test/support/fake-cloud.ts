@@ -9,6 +9,8 @@ export interface FakeCloudOptions {
   /** Ids that were asked away and stay for ever. */
   readonly sticky?: readonly string[]
   readonly kind?: Cloud['kind']
+  /** Names of clusters that own something. */
+  readonly clusters?: readonly string[]
 }
 
 /** Things in an account, in memory: for what is done with a Cloud, never for what a cloud is like. */
@@ -52,7 +54,7 @@ export class FakeCloud implements Cloud {
   }
 
   ownedClusters(): ReturnType<Cloud['ownedClusters']> {
-    return Promise.resolve([])
+    return Promise.resolve(this.#options.clusters ?? [])
   }
 
   remove({id}: OwnedResource): ReturnType<Cloud['remove']> {

@@ -124,6 +124,17 @@ test('by tag everything goes without a record, once that was agreed to', () =>
     expect(cloud.ids()).toEqual([])
   }))
 
+test('by tag a name that owns nothing is told, with the names that do', () =>
+  withDemo({provider: 'local', workers: 0}, async ({run}) => {
+    const {tools, recorded} = run()
+    const openCloud = () => Promise.resolve(new FakeCloud([], {clusters: ['prod']}))
+    const none = await terminateByTag('prd', {...place, dryRun: false, confirm: yes}, {...tools, openCloud})
+    expect(none.removed).toEqual([])
+    expect(recorded.of('note').map(({text}) => text)).toEqual([
+      'nothing in eu-central-1 carries the tag of prd, but of prod',
+    ])
+  }))
+
 test('by tag the record of that cluster goes too, one of its name in another region stays', () =>
   withDemo({provider: 'local', workers: 0}, async ({run, store}) => {
     for (const [region, isLeft] of [
