@@ -95,6 +95,7 @@ export type TerraformErrorCode =
   | 'TERRAFORM_FAILED'
   | 'STATE_LOCKED'
   | 'PLAN_STALE'
+  | 'PLAN_REMOVES_MACHINES'
   | 'BACKEND_UNREACHABLE'
 
 /** What Terraform says about what went wrong. */

@@ -16,6 +16,8 @@ export interface MachineChange {
   readonly action: 'create' | 'start' | 'update' | 'replace' | 'remove'
   readonly what: string
   readonly reason: string
+  /** Name of the machine, where `what` is one. */
+  readonly machine?: string
 }
 
 /** Where machines come from. What it returns is plain data; everything after is one path. */

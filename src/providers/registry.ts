@@ -5,7 +5,7 @@ import {terraformProvider, type TerraformProviderOptions} from './terraform-prov
 
 export interface ProviderOptions {
   readonly local: LocalProviderOptions
-  readonly cloud: Omit<TerraformProviderOptions, 'kind' | 'synthesise'>
+  readonly cloud: Omit<TerraformProviderOptions, 'kind' | 'synthesise' | 'machineType'>
 }
 
 /** The provider of a kind. The stack of a cloud is loaded when it is synthesised. */
@@ -19,12 +19,14 @@ export function providerFor(kind: Provider['kind'], {local, cloud}: ProviderOpti
       return terraformProvider({
         ...cloud,
         kind,
+        machineType: 'aws_instance',
         synthesise: async (input) => (await import('../../stacks/aws.ts')).synthesiseAws(input),
       })
     case 'azure':
       return terraformProvider({
         ...cloud,
         kind,
+        machineType: 'azurerm_linux_virtual_machine',
         synthesise: async (input) => (await import('../../stacks/azure.ts')).synthesiseAzure(input),
       })
   }

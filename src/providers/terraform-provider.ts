@@ -34,6 +34,8 @@ import {removalOf, removedAndKept} from './terraform-removal.ts'
 export interface TerraformProviderOptions {
   readonly kind: CloudKind
   readonly synthesise: (input: StackInput) => Promise<TerraformJson>
+  /** Type of the resources that are machines. */
+  readonly machineType: string
   readonly terraformIn: TerraformOpener
   readonly openCloud: CloudOpener
   /** Where folders are made that are only looked with. */
@@ -90,7 +92,7 @@ class TerraformProvider implements Provider {
   async plan(spec: ClusterSpec, context: ProviderContext): Promise<readonly MachineChange[]> {
     const plan = await this.#planned(spec, context, {goal: 'apply'})
     if (context.readOnly !== true) this.#agreed = {spec, plan}
-    return changesOf(plan)
+    return changesOf(plan, this.#options.machineType)
   }
 
   async provision(spec: ClusterSpec, context: ProviderContext): Promise<Infrastructure> {
@@ -262,7 +264,7 @@ class TerraformProvider implements Provider {
     await takeVersionsOf(file, context)
     await using folder = await this.#prepared(spec, context)
     const {changes, outputs: planned} = await folder.terraform.show(file, {signal})
-    await agree(changesOf({changes}))
+    await agree(changesOf({changes}, this.#options.machineType))
     await writePins(folder.dir, spec, imagesOf(planned))
     await asPhase(context, `Apply the plan for ${spec.name}`, changes, (onProgress) =>
       folder.terraform.apply(file, {signal, onProgress}),

@@ -3,11 +3,17 @@ import type {ResourceChange, TerraformPlan, TerraformProgress} from '../terrafor
 
 const PHASE = 'infrastructure'
 
-/** What a plan would change, as providers tell it. */
-export function changesOf({changes}: Pick<TerraformPlan, 'changes'>): readonly MachineChange[] {
+/** What a plan would change, as providers tell it; `machineType`: which resources are machines, by the node's name. */
+export function changesOf(
+  {changes}: Pick<TerraformPlan, 'changes'>,
+  machineType: string,
+): readonly MachineChange[] {
   return changes.flatMap((change): readonly MachineChange[] => {
     const action = actionOf(change.actions)
-    return action === undefined ? [] : [{action, what: change.address, reason: reasonOf(change)}]
+    if (action === undefined) return []
+    const {address, type} = change
+    const machine = type === machineType ? {machine: address.slice(type.length + 1)} : {}
+    return [{action, what: address, reason: reasonOf(change), ...machine}]
   })
 }
 

@@ -105,6 +105,7 @@ export function demoProvider(
   const openCloud: CloudOpener = ({region}) => Promise.resolve(consoleCloud(region ?? REGION, around))
   return terraformProvider({
     kind: 'aws',
+    machineType: 'terraform_data',
     synthesise: (input) => Promise.resolve(demoStack(input, around)),
     terraformIn,
     openCloud,

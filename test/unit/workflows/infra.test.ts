@@ -86,7 +86,7 @@ test(
 
 test(
   'an init goes from nothing to a cluster, knows which machines boot for the first time, and is then up to date',
-  withInfra(async ({booting, tools}) => {
+  withInfra(async ({home, booting, tools}) => {
     const planned = await initCluster(spec(), 'init', {...flags, dryRun: true}, tools())
     expect(planned.machineChanges.map(({what}) => what)).toContain('terraform_data.cp-1')
     const made = await initCluster(spec(), 'init', flags, tools())
@@ -102,6 +102,15 @@ test(
     await initCluster(spec({}, 2), 'init', flags, tools())
     expect(booting.get('worker-2')).toBe(true)
     expect(booting.get('cp-1')).toBe(false)
+    // Nodes that run are not lost beside what was asked for, and go by a plan that says so.
+    await expect(initCluster(spec(), 'init', flags, tools())).rejects.toMatchObject({
+      code: 'PLAN_REMOVES_MACHINES',
+      message: 'machines of the running cluster demo would be lost: remove worker-2 (no resource config)',
+    })
+    const saveTo = join(home, 'less.tfplan')
+    await planInfra(spec(), {goal: 'apply', saveTo}, tools())
+    const {machines} = await applyInfra(spec(), {planFile: saveTo, agree: yes}, tools())
+    expect(machines.map(({name}) => name)).toEqual(['cp-1', 'worker-1'])
   }),
 )
 
