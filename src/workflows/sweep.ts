@@ -12,8 +12,8 @@ export interface SweepOptions {
   readonly cluster: string
   readonly cloud: Cloud
   /**
-   * `controllers`: what controllers in the cluster made and would stand in Terraform's way, so no volumes, which
-   * machines still hold; `all`: everything.
+   * `controllers`: what controllers in the cluster made and would stand in Terraform's way, and volumes only when no
+   * machine is there that may hold them; `all`: everything.
    */
   readonly scope: 'controllers' | 'all'
   /** Whether volumes, snapshots, file systems and buckets stay. */
@@ -141,8 +141,13 @@ class Sweep {
     return this.#there.filter(
       (resource) =>
         !this.#isKept(resource) &&
-        (this.#options.scope === 'all' || (resource.madeBy === 'controller' && !resource.holdsData)),
+        (this.#options.scope === 'all' || (resource.madeBy === 'controller' && !this.#isHeld(resource))),
     )
+  }
+
+  /** Disks of machines, which go with them or are free after them; Azure tags neither as ours. */
+  #isHeld({kind, holdsData}: OwnedResource): boolean {
+    return (holdsData || kind === 'volume') && this.#there.some((each) => each.kind === 'machine')
   }
 
   /** What data lies in is kept, and what that lies in too. */

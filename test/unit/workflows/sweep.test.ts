@@ -18,16 +18,22 @@ test('everything goes, what hangs on something else in a later look', async () =
   expect(result.left).toEqual([])
 })
 
-test('before Terraform only what controllers made goes, and no volume, which machines still hold', async () => {
+test('before Terraform only what controllers made goes, and no disk while a machine may hold it', async () => {
   const things = [
     owned('load-balancer', 'lb-1'),
+    owned('machine', 'i-1', {madeBy: 'clouder'}),
     owned('volume', 'vol-1'),
+    owned('volume', 'os-1', {holdsData: false}),
     owned('network', 'vpc-1', {madeBy: 'clouder'}),
   ]
   const cloud = new FakeCloud(things)
   const result = await run(cloud, {scope: 'controllers'})
-  expect(cloud.ids()).toEqual(['vol-1', 'vpc-1'])
+  expect(cloud.asked).toEqual(['lb-1'])
   expect(result).toMatchObject({removed: ['load-balancer lb-1'], left: []})
+  cloud.drop('i-1')
+  expect((await run(cloud, {scope: 'controllers', keepData: true})).removed).toEqual(['volume os-1'])
+  expect((await run(cloud, {scope: 'controllers'})).removed).toEqual(['volume vol-1'])
+  expect(cloud.ids()).toEqual(['vpc-1'])
 })
 
 test('data is kept where that is the policy, and so is the resource group that it lies in', async () => {
