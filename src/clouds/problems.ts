@@ -1,4 +1,3 @@
-import {InfrastructureError} from '../errors.ts'
 import {overlaps, parseCidr} from '../spec/cidr.ts'
 import type {CloudProblem, WantedMachines} from './cloud.ts'
 
@@ -44,14 +43,5 @@ export function overlapProblems(
         suggestion: 'choose other spec.network.podCidr and spec.network.serviceCidr',
       },
     ]
-  })
-}
-
-/** Throws InfrastructureError with the first problem's code and all problems' words; none is fine. */
-export function throwProblems(problems: readonly CloudProblem[]): void {
-  const [first] = problems
-  if (first === undefined) return
-  throw new InfrastructureError(first.code, problems.map(({message}) => message).join('; '), {
-    suggestions: [...new Set(problems.map(({suggestion}) => suggestion))],
   })
 }

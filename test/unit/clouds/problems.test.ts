@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {checkAccount} from '../../../src/clouds/cloud.ts'
-import {throwProblems} from '../../../src/clouds/problems.ts'
+import {overlapProblems, sizeProblems} from '../../../src/clouds/problems.ts'
 import {awsFailure} from '../../../src/clouds/aws/errors.ts'
 import {InfrastructureError} from '../../../src/errors.ts'
 
@@ -37,19 +37,29 @@ test('a bug stays a bug', () => {
   expect(awsFailure(bug, 'a:b', signal)).toBe(bug)
 })
 
-test('all problems are told at once, and none is fine', () => {
-  throwProblems([])
-  const problems = [
-    {code: 'SIZE_NOT_OFFERED', message: 'a', suggestion: 'x'},
-    {code: 'QUOTA_EXCEEDED', message: 'b', suggestion: 'x'},
-  ] as const
-  expect(() => throwProblems(problems)).toThrow('a; b')
-  expect(() => throwProblems(problems)).toThrow(expect.objectContaining({suggestions: ['x']}))
-})
-
 test('credentials of another account are refused, and of the right one or of any accepted', () => {
   const identity = {kind: 'aws', account: '123456789012', principal: 'me', region: 'r'} as const
   checkAccount(identity, undefined)
   checkAccount(identity, '123456789012')
   expect(() => checkAccount(identity, '999999999999')).toThrow(/are of account 123456789012 \(me\)/)
+})
+
+test('a size is judged by its region, then by the zones that are meant, and each is told once', () => {
+  const zones = new Map([['t3.large', ['a', 'b']]])
+  const machine = {size: 't3.large', count: 1, spot: false, zones: ['a']}
+  const judge = (machines: readonly (typeof machine)[]) =>
+    sizeProblems(machines, zones, {region: 'r', list: 'clouder aws vm-sizes'}).map(({message}) => message)
+  expect(judge([machine, {...machine, zones: []}])).toEqual([])
+  const odd = {...machine, size: 't9.x'}
+  expect(judge([odd, odd, {...machine, zones: ['a', 'c']}])).toEqual([
+    'machine size t9.x is not offered in r',
+    'machine size t3.large is not offered in zone c',
+  ])
+})
+
+test('only networks that really overlap are told', () => {
+  expect(overlapProblems(['10.244.0.0/16', 'fd00::/64'], ['10.0.0.0/16'], 'VPC v')).toEqual([])
+  expect(overlapProblems(['10.0.128.0/17'], ['172.16.0.0/12', '10.0.0.0/16'], 'VPC v')).toMatchObject([
+    {code: 'NETWORK_OVERLAP'},
+  ])
 })
