@@ -87,7 +87,11 @@ export async function applyInfra(
     // Remembered before it is made: whatever becomes of this run, terminate finds it.
     await tools.store.update(spec.name, (old) => recordWith(old, spec, undefined, tools))
   })
-  if (found !== undefined) await tools.store.update(spec.name, (old) => recordWith(old, spec, found, tools))
+  // A plan that removes everything leaves no outputs.
+  await tools.store.update(spec.name, (old) => {
+    const record = recordWith(old, spec, found, tools)
+    return found === undefined ? withoutMachines(record) : record
+  })
   return {
     cluster: spec.name,
     changes: seen,

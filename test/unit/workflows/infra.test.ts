@@ -193,6 +193,19 @@ test(
   }),
 )
 
+test(
+  'a saved plan that removes everything is applied like any other',
+  withInfra(async ({home, tools}) => {
+    await initCluster(spec(), 'create', flags, tools())
+    const saveTo = join(home, 'destroy.tfplan')
+    const plan = await planInfra(spec(), {goal: 'destroy', saveTo}, tools())
+    const applied = await applyInfra(spec(), {planFile: saveTo, agree: yes}, tools())
+    expect(applied).toMatchObject({machines: [], endpoint: undefined})
+    expect(applied.changes.map(({what}) => what)).toEqual(plan.changes.map(({address}) => address))
+    expect(await tools().store.load('demo')).toMatchObject({machines: []})
+  }),
+)
+
 test('providers without Terraform say so', async () => {
   await withDemo({workers: 1}, async ({run, spec: byon, init}) => {
     const wanted = {code: 'PROVIDER_UNSUPPORTED'}
