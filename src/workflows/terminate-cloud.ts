@@ -1,5 +1,5 @@
 import type {Cloud, CloudKind} from '../clouds/cloud.ts'
-import {ClouderError} from '../errors.ts'
+import {ClouderError, InfrastructureError} from '../errors.ts'
 import {describeRef} from '../kubernetes/refs.ts'
 import {cloudOf} from '../spec/cloud-machines.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
@@ -7,7 +7,7 @@ import {specFromDocument} from '../spec/load.ts'
 import type {ClusterRecord} from '../store/types.ts'
 import {findClusterMade, removeClusterMade} from './cluster-made.ts'
 import {openSession, type Session} from './session.ts'
-import {nameOf, sweep, type SweepResult, throwLeftovers} from './sweep.ts'
+import {nameOf, sweep, type SweepOptions, type SweepResult, throwLeftovers} from './sweep.ts'
 import type {TerminateResult, Tools} from './types.ts'
 
 /**
@@ -28,11 +28,30 @@ export async function destroyInCloud(
   const how = {cluster: spec.name, cloud, keepData}
   // A load balancer that nobody removed keeps its network from going.
   removed.push(...(await sweep({...how, scope: 'controllers'}, tools)).removed)
-  removed.push(...(await destroy()))
+  removed.push(...(await destroyFreed(destroy, how, tools)))
   const swept = await sweep({...how, scope: 'all'}, tools)
   tellKept(swept, tools)
   throwLeftovers(spec.name, swept.left)
   return [...removed, ...swept.removed]
+}
+
+/**
+ * What machines held is free only once they are gone, and may be what the rest cannot go for: Azure refuses to remove
+ * a resource group with a disk in it. So a destroy that failed is tried once more when a sweep found something.
+ */
+async function destroyFreed(
+  destroy: () => Promise<readonly string[]>,
+  how: Pick<SweepOptions, 'cluster' | 'cloud' | 'keepData'>,
+  tools: Tools,
+): Promise<readonly string[]> {
+  try {
+    return await destroy()
+  } catch (error) {
+    if (!(error instanceof InfrastructureError) || error.code !== 'TERRAFORM_FAILED') throw error
+    const {removed} = await sweep({...how, scope: 'controllers'}, tools)
+    if (removed.length === 0) throw error
+    return [...removed, ...(await destroy())]
+  }
 }
 
 function tellKept({kept}: SweepResult, {report}: Pick<Tools, 'report'>): void {
