@@ -4,15 +4,12 @@ import {InfrastructureError} from '../errors.ts'
 import {accountOf, regionOf} from '../spec/context.ts'
 import type {Tools} from '../workflows/types.ts'
 
-export const regionFlag = {
+export const awsFlags = {
   region: Flags.string({
     description: 'region of AWS; default: that of the context, then of the AWS configuration',
     env: 'CLOUDER_REGION',
     helpValue: 'REGION',
   }),
-}
-
-export const profileFlag = {
   profile: Flags.string({
     description: 'profile of the AWS configuration; default: that of the context',
     env: 'CLOUDER_PROFILE',
@@ -20,24 +17,18 @@ export const profileFlag = {
   }),
 }
 
-export const locationFlag = {
+export const azureFlags = {
   location: Flags.string({
     description: 'location of Azure; default: that of the context',
     env: 'CLOUDER_LOCATION',
     helpValue: 'LOCATION',
   }),
-}
-
-export const subscriptionFlag = {
   subscription: Flags.string({
     description: 'subscription of Azure; default: that of the context, or the only one there is',
     env: 'CLOUDER_SUBSCRIPTION',
     helpValue: 'UUID',
   }),
 }
-
-export const awsFlags = {...regionFlag, ...profileFlag}
-export const azureFlags = {...locationFlag, ...subscriptionFlag}
 
 /** Where a command looks: flags first, then the current context of that cloud. */
 export interface CloudPlace {
