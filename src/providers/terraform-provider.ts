@@ -29,7 +29,7 @@ import {
   type ClusterOutputs,
 } from './terraform-outputs.ts'
 import {asPhase, asTask, changesOf} from './terraform-report.ts'
-import {removalOf, removedAndKept} from './terraform-removal.ts'
+import {refuseSaved, removalOf, removedAndKept, tellKept} from './terraform-removal.ts'
 
 export interface TerraformProviderOptions {
   readonly kind: CloudKind
@@ -128,7 +128,7 @@ class TerraformProvider implements Provider {
     )
     // What is to be kept is no business of this cluster's Terraform any more.
     const {kept} = await removedAndKept(folder.terraform, spec, context)
-    await folder.terraform.forget(kept, {signal})
+    tellKept(kept, await folder.terraform.forget(kept, {signal}), context)
     const plan = await this.#look(name, context, (onProgress) =>
       folder.terraform.plan({signal, onProgress, destroy: true}),
     )
@@ -181,9 +181,10 @@ class TerraformProvider implements Provider {
     // Who applies it makes machines that let in the key it holds: that has to outlive this run.
     if (saveTo !== undefined) await this.#publicKey(spec, {...context, readOnly: false}, '', false)
     await using folder = await this.#prepared(spec, context)
-    if (goal === 'destroy' && saveTo === undefined) {
-      const {removed} = await removedAndKept(folder.terraform, spec, context)
-      return removalOf(removed)
+    if (goal === 'destroy') {
+      const {removed, kept} = await removedAndKept(folder.terraform, spec, context)
+      if (saveTo === undefined) return removalOf(removed)
+      refuseSaved(spec, kept)
     }
     const plan = await this.#look(spec.name, context, (onProgress) =>
       folder.terraform.plan({

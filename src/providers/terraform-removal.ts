@@ -1,3 +1,4 @@
+import {ConfigError} from '../errors.ts'
 import {cloudOf} from '../spec/cloud-machines.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Terraform, TerraformPlan} from '../terraform/types.ts'
@@ -27,4 +28,32 @@ export function removalOf(addresses: readonly string[]): TerraformPlan {
     reason: 'everything is removed',
   }))
   return {changes, drift: [], hasChanges: changes.length > 0, outputs: {}, file: ''}
+}
+
+/** One line for each thing with a name of its own; its settings are kept with it, under the same id. */
+export function tellKept(
+  addresses: readonly string[],
+  ids: readonly string[],
+  {report}: Pick<ProviderContext, 'report'>,
+): void {
+  for (const id of new Set(ids)) {
+    const of = addresses.filter((_, index) => ids[index] === id).join(', ')
+    const text = `${id} is kept, as the deletion policy says, and Terraform knows of it no more (${of})`
+    report({type: 'note', level: 'warning', text})
+  }
+}
+
+/** A plan that is saved is applied as it is, with all that is in the state. Throws ConfigError FLAG_INVALID. */
+export function refuseSaved({name}: Pick<ClusterSpec, 'name'>, kept: readonly string[]): void {
+  if (kept.length === 0) return
+  throw new ConfigError(
+    'FLAG_INVALID',
+    `a saved plan would remove what the deletion policy keeps: ${kept.join(', ')}`,
+    {
+      suggestions: [
+        `remove the rest, and keep that: clouder infra destroy ${name}`,
+        'if that is to go too: set deletionPolicy to delete, and apply that first',
+      ],
+    },
+  )
 }

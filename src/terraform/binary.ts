@@ -5,6 +5,7 @@ import {failureOf, StateLockedError} from './failures.ts'
 import {awaitLeftover, isLockOf, type DeadRun, type Identify} from './leftover.ts'
 import {parseMessage} from './messages.ts'
 import {parsePlan} from './plan-json.ts'
+import {idsOf} from './state-json.ts'
 import {runChanging, runReading, type TerraformEnd} from './process.ts'
 import type {PlanRun, Terraform, TerraformPlan, TerraformRun} from './types.ts'
 
@@ -83,8 +84,11 @@ class TerraformBinary implements Terraform {
     return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('data.'))
   }
 
-  async forget(addresses: readonly string[], run: TerraformRun): Promise<void> {
-    if (addresses.length > 0) await this.#change('state rm', ['state', 'rm', '-no-color', ...addresses], run)
+  async forget(addresses: readonly string[], run: TerraformRun): Promise<readonly string[]> {
+    if (addresses.length === 0) return []
+    const {stdout} = await this.#read('show', ['show', '-json', '-no-color'], run)
+    await this.#change('state rm', ['state', 'rm', '-no-color', ...addresses], run)
+    return idsOf(stdout, addresses)
   }
 
   async #read(operation: string, args: readonly string[], run: TerraformRun): Promise<TerraformEnd> {

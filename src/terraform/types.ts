@@ -58,6 +58,6 @@ export interface Terraform {
   output(run: TerraformRun): Promise<Readonly<Record<string, unknown>> | undefined>
   /** Addresses of what the state holds. */
   stateList(run: TerraformRun): Promise<readonly string[]>
-  /** Takes resources out of the state; they stay in the cloud, and Terraform knows of them no more. */
-  forget(addresses: readonly string[], run: TerraformRun): Promise<void>
+  /** Takes resources out of the state; they stay in the cloud, by these ids, and Terraform knows of them no more. */
+  forget(addresses: readonly string[], run: TerraformRun): Promise<readonly string[]>
 }

@@ -102,6 +102,7 @@ export function fakeTerraform(dir: string): FakeTerraform {
       for (const address of addresses) Reflect.deleteProperty(state.resources, address)
       state.serial += 1
       await save(state)
+      return addresses
     },
   }
 }

@@ -200,8 +200,9 @@ export function terraformContract(
       const {terraform, signal, write} = all
       await write({resources: {a: {}, b: {}, c: {}}})
       await bringUp(all)
-      await terraform.forget([], {signal})
-      await terraform.forget(['terraform_data.a', 'terraform_data.c'], {signal})
+      expect(await terraform.forget([], {signal})).toEqual([])
+      const ids = await terraform.forget(['terraform_data.a', 'terraform_data.c'], {signal})
+      expect(new Set(ids.filter((id) => id !== '')).size, 'each has an id of its own').toBe(2)
       expect(await terraform.stateList({signal})).toEqual(['terraform_data.b'])
       const {changes} = await terraform.plan({signal, destroy: true})
       expect(summary(changes)).toEqual(['delete terraform_data.b'])
