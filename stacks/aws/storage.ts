@@ -25,6 +25,7 @@ export function bucketOf(frame: Frame): S3Bucket {
     bucketPrefix: `${namedWithin(36, frame, '')}-`,
     forceDestroy: aws.deletionPolicy === 'delete',
     tags: tagsOf(frame, NAME),
+    ...(aws.deletionPolicy === 'retain' ? {lifecycle: {preventDestroy: true}} : {}),
   })
   add(frame, S3BucketPublicAccessBlock, NAME, {
     bucket: bucket.id,
@@ -92,7 +93,10 @@ export function sharedFilesOf(frame: Frame, network: AwsNetwork, groups: Securit
     throughputMode: 'elastic',
     tags: tagsOf(frame, 'shared-files'),
     // With another key it would be another, empty one.
-    lifecycle: {ignoreChanges: ['kms_key_id']},
+    lifecycle: {
+      ignoreChanges: ['kms_key_id'],
+      ...(aws.deletionPolicy === 'retain' ? {preventDestroy: true} : {}),
+    },
   })
   for (const [index, {nodes}] of network.zones.entries()) {
     add(frame, EfsMountTarget, `shared-files-${aws.zones[index] ?? index}`, {

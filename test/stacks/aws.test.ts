@@ -348,6 +348,16 @@ test('what the bucket holds outlives the cluster where the spec says so', () => 
     at(awsStack(document).one('aws_s3_bucket', 'checkpoints'), 'force_destroy')
   expect(forceDestroy({})).toBe(true)
   expect(forceDestroy({aws: {deletionPolicy: 'retain'}})).toBe(false)
+  const guarded = (deletionPolicy: string): readonly unknown[] => {
+    const stack = awsStack({aws: {deletionPolicy, sharedFiles: true}})
+    const holders = [
+      stack.one('aws_s3_bucket', 'checkpoints'),
+      stack.one('aws_efs_file_system', 'shared-files'),
+    ]
+    return holders.map((each) => at(each, 'lifecycle', 'prevent_destroy'))
+  }
+  expect(guarded('retain')).toEqual([true, true])
+  expect(guarded('delete')).toEqual([undefined, undefined])
 })
 
 test('only control planes may make volumes and load balancers', () => {
