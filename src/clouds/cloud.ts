@@ -45,6 +45,7 @@ export type OwnedKind =
   | 'target-group'
   | 'machine'
   | 'nat-gateway'
+  | 'endpoint'
   | 'address'
   | 'network-interface'
   | 'volume'

@@ -6,6 +6,7 @@ const ORDER: readonly OwnedKind[] = [
   'target-group',
   'machine',
   'nat-gateway',
+  'endpoint',
   'address',
   'network-interface',
   'snapshot',

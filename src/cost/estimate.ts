@@ -103,6 +103,9 @@ export function monthlyOf(resource: OwnedResource, prices: PriceList): number | 
       return type === undefined ? undefined : perHour(prices.machine(type))
     case 'load-balancer':
       return perHour(prices.thing(type === 'classic' ? 'load-balancer classic' : 'load-balancer'))
+    case 'endpoint':
+      // Those of S3 are routes; others have an address in each subnet, and a price.
+      return type === 'Gateway' ? 0 : undefined
     case 'nat-gateway':
     case 'address':
       return perHour(prices.thing(kind))

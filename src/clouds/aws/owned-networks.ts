@@ -6,6 +6,7 @@ import {
   paginateDescribeNetworkInterfaces,
   paginateDescribeRouteTables,
   paginateDescribeSubnets,
+  paginateDescribeVpcEndpoints,
   paginateDescribeVpcs,
 } from '@aws-sdk/client-ec2'
 import type {OwnedKind, OwnedResource} from '../cloud.ts'
@@ -42,7 +43,7 @@ export async function ownedNetworks(
     const owners = ids.get(prefix)
     if (owners === undefined) continue
     for (const {id, tags, name, type} of await read(api, byIds(idFilter, owners), signal)) {
-      if (id === undefined) continue
+      if (id === undefined || !owners.has(id)) continue
       found.push({
         id,
         kind,
@@ -72,6 +73,27 @@ const READERS: readonly Reader[] = [
       return all
         .filter(({State: state}) => state !== 'deleted' && state !== 'failed')
         .map((nat) => ({id: nat.NatGatewayId, tags: tagsOf(nat.Tags)}))
+    },
+  },
+  {
+    kind: 'endpoint',
+    prefix: 'vpce',
+    idFilter: 'vpc-endpoint-id',
+    read: async ({ec2}, _filter, signal) => {
+      // There are few of them, and emulators know no filter by id.
+      const all = await gather(
+        'ec2:DescribeVpcEndpoints',
+        signal,
+        paginateDescribeVpcEndpoints({client: ec2}, {}, {abortSignal: signal}),
+        (page) => page.VpcEndpoints,
+      )
+      return all
+        .filter(({State: state}) => String(state).toLowerCase() !== 'deleted')
+        .map((endpoint) => ({
+          id: endpoint.VpcEndpointId,
+          tags: tagsOf(endpoint.Tags),
+          ...(endpoint.VpcEndpointType === undefined ? {} : {type: endpoint.VpcEndpointType}),
+        }))
     },
   },
   {
@@ -117,11 +139,10 @@ const READERS: readonly Reader[] = [
       const answer = await call('ec2:DescribeSecurityGroups', signal, (options) =>
         ec2.send(new DescribeSecurityGroupsCommand(filter), options),
       )
-      return (answer.SecurityGroups ?? []).map((group) => ({
-        id: group.GroupId,
-        tags: tagsOf(group.Tags),
-        name: group.GroupName,
-      }))
+      // The default one goes with its network, and cannot go before.
+      return (answer.SecurityGroups ?? [])
+        .filter(({GroupName: name}) => name !== 'default')
+        .map((group) => ({id: group.GroupId, tags: tagsOf(group.Tags), name: group.GroupName}))
     },
   },
   {

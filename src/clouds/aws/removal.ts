@@ -9,6 +9,7 @@ import {
   DeleteSubnetCommand,
   DeleteVolumeCommand,
   DeleteVpcCommand,
+  DeleteVpcEndpointsCommand,
   DescribeInternetGatewaysCommand,
   DescribeRouteTablesCommand,
   DescribeSecurityGroupsCommand,
@@ -66,6 +67,11 @@ const REMOVALS: Readonly<Partial<Record<OwnedKind, Removal>>> = {
   'nat-gateway': async ({ec2}, id, signal) => {
     await call('ec2:DeleteNatGateway', signal, (options) =>
       ec2.send(new DeleteNatGatewayCommand({NatGatewayId: id}), options),
+    )
+  },
+  endpoint: async ({ec2}, id, signal) => {
+    await call('ec2:DeleteVpcEndpoints', signal, (options) =>
+      ec2.send(new DeleteVpcEndpointsCommand({VpcEndpointIds: [id]}), options),
     )
   },
   address: async ({ec2}, id, signal) => {

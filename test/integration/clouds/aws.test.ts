@@ -1,5 +1,13 @@
 import {
   AllocateAddressCommand,
+  AssociateRouteTableCommand,
+  AttachInternetGatewayCommand,
+  CreateInternetGatewayCommand,
+  CreateNatGatewayCommand,
+  CreateRouteTableCommand,
+  CreateTagsCommand,
+  CreateVpcEndpointCommand,
+  DescribeSecurityGroupsCommand,
   CreateSecurityGroupCommand,
   CreateSnapshotCommand,
   CreateSubnetCommand,
@@ -115,7 +123,6 @@ async function makeCluster(name: string): Promise<{vpc: string; subnet: string}>
       ...tagged('instance', [...ours(name), {Key: 'Name', Value: `${name}-cp-1`}]),
     }),
   )
-  await ec2.send(new AllocateAddressCommand({Domain: 'vpc', ...tagged('elastic-ip', ours(name))}))
   const volume = await ec2.send(
     new CreateVolumeCommand({
       AvailabilityZone: `${REGION}a`,
@@ -127,10 +134,51 @@ async function makeCluster(name: string): Promise<{vpc: string; subnet: string}>
   await ec2.send(
     new CreateSnapshotCommand({VolumeId: volume.VolumeId, ...tagged('snapshot', controllers(name))}),
   )
+  await makeRoutes(name, vpc, subnet)
   await makeBalancers(name, vpc, subnet)
   await makeIdentities(name)
   await makeStores(name)
   return {vpc, subnet}
+}
+
+async function makeRoutes(name: string, vpc: string, subnet: string): Promise<void> {
+  const ec2 = new EC2Client({})
+  const gateway = await ec2.send(new CreateInternetGatewayCommand(tagged('internet-gateway', ours(name))))
+  const gatewayId = gateway.InternetGateway?.InternetGatewayId
+  await ec2.send(new AttachInternetGatewayCommand({InternetGatewayId: gatewayId, VpcId: vpc}))
+  const made = await ec2.send(new CreateRouteTableCommand({VpcId: vpc, ...tagged('route-table', ours(name))}))
+  const table = made.RouteTable?.RouteTableId ?? ''
+  await ec2.send(new AssociateRouteTableCommand({RouteTableId: table, SubnetId: subnet}))
+  const address = await ec2.send(
+    new AllocateAddressCommand({Domain: 'vpc', ...tagged('elastic-ip', ours(name))}),
+  )
+  await ec2.send(
+    new CreateNatGatewayCommand({
+      SubnetId: subnet,
+      AllocationId: address.AllocationId,
+      ...tagged('natgateway', ours(name)),
+    }),
+  )
+  await ec2.send(
+    new CreateVpcEndpointCommand({
+      VpcId: vpc,
+      ServiceName: `com.amazonaws.${REGION}.s3`,
+      VpcEndpointType: 'Gateway',
+      RouteTableIds: [table],
+      ...tagged('vpc-endpoint', ours(name)),
+    }),
+  )
+  // The stack takes the default group of its network over, and writes its tags on it.
+  const groups = await ec2.send(
+    new DescribeSecurityGroupsCommand({
+      Filters: [
+        {Name: 'vpc-id', Values: [vpc]},
+        {Name: 'group-name', Values: ['default']},
+      ],
+    }),
+  )
+  const ids = (groups.SecurityGroups ?? []).flatMap(({GroupId: id}) => id ?? [])
+  await ec2.send(new CreateTagsCommand({Resources: ids, Tags: ours(name)}))
 }
 
 async function makeBalancers(name: string, vpc: string, subnet: string): Promise<void> {
@@ -220,6 +268,10 @@ test('everything of a cluster is found by its tags, with who made it, and nothin
       'target-group controller',
       'machine clouder',
       'address clouder',
+      'nat-gateway clouder',
+      'endpoint clouder',
+      'route-table clouder',
+      'internet-gateway clouder',
       'snapshot controller',
       'volume controller',
       'file-system clouder',
