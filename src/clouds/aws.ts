@@ -76,8 +76,10 @@ async function consoleOf(api: AwsApi, id: string, signal: AbortSignal): Promise<
   try {
     return textOf((await ask(true)).Output)
   } catch (error) {
-    // Machines without Nitro keep what they said at boot only, which is what is wanted.
     const code = error instanceof InfrastructureError ? awsCode(error.cause) : undefined
+    // One that was made a moment ago is not known everywhere yet.
+    if (code === 'InvalidInstanceID.NotFound') return ''
+    // Machines without Nitro keep what they said at boot only, which is what is wanted.
     if (code !== 'UnsupportedOperation') throw error
     return textOf((await ask(false)).Output)
   }

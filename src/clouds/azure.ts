@@ -121,10 +121,20 @@ async function consoleOf(api: AzureApi, id: string, signal: AbortSignal): Promis
   const parts = partsOf(id)
   if (parts === undefined) throw new TypeError(`${id} is no resource id of a machine`)
   const action = 'Microsoft.Compute/virtualMachines/retrieveBootDiagnosticsData/action'
-  const places = await call(action, signal, () =>
-    api.compute.virtualMachines.retrieveBootDiagnosticsData(parts.group, parts.name, {abortSignal: signal}),
-  )
-  const url = places.serialConsoleLogBlobUri
+  const url = await call(action, signal, async () => {
+    try {
+      const {virtualMachines} = api.compute
+      const places = await virtualMachines.retrieveBootDiagnosticsData(parts.group, parts.name, {
+        abortSignal: signal,
+      })
+      return places.serialConsoleLogBlobUri
+    } catch (error) {
+      // One that is being made, or made anew, has no log yet.
+      const status = azureAnswer(error)?.status
+      if (status === 404 || status === 409) return undefined
+      throw error
+    }
+  })
   if (url === undefined) return ''
   // The address holds a signature: it is told to nobody.
   const answer = await call('the serial log of the machine', signal, () =>

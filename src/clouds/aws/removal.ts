@@ -27,6 +27,7 @@ import {awsCode} from './errors.ts'
 import {removeBalancer, removeTargetGroup} from './removal-balancers.ts'
 import {removeInstanceProfile, removePolicy, removeRole} from './removal-identities.ts'
 import {removeBucket, removeFileSystem} from './removal-storage.ts'
+import {isOfCluster, tagsOf} from './tags.ts'
 
 /** Asks for the removal of one thing and of what only it holds. */
 export type Removal = (api: AwsApi, id: string, signal: AbortSignal) => Promise<void>
@@ -117,14 +118,17 @@ const REMOVALS: Readonly<Partial<Record<OwnedKind, Removal>>> = {
   bucket: removeBucket,
 }
 
-/** Rules of other groups that name it go first: that of the nodes names those of load balancers. */
+/**
+ * Rules that name it go first: the group of the nodes names those of load balancers. Those of groups that belong to
+ * no cluster stay, and so does then what they name.
+ */
 async function removeSecurityGroup(api: AwsApi, id: string, signal: AbortSignal): Promise<void> {
   const {ec2} = api
   const naming = async (filter: string) => {
     const answer = await call('ec2:DescribeSecurityGroups', signal, (options) =>
       ec2.send(new DescribeSecurityGroupsCommand({Filters: [{Name: filter, Values: [id]}]}), options),
     )
-    return answer.SecurityGroups ?? []
+    return (answer.SecurityGroups ?? []).filter(({Tags: tags}) => isOfCluster(tagsOf(tags)))
   }
   for (const {GroupId: group, IpPermissions: rules = []} of await naming('ip-permission.group-id')) {
     const theirs = rulesNaming(rules, id)

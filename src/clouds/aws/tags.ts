@@ -25,6 +25,11 @@ export function ownerIn(cluster: string): OwnerOf {
   }
 }
 
+/** Whether it was made for some cluster, whichever. */
+export const isOfCluster = (tags: Tags): boolean =>
+  tags[CLUSTER_TAG.aws] !== undefined ||
+  Object.entries(tags).some(([key, value]) => key.startsWith('kubernetes.io/cluster/') && value === 'owned')
+
 export const tagsOf = (
   tags: readonly {readonly Key?: string | undefined; readonly Value?: string | undefined}[] | undefined,
 ): Tags => Object.fromEntries((tags ?? []).map(({Key: key = '', Value: value = ''}) => [key, value]))

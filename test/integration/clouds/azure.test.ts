@@ -143,8 +143,13 @@ test('host keys are read from the serial log of boot diagnostics', async (contex
     body: {serialConsoleLogBlobUri: `data:text/plain,${encodeURIComponent(log)}`},
   })
   arm.answers.set(ask(silent), {status: 200, body: {}})
+  const making = put(arm, 'clouder-demo', 'Microsoft.Compute/virtualMachines', 'cp-3')
+  arm.answers.set(ask(making), {status: 409, body: {error: {code: 'Conflict', message: 'it is being made'}}})
   const cloud = await open(arm, context, SUBSCRIPTION)
-  expect(await cloud.hostKeys([id, silent], context.signal)).toEqual(new Map([[id, [KEY]]]))
+  expect(await cloud.hostKeys([id, silent, making], context.signal)).toEqual(new Map([[id, [KEY]]]))
+  const refused = put(arm, 'clouder-demo', 'Microsoft.Compute/virtualMachines', 'cp-4')
+  arm.answers.set(ask(refused), {status: 403, body: {error: {code: 'AuthorizationFailed', message: 'no'}}})
+  await expect(cloud.hostKeys([refused], context.signal)).rejects.toMatchObject({code: 'CLOUD_REFUSED'})
 })
 
 const sku = (name: string, more: object = {}) => ({
