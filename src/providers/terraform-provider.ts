@@ -1,11 +1,11 @@
 import {copyFile} from 'node:fs/promises'
-import type {StackInput, TerraformJson} from '../../stacks/input.ts'
-import type {Cloud, CloudKind, CloudOpener, CloudProblem} from '../clouds/cloud.ts'
+import type {TerraformJson} from '../../stacks/input.ts'
+import type {Cloud, CloudKind, CloudOpener} from '../clouds/cloud.ts'
 import {InfrastructureError} from '../errors.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Infrastructure} from '../spec/machine.ts'
-import {checkBackend} from '../terraform/program.ts'
 import type {TerraformPlan, TerraformProgress} from '../terraform/types.ts'
+import {checkCloud} from './cloud-check.ts'
 import {knownHostKeys, readHostKeys} from './cloud-host-keys.ts'
 import {inPlace, keptPlace, placeOf, variablesOf} from './cloud-place.ts'
 import type {Infra, InfraPlanOptions, MachineChange, Provider, ProviderContext} from './provider.ts'
@@ -16,11 +16,9 @@ import {
   isInitialised,
   openFolder,
   takeVersionsOf,
-  type TerraformOpener,
-  type WorkFolder,
 } from './terraform-folder.ts'
 import {imagesOf, readPins, writePins} from './terraform-images.ts'
-import {keyPathOf, publicKeyOf, stackInput, wantedOf} from './terraform-input.ts'
+import {keyPathOf, publicKeyOf} from './terraform-input.ts'
 import {
   cloudIdsOf,
   infrastructureOf,
@@ -28,22 +26,15 @@ import {
   unwrapped,
   type ClusterOutputs,
 } from './terraform-outputs.ts'
+import {configurationOf, lastingConfiguration, prepared, type PrepareOptions} from './terraform-prepare.ts'
 import {asPhase, asTask, changesOf} from './terraform-report.ts'
 import {refuseSaved, removalOf, removedAndKept, tellKept} from './terraform-removal.ts'
 
-export interface TerraformProviderOptions {
+export interface TerraformProviderOptions extends PrepareOptions {
   readonly kind: CloudKind
-  readonly synthesise: (input: StackInput) => Promise<TerraformJson>
   /** Type of the resources that are machines. */
   readonly machineType: string
-  readonly terraformIn: TerraformOpener
   readonly openCloud: CloudOpener
-  /** Where folders are made that are only looked with. */
-  readonly temporaryDir: string
-  /** The user's home folder, for `~/` in the spec. */
-  readonly userHome: string
-  /** Public key that machines let in, where the private one is elsewhere: in CI. */
-  readonly sshPublicKey?: string | undefined
   /** How long machines may take to print their host keys. Default 10 min. */
   readonly hostKeysTimeoutMs?: number
   readonly hostKeysIntervalMs?: number
@@ -121,8 +112,10 @@ class TerraformProvider implements Provider {
     if (spec === undefined && !hasConfiguration(own)) return []
     await using folder = await openFolder(spec, context, this.#options)
     // What was applied last says best what is there; the spec may have changed since.
-    if (!hasConfiguration(own) && spec !== undefined)
-      await folder.write(await this.#configuration(spec, {...context, readOnly: true}, folder))
+    if (!hasConfiguration(own) && spec !== undefined) {
+      const looking = {...context, readOnly: true}
+      await folder.write(await configurationOf(spec, looking, this.#options, {scratchDir: folder.dir}))
+    }
     await asTask(context, {task: 'terraform', title: `Prepare Terraform for ${name}`}, () =>
       initialise(folder, context),
     )
@@ -146,30 +139,7 @@ class TerraformProvider implements Provider {
 
   async #synthesise(spec: ClusterSpec, context: ProviderContext): Promise<TerraformJson> {
     const placed = placeOf(spec).region === undefined ? await this.complete(spec, undefined, context) : spec
-    await using folder = await openFolder(spec, {...context, readOnly: true}, this.#options)
-    return await this.#configuration(placed, {...context, readOnly: true}, folder)
-  }
-
-  /** Configuration with the images that are pinned; `images`: those that the state tells of. */
-  async #configuration(
-    spec: ClusterSpec,
-    context: ProviderContext,
-    folder: WorkFolder,
-    images: StackInput['imageIds'] = {},
-  ): Promise<TerraformJson> {
-    const pins = (await readPins(clusterFolder(context), spec)) ?? images
-    const key = await this.#publicKey(spec, context, folder.dir, Object.keys(pins).length > 0)
-    return this.#options.synthesise(stackInput(spec, key, pins))
-  }
-
-  #publicKey(
-    spec: ClusterSpec,
-    context: ProviderContext,
-    scratchDir: string,
-    hasMachines: boolean,
-  ): Promise<string> {
-    const {sshPublicKey, userHome} = this.#options
-    return publicKeyOf(spec, context, {sshPublicKey, userHome, scratchDir}, hasMachines)
+    return lastingConfiguration(placed, context, this.#options)
   }
 
   async #planned(
@@ -178,9 +148,9 @@ class TerraformProvider implements Provider {
     {goal, saveTo}: InfraPlanOptions,
   ): Promise<TerraformPlan> {
     if (goal === 'apply') await this.#check(spec, context)
-    // Who applies it makes machines that let in the key it holds: that has to outlive this run.
-    if (saveTo !== undefined) await this.#publicKey(spec, {...context, readOnly: false}, '', false)
-    await using folder = await this.#prepared(spec, context)
+    // The key that a saved plan holds is made before, so that the plan finds it.
+    if (saveTo !== undefined) await lastingConfiguration(spec, context, this.#options)
+    await using folder = await prepared(spec, context, this.#options)
     if (goal === 'destroy') {
       const {removed, kept} = await removedAndKept(folder.terraform, spec, context)
       if (saveTo === undefined) return removalOf(removed)
@@ -199,43 +169,12 @@ class TerraformProvider implements Provider {
     return plan
   }
 
-  /** A folder with the configuration of the spec, ready to plan in. */
-  async #prepared(spec: ClusterSpec, context: ProviderContext): Promise<WorkFolder> {
-    const folder = await openFolder(spec, context, this.#options)
-    const title = `Prepare Terraform for ${spec.name}`
-    try {
-      await asTask(context, {task: 'terraform', title}, () => this.#prepare(spec, context, folder))
-      return folder
-    } catch (error) {
-      await folder[Symbol.asyncDispose]()
-      throw error
-    }
-  }
-
-  async #prepare(spec: ClusterSpec, context: ProviderContext, folder: WorkFolder): Promise<void> {
-    checkBackend(folder.terraform.program, spec.state.backend)
-    const pins = await readPins(clusterFolder(context), spec)
-    if (pins !== undefined || spec.state.backend === 'local') {
-      await folder.write(await this.#configuration(spec, context, folder))
-      await initialise(folder, context)
-      return
-    }
-    // The state may tell of machines that were made from elsewhere: their images count, and then no key is made here.
-    await folder.write(await this.#configuration(spec, {...context, readOnly: true}, folder))
-    await initialise(folder, context)
-    const images = imagesOf(await folder.terraform.output({signal: context.signal}))
-    await folder.write(await this.#configuration(spec, context, folder, images))
-  }
-
   /** What the cloud would refuse half-way is told before anything is made. */
   async #check(spec: ClusterSpec, context: ProviderContext): Promise<void> {
     const pins = await readPins(clusterFolder(context), spec)
     // Machines that are there count against the quota already.
     if (pins !== undefined) return
-    const cloud = await this.#opened(spec, context)
-    const problems = await cloud.check(wantedOf(spec, {}), context.signal)
-    const [first] = problems
-    if (first !== undefined) throw refusal(first, problems)
+    await checkCloud(spec, await this.#opened(spec, context), context.signal)
   }
 
   #look<T>(
@@ -261,9 +200,9 @@ class TerraformProvider implements Provider {
     agree: (changes: readonly MachineChange[]) => Promise<void>,
   ): Promise<Infrastructure | undefined> {
     const {signal} = context
-    await this.#publicKey(spec, context, '', true)
+    await publicKeyOf(spec, context, {...this.#options, scratchDir: ''}, true)
     await takeVersionsOf(file, context)
-    await using folder = await this.#prepared(spec, context)
+    await using folder = await prepared(spec, context, this.#options)
     const {changes, outputs: planned} = await folder.terraform.show(file, {signal})
     await agree(changesOf({changes}, this.#options.machineType))
     await writePins(folder.dir, spec, imagesOf(planned))
@@ -288,7 +227,7 @@ class TerraformProvider implements Provider {
     }
     // A state that lies beside the record would be in that folder.
     if (spec.state.backend === 'local') return undefined
-    await using folder = await this.#prepared(spec, {...context, readOnly: true})
+    await using folder = await prepared(spec, {...context, readOnly: true}, this.#options)
     return await folder.terraform.output({signal})
   }
 
@@ -316,12 +255,4 @@ class TerraformProvider implements Provider {
     this.#cloud ??= this.#options.openCloud({kind: this.kind, ...placeOf(spec), signal})
     return this.#cloud
   }
-}
-
-/** Every problem that was found, the first one's code. */
-function refusal(first: CloudProblem, problems: readonly CloudProblem[]): InfrastructureError {
-  const message = problems.map((problem) => problem.message).join('; ')
-  return new InfrastructureError(first.code, message, {
-    suggestions: [...new Set(problems.map(({suggestion}) => suggestion))],
-  })
 }

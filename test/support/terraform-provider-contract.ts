@@ -3,6 +3,7 @@ import {mkdir, readFile, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test, type TestContext} from 'vitest'
 import type {MachineChange, Provider} from '../../src/providers/provider.ts'
+import {readPublicKey} from '../../src/providers/ssh-key.ts'
 import type {TerraformProviderOptions} from '../../src/providers/terraform-provider.ts'
 import {contextIn, type TestContext as Context} from './local-cluster.ts'
 import {withTempFolder} from './temp-folder.ts'
@@ -161,6 +162,17 @@ export function terraformProviderContract(
       const lost = provider().infra?.apply(saveTo, awsDemo(), context, agree)
       await expect(lost).rejects.toMatchObject({code: 'CLUSTER_MISMATCH'})
       await expect(provider().plan(awsDemo(), context)).rejects.toMatchObject({code: 'CLUSTER_MISMATCH'})
+    }),
+  )
+
+  test(
+    `${name}: what is synthesised lets in a key that stays, for it is applied elsewhere`,
+    bench(async ({context, provider}) => {
+      const terraformIn = () => Promise.reject(new Error('no Terraform is needed for it'))
+      const stack = await provider({terraformIn}).infra?.synthesise(awsDemo(), looking(context))
+      const key = (await readPublicKey(context.paths.sshKey)) ?? 'none'
+      expect(JSON.stringify(stack)).toContain(key)
+      expect(await provider({terraformIn}).infra?.synthesise(awsDemo(), looking(context))).toEqual(stack)
     }),
   )
 

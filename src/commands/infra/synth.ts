@@ -8,7 +8,7 @@ import {specFlags} from '../../cli/spec-flags.ts'
 export default class InfraSynth extends BaseCommand {
   static override summary = 'print the Terraform configuration of a cluster'
   static override description =
-    'What plan and apply give to Terraform, as JSON: the same text for the same specification. Nothing is changed.'
+    'What plan and apply give to Terraform, as JSON: the same text for the same specification. The key that machines let in is made when there is none; nothing else is changed.'
   static override examples = [
     {description: 'to read', command: '<%= config.bin %> infra synth prod --config cluster.yaml'},
     {
