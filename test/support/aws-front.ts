@@ -112,9 +112,9 @@ function forward(
   return new Promise((resolve, reject) => {
     // Its body has been put together here.
     const {'transfer-encoding': _chunked, ...headers} = incoming.headers
-    // As a proxy it is asked for a whole URL.
-    const {pathname, search} = new URL(incoming.url ?? '/', emulator.url)
-    const onward = request(`${emulator.url}${pathname}${search}`, {
+    // As a proxy it is asked for a whole URL, whose host URL itself takes for a wrong address.
+    const path = (incoming.url ?? '/').replace(/^http:\/\/[^/]+/, '')
+    const onward = request(`${emulator.url}${path}`, {
       method: incoming.method ?? 'GET',
       headers: {...headers, 'content-length': String(body.length)},
     })
