@@ -67,7 +67,8 @@ function nodeMachine(frame: Frame, around: Surroundings, node: PlannedNode, zone
     subnetId: zone.nodes,
     vpcSecurityGroupIds: [around.groups[node.role]],
     iamInstanceProfile: around.identities[node.role].profile,
-    associatePublicIpAddress: isPublic,
+    // Subnets that we make give none by themselves; those that are brought may.
+    ...(isPublic || aws.network.existing !== undefined ? {associatePublicIpAddress: isPublic} : {}),
     ...(spot ? {instanceMarketOptions: {marketType: 'spot', spotOptions: SPOT_OPTIONS}} : {}),
     tags: tagsOf(frame, node.name, {
       'clouder.dev/role': node.role,

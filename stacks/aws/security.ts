@@ -43,11 +43,12 @@ export function securityOf(frame: Frame, network: AwsNetwork): SecurityGroups {
     if (rule.from !== 'administrators' && !isNode(rule.from)) egress(frame, groups, rule)
   }
   for (const name of ['control-plane', 'worker'] as const) {
-    outward(frame, groups[name], `${name}_to_world`, {ipProtocol: '-1', description: 'everything'})
+    outward(frame, groups[name], `${name}_to_world`, {ipProtocol: '-1'})
   }
   if (groups.bastion !== undefined) {
+    // Security updates.
     for (const port of [80, 443]) {
-      const ports = {ipProtocol: 'tcp', fromPort: port, toPort: port, description: 'security updates'}
+      const ports = {ipProtocol: 'tcp', fromPort: port, toPort: port}
       outward(frame, groups.bastion, `bastion_to_world_${port}`, ports)
     }
   }
@@ -68,7 +69,7 @@ function groupOf(frame: Frame, network: AwsNetwork, name: GroupName): string {
 }
 
 function ingress(frame: Frame, network: AwsNetwork, groups: SecurityGroups, rule: PortRule): void {
-  const opening = {...portsOf(rule), securityGroupId: idOf(groups, rule.to), description: rule.why}
+  const opening = {...portsOf(rule), securityGroupId: idOf(groups, rule.to)}
   if (rule.from !== 'administrators') {
     add(frame, VpcSecurityGroupIngressRule, rule.id, {
       ...opening,
@@ -104,7 +105,6 @@ function egress(frame: Frame, groups: SecurityGroups, rule: PortRule): void {
     ...portsOf(rule),
     securityGroupId: idOf(groups, rule.from),
     referencedSecurityGroupId: idOf(groups, rule.to),
-    description: rule.why,
     tags: tagsOf(frame, name),
   })
 }
@@ -113,7 +113,6 @@ interface Ports {
   readonly ipProtocol: string
   readonly fromPort?: number
   readonly toPort?: number
-  readonly description: string
 }
 
 function outward(frame: Frame, securityGroupId: string, name: string, ports: Ports): void {
