@@ -27,7 +27,7 @@ import {
   type ClusterOutputs,
 } from './terraform-outputs.ts'
 import {configurationOf, lastingConfiguration, prepared, type PrepareOptions} from './terraform-prepare.ts'
-import {asPhase, asTask, changesOf} from './terraform-report.ts'
+import {asPhase, asTask, changesOf, settle} from './terraform-report.ts'
 import {refuseSaved, removalOf, removedAndKept, tellKept} from './terraform-removal.ts'
 
 export interface TerraformProviderOptions extends PrepareOptions {
@@ -96,6 +96,7 @@ class TerraformProvider implements Provider {
       await asPhase(context, `Make the infrastructure of ${spec.name}`, plan.changes, (onProgress) =>
         folder.terraform.apply(plan.file, {signal: context.signal, onProgress}),
       )
+      await settle(folder.terraform, spec, context)
     }
     const outputs = await folder.terraform.output({signal: context.signal})
     return await this.#infrastructure(parseOutputs(outputs ?? {}), spec, context)
@@ -209,6 +210,7 @@ class TerraformProvider implements Provider {
     await asPhase(context, `Apply the plan for ${spec.name}`, changes, (onProgress) =>
       folder.terraform.apply(file, {signal, onProgress}),
     )
+    await settle(folder.terraform, spec, context)
     const outputs = await folder.terraform.output({signal})
     return outputs === undefined
       ? undefined

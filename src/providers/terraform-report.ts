@@ -1,5 +1,6 @@
+import {InfrastructureError} from '../errors.ts'
 import type {MachineChange, ProviderContext} from './provider.ts'
-import type {ResourceChange, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
+import type {ResourceChange, Terraform, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
 
 const PHASE = 'infrastructure'
 
@@ -99,5 +100,25 @@ function reportStep(
     case 'failed':
       report({type: 'step-failed', durationMs, message: 'Terraform could not', ...event})
       break
+  }
+}
+
+/**
+ * What was made first does not know in the state of what was made from it later: who is attached, what refers to it.
+ * Taken in now, it is no drift tomorrow. Where that fails, what was made is made all the same.
+ */
+export async function settle(
+  terraform: Terraform,
+  {name}: {readonly name: string},
+  context: ProviderContext,
+): Promise<void> {
+  try {
+    await asTask(context, {task: 'refresh', title: `Look at what was made for ${name}`}, () =>
+      terraform.refresh({signal: context.signal}),
+    )
+  } catch (error) {
+    if (!(error instanceof InfrastructureError)) throw error
+    const text = `what was made could not be looked at, so drift may tell of more than there is: ${error.message}`
+    context.report({type: 'note', level: 'warning', text})
   }
 }

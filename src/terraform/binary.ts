@@ -67,6 +67,11 @@ class TerraformBinary implements Terraform {
     await this.#change('apply', ['apply', '-json', '-input=false', planFile], run)
   }
 
+  async refresh(run: TerraformRun): Promise<void> {
+    const args = ['apply', '-refresh-only', '-auto-approve', '-json', '-input=false']
+    await this.#change('refresh', args, run)
+  }
+
   async output(run: TerraformRun): Promise<Readonly<Record<string, unknown>> | undefined> {
     const {stdout} = await this.#read('output', ['output', '-json', '-no-color'], run)
     const outputs = outputsSchema.parse(JSON.parse(stdout))

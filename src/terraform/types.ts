@@ -54,6 +54,8 @@ export interface Terraform {
   show(planFile: string, run: TerraformRun): Promise<TerraformPlan>
   /** Applies a saved plan, nothing else. */
   apply(planFile: string, run: TerraformRun): Promise<void>
+  /** Takes what the cloud says now into the state; changes nothing there. */
+  refresh(run: TerraformRun): Promise<void>
   /** Outputs by name, unwrapped; undefined: nothing was applied yet. */
   output(run: TerraformRun): Promise<Readonly<Record<string, unknown>> | undefined>
   /** Addresses of what the state holds. */

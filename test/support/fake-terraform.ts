@@ -87,6 +87,10 @@ export function fakeTerraform(dir: string): FakeTerraform {
         throw new InfrastructureError('PLAN_STALE', 'the saved plan is older than the state')
       await applyPlan(saved, state, run, save)
     },
+    refresh: async (run) => {
+      await begin('refresh', run)
+      drifted.clear()
+    },
     output: async (run) => {
       await begin('output', run)
       const {outputs} = await load()

@@ -95,7 +95,9 @@ export function terraformContract(
         'terraform_data.a',
         'terraform_data.b',
       ])
+      await terraform.refresh({signal})
       expect(await terraform.plan({signal})).toMatchObject({changes: [], drift: [], hasChanges: false})
+      expect(await terraform.plan({signal, refreshOnly: true})).toMatchObject({drift: [], hasChanges: false})
     }),
   )
 
