@@ -33,13 +33,16 @@ export interface AwsFront extends Emulator, AsyncDisposable {
 /** Starts it on a free port of the loopback. */
 export async function startAwsFront(options: AwsFrontOptions): Promise<AwsFront> {
   const refusals = new Map<string, Refusal>()
+  const descriptions = new Map<string, string>()
   const played = new Map<string, object>()
   const actions: string[] = []
   const server = createServer((incoming, answer) => {
-    answerCall(incoming, answer, {...options, refusals, played, actions}).catch((error: unknown) => {
-      answer.statusCode = 502
-      answer.end(String(error))
-    })
+    answerCall(incoming, answer, {...options, refusals, played, actions, descriptions}).catch(
+      (error: unknown) => {
+        answer.statusCode = 502
+        answer.end(String(error))
+      },
+    )
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -71,6 +74,8 @@ interface State extends AwsFrontOptions {
   readonly refusals: ReadonlyMap<string, Refusal>
   readonly played: ReadonlyMap<string, object>
   readonly actions: string[]
+  /** Of firewall rules between groups, which the emulator forgets; by id of the rule. */
+  readonly descriptions: Map<string, string>
 }
 
 async function answerCall(incoming: IncomingMessage, answer: ServerResponse, state: State): Promise<void> {
@@ -100,7 +105,27 @@ async function answerCall(incoming: IncomingMessage, answer: ServerResponse, sta
     endXml(answer, 200, consoleXml(instanceId, await state.consoleOf(instanceId)))
     return
   }
-  return forward(incoming, body, answer, state)
+  return forward(incoming, body, answer, state, (text) => withDescriptions(action, form, text, state))
+}
+
+/** Keeps the description of a rule that is made, and puts it where rules are told. */
+function withDescriptions(
+  action: string,
+  form: URLSearchParams,
+  answer: string,
+  {descriptions}: State,
+): string {
+  const RULE = /<securityGroupRuleId>(sgr-\w+)<\/securityGroupRuleId>/g
+  if (/^AuthorizeSecurityGroup/.test(action)) {
+    const [, description] = [...form].find(([key]) => /\.Groups\.1\.Description$/.test(key)) ?? []
+    for (const [, id = ''] of answer.matchAll(RULE))
+      if (description !== undefined) descriptions.set(id, description)
+  }
+  if (action !== 'DescribeSecurityGroupRules') return answer
+  return answer.replaceAll(RULE, (found, id: string) => {
+    const description = descriptions.get(id)
+    return description === undefined ? found : `${found}<description>${description}</description>`
+  })
 }
 
 function forward(
@@ -108,6 +133,7 @@ function forward(
   body: Buffer,
   answer: ServerResponse,
   {emulator}: State,
+  change?: (text: string) => string,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     // Its body has been put together here.
@@ -120,10 +146,22 @@ function forward(
     })
     onward.once('error', reject)
     onward.once('response', (response) => {
-      answer.writeHead(response.statusCode ?? 502, response.headers)
-      response.pipe(answer)
-      response.once('end', resolve)
       response.once('error', reject)
+      if (change === undefined) {
+        answer.writeHead(response.statusCode ?? 502, response.headers)
+        response.pipe(answer)
+        response.once('end', resolve)
+        return
+      }
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+      response.once('end', () => {
+        const told = change(text)
+        const headers = {...response.headers, 'content-length': String(Buffer.byteLength(told))}
+        answer.writeHead(response.statusCode ?? 502, headers)
+        answer.end(told)
+        resolve()
+      })
     })
     onward.end(body)
   })
