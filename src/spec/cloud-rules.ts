@@ -4,6 +4,9 @@ import type {ClusterSpec} from './cluster-spec.ts'
 import type {Finding, Path} from './problems.ts'
 import * as syntax from './syntax.ts'
 
+/** No organisation has more addresses; two networks of half the world each are the world too. */
+const NARROWEST_WORLD = {4: 8, 6: 16} as const
+
 const KIND: Path = ['spec', 'provider', 'kind']
 const AZURE_IMAGE_GIB = 30
 
@@ -50,8 +53,9 @@ function accessFindings(spec: ClusterSpec): readonly Finding[] {
   }
   if (allowWorld) return []
   return adminCidrs.flatMap((text, index) => {
-    if (parseCidr(text)?.prefix !== 0) return []
-    const problem = 'lets in the whole world; if that is meant, set spec.access.allowWorld to true'
+    const cidr = parseCidr(text)
+    if (cidr === undefined || cidr.prefix >= NARROWEST_WORLD[cidr.family]) return []
+    const problem = `lets in ${cidr.prefix === 0 ? 'the whole world' : 'a large part of the world'}; if that is meant, set spec.access.allowWorld to true`
     return [{path: [...path, index], value: text, problem, reads: [['spec', 'access', 'allowWorld'], KIND]}]
   })
 }

@@ -55,6 +55,11 @@ test.each([
     {...aws(), access: {adminCidrs: ['0.0.0.0/0']}},
     /^spec\.access\.adminCidrs\[0\]: lets in the whole world/,
   ],
+  [
+    'half of the world as administrators',
+    {...aws(), access: {adminCidrs: ['203.0.113.7/32', '128.0.0.0/1']}},
+    /^spec\.access\.adminCidrs\[1\]: lets in a large part of the world/,
+  ],
   ['two zones', aws({zones: ['a', 'b']}), /^spec\.provider\.aws\.zones: are two/],
   ['a zone twice', aws({zones: ['a', 'b', 'a']}), /^spec\.provider\.aws\.zones\[2\]: is not one letter/],
   ['a zone for a region', aws({region: 'eu-central-1a'}), /^spec\.provider\.aws\.region: is not a region/],
