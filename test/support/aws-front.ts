@@ -79,6 +79,11 @@ interface State extends AwsFrontOptions {
 }
 
 async function answerCall(incoming: IncomingMessage, answer: ServerResponse, state: State): Promise<void> {
+  // The emulator keeps other tags there than at the bucket; so told, the provider asks the bucket.
+  if (/\/v20180820\/tags\//.test(incoming.url ?? '')) {
+    endXml(answer, 405, refusalXml(incoming, {code: 'MethodNotAllowed', message: 'not here'}))
+    return
+  }
   const chunks: Buffer[] = []
   for await (const chunk of incoming) if (chunk instanceof Buffer) chunks.push(chunk)
   const body = Buffer.concat(chunks)
@@ -89,7 +94,11 @@ async function answerCall(incoming: IncomingMessage, answer: ServerResponse, sta
     // `Service_20190624.Action`.
     const target = incoming.headers['x-amz-target']
     const json = typeof target === 'string' ? state.played.get(target.split('.').at(-1) ?? '') : undefined
-    if (json === undefined) return forward(incoming, body, answer, state)
+    if (json === undefined) {
+      await forward(incoming, body, answer, state)
+      await tagBucket(incoming, body.toString('utf8'), state)
+      return
+    }
     answer.writeHead(200, {'content-type': 'application/x-amz-json-1.1'})
     answer.end(JSON.stringify(json))
     return
@@ -106,6 +115,21 @@ async function answerCall(incoming: IncomingMessage, answer: ServerResponse, sta
     return
   }
   return forward(incoming, body, answer, state, (text) => withDescriptions(action, form, text, state))
+}
+
+/** Tags in the call that makes a bucket are passed over by the emulator; those of a call of their own are kept. */
+async function tagBucket(
+  {method, url = '', headers}: IncomingMessage,
+  body: string,
+  {emulator}: State,
+): Promise<void> {
+  const tags = body.match(/<Tag>[^]*?<\/Tag>/g)
+  if (method !== 'PUT' || tags === null || !body.includes('<CreateBucketConfiguration')) return
+  await fetch(`${emulator.url}${url}?tagging`, {
+    method: 'PUT',
+    headers: {authorization: headers.authorization ?? '', 'content-type': 'application/xml'},
+    body: `<Tagging><TagSet>${tags.join('')}</TagSet></Tagging>`,
+  })
 }
 
 /** Keeps the description of a rule that is made, and puts it where rules are told. */
