@@ -44,9 +44,12 @@ export async function createNode(
   {address, publishedPorts}: Pick<ContainerRequest, 'publishedPorts'> & {address: string},
 ): Promise<void> {
   const {node, container, leftoverVolumes} = decision
-  if (container !== undefined) await removeAndWait(engine, container.id, context.signal)
-  for (const volume of leftoverVolumes) await engine.removeVolume(volume)
   const owner = {[CLUSTER_LABEL]: spec.name, [NODE_LABEL]: node.name}
+  if (container !== undefined) await removeAndWait(engine, container.id, context.signal)
+  // An engine ends what a killed run asked for: a container may have come to the volumes since they were looked at.
+  const late = container === undefined && leftoverVolumes.length > 0 ? await engine.listContainers(owner) : []
+  for (const {id} of late) await removeAndWait(engine, id, context.signal)
+  for (const volume of leftoverVolumes) await engine.removeVolume(volume)
   const volumes = volumesOf(spec.name, node.name)
   for (const volume of Object.keys(volumes)) await engine.createVolume(volume, owner)
   const id = await engine.createContainer({
