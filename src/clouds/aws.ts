@@ -1,6 +1,5 @@
 import {DescribeRegionsCommand, GetConsoleOutputCommand} from '@aws-sdk/client-ec2'
 import {GetCallerIdentityCommand} from '@aws-sdk/client-sts'
-import pLimit from 'p-limit'
 import {InfrastructureError} from '../errors.ts'
 import {type AwsApi, call, openApi} from './aws/api.ts'
 import {awsProblems} from './aws/check.ts'
@@ -9,9 +8,7 @@ import {awsClusters, awsOwned} from './aws/owned.ts'
 import {awsRemove} from './aws/removal.ts'
 import {awsVmSizes} from './aws/sizes.ts'
 import type {Cloud, CloudIdentity, CloudRegion} from './cloud.ts'
-import {parseHostKeys} from './host-keys.ts'
-
-const CONSOLES_AT_ONCE = 8
+import {hostKeysOf} from './host-keys.ts'
 
 /** AWS in one region, with the credentials of the SDK's own chain. Throws InfrastructureError REGION_MISSING. */
 export async function awsCloud(where: {
@@ -23,7 +20,7 @@ export async function awsCloud(where: {
     kind: 'aws',
     region: api.region,
     identity: (signal) => identity(api, signal),
-    hostKeys: (ids, signal) => hostKeys(api, ids, signal),
+    hostKeys: (ids, signal) => hostKeysOf(ids, (id) => consoleOf(api, id, signal)),
     findOwned: (cluster, signal) => awsOwned(api, cluster, signal),
     ownedClusters: (signal) => awsClusters(api, signal),
     remove: (resource, signal) => awsRemove(api, resource, signal),
@@ -53,19 +50,6 @@ async function regions(api: AwsApi, signal: AbortSignal): Promise<readonly Cloud
       enabled: status !== 'not-opted-in',
     }))
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-async function hostKeys(
-  api: AwsApi,
-  ids: readonly string[],
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, readonly string[]>> {
-  const limit = pLimit(CONSOLES_AT_ONCE)
-  const read = await limit.map(
-    ids,
-    async (id) => [id, parseHostKeys(await consoleOf(api, id, signal))] as const,
-  )
-  return new Map(read.filter(([, keys]) => keys.length > 0))
 }
 
 async function consoleOf(api: AwsApi, id: string, signal: AbortSignal): Promise<string> {

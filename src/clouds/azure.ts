@@ -1,5 +1,4 @@
 import {z} from 'zod'
-import pLimit from 'p-limit'
 import {InfrastructureError} from '../errors.ts'
 import {type AzureApi, type AzureWhere, call, gather, openApi, partsOf} from './azure/api.ts'
 import {azureProblems} from './azure/check.ts'
@@ -7,9 +6,8 @@ import {azureAnswer, azureFailure} from './azure/errors.ts'
 import {azureClusters, azureOwned, azureRemove} from './azure/owned.ts'
 import {azureVmSizes} from './azure/sizes.ts'
 import type {Cloud, CloudIdentity, CloudRegion} from './cloud.ts'
-import {parseHostKeys} from './host-keys.ts'
+import {hostKeysOf} from './host-keys.ts'
 
-const CONSOLES_AT_ONCE = 8
 /** A serial log grows with the machine's life; what it said at boot is at its beginning. */
 const LOG_BYTES = 1024 * 1024
 
@@ -34,7 +32,7 @@ export async function azureCloud(
     kind: 'azure',
     region: location,
     identity: (signal) => identity(api, signal),
-    hostKeys: (ids, signal) => hostKeys(api, ids, signal),
+    hostKeys: (ids, signal) => hostKeysOf(ids, (id) => consoleOf(api, id, signal)),
     findOwned: (cluster, signal) => azureOwned(api, cluster, signal),
     ownedClusters: (signal) => azureClusters(api, signal),
     remove: (resource, signal) => azureRemove(api, resource, signal),
@@ -101,19 +99,6 @@ async function locations(api: AzureApi, signal: AbortSignal): Promise<readonly C
   return all
     .map(({name = '', displayName}) => ({name, title: displayName ?? name, enabled: true}))
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-}
-
-async function hostKeys(
-  api: AzureApi,
-  ids: readonly string[],
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, readonly string[]>> {
-  const limit = pLimit(CONSOLES_AT_ONCE)
-  const read = await limit.map(
-    ids,
-    async (id) => [id, parseHostKeys(await consoleOf(api, id, signal))] as const,
-  )
-  return new Map(read.filter(([, keys]) => keys.length > 0))
 }
 
 /** The serial log of a machine; empty while there is none. */

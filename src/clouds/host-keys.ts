@@ -1,3 +1,7 @@
+import pLimit from 'p-limit'
+
+const CONSOLES_AT_ONCE = 8
+
 const BEGIN = '-----BEGIN SSH HOST KEY KEYS-----'
 const END = '-----END SSH HOST KEY KEYS-----'
 const KEY =
@@ -37,4 +41,14 @@ function isWhole(type: string, blob: string): boolean {
   }
   const [name] = parts
   return at === bytes.length && name?.toString() === type && parts.length === 1 + (fields[type] ?? 2)
+}
+
+/** Host keys by cloud id, from what each machine printed; one that printed none yet is absent. */
+export async function hostKeysOf(
+  cloudIds: readonly string[],
+  consoleOf: (cloudId: string) => Promise<string>,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const limit = pLimit(CONSOLES_AT_ONCE)
+  const read = await limit.map(cloudIds, async (id) => [id, parseHostKeys(await consoleOf(id))] as const)
+  return new Map(read.filter(([, keys]) => keys.length > 0))
 }
