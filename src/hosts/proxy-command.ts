@@ -1,13 +1,17 @@
 import {spawn} from 'node:child_process'
+import {once} from 'node:events'
 import {Duplex} from 'node:stream'
 
 const saidBytes = 4_096
+const endToldMs = 1_000
 
 /** A program that carries a connection on its stdin and stdout: what OpenSSH calls a ProxyCommand. */
 export interface ProxyCommand {
   readonly sock: Duplex
-  /** Aborted when it ended; the reason is an Error of the system, or of its last line on stderr. */
+  /** Aborted when it ended. */
   readonly ended: AbortSignal
+  /** How it ended: an error of the system, or its last line on stderr. Its output ends before that is known, so this waits a moment; undefined: it goes on. */
+  readonly ending: () => Promise<Error | undefined>
   readonly close: () => void
 }
 
@@ -34,5 +38,11 @@ export function startProxyCommand(argv: readonly string[]): ProxyCommand {
   // An end that comes while bytes are under way is told by the connection's own error.
   sock.on('error', () => undefined)
   child.stdin.on('error', () => undefined)
-  return {sock, ended: ended.signal, close: () => void child.kill()}
+  const ending = async (): Promise<Error | undefined> => {
+    const late = AbortSignal.timeout(endToldMs)
+    if (!ended.signal.aborted) await once(ended.signal, 'abort', {signal: late}).catch(() => undefined)
+    const reason: unknown = ended.signal.reason
+    return reason instanceof Error ? reason : undefined
+  }
+  return {sock, ended: ended.signal, ending, close: () => void child.kill()}
 }

@@ -156,11 +156,11 @@ class SshLink implements ShellLink {
       const until = AbortSignal.any([signal, proxy.ended])
       return this.#keep(await login(target, {sock: proxy.sock}, this.#options, until), proxy.close)
     } catch (error) {
+      const ending = mayComeUp(error) || proxy.ended.aborted ? await proxy.ending() : undefined
       proxy.close()
       signal.throwIfAborted()
-      if (error !== proxy.ended.reason) throw error
-      const said = error instanceof Error ? error.message : String(error)
-      throw unreachable(target, `${argv[0] ?? ''}: ${said}`, error)
+      if (ending === undefined || (error !== ending && !mayComeUp(error))) throw error
+      throw unreachable(target, `${argv[0] ?? ''}: ${ending.message}`, ending)
     }
   }
 
