@@ -96,6 +96,7 @@ export type TerraformErrorCode =
   | 'STATE_LOCKED'
   | 'PLAN_STALE'
   | 'PLAN_REMOVES_MACHINES'
+  | 'PLAN_STOPS_CONTROL_PLANES'
   | 'BACKEND_UNREACHABLE'
 
 /** What Terraform says about what went wrong. */

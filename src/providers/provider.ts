@@ -1,6 +1,6 @@
 import type {Report} from '../engine/types.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
-import type {Infrastructure} from '../spec/machine.ts'
+import type {Infrastructure, Machine} from '../spec/machine.ts'
 import type {ClusterPaths} from '../store/types.ts'
 import type {TerraformPlan} from '../terraform/types.ts'
 
@@ -18,6 +18,11 @@ export interface MachineChange {
   readonly reason: string
   /** Name of the machine, where `what` is one. */
   readonly machine?: string
+  /**
+   * Role of a node that was finished before and is down meanwhile, or for ever; absent: it is new or goes on running,
+   * or everything is removed.
+   */
+  readonly interrupts?: Machine['role']
 }
 
 /** Where machines come from. What it returns is plain data; everything after is one path. */
@@ -49,6 +54,8 @@ export interface InfraPlanOptions {
   readonly goal: 'apply' | 'destroy' | 'drift'
   /** Where the plan is saved beside, for whoever applies it later. */
   readonly saveTo?: string
+  /** Machines that alone are planned, by name. Default: everything. */
+  readonly only?: readonly string[]
 }
 
 /** A provider's Terraform, looked at more closely than machines. */

@@ -27,13 +27,13 @@ import {
   type ClusterOutputs,
 } from './terraform-outputs.ts'
 import {configurationOf, lastingConfiguration, prepared, type PrepareOptions} from './terraform-prepare.ts'
+import {targetsOf, tellStops, type MachineKind} from './terraform-machines.ts'
 import {asPhase, asTask, changesOf, settle} from './terraform-report.ts'
 import {refuseSaved, removalOf, removedAndKept, tellKept} from './terraform-removal.ts'
 
 export interface TerraformProviderOptions extends PrepareOptions {
   readonly kind: CloudKind
-  /** Type of the resources that are machines. */
-  readonly machineType: string
+  readonly machines: MachineKind
   readonly openCloud: CloudOpener
   /** How long machines may take to print their host keys. Default 10 min. */
   readonly hostKeysTimeoutMs?: number
@@ -83,7 +83,7 @@ class TerraformProvider implements Provider {
   async plan(spec: ClusterSpec, context: ProviderContext): Promise<readonly MachineChange[]> {
     const plan = await this.#planned(spec, context, {goal: 'apply'})
     if (context.readOnly !== true) this.#agreed = {spec, plan}
-    return changesOf(plan, this.#options.machineType)
+    return changesOf(plan, this.#options.machines)
   }
 
   async provision(spec: ClusterSpec, context: ProviderContext): Promise<Infrastructure> {
@@ -146,7 +146,7 @@ class TerraformProvider implements Provider {
   async #planned(
     spec: ClusterSpec,
     context: ProviderContext,
-    {goal, saveTo}: InfraPlanOptions,
+    {goal, saveTo, only = []}: InfraPlanOptions,
   ): Promise<TerraformPlan> {
     if (goal === 'apply') await this.#check(spec, context)
     // The key that a saved plan holds is made before, so that the plan finds it.
@@ -157,16 +157,20 @@ class TerraformProvider implements Provider {
       if (saveTo === undefined) return removalOf(removed)
       refuseSaved(spec, kept)
     }
+    const {machines} = this.#options
+    const targets = await targetsOf(only, folder.terraform, machines, context)
     const plan = await this.#look(spec.name, context, (onProgress) =>
       folder.terraform.plan({
         signal: context.signal,
         onProgress,
+        targets,
         destroy: goal === 'destroy',
         refreshOnly: goal === 'drift',
         lock: context.readOnly !== true,
       }),
     )
     if (saveTo !== undefined) await copyFile(plan.file, saveTo)
+    if (goal === 'apply') tellStops(plan, changesOf(plan, machines), context)
     return plan
   }
 
@@ -204,10 +208,10 @@ class TerraformProvider implements Provider {
     await publicKeyOf(spec, context, {...this.#options, scratchDir: ''}, true)
     await takeVersionsOf(file, context)
     await using folder = await prepared(spec, context, this.#options)
-    const {changes, outputs: planned} = await folder.terraform.show(file, {signal})
-    await agree(changesOf({changes}, this.#options.machineType))
-    await writePins(folder.dir, spec, imagesOf(planned))
-    await asPhase(context, `Apply the plan for ${spec.name}`, changes, (onProgress) =>
+    const plan = await folder.terraform.show(file, {signal})
+    await agree(changesOf(plan, this.#options.machines))
+    await writePins(folder.dir, spec, imagesOf(plan.outputs))
+    await asPhase(context, `Apply the plan for ${spec.name}`, plan.changes, (onProgress) =>
       folder.terraform.apply(file, {signal, onProgress}),
     )
     await settle(folder.terraform, spec, context)

@@ -1,20 +1,20 @@
 import {InfrastructureError} from '../errors.ts'
 import type {MachineChange, ProviderContext} from './provider.ts'
+import {nodeOfChange, type MachineKind} from './terraform-machines.ts'
 import type {ResourceChange, Terraform, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
 
 const PHASE = 'infrastructure'
 
-/** What a plan would change, as providers tell it; `machineType`: which resources are machines, by the node's name. */
+/** What a plan would change, as providers tell it. */
 export function changesOf(
-  {changes}: Pick<TerraformPlan, 'changes'>,
-  machineType: string,
+  plan: Pick<TerraformPlan, 'changes' | 'priorOutputs'>,
+  kind: MachineKind,
 ): readonly MachineChange[] {
-  return changes.flatMap((change): readonly MachineChange[] => {
+  const nodeOf = nodeOfChange(plan, kind)
+  return plan.changes.flatMap((change): readonly MachineChange[] => {
     const action = actionOf(change.actions)
     if (action === undefined) return []
-    const {address, type} = change
-    const machine = type === machineType ? {machine: address.slice(type.length + 1)} : {}
-    return [{action, what: address, reason: reasonOf(change), ...machine}]
+    return [{action, what: change.address, reason: reasonOf(change), ...nodeOf(change)}]
   })
 }
 

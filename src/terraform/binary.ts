@@ -45,16 +45,18 @@ class TerraformBinary implements Terraform {
     await this.#change('init', ['init', '-input=false', '-no-color'], run)
   }
 
-  async plan({destroy, refreshOnly, lock, ...run}: PlanRun): Promise<TerraformPlan> {
+  async plan({destroy, refreshOnly, lock, targets = [], ...run}: PlanRun): Promise<TerraformPlan> {
     const file = join(this.#options.dir, 'plan.tfplan')
     const args = [
       ...['plan', '-json', '-input=false', '-detailed-exitcode', `-out=${file}`],
       ...(destroy === true ? ['-destroy'] : []),
       ...(refreshOnly === true ? ['-refresh-only'] : []),
       ...(lock === false ? ['-lock=false'] : []),
+      ...targets.map((address) => `-target=${address}`),
     ]
     const {exitCode} = await this.#change('plan', args, run, somethingToDo)
-    if (exitCode === nothingToDo) return {changes: [], drift: [], hasChanges: false, outputs: {}, file}
+    if (exitCode === nothingToDo)
+      return {changes: [], drift: [], hasChanges: false, outputs: {}, priorOutputs: {}, file}
     return this.show(file, run)
   }
 

@@ -19,6 +19,12 @@ const resourceSchema = z.looseObject({
   action_reason: z.string().optional(),
 })
 
+const stateSchema = z.looseObject({
+  values: z
+    .looseObject({outputs: z.record(z.string(), z.looseObject({value: z.unknown().optional()})).default({})})
+    .default({outputs: {}}),
+})
+
 /** `terraform show -json PLAN`: developer.hashicorp.com/terraform/internals/json-format. */
 const planSchema = z.looseObject({
   resource_changes: z.array(resourceSchema).default([]),
@@ -26,9 +32,14 @@ const planSchema = z.looseObject({
   output_changes: z
     .record(
       z.string(),
-      z.looseObject({actions: z.array(z.string()).default([]), after: z.unknown().optional()}),
+      z.looseObject({
+        actions: z.array(z.string()).default([]),
+        before: z.unknown().optional(),
+        after: z.unknown().optional(),
+      }),
     )
     .default({}),
+  prior_state: stateSchema.default({values: {outputs: {}}}),
 })
 
 /** What a saved plan says. */
@@ -46,7 +57,25 @@ export function parsePlan(text: string): Omit<TerraformPlan, 'file'> {
     drift,
     hasChanges: made.length > 0 || drift.length > 0 || hasOutputs,
     outputs: Object.fromEntries(Object.entries(plan.output_changes).map(([name, {after}]) => [name, after])),
+    priorOutputs: priorOutputsOf(plan),
   }
+}
+
+/**
+ * Outputs that a plan works out stand in its prior state as they will be, and say themselves what they were. With
+ * targets some are not worked out: those are in the prior state as they are.
+ */
+function priorOutputsOf({
+  prior_state: state,
+  output_changes: changes,
+}: z.output<typeof planSchema>): Readonly<Record<string, unknown>> {
+  const untouched = Object.entries(state.values.outputs).flatMap(([name, {value}]) =>
+    changes[name] === undefined ? [[name, value] as const] : [],
+  )
+  const known = Object.entries(changes).flatMap(([name, {before}]) =>
+    before == null ? [] : [[name, before] as const],
+  )
+  return Object.fromEntries([...untouched, ...known])
 }
 
 function changeOf({address, type, change, action_reason}: z.output<typeof resourceSchema>): ResourceChange {

@@ -19,6 +19,8 @@ export interface TerraformPlan {
   readonly hasChanges: boolean
   /** Outputs as they will be, as far as that is known before. */
   readonly outputs: Readonly<Record<string, unknown>>
+  /** Outputs of the state that it was made over: what was there when it was applied last. */
+  readonly priorOutputs: Readonly<Record<string, unknown>>
   /** Where the plan is saved; `apply` takes exactly this. */
   readonly file: string
 }
@@ -42,6 +44,8 @@ export interface PlanRun extends TerraformRun {
   readonly refreshOnly?: boolean
   /** False: only look, beside others that work on the state. Default true. */
   readonly lock?: boolean
+  /** Addresses that alone are planned, with what they need. Default: everything. */
+  readonly targets?: readonly string[]
 }
 
 /** One working folder with one state. Throws InfrastructureError: TERRAFORM_FAILED, STATE_LOCKED, … */

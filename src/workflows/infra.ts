@@ -14,6 +14,7 @@ import type {ClusterRecord} from '../store/types.ts'
 import type {ResourceChange} from '../terraform/types.ts'
 import {knownCost} from './cost.ts'
 import {checkSame, recordWith} from './init.ts'
+import {refuseStops} from './losses.ts'
 import type {Tools} from './types.ts'
 
 type InfraTools = Pick<Tools, 'store' | 'providerFor' | 'prices' | 'report' | 'signal' | 'now' | 'run'>
@@ -78,10 +79,11 @@ export async function applyInfra(
   tools: InfraTools,
 ): Promise<InfraApplyResult> {
   await using _lock = await tools.store.lock(asked.name, tools.run)
-  const {infra, context, complete} = await openInfra(asked, tools, {readOnly: false})
+  const {infra, context, complete, record} = await openInfra(asked, tools, {readOnly: false})
   const spec = await complete()
   const seen: MachineChange[] = []
   const found = await infra.apply(planFile, spec, context, async (changes) => {
+    refuseStops(spec, changes, record)
     await agree(changes)
     seen.push(...changes)
     // Remembered before it is made: whatever becomes of this run, terminate finds it.
@@ -141,6 +143,7 @@ interface OpenInfra {
   readonly provider: Provider
   readonly infra: Infra
   readonly context: ProviderContext
+  readonly record: ClusterRecord | undefined
   /** The spec in its place; asks the cloud who we are. */
   readonly complete: () => Promise<ClusterSpec>
 }
@@ -169,5 +172,5 @@ async function openInfra(
   }
   const before = record === undefined ? undefined : specFromDocument(record.document)
   const complete = async () => (await provider.complete?.(spec, before, context)) ?? spec
-  return {provider, infra, context, complete}
+  return {provider, infra, context, record, complete}
 }

@@ -1,5 +1,5 @@
 import type {CostEstimate} from '../cost/estimate.ts'
-import {ConfigError, InfrastructureError, StateError} from '../errors.ts'
+import {ConfigError, StateError} from '../errors.ts'
 import type {MachineChange} from '../providers/provider.ts'
 import {artifactsPhase} from '../phases/artifacts.ts'
 import {cniPhase} from '../phases/cni.ts'
@@ -23,6 +23,7 @@ import {readIfThere} from '../store/files.ts'
 import type {ClusterPaths, ClusterRecord} from '../store/types.ts'
 import {nodeRows} from './clusters.ts'
 import {knownCost} from './cost.ts'
+import {refuseLosses, refuseStops} from './losses.ts'
 import {openSession, type Session} from './session.ts'
 import type {InitResult, InitScope, RunFlags, Tools} from './types.ts'
 
@@ -135,38 +136,13 @@ async function machinesOf(
   const changes = scope === 'setup' ? [] : await provider.plan(spec, context)
   if (flags.dryRun || scope === 'setup')
     return {spec, changes, cost, infrastructure: await provider.inspect(spec, context)}
-  if (provider.infra !== undefined) refuseLosses(spec, changes, record)
+  refuseStops(spec, changes, record)
+  refuseLosses(spec, changes, record)
   if (changes.length > 0) await flags.confirm(changes, cost)
   // What costs money is remembered before it is made: whatever becomes of this run, terminate finds it.
   if (provider.infra !== undefined)
     await tools.store.update(spec.name, (old) => recordWith(old, spec, undefined, tools))
   return {spec, changes, cost, infrastructure: await provider.provision(spec, context)}
-}
-
-/** Nodes of a running cluster go by a plan that was made for that, never beside what was asked for. */
-function refuseLosses(
-  {name}: ClusterSpec,
-  changes: readonly MachineChange[],
-  record: ClusterRecord | undefined,
-): void {
-  if (record?.initialisedAt === undefined) return
-  const nodes = new Set(record.machines.map((machine) => machine.name))
-  const lost = changes.filter(
-    ({action, machine}) =>
-      (action === 'remove' || action === 'replace') && machine !== undefined && nodes.has(machine),
-  )
-  if (lost.length === 0) return
-  const told = lost.map(({action, machine, reason}) => `${action} ${machine ?? ''} (${reason})`)
-  throw new InfrastructureError(
-    'PLAN_REMOVES_MACHINES',
-    `machines of the running cluster ${name} would be lost: ${told.join(', ')}`,
-    {
-      suggestions: [
-        'put back into the spec what they were made with',
-        `if that is meant: clouder infra plan ${name} --save plan.tfplan, then clouder infra apply ${name} --plan plan.tfplan`,
-      ],
-    },
-  )
 }
 
 /** Machines that a cloud may just have made: until cloud-init is done there, nobody can log in. */

@@ -65,14 +65,16 @@ export function fakeTerraform(dir: string): FakeTerraform {
       await readConfig(dir)
       await writeFile(join(dir, '.terraform-fake'), '')
     },
-    plan: async ({destroy = false, refreshOnly = false, ...run}) => {
+    plan: async ({destroy = false, refreshOnly = false, targets = [], ...run}) => {
       await begin('plan', run)
       const [config, state] = [await readConfig(dir), await load()]
-      const saved = planOf(destroy ? {resources: {}, outputs: {}} : config, state)
+      const saved = planOf(destroy ? {resources: {}, outputs: {}} : targeted(config, state, targets), state)
       const file = join(dir, 'plan.tfplan')
       await writeFile(file, JSON.stringify(saved))
       const drift = [...drifted].map(([address, attributes]) => changed(address, ['update'], {attributes}))
-      if (refreshOnly) return {changes: [], drift, hasChanges: drift.length > 0, outputs: {}, file}
+      const priorOutputs = state.outputs
+      if (refreshOnly)
+        return {changes: [], drift, hasChanges: drift.length > 0, outputs: {}, priorOutputs, file}
       return told(saved, state, file)
     },
     show: async (file, run) => {
@@ -136,6 +138,17 @@ async function readConfig(dir: string): Promise<Wanted & {readonly statePath: st
 
 const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
 
+/** What is wanted where only some addresses are planned: the rest as it is, outputs too. */
+function targeted(wanted: Wanted, state: State, targets: readonly string[]): Wanted {
+  if (targets.length === 0) return wanted
+  const chosen = targets.flatMap((address) => {
+    const args = wanted.resources[address]
+    return args === undefined ? [] : [[address, args] as const]
+  })
+  const others = Object.entries(state.resources).filter(([address]) => !targets.includes(address))
+  return {resources: Object.fromEntries([...others, ...chosen]), outputs: state.outputs}
+}
+
 function planOf(wanted: Wanted, state: State): SavedPlan {
   const made = Object.entries(wanted.resources).flatMap(([address, args]) => {
     const old = state.resources[address]
@@ -174,7 +187,8 @@ function told(saved: SavedPlan, state: State, file: string): TerraformPlan {
     return changed(address, ['update'], {attributes})
   })
   const hasChanges = changes.length > 0 || !same(resolved(saved.outputs, true), state.outputs)
-  return {changes, drift: [], hasChanges, outputs: hasChanges ? resolved(saved.outputs, false) : {}, file}
+  const outputs = hasChanges ? resolved(saved.outputs, false) : {}
+  return {changes, drift: [], hasChanges, outputs, priorOutputs: hasChanges ? state.outputs : {}, file}
 }
 
 /** `${type.name.id}` becomes the address; what is not known yet is left out, as in a plan. */

@@ -1,6 +1,7 @@
 import type {Cloud, CloudOpener} from '../../src/clouds/cloud.ts'
 import type {Provider, ProviderContext} from '../../src/providers/provider.ts'
 import {terraformProvider, type TerraformProviderOptions} from '../../src/providers/terraform-provider.ts'
+import {cloudMachine} from '../../src/spec/cloud-machines.ts'
 import {plannedNodes} from '../../src/spec/machines.ts'
 import type {StackInput, TerraformJson} from '../../stacks/input.ts'
 import {dataStack} from './terraform-contract.ts'
@@ -48,9 +49,10 @@ export function demoStack(input: StackInput, {newestImage, failsIf, madeFile}: O
     imageId: input.imageIds[pool ?? role] ?? newestImage,
   }))
   const last = nodes.at(-1)?.name
-  const entries = nodes.map(({name}, index): [string, object] => [
+  const entries = nodes.map(({name, pool}, index): [string, object] => [
     name,
     {
+      input: cloudMachine(input.spec, pool).size,
       trigger: [machines[index]?.imageId],
       ...(failsIf !== undefined && name === last ? {failsIf} : {}),
       ...(madeFile === undefined ? {} : {command: `echo ${name} >> '${madeFile}'; sleep 1`}),
@@ -105,7 +107,7 @@ export function demoProvider(
   const openCloud: CloudOpener = ({region}) => Promise.resolve(consoleCloud(region ?? REGION, around))
   return terraformProvider({
     kind: 'aws',
-    machineType: 'terraform_data',
+    machines: {machineType: 'terraform_data', stoppedFor: ['input']},
     synthesise: (input) => Promise.resolve(demoStack(input, around)),
     terraformIn,
     openCloud,

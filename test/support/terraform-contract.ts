@@ -182,6 +182,27 @@ export function terraformContract(
   )
 
   test(
+    `${name}: a plan tells the outputs of what was there before, and plans what is named alone`,
+    bench(async (all) => {
+      const {terraform, signal, write} = all
+      await write({resources: {a: {input: 1}, b: {input: 1}}, outputs: {list: [1]}})
+      await terraform.init({signal})
+      const first = await terraform.plan({signal})
+      expect(first.priorOutputs).toEqual({})
+      await terraform.apply(first.file, {signal})
+      await write({resources: {a: {input: 2}, b: {input: 2}}, outputs: {list: [1, 2]}})
+      const whole = await terraform.plan({signal})
+      expect(whole.priorOutputs).toEqual({list: [1]})
+      expect((await terraform.show(whole.file, {signal})).priorOutputs).toEqual({list: [1]})
+      const one = await terraform.plan({signal, targets: ['terraform_data.b']})
+      expect(summary(one.changes)).toEqual(['update terraform_data.b'])
+      expect(one.priorOutputs).toEqual({list: [1]})
+      await terraform.apply(one.file, {signal})
+      expect(summary((await terraform.plan({signal})).changes)).toEqual(['update terraform_data.a'])
+    }),
+  )
+
+  test(
     `${name}: after a destroy nothing is in the state`,
     bench(async (all) => {
       const {terraform, signal, write} = all

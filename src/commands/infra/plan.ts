@@ -15,6 +15,10 @@ export default class InfraPlan extends BaseCommand {
       description: 'for a pull request, and to be applied exactly as it is',
       command: '<%= config.bin %> infra plan --config cluster.yaml --save plan.tfplan --markdown',
     },
+    {
+      description: 'one control plane, where all of them would stop at once',
+      command: '<%= config.bin %> infra plan prod --only cp-1 --save cp-1.tfplan',
+    },
   ]
   static override args = nameArgument
   static override flags = {
@@ -25,6 +29,13 @@ export default class InfraPlan extends BaseCommand {
       env: 'CLOUDER_INFRA_SAVE',
       helpValue: 'FILE',
     }),
+    only: Flags.string({
+      description: 'plan this machine alone, with what it needs; may be repeated',
+      env: 'CLOUDER_INFRA_ONLY',
+      exclusive: ['destroy'],
+      helpValue: 'NODE',
+      multiple: true,
+    }),
     destroy: Flags.boolean({description: 'plan the removal of everything', env: 'CLOUDER_INFRA_DESTROY'}),
   }
 
@@ -33,6 +44,7 @@ export default class InfraPlan extends BaseCommand {
     await showPlan(this, args.name, flags, {
       goal: flags.destroy ? 'destroy' : 'apply',
       ...(flags.save === undefined ? {} : {saveTo: resolve(flags.save)}),
+      ...(flags.only === undefined ? {} : {only: flags.only}),
     })
   }
 }

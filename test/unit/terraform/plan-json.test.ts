@@ -58,7 +58,22 @@ test('data that is only read, and what stays, is no change', () => {
     ],
     output_changes: {machines: {actions: ['no-op'], after: [1]}},
   })
-  expect(found).toEqual({changes: [], drift: [], hasChanges: false, outputs: {machines: [1]}})
+  expect(found).toEqual({
+    changes: [],
+    drift: [],
+    hasChanges: false,
+    outputs: {machines: [1]},
+    priorOutputs: {},
+  })
+})
+
+test('an output that a plan works out says what it was; one that it leaves alone is in the prior state', () => {
+  const prior_state = {values: {outputs: {machines: {value: ['new']}, endpoint: {value: 'old'}}}}
+  const output_changes = {
+    machines: {actions: ['update'], before: ['old'], after: ['new']},
+    bucket: {actions: ['create'], before: null, after: 'b'},
+  }
+  expect(plan({prior_state, output_changes}).priorOutputs).toEqual({machines: ['old'], endpoint: 'old'})
 })
 
 test('an output that is not known before is there without a value', () => {

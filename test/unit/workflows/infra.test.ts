@@ -114,6 +114,70 @@ test(
   }),
 )
 
+const large = (size: string, controlPlanes = 3, workers = 0) =>
+  specOf('demo', {
+    provider: {kind: 'aws'},
+    controlPlane: {count: controlPlanes, size},
+    workers: [{count: workers}],
+    access: {adminCidrs: ['203.0.113.0/24']},
+  })
+
+test(
+  'control planes that would stop at once are refused, also in a saved plan, and go one after the other',
+  withInfra(async ({home, tools}) => {
+    await initCluster(large('t3.medium'), 'init', flags, tools())
+    const refusal = {
+      code: 'PLAN_STOPS_CONTROL_PLANES',
+      message:
+        'control planes of the running cluster demo would stop at once: update cp-1 (differs in input), update cp-2 (differs in input), update cp-3 (differs in input)',
+    }
+    await expect(initCluster(large('t3.large'), 'init', flags, tools())).rejects.toMatchObject(refusal)
+    const saveTo = join(home, 'saved.tfplan')
+    const only = (names: readonly string[]) =>
+      planInfra(large('t3.large'), {goal: 'apply', saveTo, only: names}, tools())
+    const apply = () => applyInfra(large('t3.large'), {planFile: saveTo, agree: yes}, tools())
+    await only([])
+    await expect(apply()).rejects.toMatchObject(refusal)
+    await expect(only(['cp-4'])).rejects.toMatchObject({code: 'FLAG_INVALID'})
+    for (const name of ['cp-1', 'cp-2', 'cp-3']) {
+      await only([name])
+      const {changes} = await apply()
+      expect(changes).toMatchObject([{machine: name, action: 'update', interrupts: 'control-plane'}])
+    }
+    expect(await planInfra(large('t3.large'), {goal: 'apply'}, tools())).toMatchObject({hasChanges: false})
+  }),
+)
+
+test(
+  'a pipeline that remembers nothing stops and loses no running cluster either: the plan itself tells',
+  withInfra(async ({home, tools}) => {
+    const forget = () => tools().store.remove('demo')
+    const create = (spec: ReturnType<typeof large>) => initCluster(spec, 'create', flags, tools())
+    await create(large('t3.medium', 3, 1))
+    await forget()
+    await expect(create(large('t3.large', 3, 1))).rejects.toMatchObject({code: 'PLAN_STOPS_CONTROL_PLANES'})
+    await expect(create(large('t3.medium', 1, 1))).rejects.toMatchObject({code: 'PLAN_STOPS_CONTROL_PLANES'})
+    await expect(create(large('t3.medium'))).rejects.toMatchObject({
+      code: 'PLAN_REMOVES_MACHINES',
+      message: 'machines of the running cluster demo would be lost: remove worker-1 (no resource config)',
+    })
+    // What was asked for as a whole is no accident.
+    const saveTo = join(home, 'removal.tfplan')
+    await planInfra(large('t3.medium', 3, 1), {goal: 'destroy', saveTo}, tools())
+    const all = await applyInfra(large('t3.medium', 3, 1), {planFile: saveTo, agree: yes}, tools())
+    expect(all.machines).toEqual([])
+  }),
+)
+
+test(
+  'machines on which no cluster was set up yet may stop at once and become others',
+  withInfra(async ({tools}) => {
+    await initCluster(large('t3.micro'), 'create', flags, tools())
+    const {machineChanges} = await initCluster(large('t3.medium'), 'create', flags, tools())
+    expect(machineChanges.map(({machine}) => machine)).toEqual(['cp-1', 'cp-2', 'cp-3'])
+  }),
+)
+
 test(
   'machines of a Terraform that ran elsewhere are set up, and none is made',
   withInfra(async ({tools}) => {
