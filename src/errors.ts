@@ -232,6 +232,34 @@ export class BundleError extends ClouderError {
   }
 }
 
+export type CheckpointErrorCode =
+  | 'POD_NOT_FOUND'
+  | 'CHECKPOINT_UNKNOWN'
+  | 'CHECKPOINT_FAILED'
+  | 'RESTORE_FAILED'
+  | 'RESTORE_UNSUPPORTED'
+  | 'NODE_UNLIKE'
+  | 'PRIVILEGES_WIDER'
+  | 'IMAGE_UNAVAILABLE'
+  | 'MIGRATION_FAILED'
+  | 'STORE_UNKNOWN'
+  | 'STORE_UNREACHABLE'
+  | 'STORE_REFUSED'
+  | 'BLOB_MISSING'
+  | 'BLOB_TAMPERED'
+  | 'SIGNATURE_INVALID'
+  | 'KEY_WRONG'
+  | 'ADDON_MISSING'
+
+/** A process could not be checkpointed, stored, moved or restored; what ran before still runs, or its checkpoint is named. Exit code 11. */
+export class CheckpointError extends ClouderError {
+  readonly exitCode = 11
+
+  constructor(code: CheckpointErrorCode, message: string, details: ErrorDetails = {}) {
+    super(code, message, details)
+  }
+}
+
 export interface HostFailure {
   /** Absent for a step on the cluster. */
   readonly host: string | undefined

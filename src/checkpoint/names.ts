@@ -1,6 +1,32 @@
+/** Group and version of the custom resources. */
+export const API_VERSION = 'clouder.dev/v1alpha1'
+/** Where the programs of the cluster run, and where keys and credentials of stores lie. */
+export const SYSTEM_NAMESPACE = 'clouder-system'
 /** Where a node keeps checkpoints that pods may be restored from; the restoring runtime reads nowhere else. */
 export const CHECKPOINT_DIR = '/var/lib/clouder/checkpoints'
-/** Annotation of a pod that names a file of CHECKPOINT_DIR to restore its container from. */
+/** Unpacked checkpoints while containers are restored from them, one folder per container; root only. */
+export const RESTORE_DIR = '/var/lib/clouder/restore'
+/** Sealed checkpoints of a store of kind `node`. */
+export const NODE_STORE_DIR = '/var/lib/clouder/store'
+/** The node agent listens here; only root may connect. */
+export const AGENT_SOCKET = '/run/clouder/agent/restore.sock'
+/** Where the kubelet writes archives. */
+export const KUBELET_CHECKPOINT_DIR = '/var/lib/kubelet/checkpoints'
+/** Annotation of a pod: the Checkpoint of its own namespace whose containers it goes on from. */
 export const RESTORE_ANNOTATION = 'clouder.dev/restore-checkpoint'
 /** The RuntimeClass, and containerd's runtime, that restores an annotated container from a checkpoint. */
 export const RESTORE_RUNTIME = 'clouder-restore'
+/** Label of nodes whose runtime restores, by backend: `clouder.dev/restore-handler=true`. */
+export const BACKEND_LABELS = {
+  handler: 'clouder.dev/restore-handler',
+  'create-image': 'clouder.dev/restore-create-image',
+  native: 'clouder.dev/restore-native',
+} as const
+/** Label of namespaces where pods may run checkpoint images (backend create-image). */
+export const CREATE_IMAGE_NAMESPACE_LABEL = 'clouder.dev/checkpoint-images'
+/** Prefix of the images that an agent makes of checkpoints for backend create-image. */
+export const CHECKPOINT_IMAGE_PREFIX = 'checkpoint.clouder.dev/'
+/** Annotation by which the agent of the node tells what nodes are alike: kernel, CRIU, CPU features. */
+export const NODE_ABILITIES_ANNOTATION = 'clouder.dev/checkpoint-abilities'
+/** Marks what a move made, so that one that was interrupted finds it: name of the Migration. */
+export const MIGRATION_LABEL = 'clouder.dev/migration'

@@ -65,3 +65,47 @@ export type KubeOpener = (options: {
   readonly port: number
   readonly signal: AbortSignal
 }) => Promise<OpenKube>
+
+export interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'
+  readonly object: KubeObject
+}
+
+export interface WatchQuery extends ListQuery {
+  readonly fieldSelector?: string
+  /** Told once, when everything that was there has been told as ADDED. */
+  readonly onSynced?: () => void
+}
+
+export interface ExecResult {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** The API server for programs that stay: they watch, create, and run commands in containers. */
+export interface KubeClient extends KubeApi {
+  /**
+   * Tells every object there is, then every change, until the signal is aborted; connects and lists anew as needed,
+   * so that an object may be told twice and nothing is missed. A kind that the server does not know yet is waited for.
+   */
+  watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void>
+  /** Undefined: an object of that name is there already. */
+  create(object: KubeObject): Promise<KubeObject | undefined>
+  /** Merge patch of the status sub-resource; undefined: the object is gone. */
+  patchStatus(ref: ObjectRef, status: unknown): Promise<KubeObject | undefined>
+  /** Writes the whole object if it is still at its resourceVersion; undefined: somebody was quicker, or it is gone. */
+  replace(object: KubeObject): Promise<KubeObject | undefined>
+  /** Deletes; `uid` guards against deleting another of the same name. Absent is fine. */
+  delete(ref: ObjectRef, options?: {readonly graceSeconds?: number; readonly uid?: string}): Promise<void>
+  exec(
+    pod: {readonly namespace: string; readonly pod: string; readonly container: string},
+    command: readonly string[],
+    options: {readonly signal: AbortSignal; readonly timeoutMs: number},
+  ): Promise<ExecResult>
+}
+
+/** A KubeClient with connections of its own. */
+export interface OpenKubeClient extends KubeClient {
+  close(): void
+}

@@ -79,6 +79,9 @@ const ARCHITECTURE: Architecture = {
     engine: {code: ['errors.ts'], types: ['hosts']},
     // engine: Report, for progress.
     checkpoint: {code: ['errors.ts', 'hosts', 'waiting.ts'], types: ['kubernetes', 'bundle']},
+    // Programs of the cluster: they see the API server and what checkpoints are, never hosts, phases or commands.
+    'node-agent': {code: ['checkpoint', 'kubernetes', 'errors.ts', 'waiting.ts'], types: []},
+    controller: {code: ['checkpoint', 'kubernetes', 'errors.ts', 'waiting.ts'], types: []},
     providers: {
       // engine and store: Report and ClusterPaths of the context.
       // clouds: the keys of hosts are read from the cloud itself.
@@ -98,7 +101,8 @@ const ARCHITECTURE: Architecture = {
     // engine: Report, for progress. templating: the node image's files are rendered.
     containers: {code: ['errors.ts', 'waiting.ts'], types: ['engine', 'templating']},
     bundle: {code: ['errors.ts', 'waiting.ts'], types: ['spec', 'hosts', 'engine']},
-    addons: {code: ['templating', 'errors.ts'], types: ['kubernetes', 'spec']},
+    // checkpoint: its custom resources become definitions.
+    addons: {code: ['templating', 'checkpoint', 'errors.ts'], types: ['kubernetes', 'spec']},
     kubernetes: {code: ['errors.ts', 'waiting.ts'], types: []},
     // hosts and kubernetes: facts decide exceptions, tokens become Secrets; types only, so still pure.
     kubeadm: {code: ['errors.ts'], types: ['spec', 'hosts', 'kubernetes']},
@@ -117,11 +121,15 @@ const ARCHITECTURE: Architecture = {
     'node-ssh': ['src/hosts/ssh.ts'],
     ssh2: ['src/hosts/ssh.ts'],
     dockerode: ['src/containers/engine.ts'],
-    '@kubernetes/client-node': ['src/kubernetes/client.ts'],
+    '@kubernetes/client-node': ['src/kubernetes/client.ts', 'src/kubernetes/in-cluster.ts'],
     handlebars: ['src/templating/'],
     // Loaded lazily, and only where a cloud is asked something.
-    '@aws-sdk/*': ['src/clouds/'],
-    '@azure/*': ['src/clouds/'],
+    // Stores of checkpoints and the keys that seal them are read by the programs of the cluster, by themselves.
+    '@aws-sdk/*': ['src/clouds/', 'src/checkpoint/stores/', 'src/checkpoint/sealed/'],
+    '@azure/*': ['src/clouds/', 'src/checkpoint/stores/', 'src/checkpoint/sealed/'],
+    'age-encryption': ['src/checkpoint/sealed/'],
+    croner: ['src/controller/'],
+    'prom-client': ['src/controller/', 'src/node-agent/'],
     cdktf: ['stacks/'],
     constructs: ['stacks/'],
     '@cdktf/*': ['stacks/'],

@@ -1,0 +1,39 @@
+import {z} from 'zod'
+
+/**
+ * What the restore handler (src/bundle/modules/restore) asks the node agent on AGENT_SOCKET before it restores a
+ * container, and the answer: one line of JSON each, then the connection is closed. The handler waits 110 s: the
+ * kubelet gives a runtime 2 min.
+ */
+export const restoreRequestSchema = z.strictObject({
+  version: z.literal(1),
+  /** The container's id, of letters, digits, `_`, `.`, `-`. */
+  id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/),
+  /** Absolute path of the OCI bundle; its config.json holds what the container may do. */
+  bundle: z.string().startsWith('/'),
+  namespace: z.string(),
+  pod: z.string(),
+  podUid: z.string(),
+  container: z.string(),
+  /** Value of RESTORE_ANNOTATION: name of the Checkpoint. */
+  checkpoint: z.string(),
+})
+export type RestoreRequest = z.output<typeof restoreRequestSchema>
+
+export const restoreAnswerSchema = z.discriminatedUnion('action', [
+  /** Restore from `imageDir` (CRIU's images), after `changes` was unpacked over the root file system. */
+  z.strictObject({
+    version: z.literal(1),
+    action: z.literal('restore'),
+    imageDir: z.string(),
+    workDir: z.string(),
+    /** A tar of files that the container had changed; absent: none. */
+    changes: z.string().optional(),
+    /** Paths inside the container that it had deleted. */
+    deleted: z.array(z.string()).default([]),
+  }),
+  /** This container of the pod was restored before and has ended since: start it anew from its image. */
+  z.strictObject({version: z.literal(1), action: z.literal('create')}),
+  z.strictObject({version: z.literal(1), action: z.literal('refuse'), message: z.string()}),
+])
+export type RestoreAnswer = z.output<typeof restoreAnswerSchema>

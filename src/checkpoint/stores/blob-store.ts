@@ -1,0 +1,53 @@
+/** `sha256:` and 64 hex digits. */
+export type Digest = `sha256:${string}`
+
+export interface StoredManifest {
+  readonly digest: Digest
+  /** A tag, or a file name, under which a person finds it: `<namespace>-<checkpoint>`. */
+  readonly name: string
+  /** ISO 8601; when it was put there. */
+  readonly storedAt: string
+}
+
+export interface CollectResult {
+  readonly removedBlobs: number
+  readonly freedBytes: number
+}
+
+/**
+ * A place where sealed checkpoints lie, addressed by content. Everything in it is sealed already: a store learns
+ * sizes and times, nothing else. Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED.
+ */
+export interface BlobStore {
+  /** For people: `s3://bucket/prefix`. Never holds a credential. */
+  readonly place: string
+  has(digest: Digest, signal: AbortSignal): Promise<boolean>
+  /**
+   * Puts a blob; one that is there already is not sent again. `content` may be asked for more than once, for a retry.
+   * A put that is killed leaves no blob under that digest.
+   */
+  put(blob: {
+    readonly digest: Digest
+    readonly sizeBytes: number
+    readonly content: () => AsyncIterable<Uint8Array>
+    readonly signal: AbortSignal
+  }): Promise<void>
+  /** Streams a blob and checks its digest at the end. Throws CheckpointError BLOB_MISSING, BLOB_TAMPERED. */
+  get(digest: Digest, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** Names a manifest, whose blobs are all there; it appears whole or not at all. */
+  putManifest(manifest: Uint8Array, name: string, signal: AbortSignal): Promise<Digest>
+  /** Undefined: there is none. Throws CheckpointError BLOB_TAMPERED. */
+  getManifest(digest: Digest, signal: AbortSignal): Promise<Uint8Array | undefined>
+  listManifests(signal: AbortSignal): Promise<readonly StoredManifest[]>
+  /** Removes a manifest; absent is fine. Its blobs go with `collect`. */
+  removeManifest(digest: Digest, signal: AbortSignal): Promise<void>
+  /**
+   * Removes blobs that no manifest names and that are older than `graceMs`: a push that is under way has put blobs
+   * whose manifest comes last. `dryRun` counts only.
+   */
+  collect(options: {
+    readonly graceMs: number
+    readonly dryRun: boolean
+    readonly signal: AbortSignal
+  }): Promise<CollectResult>
+}
