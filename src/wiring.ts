@@ -204,6 +204,7 @@ function cloudProviderOptions(options: ToolsOptions): ProviderOptions['cloud'] {
   return {
     userHome,
     temporaryDir: tmpdir(),
+    owner: {pid: options.pid, hostname: hostname(), identify: identifyProcess},
     openCloud: openCloudOf(environment),
     ...(sshPublicKey === '' ? {} : {sshPublicKey}),
     terraformIn: async (dir, {report, signal}, variables) => {

@@ -1,5 +1,5 @@
 import {existsSync} from 'node:fs'
-import {copyFile, mkdir, mkdtemp, rm, symlink, writeFile} from 'node:fs/promises'
+import {copyFile, mkdir, rm, symlink, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
 import type {TerraformJson} from '../../stacks/input.ts'
@@ -8,6 +8,7 @@ import {LOCK_FILE, lockFileOf} from '../terraform/plan-file.ts'
 import type {Terraform} from '../terraform/types.ts'
 import {variablesOf} from './cloud-place.ts'
 import type {ProviderContext} from './provider.ts'
+import {makeTemporary, removeStale, type TemporaryOptions} from './temporary-folder.ts'
 
 /** Opens Terraform in a folder; `variables` go over those of the user, undefined ones are taken away. */
 export type TerraformOpener = (
@@ -16,10 +17,8 @@ export type TerraformOpener = (
   variables: Readonly<Record<string, string | undefined>>,
 ) => Promise<Terraform>
 
-export interface FolderOptions {
+export interface FolderOptions extends TemporaryOptions {
   readonly terraformIn: TerraformOpener
-  /** Where folders are made that are only looked with. */
-  readonly temporaryDir: string
 }
 
 /** A folder that Terraform works in. */
@@ -54,6 +53,7 @@ export async function openFolder(
   options: FolderOptions,
 ): Promise<WorkFolder> {
   const own = clusterFolder(context)
+  await removeStale(options)
   const open = (dir: string) => options.terraformIn(dir, context, variablesOf(spec))
   if (context.readOnly !== true) {
     await mkdir(own, {recursive: true, mode: 0o700})
@@ -64,7 +64,7 @@ export async function openFolder(
       () => Promise.resolve(),
     )
   }
-  const dir = await mkdtemp(join(options.temporaryDir, 'clouder-terraform-'))
+  const dir = await makeTemporary(options)
   const remove = () => rm(dir, {recursive: true, force: true})
   try {
     await lendProviders(own, dir)

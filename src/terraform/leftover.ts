@@ -42,7 +42,7 @@ export async function awaitLeftover(
 ): Promise<DeadRun | undefined> {
   const record = await readRecord(dir)
   if (record === undefined) return undefined
-  const alive = async () => record.identity !== '' && (await identify(record.pid)) === record.identity
+  const alive = () => isAlive(record, identify)
   if (await alive()) {
     onNote(`the Terraform of a run that was killed still works (process ${record.pid}): waiting for its end`)
     await waitFor({
@@ -55,6 +55,16 @@ export async function awaitLeftover(
   }
   const {mtimeMs} = await stat(join(dir, 'run.out'))
   return {...record, lastSeenMs: mtimeMs}
+}
+
+/** Whether a Terraform works in a folder, be it that of a run that was killed. */
+export async function stillRuns(dir: string, identify: Identify): Promise<boolean> {
+  const record = await readRecord(dir)
+  return record !== undefined && (await isAlive(record, identify))
+}
+
+async function isAlive({pid, identity}: RunRecord, identify: Identify): Promise<boolean> {
+  return identity !== '' && (await identify(pid)) === identity
 }
 
 async function readRecord(dir: string): Promise<RunRecord | undefined> {

@@ -1,5 +1,5 @@
 import {spawn} from 'node:child_process'
-import {mkdir, readFile} from 'node:fs/promises'
+import {mkdir, readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {createInterface} from 'node:readline'
 import {expect, test} from 'vitest'
@@ -19,9 +19,9 @@ const eventSchema = z.looseObject({
 type Event = z.output<typeof eventSchema>
 
 /** Runs a provision as a process of its own, and kills it at the first event that is meant. */
-async function killAt(home: string, isMeant: (event: Event) => boolean): Promise<void> {
+async function killAt(home: string, isMeant: (event: Event) => boolean, what = 'provision'): Promise<void> {
   const script = join(packageRoot, 'test/support/provision-terraform.ts')
-  const child = spawn(process.execPath, ['--import', 'tsx', script, home], {
+  const child = spawn(process.execPath, ['--import', 'tsx', script, home, what], {
     cwd: packageRoot,
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -63,3 +63,19 @@ test.for<readonly [string, (event: Event) => boolean]>([
     })
   },
 )
+
+test('what a look that was killed leaves is removed by the next run, as soon as its Terraform has ended', async (context) => {
+  await terraformOrSkip('/', context)
+  await withTempFolder(async (home) => {
+    const temporaryDir = join(home, 'tmp')
+    await mkdir(temporaryDir)
+    await killAt(home, ({type, task}) => type === 'task-started' && task === 'plan', 'look')
+    expect(await readdir(temporaryDir)).toHaveLength(1)
+    const provider = demoProvider(outside(), (dir) => terraformIn(dir), temporaryDir)
+    const look = async () => {
+      await provider.plan(awsDemo(), looking(contextIn(home, 'demo')))
+      return readdir(temporaryDir)
+    }
+    await expect.poll(look, {timeout: 20_000}).toEqual([])
+  })
+})

@@ -3,6 +3,7 @@ import type {Provider, ProviderContext} from '../../src/providers/provider.ts'
 import {terraformProvider, type TerraformProviderOptions} from '../../src/providers/terraform-provider.ts'
 import {cloudMachine} from '../../src/spec/cloud-machines.ts'
 import {plannedNodes} from '../../src/spec/machines.ts'
+import {identifyProcess} from '../../src/store/process-identity.ts'
 import type {StackInput, TerraformJson} from '../../stacks/input.ts'
 import {dataStack} from './terraform-contract.ts'
 
@@ -112,6 +113,7 @@ export function demoProvider(
     terraformIn,
     openCloud,
     temporaryDir,
+    owner: {pid: process.pid, hostname: 'laptop', identify: identifyProcess},
     userHome: '/nowhere',
     hostKeysTimeoutMs: 200,
     hostKeysIntervalMs: 10,

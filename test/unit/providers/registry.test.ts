@@ -10,7 +10,8 @@ const local = {
 }
 
 const never = () => Promise.reject(new Error('nothing is asked for yet'))
-const cloud = {terraformIn: never, openCloud: never, temporaryDir: '/nowhere', userHome: '/nowhere'}
+const owner = {pid: 1, hostname: 'laptop', identify: never}
+const cloud = {terraformIn: never, openCloud: never, temporaryDir: '/nowhere', owner, userHome: '/nowhere'}
 
 test.each(['local', 'byon', 'aws', 'azure'] as const)('the provider %s is of its kind', (kind) => {
   expect(providerFor(kind, {local, cloud}).kind).toBe(kind)
