@@ -12,6 +12,8 @@ export interface ProviderPin {
 
 /** OpenTofu begins there, and the stacks use nothing newer. */
 const TERRAFORM_VERSION = '>= 1.6.0'
+/** Of both: from there on the lock of a state in S3 lies beside it. */
+const TERRAFORM_VERSION_FOR_S3 = '>= 1.10.0'
 
 /** Builds one stack in memory and gives its JSON, without the notes that cdktf leaves for its own tools. */
 export function synthesised(
@@ -26,7 +28,7 @@ export function synthesised(
   const plain: unknown = JSON.parse(JSON.stringify(stack.toTerraform(), withoutNotes))
   if (typeof plain !== 'object' || plain === null) throw new TypeError('a stack is no object')
   const terraform = {
-    required_version: TERRAFORM_VERSION,
+    required_version: spec.state.backend === 's3' ? TERRAFORM_VERSION_FOR_S3 : TERRAFORM_VERSION,
     required_providers: {[pin.name]: {source: `hashicorp/${pin.name}`, version: pin.version}},
     ...backendOf(spec),
   }

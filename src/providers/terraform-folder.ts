@@ -5,6 +5,7 @@ import {z} from 'zod'
 import type {TerraformJson} from '../../stacks/input.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import {LOCK_FILE, lockFileOf} from '../terraform/plan-file.ts'
+import {checkBackend} from '../terraform/program.ts'
 import type {Terraform} from '../terraform/types.ts'
 import {variablesOf} from './cloud-place.ts'
 import type {ProviderContext} from './provider.ts'
@@ -54,7 +55,11 @@ export async function openFolder(
 ): Promise<WorkFolder> {
   const own = clusterFolder(context)
   await removeStale(options)
-  const open = (dir: string) => options.terraformIn(dir, context, variablesOf(spec))
+  const open = async (dir: string) => {
+    const terraform = await options.terraformIn(dir, context, variablesOf(spec))
+    if (spec !== undefined) checkBackend(terraform.program, spec.state.backend)
+    return terraform
+  }
   if (context.readOnly !== true) {
     await mkdir(own, {recursive: true, mode: 0o700})
     return folderAt(

@@ -1,6 +1,5 @@
 import type {StackInput, TerraformJson} from '../../stacks/input.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
-import {checkBackend} from '../terraform/program.ts'
 import type {ProviderContext} from './provider.ts'
 import {
   clusterFolder,
@@ -69,7 +68,6 @@ async function prepare(
   options: PrepareOptions,
   folder: WorkFolder,
 ): Promise<void> {
-  checkBackend(folder.terraform.program, spec.state.backend)
   const scratchDir = folder.dir
   const pins = await readPins(clusterFolder(context), spec)
   if (pins !== undefined || spec.state.backend === 'local') {

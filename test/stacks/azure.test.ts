@@ -134,7 +134,7 @@ const BACKENDS: readonly (readonly [string, AzureSettings, object])[] = [
 for (const [name, state, wanted] of BACKENDS) {
   test(`the state is kept where the spec says: ${name}`, () => {
     expect(azureStack(azureSpec({}, {state})).terraform).toEqual({
-      required_version: '>= 1.6.0',
+      required_version: name === 's3' ? '>= 1.10.0' : '>= 1.6.0',
       required_providers: {azurerm: {source: 'hashicorp/azurerm', version: '~> 4.55'}},
       ...wanted,
     })

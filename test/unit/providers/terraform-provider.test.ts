@@ -1,4 +1,4 @@
-import {mkdir} from 'node:fs/promises'
+import {mkdir, readdir} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import type {TerraformOpener} from '../../../src/providers/terraform-folder.ts'
@@ -81,5 +81,27 @@ test('Terraform is given the profile that the spec means, and no keys that would
     await provider().plan(profiled, looking(contextIn(home, 'demo')))
     await provider().plan(awsDemo(), looking(contextIn(home, 'demo')))
     expect(seen).toEqual([expect.objectContaining({AWS_PROFILE: 'prod', AWS_ACCESS_KEY_ID: undefined}), {}])
+  })
+})
+
+test('a Terraform that cannot lock the state where it is kept is refused before it runs, also for a destroy', async () => {
+  await withTempFolder(async (home) => {
+    const temporaryDir = join(home, 'tmp')
+    await mkdir(temporaryDir)
+    const calls: (readonly string[])[] = []
+    const old: TerraformOpener = (dir) => {
+      const terraform = fakeTerraform(dir)
+      calls.push(terraform.calls)
+      return Promise.resolve({...terraform, program: {name: 'tofu', path: '/usr/bin/tofu', version: '1.9.0'}})
+    }
+    const provider = demoProvider(outside(), old, temporaryDir)
+    const spec = awsDemo(1, {state: {backend: 's3', s3: {bucket: 'states', region: REGION}}})
+    const context = contextIn(home, 'demo')
+    const refusal = {code: 'TERRAFORM_TOO_OLD'}
+    await expect(provider.plan(spec, looking(context))).rejects.toMatchObject(refusal)
+    await expect(provider.provision(spec, context)).rejects.toMatchObject(refusal)
+    await expect(provider.destroy('demo', context, spec)).rejects.toMatchObject(refusal)
+    expect(calls).toEqual([[], [], []])
+    expect(await readdir(temporaryDir)).toEqual([])
   })
 })
