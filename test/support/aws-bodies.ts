@@ -79,7 +79,8 @@ export async function awsBodies(options: AwsBodiesOptions): Promise<AwsBodies> {
     },
     read: (instanceId, script) => readOn(engine, containerName(label, instanceId), script),
     [Symbol.asyncDispose]: async () => {
-      await localProviderHere().destroy(label, context)
+      // With time of its own: that of the context may be up after a long test.
+      await localProviderHere().destroy(label, contextIn(dir, label))
     },
   }
 }
