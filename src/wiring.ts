@@ -64,7 +64,8 @@ export function cacheDir(environment: Environment, userHome: string): string {
 /** The real adapters behind every interface, built once per run. What is heavy to load is loaded at its first use. */
 export function buildTools(options: ToolsOptions): Tools {
   const now = () => Date.now()
-  const store = diskStore({home: options.home, now, pid: options.pid, hostname: hostname()})
+  const where = {home: options.home, now, pid: options.pid, hostname: hostname()}
+  const store = diskStore(where)
   const renderer = createRenderer(join(options.packageRoot, 'templates'))
   return {
     store,
@@ -80,7 +81,7 @@ export function buildTools(options: ToolsOptions): Tools {
       return openKube(how)
     },
     openCloud: openCloudOf(options.environment),
-    contexts: diskContexts(options.home),
+    contexts: diskContexts(where),
     findAccounts: () => findAccounts(options),
     prices: diskPrices({
       dir: cacheDir(options.environment, options.userHome),

@@ -1,6 +1,6 @@
 import {ConfigError, StateError} from '../errors.ts'
 import {type Context, contextSchema} from '../spec/context.ts'
-import {changeHomeConfig, readHomeConfig} from '../store/home-config.ts'
+import {changeHomeConfig, type HomeOptions, readHomeConfig} from '../store/home-config.ts'
 import {isClusterName} from '../store/names.ts'
 
 export interface NamedContext {
@@ -9,7 +9,7 @@ export interface NamedContext {
   readonly context: Context
 }
 
-/** The contexts of this machine, in `clouder.yaml`. Throws StateError RECORD_INVALID, RECORD_NEWER, STATE_UNWRITABLE. */
+/** The contexts of this machine, in `clouder.yaml`. Throws StateError RECORD_INVALID, RECORD_NEWER, STATE_UNWRITABLE, LOCKED. */
 export interface ContextStore {
   /** Sorted by name. */
   list(): Promise<readonly NamedContext[]>
@@ -21,7 +21,8 @@ export interface ContextStore {
   remove(name: string): Promise<void>
 }
 
-export function diskContexts(home: string): ContextStore {
+export function diskContexts(options: HomeOptions): ContextStore {
+  const {home} = options
   const list = async (): Promise<readonly NamedContext[]> => {
     const {contexts, currentContext} = await readHomeConfig(home)
     return Object.entries(contexts)
@@ -37,7 +38,7 @@ export function diskContexts(home: string): ContextStore {
     },
     set: async (name, context, {makeCurrent}) => {
       checkName(name)
-      await changeHomeConfig(home, (config) => ({
+      await changeHomeConfig(options, (config) => ({
         ...config,
         contexts: {...config.contexts, [name]: contextSchema.parse(context)},
         ...(makeCurrent ? {currentContext: name} : {}),
@@ -46,7 +47,7 @@ export function diskContexts(home: string): ContextStore {
     remove: async (name) => {
       const all = await list()
       if (all.every((each) => each.name !== name)) unknown(name, all)
-      await changeHomeConfig(home, ({currentContext, ...config}) => ({
+      await changeHomeConfig(options, ({currentContext, ...config}) => ({
         ...config,
         contexts: Object.fromEntries(Object.entries(config.contexts).filter(([each]) => each !== name)),
         ...(currentContext === undefined || currentContext === name ? {} : {currentContext}),

@@ -75,11 +75,12 @@ export function diskStore(options: DiskStoreOptions): ClusterStore {
       )
       return await mine
     },
-    lock: async (name, command) => await acquireLock({...options, dir: paths(name).dir, name, command}),
+    lock: async (name, command) =>
+      await acquireLock({...options, dir: paths(name).dir, what: `cluster ${name}`, command}),
     defaultCluster: async () => (await readHomeConfig(home)).defaultCluster,
     setDefaultCluster: async (name) => {
       if (name !== undefined) checkClusterName(name)
-      await changeHomeConfig(home, ({defaultCluster: _, ...others}) =>
+      await changeHomeConfig(options, ({defaultCluster: _, ...others}) =>
         name === undefined ? others : {...others, defaultCluster: name},
       )
     },

@@ -1,9 +1,11 @@
 import {join} from 'node:path'
 import {parse, stringify} from 'yaml'
 import {z} from 'zod'
-import {StateError} from '../errors.ts'
+import {StateError, TimeoutError} from '../errors.ts'
 import {contextSchema} from '../spec/context.ts'
+import {waitFor} from '../waiting.ts'
 import {readIfThere, writeAtomically} from './files.ts'
+import {acquireLock, type LockOptions} from './lock.ts'
 import {isClusterName} from './names.ts'
 import {problemsOf} from './record.ts'
 
@@ -41,14 +43,53 @@ export async function readHomeConfig(home: string): Promise<HomeConfig> {
   return checked(document, path)
 }
 
-/** Replaces it as a whole, mode 0600. Throws StateError; nothing is written that could not be read again. */
+/** Whose home folder it is, and which process changes it. */
+export interface HomeOptions extends Pick<LockOptions, 'now' | 'pid' | 'hostname' | 'identify'> {
+  /** `~/.clouder`, or what CLOUDER_HOME says. */
+  readonly home: string
+}
+
+const lockTimeoutMs = 10_000
+const lockIntervalMs = 20
+
+/**
+ * Replaces it as a whole, mode 0600, one process after the other. Throws StateError LOCKED, …; nothing is written that
+ * could not be read again.
+ */
 export async function changeHomeConfig(
-  home: string,
+  options: HomeOptions,
   change: (config: HomeConfig) => HomeConfig,
 ): Promise<HomeConfig> {
+  await using _lock = await lockHome(options)
+  const {home} = options
   const next = checked(change(await readHomeConfig(home)), homeConfigPath(home))
   await writeAtomically(homeConfigPath(home), stringify(next))
   return next
+}
+
+/** A change takes milliseconds, so whoever makes one is waited for. */
+async function lockHome(options: HomeOptions): Promise<AsyncDisposable> {
+  let refusal: StateError | undefined
+  try {
+    return await waitFor({
+      what: `another clouder to write ${homeConfigPath(options.home)}`,
+      check: async () => {
+        try {
+          const what = homeConfigPath(options.home)
+          return {value: await acquireLock({...options, dir: options.home, what, command: 'ctx'}), seen: ''}
+        } catch (error) {
+          if (!(error instanceof StateError) || error.code !== 'LOCKED') throw error
+          refusal = error
+          return {seen: error.message}
+        }
+      },
+      timeoutMs: lockTimeoutMs,
+      intervalMs: lockIntervalMs,
+      signal: new AbortController().signal,
+    })
+  } catch (error) {
+    throw error instanceof TimeoutError && refusal !== undefined ? refusal : error
+  }
 }
 
 function homeConfigPath(home: string): string {

@@ -32,7 +32,8 @@ type HeldLock = LockOwner & Readonly<z.output<typeof heldLockSchema>>
 
 export interface LockOptions {
   readonly dir: string
-  readonly name: string
+  /** What is locked: `cluster demo`. */
+  readonly what: string
   /** Tells whoever meets the lock what runs: `kubeadm init`. */
   readonly command: string
   readonly now: () => number
@@ -64,10 +65,7 @@ export async function acquireLock(options: LockOptions): Promise<AsyncDisposable
   } catch (error) {
     throw error instanceof StateError ? error : unwritable(lockPath(options.dir), error)
   }
-  throw new StateError(
-    'LOCKED',
-    `cluster ${options.name} is being locked and released by other runs all the time`,
-  )
+  throw new StateError('LOCKED', `${options.what} is being locked and released by other runs all the time`)
 }
 
 async function newLock(options: LockOptions): Promise<HeldLock> {
@@ -192,7 +190,7 @@ async function readLock(path: string): Promise<HeldLock | undefined> {
   } catch (error) {
     throw new StateError('LOCKED', `${path} is not a lock that clouder wrote, so its owner cannot be told`, {
       cause: error,
-      suggestions: [`see that no other clouder runs on this cluster, then remove it: rm ${path}`],
+      suggestions: [`see that no other clouder runs, then remove it: rm ${path}`],
     })
   }
 }
@@ -206,7 +204,7 @@ async function isGone(lock: HeldLock, options: LockOptions): Promise<boolean> {
 function locked({command, pid, host, startedAt, expiresAt}: HeldLock, options: LockOptions): StateError {
   return new StateError(
     'LOCKED',
-    `cluster ${options.name} is in use by \`clouder ${command}\`, process ${pid} on ${host}, since ${startedAt}`,
+    `${options.what} is in use by \`clouder ${command}\`, process ${pid} on ${host}, since ${startedAt}`,
     {
       suggestions:
         host === options.hostname

@@ -107,7 +107,7 @@ const ARCHITECTURE: Architecture = {
     // hosts and kubernetes: facts decide exceptions, tokens become Secrets; types only, so still pure.
     kubeadm: {code: ['errors.ts'], types: ['spec', 'hosts', 'kubernetes']},
     // engine: the journal of a run is kept on the disk and, through Host, on the nodes.
-    store: {code: ['spec', 'errors.ts', 'engine'], types: ['hosts']},
+    store: {code: ['spec', 'errors.ts', 'waiting.ts', 'engine'], types: ['hosts']},
     hosts: {code: ['errors.ts', 'waiting.ts'], types: ['spec']},
     templating: {code: ['errors.ts'], types: []},
     spec: {code: ['errors.ts'], types: []},

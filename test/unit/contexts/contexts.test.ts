@@ -1,4 +1,4 @@
-import {readFile, stat, writeFile} from 'node:fs/promises'
+import {readdir, readFile, stat, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {type ContextStore, diskContexts} from '../../../src/contexts/contexts.ts'
@@ -9,11 +9,13 @@ import {withTempFolder} from '../../support/temp-folder.ts'
 const PROD = {provider: 'aws', account: '123456789012', region: 'eu-central-1'} as const
 const DEV = {provider: 'azure', location: 'westeurope'} as const
 
+const homeOf = (home: string, pid = process.pid) => ({home, now: Date.now, pid, hostname: 'here'})
+
 const stores: readonly (readonly [
   string,
   (use: (contexts: ContextStore) => Promise<void>) => Promise<void>,
 ])[] = [
-  ['on the disk', (use) => withTempFolder((home) => use(diskContexts(home)))],
+  ['on the disk', (use) => withTempFolder((home) => use(diskContexts(homeOf(home))))],
   ['in memory', (use) => use(memoryContexts())],
 ]
 
@@ -52,7 +54,7 @@ for (const [where, withContexts] of stores) {
 
 test('contexts and the default cluster lie in one file of mode 0600, and neither takes the other away', () =>
   withTempFolder(async (home) => {
-    const contexts = diskContexts(home)
+    const contexts = diskContexts(homeOf(home))
     const store = diskStore({home, now: () => 0, pid: 1, hostname: 'here'})
     await contexts.set('prod', PROD, {makeCurrent: true})
     await store.setDefaultCluster('demo')
@@ -78,9 +80,32 @@ test.each([
   withTempFolder(async (home) => {
     const path = join(home, 'clouder.yaml')
     await writeFile(path, text)
-    const contexts = diskContexts(home)
+    const contexts = diskContexts(homeOf(home))
     await expect(contexts.list()).rejects.toMatchObject({code})
     await expect(contexts.set('b', PROD, {makeCurrent: true})).rejects.toMatchObject({code})
     expect(await readFile(path, 'utf8')).toBe(text)
   }),
 )
+
+test('writers at the same time lose nothing of each other, nor of whoever names the default cluster', () =>
+  withTempFolder(async (home) => {
+    const identify = (pid: number) => Promise.resolve(`process ${pid}`)
+    const writers = [1, 2, 3].map((pid) => {
+      const where = {...homeOf(home, pid), identify}
+      return {contexts: diskContexts(where), store: diskStore(where), pid}
+    })
+    await Promise.all(
+      writers.map(async ({contexts, store, pid}) => {
+        await contexts.set(`first-${pid}`, PROD, {makeCurrent: false})
+        await store.setDefaultCluster(`demo-${pid}`)
+        await contexts.set(`second-${pid}`, DEV, {makeCurrent: pid === 2})
+      }),
+    )
+    const reader = diskContexts(homeOf(home))
+    const names = writers.flatMap(({pid}) => [`first-${pid}`, `second-${pid}`])
+    expect((await reader.list()).map(({name}) => name)).toEqual(names.sort())
+    expect(await reader.find()).toMatchObject({name: 'second-2'})
+    expect(await diskStore(homeOf(home)).defaultCluster()).toMatch(/^demo-[123]$/)
+    // Nothing of the lock stays.
+    expect(await readdir(home)).toEqual(['clouder.yaml'])
+  }))
