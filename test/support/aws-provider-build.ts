@@ -1,6 +1,13 @@
-import {buildAwsProvider, providerCache} from './aws-provider.ts'
+import {buildAwsProvider, cachedAwsProvider, MISSING, providerCache} from './aws-provider.ts'
 
 // Builds the AWS provider that the suite `cloud` runs, or tells that it is there. Stop it at any time, run it again.
+// With --check nothing is built: exit code 1 and how it is had, where it is missing.
+if (process.argv.includes('--check')) {
+  if ((await cachedAwsProvider()) !== undefined) process.exit(0)
+  process.stdout.write(`skipped: ${MISSING}\n`)
+  process.exit(1)
+}
+
 const stop = new AbortController()
 process.once('SIGINT', () => stop.abort(new Error('stopped')))
 process.once('SIGTERM', () => stop.abort(new Error('stopped')))

@@ -50,7 +50,7 @@ export async function needAwsProvider(context: TestContext): Promise<AwsProvider
   return context.skip(MISSING)
 }
 
-const MISSING = `the AWS provider was not built on this machine: ${BUILD_COMMAND}`
+export const MISSING = `the AWS provider was not built on this machine: ${BUILD_COMMAND}`
 const BINARY = join(
   'mirror/registry.terraform.io/hashicorp/aws',
   VERSION,
