@@ -1,12 +1,14 @@
 import {z} from 'zod'
+import {
+  durationSchema,
+  retentionSchema,
+  storeSpecSchema,
+  type Retention,
+  type StoreSpec,
+} from '../spec/checkpoint-store.ts'
 import {abilitiesSchema} from './sealed/types.ts'
 
 const name = z.string().min(1).max(253)
-const durationSchema = z
-  .string()
-  .regex(/^\d+(s|m|h|d)$/)
-  .describe('`30s`, `10m`, `2h`, `7d`')
-
 const metadataSchema = z.looseObject({
   name,
   namespace: z.string().optional(),
@@ -30,63 +32,7 @@ export const conditionSchema = z.looseObject({
 
 // --- CheckpointStore: cluster-scoped ---------------------------------------------------------------------------------
 
-export const retentionSchema = z.strictObject({
-  /** Newest checkpoints kept, per pod (of one owner and container set). */
-  keepLast: z.int().min(1).optional(),
-  maxAge: durationSchema.optional(),
-  /** Stored bytes, per namespace and store; the oldest go first. */
-  maxBytes: z.int().min(1).optional(),
-})
-export type Retention = z.output<typeof retentionSchema>
-
-export const storeSpecSchema = z.strictObject({
-  /** Exactly one of these six says where. */
-  node: z.strictObject({}).optional(),
-  directory: z.strictObject({path: z.string().startsWith('/')}).optional(),
-  persistentVolumeClaim: z.strictObject({claimName: name}).optional(),
-  registry: z
-    .strictObject({
-      /** `registry.example.com/team/checkpoints`. */
-      repository: z.string(),
-      /** Plain HTTP; for a registry on the node's own network in tests. */
-      insecure: z.boolean().optional(),
-    })
-    .optional(),
-  s3: z
-    .strictObject({
-      bucket: z.string(),
-      region: z.string(),
-      prefix: z.string().optional(),
-      endpoint: z.string().optional(),
-      forcePathStyle: z.boolean().optional(),
-    })
-    .optional(),
-  azureBlob: z
-    .strictObject({
-      /** `https://account.blob.core.windows.net`. */
-      endpoint: z.string(),
-      container: z.string(),
-      prefix: z.string().optional(),
-    })
-    .optional(),
-  /** A Secret of SYSTEM_NAMESPACE; without one the cloud's own identity of the node is used. */
-  credentials: z.strictObject({secretName: name}).optional(),
-  /** Absent: age, with a key that the controller makes and keeps in Secret `checkpoint-key` of SYSTEM_NAMESPACE. */
-  encryption: z
-    .union([
-      z.strictObject({
-        age: z.strictObject({recipients: z.array(z.string()).min(1), identitySecretName: name}),
-      }),
-      z.strictObject({
-        awsKms: z.strictObject({keyId: z.string(), region: z.string(), endpoint: z.string().optional()}),
-      }),
-      z.strictObject({azureKeyVault: z.strictObject({keyId: z.string()})}),
-      z.strictObject({none: z.strictObject({})}),
-    ])
-    .optional(),
-  retention: retentionSchema.optional(),
-})
-export type StoreSpec = z.output<typeof storeSpecSchema>
+export {retentionSchema, storeSpecSchema, type Retention, type StoreSpec}
 
 export const checkpointStoreSchema = z.looseObject({
   metadata: metadataSchema,

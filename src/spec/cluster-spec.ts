@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {awsSchema, azureSchema, machineShape, stateSchema} from './cloud.ts'
+import {storeSpecSchema} from './checkpoint-store.ts'
 import {bastionSchema, secretRefSchema, taintSchema} from './machine.ts'
 
 export const API_VERSION = 'clouder.dev/v1alpha1'
@@ -135,6 +136,9 @@ export const specBodySchema = z.strictObject({
         .enum(['close', 'keep'])
         .default('close')
         .describe('what happens to established TCP connections of a checkpointed process'),
+      store: storeSpecSchema
+        .default({node: {}})
+        .describe('where checkpoints are kept unless one is told otherwise: the CheckpointStore `default`'),
     })
     .prefault({}),
   ssh: z

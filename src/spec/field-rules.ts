@@ -1,3 +1,4 @@
+import {storeKinds} from './checkpoint-store.ts'
 import type {ClusterSpec} from './cluster-spec.ts'
 import type {SecretRef, Taint} from './machine.ts'
 import {findRepeated} from './repeated.ts'
@@ -18,6 +19,7 @@ export function fieldFindings(spec: ClusterSpec): readonly Finding[] {
     ...check(['spec', 'network', 'podCidr'], network.podCidr, syntax.cidr),
     ...check(['spec', 'network', 'serviceCidr'], network.serviceCidr, syntax.cidr),
     ...check(['spec', 'network', 'dnsDomain'], network.dnsDomain, syntax.dnsName),
+    ...storeFindings(spec.checkpoint.store),
     ...check(['spec', 'api', 'endpoint'], api.endpoint, syntax.apiEndpoint),
     ...checkEach(['spec', 'api', 'certSans'], api.certSans, syntax.certSan),
     ...spec.containerd.registryMirrors.flatMap((mirror, index) => [
@@ -39,6 +41,14 @@ export function fieldFindings(spec: ClusterSpec): readonly Finding[] {
       plainFindings(['spec', 'addons', index, 'params'], addon.params),
     ),
   ]
+}
+
+function storeFindings(store: ClusterSpec['checkpoint']['store']): readonly Finding[] {
+  const kinds = storeKinds.filter((kind) => store[kind] !== undefined)
+  if (kinds.length === 1) return []
+  const said = kinds.length === 0 ? 'names no place' : `names ${kinds.join(' and ')}`
+  const problem = `${said}; give exactly one of ${storeKinds.join(', ')}`
+  return [{path: ['spec', 'checkpoint', 'store'], value: undefined, problem}]
 }
 
 function poolFindings(path: Path, pool: ClusterSpec['workers'][number]): readonly Finding[] {

@@ -78,7 +78,8 @@ const ARCHITECTURE: Architecture = {
     },
     engine: {code: ['errors.ts'], types: ['hosts']},
     // engine: Report, for progress.
-    checkpoint: {code: ['errors.ts', 'hosts', 'waiting.ts'], types: ['kubernetes', 'bundle']},
+    // spec: cluster.yaml says where checkpoints are kept in the same words as a CheckpointStore.
+    checkpoint: {code: ['errors.ts', 'hosts', 'waiting.ts', 'spec'], types: ['kubernetes', 'bundle']},
     // Programs of the cluster: they see the API server and what checkpoints are, never hosts, phases or commands.
     'node-agent': {code: ['checkpoint', 'kubernetes', 'errors.ts', 'waiting.ts'], types: []},
     controller: {code: ['checkpoint', 'kubernetes', 'errors.ts', 'waiting.ts'], types: []},

@@ -1,0 +1,95 @@
+import {z} from 'zod'
+
+const name = z.string().min(1).max(253)
+
+/** `30s`, `10m`, `2h`, `7d`. */
+export const durationSchema = z
+  .string()
+  .regex(/^\d+(s|m|h|d)$/)
+  .describe('`30s`, `10m`, `2h`, `7d`')
+
+/** Which checkpoints are kept. */
+export const retentionSchema = z.strictObject({
+  keepLast: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('newest checkpoints kept, per pod (of one owner and container set)'),
+  maxAge: durationSchema.optional(),
+  maxBytes: z.int().min(1).optional().describe('stored bytes, per namespace and store; the oldest go first'),
+})
+export type Retention = z.output<typeof retentionSchema>
+
+const places = {
+  node: z.strictObject({}).describe('the disk of the node that made the checkpoint'),
+  directory: z
+    .strictObject({path: z.string().startsWith('/').describe('a folder that every node mounts')})
+    .describe('a folder'),
+  persistentVolumeClaim: z
+    .strictObject({claimName: name.describe('a claim of namespace clouder-system, ReadWriteMany')})
+    .describe('a volume'),
+  registry: z
+    .strictObject({
+      repository: z.string().describe('`registry.example.com/team/checkpoints`'),
+      insecure: z.boolean().optional().describe('plain HTTP; for a registry on the nodes’ own network'),
+    })
+    .describe('an OCI registry'),
+  s3: z
+    .strictObject({
+      bucket: z.string().describe('name of the bucket'),
+      region: z.string().describe('its region'),
+      prefix: z.string().optional().describe('goes before every key'),
+      endpoint: z.string().optional().describe('of an S3 that is not Amazon’s'),
+      forcePathStyle: z.boolean().optional().describe('bucket in the path instead of the host name'),
+    })
+    .describe('S3, or what speaks like it'),
+  azureBlob: z
+    .strictObject({
+      endpoint: z.string().describe('`https://account.blob.core.windows.net`'),
+      container: z.string().describe('name of the container'),
+      prefix: z.string().optional().describe('goes before every name'),
+    })
+    .describe('Azure Blob storage'),
+}
+
+/** Kinds of places; a store is exactly one of them. */
+export const storeKinds = [
+  'node',
+  'directory',
+  'persistentVolumeClaim',
+  'registry',
+  's3',
+  'azureBlob',
+] as const satisfies readonly (keyof typeof places)[]
+export type StoreKind = (typeof storeKinds)[number]
+
+/** Where checkpoints are kept and how they are sealed; credentials are named, never held. */
+export const storeSpecSchema = z.strictObject({
+  node: places.node.optional(),
+  directory: places.directory.optional(),
+  persistentVolumeClaim: places.persistentVolumeClaim.optional(),
+  registry: places.registry.optional(),
+  s3: places.s3.optional(),
+  azureBlob: places.azureBlob.optional(),
+  credentials: z
+    .strictObject({secretName: name.describe('a Secret of namespace clouder-system')})
+    .optional()
+    .describe('default: the identity that the cloud gives the node'),
+  encryption: z
+    .union([
+      z.strictObject({
+        age: z.strictObject({recipients: z.array(z.string()).min(1), identitySecretName: name}),
+      }),
+      z.strictObject({
+        awsKms: z.strictObject({keyId: z.string(), region: z.string(), endpoint: z.string().optional()}),
+      }),
+      z.strictObject({azureKeyVault: z.strictObject({keyId: z.string()})}),
+      z.strictObject({none: z.strictObject({})}),
+    ])
+    .optional()
+    .describe(
+      '`age`, `awsKms`, `azureKeyVault` or `none`; default: age, with a key that the cluster makes and keeps',
+    ),
+  retention: retentionSchema.optional(),
+})
+export type StoreSpec = z.output<typeof storeSpecSchema>
