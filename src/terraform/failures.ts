@@ -63,6 +63,12 @@ const known: readonly (readonly [RegExp, InfrastructureErrorCode, string])[] = [
     'CLOUD_REFUSED',
     'give the credentials the permission that is named above',
   ],
+  // https://github.com/hashicorp/terraform-provider-aws/issues/45303
+  [
+    /Missing Resource Identity After Read/,
+    'TERRAFORM_FAILED',
+    'what is named above is gone from the cloud, and this provider cannot say so: take Terraform 1.12 or newer',
+  ],
 ]
 
 export interface FailedRun {

@@ -61,6 +61,12 @@ test.each([
   expect(error.suggestions.length).toBeGreaterThan(0)
 })
 
+test('a thing that is gone, and a provider that cannot say so without a newer Terraform, are told', () => {
+  const error = failureOf(said('Missing Resource Identity After Read', 'always an issue in the provider'))
+  expect(error).toMatchObject({code: 'TERRAFORM_FAILED'})
+  expect(error.suggestions.join()).toContain('take Terraform 1.12 or newer')
+})
+
 test('an error that is told once for each that waited is told once', () => {
   const diagnostic = {summary: 'execution halted', detail: ''}
   expect(failureOf(run({diagnostics: [diagnostic, diagnostic]})).diagnostics).toHaveLength(1)
