@@ -28,7 +28,7 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/cli/**', 'src/wiring.ts', 'src/commands/**'],
+    ignores: ['src/cli/**', 'src/wiring.ts', 'src/commands/**', 'src/programs/**'],
     rules: {
       'no-console': 'error',
       'no-restricted-syntax': ['error', noSleep],

@@ -80,6 +80,8 @@ const ARCHITECTURE: Architecture = {
     // engine: Report, for progress.
     // spec: cluster.yaml says where checkpoints are kept in the same words as a CheckpointStore.
     checkpoint: {code: ['errors.ts', 'hosts', 'waiting.ts', 'spec'], types: ['kubernetes', 'bundle']},
+    // Starts the two below, in the cluster: their wiring.
+    programs: {code: ['node-agent', 'controller', 'checkpoint', 'kubernetes', 'errors.ts'], types: []},
     // Programs of the cluster: they see the API server and what checkpoints are, never hosts, phases or commands.
     'node-agent': {code: ['checkpoint', 'kubernetes', 'errors.ts', 'waiting.ts'], types: []},
     controller: {code: ['checkpoint', 'kubernetes', 'errors.ts', 'waiting.ts'], types: []},
