@@ -1,0 +1,146 @@
+import {
+  BACKEND_LABELS,
+  CHECKPOINT_IMAGE_PREFIX,
+  CREATE_IMAGE_NAMESPACE_LABEL,
+  NODE_ABILITIES_ANNOTATION,
+  RESTORE_ANNOTATION,
+  RESTORE_RUNTIME,
+  SYSTEM_NAMESPACE,
+} from '../checkpoint/names.ts'
+import type {KubeObject} from '../kubernetes/types.ts'
+import {addonLabels, agentUser, controllerUser} from './checkpoint-names.ts'
+
+const apiVersion = 'admissionregistration.k8s.io/v1'
+/** Of its own pod, which a token of a service account is bound to; Kubernetes 1.32 and newer tell it. */
+const OWN_NODE = "request.userInfo.extra['authentication.kubernetes.io/node-name'][0]"
+
+interface Policy {
+  readonly name: string
+  readonly rules: readonly {
+    readonly resources: readonly string[]
+    readonly operations: readonly string[]
+  }[]
+  /** Requests that it is about: name and expression. */
+  readonly when: readonly (readonly [string, string])[]
+  readonly variables?: readonly (readonly [string, string])[]
+  /** What must be true, and what is said when it is not. */
+  readonly must: readonly (readonly [string, string])[]
+}
+
+const OF_CHECKPOINT = `startsWith('${CHECKPOINT_IMAGE_PREFIX}')`
+const ALL_CONTAINERS =
+  'object.spec.containers.map(c, c.image) + object.spec.?initContainers.orValue([]).map(c, c.image) + object.spec.?ephemeralContainers.orValue([]).map(c, c.image)'
+const PODS = [
+  {resources: ['pods'], operations: ['CREATE', 'UPDATE']},
+  {resources: ['pods/ephemeralcontainers'], operations: ['UPDATE']},
+]
+
+/** An image made of a checkpoint starts with the memory of another process: by digest, where it was allowed, by the controller. */
+const images: Policy = {
+  name: 'clouder-checkpoint-images',
+  rules: PODS,
+  when: [['has-checkpoint-image', `(${ALL_CONTAINERS}).exists(image, image.${OF_CHECKPOINT})`]],
+  variables: [['images', `(${ALL_CONTAINERS}).filter(image, image.${OF_CHECKPOINT})`]],
+  must: [
+    [
+      `variables.images.all(image, image.matches('@sha256:[0-9a-f]{64}$'))`,
+      `images below ${CHECKPOINT_IMAGE_PREFIX} are named by digest`,
+    ],
+    [
+      `namespaceObject.metadata.?labels[?'${CREATE_IMAGE_NAMESPACE_LABEL}'].orValue('') == 'true'`,
+      `images below ${CHECKPOINT_IMAGE_PREFIX} run only in namespaces with the label ${CREATE_IMAGE_NAMESPACE_LABEL}=true`,
+    ],
+    [
+      // The kubelet and the scheduler write to pods that are there already.
+      `request.operation == 'UPDATE' && request.subResource == '' && object.spec.containers.map(c, c.image) == oldObject.spec.containers.map(c, c.image) || request.userInfo.username == '${controllerUser(SYSTEM_NAMESPACE)}'`,
+      `pods with images below ${CHECKPOINT_IMAGE_PREFIX} are made by a Restore, not by hand`,
+    ],
+  ],
+}
+
+const ANNOTATION = `metadata.?annotations[?'${RESTORE_ANNOTATION}']`
+
+/** Only the restoring runtime knows the annotation: with another one the pod would silently begin anew. */
+const annotation: Policy = {
+  name: 'clouder-restore-annotation',
+  rules: [{resources: ['pods'], operations: ['CREATE', 'UPDATE']}],
+  when: [
+    [
+      'has-annotation',
+      `object.${ANNOTATION}.hasValue() || (oldObject != null && oldObject.${ANNOTATION}.hasValue())`,
+    ],
+  ],
+  must: [
+    [
+      `object.spec.?runtimeClassName.orValue('') == '${RESTORE_RUNTIME}'`,
+      `the annotation ${RESTORE_ANNOTATION} needs runtimeClassName ${RESTORE_RUNTIME}`,
+    ],
+    [
+      `request.operation == 'CREATE' || object.${ANNOTATION}.orValue('') == oldObject.${ANNOTATION}.orValue('')`,
+      `the annotation ${RESTORE_ANNOTATION} cannot be changed`,
+    ],
+  ],
+}
+
+const ownLabels = Object.values(BACKEND_LABELS).map((label) => `'${label}'`)
+
+/** A node that is taken over must not become a key to the others: its agent writes to its own Node, and only what it is there for. */
+const ownNode: Policy = {
+  name: 'clouder-node-agent-nodes',
+  rules: [{resources: ['nodes', 'nodes/status'], operations: ['UPDATE']}],
+  when: [['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`]],
+  must: [
+    [`object.metadata.name == ${OWN_NODE}`, 'a node agent writes to its own node only'],
+    ['object.spec == oldObject.spec', 'a node agent changes no spec of a node'],
+    [
+      `object.metadata.labels.all(key, oldObject.metadata.labels[?key].orValue('') == object.metadata.labels[key] || key in [${ownLabels.join(', ')}]) && oldObject.metadata.labels.all(key, key in object.metadata.labels || key in [${ownLabels.join(', ')}])`,
+      'a node agent changes only the labels of restore backends',
+    ],
+    [
+      `object.metadata.?annotations.orValue({}).all(key, oldObject.metadata.?annotations[?key].orValue('') == object.metadata.annotations[key] || key == '${NODE_ABILITIES_ANNOTATION}')`,
+      `a node agent changes only the annotation ${NODE_ABILITIES_ANNOTATION}`,
+    ],
+  ],
+}
+
+const ownPods: Policy = {
+  name: 'clouder-node-agent-pods',
+  rules: [{resources: ['pods'], operations: ['DELETE']}],
+  when: [['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`]],
+  must: [
+    [`oldObject.spec.?nodeName.orValue('') == ${OWN_NODE}`, 'a node agent deletes pods of its own node only'],
+  ],
+}
+
+function objectsOf({name, rules, when, variables = [], must}: Policy): readonly KubeObject[] {
+  const metadata = {name, labels: addonLabels}
+  return [
+    {
+      apiVersion,
+      kind: 'ValidatingAdmissionPolicy',
+      metadata,
+      spec: {
+        failurePolicy: 'Fail',
+        matchConstraints: {
+          resourceRules: rules.map((rule) => ({apiGroups: [''], apiVersions: ['v1'], ...rule})),
+        },
+        matchConditions: when.map(([condition, expression]) => ({name: condition, expression})),
+        ...(variables.length === 0
+          ? {}
+          : {variables: variables.map(([variable, expression]) => ({name: variable, expression}))}),
+        validations: must.map(([expression, message]) => ({expression, message})),
+      },
+    },
+    {
+      apiVersion,
+      kind: 'ValidatingAdmissionPolicyBinding',
+      metadata,
+      spec: {policyName: name, validationActions: ['Deny']},
+    },
+  ]
+}
+
+/** What the API server refuses, whoever asks. */
+export function checkpointAdmission(): readonly KubeObject[] {
+  return [images, annotation, ownNode, ownPods].flatMap(objectsOf)
+}
