@@ -6,6 +6,8 @@ import type {ProviderContext} from './provider.ts'
 
 /** Checkpoints, backups and shared files with their settings, and the group that they lie in. */
 const HOLDS_DATA = /^(aws_s3_bucket|aws_efs_file_system|azurerm_storage_|azurerm_resource_group\.)/
+/** What accounts were named with goes with them: made anew, it names the next ones otherwise. */
+const NAMES = 'terraform_data.storage-names'
 
 /** What of a state a destroy removes, and what the deletion policy keeps. */
 export async function removedAndKept(
@@ -15,7 +17,7 @@ export async function removedAndKept(
 ): Promise<{readonly removed: readonly string[]; readonly kept: readonly string[]}> {
   const all = await terraform.stateList({signal})
   const keeps = spec !== undefined && cloudOf(spec)?.deletionPolicy === 'retain'
-  const isKept = (address: string) => keeps && HOLDS_DATA.test(address)
+  const isKept = (address: string) => keeps && (HOLDS_DATA.test(address) || address === NAMES)
   return {removed: all.filter((address) => !isKept(address)), kept: all.filter(isKept)}
 }
 
@@ -36,7 +38,7 @@ export function tellKept(
   ids: readonly string[],
   {report}: Pick<ProviderContext, 'report'>,
 ): void {
-  for (const id of new Set(ids)) {
+  for (const id of new Set(ids.filter((_, index) => addresses[index] !== NAMES))) {
     const of = addresses.filter((_, index) => ids[index] === id).join(', ')
     const text = `${id} is kept, as the deletion policy says, and Terraform knows of it no more (${of})`
     report({type: 'note', level: 'warning', text})

@@ -59,6 +59,11 @@ const known: readonly (readonly [RegExp, InfrastructureErrorCode, string])[] = [
     'take another size or zone: size of spec.controlPlane and spec.workers',
   ],
   [
+    /already exists - to be managed via Terraform/,
+    'TERRAFORM_FAILED',
+    'it is of an earlier cluster of this name, or of somebody else: for a group that data was kept in set spec.provider.azure.resourceGroup to it, else remove it or take another name',
+  ],
+  [
     /UnauthorizedOperation|AccessDenied|AuthorizationFailed|not authorized to perform/,
     'CLOUD_REFUSED',
     'give the credentials the permission that is named above',

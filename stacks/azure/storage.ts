@@ -2,7 +2,7 @@ import {StorageAccount, type StorageAccountConfig} from '@cdktf/provider-azurerm
 import {StorageContainer} from '@cdktf/provider-azurerm/lib/storage-container/index.js'
 import {StorageManagementPolicy} from '@cdktf/provider-azurerm/lib/storage-management-policy/index.js'
 import {StorageShare} from '@cdktf/provider-azurerm/lib/storage-share/index.js'
-import {Fn} from 'cdktf'
+import {Fn, ref, Token} from 'cdktf'
 import {formatAddress, formatCidr, overlaps, parseCidr} from '../../src/spec/cidr.ts'
 import {addressed, type Frame, kept, placed} from './frame.ts'
 import type {AzureNetwork} from './network.ts'
@@ -27,8 +27,9 @@ const SHARE_GIB = 100
 /** Account for checkpoints and backups and, where asked for, one for shared files. */
 export function storageOf(frame: Frame, network: AzureNetwork): AzureStorage {
   const {stack, spec} = frame
+  const random = randomOf(frame)
   const objects = new StorageAccount(stack, 'account objects', {
-    ...closedAccount(frame, network, 'clobj'),
+    ...closedAccount(frame, network, nameOf('clobj', random)),
     accountKind: 'StorageV2',
     accountTier: 'Standard',
     accessTier: 'Hot',
@@ -58,7 +59,7 @@ export function storageOf(frame: Frame, network: AzureNetwork): AzureStorage {
     checkpointsId: checkpoints.id,
     backupsId: backups.id,
   }
-  return spec.provider.azure.sharedFiles ? {...account, files: sharedFiles(frame, network)} : account
+  return spec.provider.azure.sharedFiles ? {...account, files: sharedFiles(frame, network, random)} : account
 }
 
 function lifecycle({stack, azure}: Frame, account: StorageAccount): StorageManagementPolicy {
@@ -83,10 +84,14 @@ function lifecycle({stack, azure}: Frame, account: StorageAccount): StorageManag
 }
 
 /** NFS is had from premium file accounts only, and only without their demand for HTTPS: it has no such layer. */
-function sharedFiles(frame: Frame, network: AzureNetwork): NonNullable<AzureStorage['files']> {
+function sharedFiles(
+  frame: Frame,
+  network: AzureNetwork,
+  random: string,
+): NonNullable<AzureStorage['files']> {
   const {stack} = frame
   const account = new StorageAccount(stack, 'account files', {
-    ...closedAccount(frame, network, 'clnfs'),
+    ...closedAccount(frame, network, nameOf('clnfs', random)),
     accountKind: 'FileStorage',
     accountTier: 'Premium',
     httpsTrafficOnlyEnabled: false,
@@ -102,13 +107,31 @@ function sharedFiles(frame: Frame, network: AzureNetwork): NonNullable<AzureStor
   return {accountId: account.id, accountName: account.name, share: addressed(share, SHARE).name}
 }
 
+/**
+ * Random text, made once and kept in the state. Were the names of accounts made of the cluster's, those that an earlier
+ * cluster of this name left, as its deletion policy said, would be in the way. Terraform's own resource, so that it
+ * takes no provider more.
+ */
+function randomOf({stack}: Frame): string {
+  const [type, name] = ['terraform_data', 'storage-names']
+  stack.addOverride(`resource.${type}.${name}`, {
+    input: '${uuid()}',
+    lifecycle: {ignore_changes: ['input']},
+  })
+  return Token.asString(ref(`${type}.${name}.output`))
+}
+
+/** 3 to 24 lower-case letters and digits, unique in the world. */
+function nameOf(prefix: string, random: string): string {
+  return Fn.join('', [prefix, Fn.substr(Fn.sha1(random), 0, 24 - prefix.length)])
+}
+
 /** No keys, nothing public, and only the nodes' subnet and administrators come through. */
-function closedAccount(frame: Frame, network: AzureNetwork, prefix: string) {
-  const {azure, uniqueHash} = frame
+function closedAccount(frame: Frame, network: AzureNetwork, name: string) {
+  const {azure} = frame
   const ipRules = publicRanges(adminCidrs(frame.spec))
   return {
-    // 3 to 24 lower-case letters and digits, unique in the world.
-    name: Fn.join('', [prefix, Fn.substr(uniqueHash, 0, 24 - prefix.length)]),
+    name,
     accountReplicationType: azure.zones.length > 1 ? 'ZRS' : 'LRS',
     minTlsVersion: 'TLS1_2',
     allowNestedItemsToBePublic: false,

@@ -63,6 +63,27 @@ test('Terraform works out the whole stack, and a second plan finds nothing to do
   })
 })
 
+test('a cluster whose name an earlier one had is not in the way of the accounts which that one left', async (context) => {
+  if (!hasTerraform) return context.skip('terraform is not on PATH')
+  const stack = azureStack(azureSpec({sharedFiles: true, deletionPolicy: 'retain'}))
+  const {terraform_data: own, azurerm_storage_account: accounts} = blockOf(stack.resource)
+  const named = Object.entries(blockOf(accounts)).map(([key, body]) => [key, {name: blockOf(body).name}])
+  const resource = {terraform_data: own, azurerm_storage_account: Object.fromEntries(named) as object}
+  // Each folder has a state of its own, as every cluster has. That the second plan of one is empty, a rehearsal sees to.
+  const seen: string[] = []
+  const rehearsal = () =>
+    withTempFolder(async (folder) => {
+      const {resources} = await rehearse({resource, output: {any: {value: 1}}}, () => ({}), folder)
+      const account = (key: string) => textOf(resources[`azurerm_storage_account.${key}`]?.name)
+      seen.push(account('objects'), account('files'))
+      expect(account('objects')).toMatch(/^clobj[0-9a-f]{19}$/)
+      expect(account('files')).toMatch(/^clnfs[0-9a-f]{19}$/)
+    })
+  await rehearsal()
+  await rehearsal()
+  expect(new Set(seen).size).toBe(4)
+})
+
 test('Terraform works out a stack in a network that was brought', async (context) => {
   if (!hasTerraform) return context.skip('terraform is not on PATH')
   await withTempFolder(async (folder) => {

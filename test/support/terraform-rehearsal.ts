@@ -16,13 +16,14 @@ export interface Rehearsal {
 }
 
 const valuesSchema = z.record(z.string(), z.object({value: z.unknown()}))
+const bodySchema = z.record(z.string(), z.unknown())
+/** What needs no provider is not stood in for. */
+const OWN = 'terraform_data'
 const stateSchema = z.object({
   resources: z.array(
     z.object({
       name: z.string(),
-      instances: z.array(
-        z.object({attributes: z.object({output: z.object({value: z.record(z.string(), z.unknown())})})}),
-      ),
+      instances: z.array(z.object({attributes: z.object({output: z.object({value: z.unknown()})})})),
     }),
   ),
 })
@@ -35,7 +36,11 @@ const stateSchema = z.object({
 export async function rehearse(configuration: unknown, answers: Answers, folder: string): Promise<Rehearsal> {
   const elements = elementsOf(configuration)
   const resources = Object.fromEntries(
-    elements.map((element) => [nameOf(element), standIn(element, answers(element))]),
+    elements.map((element) =>
+      element.type === OWN
+        ? [element.name, element.body]
+        : [nameOf(element), standIn(element, answers(element))],
+    ),
   )
   const outputs = z.object({output: z.record(z.string(), z.unknown())}).parse(configuration).output
   const stage = {resource: {terraform_data: resources}, output: outputs}
@@ -50,7 +55,7 @@ export async function rehearse(configuration: unknown, answers: Answers, folder:
     resources: Object.fromEntries(
       state.resources.map(({name, instances}) => [
         name.replace('__', '.'),
-        instances[0]?.attributes.output.value ?? {},
+        bodySchema.safeParse(instances[0]?.attributes.output.value).data ?? {},
       ]),
     ),
   }

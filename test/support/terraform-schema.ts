@@ -43,12 +43,26 @@ const blockSchema: z.ZodType<Block> = z.lazy(() =>
 )
 const elementSchema = z.object({block: blockSchema})
 
+/** What Terraform has itself, whatever the provider. */
+const BUILT_IN: Readonly<Record<string, z.output<typeof elementSchema>>> = {
+  terraform_data: {
+    block: blockSchema.parse({
+      attributes: {
+        id: {type: 'string', computed: true},
+        input: {type: 'dynamic', optional: true},
+        output: {type: 'dynamic', computed: true},
+        triggers_replace: {type: 'dynamic', optional: true},
+      },
+    }),
+  },
+}
+
 /** What a provider says about its blocks, in the words of `terraform providers schema -json`. */
 export const terraformSchemaSchema = z.object({
   provider: z.string(),
   version: z.string(),
   provider_config: elementSchema,
-  resources: z.record(z.string(), elementSchema),
+  resources: z.record(z.string(), elementSchema).transform((types) => ({...types, ...BUILT_IN})),
   data_sources: z.record(z.string(), elementSchema),
 })
 export type TerraformSchema = z.output<typeof terraformSchemaSchema>

@@ -19,11 +19,13 @@ test('with deletion policy retain what holds data is kept, with its settings, an
     const temporaryDir = join(home, 'tmp')
     await mkdir(temporaryDir)
     const stack = {aws_s3_bucket: {data: {}}, aws_s3_bucket_versioning: {data: {}}, aws_vpc: {main: {}}}
+    const names = {'storage-names': {}}
     const provider = () =>
       demoProvider(around, fake, temporaryDir, {
         synthesise: (input) => {
           const configuration = demoStack(input, around)
-          const resource = {...Object(configuration['resource']), ...stack} as object
+          const {terraform_data: nodes} = Object(configuration['resource']) as {terraform_data: object}
+          const resource = {...stack, terraform_data: {...nodes, ...names}}
           return Promise.resolve({...configuration, resource})
         },
       })
@@ -41,6 +43,7 @@ test('with deletion policy retain what holds data is kept, with its settings, an
     expect([...removed].sort()).toEqual(planned?.changes.map(({address}) => address).sort())
     expect(removed).toContain('aws_vpc.main')
     expect(removed.filter((address) => address.startsWith('aws_s3_bucket'))).toEqual([])
+    expect(removed).not.toContain('terraform_data.storage-names')
     const everything = await provider().destroy('demo', context, awsDemo())
     expect(everything).toEqual([])
   })

@@ -110,3 +110,11 @@ test('only a lock that was taken here, while the dead run took its own, is taken
   expect(isLockOf({...lock, created: '2026-11-21T12:06:00.000Z'}, dead, 'laptop')).toBe(false)
   expect(isLockOf({...lock, created: 'some day'}, dead, 'laptop')).toBe(false)
 })
+
+test('what an earlier cluster of the name left is told with a way around it', () => {
+  const summary =
+    'A resource with the ID "/subscriptions/1/resourceGroups/clouder-prod" already exists - to be managed via Terraform this resource needs to be imported into the State.'
+  const error = failureOf(said(summary, '', 'azurerm_resource_group.cluster'))
+  expect(error.code).toBe('TERRAFORM_FAILED')
+  expect(error.suggestions.join()).toContain('spec.provider.azure.resourceGroup')
+})
