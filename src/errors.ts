@@ -249,6 +249,7 @@ export type CheckpointErrorCode =
   | 'BLOB_TAMPERED'
   | 'SIGNATURE_INVALID'
   | 'KEY_WRONG'
+  | 'KEY_UNREACHABLE'
   | 'ADDON_MISSING'
 
 /** A process could not be checkpointed, stored, moved or restored; what ran before still runs, or its checkpoint is named. Exit code 11. */

@@ -1,0 +1,185 @@
+import {createHash, createSecretKey} from 'node:crypto'
+import type {z} from 'zod'
+import {CheckpointError} from '../../errors.ts'
+import type {BlobStore, Digest} from '../stores/blob-store.ts'
+import {MAX_CHUNK_BYTES} from './chunks.ts'
+import {inOrder} from './in-order.ts'
+import {unwrapDataKey, type OpeningKeys} from './keys.ts'
+import {readManifest} from './manifest.ts'
+import {clearCipher, pieceCipher, type PieceCipher, type PieceKind} from './pieces.ts'
+import {envelopeSchema, tableSchema, type CheckpointMetadata, type Envelope, type Table} from './types.ts'
+
+/** Pieces that are fetched ahead of the reader. */
+const AHEAD = 4
+/** Of what is held whole in memory, whatever the store says its size is. */
+const MAX_TABLE_BYTES = 64 * 1024 * 1024
+
+export interface ReadOptions {
+  readonly store: BlobStore
+  /** Of the manifest. */
+  readonly digest: Digest
+  /** Public keys, `ed25519:…`, whose signature counts. */
+  readonly trust: readonly string[]
+  readonly signal: AbortSignal
+}
+
+export interface OpenedCheckpoint {
+  /** Title of the manifest: `<namespace>-<checkpoint>`. */
+  readonly name: string
+  /** Public key that signed it. */
+  readonly signer: string
+  readonly metadata: CheckpointMetadata
+  readonly envelope: Envelope
+  /**
+   * The container's archive, an uncompressed tar; its digest is checked at the end, so what was unpacked counts only
+   * once the stream has ended. Throws CheckpointError BLOB_MISSING, BLOB_TAMPERED, STORE_UNREACHABLE, and
+   * TypeError for a container that the metadata does not name.
+   */
+  readonly archive: (container: string) => AsyncIterable<Uint8Array>
+}
+
+/**
+ * Opens a sealed checkpoint: nothing of it is believed before its signature was checked. Throws CheckpointError
+ * BLOB_MISSING, BLOB_TAMPERED, SIGNATURE_INVALID, KEY_WRONG, KEY_UNREACHABLE, STORE_UNREACHABLE.
+ */
+export async function openCheckpoint(
+  options: ReadOptions & {readonly keys: OpeningKeys},
+): Promise<OpenedCheckpoint> {
+  const {keys, signal} = options
+  const {envelope, name, signer} = await readEnvelope(options)
+  const cipher =
+    envelope.encryption === 'none'
+      ? clearCipher
+      : pieceCipher(createSecretKey(await unwrapDataKey(envelope.keys, keys, signal)))
+  const opening = new Opening(options, envelope, cipher)
+  const table = await opening.table()
+  return {
+    name,
+    signer,
+    metadata: table.metadata,
+    envelope,
+    archive: (container) => opening.archive(table, container),
+  }
+}
+
+/** What anyone may read of a checkpoint, with its signature checked. Throws as `openCheckpoint`, but for keys. */
+export async function readEnvelope(
+  options: ReadOptions,
+): Promise<{readonly envelope: Envelope; readonly name: string; readonly signer: string}> {
+  const {store, digest, trust, signal} = options
+  const bytes = await store.getManifest(digest, signal)
+  if (bytes === undefined) {
+    throw new CheckpointError('BLOB_MISSING', `there is no checkpoint ${digest} in ${store.place}`)
+  }
+  const {manifest, name, signer} = readManifest(bytes, trust)
+  const {config, layers} = manifest
+  const envelope = parsed(
+    envelopeSchema,
+    await readBlob(store, config.digest, config.size, signal),
+    config.digest,
+  )
+  const blobs = [envelope.table, ...envelope.chunks]
+  const same =
+    blobs.length === layers.length &&
+    blobs.every(
+      ({digest, storedBytes}, at) => digest === layers[at]?.digest && storedBytes === layers[at].size,
+    )
+  if (!same) {
+    throw new CheckpointError(
+      'BLOB_TAMPERED',
+      `the manifest and the envelope of checkpoint ${name} name other blobs`,
+    )
+  }
+  return {envelope, name, signer}
+}
+
+/** Reads a checkpoint whose envelope is known. */
+class Opening {
+  readonly #options: ReadOptions
+  readonly #envelope: Envelope
+  readonly #cipher: PieceCipher
+
+  constructor(options: ReadOptions, envelope: Envelope, cipher: PieceCipher) {
+    this.#options = options
+    this.#envelope = envelope
+    this.#cipher = cipher
+  }
+
+  async table(): Promise<Table> {
+    const {table} = this.#envelope
+    return parsed(tableSchema, await this.#piece(table, 'table', this.#options.signal), table.digest)
+  }
+
+  async *archive({metadata, archives}: Table, container: string): AsyncGenerator<Uint8Array> {
+    const said = metadata.containers.find(({name}) => name === container)
+    const indices = archives[container]
+    if (said === undefined || indices === undefined) {
+      throw new TypeError(`the checkpoint holds no container ${container}`)
+    }
+    const chunks = indices.map((index) => this.#chunk(index))
+    const hash = createHash('sha256')
+    const pieces = inOrder(chunks, AHEAD, this.#options.signal, (chunk, signal) =>
+      this.#piece(chunk, 'chunk', signal),
+    )
+    for await (const piece of pieces) {
+      hash.update(piece)
+      yield piece
+    }
+    if (hash.digest('hex') !== said.archiveSha256) {
+      throw new CheckpointError(
+        'BLOB_TAMPERED',
+        `the archive of container ${container} is not the one that was sealed`,
+      )
+    }
+  }
+
+  #chunk(index: number): Envelope['chunks'][number] {
+    const chunk = this.#envelope.chunks[index]
+    if (chunk !== undefined) return chunk
+    const {digest} = this.#envelope.table
+    throw new CheckpointError(
+      'BLOB_TAMPERED',
+      `table ${digest} names piece ${index}, which the envelope lacks`,
+    )
+  }
+
+  async #piece(chunk: Envelope['table'], kind: PieceKind, signal: AbortSignal): Promise<Buffer> {
+    const {digest, storedBytes, sizeBytes} = chunk
+    const limitBytes = kind === 'table' ? MAX_TABLE_BYTES : MAX_CHUNK_BYTES
+    if (sizeBytes > limitBytes) throw oversized(digest, sizeBytes)
+    const bytes = await readBlob(this.#options.store, digest, storedBytes, signal)
+    return this.#cipher.open({digest, bytes, sizeBytes, kind})
+  }
+}
+
+async function readBlob(
+  store: BlobStore,
+  digest: Digest,
+  sizeBytes: number,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  if (sizeBytes > MAX_TABLE_BYTES) throw oversized(digest, sizeBytes)
+  const parts: Uint8Array[] = []
+  let readBytes = 0
+  for await (const part of store.get(digest, signal)) {
+    parts.push(part)
+    readBytes += part.length
+    if (readBytes > sizeBytes) throw oversized(digest, readBytes)
+  }
+  return Buffer.concat(parts)
+}
+
+const oversized = (digest: Digest, sizeBytes: number): CheckpointError =>
+  new CheckpointError('BLOB_TAMPERED', `blob ${digest} has ${sizeBytes} bytes, more than what was sealed`)
+
+function parsed<Output>(schema: z.ZodType<Output>, bytes: Uint8Array, digest: Digest): Output {
+  try {
+    return schema.parse(JSON.parse(Buffer.from(bytes).toString()))
+  } catch (cause) {
+    throw new CheckpointError(
+      'BLOB_TAMPERED',
+      `blob ${digest} is not of a checkpoint that this version reads`,
+      {cause},
+    )
+  }
+}

@@ -1,0 +1,115 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+} from 'node:crypto'
+import {promisify} from 'node:util'
+import {constants, zstdCompress, zstdDecompress} from 'node:zlib'
+import {CheckpointError} from '../../errors.ts'
+import type {Digest} from '../stores/blob-store.ts'
+
+const compress = promisify(zstdCompress)
+const decompress = promisify(zstdDecompress)
+const ZSTD = {params: {[constants.ZSTD_c_compressionLevel]: 3}}
+const CIPHER = 'aes-256-gcm'
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+
+/** What a piece is for; one can never be opened as the other. */
+export type PieceKind = 'chunk' | 'table'
+
+export interface SealedPiece {
+  readonly digest: Digest
+  readonly bytes: Uint8Array
+}
+
+/** Turns pieces into blobs, and back. */
+export interface PieceCipher {
+  seal(plain: Uint8Array, kind: PieceKind): Promise<SealedPiece>
+  /** Throws CheckpointError BLOB_TAMPERED; also for what opens to more than `sizeBytes`. */
+  open(sealed: {digest: Digest; bytes: Uint8Array; sizeBytes: number; kind: PieceKind}): Promise<Buffer>
+}
+
+export const digestOf = (bytes: Uint8Array): Digest =>
+  `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+
+/** zstd alone, for a store that is to hold checkpoints in clear. */
+export const clearCipher: PieceCipher = {
+  seal: async (plain) => {
+    const bytes = await compress(plain, ZSTD)
+    return {digest: digestOf(bytes), bytes}
+  },
+  open: async ({digest, bytes, sizeBytes}) => {
+    // The store has checked the digest; nothing else guards these bytes.
+    if (digestOf(bytes) !== digest) throw tampered(digest)
+    return inflate(digest, bytes, sizeBytes)
+  },
+}
+
+/**
+ * zstd, then AES-256-GCM; a blob is nonce, ciphertext, tag. Equal pieces under one data key give equal blobs: the
+ * nonce is an HMAC, under a key of its own, of the compressed bytes and of the kind, cut to 96 bits. GCM breaks when
+ * one nonce meets two messages. Here it is a pseudo-random function of the very message that is encrypted: the same
+ * message gives the same blob, which tells that it is the same and no more, and two messages share a nonce by chance
+ * only: below 2^-33 after 2^32 pieces (8 PiB). It is of the compressed bytes because another zstd may compress the
+ * same piece to other bytes.
+ */
+export function pieceCipher(dataKey: KeyObject): PieceCipher {
+  const key = derived(dataKey, 'clouder checkpoint v1: encryption')
+  const nonceKey = derived(dataKey, 'clouder checkpoint v1: nonces')
+  return {
+    seal: async (plain, kind) => {
+      const packed = await compress(plain, ZSTD)
+      const context = contextOf(kind)
+      const nonce = createHmac('sha256', nonceKey)
+        .update(context)
+        .update(packed)
+        .digest()
+        .subarray(0, NONCE_BYTES)
+      const cipher = createCipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES}).setAAD(context)
+      const bytes = Buffer.concat([nonce, cipher.update(packed), cipher.final(), cipher.getAuthTag()])
+      return {digest: digestOf(bytes), bytes}
+    },
+    open: async ({digest, bytes, sizeBytes, kind}) => {
+      if (bytes.length < NONCE_BYTES + TAG_BYTES) throw tampered(digest)
+      const end = bytes.length - TAG_BYTES
+      const decipher = createDecipheriv(CIPHER, key, bytes.subarray(0, NONCE_BYTES), {
+        authTagLength: TAG_BYTES,
+      })
+        .setAAD(contextOf(kind))
+        .setAuthTag(bytes.subarray(end))
+      const packed = decipher.update(bytes.subarray(NONCE_BYTES, end))
+      try {
+        decipher.final()
+      } catch (error) {
+        throw tampered(digest, error)
+      }
+      return inflate(digest, packed, sizeBytes)
+    },
+  }
+}
+
+/** Of fixed length per kind, and neither a prefix of the other. */
+const contextOf = (kind: PieceKind): Buffer => Buffer.from(`clouder checkpoint v1: ${kind}\n`)
+
+const derived = (dataKey: KeyObject, info: string): KeyObject =>
+  createSecretKey(Buffer.from(hkdfSync('sha256', dataKey, Buffer.alloc(0), info, 32)))
+
+async function inflate(digest: Digest, packed: Uint8Array, sizeBytes: number): Promise<Buffer> {
+  const plain = await decompress(packed, {maxOutputLength: Math.max(sizeBytes, 1)}).catch(
+    (error: unknown) => {
+      throw tampered(digest, error)
+    },
+  )
+  if (plain.length !== sizeBytes) throw tampered(digest)
+  return plain
+}
+
+function tampered(digest: Digest, cause?: unknown): CheckpointError {
+  const message = `blob ${digest} is not what was sealed`
+  return new CheckpointError('BLOB_TAMPERED', message, cause === undefined ? {} : {cause})
+}

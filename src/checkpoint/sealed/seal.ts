@@ -1,0 +1,166 @@
+import {createHash} from 'node:crypto'
+import type {BlobStore, Digest} from '../stores/blob-store.ts'
+import {cutArchive} from './chunks.ts'
+import {inOrder} from './in-order.ts'
+import type {SealingKeys} from './keys.ts'
+import {writeManifest} from './manifest.ts'
+import {clearCipher, digestOf, pieceCipher, type PieceCipher, type PieceKind} from './pieces.ts'
+import type {Signer} from './signature.ts'
+import type {CheckpointMetadata, Envelope, Table} from './types.ts'
+
+/** Pieces that are sealed and put at once: bounds the memory to a few times that many chunks. */
+const AT_ONCE = 4
+
+type ContainerMetadata = CheckpointMetadata['containers'][number]
+
+/** Metadata whose sizes and digests of archives are yet to be found: `sealCheckpoint` does. */
+export type UnsealedMetadata = Omit<CheckpointMetadata, 'containers'> & {
+  readonly containers: readonly Omit<ContainerMetadata, 'archiveBytes' | 'archiveSha256'>[]
+}
+
+export interface SealProgress {
+  readonly container: string
+  /** Of all archives, so far: read, sealed, and sealed that was not in the store yet. */
+  readonly readBytes: number
+  readonly storedBytes: number
+  readonly newBytes: number
+}
+
+export interface Sealed {
+  /** Of the manifest: what a checkpoint is opened by. */
+  readonly digest: Digest
+  /** Open, sealed, and sealed that was not in the store yet. */
+  readonly sizeBytes: number
+  readonly storedBytes: number
+  readonly newBytes: number
+  readonly metadata: CheckpointMetadata
+}
+
+export interface SealOptions {
+  readonly metadata: UnsealedMetadata
+  /** Per container of the metadata its archive, an uncompressed tar; read once. */
+  readonly archives: ReadonlyMap<string, () => AsyncIterable<Uint8Array>>
+  readonly keys: SealingKeys
+  readonly signer: Signer
+  readonly store: BlobStore
+  /** Under which people find it: `<namespace>-<checkpoint>`. */
+  readonly name: string
+  readonly signal: AbortSignal
+  readonly onProgress?: (progress: SealProgress) => void
+}
+
+/**
+ * Seals archives into a store: in pieces, compressed, encrypted, named by digest, under a signed manifest that comes
+ * last. What is there already is not put again. Done twice with the same content and keys it puts nothing but a
+ * manifest. Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED.
+ */
+export async function sealCheckpoint(options: SealOptions): Promise<Sealed> {
+  const {keys, signer, store, name, signal} = options
+  const sealing = new Sealing(options, keys.encryption === 'none' ? clearCipher : pieceCipher(keys.dataKey))
+  const containers: ContainerMetadata[] = []
+  const archives: Record<string, number[]> = {}
+  for (const container of options.metadata.containers) {
+    const {indices, ...found} = await sealing.archive(container.name)
+    containers.push({...container, ...found})
+    archives[container.name] = indices
+  }
+  const metadata = {...options.metadata, containers}
+  const table = await sealing.put(
+    Buffer.from(JSON.stringify({metadata, archives} satisfies Table)),
+    'table',
+    signal,
+  )
+  const envelope: Envelope = {
+    version: 1,
+    keys: keys.encryption === 'none' ? [] : [...keys.wrapped],
+    encryption: keys.encryption,
+    compression: 'zstd',
+    table,
+    chunks: sealing.chunks,
+  }
+  const bytes = Buffer.from(JSON.stringify(envelope))
+  const config = {digest: digestOf(bytes), sizeBytes: bytes.length}
+  await sealing.putBlob({digest: config.digest, bytes}, signal)
+  const manifest = writeManifest({name, envelope, config, signer})
+  const digest = await store.putManifest(manifest, name, signal)
+  const {readBytes: sizeBytes, storedBytes, newBytes} = sealing
+  return {digest, sizeBytes, storedBytes, newBytes, metadata}
+}
+
+type Chunk = Envelope['chunks'][number]
+
+/** One sealing under way: counts, and knows what it has put. */
+class Sealing {
+  readonly chunks: Chunk[] = []
+  readBytes = 0
+  storedBytes = 0
+  newBytes = 0
+  readonly #options: SealOptions
+  readonly #cipher: PieceCipher
+  readonly #indexOf = new Map<Digest, number>()
+  readonly #puts = new Map<Digest, Promise<void>>()
+
+  constructor(options: SealOptions, cipher: PieceCipher) {
+    this.#options = options
+    this.#cipher = cipher
+  }
+
+  async archive(
+    container: string,
+  ): Promise<{indices: number[]; archiveBytes: number; archiveSha256: string}> {
+    const {archives, signal, onProgress} = this.#options
+    const archive = archives.get(container)
+    if (archive === undefined) throw new TypeError(`no archive of container ${container} was given`)
+    const hash = createHash('sha256')
+    const before = this.readBytes
+    const indices: number[] = []
+    const pieces = cutArchive(archive())
+    const sealed = inOrder(pieces, AT_ONCE, signal, async (piece, either) => {
+      hash.update(piece)
+      this.readBytes += piece.length
+      return this.put(piece, 'chunk', either)
+    })
+    for await (const chunk of sealed) {
+      indices.push(this.#index(chunk))
+      const {readBytes, storedBytes, newBytes} = this
+      onProgress?.({container, readBytes, storedBytes, newBytes})
+    }
+    return {indices, archiveBytes: this.readBytes - before, archiveSha256: hash.digest('hex')}
+  }
+
+  async put(plain: Uint8Array, kind: PieceKind, signal: AbortSignal): Promise<Chunk> {
+    const piece = await this.#cipher.seal(plain, kind)
+    await this.putBlob(piece, signal)
+    return {digest: piece.digest, storedBytes: piece.bytes.length, sizeBytes: plain.length}
+  }
+
+  /** Puts a blob once, however often it occurs. */
+  putBlob(blob: {readonly digest: Digest; readonly bytes: Uint8Array}, signal: AbortSignal): Promise<void> {
+    const known = this.#puts.get(blob.digest)
+    if (known !== undefined) return known
+    const put = this.#putNew(blob, signal)
+    this.#puts.set(blob.digest, put)
+    return put
+  }
+
+  async #putNew({digest, bytes}: {digest: Digest; bytes: Uint8Array}, signal: AbortSignal): Promise<void> {
+    const {store} = this.#options
+    if (!(await store.has(digest, signal))) {
+      await store.put({digest, sizeBytes: bytes.length, content: () => once(bytes), signal})
+      this.newBytes += bytes.length
+    }
+    this.storedBytes += bytes.length
+  }
+
+  #index(chunk: Chunk): number {
+    const known = this.#indexOf.get(chunk.digest)
+    if (known !== undefined) return known
+    this.#indexOf.set(chunk.digest, this.chunks.length)
+    return this.chunks.push(chunk) - 1
+  }
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- a stream of one piece
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
