@@ -3,7 +3,7 @@ export type Digest = `sha256:${string}`
 
 export interface StoredManifest {
   readonly digest: Digest
-  /** A tag, or a file name, under which a person finds it: `<namespace>-<checkpoint>`. */
+  /** Under which a person finds it: `<namespace>-<checkpoint>`; a store may have cut a long one. */
   readonly name: string
   /** ISO 8601; when it was put there. */
   readonly storedAt: string
@@ -43,11 +43,15 @@ export interface BlobStore {
   removeManifest(digest: Digest, signal: AbortSignal): Promise<void>
   /**
    * Removes blobs that no manifest names and that are older than `graceMs`: a push that is under way has put blobs
-   * whose manifest comes last. `dryRun` counts only.
+   * whose manifest comes last. `dryRun` counts only. An OCI registry collects by itself: nothing is counted there.
+   * Throws CheckpointError BLOB_TAMPERED, and removes nothing, when a manifest does not say any more what it names.
    */
   collect(options: {
+    /** An hour at least. */
     readonly graceMs: number
     readonly dryRun: boolean
+    /** Manifests that count as removed, for a dry run. */
+    readonly disregard?: ReadonlySet<Digest>
     readonly signal: AbortSignal
   }): Promise<CollectResult>
 }

@@ -1,0 +1,78 @@
+import {createHash} from 'node:crypto'
+import {z} from 'zod'
+import {CheckpointError} from '../../errors.ts'
+import type {Digest} from './blob-store.ts'
+
+const DIGEST = /^sha256:[0-9a-f]{64}$/
+const digestSchema = z.custom<Digest>((value) => typeof value === 'string' && DIGEST.test(value))
+const namedSchema = z.object({
+  config: z.object({digest: digestSchema}),
+  layers: z.array(z.object({digest: digestSchema})),
+})
+
+export function digestOf(content: Uint8Array): Digest {
+  return `sha256:${createHash('sha256').update(content).digest('hex')}`
+}
+
+export const hexOf = (digest: Digest): string => digest.slice('sha256:'.length)
+
+/** The digest of 64 hex digits; undefined for anything else. */
+export function digestFromHex(hex: string): Digest | undefined {
+  return /^[0-9a-f]{64}$/.test(hex) ? `sha256:${hex}` : undefined
+}
+
+/** Passes on what flows through, and throws BLOB_TAMPERED instead of ending when it is not what the digest says. */
+export async function* checkedContent(
+  content: AsyncIterable<Uint8Array>,
+  {digest, place, sizeBytes}: {readonly digest: Digest; readonly place: string; readonly sizeBytes?: number},
+): AsyncGenerator<Uint8Array> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  for await (const piece of content) {
+    hash.update(piece)
+    bytes += piece.length
+    // What is too long already is not sent to its end.
+    if (bytes > (sizeBytes ?? Number.POSITIVE_INFINITY)) throw tampered(digest, place)
+    yield piece
+  }
+  if (bytes !== (sizeBytes ?? bytes) || `sha256:${hash.digest('hex')}` !== digest)
+    throw tampered(digest, place)
+}
+
+export function tampered(digest: Digest, place: string): CheckpointError {
+  return new CheckpointError('BLOB_TAMPERED', `${digest} of ${place} is not what its digest says`, {
+    suggestions: ['restore another checkpoint of the pod: clouder checkpoint ls'],
+  })
+}
+
+export function missing(digest: Digest, place: string): CheckpointError {
+  return new CheckpointError('BLOB_MISSING', `${digest} is not in ${place}`)
+}
+
+/** Digests of the blobs that an OCI manifest names. Throws CheckpointError BLOB_TAMPERED when it is no manifest. */
+export function namedBlobs(manifest: Uint8Array, place: string): readonly Digest[] {
+  const parsed = namedSchema.safeParse(parseJson(manifest))
+  if (!parsed.success) throw tampered(digestOf(manifest), place)
+  const {config, layers} = parsed.data
+  return [...new Set([config.digest, ...layers.map(({digest}) => digest)])]
+}
+
+function parseJson(content: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(content).toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+/** All of a small thing that is streamed. */
+export async function gather(content: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of content) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+/** A stream of one piece. */
+export async function* onePiece(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(content)
+}

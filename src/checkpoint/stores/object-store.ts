@@ -1,0 +1,152 @@
+import type {BlobStore, CollectResult, Digest, StoredManifest} from './blob-store.ts'
+import {
+  checkedContent,
+  digestFromHex,
+  digestOf,
+  gather,
+  hexOf,
+  missing,
+  namedBlobs,
+  onePiece,
+  tampered,
+} from './content.ts'
+import {inParallel} from './in-parallel.ts'
+import type {Objects, StoredObject} from './objects.ts'
+import {persistentObjects} from './persistent-objects.ts'
+
+const CALLS_AT_ONCE = 8
+/** A blob younger than this is safe from any collection, whose grace is an hour at least. */
+const FRESH_MS = 10 * 60_000
+const BLOBS = 'blobs/sha256/'
+const MANIFESTS = 'manifests/'
+const NAME_MAX_LENGTH = 200
+
+export interface ObjectStoreOptions {
+  /** Between two attempts. */
+  readonly pauseMs?: number
+  readonly now?: () => number
+}
+
+/**
+ * A BlobStore on anything that keeps named bytes: `blobs/sha256/<hex>`, and `manifests/<hex>/<name>`, which holds the
+ * manifest of that digest.
+ */
+export function objectStore(
+  stored: Objects,
+  {pauseMs = 1000, now = Date.now}: ObjectStoreOptions = {},
+): BlobStore {
+  const {place} = stored
+  const objects = persistentObjects(stored, pauseMs)
+
+  async function readManifest(
+    key: string,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const content = await objects.read(key, signal)
+    if (content === undefined) return undefined
+    const manifest = await gather(content)
+    if (digestOf(manifest) !== digest) throw tampered(digest, place)
+    return manifest
+  }
+
+  /** Keys of the blobs that manifests name. */
+  async function namedKeys(
+    disregard: ReadonlySet<Digest>,
+    signal: AbortSignal,
+  ): Promise<ReadonlySet<string>> {
+    const named = new Set<string>()
+    await inParallel(await objects.list(MANIFESTS, signal), CALLS_AT_ONCE, async (object) => {
+      const digest = storedManifest(object)?.digest
+      if (digest === undefined || disregard.has(digest)) return
+      const manifest = await readManifest(object.key, digest, signal)
+      for (const blob of manifest === undefined ? [] : namedBlobs(manifest, place)) named.add(blobKey(blob))
+    })
+    return named
+  }
+
+  return {
+    place,
+    has: async (digest, signal) => (await objects.stat(blobKey(digest), signal)) !== undefined,
+    put: async ({digest, sizeBytes, content, signal}) => {
+      const key = blobKey(digest)
+      const there = await objects.stat(key, signal)
+      if (there?.sizeBytes !== sizeBytes) {
+        await objects.write({key, digest, sizeBytes, content, replace: there !== undefined, signal})
+      } else if (there.modifiedAtMs < now() - FRESH_MS) {
+        // So that a collection under way at the same time does not take it for left over.
+        await objects.touch(key, signal)
+      }
+    },
+    get: async function* (digest, signal) {
+      const content = await objects.read(blobKey(digest), signal)
+      if (content === undefined) throw missing(digest, place)
+      yield* checkedContent(content, {digest, place})
+    },
+    putManifest: async (manifest, name, signal) => {
+      await inParallel(namedBlobs(manifest, place), CALLS_AT_ONCE, async (blob) => {
+        if ((await objects.stat(blobKey(blob), signal)) === undefined) throw missing(blob, place)
+      })
+      const digest = digestOf(manifest)
+      const key = manifestFolder(digest) + checkedName(name).slice(0, NAME_MAX_LENGTH)
+      const content = () => onePiece(manifest)
+      await objects.write({key, digest, sizeBytes: manifest.length, content, replace: true, signal})
+      return digest
+    },
+    getManifest: async (digest, signal) => {
+      const [object] = await objects.list(manifestFolder(digest), signal)
+      return object === undefined ? undefined : readManifest(object.key, digest, signal)
+    },
+    listManifests: async (signal) => {
+      const found = await objects.list(MANIFESTS, signal)
+      return found.flatMap((object) => storedManifest(object) ?? []).sort(byTime)
+    },
+    removeManifest: async (digest, signal) => {
+      for (const {key} of await objects.list(manifestFolder(digest), signal))
+        await objects.remove(key, signal)
+    },
+    collect: async ({graceMs, dryRun, disregard = new Set(), signal}) => {
+      const beforeMs = now() - graceMs
+      const isOld = ({modifiedAtMs}: StoredObject) => modifiedAtMs < beforeMs
+      // Blobs first: whoever names one of these from now on has touched it.
+      const old = (await objects.list(BLOBS, signal)).filter(isOld)
+      const named = await namedKeys(disregard, signal)
+      const left = old.filter(({key}) => !named.has(key))
+      const removed: StoredObject[] = []
+      await inParallel(left, CALLS_AT_ONCE, async ({key}) => {
+        const found = await objects.stat(key, signal)
+        if (found === undefined || !isOld(found)) return
+        if (!dryRun) await objects.remove(key, signal)
+        removed.push(found)
+      })
+      if (!dryRun) await objects.removePartial(beforeMs, signal)
+      return sumOf(removed)
+    },
+  }
+}
+
+const blobKey = (digest: Digest): string => BLOBS + hexOf(digest)
+const manifestFolder = (digest: Digest): string => `${MANIFESTS}${hexOf(digest)}/`
+
+/** Names come from Kubernetes, where none can leave its folder. */
+export function checkedName(name: string): string {
+  if (/^[a-z0-9][a-z0-9._-]*$/i.test(name)) return name
+  throw new TypeError(`"${name}" is no name for a manifest`)
+}
+
+/** Undefined: somebody else's file. */
+function storedManifest({key, modifiedAtMs}: StoredObject): StoredManifest | undefined {
+  const [, hex = '', name = ''] = key.split('/')
+  const digest = digestFromHex(hex)
+  return digest && {digest, name, storedAt: new Date(modifiedAtMs).toISOString()}
+}
+
+const byTime = (one: StoredManifest, other: StoredManifest): number =>
+  one.storedAt.localeCompare(other.storedAt)
+
+function sumOf(removed: readonly StoredObject[]): CollectResult {
+  return {
+    removedBlobs: removed.length,
+    freedBytes: removed.reduce((sum, {sizeBytes}) => sum + sizeBytes, 0),
+  }
+}

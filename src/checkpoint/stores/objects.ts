@@ -1,0 +1,46 @@
+export interface StoredObject {
+  readonly key: string
+  readonly sizeBytes: number
+  /** By the clock of the store. */
+  readonly modifiedAtMs: number
+}
+
+export interface ObjectWrite {
+  readonly key: string
+  readonly sizeBytes: number
+  readonly content: AsyncIterable<Uint8Array>
+  /** False: what is there already may stay, it is the same. */
+  readonly replace: boolean
+  readonly signal: AbortSignal
+}
+
+/** What an error of a store means. */
+export interface StoreProblem {
+  /** `passing`: it may go by itself. `refused`: the store says no. `absent`: there is no such place. */
+  readonly kind: 'passing' | 'refused' | 'absent'
+  /** What the store said, for a person. */
+  readonly words: string
+}
+
+/**
+ * Named bytes somewhere: what a directory, a bucket and a container have in common, and all that an adapter does.
+ * Keys are of letters, digits, `.`, `_`, `-` and `/`. Errors are the adapter's own; `problemOf` says what they mean.
+ */
+export interface Objects {
+  /** For people: `s3://bucket/prefix`. */
+  readonly place: string
+  stat(key: string, signal: AbortSignal): Promise<StoredObject | undefined>
+  /** All or nothing: when `content` throws, or the process dies, nothing is under that key. */
+  write(request: ObjectWrite): Promise<void>
+  /** From a byte on; ends at once when there is nothing from there on. Undefined: no such object. */
+  read(key: string, fromByte: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>
+  list(prefix: string, signal: AbortSignal): AsyncIterable<StoredObject>
+  /** Absent is fine. */
+  remove(key: string, signal: AbortSignal): Promise<void>
+  /** Makes `modifiedAtMs` now; absent is fine. */
+  touch(key: string, signal: AbortSignal): Promise<void>
+  /** Removes what writers that died before `beforeMs` left half-done, where the store doesn't do it by itself. */
+  removePartial(beforeMs: number, signal: AbortSignal): Promise<void>
+  /** Undefined: not an error of the store. */
+  problemOf(error: unknown): StoreProblem | undefined
+}

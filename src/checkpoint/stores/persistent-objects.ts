@@ -1,0 +1,123 @@
+import type {Digest} from './blob-store.ts'
+import {checkedContent} from './content.ts'
+import type {Objects, StoredObject} from './objects.ts'
+import {persist} from './problems.ts'
+
+/** What a BlobStore does with its objects, each call tried again when the trouble may pass. */
+export interface PersistentObjects {
+  stat(key: string, signal: AbortSignal): Promise<StoredObject | undefined>
+  list(prefix: string, signal: AbortSignal): Promise<readonly StoredObject[]>
+  remove(key: string, signal: AbortSignal): Promise<void>
+  touch(key: string, signal: AbortSignal): Promise<void>
+  removePartial(beforeMs: number, signal: AbortSignal): Promise<void>
+  /** Goes on where it was when a connection breaks. Undefined: no such object. */
+  read(key: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>
+  /** Throws CheckpointError BLOB_TAMPERED when the content is not what the digest says, and what `content` throws. */
+  write(request: CheckedWrite): Promise<void>
+}
+
+export interface CheckedWrite {
+  readonly key: string
+  readonly digest: Digest
+  readonly sizeBytes: number
+  /** Asked for once per attempt. */
+  readonly content: () => AsyncIterable<Uint8Array>
+  readonly replace: boolean
+  readonly signal: AbortSignal
+}
+
+export function persistentObjects(objects: Objects, pauseMs: number): PersistentObjects {
+  const {place} = objects
+  const problemOf = (error: unknown) => objects.problemOf(error)
+  const attempt: Attempt = (work, signal) => persist(work, {place, problemOf, pauseMs}, signal)
+  return {
+    stat: (key, signal) => attempt(() => objects.stat(key, signal), signal),
+    list: (prefix, signal) =>
+      attempt(async () => {
+        const found: StoredObject[] = []
+        for await (const object of objects.list(prefix, signal)) found.push(object)
+        return found
+      }, signal),
+    remove: (key, signal) => attempt(() => objects.remove(key, signal), signal),
+    touch: (key, signal) => attempt(() => objects.touch(key, signal), signal),
+    removePartial: (beforeMs, signal) => attempt(() => objects.removePartial(beforeMs, signal), signal),
+    read: async (key, signal) => {
+      const open: Open = (fromByte) => objects.read(key, fromByte, signal)
+      const source = await attempt(() => open(0), signal)
+      return source === undefined ? undefined : goingOn(source, open, (work) => attempt(work, signal))
+    },
+    write: async ({digest, sizeBytes, content, signal, ...request}) => {
+      const attempted = async () => {
+        const source = new Source(checkedContent(content(), {digest, place, sizeBytes}))
+        await objects.write({...request, sizeBytes, content: source, signal}).catch((error: unknown) => {
+          signal.throwIfAborted()
+          throw source.fault ?? error
+        })
+      }
+      await attempt(attempted, signal).catch((error: unknown) => {
+        throw error instanceof SourceFault ? error.fault : error
+      })
+    },
+  }
+}
+
+type Attempt = <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>
+type Open = (fromByte: number) => Promise<AsyncIterable<Uint8Array> | undefined>
+
+/** The source and, when it breaks, what is opened from the byte on that came last. */
+async function* goingOn(
+  source: AsyncIterable<Uint8Array>,
+  open: Open,
+  attempt: <T>(work: () => Promise<T>) => Promise<T>,
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0
+  const at: {pieces: AsyncIterator<Uint8Array> | undefined} = {pieces: source[Symbol.asyncIterator]()}
+  try {
+    for (;;) {
+      const step: IteratorResult<Uint8Array> = await attempt(async () => {
+        at.pieces ??= (await open(bytes))?.[Symbol.asyncIterator]()
+        if (at.pieces === undefined) return {done: true, value: undefined}
+        try {
+          return await at.pieces.next()
+        } catch (error) {
+          at.pieces = undefined
+          throw error
+        }
+      })
+      if (step.done === true) return
+      bytes += step.value.length
+      yield step.value
+    }
+  } finally {
+    await at.pieces?.return?.()
+  }
+}
+
+/** Remembers that it was the source that failed: its error is none of the store, whatever it looks like. */
+class Source implements AsyncIterable<Uint8Array> {
+  fault: SourceFault | undefined
+  readonly #content: AsyncIterable<Uint8Array>
+
+  constructor(content: AsyncIterable<Uint8Array>) {
+    this.#content = content
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#content
+    } catch (error) {
+      this.fault = new SourceFault(error)
+      throw error
+    }
+  }
+}
+
+/** Not by `cause`, where a broken connection of the source would be taken for one of the store. */
+class SourceFault extends Error {
+  readonly fault: unknown
+
+  constructor(fault: unknown) {
+    super('the content could not be read')
+    this.fault = fault
+  }
+}
