@@ -28,5 +28,7 @@ export const CREATE_IMAGE_NAMESPACE_LABEL = 'clouder.dev/checkpoint-images'
 export const CHECKPOINT_IMAGE_PREFIX = 'checkpoint.clouder.dev/'
 /** Annotation by which the agent of the node tells what nodes are alike: kernel, CRIU, CPU features. */
 export const NODE_ABILITIES_ANNOTATION = 'clouder.dev/checkpoint-abilities'
+/** Annotation `true` of a Checkpoint whose pod stands still: let the pod go on, for a move that will not be. */
+export const THAW_ANNOTATION = 'clouder.dev/thaw'
 /** Marks what a move made, so that one that was interrupted finds it: name of the Migration. */
 export const MIGRATION_LABEL = 'clouder.dev/migration'
