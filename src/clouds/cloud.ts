@@ -164,7 +164,7 @@ export function checkAccount(identity: CloudIdentity, wanted: string | undefined
     {
       suggestions: [
         identity.kind === 'aws'
-          ? 'take the credentials of that account: --profile NAME, or AWS_PROFILE=NAME'
+          ? 'take the credentials of that account: AWS_PROFILE=NAME'
           : `take that subscription: az account set --subscription ${wanted}`,
         'or choose the context of this one: clouder ctx ls',
       ],

@@ -45,7 +45,7 @@ export function awsFailure(error: unknown, action: string, signal: AbortSignal):
     return new InfrastructureError('CREDENTIALS_MISSING', `no credentials for AWS: ${firstLine(message)}`, {
       cause: error,
       suggestions: [
-        'log in: aws sso login --profile NAME; then AWS_PROFILE=NAME or --profile NAME',
+        'log in: aws sso login --profile NAME; then AWS_PROFILE=NAME, or a context that names it: clouder ctx set',
         'or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN',
       ],
     })

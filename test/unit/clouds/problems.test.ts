@@ -44,6 +44,25 @@ test('credentials of another account are refused, and of the right one or of any
   expect(() => checkAccount(identity, '999999999999')).toThrow(/are of account 123456789012 \(me\)/)
 })
 
+test('whatever the command, the way to a profile is one that it takes', () => {
+  const missing = awsFailure(awsError('CredentialsProviderError', 'x'), 'a:b', signal)
+  const other = (): unknown => {
+    try {
+      checkAccount({kind: 'aws', account: '1', principal: 'me', region: 'r'}, '2')
+    } catch (error) {
+      return error
+    }
+    return undefined
+  }
+  for (const error of [missing, other()]) {
+    if (!(error instanceof InfrastructureError)) throw error
+    const told = error.suggestions.join('\n')
+    expect(told).toContain('AWS_PROFILE=NAME')
+    // The AWS CLI has the flag, commands on clusters have not.
+    expect(told.replaceAll('aws sso login --profile NAME', '')).not.toContain('--profile')
+  }
+})
+
 test('a size is judged by its region, then by the zones that are meant, and each is told once', () => {
   const zones = new Map([['t3.large', ['a', 'b']]])
   const machine = {size: 't3.large', count: 1, spot: false, zones: ['a']}
