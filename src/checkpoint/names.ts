@@ -32,3 +32,5 @@ export const NODE_ABILITIES_ANNOTATION = 'clouder.dev/checkpoint-abilities'
 export const THAW_ANNOTATION = 'clouder.dev/thaw'
 /** Marks what a move made, so that one that was interrupted finds it: name of the Migration. */
 export const MIGRATION_LABEL = 'clouder.dev/migration'
+/** Annotation of a Checkpoint: an agent is to read it back from its store and check it again, once per value (a time). */
+export const VERIFY_ANNOTATION = 'clouder.dev/verify'

@@ -6,7 +6,7 @@ import {
   type Retention,
   type StoreSpec,
 } from '../spec/checkpoint-store.ts'
-import {abilitiesSchema} from './sealed/types.ts'
+import {abilitiesSchema, privilegesSchema} from './sealed/types.ts'
 
 const name = z.string().min(1).max(253)
 const metadataSchema = z.looseObject({
@@ -77,6 +77,53 @@ export const checkpointSpecSchema = z.strictObject({
 })
 export type CheckpointSpec = z.output<typeof checkpointSpecSchema>
 
+/** What is in it, for people: written by the agent that made it, which alone can open it. */
+export const checkpointSummarySchema = z.looseObject({
+  containers: z.array(
+    z.looseObject({
+      name: z.string(),
+      imageDigest: z.string().optional(),
+      /** Of CRIU's images alone, and of the files that the container had changed. */
+      imageBytes: z.int().optional(),
+      filesBytes: z.int().optional(),
+      processes: z.array(
+        z.looseObject({
+          pid: z.int(),
+          ppid: z.int(),
+          command: z.string(),
+          threads: z.int().optional(),
+          residentBytes: z.int().optional(),
+        }),
+      ),
+      sockets: z
+        .array(
+          z.looseObject({
+            kind: z.string(),
+            local: z.string().optional(),
+            remote: z.string().optional(),
+            state: z.string().optional(),
+          }),
+        )
+        .optional(),
+      openFiles: z.array(z.looseObject({pid: z.int(), fd: z.int(), path: z.string()})).optional(),
+      mounts: z.array(z.string()).optional(),
+      privileges: privilegesSchema.optional(),
+    }),
+  ),
+})
+export type CheckpointSummary = z.output<typeof checkpointSummarySchema>
+
+/** What a look at what is stored found: the answer to VERIFY_ANNOTATION. */
+export const verificationSchema = z.looseObject({
+  /** Value of the annotation that this answers. */
+  asked: z.string(),
+  checkedAt: z.string(),
+  ok: z.boolean(),
+  /** Codes of CheckpointError. */
+  reason: z.string().optional(),
+  message: z.string(),
+})
+
 export const checkpointPhases = ['Pending', 'Dumping', 'Storing', 'Ready', 'Failed'] as const
 
 export const checkpointStatusSchema = z.looseObject({
@@ -114,6 +161,8 @@ export const checkpointStatusSchema = z.looseObject({
   source: abilitiesSchema.optional(),
   /** The pod to make for a restore: labels, annotations and spec. */
   podTemplate: z.looseObject({metadata: z.looseObject({}), spec: z.looseObject({})}).optional(),
+  summary: checkpointSummarySchema.optional(),
+  verification: verificationSchema.optional(),
 })
 export type CheckpointStatus = z.output<typeof checkpointStatusSchema>
 
