@@ -200,8 +200,7 @@ async function loadReadable(dir: string): Promise<Bundle | undefined> {
 
 /** Items of one component come out of one build, so they are one task. */
 function componentName(item: Item): string {
-  if (item.kind === 'image') return item.recipe.module
-  return item.recipe.from === 'go' ? item.recipe.module : item.name
+  return 'module' in item.recipe ? item.recipe.module : item.name
 }
 
 async function makeItems(

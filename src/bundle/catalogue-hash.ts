@@ -1,10 +1,12 @@
+import {existsSync} from 'node:fs'
 import {readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {catalogueFor} from './catalogue.ts'
 import {sha256Of} from './digest.ts'
 
 /**
- * Hex sha256 of everything this version of clouder pins for a Kubernetes version: the catalogue and its Go modules.
+ * Hex sha256 of everything this version of clouder pins for a Kubernetes version: the catalogue, its Go modules and
+ * its own programs.
  * A bundle whose lock has another one was made of other pins. Reads files only. Throws BundleError VERSION_NOT_IN_BUNDLE.
  */
 export async function catalogueHash(kubernetes: string, packageRoot: string): Promise<string> {
@@ -19,5 +21,15 @@ export async function catalogueHash(kubernetes: string, packageRoot: string): Pr
       )
     }),
   )
-  return sha256Of(JSON.stringify([catalogue, modules]))
+  const programs = await Promise.all(
+    catalogue.images.flatMap(({recipe}) =>
+      'program' in recipe ? [digestOf(join(packageRoot, recipe.program))] : [],
+    ),
+  )
+  return sha256Of(JSON.stringify([catalogue, modules, programs]))
+}
+
+/** A program that is not built yet is none of any bundle; the build says what is to be run. */
+async function digestOf(path: string): Promise<string> {
+  return existsSync(path) ? sha256Of(await readFile(path)) : 'absent'
 }

@@ -1,9 +1,21 @@
 import {BundleError} from '../errors.ts'
-import {CRIU_RECIPE, HOST_TOOLS_RECIPE, IMAGE_TOOLS_RECIPE} from './debian-recipes.ts'
+import {CRIU_RECIPE, HOST_TOOLS_RECIPE, IMAGE_TOOLS_RECIPE, NODE_RECIPE} from './debian-recipes.ts'
 import type {DebianRecipe} from './debian-recipes.ts'
 import {CNI_BINARIES, CONTAINERD_BINARIES, goComponents} from './go-components.ts'
 import type {GoComponent} from './go-components.ts'
-import {CNI_PLUGINS, CONTAINERD, CRIU, FLANNEL, HOST_TOOLS, PINS, RUNC, SMOKE, versionOfTag} from './pins.ts'
+import {
+  CLOUDER,
+  CNI_PLUGINS,
+  CONTAINERD,
+  CRIU,
+  FLANNEL,
+  HOST_TOOLS,
+  PINS,
+  RESTORE,
+  RUNC,
+  SMOKE,
+  versionOfTag,
+} from './pins.ts'
 import type {KubernetesPins} from './pins.ts'
 import type {Bundle, ImageItem} from './types.ts'
 
@@ -21,6 +33,27 @@ export interface CatalogueFile {
   readonly recipe: GoRecipe | DebianRecipe
 }
 
+/** An image of Go binaries. */
+export interface GoImageRecipe {
+  readonly module: string
+  /** Path in the image per binary. */
+  readonly binaries: Readonly<Record<string, string>>
+  /** Debian programs in a layer below, shared by the images that want them. */
+  readonly tools?: DebianRecipe
+  readonly entrypoint: readonly string[]
+  readonly command?: readonly string[]
+}
+
+/** An image of a program of clouder's own build, over what it runs on. */
+export interface ProgramRecipe {
+  /** Path below the folder of package.json, made by `npm run build`. */
+  readonly program: string
+  /** Path in the image. */
+  readonly path: string
+  readonly tools: DebianRecipe
+  readonly entrypoint: readonly string[]
+}
+
 export interface CatalogueImage {
   readonly kind: 'image'
   readonly name: string
@@ -28,15 +61,7 @@ export interface CatalogueImage {
   /** As manifests name it: `registry.k8s.io/kube-apiserver:v1.35.4`. */
   readonly reference: string
   /** How the go source makes it. */
-  readonly recipe: {
-    readonly module: string
-    /** Path in the image per binary. */
-    readonly binaries: Readonly<Record<string, string>>
-    /** Debian programs in a layer below, shared by the images that want them. */
-    readonly tools?: DebianRecipe
-    readonly entrypoint: readonly string[]
-    readonly command?: readonly string[]
-  }
+  readonly recipe: GoImageRecipe | ProgramRecipe
 }
 
 export interface Catalogue {
@@ -48,6 +73,9 @@ export interface Catalogue {
 
 /** The image of the smoke test's pods: HTTP server, client, resolver and a counter with a token in memory. */
 export const SMOKE_REFERENCE = `clouder.dev/smoke:${SMOKE}`
+
+/** The image of the programs that run in the cluster: `node-agent` and `controller`. */
+export const PROGRAM_REFERENCE = `clouder.dev/clouder:${CLOUDER}`
 
 /** Kubernetes versions a bundle can be built for, oldest first. */
 export function supportedVersions(): readonly string[] {
@@ -77,7 +105,14 @@ export function expectedReferences(kubernetes: string): readonly string[] {
   return catalogueFor(kubernetes).images.map((image) => image.reference)
 }
 
-const WORKER_IMAGES: ReadonlySet<string> = new Set(['kube-proxy', 'pause', 'coredns', 'flannel', 'smoke'])
+const WORKER_IMAGES: ReadonlySet<string> = new Set([
+  'kube-proxy',
+  'pause',
+  'coredns',
+  'flannel',
+  'smoke',
+  'clouder',
+])
 
 /** The images that a machine of a role needs before its pods start. */
 export function imagesFor(bundle: Bundle, role: 'control-plane' | 'worker'): readonly ImageItem[] {
@@ -96,6 +131,7 @@ function catalogueFiles(kubernetes: string): readonly CatalogueFile[] {
     ...['kubeadm', 'kubelet', 'kubectl'].map((name) => binary(`kubernetes-${kubernetes}`, name, kubernetes)),
     ...CONTAINERD_BINARIES.map((name) => binary('containerd', name, CONTAINERD)),
     binary('runc', 'runc', RUNC),
+    binary('restore', 'clouder-restore', RESTORE),
     {
       kind: 'archive',
       name: 'cni-plugins',
@@ -112,18 +148,23 @@ function catalogueFiles(kubernetes: string): readonly CatalogueFile[] {
 }
 
 function catalogueImages(kubernetes: string, pins: KubernetesPins): readonly CatalogueImage[] {
-  const controlPlane = (name: string): CatalogueImage => ({
+  const ofKubernetes = (name: string, tools?: DebianRecipe): CatalogueImage => ({
     kind: 'image',
     name,
     version: kubernetes,
     reference: `registry.k8s.io/${name}:v${kubernetes}`,
-    recipe: {module: `kubernetes-${kubernetes}`, binaries: {[name]: `usr/local/bin/${name}`}, entrypoint: []},
+    recipe: {
+      module: `kubernetes-${kubernetes}`,
+      binaries: {[name]: `usr/local/bin/${name}`},
+      entrypoint: [],
+      ...(tools === undefined ? {} : {tools}),
+    },
   })
   const etcd = versionOfTag(pins.etcd)
   const coredns = versionOfTag(pins.coredns)
   return [
-    ...['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'].map(controlPlane),
-    withTools(controlPlane('kube-proxy')),
+    ...['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'].map((name) => ofKubernetes(name)),
+    ofKubernetes('kube-proxy', IMAGE_TOOLS_RECIPE),
     {
       kind: 'image',
       name: 'etcd',
@@ -144,7 +185,11 @@ function catalogueImages(kubernetes: string, pins: KubernetesPins): readonly Cat
       name: 'coredns',
       version: coredns,
       reference: `registry.k8s.io/coredns/coredns:${pins.coredns}`,
-      recipe: {module: `coredns-${coredns}`, binaries: {coredns: 'coredns'}, entrypoint: ['/coredns']},
+      recipe: {
+        module: `coredns-${coredns}`,
+        binaries: {coredns: 'coredns'},
+        entrypoint: ['/coredns'],
+      },
     },
     {
       kind: 'image',
@@ -153,7 +198,7 @@ function catalogueImages(kubernetes: string, pins: KubernetesPins): readonly Cat
       reference: `registry.k8s.io/pause:${pins.pause}`,
       recipe: {module: 'pause', binaries: {pause: 'pause'}, entrypoint: ['/pause']},
     },
-    withTools({
+    {
       kind: 'image',
       name: 'flannel',
       version: FLANNEL,
@@ -162,8 +207,9 @@ function catalogueImages(kubernetes: string, pins: KubernetesPins): readonly Cat
         module: 'flannel',
         binaries: {flannel: 'opt/bin/flanneld'},
         entrypoint: ['/opt/bin/flanneld'],
+        tools: IMAGE_TOOLS_RECIPE,
       },
-    }),
+    },
     {
       kind: 'image',
       name: 'smoke',
@@ -171,9 +217,17 @@ function catalogueImages(kubernetes: string, pins: KubernetesPins): readonly Cat
       reference: SMOKE_REFERENCE,
       recipe: {module: 'smoke', binaries: {smoke: 'smoke'}, entrypoint: ['/smoke']},
     },
+    {
+      kind: 'image',
+      name: 'clouder',
+      version: CLOUDER,
+      reference: PROGRAM_REFERENCE,
+      recipe: {
+        program: 'dist/programs/cluster.js',
+        path: 'opt/clouder/cluster.js',
+        tools: NODE_RECIPE,
+        entrypoint: ['/usr/bin/node', '/opt/clouder/cluster.js'],
+      },
+    },
   ]
-}
-
-function withTools(image: CatalogueImage): CatalogueImage {
-  return {...image, recipe: {...image.recipe, tools: IMAGE_TOOLS_RECIPE}}
 }

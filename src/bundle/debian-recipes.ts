@@ -12,6 +12,8 @@ export interface DebianRecipe {
   readonly suite: 'stable' | 'testing'
   readonly packages: readonly string[]
   readonly programs: readonly DebianProgram[]
+  /** Folder whose files, one after the other, become a file of an image: the certificates of authorities. */
+  readonly joined?: {readonly folder: string; readonly path: string}
   /** Folders of plugins that the programs open by name: `usr/lib/<triplet>/xtables`. */
   readonly plugins: readonly string[]
 }
@@ -66,4 +68,19 @@ export const IMAGE_TOOLS_RECIPE: DebianRecipe = {
     {path: 'usr/bin/grep'},
   ],
   plugins: [XTABLES],
+}
+
+/** What the programs of the cluster run on: Node.js, the parts of its own that Debian keeps apart, and authorities. */
+export const NODE_RECIPE: DebianRecipe = {
+  from: 'debian',
+  suite: 'testing',
+  packages: ['nodejs', 'node-acorn', 'node-undici', 'ca-certificates'],
+  programs: [
+    {path: 'usr/bin/node'},
+    {path: 'usr/share/nodejs/acorn/dist/acorn.js'},
+    {path: 'usr/share/nodejs/acorn-walk/dist/walk.js'},
+    {path: 'usr/share/nodejs/undici/undici-fetch.js'},
+  ],
+  joined: {folder: 'usr/share/ca-certificates/mozilla', path: 'etc/ssl/certs/ca-certificates.crt'},
+  plugins: [],
 }

@@ -1,4 +1,4 @@
-import {CNI_PLUGINS, CONTAINERD, FLANNEL, RUNC, SMOKE, versionOfTag} from './pins.ts'
+import {CNI_PLUGINS, CONTAINERD, FLANNEL, RESTORE, RUNC, SMOKE, versionOfTag} from './pins.ts'
 import type {KubernetesPins} from './pins.ts'
 
 /** A pinned Go module in `src/bundle/modules/<module>`; one `go build` makes all its binaries. */
@@ -117,6 +117,13 @@ export function goComponents(kubernetes: string, pins: KubernetesPins): readonly
       upstream: undefined,
       version: SMOKE,
       packages: {smoke: 'clouder.dev/bundle/smoke'},
+      variables: {},
+    },
+    {
+      module: 'restore',
+      upstream: undefined,
+      version: RESTORE,
+      packages: {'clouder-restore': 'clouder.dev/bundle/restore'},
       variables: {},
     },
   ]

@@ -2,7 +2,7 @@ import {mkdir, readFile, readdir, rename, rm} from 'node:fs/promises'
 import {join} from 'node:path'
 import {BundleError} from '../errors.ts'
 import {catalogueFor} from './catalogue.ts'
-import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
+import type {CatalogueFile, CatalogueImage, GoImageRecipe} from './catalogue.ts'
 import type {DebianRecipe} from './debian-recipes.ts'
 import type {GoComponent} from './go-components.ts'
 import {resolvePackages, unpackPackages} from './debian.ts'
@@ -14,6 +14,7 @@ import type {Layer} from './oci.ts'
 import {imageTree, packagesOf, portableFolder, selectFiles} from './portable.ts'
 import type {Selection} from './portable.ts'
 import {isOnPath} from './process.ts'
+import {nodeVersion, programDigest, programImage} from './program-image.ts'
 import type {BundleSource, ProducedFile, ProducedImage, SourceContext, UsedPackage} from './source.ts'
 import {writeTar} from './tar.ts'
 
@@ -43,6 +44,10 @@ export function goSource(): BundleSource {
     inputs: async (item, context) => {
       const {recipe} = item
       if ('from' in recipe && recipe.from === 'debian') return debianInputs(recipe, context)
+      if ('program' in recipe) {
+        const program = await programDigest(recipe, context)
+        return [program, ...(await debianInputs(recipe.tools, context))]
+      }
       const compiler = await versions('go', () => goVersion(context))
       const module = [compiler, ...(await goInputs(recipe.module, context))]
       const inner = 'tools' in recipe ? recipe.tools : undefined
@@ -56,12 +61,19 @@ export function goSource(): BundleSource {
       return goFile(item, recipe.binaries, dir, componentOf(recipe.module, context), context)
     },
     image: async (item, context) => {
-      const component = componentOf(item.recipe.module, context)
-      const dir = await binaries(item.recipe.module, context)
-      const base = item.recipe.tools === undefined ? undefined : await layer(item.recipe.tools, context)
-      const packages =
-        item.recipe.tools === undefined ? [] : packagesOf(await tools(item.recipe.tools, context))
-      return goImage(item, component, dir, {base, packages}, context)
+      const {recipe} = item
+      if ('program' in recipe) {
+        const packages = packagesOf(await tools(recipe.tools, context))
+        const source = `clouder, on Node.js ${nodeVersion(packages)}`
+        const base = await layer(recipe.tools, context)
+        const image = await programImage(recipe, base, blobDir(context), context)
+        return {...image, source, version: item.version, packages: packages.map(usedPackage)}
+      }
+      const component = componentOf(recipe.module, context)
+      const dir = await binaries(recipe.module, context)
+      const base = recipe.tools === undefined ? undefined : await layer(recipe.tools, context)
+      const packages = recipe.tools === undefined ? [] : packagesOf(await tools(recipe.tools, context))
+      return goImage({...item, recipe}, component, dir, {base, packages}, context)
     },
   }
 }
@@ -150,7 +162,7 @@ async function goFile(
 }
 
 async function goImage(
-  item: CatalogueImage,
+  item: CatalogueImage & {readonly recipe: GoImageRecipe},
   component: GoComponent,
   dir: string,
   tools: {base: Layer | undefined; packages: readonly DebianPackage[]},

@@ -19,6 +19,10 @@ export const FLANNEL = '0.28.4'
 export const CRIU = '4.2'
 export const HOST_TOOLS = '1'
 export const SMOKE = '1'
+/** The restore handler. */
+export const RESTORE = '1'
+/** Version of package.json: of the programs that run in the cluster. */
+export const CLOUDER = '0.1.0'
 
 /** Version of a tag without its leading v and its build number: `3.6.6-0` is module version 3.6.6. */
 export function versionOfTag(tag: string): string {

@@ -1,4 +1,4 @@
-import {lstat, readdir, readlink} from 'node:fs/promises'
+import {lstat, readFile, readdir, readlink} from 'node:fs/promises'
 import {basename, dirname, join, normalize} from 'node:path'
 import {BundleError} from '../errors.ts'
 import type {DebianRecipe} from './debian-recipes.ts'
@@ -22,6 +22,8 @@ export interface Selection {
   readonly libraries: ReadonlyMap<string, IndexedFile>
   /** Plugin path below its folder -> file. */
   readonly plugins: ReadonlyMap<string, IndexedFile>
+  /** A file made of others, for an image. */
+  readonly joined: {readonly path: string; readonly text: string; readonly package: DebianPackage} | undefined
   /** Absolute path that programs name as their loader: `/lib64/ld-linux-x86-64.so.2`. */
   readonly loader: string
 }
@@ -61,7 +63,13 @@ export async function selectFiles(
     [`usr/lib/${triplet}`, 'usr/lib', 'usr/lib64']
       .map((folder) => lookUp(`${folder}/${name}`))
       .find((found) => found)
-  return {programs, plugins, ...(await closeOver([...programs.values(), ...plugins.values()], findLibrary))}
+  const joined = recipe.joined === undefined ? undefined : await joinFiles(recipe.joined, index)
+  return {
+    programs,
+    plugins,
+    joined,
+    ...(await closeOver([...programs.values(), ...plugins.values()], findLibrary)),
+  }
 }
 
 /** Packages that gave at least one file. */
@@ -69,7 +77,10 @@ export function packagesOf(selection: Selection): readonly DebianPackage[] {
   const files = [selection.programs, selection.libraries, selection.plugins].flatMap((map) => [
     ...map.values(),
   ])
-  const packages = [...new Set(files.map((file) => file.package))]
+  const {joined} = selection
+  const packages = [
+    ...new Set([...files, ...(joined === undefined ? [] : [joined])].map((file) => file.package)),
+  ]
   return packages.sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
@@ -100,6 +111,10 @@ export function imageTree(recipe: DebianRecipe, selection: Selection, arch: Arch
     ...['bin', 'sbin', 'lib', 'lib64'].map((name) => ({path: name, linkTo: `usr/${name}`})),
     ...filesBelow(`usr/lib/${triplet}`, selection.libraries),
   ]
+  if (selection.joined !== undefined) {
+    const {path, text} = selection.joined
+    entries.push({path, text, mode: 0o644})
+  }
   const loader = merged(selection.loader.slice(1))
   const loaderName = basename(loader)
   entries.push({path: loader, linkTo: `/usr/lib/${triplet}/${loaderName}`})
@@ -112,6 +127,16 @@ export function imageTree(recipe: DebianRecipe, selection: Selection, arch: Arch
     for (const name of names) entries.push({path: join(dirname(path), name), linkTo: basename(path)})
   }
   return entries
+}
+
+async function joinFiles(
+  {folder, path}: NonNullable<DebianRecipe['joined']>,
+  index: ReadonlyMap<string, IndexedFile>,
+): Promise<NonNullable<Selection['joined']>> {
+  const names = [...index.keys()].filter((name) => name.startsWith(`${folder}/`)).sort()
+  const found = wanted(folder, index.get(names[0] ?? ''))
+  const texts = await Promise.all(names.map((name) => readFile(index.get(name)?.file ?? name, 'utf8')))
+  return {path, text: texts.map((text) => `${text.trimEnd()}\n`).join(''), package: found.package}
 }
 
 function filesBelow(folder: string, files: ReadonlyMap<string, IndexedFile>): TreeEntry[] {

@@ -16,7 +16,7 @@ test('a built bundle holds every item of the catalogue and verifies', async () =
   const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
   expect(bundle.lock.images.map((image) => image.reference)).toEqual(references)
   expect(bundle.lock.files.map((file) => file.name)).toContain('kubelet')
-  await expect(verifyBundle(bundle, {references, signal})).resolves.toMatchObject({items: 19})
+  await expect(verifyBundle(bundle, {references, signal})).resolves.toMatchObject({items: 21})
   expect(await loadBundle(bundle.dir)).toEqual(bundle)
 })
 

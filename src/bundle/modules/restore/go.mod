@@ -1,0 +1,3 @@
+module clouder.dev/bundle/restore
+
+go 1.25

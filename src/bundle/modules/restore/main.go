@@ -1,0 +1,214 @@
+// Command clouder-restore stands where containerd expects runc, for pods of the RuntimeClass clouder-restore. A
+// container whose pod names a checkpoint is restored when the node agent says so; every other call is runc's.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	annotation   = "clouder.dev/restore-checkpoint"
+	maxReasonLen = 600
+)
+
+// Tests link others.
+var (
+	runc       = "/usr/local/bin/runc"
+	socket     = "/run/clouder/agent/restore.sock"
+	restoreDir = "/var/lib/clouder/restore"
+	// One empty file for each container that was restored, and so runs already when it is started. Gone with a reboot,
+	// as the containers are.
+	markerDir = "/run/clouder/restored"
+)
+
+// config is what matters here of an OCI bundle's config.json.
+type config struct {
+	Annotations map[string]string `json:"annotations"`
+	Linux       struct {
+		Devices []struct {
+			Type  string `json:"type"`
+			Major int64  `json:"major"`
+			Minor int64  `json:"minor"`
+		} `json:"devices"`
+	} `json:"linux"`
+}
+
+func main() {
+	// A signal at the parent's death is bound to the thread that started the child.
+	runtime.LockOSThread()
+	c, err := parse(os.Args[1:])
+	if err == nil {
+		err = run(c)
+	}
+	if err != nil {
+		tell(c.log, err)
+		os.Exit(1)
+	}
+}
+
+func run(c call) error {
+	switch c.command {
+	case "create":
+		return create(c)
+	case "start":
+		if !idPattern.MatchString(c.id) {
+			break
+		}
+		if _, err := os.Lstat(marker(c.id)); err == nil {
+			return nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	case "delete":
+		if !idPattern.MatchString(c.id) {
+			break
+		}
+		if err := os.Remove(marker(c.id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return passOn()
+}
+
+// passOn becomes runc, with the words as they came.
+func passOn() error {
+	err := syscall.Exec(runc, append([]string{runc}, os.Args[1:]...), os.Environ())
+	return fmt.Errorf("%s cannot be started: %w", runc, err)
+}
+
+func create(c call) error {
+	bundle, err := filepath.Abs(c.bundle)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	if err != nil {
+		return err
+	}
+	var wanted config
+	if err := json.Unmarshal(text, &wanted); err != nil {
+		return fmt.Errorf("%s/config.json cannot be read: %w", bundle, err)
+	}
+	notes := wanted.Annotations
+	if _, isNamed := notes[annotation]; !isNamed || notes["io.kubernetes.cri.container-type"] != "container" {
+		return passOn()
+	}
+	if !idPattern.MatchString(c.id) {
+		return fmt.Errorf("%q is no id of a container", c.id)
+	}
+	r := request{
+		Version:    1,
+		ID:         c.id,
+		Bundle:     bundle,
+		Namespace:  notes["io.kubernetes.cri.sandbox-namespace"],
+		Pod:        notes["io.kubernetes.cri.sandbox-name"],
+		PodUID:     notes["io.kubernetes.cri.sandbox-uid"],
+		Container:  notes["io.kubernetes.cri.container-name"],
+		Checkpoint: notes[annotation],
+	}
+	for _, value := range []string{r.Namespace, r.Pod, r.PodUID, r.Container, r.Checkpoint} {
+		if value == "" {
+			return fmt.Errorf("%s/config.json does not say which pod it is of", bundle)
+		}
+	}
+	a, err := ask(r)
+	if err != nil {
+		return err
+	}
+	switch a.Action {
+	case "create":
+		return passOn()
+	case "restore":
+		if c.unsupported != "" {
+			return fmt.Errorf("%s is not possible with a restore", c.unsupported)
+		}
+		return restore(c, bundle, wanted, a)
+	}
+	return errors.New(a.Message)
+}
+
+func restore(c call, bundle string, wanted config, a answer) error {
+	if err := applyChanges(filepath.Join(bundle, "rootfs"), wanted, a); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(a.WorkDir, 0o700); err != nil {
+		return err
+	}
+	// Before the restore, so that none that is killed half-way can run without it.
+	if err := os.MkdirAll(markerDir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(marker(c.id), nil, 0o600); err != nil {
+		return err
+	}
+	words := append([]string{}, c.global...)
+	words = append(words, "restore", "--detach", "--image-path", a.ImageDir, "--work-path", a.WorkDir, "--bundle", bundle)
+	if c.pidFile != "" {
+		words = append(words, "--pid-file", c.pidFile)
+	}
+	if c.consoleSocket != "" {
+		words = append(words, "--console-socket", c.consoleSocket)
+	}
+	if c.noPivot {
+		words = append(words, "--no-pivot")
+	}
+	command := exec.Command(runc, append(words, c.id)...)
+	// The container's own, when it has no terminal.
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	// Whoever gave up waiting kills this program; a process must not come to life after that.
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := command.Run(); err != nil {
+		os.Remove(marker(c.id))
+		return fmt.Errorf("%s could not be restored: %w%s", wanted.Annotations[annotation], err, reason(a.WorkDir))
+	}
+	return nil
+}
+
+// reason is the last error that CRIU wrote down.
+func reason(workDir string) string {
+	text, err := os.ReadFile(filepath.Join(workDir, "restore.log"))
+	if err != nil {
+		return ""
+	}
+	found := ""
+	for line := range bytes.Lines(text) {
+		if bytes.Contains(line, []byte("Error (")) {
+			found = ": " + strings.TrimSpace(string(line))
+		}
+	}
+	return found[:min(len(found), maxReasonLen)]
+}
+
+func marker(id string) string {
+	return filepath.Join(markerDir, id)
+}
+
+// tell puts an error where containerd looks for runc's, so that it shows in the events of the pod.
+func tell(log string, problem error) {
+	message := "clouder restore: " + problem.Error()
+	fmt.Fprintln(os.Stderr, message)
+	if log == "" {
+		return
+	}
+	file, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	json.NewEncoder(file).Encode(map[string]string{
+		"level": "error",
+		"msg":   message,
+		"time":  time.Now().UTC().Format(time.RFC3339),
+	})
+}
