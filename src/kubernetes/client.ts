@@ -1,40 +1,37 @@
-import {Agent, request, type RequestOptions} from 'node:https'
+import type {RequestOptions} from 'node:https'
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {KubernetesError} from '../errors.ts'
+import {execInContainer} from './exec.ts'
 import {describeRef, refOf} from './refs.ts'
+import {openTransport, type Call, type Transport} from './transport.ts'
 import {
   kubeObjectSchema,
+  type ExecResult,
   type HttpAnswer,
+  type KubeClient,
   type KubeObject,
   type KubeOpener,
   type ListQuery,
   type ObjectRef,
-  type OpenKube,
+  type OpenKubeClient,
+  type WatchEvent,
+  type WatchQuery,
 } from './types.ts'
+import {watchCollection} from './watch.ts'
 
 const FIELD_MANAGER = 'clouder'
-const REQUEST_TIMEOUT_MS = 30_000
 
 const resourceListSchema = z.looseObject({
   resources: z.array(z.looseObject({name: z.string(), kind: z.string(), namespaced: z.boolean()})),
 })
 const listSchema = z.looseObject({items: z.array(z.looseObject({}))})
-const statusSchema = z.looseObject({message: z.string().optional()})
-
-interface Call {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
-  readonly path: string
-  readonly body?: string
-  readonly contentType?: string
-  readonly signal?: AbortSignal | undefined
-  readonly timeoutMs?: number
-}
+const statusSchema = z.looseObject({message: z.string().optional(), reason: z.string().optional()})
 
 /**
  * A client for one API server, authenticated by a kubeconfig.
  * `port` on this machine's loopback leads to the API server (an SSH tunnel), so that the kubeconfig's own address
- * need not be reachable from here; every kubeadm certificate carries the name `kubernetes`.
+ * need not be reachable from here.
  * Throws KubernetesError API_UNREACHABLE from each call without an answer, API_REJECTED for a refused change.
  */
 export const openKube: KubeOpener = async (options) => {
@@ -45,90 +42,34 @@ export const openKube: KubeOpener = async (options) => {
   const credentials: RequestOptions = {}
   await config.applyToHTTPSOptions(credentials)
   const {cert, key, ca} = credentials
-  const agent = new Agent({
-    keepAlive: true,
-    maxSockets: 16,
-    servername: 'kubernetes',
-    ...definedOnly({cert, key, ca}),
-  })
-  const send = (call: Call): Promise<HttpAnswer> => sendCall(call, options, agent)
-  return new HttpKube(send, () => agent.destroy())
+  const server = {host: '127.0.0.1', port: options.port, ca: pem(ca), cert: pem(cert), key: pem(key)}
+  return kubeClient(openTransport(server, options.signal))
 }
 
-function definedOnly<T extends object>(value: T): {[K in keyof T]?: Exclude<T[K], undefined>} {
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
-  return Object.fromEntries(entries) as {[K in keyof T]?: Exclude<T[K], undefined>}
+/** The API of a server that a transport leads to. */
+export const kubeClient = (transport: Transport): OpenKubeClient => new HttpKube(transport)
+
+function pem(value: RequestOptions['ca'] | RequestOptions['key']): string | undefined {
+  return typeof value === 'string' || Buffer.isBuffer(value) ? value.toString() : undefined
 }
 
-function sendCall(
-  call: Call,
-  options: {port: number; signal: AbortSignal},
-  agent: Agent,
-): Promise<HttpAnswer> {
-  const limit = AbortSignal.timeout(call.timeoutMs ?? REQUEST_TIMEOUT_MS)
-  const signal = AbortSignal.any([options.signal, limit, ...(call.signal ? [call.signal] : [])])
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error): void => {
-      const stopped = options.signal.aborted || call.signal?.aborted === true
-      reject(
-        stopped
-          ? error
-          : new KubernetesError(
-              'API_UNREACHABLE',
-              `the API server did not answer ${call.method} ${call.path}: ${error.message}`,
-              {
-                cause: error,
-              },
-            ),
-      )
-    }
-    const outgoing = request(
-      {
-        host: '127.0.0.1',
-        port: options.port,
-        agent,
-        method: call.method,
-        path: call.path,
-        signal,
-        headers: {
-          accept: 'application/json',
-          ...(call.body === undefined
-            ? {}
-            : {
-                'content-type': call.contentType ?? 'application/json',
-                'content-length': Buffer.byteLength(call.body),
-              }),
-        },
-      },
-      (response) => {
-        const chunks: Buffer[] = []
-        response.on('data', (chunk: Buffer) => chunks.push(chunk))
-        response.on('error', fail)
-        response.on('end', () => {
-          resolve({status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8')})
-        })
-      },
-    )
-    outgoing.on('error', fail)
-    outgoing.end(call.body)
-  })
-}
-
-class HttpKube implements OpenKube {
-  readonly #send: (call: Call) => Promise<HttpAnswer>
-  readonly #close: () => void
+class HttpKube implements OpenKubeClient {
+  readonly #transport: Transport
   readonly #discovered = new Map<
     string,
     Promise<Map<string, {plural: string; namespaced: boolean}> | undefined>
   >()
 
-  constructor(send: (call: Call) => Promise<HttpAnswer>, close: () => void) {
-    this.#send = send
-    this.#close = close
+  constructor(transport: Transport) {
+    this.#transport = transport
   }
 
   close(): void {
-    this.#close()
+    this.#transport.close()
+  }
+
+  #send(call: Call): Promise<HttpAnswer> {
+    return this.#transport.send(call)
   }
 
   async get(ref: ObjectRef): Promise<KubeObject | undefined> {
@@ -178,12 +119,7 @@ class HttpKube implements OpenKube {
     for (const object of objects) {
       const answer = await this.#applyCall(object, '', signal)
       const what = `apply ${describeRef(refOf(object))}`
-      if (answer === undefined) {
-        throw new KubernetesError(
-          'API_REJECTED',
-          `cannot ${what}: the API server does not know ${object.apiVersion} ${object.kind}`,
-        )
-      }
+      if (answer === undefined) throw unknownKind(object, what)
       accepted(answer, what)
     }
   }
@@ -202,11 +138,74 @@ class HttpKube implements OpenKube {
     accepted(answer, `patch ${describeRef(ref)}`)
   }
 
-  async remove(ref: ObjectRef): Promise<void> {
+  remove(ref: ObjectRef): Promise<void> {
+    return this.delete(ref)
+  }
+
+  async delete(
+    ref: ObjectRef,
+    options: {readonly graceSeconds?: number; readonly uid?: string} = {},
+  ): Promise<void> {
     const path = await this.#pathOf(ref)
     if (path === undefined) return
-    const answer = await this.#send({method: 'DELETE', path})
-    if (answer.status !== 404) accepted(answer, `delete ${describeRef(ref)}`)
+    const {graceSeconds, uid} = options
+    const body = {
+      apiVersion: 'v1',
+      kind: 'DeleteOptions',
+      propagationPolicy: 'Background',
+      ...(graceSeconds === undefined ? {} : {gracePeriodSeconds: graceSeconds}),
+      ...(uid === undefined ? {} : {preconditions: {uid}}),
+    }
+    const answer = await this.#send({method: 'DELETE', path, body: JSON.stringify(body)})
+    // 409: another one has the name by now; the one that was meant is gone.
+    const gone = answer.status === 404 || (answer.status === 409 && uid !== undefined)
+    if (!gone) accepted(answer, `delete ${describeRef(ref)}`)
+  }
+
+  async create(object: KubeObject): Promise<KubeObject | undefined> {
+    const ref = refOf(object)
+    const path = await this.#collection(ref)
+    const what = `create ${describeRef(ref)}`
+    if (path === undefined) throw unknownKind(object, what)
+    const answer = await this.#send({method: 'POST', path, body: JSON.stringify(object)})
+    if (answer.status === 409 && statusOf(answer.body)?.reason === 'AlreadyExists') return undefined
+    return kubeObjectSchema.parse(JSON.parse(accepted(answer, what)))
+  }
+
+  async replace(object: KubeObject): Promise<KubeObject | undefined> {
+    const ref = refOf(object)
+    const path = await this.#pathOf(ref)
+    const what = `replace ${describeRef(ref)}`
+    if (path === undefined) throw unknownKind(object, what)
+    const answer = await this.#send({method: 'PUT', path, body: JSON.stringify(object)})
+    return changed(answer, what)
+  }
+
+  async patchStatus(
+    ref: ObjectRef,
+    status: unknown,
+    {resourceVersion}: {readonly resourceVersion?: string} = {},
+  ): Promise<KubeObject | undefined> {
+    const path = await this.#pathOf(ref)
+    const what = `write the status of ${describeRef(ref)}`
+    if (path === undefined) throw unknownKind(ref, what)
+    const lock = resourceVersion === undefined ? {} : {metadata: {resourceVersion}}
+    const answer = await this.#send({
+      method: 'PATCH',
+      path: `${path}/status`,
+      body: JSON.stringify({...lock, status}),
+      contentType: 'application/merge-patch+json',
+    })
+    return changed(answer, what)
+  }
+
+  watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void> {
+    const collection = (): Promise<string | undefined> => this.#collection(query)
+    return watchCollection({transport: this.#transport, collection, query, onEvent, signal})
+  }
+
+  exec(...[pod, command, options]: Parameters<KubeClient['exec']>): Promise<ExecResult> {
+    return execInContainer(this.#transport.server, {...pod, command, ...options})
   }
 
   async #applyCall(object: KubeObject, query: string, signal?: AbortSignal): Promise<HttpAnswer | undefined> {
@@ -262,14 +261,28 @@ class HttpKube implements OpenKube {
 
 function accepted(answer: HttpAnswer, what: string): string {
   if (answer.status >= 200 && answer.status < 300) return answer.body
-  throw new KubernetesError('API_REJECTED', `cannot ${what}: ${answer.status} ${statusMessage(answer.body)}`)
+  const told = statusOf(answer.body)?.message ?? answer.body.slice(0, 300)
+  throw new KubernetesError('API_REJECTED', `cannot ${what}: ${answer.status} ${told}`)
 }
 
-function statusMessage(body: string): string {
+/** What a change made; undefined: somebody was quicker, or there is nothing to change. */
+function changed(answer: HttpAnswer, what: string): KubeObject | undefined {
+  if (answer.status === 404 || answer.status === 409) return undefined
+  return kubeObjectSchema.parse(JSON.parse(accepted(answer, what)))
+}
+
+const unknownKind = (object: {apiVersion: string; kind: string}, what: string): KubernetesError =>
+  new KubernetesError(
+    'API_REJECTED',
+    `cannot ${what}: the API server does not know ${object.apiVersion} ${object.kind}`,
+  )
+
+/** What the server says of a failure; undefined: the body is none of its statuses. */
+function statusOf(body: string): z.output<typeof statusSchema> | undefined {
   try {
-    return statusSchema.parse(JSON.parse(body)).message ?? body.slice(0, 300)
+    return statusSchema.parse(JSON.parse(body))
   } catch {
-    return body.slice(0, 300)
+    return undefined
   }
 }
 

@@ -7,6 +7,10 @@ export const kubeObjectSchema = z.looseObject({
     name: z.string(),
     namespace: z.string().optional(),
     uid: z.string().optional(),
+    resourceVersion: z.string().optional(),
+    creationTimestamp: z.string().nullish(),
+    deletionTimestamp: z.string().optional(),
+    finalizers: z.array(z.string()).optional(),
     labels: z.record(z.string(), z.string()).optional(),
     annotations: z.record(z.string(), z.string()).optional(),
   }),
@@ -64,7 +68,7 @@ export type KubeOpener = (options: {
   readonly kubeconfig: string
   readonly port: number
   readonly signal: AbortSignal
-}) => Promise<OpenKube>
+}) => Promise<OpenKubeClient>
 
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'
@@ -75,6 +79,8 @@ export interface WatchQuery extends ListQuery {
   readonly fieldSelector?: string
   /** Told once, when everything that was there has been told as ADDED. */
   readonly onSynced?: () => void
+  /** Told of each refusal and broken connection; it is tried again by itself. */
+  readonly onProblem?: (error: Error) => void
 }
 
 export interface ExecResult {
@@ -92,8 +98,15 @@ export interface KubeClient extends KubeApi {
   watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void>
   /** Undefined: an object of that name is there already. */
   create(object: KubeObject): Promise<KubeObject | undefined>
-  /** Merge patch of the status sub-resource; undefined: the object is gone. */
-  patchStatus(ref: ObjectRef, status: unknown): Promise<KubeObject | undefined>
+  /**
+   * Merge patch of the status sub-resource; undefined: the object is gone, or no longer at `resourceVersion` where
+   * one is given.
+   */
+  patchStatus(
+    ref: ObjectRef,
+    status: unknown,
+    options?: {readonly resourceVersion?: string},
+  ): Promise<KubeObject | undefined>
   /** Writes the whole object if it is still at its resourceVersion; undefined: somebody was quicker, or it is gone. */
   replace(object: KubeObject): Promise<KubeObject | undefined>
   /** Deletes; `uid` guards against deleting another of the same name. Absent is fine. */

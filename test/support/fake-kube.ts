@@ -5,50 +5,30 @@ import {KubernetesError} from '../../src/errors.ts'
 import {describeRef, refOf} from '../../src/kubernetes/refs.ts'
 import {
   kubeObjectSchema,
+  type ExecResult,
   type HttpAnswer,
+  type KubeClient,
   type KubeObject,
   type ListQuery,
   type ObjectRef,
-  type OpenKube,
+  type OpenKubeClient,
+  type WatchEvent,
+  type WatchQuery,
 } from '../../src/kubernetes/types.ts'
-
-type Json = Record<string, unknown>
-
-interface Resource {
-  readonly plural: string
-  readonly namespaced: boolean
-}
-
-const namespaced = (plural: string): Resource => ({plural, namespaced: true})
-const clusterWide = (plural: string): Resource => ({plural, namespaced: false})
-
-/** What this API server serves; any other kind is unknown to it. */
-const RESOURCES: Readonly<Record<string, Readonly<Record<string, Resource>>>> = {
-  v1: {
-    ConfigMap: namespaced('configmaps'),
-    Namespace: clusterWide('namespaces'),
-    Node: clusterWide('nodes'),
-    PersistentVolume: clusterWide('persistentvolumes'),
-    PersistentVolumeClaim: namespaced('persistentvolumeclaims'),
-    Pod: namespaced('pods'),
-    Secret: namespaced('secrets'),
-    Service: namespaced('services'),
-    ServiceAccount: namespaced('serviceaccounts'),
-  },
-  'apps/v1': {
-    DaemonSet: namespaced('daemonsets'),
-    Deployment: namespaced('deployments'),
-    StatefulSet: namespaced('statefulsets'),
-  },
-  'networking.k8s.io/v1': {Ingress: namespaced('ingresses')},
-  'rbac.authorization.k8s.io/v1': {
-    ClusterRole: clusterWide('clusterroles'),
-    ClusterRoleBinding: clusterWide('clusterrolebindings'),
-  },
-  'node.k8s.io/v1': {RuntimeClass: clusterWide('runtimeclasses')},
-}
-
-const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
+import {isObject, mergePatch, merged, without} from './fake-kube-json.ts'
+import {
+  DNS_SUBDOMAIN,
+  RESOURCES,
+  WITH_STATUS,
+  collectionOf,
+  finalizersOf,
+  generationOf,
+  keyOf,
+  matcherOf,
+  normalised,
+  notFound,
+  statusBody,
+} from './fake-kube-resources.ts'
 
 interface Stored {
   readonly object: KubeObject
@@ -64,16 +44,30 @@ export interface FakeKubeOptions {
   readonly before?: () => Promise<void>
   /** Told after each change through the API; may throw. */
   readonly onChange?: (what: string) => void
+  /** Pods of a node end only when somebody, as their kubelet would, deletes them with a grace of 0 s. */
+  readonly kubelets?: boolean
+  /** Milliseconds since the epoch; default: the real clock. */
+  readonly now?: () => number
+  /** Answers to `fetch` and `post` of paths that are not served here. */
+  readonly answer?: (path: string, body?: string) => HttpAnswer | undefined
+  readonly exec?: (pod: Parameters<KubeClient['exec']>[0], command: readonly string[]) => ExecResult
+}
+
+interface Watcher {
+  readonly matches: (object: KubeObject) => boolean
+  readonly told: Set<string>
+  readonly onEvent: (event: WatchEvent) => void
 }
 
 /** An API server in memory: passes `kubeContract`, knows the kinds above, and runs no controller but `statusOf`. */
-export class FakeKube implements OpenKube {
+export class FakeKube implements OpenKubeClient {
   /** Set: every call fails with it, as when nothing listens. */
   down: string | undefined
   /** `apply DaemonSet kube-flannel/kube-flannel-ds`, `patch …`, `delete …`, `post …`, in order. */
   readonly changes: string[] = []
   readonly #options: FakeKubeOptions
   readonly #stored = new Map<string, Stored>()
+  readonly #watchers = new Set<Watcher>()
   #version = 0
 
   constructor(options: FakeKubeOptions = {}) {
@@ -87,9 +81,15 @@ export class FakeKube implements OpenKube {
     this.#begin()
   }
 
-  /** Puts an object there as somebody other than clouder would. */
-  create(object: KubeObject): void {
-    this.#store(object, undefined)
+  /** Puts an object there, with its status, as somebody other than clouder would. */
+  put(object: KubeObject): void {
+    const before = this.#stored.get(keyOf(refOf(object)))?.object
+    this.#store(object, undefined, object['status'] ?? before?.['status'])
+  }
+
+  /** Takes an object away at once, as somebody other than clouder would. */
+  drop(ref: ObjectRef): void {
+    this.#forget(keyOf(ref))
   }
 
   /** Whether there is such an object, asked from behind the API. */
@@ -118,25 +118,32 @@ export class FakeKube implements OpenKube {
 
   async get(ref: ObjectRef): Promise<KubeObject | undefined> {
     await this.#answer()
-    const stored = this.#stored.get(keyOf(ref))
-    return stored === undefined ? undefined : this.#seen(stored.object)
+    return this.#read(ref)
   }
 
   async list(query: ListQuery): Promise<readonly KubeObject[]> {
     await this.#answer()
-    const selects = selectorOf(query.labelSelector ?? '')
-    const found = [...this.#stored.values()].filter(
-      ({object}) =>
-        object.apiVersion === query.apiVersion &&
-        object.kind === query.kind &&
-        (query.namespace === undefined || object.metadata.namespace === query.namespace) &&
-        selects(object.metadata.labels ?? {}),
-    )
-    return found.map(({object}) => this.#seen(object))
+    const matches = matcherOf(query)
+    return [...this.#stored.values()]
+      .filter(({object}) => matches(object))
+      .map(({object}) => this.#seen(object))
+  }
+
+  async watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return
+    const watcher: Watcher = {matches: matcherOf(query), told: new Set(), onEvent}
+    this.#watchers.add(watcher)
+    for (const [key, {object}] of this.#stored) this.#tell(watcher, key, object)
+    // Like the real one, which tells from the network: never while the caller of a change still runs.
+    queueMicrotask(() => query.onSynced?.())
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), {once: true}))
+    this.#watchers.delete(watcher)
   }
 
   async fetch(path: string): Promise<HttpAnswer> {
     await this.#answer()
+    const own = this.#options.answer?.(path)
+    if (own !== undefined) return own
     const [base = ''] = path.split('?')
     if (['/readyz', '/livez', '/healthz'].includes(base)) return {status: 200, body: 'ok'}
     if (base === '/version') {
@@ -159,7 +166,8 @@ export class FakeKube implements OpenKube {
       const what = `apply ${describeRef(refOf(object))}`
       const problem = this.#problemOf(object)
       if (problem !== undefined) throw new KubernetesError('API_REJECTED', `cannot ${what}: ${problem}`)
-      this.#store(this.#applied(object), structuredClone(object))
+      const status = this.#stored.get(keyOf(refOf(object)))?.object['status']
+      this.#store(this.#applied(object), structuredClone(object), status)
       this.#changed(what)
     }
   }
@@ -169,36 +177,119 @@ export class FakeKube implements OpenKube {
     const stored = this.#stored.get(keyOf(ref))
     const what = `patch ${describeRef(ref)}`
     if (stored === undefined) throw new KubernetesError('API_REJECTED', `cannot ${what}: 404 not found`)
-    this.#store(kubeObjectSchema.parse(mergePatch(stored.object, patch)), stored.applied)
+    this.#store(
+      kubeObjectSchema.parse(mergePatch(stored.object, patch)),
+      stored.applied,
+      stored.object['status'],
+    )
     this.#changed(what)
   }
 
-  async remove(ref: ObjectRef): Promise<void> {
+  async create(object: KubeObject): Promise<KubeObject | undefined> {
     await this.#answer()
-    if (!this.#stored.delete(keyOf(ref))) return
+    const ref = refOf(object)
+    const what = `create ${describeRef(ref)}`
+    const problem = this.#problemOf(object)
+    if (problem !== undefined) throw new KubernetesError('API_REJECTED', `cannot ${what}: ${problem}`)
+    if (this.#stored.has(keyOf(ref))) return undefined
+    this.#store(object, undefined, WITH_STATUS.has(object.kind) ? undefined : object['status'])
+    this.#changed(what)
+    return this.#read(ref)
+  }
+
+  async patchStatus(
+    ref: ObjectRef,
+    status: unknown,
+    {resourceVersion}: {readonly resourceVersion?: string} = {},
+  ): Promise<KubeObject | undefined> {
+    await this.#answer()
+    const stored = this.#stored.get(keyOf(ref))
+    if (stored === undefined) return undefined
+    const {object, applied} = stored
+    if (resourceVersion !== undefined && object.metadata.resourceVersion !== resourceVersion) return undefined
+    this.#store(object, applied, mergePatch(object['status'] ?? {}, status))
+    this.#changed(`status ${describeRef(ref)}`)
+    return this.#read(ref)
+  }
+
+  async replace(object: KubeObject): Promise<KubeObject | undefined> {
+    await this.#answer()
+    const ref = refOf(object)
+    const stored = this.#stored.get(keyOf(ref))
+    const asked = object.metadata.resourceVersion
+    if (stored === undefined) return undefined
+    if (asked !== undefined && stored.object.metadata.resourceVersion !== asked) return undefined
+    const status = WITH_STATUS.has(object.kind) ? stored.object['status'] : object['status']
+    this.#store(object, stored.applied, status)
+    this.#changed(`replace ${describeRef(ref)}`)
+    return this.#read(ref)
+  }
+
+  async delete(
+    ref: ObjectRef,
+    {graceSeconds, uid}: {readonly graceSeconds?: number; readonly uid?: string} = {},
+  ): Promise<void> {
+    await this.#answer()
+    const stored = this.#stored.get(keyOf(ref))
+    if (stored === undefined || (uid !== undefined && stored.object.metadata.uid !== uid)) return
+    const {object, applied} = stored
+    const held = finalizersOf(object).length > 0 || (this.#ends(object) && graceSeconds !== 0)
+    if (!held) this.#forget(keyOf(ref))
+    else {
+      const at = object.metadata.deletionTimestamp ?? this.#now()
+      const metadata = {...object.metadata, deletionTimestamp: at}
+      this.#store({...object, metadata}, applied, object['status'])
+    }
     if (ref.kind === 'Namespace') {
-      for (const [key, {object}] of this.#stored)
-        if (object.metadata.namespace === ref.name) this.#stored.delete(key)
+      for (const [key, inside] of this.#stored)
+        if (inside.object.metadata.namespace === ref.name) this.#forget(key)
     }
     this.#changed(`delete ${describeRef(ref)}`)
   }
 
+  async exec(...[pod, command]: Parameters<KubeClient['exec']>): Promise<ExecResult> {
+    await this.#answer()
+    this.changes.push(`exec ${pod.namespace}/${pod.pod}/${pod.container} ${command.join(' ')}`)
+    return this.#options.exec?.(pod, command) ?? {exitCode: 0, stdout: '', stderr: ''}
+  }
+
+  remove(ref: ObjectRef): Promise<void> {
+    return this.delete(ref)
+  }
+
   async post(path: string, body: string): Promise<HttpAnswer> {
     await this.#answer()
+    const own = this.#options.answer?.(path, body)
+    if (own !== undefined) return own
     const target = collectionOf(path)
     if (target === undefined) return notFound(path)
     const {kind, apiVersion, namespace} = target
     const sent = kubeObjectSchema.parse({apiVersion, kind, ...z.looseObject({}).parse(JSON.parse(body))})
     const object = namespace === undefined ? sent : {...sent, metadata: {...sent.metadata, namespace}}
     if (this.#stored.has(keyOf(refOf(object)))) return {status: 409, body: statusBody('already exists')}
-    this.#store(object, undefined)
+    this.#store(object, undefined, undefined)
     this.#changed(`post ${describeRef(refOf(object))}`)
     return {status: 201, body: JSON.stringify(this.#stored.get(keyOf(refOf(object)))?.object)}
   }
 
   #begin(): void {
     for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease'])
-      this.create({apiVersion: 'v1', kind: 'Namespace', metadata: {name}})
+      this.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name}})
+  }
+
+  #now(): string {
+    return new Date(this.#options.now?.() ?? Date.now()).toISOString().replace(/\.\d+Z$/, 'Z')
+  }
+
+  /** Whether a pod is on a node, whose kubelet ends it. */
+  #ends(object: KubeObject): boolean {
+    const {spec} = object
+    return this.#options.kubelets === true && object.kind === 'Pod' && isObject(spec) && 'nodeName' in spec
+  }
+
+  #read(ref: ObjectRef): KubeObject | undefined {
+    const stored = this.#stored.get(keyOf(ref))
+    return stored === undefined ? undefined : this.#seen(stored.object)
   }
 
   async #answer(): Promise<void> {
@@ -242,88 +333,55 @@ export class FakeKube implements OpenKube {
     return kubeObjectSchema.parse(merged(kept, object))
   }
 
-  #store(object: KubeObject, applied: KubeObject | undefined): void {
+  #store(object: KubeObject, applied: KubeObject | undefined, status: unknown): void {
     const key = keyOf(refOf(object))
     const before = this.#stored.get(key)?.object
-    const {status, ...rest} = normalised(structuredClone(object))
+    const {status: _ignored, ...rest} = normalised(structuredClone(object))
     const uid = before?.metadata.uid ?? randomUUID()
-    const next = {...rest, metadata: {...rest.metadata, uid}}
+    const creationTimestamp = before?.metadata['creationTimestamp'] ?? this.#now()
+    const next = {
+      ...rest,
+      metadata: {...rest.metadata, uid, creationTimestamp},
+      ...(status === undefined ? {} : {status}),
+    }
     if (before !== undefined && isDeepStrictEqual(before, next))
       return void this.#stored.set(key, {object: before, applied})
-    const metadata = {...next.metadata, resourceVersion: String((this.#version += 1))}
-    this.#stored.set(key, {object: {...next, metadata}, applied})
-  }
-}
-
-const keyOf = ({apiVersion, kind, namespace, name}: ObjectRef): string =>
-  [apiVersion, kind, RESOURCES[apiVersion]?.[kind]?.namespaced === true ? (namespace ?? '') : '', name].join(
-    ' ',
-  )
-
-const statusBody = (message: string): string => JSON.stringify({kind: 'Status', message})
-
-const notFound = (path: string): HttpAnswer => ({status: 404, body: statusBody(`${path} not found`)})
-
-/** Text of a Secret becomes data, as the server does when it is written. */
-function normalised(object: KubeObject): KubeObject {
-  const {stringData, ...rest} = object
-  if (object.kind !== 'Secret' || stringData === undefined) return object
-  const texts = z.record(z.string(), z.string()).parse(stringData)
-  const coded = Object.entries(texts).map(([key, text]) => [key, Buffer.from(text).toString('base64')])
-  return {...rest, data: {...z.looseObject({}).parse(object['data'] ?? {}), ...Object.fromEntries(coded)}}
-}
-
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-function merged(base: unknown, over: unknown): unknown {
-  if (!isObject(base) || !isObject(over)) return over
-  const result: Json = {...base}
-  for (const [key, value] of Object.entries(over))
-    result[key] = key in base ? merged(base[key], value) : value
-  return result
-}
-
-/** `value` without what `before` has and `now` lacks. */
-function without(value: unknown, before: unknown, now: unknown): unknown {
-  if (!isObject(value) || !isObject(before) || !isObject(now)) return value
-  const result: Json = {}
-  for (const [key, item] of Object.entries(value)) {
-    if (key in before && !(key in now)) continue
-    result[key] = key in before ? without(item, before[key], now[key]) : item
-  }
-  return result
-}
-
-/** RFC 7396. */
-function mergePatch(target: unknown, patch: unknown): unknown {
-  if (!isObject(patch)) return patch
-  const result: Json = isObject(target) ? {...target} : {}
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) Reflect.deleteProperty(result, key)
-    else result[key] = mergePatch(result[key], value)
-  }
-  return result
-}
-
-/** `a=b`, `a!=b`, `a`, `!a`, with commas between them. */
-function selectorOf(text: string): (labels: Readonly<Record<string, string>>) => boolean {
-  const terms = text.split(',').filter((term) => term !== '')
-  return (labels) =>
-    terms.every((term) => {
-      const [, no, key = '', operator, value] = /^(!?)([^!=]+)(?:(!=|==?)(.*))?$/.exec(term) ?? []
-      if (operator === undefined) return (labels[key] !== undefined) !== (no === '!')
-      return (labels[key] === value) !== (operator === '!=')
+    const generation = generationOf(next, before)
+    const resourceVersion = String((this.#version += 1))
+    const made = kubeObjectSchema.parse({
+      ...next,
+      metadata: {...next.metadata, resourceVersion, ...(generation === undefined ? {} : {generation})},
     })
-}
+    if (
+      made.metadata.deletionTimestamp !== undefined &&
+      finalizersOf(made).length === 0 &&
+      !this.#ends(made)
+    ) {
+      this.#forget(key)
+      return
+    }
+    this.#stored.set(key, {object: made, applied})
+    for (const watcher of this.#watchers) this.#tell(watcher, key, made)
+  }
 
-function collectionOf(path: string): {apiVersion: string; kind: string; namespace?: string} | undefined {
-  const [, version, group, namespace, plural] =
-    /^\/(?:api\/(v1)|apis\/([^/]+\/[^/]+))(?:\/namespaces\/([^/]+))?\/([^/]+)$/.exec(path) ?? []
-  const apiVersion = version ?? group ?? ''
-  const kind = Object.entries(RESOURCES[apiVersion] ?? {}).find(
-    ([, resource]) => resource.plural === plural,
-  )?.[0]
-  if (kind === undefined) return undefined
-  return {apiVersion, kind, ...(namespace === undefined ? {} : {namespace})}
+  #forget(key: string): void {
+    const stored = this.#stored.get(key)
+    this.#stored.delete(key)
+    if (stored === undefined) return
+    this.#version += 1
+    for (const watcher of this.#watchers) this.#tell(watcher, key, stored.object, true)
+  }
+
+  #tell(watcher: Watcher, key: string, object: KubeObject, gone = false): void {
+    const before = watcher.told.has(key)
+    const now = !gone && watcher.matches(object)
+    if (!before && !now) return
+    if (now) watcher.told.add(key)
+    else watcher.told.delete(key)
+    const type = now ? (before ? 'MODIFIED' : 'ADDED') : 'DELETED'
+    const seen = this.#seen(object)
+    queueMicrotask(() => {
+      if (this.#watchers.has(watcher)) watcher.onEvent({type, object: seen})
+    })
+  }
 }

@@ -56,7 +56,7 @@ export class SimulatedCluster {
     const said = registrationSchema.parse(JSON.parse(machine.files.get(REGISTRATION)?.content ?? '{}'))
     const labels = {'kubernetes.io/hostname': machine.facts.hostname, ...said.labels}
     const spec = said.taints.length === 0 ? {} : {taints: said.taints}
-    this.kube.create({apiVersion: 'v1', kind: 'Node', metadata: {name: machine.name, labels}, spec})
+    this.kube.put({apiVersion: 'v1', kind: 'Node', metadata: {name: machine.name, labels}, spec})
   }
 
   /** The machine's kubelet and API server are gone; with the last one of these, so is the cluster. */

@@ -74,7 +74,7 @@ function startKubelet(machine: SimulatedMachine, cluster: SimulatedCluster): Fai
 }
 
 const configMap = (cluster: SimulatedCluster, name: string, namespace = 'kube-system'): void =>
-  cluster.kube.create({
+  cluster.kube.put({
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: {name, namespace},
@@ -82,7 +82,7 @@ const configMap = (cluster: SimulatedCluster, name: string, namespace = 'kube-sy
   })
 
 const workload = (cluster: SimulatedCluster, kind: string, name: string): void => {
-  cluster.kube.create({apiVersion: 'apps/v1', kind, metadata: {name, namespace: 'kube-system'}, spec: {}})
+  cluster.kube.put({apiVersion: 'apps/v1', kind, metadata: {name, namespace: 'kube-system'}, spec: {}})
   configMap(cluster, name)
 }
 
@@ -113,7 +113,7 @@ function keepRegistration(machine: SimulatedMachine, configuration: string): voi
 function markControlPlane(machine: SimulatedMachine, cluster: SimulatedCluster): void {
   const label = 'node-role.kubernetes.io/control-plane'
   const schedulable = contentOf(machine, CONFIG).includes('taints: []')
-  cluster.kube.create({
+  cluster.kube.put({
     apiVersion: 'v1',
     kind: 'Node',
     metadata: {name: machine.name, labels: {'kubernetes.io/hostname': machine.facts.hostname, [label]: ''}},
@@ -196,7 +196,7 @@ export const initPhases: Behaviour = (machine, text, cluster) => {
 
 const uploadCertificates: Behaviour = (_machine, _text, cluster) => {
   if (!cluster.answers) return failed('connection refused')
-  cluster.kube.create({
+  cluster.kube.put({
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: {name: 'kubeadm-certs', namespace: 'kube-system'},

@@ -11,11 +11,14 @@ import {extract} from 'tar-stream'
 import type {TestContext} from 'vitest'
 import {stringify} from 'yaml'
 import {z} from 'zod'
+import {checkpointDefinitions} from '../../src/addons/checkpoint-definitions.ts'
 import {bundleDir, loadBundle} from '../../src/bundle/load.ts'
 import type {Bundle} from '../../src/bundle/types.ts'
+import {API_VERSION} from '../../src/checkpoint/names.ts'
+import {RESOURCES} from '../../src/checkpoint/resources.ts'
 import {BundleError, KubernetesError} from '../../src/errors.ts'
 import {openKube} from '../../src/kubernetes/client.ts'
-import type {OpenKube} from '../../src/kubernetes/types.ts'
+import type {KubeApi, OpenKubeClient} from '../../src/kubernetes/types.ts'
 import {waitFor} from '../../src/waiting.ts'
 
 const VERSION = '1.35.4'
@@ -26,7 +29,7 @@ const manifestSchema = z.looseObject({
 
 /** A real kube-apiserver with its etcd, from the bundle in the user's cache, on loopback ports of its own. */
 export interface ApiServer extends AsyncDisposable {
-  readonly kube: OpenKube
+  readonly kube: OpenKubeClient
   readonly kubeconfig: string
   readonly port: number
 }
@@ -72,6 +75,23 @@ export async function startApiServer(bundle: Bundle): Promise<ApiServer> {
     await stop()
     throw error
   }
+}
+
+/** Defines the custom resources of checkpoints and waits until all are served. */
+export async function serveCheckpoints(kube: KubeApi): Promise<void> {
+  await kube.apply(checkpointDefinitions())
+  const paths = Object.values(RESOURCES).map(({plural}) => `/apis/${API_VERSION}/${plural}`)
+  await waitFor({
+    what: 'the custom resources',
+    check: async () => {
+      const answers = await Promise.all(paths.map((path) => kube.fetch(path)))
+      const seen = answers.map(({status}) => status)
+      return {seen: seen.join(), ...(seen.every((status) => status === 200) ? {value: true} : {})}
+    },
+    timeoutMs: 60_000,
+    intervalMs: 200,
+    signal: new AbortController().signal,
+  })
 }
 
 async function unpack(bundle: Bundle, dir: string): Promise<void> {
@@ -197,7 +217,7 @@ async function freePorts(count: number): Promise<readonly number[]> {
   )
 }
 
-async function ready(kube: OpenKube, output: () => string): Promise<void> {
+async function ready(kube: OpenKubeClient, output: () => string): Promise<void> {
   await waitFor({
     what: 'the API server',
     check: async () => {

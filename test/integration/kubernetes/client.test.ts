@@ -1,9 +1,15 @@
+import {mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
 import {afterAll, expect, test, type TestContext} from 'vitest'
 import {KubernetesError} from '../../../src/errors.ts'
 import {openKube} from '../../../src/kubernetes/client.ts'
+import {openInClusterKube} from '../../../src/kubernetes/in-cluster.ts'
 import {flannelObjects} from '../../../src/addons/flannel.ts'
+import {kubeClientContract} from '../../support/kube-client-contract.ts'
 import {kubeContract} from '../../support/kube-contract.ts'
-import {needBundle, startApiServer, type ApiServer} from '../../support/with-api-server.ts'
+import {needBundle, serveCheckpoints, startApiServer, type ApiServer} from '../../support/with-api-server.ts'
+import {waitFor} from '../../../src/waiting.ts'
 
 let started: Promise<ApiServer> | undefined
 
@@ -18,6 +24,82 @@ afterAll(async () => {
 })
 
 kubeContract('a real API server', async (context) => (await apiServer(context)).kube)
+kubeClientContract('a real API server', async (context) => {
+  const {kube} = await apiServer(context)
+  await serveCheckpoints(kube)
+  return kube
+})
+
+test('a program of the cluster is its service account, by a token that may change', async (context) => {
+  const {kube, kubeconfig, port} = await apiServer(context)
+  const dir = await mkdtemp(join(tmpdir(), 'clouder-account-'))
+  const over = new AbortController()
+  try {
+    await kube.apply([
+      {apiVersion: 'v1', kind: 'Namespace', metadata: {name: 'programs'}},
+      {apiVersion: 'v1', kind: 'ServiceAccount', metadata: {name: 'agent', namespace: 'programs'}},
+    ])
+    await mkdir(dir, {recursive: true})
+    const [, ca = ''] = /certificate-authority-data: (\S+)/.exec(kubeconfig) ?? []
+    await writeFile(join(dir, 'ca.crt'), Buffer.from(ca, 'base64'))
+    await writeFile(join(dir, 'token'), 'expired\n')
+    const account = await openInClusterKube({
+      host: '127.0.0.1',
+      port,
+      serviceAccountDir: dir,
+      signal: over.signal,
+    })
+    const review = '/apis/authentication.k8s.io/v1/selfsubjectreviews'
+    const body = JSON.stringify({apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview'})
+    expect((await account.post(review, body)).status).toBe(401)
+    const path = '/api/v1/namespaces/programs/serviceaccounts/agent/token'
+    const request = {apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {}}
+    const answer: unknown = JSON.parse((await kube.post(path, JSON.stringify(request))).body)
+    const {status} = answer as {status: {token: string}}
+    await writeFile(join(dir, 'token'), `${status.token}\n`)
+    const me = await account.post(review, body)
+    expect(me.status).toBe(201)
+    expect(me.body).toContain('system:serviceaccount:programs:agent')
+    account.close()
+  } finally {
+    over.abort()
+    await rm(dir, {recursive: true, force: true})
+  }
+})
+
+test('a watch goes on where it was when its connection breaks, and waits for a kind that is not served', async (context) => {
+  const {kube, kubeconfig, port} = await apiServer(context)
+  const over = new AbortController()
+  const second = await openKube({kubeconfig, port, signal: over.signal})
+  const told: string[] = []
+  const problems: string[] = []
+  const unheard = second.watch(
+    {apiVersion: 'unheard.dev/v1', kind: 'Thing', onProblem: ({message}) => void problems.push(message)},
+    () => undefined,
+    over.signal,
+  )
+  const watching = second.watch(
+    {apiVersion: 'v1', kind: 'Namespace'},
+    ({type, object}) => void told.push(`${type} ${object.metadata.name}`),
+    over.signal,
+  )
+  const seen = (what: string): Promise<unknown> =>
+    waitFor({
+      what,
+      check: () => Promise.resolve({seen: told.join(), ...(told.includes(what) ? {value: true} : {})}),
+      timeoutMs: 10_000,
+      intervalMs: 20,
+      signal: over.signal,
+    })
+  await seen('ADDED kube-system')
+  // Breaks every connection that this client has.
+  second.close()
+  await kube.apply([{apiVersion: 'v1', kind: 'Namespace', metadata: {name: 'while-broken'}}])
+  await seen('ADDED while-broken')
+  expect(problems).toContain('Thing is not served yet')
+  over.abort()
+  await Promise.all([watching, unheard])
+})
 
 test('the objects of the network are taken by a real API server, and are no difference afterwards', async (context) => {
   const {kube} = await apiServer(context)

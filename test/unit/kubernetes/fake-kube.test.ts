@@ -1,8 +1,10 @@
 import {expect, test} from 'vitest'
 import {FakeKube} from '../../support/fake-kube.ts'
+import {kubeClientContract} from '../../support/kube-client-contract.ts'
 import {kubeContract} from '../../support/kube-contract.ts'
 
 kubeContract('the fake API server', () => Promise.resolve(new FakeKube()))
+kubeClientContract('the fake API server', () => Promise.resolve(new FakeKube({kubelets: true})))
 
 test('the fake API server that is down answers nothing', async () => {
   const kube = new FakeKube()

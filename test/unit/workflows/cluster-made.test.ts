@@ -26,20 +26,20 @@ function cluster(): FakeKube {
     },
   })
   const claim = {volumes: [{persistentVolumeClaim: {claimName: 'data-db-0'}}]}
-  kube.create(thing('v1', 'Service', 'web', {spec: {type: 'LoadBalancer'}}))
-  kube.create(thing('v1', 'Service', 'internal', {spec: {type: 'ClusterIP'}}))
-  kube.create(thing('networking.k8s.io/v1', 'Ingress', 'site', {spec: {}}))
-  kube.create(thing('v1', 'PersistentVolumeClaim', 'data-db-0', {spec: {}}))
-  kube.create(
+  kube.put(thing('v1', 'Service', 'web', {spec: {type: 'LoadBalancer'}}))
+  kube.put(thing('v1', 'Service', 'internal', {spec: {type: 'ClusterIP'}}))
+  kube.put(thing('networking.k8s.io/v1', 'Ingress', 'site', {spec: {}}))
+  kube.put(thing('v1', 'PersistentVolumeClaim', 'data-db-0', {spec: {}}))
+  kube.put(
     thing('v1', 'PersistentVolume', 'pv-1', {
       spec: {persistentVolumeReclaimPolicy: 'Delete', csi: {driver: 'ebs.csi.aws.com'}},
     }),
   )
-  kube.create(thing('apps/v1', 'StatefulSet', 'db'))
+  kube.put(thing('apps/v1', 'StatefulSet', 'db'))
   const pod = thing('v1', 'Pod', 'db-0', {spec: claim})
   const ownerReferences = [{apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'db'}]
-  kube.create({...pod, metadata: {...pod.metadata, ownerReferences}})
-  kube.create(thing('v1', 'Pod', 'other', {spec: {}}))
+  kube.put({...pod, metadata: {...pod.metadata, ownerReferences}})
+  kube.put(thing('v1', 'Pod', 'other', {spec: {}}))
   return kube
 }
 
@@ -74,7 +74,7 @@ test('volumes that are to be kept are not touched, nor who uses them', async () 
 
 test('a volume that its driver does not give back in time is left to the sweep', async () => {
   const kube = new FakeKube()
-  kube.create(
+  kube.put(
     thing('v1', 'PersistentVolume', 'pv-1', {
       spec: {persistentVolumeReclaimPolicy: 'Delete', csi: {driver: 'ebs.csi.aws.com'}},
     }),

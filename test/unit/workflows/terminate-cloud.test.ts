@@ -60,7 +60,7 @@ test('a cluster that answers gives back what its controllers made; one that does
     if (made === undefined) throw new TypeError('no record')
     const ours: ClusterRecord = {...made, provider: 'aws', document: documentOf(spec())}
     const service = {apiVersion: 'v1', kind: 'Service', metadata: {namespace: 'default', name: 'web'}}
-    fleet.cluster.kube.create({...service, spec: {type: 'LoadBalancer'}})
+    fleet.cluster.kube.put({...service, spec: {type: 'LoadBalancer'}})
     const openCloud = () => Promise.resolve(new FakeCloud([]))
     const destroy = () => Promise.resolve(['aws_instance.cp-1'])
     const planned = await clusterMade(ours, spec(), {...run().tools, openCloud})
