@@ -76,7 +76,22 @@ const synth = (result) => [
   measuredOn(result),
 ]
 
-const SECTIONS = {a: byHand, b: secondInit, c: startUp, d: growth, e: synth}
+const apply = (result) => [
+  '## Apply in a cloud, against Terraform alone',
+  '1 + 2 nodes on AWS, by the real provider against an emulator of its API, each time in an empty account. `clouder infra apply` (synthesis, init, plan, apply, outputs) against `terraform init` and `terraform apply` of the same JSON, alternating.',
+  table(
+    ['pair', 'clouder', 'terraform'],
+    result.pairs.map((pair, index) => [
+      index + 1,
+      seconds(pair.clouderSeconds),
+      seconds(pair.terraformSeconds),
+    ]),
+  ),
+  `Beyond 1.1 times Terraform's own, the median: **${seconds(result.beyond)}**: ${verdict(result.beyond, 2)} s.`,
+  measuredOn(result),
+]
+
+const SECTIONS = {a: byHand, b: secondInit, c: startUp, d: growth, e: synth, f: apply}
 
 /** The page of all results. */
 export async function pageOf(results) {
@@ -85,7 +100,7 @@ export async function pageOf(results) {
   )
   const intro = [
     '# Benchmarks',
-    'Written by `npm run bench`; `node test/bench/run.js a` (or `b`, `c`, `d`, `e`) measures one of them anew. The method is part of each section, the programs are in `test/bench/`, the figures as data in `test/bench/results.json`.',
+    'Written by `npm run bench`; `node test/bench/run.js a` (or `b` to `f`) measures one of them anew. The method is part of each section, the programs are in `test/bench/`, the figures as data in `test/bench/results.json`.',
   ]
   return tidy([...intro, ...parts].join('\n\n'), 'markdown')
 }

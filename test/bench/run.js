@@ -1,4 +1,4 @@
-// `node test/bench/run.js [a [PAIRS]|b|c|d|e]`, all when none is named: measures, and writes docs/benchmarks.md.
+// `node test/bench/run.js [a [PAIRS]|b|c|d|e|f [PAIRS]]`, all when none is named: measures, and writes docs/benchmarks.md.
 import {existsSync} from 'node:fs'
 import {readFile, writeFile} from 'node:fs/promises'
 import {arch, availableParallelism, loadavg, release, totalmem, type} from 'node:os'
@@ -6,6 +6,8 @@ import {join} from 'node:path'
 import {packageRoot, run} from './clusters.js'
 import {pageOf, tidy} from './page.js'
 
+// Support of tests is TypeScript that Node.js alone does not run.
+const tsx = join(packageRoot, 'node_modules/.bin/tsx')
 const results = join(import.meta.dirname, 'results.json')
 const page = join(packageRoot, 'docs/benchmarks.md')
 const [wanted, count] = process.argv.slice(2)
@@ -16,6 +18,7 @@ const MEASUREMENTS = {
   c: async () => (await import('./start-up.js')).startUp(20),
   d: growth,
   e: synth,
+  f: apply,
 }
 
 async function growth() {
@@ -39,6 +42,13 @@ async function synth() {
     console.log(`${kind}: ${medians[kind].toFixed(2)} s`)
   }
   return {medians, slowest: Math.max(...Object.values(medians))}
+}
+
+async function apply() {
+  const program = join(import.meta.dirname, 'apply.ts')
+  const pairs = JSON.parse((await run(tsx, [program, count ?? '3'])).stdout)
+  const beyond = pairs.map(({clouderSeconds, terraformSeconds}) => clouderSeconds - 1.1 * terraformSeconds)
+  return {pairs, beyond: beyond.sort((a, b) => a - b)[Math.floor(beyond.length / 2)]}
 }
 
 const machine = () => ({

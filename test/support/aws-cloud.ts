@@ -83,7 +83,7 @@ export async function withAws(
 }
 
 /** As Debian publishes its images; the emulator has none of its own. */
-const DEBIAN = {
+export const DEBIAN = {
   ami_id: 'ami-0deb1a00000000013',
   name: 'debian-13-amd64-20260101-0001',
   description: 'Debian 13',
@@ -101,7 +101,7 @@ const DEBIAN = {
 }
 
 /** Console of a machine that nobody will connect to. */
-const NO_BODY = [
+export const NO_BODY = [
   '-----BEGIN SSH HOST KEY KEYS-----',
   `ssh-ed25519 ${anyKey()} root@nobody`,
   '-----END SSH HOST KEY KEYS-----',
