@@ -4,7 +4,7 @@ import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {Renderer} from '../templating/types.ts'
 import type {ClouderPhase} from './context.ts'
-import {fileOf, ROOT, STORE, storeKey, storePath} from './node-store.ts'
+import {fileOf, RESTORE_HANDLER, ROOT, STORE, storeKey, storePath} from './node-store.ts'
 import {probeHosts, type Observed} from './probe.ts'
 
 const BINARIES = [
@@ -16,6 +16,7 @@ const BINARIES = [
   'ctr',
   'runc',
 ] as const
+const HANDLER = 'clouder-restore'
 const ARCHIVES = ['cni-plugins', 'criu', 'host-tools'] as const
 
 interface Link {
@@ -43,9 +44,10 @@ export function wantedArtifacts(bundle: Bundle, role: 'control-plane' | 'worker'
   const binaries = BINARIES.filter((name) => name !== 'kubectl' || role === 'control-plane')
   const path = (name: string): string => storePath(fileOf(bundle, name))
   return {
-    items: [...binaries, ...ARCHIVES].map((name) => fileOf(bundle, name)),
+    items: [...binaries, HANDLER, ...ARCHIVES].map((name) => fileOf(bundle, name)),
     links: [
       ...binaries.map((name) => ({path: `/usr/local/bin/${name}`, target: path(name)})),
+      {path: RESTORE_HANDLER, target: path(HANDLER)},
       {path: `${ROOT}/criu`, target: path('criu')},
       // runc looks `criu` up in the PATH of containerd's unit.
       {path: '/usr/local/sbin/criu', target: `${ROOT}/criu/criu`},

@@ -5,6 +5,7 @@ import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Renderer} from '../templating/types.ts'
 import type {ClouderPhase} from './context.ts'
 import {describeDrift, driftOf, filesView, type ManagedFile} from './managed-files.ts'
+import {RESTORE_HANDLER} from './node-store.ts'
 import {probeHosts, type Observed} from './probe.ts'
 
 const WORK_DIR = '/var/lib/clouder/restore'
@@ -26,6 +27,7 @@ export function criuFiles(spec: ClusterSpec, renderer: Renderer): readonly Manag
       path: WRAPPER_PATH,
       content: renderer.render('criu/runc-restore', {
         runc: '/usr/local/bin/runc',
+        next: RESTORE_HANDLER,
         checkpoints: CHECKPOINT_DIR,
         work: WORK_DIR,
       }),

@@ -6,6 +6,9 @@ export const ROOT = '/opt/clouder'
 /** Files of the bundle, named by the digest of their content. */
 export const STORE = `${ROOT}/store`
 
+/** The handler that asks the node agent, under a name of its own. */
+export const RESTORE_HANDLER = '/usr/local/libexec/clouder/clouder-restore'
+
 /** Name of an item in the node's store. */
 export const storeKey = (item: FileItem): string => `${item.contentSha256}-${item.name}`
 

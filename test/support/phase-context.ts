@@ -50,9 +50,16 @@ export const plannedBundle: Bundle = {
     inputHash: digestOf('inputs'),
     catalogueHash: digestOf('catalogue'),
     files: [
-      ...['kubeadm', 'kubelet', 'kubectl', 'containerd', 'containerd-shim-runc-v2', 'ctr', 'runc'].map(
-        (name) => fileItem('binary', name, '1.0.0'),
-      ),
+      ...[
+        'kubeadm',
+        'kubelet',
+        'kubectl',
+        'containerd',
+        'containerd-shim-runc-v2',
+        'ctr',
+        'runc',
+        'clouder-restore',
+      ].map((name) => fileItem('binary', name, '1.0.0')),
       ...['cni-plugins', 'criu', 'host-tools'].map((name) => fileItem('archive', name, '1.0.0')),
     ],
     images: [

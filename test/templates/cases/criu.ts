@@ -10,6 +10,7 @@ export const cases: TemplateCase[] = [
     name: 'any',
     view: {
       runc: '/usr/local/bin/runc',
+      next: '/usr/local/libexec/clouder/clouder-restore',
       checkpoints: '/var/lib/clouder/checkpoints',
       work: '/var/lib/clouder/restore',
     },

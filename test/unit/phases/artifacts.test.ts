@@ -27,7 +27,7 @@ test('only control planes get kubectl', () => {
 test('a bare machine gets every file in one upload, then its links', async () => {
   const steps = await planOn('')
   expect(steps.map(({summary}) => summary)).toEqual([
-    'bring 9 files of the bundle (9 MB)',
+    'bring 10 files of the bundle (10 MB)',
     'put the programs of the bundle in place',
   ])
   expect(steps[0]?.reason).toContain('not on the node: kubeadm 1.0.0, kubelet 1.0.0')

@@ -36,6 +36,7 @@ async function withNode(use: (node: Node) => void, runcExits = 0): Promise<void>
     writeFileSync(at('runc'), record, {mode: 0o755})
     const wrapper = renderer.render('criu/runc-restore', {
       runc: at('runc'),
+      next: at('runc'),
       checkpoints: at('checkpoints'),
       work: at('work'),
     })
@@ -196,7 +197,6 @@ test.each([
   '../etc/passwd.tar',
   '/etc/passwd.tar',
   'Redis.tar',
-  'redis.tgz',
   '.tar',
   'a b.tar',
   'a"b.tar',
