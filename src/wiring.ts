@@ -10,7 +10,7 @@ import {diskContexts} from './contexts/contexts.ts'
 import type {FoundAccount} from './contexts/sync.ts'
 import {diskPrices} from './cost/price-cache.ts'
 import type {Report} from './engine/types.ts'
-import {BundleError, ConfigError} from './errors.ts'
+import {BundleError, ConfigError, StateError} from './errors.ts'
 import type {HostConnector} from './hosts/host.ts'
 import {createKnownHosts} from './hosts/known-hosts.ts'
 import type {Redactor} from './hosts/redaction.ts'
@@ -21,9 +21,11 @@ import {expandHome, machineAtHome} from './spec/home-paths.ts'
 import type {SecretRef} from './spec/machine.ts'
 import {diskStore} from './store/disk.ts'
 import {readIfThere} from './store/files.ts'
+import {acquireLock} from './store/lock.ts'
 import {identifyProcess} from './store/process-identity.ts'
 import {createRenderer} from './templating/render.ts'
 import type {Renderer} from './templating/types.ts'
+import type {PluginCache} from './terraform/plugin-cache.ts'
 import type {Terraform} from './terraform/types.ts'
 import type {Tools} from './workflows/types.ts'
 
@@ -201,6 +203,7 @@ function localProviderOptions(
 function cloudProviderOptions(options: ToolsOptions): ProviderOptions['cloud'] {
   const {environment, userHome, log} = options
   let program: Promise<Terraform['program']> | undefined
+  let cache: Promise<PluginCache | undefined> | undefined
   const sshPublicKey = environment.CLOUDER_SSH_PUBLIC_KEY?.trim() ?? ''
   return {
     userHome,
@@ -213,6 +216,7 @@ function cloudProviderOptions(options: ToolsOptions): ProviderOptions['cloud'] {
         import('./terraform/program.ts'),
         import('./terraform/binary.ts'),
       ])
+      cache ??= pluginCacheOf(options)
       return terraformBinary({
         program: await (program ??= findProgram(environment, signal)),
         dir,
@@ -221,7 +225,33 @@ function cloudProviderOptions(options: ToolsOptions): ProviderOptions['cloud'] {
         hostname: hostname(),
         onNote: (text) => report({type: 'note', level: 'info', text}),
         log,
+        pluginCache: await cache,
       })
+    },
+  }
+}
+
+/** Providers that Terraform downloads are kept beside bundles; undefined: the user has said otherwise. */
+async function pluginCacheOf({environment, userHome, pid}: ToolsOptions): Promise<PluginCache | undefined> {
+  const {hasOwnPlugins} = await import('./terraform/plugin-cache.ts')
+  if (await hasOwnPlugins(environment, userHome)) return undefined
+  const now = () => Date.now()
+  const root = cacheDir(environment, userHome)
+  const versionsDir = join(root, 'terraform-versions')
+  const what = 'the cache of Terraform providers'
+  return {
+    dir: join(root, 'terraform-plugins'),
+    versionsDir,
+    now,
+    lock: async () => {
+      try {
+        const owner = {now, pid, hostname: hostname()}
+        return await acquireLock({...owner, dir: versionsDir, what, command: 'terraform init'})
+      } catch (error) {
+        // Without the cache it takes longer, and works.
+        if (error instanceof StateError) return undefined
+        throw error
+      }
     },
   }
 }

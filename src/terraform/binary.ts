@@ -5,6 +5,7 @@ import {failureOf, StateLockedError} from './failures.ts'
 import {awaitLeftover, isLockOf, type DeadRun, type Identify} from './leftover.ts'
 import {parseMessage} from './messages.ts'
 import {parsePlan} from './plan-json.ts'
+import {withPluginCache, type PluginCache} from './plugin-cache.ts'
 import {idsOf} from './state-json.ts'
 import {runChanging, runReading, type TerraformEnd} from './process.ts'
 import type {PlanRun, Terraform, TerraformPlan, TerraformRun} from './types.ts'
@@ -20,6 +21,15 @@ export interface BinaryOptions {
   readonly onNote: (text: string) => void
   /** Takes lines for the run log alone. */
   readonly log: (line: string) => void
+  /** Default: Terraform is left to what the environment says. */
+  readonly pluginCache?: PluginCache | undefined
+}
+
+interface ChangeOptions {
+  /** Exit code that is no failure beside 0. */
+  readonly alsoGood?: number
+  /** Variables over those of the environment. */
+  readonly variables?: BinaryOptions['environment']
 }
 
 const outputsSchema = z.record(z.string(), z.looseObject({value: z.unknown().optional()}))
@@ -42,7 +52,10 @@ class TerraformBinary implements Terraform {
   }
 
   async init(run: TerraformRun): Promise<void> {
-    await this.#change('init', ['init', '-input=false', '-no-color'], run)
+    const {dir, pluginCache} = this.#options
+    await withPluginCache(pluginCache, {dir, program: this.program}, async (variables) => {
+      await this.#change('init', ['init', '-input=false', '-no-color'], run, {variables})
+    })
   }
 
   async plan({destroy, refreshOnly, lock, targets = [], ...run}: PlanRun): Promise<TerraformPlan> {
@@ -54,7 +67,7 @@ class TerraformBinary implements Terraform {
       ...(lock === false ? ['-lock=false'] : []),
       ...targets.map((address) => `-target=${address}`),
     ]
-    const {exitCode} = await this.#change('plan', args, run, somethingToDo)
+    const {exitCode} = await this.#change('plan', args, run, {alsoGood: somethingToDo})
     if (exitCode === nothingToDo)
       return {changes: [], drift: [], hasChanges: false, outputs: {}, priorOutputs: {}, file}
     return this.show(file, run)
@@ -115,15 +128,15 @@ class TerraformBinary implements Terraform {
     operation: string,
     args: readonly string[],
     run: TerraformRun,
-    alsoGood?: number,
+    how: ChangeOptions = {},
   ): Promise<TerraformEnd> {
     const {dir, identify, onNote} = this.#options
     const dead = await awaitLeftover(dir, identify, {signal: run.signal, onNote})
     try {
-      return await this.#changeOnce(operation, args, run, alsoGood)
+      return await this.#changeOnce(operation, args, run, how)
     } catch (error) {
       if (!(error instanceof StateLockedError) || !(await this.#unlock(error, dead, run))) throw error
-      return await this.#changeOnce(operation, args, run, alsoGood)
+      return await this.#changeOnce(operation, args, run, how)
     }
   }
 
@@ -131,12 +144,12 @@ class TerraformBinary implements Terraform {
     operation: string,
     args: readonly string[],
     {signal, onProgress}: TerraformRun,
-    alsoGood = 0,
+    {alsoGood = 0, variables = {}}: ChangeOptions,
   ): Promise<TerraformEnd> {
     const {dir, environment, identify, log} = this.#options
     const errors: TerraformDiagnostic[] = []
     log(`terraform: ${args.join(' ')}`)
-    const call = {program: this.program.path, args, dir, environment, signal}
+    const call = {program: this.program.path, args, dir, environment: {...environment, ...variables}, signal}
     const end = await runChanging(call, identify, (line) => {
       log(`terraform: ${line}`)
       const {progress, error} = parseMessage(line)
