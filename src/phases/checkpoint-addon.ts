@@ -1,13 +1,16 @@
 import {checkpointDefinitions} from '../addons/checkpoint-definitions.ts'
 import {checkpointObjects} from '../addons/checkpoint.ts'
+import {API_VERSION} from '../checkpoint/names.ts'
 import type {Bundle, ImageItem} from '../bundle/types.ts'
 import type {Step} from '../engine/types.ts'
 import {BundleError, KubernetesError, TimeoutError} from '../errors.ts'
 import {describeRef, refOf} from '../kubernetes/refs.ts'
 import type {KubeObject, KubeReader} from '../kubernetes/types.ts'
 import {waitFor} from '../waiting.ts'
+import {z} from 'zod'
 import type {ClouderPhase, ClusterTools, PhaseContext} from './context.ts'
 
+const resourcesSchema = z.looseObject({resources: z.array(z.looseObject({name: z.string()}))})
 const SERVED_TIMEOUT_MS = 60_000
 
 /** Checkpoints, restores and moves are objects of the cluster, and the programs that carry them out run. */
@@ -75,13 +78,12 @@ async function waitServed(
   await waitFor({
     what: 'the API server to serve checkpoints',
     check: async () => {
-      const open: string[] = []
-      for (const {metadata} of definitions) {
-        const [plural = '', ...group] = metadata.name.split('.')
-        const answer = await kube.fetch(`/apis/${group.join('.')}/v1alpha1/${plural}?limit=1`)
-        if (answer.status !== 200) open.push(`${plural} ${answer.status}`)
-      }
-      return open.length === 0 ? {value: true, seen: 'served'} : {seen: open.join(', ')}
+      const {status, body} = await kube.fetch(`/apis/${API_VERSION}`)
+      const served = status === 200 ? resourcesSchema.parse(JSON.parse(body)).resources : []
+      const names = new Set(served.map(({name}) => name))
+      const plurals = definitions.map(({metadata}) => metadata.name.split('.')[0] ?? '')
+      const open = plurals.filter((plural) => !names.has(plural))
+      return open.length === 0 ? {value: true, seen: 'served'} : {seen: `not yet: ${open.join(', ')}`}
     },
     timeoutMs: SERVED_TIMEOUT_MS,
     intervalMs: 200,

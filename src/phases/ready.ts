@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import {SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
 import {KubernetesError, TimeoutError} from '../errors.ts'
 import type {KubeObject, KubeReader} from '../kubernetes/types.ts'
 import {waitFor} from '../waiting.ts'
@@ -15,6 +16,7 @@ const deploymentStatusSchema = z.looseObject({availableReplicas: z.int().optiona
 const daemonSetStatusSchema = z.looseObject({
   desiredNumberScheduled: z.int().optional(),
   numberAvailable: z.int().optional(),
+  observedGeneration: z.int().optional(),
 })
 
 /** The gate at the end: /readyz, every node Ready, the network and DNS available. */
@@ -61,7 +63,7 @@ export async function unready(
   const [answer, nodes, workloads] = await Promise.all([
     kube.fetch('/readyz'),
     kube.list({apiVersion: 'v1', kind: 'Node'}),
-    networked ? unavailableWorkloads(kube) : Promise.resolve([]),
+    networked ? unavailableWorkloads(kube, context.spec.checkpoint.enabled) : Promise.resolve([]),
   ])
   const byName = new Map(nodes.map((node) => [node.metadata.name, node]))
   const open = context.hosts.flatMap(({machine}) => {
@@ -89,23 +91,46 @@ export function nodePressure(node: KubeObject): string | undefined {
   return pressure === undefined ? undefined : `node ${node.metadata.name} takes no pods: ${pressure.type}`
 }
 
-async function unavailableWorkloads(kube: KubeReader): Promise<string[]> {
-  const [dns, flannel, proxy] = await Promise.all([
-    kube.get({apiVersion: 'apps/v1', kind: 'Deployment', namespace: 'kube-system', name: 'coredns'}),
-    kube.get({apiVersion: 'apps/v1', kind: 'DaemonSet', namespace: 'kube-flannel', name: 'kube-flannel-ds'}),
-    kube.get({apiVersion: 'apps/v1', kind: 'DaemonSet', namespace: 'kube-system', name: 'kube-proxy'}),
+async function unavailableWorkloads(kube: KubeReader, withCheckpoint: boolean): Promise<string[]> {
+  const lacking = await Promise.all([
+    lackingDaemon(kube, 'flannel', 'kube-flannel', 'kube-flannel-ds'),
+    lackingDaemon(kube, 'kube-proxy', 'kube-system', 'kube-proxy'),
+    lackingDeployment(kube, 'CoreDNS', 'kube-system', 'coredns'),
+    ...(withCheckpoint
+      ? [
+          lackingDaemon(kube, 'the node agent', SYSTEM_NAMESPACE, 'clouder-node-agent'),
+          lackingDeployment(kube, 'the controller of checkpoints', SYSTEM_NAMESPACE, 'clouder-controller'),
+        ]
+      : []),
   ])
-  const {availableReplicas = 0} = deploymentStatusSchema.parse(dns?.['status'] ?? {})
-  const daemons = [
-    ['flannel', flannel],
-    ['kube-proxy', proxy],
-  ] as const
-  const lacking = daemons.flatMap(([name, object]) => {
-    const {desiredNumberScheduled = 0, numberAvailable = 0} = daemonSetStatusSchema.parse(
-      object?.['status'] ?? {},
-    )
-    const complete = desiredNumberScheduled > 0 && numberAvailable >= desiredNumberScheduled
-    return complete ? [] : [`${name} is available on ${numberAvailable} of ${desiredNumberScheduled} nodes`]
-  })
-  return [...(availableReplicas < 1 ? ['CoreDNS has no available pod'] : []), ...lacking]
+  return lacking.flat()
+}
+
+async function lackingDaemon(
+  kube: KubeReader,
+  title: string,
+  namespace: string,
+  name: string,
+): Promise<readonly string[]> {
+  const object = await kube.get({apiVersion: 'apps/v1', kind: 'DaemonSet', namespace, name})
+  const {
+    desiredNumberScheduled: wanted = 0,
+    numberAvailable: there = 0,
+    observedGeneration,
+  } = daemonSetStatusSchema.parse(object?.['status'] ?? {})
+  const isSeen = observedGeneration === undefined || observedGeneration === object?.metadata['generation']
+  return isSeen && wanted > 0 && there >= wanted
+    ? []
+    : [`${title} is available on ${there} of ${wanted} nodes`]
+}
+
+async function lackingDeployment(
+  kube: KubeReader,
+  title: string,
+  namespace: string,
+  name: string,
+): Promise<readonly string[]> {
+  const object = await kube.get({apiVersion: 'apps/v1', kind: 'Deployment', namespace, name})
+  const {availableReplicas = 0} = deploymentStatusSchema.parse(object?.['status'] ?? {})
+  return availableReplicas < 1 ? [`${title} has no available pod`] : []
 }

@@ -2,6 +2,7 @@ import type {CostEstimate} from '../cost/estimate.ts'
 import {ConfigError, StateError} from '../errors.ts'
 import type {MachineChange} from '../providers/provider.ts'
 import {artifactsPhase} from '../phases/artifacts.ts'
+import {checkpointAddonPhase} from '../phases/checkpoint-addon.ts'
 import {cniPhase} from '../phases/cni.ts'
 import {containerdPhase} from '../phases/containerd.ts'
 import type {ClouderPhase} from '../phases/context.ts'
@@ -47,6 +48,7 @@ export const clusterPhases = (paths: ClusterPaths): readonly ClouderPhase[] => [
   kubeconfigPhase(paths.kubeconfig, readIfThere),
   cniPhase,
   runtimeClassPhase,
+  checkpointAddonPhase,
   joinPhase,
   nodeMetadataPhase,
   readyPhase,

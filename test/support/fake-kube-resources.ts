@@ -37,6 +37,14 @@ export const RESOURCES: Readonly<Record<string, Readonly<Record<string, Resource
   'rbac.authorization.k8s.io/v1': {
     ClusterRole: clusterWide('clusterroles'),
     ClusterRoleBinding: clusterWide('clusterrolebindings'),
+    Role: namespaced('roles'),
+    RoleBinding: namespaced('rolebindings'),
+  },
+  'policy/v1': {PodDisruptionBudget: namespaced('poddisruptionbudgets')},
+  'apiextensions.k8s.io/v1': {CustomResourceDefinition: clusterWide('customresourcedefinitions')},
+  'admissionregistration.k8s.io/v1': {
+    ValidatingAdmissionPolicy: clusterWide('validatingadmissionpolicies'),
+    ValidatingAdmissionPolicyBinding: clusterWide('validatingadmissionpolicybindings'),
   },
   'node.k8s.io/v1': {RuntimeClass: clusterWide('runtimeclasses')},
   'coordination.k8s.io/v1': {Lease: namespaced('leases')},
@@ -99,4 +107,16 @@ export function collectionOf(
   )?.[0]
   if (kind === undefined) return undefined
   return {apiVersion, kind, ...(namespace === undefined ? {} : {namespace})}
+}
+
+/** What is served below `/apis/<group>/<version>`; undefined: nothing is. */
+export function discovered(path: string): HttpAnswer | undefined {
+  const kinds = RESOURCES[path.replace(/^\/apis\//, '')]
+  if (kinds === undefined || !path.startsWith('/apis/')) return undefined
+  const resources = Object.entries(kinds).map(([kind, {plural, namespaced: isNamespaced}]) => ({
+    name: plural,
+    kind,
+    namespaced: isNamespaced,
+  }))
+  return {status: 200, body: JSON.stringify({kind: 'APIResourceList', resources})}
 }

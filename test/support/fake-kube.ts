@@ -21,6 +21,7 @@ import {
   RESOURCES,
   WITH_STATUS,
   collectionOf,
+  discovered,
   finalizersOf,
   generationOf,
   keyOf,
@@ -152,7 +153,7 @@ export class FakeKube implements OpenKubeClient {
         body: JSON.stringify({gitVersion: `v${this.#options.kubernetesVersion ?? '1.35.4'}`}),
       }
     }
-    return notFound(path)
+    return discovered(base) ?? notFound(path)
   }
 
   async diff(objects: readonly KubeObject[]): Promise<readonly ObjectRef[]> {

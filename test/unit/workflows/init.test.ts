@@ -41,6 +41,7 @@ test('a plan for bare machines names the steps that the init then takes, and no 
           ['cp-1', 'worker-1', 'worker-2'].map((host) => `${phase} ${host}`),
         ),
         ...['kubeadm-init cp-1', 'kubeconfig cluster', 'cni cluster', 'runtime-class cluster'],
+        'checkpoint cluster',
         ...['join cluster', 'join worker-1', 'join worker-2', 'ready cluster'],
       ]),
     )
