@@ -1,0 +1,77 @@
+import {durationMs} from './duration.ts'
+import type {Checkpoint, Retention} from './resources.ts'
+
+/** A checkpoint as far as retention looks. */
+export interface RetainedCheckpoint {
+  /** Newest checkpoints are counted per group: pod and set of containers, of one owner. */
+  readonly group: string
+  readonly createdAtMs: number
+  readonly phase: 'unfinished' | 'ready' | 'failed'
+  /** Sealed size; what checkpoints share counts for each of them. */
+  readonly storedBytes: number
+  /** The pod that it was made of is gone: it may be all that is left of it. */
+  readonly podGone: boolean
+  /** A Restore, a Migration or a Runtime goes on from it, or it holds a pod frozen. */
+  readonly inUse: boolean
+}
+
+/** What retention looks at of a Checkpoint object. `podUids` are those of the pods that there are now. */
+export function retained<T extends Checkpoint>(
+  checkpoint: T,
+  {podUids, inUse}: {readonly podUids: ReadonlySet<string>; readonly inUse: boolean},
+): RetainedCheckpoint & {readonly checkpoint: T} {
+  const {metadata, spec, status} = checkpoint
+  const {pod, import: imported, containers = [], owner = 'user'} = spec
+  const of = pod === undefined ? `import ${imported?.digest ?? ''}` : `pod ${pod.name}`
+  const uid = status?.podUid ?? pod?.uid
+  const phases = {Ready: 'ready', Failed: 'failed'} as const
+  const phase = status?.phase
+  return {
+    checkpoint,
+    group: [owner, of, ...containers.toSorted()].join(' '),
+    createdAtMs: Date.parse(metadata.creationTimestamp ?? status?.startedAt ?? '') || 0,
+    phase: phase === 'Ready' || phase === 'Failed' ? phases[phase] : 'unfinished',
+    storedBytes: status?.storedBytes ?? 0,
+    podGone: uid === undefined || !podUids.has(uid),
+    inUse: inUse || status?.frozen === true,
+  }
+}
+
+/**
+ * Which checkpoints of one namespace and store are to be deleted.
+ *
+ * - One that is unfinished, or in use, is never deleted, but counts.
+ * - `keepLast` keeps the newest ready ones of each group, and as many failed ones, which tell why.
+ * - `maxAge` deletes what is older, whatever it is.
+ * - `maxBytes` then deletes the oldest ready ones until the rest fits. The newest of a group is spared when its pod is gone:
+ *   it is all that is left of that pod, and only a time that somebody named may end that. So the rest may not fit.
+ */
+export function expired<T extends RetainedCheckpoint>(
+  checkpoints: readonly T[],
+  retention: Retention,
+  nowMs: number,
+): readonly T[] {
+  const {keepLast = Number.POSITIVE_INFINITY, maxAge, maxBytes = Number.POSITIVE_INFINITY} = retention
+  const maxAgeMs = maxAge === undefined ? Number.POSITIVE_INFINITY : durationMs(maxAge)
+  const newestFirst = checkpoints.toSorted((one, other) => other.createdAtMs - one.createdAtMs)
+  const doomed = new Set<T>()
+  const newest = new Set<T>()
+  for (const group of Map.groupBy(newestFirst, ({group, phase}) => `${phase} ${group}`).values()) {
+    for (const [rank, checkpoint] of group.entries()) {
+      if (rank === 0) newest.add(checkpoint)
+      if (rank >= keepLast || nowMs - checkpoint.createdAtMs > maxAgeMs) doomed.add(checkpoint)
+    }
+  }
+  const spared = ({phase, inUse}: T) => phase === 'unfinished' || inUse
+  for (const checkpoint of doomed) if (spared(checkpoint)) doomed.delete(checkpoint)
+  const left = newestFirst.filter((checkpoint) => !doomed.has(checkpoint))
+  let bytes = left.reduce((sum, {storedBytes}) => sum + storedBytes, 0)
+  for (const checkpoint of left.toReversed()) {
+    if (bytes <= maxBytes) break
+    const last = newest.has(checkpoint) && checkpoint.podGone
+    if (checkpoint.phase !== 'ready' || spared(checkpoint) || last) continue
+    doomed.add(checkpoint)
+    bytes -= checkpoint.storedBytes
+  }
+  return newestFirst.filter((checkpoint) => doomed.has(checkpoint))
+}

@@ -1,0 +1,124 @@
+import {randomUUID} from 'node:crypto'
+import {createReadStream} from 'node:fs'
+import {lstat, mkdir, open, readdir, rename, rm, utimes, type FileHandle} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
+import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
+
+/** Of files that are being written: no key begins so. */
+const PARTIAL = 'partial'
+const READ_BYTES = 1 << 20
+
+/** A folder: of the node, of a volume that is mounted, of a share. Files are of mode 0600, folders of 0700. */
+export function directoryObjects(folder: string): Objects {
+  const pathOf = (key: string): string => join(folder, key)
+  return {
+    place: folder,
+    stat: async (key) => unlessAbsent(() => objectAt(pathOf(key), key)),
+    write: (request) => write(folder, pathOf(request.key), request),
+    read: async (key, fromByte, signal) => {
+      const file = await unlessAbsent(() => open(pathOf(key), 'r'))
+      if (file === undefined) return undefined
+      return createReadStream('', {fd: file, start: fromByte, highWaterMark: READ_BYTES, signal})
+    },
+    list: (prefix) => filesBelow(folder, prefix.replace(/\/$/, '')),
+    remove: async (key) => {
+      await rm(pathOf(key), {force: true})
+    },
+    touch: async (key) => {
+      const now = new Date()
+      await unlessAbsent(() => utimes(pathOf(key), now, now))
+    },
+    removePartial: async (beforeMs) => {
+      for await (const {key, modifiedAtMs} of filesBelow(folder, PARTIAL)) {
+        if (modifiedAtMs < beforeMs) await rm(pathOf(key), {force: true})
+      }
+    },
+    problemOf,
+  }
+}
+
+async function write(folder: string, path: string, {content, signal}: ObjectWrite): Promise<void> {
+  const partial = join(folder, PARTIAL, randomUUID())
+  for (const made of [dirname(partial), dirname(path)]) await mkdir(made, {recursive: true, mode: 0o700})
+  try {
+    await using file = await open(partial, 'wx', 0o600)
+    await fill(file, content, signal)
+    await file.sync()
+    await rename(partial, path)
+    await syncFolder(dirname(path))
+  } catch (error) {
+    await rm(partial, {force: true})
+    throw error
+  }
+}
+
+async function fill(
+  file: FileHandle,
+  content: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const piece of content) {
+    signal.throwIfAborted()
+    for (let from = 0; from < piece.length;) {
+      const {bytesWritten} = await file.write(piece, from)
+      from += bytesWritten
+    }
+  }
+  signal.throwIfAborted()
+}
+
+/** A rename survives a power cut only after its folder was synced. */
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r')
+  await folder.sync()
+}
+
+async function objectAt(path: string, key: string): Promise<StoredObject | undefined> {
+  const found = await lstat(path)
+  return found.isFile() ? {key, sizeBytes: found.size, modifiedAtMs: found.mtimeMs} : undefined
+}
+
+async function* filesBelow(folder: string, key: string): AsyncGenerator<StoredObject> {
+  const entries = await unlessAbsent(() => readdir(join(folder, key), {withFileTypes: true}))
+  for (const entry of entries ?? []) {
+    const child = `${key}/${entry.name}`
+    if (entry.isDirectory()) yield* filesBelow(folder, child)
+    else {
+      const object = await unlessAbsent(() => objectAt(join(folder, child), child))
+      if (object !== undefined) yield object
+    }
+  }
+}
+
+async function unlessAbsent<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function problemOf(error: unknown): StoreProblem | undefined {
+  const code = codeOf(error)
+  switch (code) {
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return {kind: 'refused', words: `no permission to write there (${code})`}
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return {kind: 'refused', words: `no space is left (${code})`}
+    case 'ENOTDIR':
+    case 'ESTALE':
+    case 'EIO':
+      return {kind: 'absent', words: code}
+    default:
+      return undefined
+  }
+}
+
+/** `ENOENT` of a failed system call. */
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
