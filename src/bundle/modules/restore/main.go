@@ -44,6 +44,12 @@ type config struct {
 	} `json:"linux"`
 }
 
+func readConfig(text []byte) (config, error) {
+	var read config
+	err := json.Unmarshal(text, &read)
+	return read, err
+}
+
 func main() {
 	// A signal at the parent's death is bound to the thread that started the child.
 	runtime.LockOSThread()
@@ -96,8 +102,8 @@ func create(c call) error {
 	if err != nil {
 		return err
 	}
-	var wanted config
-	if err := json.Unmarshal(text, &wanted); err != nil {
+	wanted, err := readConfig(text)
+	if err != nil {
 		return fmt.Errorf("%s/config.json cannot be read: %w", bundle, err)
 	}
 	notes := wanted.Annotations
