@@ -34,3 +34,16 @@ export const THAW_ANNOTATION = 'clouder.dev/thaw'
 export const MIGRATION_LABEL = 'clouder.dev/migration'
 /** Annotation of a Checkpoint: an agent is to read it back from its store and check it again, once per value (a time). */
 export const VERIFY_ANNOTATION = 'clouder.dev/verify'
+/**
+ * On a Checkpoint until what it stored is taken away: by the controller from a registry, S3 or Azure, by the agent of
+ * `status.node` from a disk, a directory or a claim. It goes with its digest, which no other Checkpoint may name.
+ */
+export const CHECKPOINT_FINALIZER = 'clouder.dev/stored'
+/** On a Migration that is at work: it is brought to an end, or taken back, before it goes. */
+export const MIGRATION_FINALIZER = 'clouder.dev/migration'
+/** Label of Checkpoints that a policy made: its name. */
+export const POLICY_LABEL = 'clouder.dev/policy'
+/** Label of the pod, the Checkpoints and Restores of a Runtime: its name. */
+export const RUNTIME_LABEL = 'clouder.dev/runtime'
+/** Label of a pod that a Restore made: its name. */
+export const RESTORE_LABEL = 'clouder.dev/restore'

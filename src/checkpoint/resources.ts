@@ -195,6 +195,8 @@ export const restoreStatusSchema = z.looseObject({
   backend: z.enum(backends).optional(),
   podUid: z.string().optional(),
   node: z.string().optional(),
+  /** Backend create-image: by container, the image that the agent of `node` made of the checkpoint, by digest. */
+  images: z.record(z.string(), z.string()).optional(),
   startedAt: z.string().optional(),
   finishedAt: z.string().optional(),
 })
@@ -234,7 +236,14 @@ export const migrationStatusSchema = z.looseObject({
   sourceUid: z.string().optional(),
   /** Names of what it made. */
   checkpoint: z.string().optional(),
+  /** The pod that goes on; another name only for one of a ReplicaSet. */
+  newPod: z.string().optional(),
+  newUid: z.string().optional(),
+  /** Owners of the source, for the new pod. */
+  owners: z.array(z.looseObject({kind: z.string(), name: z.string(), uid: z.string()})).optional(),
   startedAt: z.string().optional(),
+  /** When the phase began. */
+  since: z.string().optional(),
   /** When the source stood still, and when the restored pod was ready. */
   frozenAt: z.string().optional(),
   readyAt: z.string().optional(),
@@ -322,6 +331,8 @@ export const runtimeStatusSchema = z.looseObject({
   node: z.string().optional(),
   /** Checkpoint that it goes on from. */
   checkpoint: z.string().optional(),
+  /** Generation of the spec whose switch was followed. */
+  observedGeneration: z.int().optional(),
   pausedAt: z.string().optional(),
   resumedAt: z.string().optional(),
 })
