@@ -11,3 +11,9 @@ export async function withTempFolder(use: (dir: string) => Promise<void>): Promi
     await rm(dir, {recursive: true, force: true})
   }
 }
+
+/** A new empty folder that is removed when the caller's block ends. */
+export async function tempFolder(): Promise<AsyncDisposable & {readonly path: string}> {
+  const path = await mkdtemp(join(tmpdir(), 'clouder-test-'))
+  return {path, [Symbol.asyncDispose]: () => rm(path, {recursive: true, force: true})}
+}

@@ -1,0 +1,149 @@
+import {createWriteStream} from 'node:fs'
+import {chmod, mkdir} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
+import {pipeline} from 'node:stream/promises'
+import {z} from 'zod'
+import {CheckpointError} from '../../errors.ts'
+import {ociSpecSchema, type OciSpec} from './oci-spec.ts'
+import {tarMembers, type TarMember} from './tar.ts'
+
+/** Largest member that is read into memory: the JSON files, and CRIU's log. */
+const MAX_TEXT_BYTES = 16 * 1024 * 1024
+
+const configSchema = z.looseObject({
+  id: z.string(),
+  rootfsImageName: z.string(),
+  /** `sha256:…`, or `registry/name@sha256:…`. */
+  rootfsImageRef: z.string(),
+})
+const statusSchema = z.looseObject({metadata: z.looseObject({name: z.string()})})
+
+/** What the kubelet's archive says of the container that it was made of. */
+export interface ArchiveFacts {
+  readonly container: string
+  /** Image as the pod named it. */
+  readonly image: string
+  /** `sha256:…` of the image, as the runtime told it. */
+  readonly imageDigest: string
+  readonly spec: OciSpec
+  /** Paths inside the container that it had deleted. */
+  readonly deleted: readonly string[]
+}
+
+export interface UnpackedArchive extends ArchiveFacts {
+  /** Folder of CRIU's images. */
+  readonly imageDir: string
+  /** A tar of files that the container had changed; absent: none. */
+  readonly changes?: string
+}
+
+/**
+ * Reads what an archive says of its container. The stream is an uncompressed tar and is read to its end. Throws
+ * CheckpointError BLOB_TAMPERED for what is no whole archive of a container.
+ */
+export async function readArchive(
+  content: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<ArchiveFacts> {
+  const texts = new Map<string, string>()
+  await eachMember(content, signal, async (path, member) => {
+    if (TEXTS.has(path)) texts.set(path, await textOf(member))
+  })
+  return factsOf(texts)
+}
+
+/**
+ * Unpacks an archive into a folder that is made for it, with files and folders that only the owner may read. No path
+ * leads out of it, and nothing but files and folders is made. Throws CheckpointError BLOB_TAMPERED; what was unpacked
+ * until then is the caller's to remove.
+ */
+export async function unpackArchive(
+  content: AsyncIterable<Uint8Array>,
+  dir: string,
+  signal: AbortSignal,
+): Promise<UnpackedArchive> {
+  await mkdir(dir, {recursive: true, mode: 0o700})
+  await chmod(dir, 0o700)
+  const texts = new Map<string, string>()
+  const paths = new Set<string>()
+  await eachMember(content, signal, async (path, member) => {
+    if (paths.has(path)) throw notWhole(`it holds ${path} twice`)
+    paths.add(path)
+    if (TEXTS.has(path)) return void texts.set(path, await textOf(member))
+    await mkdir(join(dir, dirname(path)), {recursive: true, mode: 0o700})
+    // `wx`: never over what is there, and never through a link.
+    await pipeline(member.content, createWriteStream(join(dir, path), {flags: 'wx', mode: 0o600}), {signal})
+  })
+  return {
+    ...factsOf(texts),
+    imageDir: join(dir, 'checkpoint'),
+    ...(paths.has(CHANGES) ? {changes: join(dir, CHANGES)} : {}),
+  }
+}
+
+const CHANGES = 'rootfs-diff.tar'
+const CONFIG = 'config.dump'
+const SPEC = 'spec.dump'
+const STATUS = 'status.dump'
+const DELETED = 'deleted.files'
+/** Read into memory, not unpacked. */
+const TEXTS: ReadonlySet<string> = new Set([CONFIG, SPEC, STATUS, DELETED])
+
+async function eachMember(
+  content: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  take: (path: string, member: TarMember) => Promise<void>,
+): Promise<void> {
+  for await (const member of tarMembers(content)) {
+    signal.throwIfAborted()
+    const {path, kind} = member
+    if (kind === 'file') await take(safePath(path), member)
+    else if (kind === 'other')
+      throw notWhole(`it holds ${JSON.stringify(path)}, which is neither file nor folder`)
+  }
+}
+
+/** The path of a member, which stays inside the folder that it is unpacked to. */
+function safePath(name: string): string {
+  const parts = name.replace(/^(\.\/)+/, '').split('/')
+  if (!parts.some((part) => part === '' || part === '.' || part === '..' || part.includes('\0')))
+    return parts.join('/')
+  throw notWhole(`it holds ${JSON.stringify(name)}, which leads elsewhere`)
+}
+
+async function textOf({path, sizeBytes, content}: TarMember): Promise<string> {
+  if (sizeBytes > MAX_TEXT_BYTES) throw notWhole(`its ${path} has ${sizeBytes} bytes`)
+  const parts: Uint8Array[] = []
+  for await (const part of content) parts.push(part)
+  return Buffer.concat(parts).toString()
+}
+
+function factsOf(texts: ReadonlyMap<string, string>): ArchiveFacts {
+  const config = parsed(configSchema, CONFIG, texts)
+  const [imageDigest] = /sha256:[0-9a-f]{64}$/.exec(config.rootfsImageRef) ?? []
+  if (imageDigest === undefined) throw notWhole(`its image is ${config.rootfsImageRef}, without a digest`)
+  return {
+    container: parsed(statusSchema, STATUS, texts).metadata.name,
+    image: config.rootfsImageName,
+    imageDigest,
+    spec: parsed(ociSpecSchema, SPEC, texts),
+    deleted: texts.has(DELETED) ? parsed(z.array(z.string()), DELETED, texts) : [],
+  }
+}
+
+function parsed<Output>(schema: z.ZodType<Output>, path: string, texts: ReadonlyMap<string, string>): Output {
+  const text = texts.get(path)
+  if (text === undefined) throw notWhole(`it lacks ${path}`)
+  try {
+    return schema.parse(JSON.parse(text))
+  } catch (error) {
+    throw notWhole(`its ${path} is not what a kubelet writes`, error)
+  }
+}
+
+const notWhole = (why: string, cause?: unknown): CheckpointError =>
+  new CheckpointError(
+    'BLOB_TAMPERED',
+    `this is no archive of a container: ${why}`,
+    cause === undefined ? {} : {cause},
+  )

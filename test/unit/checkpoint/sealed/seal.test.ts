@@ -1,0 +1,53 @@
+import {createHash, randomBytes} from 'node:crypto'
+import {expect, test} from 'vitest'
+import {openCheckpoint} from '../../../../src/checkpoint/sealed/open.ts'
+import {verifyCheckpoint} from '../../../../src/checkpoint/sealed/verify.ts'
+import {memoryBlobs} from '../../../support/memory-blobs.ts'
+import {metadataOf, newKeyring, seal, whole} from '../../../support/sealed-checkpoint.ts'
+
+const {signal} = new AbortController()
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
+
+test('what was sealed opens to the same archives and the same metadata', async () => {
+  const [store, keyring] = [memoryBlobs(), await newKeyring()]
+  const archives = {app: randomBytes(5_000_000), sidecar: Buffer.alloc(700_000), empty: Buffer.alloc(0)}
+  const sealed = await seal(store, keyring, archives)
+  const opened = await openCheckpoint({
+    store,
+    digest: sealed.digest,
+    keys: keyring.wrappers,
+    trust: [keyring.signer.publicKey],
+    signal,
+  })
+  expect(opened.metadata).toEqual(sealed.metadata)
+  expect(opened.metadata).toMatchObject(metadataOf(['app', 'sidecar', 'empty']))
+  for (const {name, archiveBytes, archiveSha256} of opened.metadata.containers) {
+    const archive = archives[name as keyof typeof archives]
+    expect({archiveBytes, archiveSha256}).toEqual({
+      archiveBytes: archive.length,
+      archiveSha256: sha256(archive),
+    })
+    expect((await whole(opened.archive(name))).equals(archive)).toBe(true)
+  }
+  expect(sealed.sizeBytes).toBe(5_700_000)
+  expect(sealed.newBytes).toBe(sealed.storedBytes)
+})
+
+test('a second sealing of the same puts nothing new but what names it', async () => {
+  const [store, keyring] = [memoryBlobs(), await newKeyring()]
+  const archives = {app: randomBytes(3_000_000)}
+  const first = await seal(store, keyring, archives)
+  const second = await seal(store, keyring, archives)
+  expect(second).toEqual({...first, newBytes: 0})
+})
+
+test('verify reads everything back, with keys and without', async () => {
+  const [store, keyring] = [memoryBlobs(), await newKeyring()]
+  const {digest, metadata} = await seal(store, keyring, {app: randomBytes(2_000_000)})
+  const options = {store, digest, trust: [keyring.signer.publicKey], signal}
+  expect(await verifyCheckpoint(options)).toMatchObject({
+    name: 'default-web',
+    signer: keyring.signer.publicKey,
+  })
+  expect(await verifyCheckpoint({...options, keys: keyring.wrappers})).toMatchObject({metadata})
+})
