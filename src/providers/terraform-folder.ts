@@ -7,6 +7,7 @@ import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import {LOCK_FILE, lockFileOf} from '../terraform/plan-file.ts'
 import {checkBackend} from '../terraform/program.ts'
 import type {Terraform} from '../terraform/types.ts'
+import {unsavedState} from '../terraform/unsaved.ts'
 import {variablesOf} from './cloud-place.ts'
 import type {ProviderContext} from './provider.ts'
 import {makeTemporary, removeStale, type TemporaryOptions} from './temporary-folder.ts'
@@ -69,6 +70,7 @@ export async function openFolder(
       () => Promise.resolve(),
     )
   }
+  tellUnsaved(own, context)
   const dir = await makeTemporary(options)
   const remove = () => rm(dir, {recursive: true, force: true})
   try {
@@ -78,6 +80,14 @@ export async function openFolder(
     await remove()
     throw error
   }
+}
+
+/** A look leaves the state alone, and takes what is not in it for not made. */
+function tellUnsaved(own: string, {report}: ProviderContext): void {
+  const file = unsavedState(own)
+  if (!existsSync(file)) return
+  const text = `the last apply could not save its state, ${file} holds it: what it made is missing below, and the next run that applies saves it`
+  report({type: 'note', level: 'warning', text})
 }
 
 /** Takes the versions of providers that a saved plan was made with into the cluster's folder. */

@@ -1,7 +1,9 @@
+import {existsSync} from 'node:fs'
+import {rm} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
 import type {TerraformDiagnostic} from '../errors.ts'
-import {failureOf, StateLockedError} from './failures.ts'
+import {failureOf, StateLockedError, unreleasedLock} from './failures.ts'
 import {awaitLeftover, isLockOf, type DeadRun, type Identify} from './leftover.ts'
 import {parseMessage} from './messages.ts'
 import {parsePlan} from './plan-json.ts'
@@ -9,6 +11,7 @@ import {withPluginCache, type PluginCache} from './plugin-cache.ts'
 import {idsOf} from './state-json.ts'
 import {runChanging, runReading, type TerraformEnd} from './process.ts'
 import type {PlanRun, Terraform, TerraformPlan, TerraformRun} from './types.ts'
+import {forgetLock, isOwnLock, rememberLock, unsavedState} from './unsaved.ts'
 
 export interface BinaryOptions {
   readonly program: Terraform['program']
@@ -45,6 +48,8 @@ export function terraformBinary(options: BinaryOptions): Terraform {
 class TerraformBinary implements Terraform {
   readonly program: Terraform['program']
   readonly #options: BinaryOptions
+  /** What was found here first: an init, which takes no lock, must not cover up the run before it. */
+  #dead: DeadRun | undefined
 
   constructor(options: BinaryOptions) {
     this.program = options.program
@@ -56,6 +61,7 @@ class TerraformBinary implements Terraform {
     await withPluginCache(pluginCache, {dir, program: this.program}, async (variables) => {
       await this.#change('init', ['init', '-input=false', '-no-color'], run, {variables})
     })
+    await this.#saveUnsaved(run)
   }
 
   async plan({destroy, refreshOnly, lock, targets = [], ...run}: PlanRun): Promise<TerraformPlan> {
@@ -111,6 +117,15 @@ class TerraformBinary implements Terraform {
     return idsOf(stdout, addresses)
   }
 
+  /** Without the state that an earlier run could not save, all that it made would be made once more. */
+  async #saveUnsaved(run: TerraformRun): Promise<void> {
+    const file = unsavedState(this.#options.dir)
+    if (!existsSync(file)) return
+    await this.#change('state push', ['state', 'push', '-no-color', file], run)
+    await rm(file)
+    this.#options.onNote('the state that an earlier run could not save is saved now')
+  }
+
   async #read(operation: string, args: readonly string[], run: TerraformRun): Promise<TerraformEnd> {
     const end = await this.#run(args, run)
     this.#refuse(operation, end, [])
@@ -131,11 +146,11 @@ class TerraformBinary implements Terraform {
     how: ChangeOptions = {},
   ): Promise<TerraformEnd> {
     const {dir, identify, onNote} = this.#options
-    const dead = await awaitLeftover(dir, identify, {signal: run.signal, onNote})
+    this.#dead = (await awaitLeftover(dir, identify, {signal: run.signal, onNote})) ?? this.#dead
     try {
       return await this.#changeOnce(operation, args, run, how)
     } catch (error) {
-      if (!(error instanceof StateLockedError) || !(await this.#unlock(error, dead, run))) throw error
+      if (!(error instanceof StateLockedError) || !(await this.#unlock(error, run))) throw error
       return await this.#changeOnce(operation, args, run, how)
     }
   }
@@ -156,21 +171,22 @@ class TerraformBinary implements Terraform {
       if (progress !== undefined) onProgress?.(progress)
       if (error !== undefined) errors.push(error)
     })
+    const lock = unreleasedLock(errors)
+    if (lock !== undefined) await rememberLock(dir, lock.id)
     if (end.exitCode !== alsoGood) this.#refuse(operation, end, errors)
     return end
   }
 
-  async #unlock(
-    {lock}: StateLockedError,
-    dead: DeadRun | undefined,
-    {signal}: TerraformRun,
-  ): Promise<boolean> {
-    const {hostname, onNote} = this.#options
-    if (dead === undefined || !isLockOf(lock, dead, hostname)) return false
+  async #unlock({lock}: StateLockedError, {signal}: TerraformRun): Promise<boolean> {
+    const {dir, hostname, onNote} = this.#options
+    const isKilled = this.#dead !== undefined && isLockOf(lock, this.#dead, hostname)
+    if (!isKilled && !(await isOwnLock(dir, lock.id))) return false
     const {exitCode} = await this.#run(['force-unlock', '-force', lock.id], {signal})
-    if (exitCode === 0)
-      onNote(`the lock ${lock.id} on the state was left by a run that was killed here, and is taken off`)
-    return exitCode === 0
+    if (exitCode !== 0) return false
+    await forgetLock(dir)
+    const who = isKilled ? 'was killed here' : 'could not give it back'
+    onNote(`the lock ${lock.id} on the state was left by a run that ${who}, and is taken off`)
+    return true
   }
 
   #refuse(operation: string, end: TerraformEnd, diagnostics: readonly TerraformDiagnostic[]): void {

@@ -76,6 +76,8 @@ const known: readonly (readonly [RegExp, InfrastructureErrorCode, string])[] = [
   ],
 ]
 
+const UNRELEASED = /releasing the state lock/
+
 export interface FailedRun {
   readonly program: 'terraform' | 'tofu'
   readonly operation: string
@@ -89,7 +91,7 @@ export interface FailedRun {
 export function failureOf(run: FailedRun): InfrastructureError {
   const diagnostics = run.diagnostics.length > 0 ? unique(run.diagnostics) : diagnosticsOfText(run.stderr)
   for (const {summary, detail} of diagnostics) {
-    const lock = lockOf(`${summary}\n${detail}`)
+    const lock = UNRELEASED.test(summary) ? undefined : lockOf(`${summary}\n${detail}`)
     if (lock !== undefined) return new StateLockedError(lock, run.dir, diagnostics)
     if (summary === 'Saved plan is stale')
       return new InfrastructureError('PLAN_STALE', 'the saved plan is older than the state', {
@@ -99,6 +101,12 @@ export function failureOf(run: FailedRun): InfrastructureError {
   }
   const [code, suggestions] = kindOf(run, diagnostics)
   return new InfrastructureError(code, messageOf(run, diagnostics), {diagnostics, suggestions})
+}
+
+/** The lock that a run could not give back when it ended. */
+export function unreleasedLock(diagnostics: readonly TerraformDiagnostic[]): StateLock | undefined {
+  const found = diagnostics.find(({summary}) => UNRELEASED.test(summary))
+  return found === undefined ? undefined : lockOf(`${found.summary}\n${found.detail}`)
 }
 
 function kindOf(

@@ -88,6 +88,8 @@ test('a lock that a killed run left in a shared state is taken off, and the work
         signal,
       })
       expect(await lock()).toBeDefined()
+      // As every run begins; it takes no lock.
+      await terraform.init({signal})
       const plan = await terraform.plan({signal})
       expect(notes.at(-1)).toMatch(/^the lock [-0-9a-f]+ on the state was left by a run that was killed here/)
       await terraform.apply(plan.file, {signal})

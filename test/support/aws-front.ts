@@ -24,7 +24,10 @@ export interface AwsFrontOptions {
 export interface AwsFront extends Emulator, AsyncDisposable {
   /** Actions that were asked for, in order: `RunInstances`, … Calls of REST and JSON have none. */
   readonly actions: readonly string[]
-  /** From now on calls of this action are refused; undefined: answered again. */
+  /**
+   * From now on calls of this action are refused; undefined: answered again. Calls of S3 are named by method and end of
+   * the path: `PUT /bucket/key`.
+   */
   refuse(action: string, refusal: Refusal | undefined): void
   /** From now on calls of this action, of a service that speaks JSON, get this answer. */
   play(action: string, answer: object): void
@@ -91,6 +94,11 @@ async function answerCall(incoming: IncomingMessage, answer: ServerResponse, sta
   const form = new URLSearchParams(isForm ? body.toString('utf8') : '')
   const action = form.get('Action')
   if (action === null) {
+    const refusal = restRefusal(incoming, state)
+    if (refusal !== undefined) {
+      endXml(answer, 403, refusalXml(incoming, refusal))
+      return
+    }
     // `Service_20190624.Action`.
     const target = incoming.headers['x-amz-target']
     const json = typeof target === 'string' ? state.played.get(target.split('.').at(-1) ?? '') : undefined
@@ -115,6 +123,15 @@ async function answerCall(incoming: IncomingMessage, answer: ServerResponse, sta
     return
   }
   return forward(incoming, body, answer, state, (text) => withDescriptions(action, form, text, state))
+}
+
+function restRefusal({method, url = ''}: IncomingMessage, {refusals}: State): Refusal | undefined {
+  const {pathname} = new URL(url, 'http://front')
+  const found = [...refusals].find(([call]) => {
+    const [verb, path] = call.split(' ')
+    return path !== undefined && verb === method && pathname.endsWith(path)
+  })
+  return found?.[1]
 }
 
 /** Tags in the call that makes a bucket are passed over by the emulator; those of a call of their own are kept. */
@@ -207,10 +224,12 @@ function consoleXml(instanceId: string, text: string): string {
 </GetConsoleOutputResponse>`
 }
 
-/** EC2 words its errors unlike the other services of the query protocol. */
+/** EC2 and S3 word their errors unlike the other services, which speak the query protocol. */
 function refusalXml({headers}: IncomingMessage, {code, message}: Refusal): string {
   const error = `<Code>${code}</Code><Message>${message}</Message>`
-  return (headers.authorization ?? '').includes('/ec2/')
+  const {authorization = ''} = headers
+  if (authorization.includes('/s3/')) return `<Error>${error}</Error>`
+  return authorization.includes('/ec2/')
     ? `<Response><Errors><Error>${error}</Error></Errors><RequestID>0</RequestID></Response>`
     : `<ErrorResponse><Error><Type>Sender</Type>${error}</Error><RequestId>0</RequestId></ErrorResponse>`
 }

@@ -1,6 +1,7 @@
 import type {TestContext} from 'vitest'
 import {z} from 'zod'
-import {needMoto, type Moto} from './moto.ts'
+import {startAwsFront, type AwsFront, type Emulator} from './aws-front.ts'
+import {needMoto} from './moto.ts'
 
 const lockSchema = z.looseObject({ID: z.string(), Who: z.string()})
 type Lock = z.output<typeof lockSchema>
@@ -16,6 +17,8 @@ export interface StateBucket {
   readonly backend: object
   /** Variables with which Terraform talks to the emulator. */
   readonly environment: NodeJS.ProcessEnv
+  /** Refuses, as S3 would, what Terraform asks for from now on: `PUT /clouder/demo.tfstate`, … */
+  readonly refuse: AwsFront['refuse']
   /** Who holds the lock now. */
   readonly lock: () => Promise<Lock | undefined>
   /** Somebody else takes the lock. */
@@ -29,10 +32,14 @@ export async function withStateBucket(
 ): Promise<void> {
   await using moto = await needMoto(context)
   await answered(fetch(`${moto.url}/${BUCKET}`, {method: 'PUT'}))
+  await using front = await startAwsFront({emulator: moto})
   const lockUrl = `${moto.url}/${BUCKET}/${KEY}.tflock`
   await use({
-    backend: backendOn(moto),
-    environment: {...process.env, ...moto.environment},
+    backend: backendOn(front),
+    environment: {...process.env, ...front.environment},
+    refuse: (call, refusal) => {
+      front.refuse(call, refusal)
+    },
     lock: async () => {
       const response = await fetch(lockUrl, {headers: {authorization}})
       if (response.status === 404) return undefined
@@ -44,7 +51,7 @@ export async function withStateBucket(
   })
 }
 
-function backendOn({url}: Moto): object {
+function backendOn({url}: Emulator): object {
   return {
     s3: {
       bucket: BUCKET,

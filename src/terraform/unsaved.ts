@@ -1,0 +1,28 @@
+import {readFile, rm, writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
+
+/** Terraform's own name for a state that it could not save where it belongs. */
+export function unsavedState(dir: string): string {
+  return join(dir, 'errored.tfstate')
+}
+
+const lockFile = (dir: string): string => join(dir, 'unreleased-lock')
+
+/** Remembers a lock that a run of this folder could not give back: its credentials expired, its backend went away. */
+export async function rememberLock(dir: string, id: string): Promise<void> {
+  await writeFile(lockFile(dir), id, {mode: 0o600})
+}
+
+/** Whether the lock is one that a run of this folder could not give back. */
+export async function isOwnLock(dir: string, id: string): Promise<boolean> {
+  try {
+    return (await readFile(lockFile(dir), 'utf8')) === id
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    throw error
+  }
+}
+
+export async function forgetLock(dir: string): Promise<void> {
+  await rm(lockFile(dir), {force: true})
+}
