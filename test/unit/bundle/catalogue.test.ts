@@ -1,12 +1,16 @@
 import {existsSync, readFileSync, readdirSync} from 'node:fs'
-import {join} from 'node:path'
+import {cp, mkdir, writeFile} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
 import {expect, test} from 'vitest'
 import {
   catalogueFor,
   expectedReferences,
   imagesFor,
+  PROGRAM_REFERENCE,
   supportedVersions,
 } from '../../../src/bundle/catalogue.ts'
+import {catalogueHash} from '../../../src/bundle/catalogue-hash.ts'
+import {AGENT_SOCKET, RESTORE_ANNOTATION, RESTORE_DIR} from '../../../src/checkpoint/names.ts'
 import {DEFAULT_KUBERNETES_VERSION} from '../../../src/spec/cluster-spec.ts'
 import {buildTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
 
@@ -59,4 +63,30 @@ test('a worker gets what runs there, a control plane everything', async () => {
   const names = imagesFor(bundle, 'worker').map((image) => image.name)
   expect(names.sort()).toEqual(['clouder', 'coredns', 'flannel', 'kube-proxy', 'pause', 'smoke'])
   expect(imagesFor(bundle, 'control-plane')).toEqual(bundle.lock.images)
+})
+
+test('the restore handler asks where the node agent listens, and about the annotation that pods have', () => {
+  const source = readFileSync(join(MODULES, 'restore', 'main.go'), 'utf8')
+  for (const value of [AGENT_SOCKET, RESTORE_DIR, RESTORE_ANNOTATION]) expect(source).toContain(`"${value}"`)
+})
+
+test('the programs of the cluster have the version of the package', () => {
+  const {version} = JSON.parse(readFileSync(join(MODULES, '../../../package.json'), 'utf8')) as {
+    version: string
+  }
+  expect(PROGRAM_REFERENCE).toBe(`clouder.dev/clouder:${version}`)
+})
+
+test('another program of the cluster is another bundle', async () => {
+  await using folder = await temporaryFolder()
+  const hash = () => catalogueHash(DEFAULT_KUBERNETES_VERSION, folder.dir)
+  await cp(MODULES, join(folder.dir, 'src/bundle/modules'), {recursive: true})
+  const absent = await hash()
+  const program = join(folder.dir, 'dist/programs/cluster.js')
+  await mkdir(dirname(program), {recursive: true})
+  await writeFile(program, 'one')
+  const one = await hash()
+  expect(await hash()).toBe(one)
+  await writeFile(program, 'two')
+  expect(new Set([absent, one, await hash()]).size).toBe(3)
 })
