@@ -1,5 +1,5 @@
 import {isMainThread} from 'node:worker_threads'
-import {jsonLog} from '../node-agent/log.ts'
+import {jsonLog, type Log} from '../node-agent/log.ts'
 
 /**
  * The programs that run in the cluster, by their first argument: `node-agent`, `controller`. Everything is loaded by
@@ -16,18 +16,28 @@ async function main(): Promise<void> {
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ended.abort())
   const log = jsonLog((line) => process.stdout.write(line), Date.now, {program: program ?? ''})
   try {
-    await run(program, ended.signal)
+    await run(program, log, ended.signal)
   } catch (error) {
     if (ended.signal.aborted) return
     log('error', 'ended by an error', {
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     })
-    process.exitCode = 1
+    // Servers and watches would keep it alive.
+    process.exit(1)
   }
 }
 
-function run(program: string | undefined, _signal: AbortSignal): Promise<void> {
-  throw new Error(`there is no program ${program ?? ''}; there are node-agent and controller`)
+async function run(program: string | undefined, log: Log, signal: AbortSignal): Promise<void> {
+  switch (program) {
+    case 'node-agent': {
+      const {agentEnvironmentSchema, runNodeAgent} = await import('../node-agent/main.ts')
+      const environment = agentEnvironmentSchema.parse(process.env)
+      await runNodeAgent(environment, {script: new URL(import.meta.url), now: Date.now, log, signal})
+      return
+    }
+    default:
+      throw new Error(`there is no program ${program ?? ''}; there are node-agent and controller`)
+  }
 }
 
 await main()

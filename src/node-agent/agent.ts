@@ -1,0 +1,170 @@
+import {API_VERSION, RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../checkpoint/names.ts'
+import type {WatchEvent} from '../kubernetes/types.ts'
+import {ranAs} from './answer.ts'
+import {parsePod, podRef, type Pod} from './pods.ts'
+import type {Preparations} from './prepare.ts'
+import {keyedQueue, type KeyedQueue} from './queue.ts'
+import {parseCheckpoint, takeCheckpoint} from './take.ts'
+import type {AgentTools} from './tools.ts'
+
+type Named = ReturnType<typeof parseCheckpoint>
+
+export interface Agent {
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void>
+}
+
+/**
+ * Watches the Checkpoints of the cluster and the pods of this node, and does what they ask for until the signal is
+ * aborted. What an agent before it left undone is found in their statuses and on the disk.
+ */
+export function startAgent(tools: AgentTools, preparations: Preparations): Agent {
+  const watching = new Watching(tools, preparations)
+  return {idle: () => watching.idle()}
+}
+
+class Watching {
+  readonly #tools: AgentTools
+  readonly #preparations: Preparations
+  readonly #checkpoints = new Map<string, Named>()
+  readonly #pods = new Map<string, Pod>()
+  readonly #taking: KeyedQueue
+  readonly #preparing: KeyedQueue
+  #unsynced = 2
+
+  constructor(tools: AgentTools, preparations: Preparations) {
+    this.#tools = tools
+    this.#preparations = preparations
+    const {kube, log, signal, node} = tools
+    this.#taking = keyedQueue({work: (key) => takeCheckpoint(nameOf(key), tools), log, signal})
+    this.#preparing = keyedQueue({work: (uid) => this.#prepare(uid), log, signal})
+    const onProblem = (error: Error): void => log('warn', 'watch failed', {error: error.message})
+    const onSynced = (): void => {
+      if (--this.#unsynced === 0) this.#background(this.#sweep())
+    }
+    this.#background(
+      kube.watch(
+        {apiVersion: API_VERSION, kind: 'Checkpoint', onSynced, onProblem},
+        (event) => this.#onCheckpoint(event),
+        signal,
+      ),
+    )
+    this.#background(
+      kube.watch(
+        {apiVersion: 'v1', kind: 'Pod', fieldSelector: `spec.nodeName=${node}`, onSynced, onProblem},
+        (event) => this.#onPod(event),
+        signal,
+      ),
+    )
+  }
+
+  async idle(): Promise<void> {
+    await this.#taking.idle()
+    await this.#preparing.idle()
+  }
+
+  #onCheckpoint({type, object}: WatchEvent): void {
+    const checkpoint = parseCheckpoint(object)
+    const {uid, status = {}} = checkpoint
+    const key = keyOf(checkpoint)
+    if (type === 'DELETED') {
+      this.#checkpoints.delete(key)
+      if (status.node === this.#tools.node) this.#background(this.#forget(checkpoint))
+      return
+    }
+    this.#checkpoints.set(key, checkpoint)
+    const isOpen = status.phase === undefined || status.phase === 'Pending'
+    if (uid !== '' && (isOpen || status.node === this.#tools.node)) this.#taking.add(key)
+  }
+
+  /** A Checkpoint that is deleted while it is taken leaves nothing, and its pod goes on. */
+  async #forget({uid, status}: Named): Promise<void> {
+    const {cgroups, archives} = this.#tools
+    if (status?.podUid !== undefined && status.phase !== 'Ready' && status.phase !== 'Failed')
+      await cgroups.thaw(status.podUid)
+    else if (status?.podUid !== undefined && status.frozen === true) await cgroups.thaw(status.podUid)
+    await archives.remove(uid)
+  }
+
+  #onPod({type, object}: WatchEvent): void {
+    const pod = parsePod(object)
+    const {uid, deletionTimestamp, annotations} = pod.metadata
+    const ends = type === 'DELETED' || deletionTimestamp !== undefined
+    if (type === 'DELETED') {
+      this.#pods.delete(uid)
+      this.#background(this.#preparations.remove(uid))
+    } else this.#pods.set(uid, pod)
+    if (ends) {
+      for (const [key, {status}] of this.#checkpoints)
+        if (status?.podUid === uid && status.frozen === true && status.node === this.#tools.node)
+          this.#taking.add(key)
+    } else if (
+      annotations?.[RESTORE_ANNOTATION] !== undefined &&
+      pod.spec.runtimeClassName === RESTORE_RUNTIME
+    )
+      this.#preparing.add(uid)
+  }
+
+  /** Unpacks ahead of the container's creation, and cleans up behind its start. */
+  async #prepare(uid: string): Promise<void> {
+    const pod = this.#pods.get(uid)
+    if (pod === undefined) return
+    for (const {name} of pod.spec.containers) {
+      const id = await this.#preparations.asked(uid, name)
+      if (id !== undefined && ranAs(pod, name, id)) {
+        if (!(await this.#preparations.isRestored(uid, name)))
+          await this.#preparations.noteRestored(uid, name)
+      } else if (id === undefined && pod.status?.phase !== 'Running') {
+        // What is refused here is refused, with its reason, when the container is created.
+        await this.#preparations.prepare(pod, name).catch((error: unknown) => {
+          this.#tools.log('warn', 'cannot be prepared', {
+            pod: pod.metadata.name,
+            namespace: pod.metadata.namespace,
+            error: String(error),
+          })
+        })
+      }
+    }
+  }
+
+  /** Once everything is known: what belongs to pods and Checkpoints that are gone is removed. */
+  async #sweep(): Promise<void> {
+    const {archives, cgroups, kube, log} = this.#tools
+    const uids = new Set([...this.#checkpoints.values()].map(({uid}) => uid))
+    for (const uid of await archives.list()) {
+      if (uids.has(uid)) continue
+      log('info', 'archive of a checkpoint that is gone', {uid})
+      await archives.remove(uid)
+    }
+    for (const uid of await this.#preparations.list())
+      if (!this.#pods.has(uid)) await this.#preparations.remove(uid)
+    const held = new Set(
+      [...this.#checkpoints.values()].flatMap(({status}) => (mayHold(status) ? [status?.podUid] : [])),
+    )
+    for (const [uid, pod] of this.#pods) {
+      if (held.has(uid) || !(await cgroups.isFrozen(uid))) continue
+      const {namespace, name} = pod.metadata
+      if ((await kube.get(podRef(namespace, name)))?.metadata.uid !== uid) continue
+      log('warn', 'pod stood still for no checkpoint', {pod: name, namespace})
+      await cgroups.thaw(uid)
+    }
+  }
+
+  #background(work: Promise<void>): void {
+    const {log, signal} = this.#tools
+    work.catch((error: unknown) => {
+      if (!signal.aborted)
+        log('error', 'failed', {error: error instanceof Error ? error.stack : String(error)})
+    })
+  }
+}
+
+const mayHold = (status: Named['status']): boolean =>
+  status?.frozen === true || status?.phase === 'Dumping' || status?.phase === 'Storing'
+
+const keyOf = ({namespace, name}: {namespace: string; name: string}): string => `${namespace}/${name}`
+
+function nameOf(key: string): {namespace: string; name: string} {
+  const [namespace = '', name = ''] = key.split('/')
+  return {namespace, name}
+}

@@ -1,0 +1,112 @@
+import {readFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {ociSpecSchema} from '../checkpoint/archive/oci-spec.ts'
+import {privilegesOf, widerThan} from '../checkpoint/archive/privileges.ts'
+import type {RestoreAnswer, RestoreRequest} from '../checkpoint/handler-protocol.ts'
+import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
+import {CheckpointError} from '../errors.ts'
+import {containerIdOf, parsePod, podNamespacesSchema, podRef, statusOf, type Pod} from './pods.ts'
+import type {Preparations} from './prepare.ts'
+import type {AgentTools} from './tools.ts'
+
+/** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
+export type ImageDigests = (image: string) => Promise<readonly string[]>
+
+export interface AnswerTools extends Pick<AgentTools, 'kube' | 'node' | 'cgroups' | 'signal' | 'log'> {
+  readonly preparations: Preparations
+  readonly imageDigests: ImageDigests
+}
+
+/** Decides what becomes of a container whose pod names a checkpoint. Whatever is not clear is refused. */
+export async function answerRestore(request: RestoreRequest, tools: AnswerTools): Promise<RestoreAnswer> {
+  const {log} = tools
+  const {id, namespace, pod, container, checkpoint} = request
+  const about = {id, namespace, pod, container, checkpoint}
+  try {
+    const answer = await decide(request, tools)
+    log('info', `answered ${answer.action}`, about)
+    return answer
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    const code = error instanceof CheckpointError ? `${error.code}: ` : ''
+    log('warn', 'refused', {...about, error: message})
+    return {version: 1, action: 'refuse', message: `${code}${message}`}
+  }
+}
+
+async function decide(request: RestoreRequest, tools: AnswerTools): Promise<RestoreAnswer> {
+  const {kube, preparations} = tools
+  const {namespace, container, podUid} = request
+  const object = await kube.get(podRef(namespace, request.pod))
+  const pod = object === undefined ? undefined : parsePod(object)
+  if (pod?.metadata.uid !== podUid || pod.spec.nodeName !== tools.node)
+    throw new CheckpointError(
+      'RESTORE_FAILED',
+      `pod ${namespace}/${request.pod} with uid ${podUid} is not on this node`,
+    )
+  if (pod.metadata.annotations?.[RESTORE_ANNOTATION] !== request.checkpoint)
+    throw new CheckpointError(
+      'RESTORE_FAILED',
+      `pod ${namespace}/${request.pod} does not name checkpoint ${request.checkpoint}`,
+    )
+  if (await hasRun(pod, request, tools)) await preparations.noteRestored(podUid, container)
+  const prepared = await preparations.prepare(pod, container)
+  // It was restored before, or is none of those that were dumped.
+  if (prepared === undefined) return {version: 1, action: 'create'}
+  await compare(pod, request, prepared, tools)
+  await preparations.noteAsked(podUid, container, request.id)
+  return {
+    version: 1,
+    action: 'restore',
+    imageDir: prepared.imageDir,
+    workDir: preparations.workDir(podUid, container),
+    ...(prepared.changes === undefined ? {} : {changes: prepared.changes}),
+    deleted: prepared.deleted,
+  }
+}
+
+/** Whether an earlier container of this name in this pod, for which `restore` was answered, came to run. */
+async function hasRun(
+  pod: Pod,
+  {container, podUid, id}: RestoreRequest,
+  {preparations, cgroups}: AnswerTools,
+): Promise<boolean> {
+  const earlier = await preparations.asked(podUid, container)
+  if (earlier === undefined || earlier === id) return false
+  if ((await cgroups.find(podUid, earlier)) !== undefined) return true
+  return ranAs(pod, container, earlier)
+}
+
+/** Whether the pod's status tells that the container with this id runs or ran; one that could not be started did not. */
+export function ranAs(pod: Pod, container: string, id: string): boolean {
+  const status = statusOf(pod, container)
+  if (containerIdOf(status) === id && status?.state?.running !== undefined) return true
+  return [status?.state?.terminated, status?.lastState?.terminated].some(
+    (ended) => ended?.containerID?.endsWith(id) === true && ended.reason !== 'StartError',
+  )
+}
+
+/** Throws CheckpointError PRIVILEGES_WIDER, IMAGE_UNAVAILABLE. */
+async function compare(
+  pod: Pod,
+  {bundle, container}: RestoreRequest,
+  prepared: {readonly privileges: Parameters<typeof widerThan>[0]; readonly imageDigest: string},
+  {imageDigests}: AnswerTools,
+): Promise<void> {
+  const spec = ociSpecSchema.parse(JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8')))
+  const wider = widerThan(prepared.privileges, privilegesOf(spec, podNamespacesSchema.parse(pod.spec)))
+  if (wider.length > 0) {
+    throw new CheckpointError(
+      'PRIVILEGES_WIDER',
+      `the processes of the checkpoint may do what container ${container} may not: ${wider.join('; ')}`,
+    )
+  }
+  const image = pod.spec.containers.find(({name}) => name === container)?.image ?? ''
+  const digests = await imageDigests(image)
+  if (digests.length > 0 && !digests.includes(prepared.imageDigest)) {
+    throw new CheckpointError(
+      'IMAGE_UNAVAILABLE',
+      `${image} on this node is ${digests.join(' or ')}, and the checkpoint is of ${prepared.imageDigest}`,
+    )
+  }
+}

@@ -1,0 +1,76 @@
+import {createReadStream} from 'node:fs'
+import {readdir, rename, rm, stat} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
+import type {DumpTarget} from './kubelet.ts'
+
+/**
+ * The kubelet's archives, in its folder: `checkpoint-<pod>_<namespace>-<container>-<time>.tar`, and ours, which were
+ * renamed at once: `clouder-<uid of the Checkpoint>-<container>.tar`. What bears our name is whole.
+ */
+export interface Archives {
+  /** Names a fresh archive of the kubelet after its checkpoint; gives its size. */
+  claim(path: string, checkpointUid: string, container: string): Promise<number>
+  /** Undefined: it is not there. */
+  sizeOf(checkpointUid: string, container: string): Promise<number | undefined>
+  read(checkpointUid: string, container: string): AsyncIterable<Uint8Array>
+  /** Removes all of a checkpoint. */
+  remove(checkpointUid: string): Promise<void>
+  /** Removes what the kubelet wrote of a container since then and nobody claimed: a dump whose asker died. */
+  removeUnclaimed(target: DumpTarget, sinceMs: number): Promise<void>
+  /** Uids of checkpoints that have archives here. */
+  list(): Promise<readonly string[]>
+}
+
+const OURS = /^clouder-([0-9a-f-]{36})-(.+)\.tar$/
+
+/** The archives in the kubelet's folder. */
+export function kubeletArchives(folder: string): Archives {
+  const pathOf = (uid: string, container: string): string => join(folder, `clouder-${uid}-${container}.tar`)
+  const names = async (): Promise<readonly string[]> => {
+    try {
+      return await readdir(folder)
+    } catch (error) {
+      if (isAbsent(error)) return []
+      throw error
+    }
+  }
+  return {
+    async claim(path, uid, container) {
+      if (dirname(path) !== folder) throw new Error(`the kubelet wrote ${path}, which is not in ${folder}`)
+      const claimed = pathOf(uid, container)
+      await rename(path, claimed)
+      return (await stat(claimed)).size
+    },
+    async sizeOf(uid, container) {
+      try {
+        return (await stat(pathOf(uid, container))).size
+      } catch (error) {
+        if (isAbsent(error)) return undefined
+        throw error
+      }
+    },
+    read: (uid, container) => createReadStream(pathOf(uid, container), {highWaterMark: 1024 * 1024}),
+    async remove(uid) {
+      const ours = (await names()).filter((name) => OURS.exec(name)?.[1] === uid)
+      for (const name of ours) await rm(join(folder, name), {force: true})
+    },
+    async removeUnclaimed({namespace, pod, container}, sinceMs) {
+      const prefix = `checkpoint-${pod}_${namespace}-${container}-`
+      for (const name of await names()) {
+        const path = join(folder, name)
+        if (!name.startsWith(prefix) || !/^\d{4}-[^/]*\.tar$/.test(name.slice(prefix.length))) continue
+        const found = await stat(path).catch((error: unknown) => {
+          if (isAbsent(error)) return undefined
+          throw error
+        })
+        if (found !== undefined && found.mtimeMs >= sinceMs) await rm(path, {force: true})
+      }
+    },
+    async list() {
+      return [...new Set((await names()).flatMap((name) => OURS.exec(name)?.[1] ?? []))]
+    },
+  }
+}
+
+const isAbsent = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ENOENT'

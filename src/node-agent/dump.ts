@@ -1,0 +1,135 @@
+import {CheckpointError} from '../errors.ts'
+import type {Checkpoint, CheckpointStatus} from '../checkpoint/resources.ts'
+import type {ContainerCgroup} from './cgroups.ts'
+import {containerIdOf, podTemplateOf, statusOf, type Pod} from './pods.ts'
+import type {AgentTools} from './tools.ts'
+
+type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
+
+/** What a dump leaves: archives of this checkpoint, and the pod standing still if that was asked for. */
+export interface Dumped {
+  readonly containers: readonly DumpedContainer[]
+  readonly frozen: boolean
+  readonly podTemplate: ReturnType<typeof podTemplateOf>
+}
+
+/**
+ * Dumps the containers of a pod in order. One that was dumped stands still until all are, so that they fit each other,
+ * and goes on then if the checkpoint leaves the pod running. Whatever an earlier attempt left is taken away first.
+ * Throws CheckpointError CHECKPOINT_FAILED; the pod may be frozen then.
+ */
+export async function dumpPod(
+  checkpoint: Checkpoint,
+  uid: string,
+  pod: Pod,
+  tools: AgentTools,
+): Promise<Dumped> {
+  const {kube, cgroups, archives, signal} = tools
+  const {spec, status} = checkpoint
+  const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
+  const running = names.map((name) => runningContainer(pod, name))
+  await archives.remove(uid)
+  for (const {name} of running)
+    await archives.removeUnclaimed(targetOf(pod, name), Date.parse(status?.startedAt ?? '') || tools.now())
+  if (spec.hooks?.before !== undefined) await runHook('before', pod, spec.hooks.before, tools)
+  const holds = spec.after !== 'run' || running.length > 1
+  const containers: DumpedContainer[] = []
+  const held: ContainerCgroup[] = []
+  for (const [index, {name, id, image}] of running.entries()) {
+    const cgroup = await cgroups.find(pod.metadata.uid, id)
+    if (cgroup === undefined) throw failed(pod, name, 'its processes are not found on the node')
+    const dumped = await dumpContainer(pod, name, uid, cgroup, holds, tools)
+    containers.push({name, image, ...dumped})
+    held.push(cgroup)
+    if (holds && index < running.length - 1) await cgroups.holdContainer(cgroup)
+    signal.throwIfAborted()
+  }
+  const stays = spec.after !== 'run'
+  if (holds && !stays) await cgroups.thaw(pod.metadata.uid)
+  if (!stays && spec.hooks?.after !== undefined) await runHook('after', pod, spec.hooks.after, {kube, signal})
+  return {containers, frozen: stays, podTemplate: podTemplateOf(pod)}
+}
+
+const targetOf = ({metadata: {namespace, name}}: Pod, container: string) => ({
+  namespace,
+  pod: name,
+  container,
+})
+
+function runningContainer(pod: Pod, name: string): {name: string; id: string; image: string} {
+  const container = pod.spec.containers.find((one) => one.name === name)
+  if (container === undefined) {
+    const names = pod.spec.containers.map((one) => one.name).join(', ')
+    throw failed(pod, name, `the pod has no such container, but ${names}`)
+  }
+  const status = statusOf(pod, name)
+  const id = containerIdOf(status)
+  if (status?.state?.running === undefined || id === undefined) {
+    const {waiting, terminated} = status?.state ?? {}
+    throw failed(pod, name, `it does not run: ${waiting?.reason ?? terminated?.reason ?? 'not started'}`)
+  }
+  return {name, id, image: container.image}
+}
+
+async function dumpContainer(
+  pod: Pod,
+  name: string,
+  uid: string,
+  cgroup: ContainerCgroup,
+  freezePod: boolean,
+  tools: AgentTools,
+): Promise<{readonly archiveBytes: number; readonly frozenMs?: number; readonly gapMs?: number}> {
+  const {kubelet, watchDump, archives, signal} = tools
+  const target = targetOf(pod, name)
+  const {answer, seen} = await watchDump(cgroup, {freezePod}, () => kubelet.checkpoint(target, signal)).catch(
+    async (error: unknown) => {
+      throw await explained(error, tools)
+    },
+  )
+  const archiveBytes = await archives.claim(answer, uid, name)
+  if (freezePod && !seen.podFrozen)
+    throw failed(
+      pod,
+      name,
+      'the end of the dump was not seen, so that the pod could not be made to stand still',
+    )
+  return {
+    archiveBytes,
+    ...(seen.frozenMs === undefined ? {} : {frozenMs: Math.round(seen.frozenMs)}),
+    ...(seen.gapMs === undefined ? {} : {gapMs: Math.round(seen.gapMs * 10) / 10}),
+  }
+}
+
+async function explained(error: unknown, tools: AgentTools): Promise<unknown> {
+  if (!(error instanceof CheckpointError)) return error
+  const why = await tools.explain(error.message)
+  return why === undefined ? error : new CheckpointError('CHECKPOINT_FAILED', why, {cause: error})
+}
+
+type Hook = NonNullable<NonNullable<Checkpoint['spec']['hooks']>['before']>
+
+/** Runs a command in the pod. Throws CheckpointError CHECKPOINT_FAILED when it does not succeed. */
+export async function runHook(
+  when: 'before' | 'after',
+  pod: Pod,
+  {container, command, timeoutSeconds = 30}: Hook,
+  {kube, signal}: Pick<AgentTools, 'kube' | 'signal'>,
+): Promise<void> {
+  const {namespace, name} = pod.metadata
+  const {exitCode, stderr} = await kube.exec({namespace, pod: name, container}, command, {
+    signal,
+    timeoutMs: timeoutSeconds * 1000,
+  })
+  if (exitCode !== 0)
+    throw failed(
+      pod,
+      container,
+      `the hook ${when} the dump ended with ${exitCode}: ${stderr.trim().slice(-300)}`,
+    )
+}
+
+const failed = (pod: Pod, container: string, why: string): CheckpointError =>
+  new CheckpointError(
+    'CHECKPOINT_FAILED',
+    `container ${container} of pod ${pod.metadata.namespace}/${pod.metadata.name} was not checkpointed: ${why}`,
+  )

@@ -1,0 +1,184 @@
+import {join} from 'node:path'
+import {z} from 'zod'
+import {
+  AGENT_SOCKET,
+  KUBELET_CHECKPOINT_DIR,
+  NODE_STORE_DIR,
+  RESTORE_DIR,
+  SYSTEM_NAMESPACE,
+} from '../checkpoint/names.ts'
+import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
+import {openStore} from '../checkpoint/stores/open.ts'
+import {CheckpointError} from '../errors.ts'
+import {openInClusterKube, SERVICE_ACCOUNT_DIR} from '../kubernetes/in-cluster.ts'
+import type {KubeClient} from '../kubernetes/types.ts'
+import {publishAbilities, readAbilities, type AbilitiesOptions} from './abilities.ts'
+import {startAgent} from './agent.ts'
+import {answerRestore} from './answer.ts'
+import {kubeletArchives} from './archives.ts'
+import {openCgroups} from './cgroups.ts'
+import {explainFailure} from './explain.ts'
+import {dumpWatcher} from './freeze.ts'
+import {serveHttp} from './http.ts'
+import {inspectArchive} from './inspect.ts'
+import {clusterKeys} from './key-ring.ts'
+import {httpsKubelet} from './kubelet.ts'
+import type {Log} from './log.ts'
+import {agentMetrics} from './metrics.ts'
+import {peerStore, servePeer} from './peer.ts'
+import {parsePod} from './pods.ts'
+import {diskPreparations} from './prepare.ts'
+import {pause} from './queue.ts'
+import {serveRestores} from './serve.ts'
+import {clusterStores} from './stores.ts'
+import {containerdImages, storeTools} from './tools-of-host.ts'
+import type {AgentTools} from './tools.ts'
+
+const KUBELET_PORT = 10_250
+const PUBLISH_EVERY_MS = 60_000
+const AGENT_SELECTOR = 'app.kubernetes.io/name=clouder-node-agent'
+
+/** What the DaemonSet gives. */
+export const agentEnvironmentSchema = z.object({
+  NODE_NAME: z.string().min(1),
+  NODE_IP: z.string().min(1),
+  PORT: z.coerce.number().int(),
+  CLAIM_DIR: z.string().startsWith('/'),
+  KUBERNETES_SERVICE_HOST: z.string().min(1),
+  KUBERNETES_SERVICE_PORT: z.coerce.number().int(),
+})
+export type AgentEnvironment = z.output<typeof agentEnvironmentSchema>
+
+/** The node agent, until the signal is aborted. `script` is this program: a thread of it watches dumps. */
+export async function runNodeAgent(
+  environment: AgentEnvironment,
+  {
+    script,
+    now,
+    log,
+    signal,
+  }: {readonly script: URL; readonly now: () => number; readonly log: Log; readonly signal: AbortSignal},
+): Promise<void> {
+  const {NODE_NAME: node, PORT: port} = environment
+  const kube = await openInClusterKube({
+    host: environment.KUBERNETES_SERVICE_HOST,
+    port: environment.KUBERNETES_SERVICE_PORT,
+    signal,
+  })
+  const cgroups = await openCgroups({
+    root: '/sys/fs/cgroup',
+    proc: '/proc',
+    kill: (pid) => killIfThere(pid),
+  })
+  const hostTools = storeTools('/opt/clouder')
+  const abilitiesOptions: AbilitiesOptions = {
+    node,
+    kube,
+    tools: hostTools,
+    cgroupVersion: cgroups.version,
+    cpuinfoFile: '/proc/cpuinfo',
+    configFile: '/etc/containerd/config.toml',
+    signal,
+  }
+  const blobs = blobOpener(environment.CLAIM_DIR)
+  const stores = clusterStores({
+    kube,
+    node,
+    openBlobs: blobs,
+    openPeer: (from) => openPeer(from, port, kube, now),
+  })
+  const tools: AgentTools = {
+    node,
+    kube,
+    kubelet: httpsKubelet({
+      address: environment.NODE_IP,
+      port: KUBELET_PORT,
+      nodeName: node,
+      trustFiles: ['/var/lib/kubelet/pki/kubelet.crt', join(SERVICE_ACCOUNT_DIR, 'ca.crt')],
+      tokenFile: join(SERVICE_ACCOUNT_DIR, 'token'),
+    }),
+    cgroups,
+    watchDump: dumpWatcher(script),
+    archives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
+    stores,
+    abilities: () => readAbilities(abilitiesOptions),
+    inspect: inspectArchive,
+    explain: explainFailure,
+    now,
+    log,
+    signal,
+  }
+  const preparations = diskPreparations(RESTORE_DIR, tools)
+  const metrics = agentMetrics()
+  const imageDigests = containerdImages(hostTools, signal)
+  const sockets = await serveRestores(AGENT_SOCKET, async (request) => {
+    const answer = await answerRestore(request, {...tools, preparations, imageDigests})
+    metrics.answered(answer.action)
+    return answer
+  })
+  const web = await serveHttp(
+    port,
+    metrics,
+    (request, response) =>
+      servePeer(request, response, {
+        store: () => blobs({node: {}}, undefined),
+        key: async () => (await clusterKeys(kube))['peer-key'],
+        now,
+        signal,
+      }),
+    log,
+  )
+  startAgent(tools, preparations)
+  log('info', 'started', {node, cgroupVersion: cgroups.version})
+  while (!signal.aborted) {
+    await publish(abilitiesOptions, log)
+    await pause(PUBLISH_EVERY_MS, signal)
+  }
+  for (const server of [sockets, web]) server.close()
+  web.closeAllConnections()
+  kube.close()
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
+}
+
+async function publish(options: AbilitiesOptions, log: Log): Promise<void> {
+  try {
+    if (await publishAbilities(await readAbilities(options), options)) log('info', 'abilities told')
+  } catch (error) {
+    if (!options.signal.aborted) log('warn', 'abilities could not be told', {error: String(error)})
+  }
+}
+
+const blobOpener =
+  (claimDir: string): Parameters<typeof clusterStores>[0]['openBlobs'] =>
+  (spec, credentials) =>
+    openStore(spec, {
+      nodeDir: NODE_STORE_DIR,
+      ...(credentials === undefined ? {} : {credentials}),
+      ...(spec.persistentVolumeClaim === undefined
+        ? {}
+        : {claimDir: join(claimDir, spec.persistentVolumeClaim.claimName)}),
+    })
+
+async function openPeer(node: string, port: number, kube: KubeClient, now: () => number): Promise<BlobStore> {
+  const found = await kube.list({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    namespace: SYSTEM_NAMESPACE,
+    labelSelector: AGENT_SELECTOR,
+  })
+  const address = found.map(parsePod).find(({spec}) => spec.nodeName === node)?.status?.podIP
+  if (address === undefined)
+    throw new CheckpointError(
+      'STORE_UNREACHABLE',
+      `node ${node}, on whose disk the checkpoint lies, has no agent`,
+    )
+  const host = address.includes(':') ? `[${address}]` : address
+  return peerStore({node, url: `http://${host}:${port}`, key: (await clusterKeys(kube))['peer-key'], now})
+}

@@ -1,0 +1,49 @@
+import {Counter, Histogram, Registry} from 'prom-client'
+
+/** What Prometheus reads of an agent. */
+export interface Metrics {
+  readonly checkpointed: (result: 'ready' | 'failed') => void
+  readonly dumped: (seconds: number, bytes: number) => void
+  readonly answered: (action: 'restore' | 'create' | 'refuse') => void
+  readonly text: () => Promise<string>
+  readonly contentType: string
+}
+
+export function agentMetrics(): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  const checkpoints = new Counter({
+    name: 'clouder_node_checkpoints_total',
+    help: 'checkpoints taken on this node',
+    labelNames: ['result'] as const,
+    registers,
+  })
+  const seconds = new Histogram({
+    name: 'clouder_node_dump_seconds',
+    help: 'from the claim of a checkpoint to its archives',
+    buckets: [0.25, 0.5, 1, 2, 5, 10, 30, 60, 300],
+    registers,
+  })
+  const bytes = new Histogram({
+    name: 'clouder_node_archive_bytes',
+    help: 'size of the archives of a checkpoint',
+    buckets: [1e6, 1e7, 1e8, 1e9, 1e10],
+    registers,
+  })
+  const answers = new Counter({
+    name: 'clouder_node_restore_answers_total',
+    help: 'what the restore handler was told',
+    labelNames: ['action'] as const,
+    registers,
+  })
+  return {
+    checkpointed: (result) => checkpoints.inc({result}),
+    dumped: (took, size) => {
+      seconds.observe(took)
+      bytes.observe(size)
+    },
+    answered: (action) => answers.inc({action}),
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  }
+}

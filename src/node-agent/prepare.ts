@@ -1,0 +1,178 @@
+import {mkdir, readdir, readFile, rename, rm, writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {z} from 'zod'
+import {unpackArchive} from '../checkpoint/archive/read.ts'
+import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
+import {openCheckpoint} from '../checkpoint/sealed/open.ts'
+import {privilegesSchema, type Abilities} from '../checkpoint/sealed/types.ts'
+import {CheckpointError} from '../errors.ts'
+import {digestSchema} from './digest.ts'
+import type {Pod} from './pods.ts'
+import {checkpointRef, parseCheckpoint} from './take.ts'
+import type {AgentTools} from './tools.ts'
+
+/** A container's checkpoint, unpacked and verified. Written beside it, for an agent that is started anew. */
+const preparedSchema = z.strictObject({
+  imageDir: z.string(),
+  changes: z.string().optional(),
+  deleted: z.array(z.string()),
+  privileges: privilegesSchema,
+  imageDigest: z.string(),
+})
+export type PreparedContainer = z.output<typeof preparedSchema>
+
+/** Checkpoints unpacked for pods of this node, below one folder: `<uid of the pod>/<container>/`. */
+export interface Preparations {
+  /**
+   * Fetches, opens, verifies and unpacks what the pod goes on from; what was unpacked already stays. Undefined: the
+   * checkpoint has no such container, or it was restored before. Throws CheckpointError.
+   */
+  prepare(pod: Pod, container: string): Promise<PreparedContainer | undefined>
+  /** Remembers for which container an answer was given, before it is. */
+  noteAsked(podUid: string, container: string, id: string): Promise<void>
+  asked(podUid: string, container: string): Promise<string | undefined>
+  /** The container has begun to run: its data goes, and the next one of its name is created anew. */
+  noteRestored(podUid: string, container: string): Promise<void>
+  isRestored(podUid: string, container: string): Promise<boolean>
+  workDir(podUid: string, container: string): string
+  /** Removes everything of a pod that is gone. */
+  remove(podUid: string): Promise<void>
+  /** Pods that there is something of. */
+  list(): Promise<readonly string[]>
+}
+
+/** Preparations on the disk. */
+export function diskPreparations(
+  folder: string,
+  tools: Pick<AgentTools, 'kube' | 'stores' | 'abilities' | 'signal' | 'log'>,
+): Preparations {
+  const podDir = (uid: string): string => {
+    if (!/^[0-9a-f-]{8,}$/.test(uid)) throw new Error(`${uid} is not the uid of a pod`)
+    return join(folder, uid)
+  }
+  const of = (uid: string, container: string, kind: string): string =>
+    join(podDir(uid), `${container}${kind}`)
+  const note = async (uid: string, path: string, text: string): Promise<void> => {
+    await mkdir(podDir(uid), {recursive: true, mode: 0o700})
+    await writeFile(`${path}.new`, text, {mode: 0o600, flush: true})
+    await rename(`${path}.new`, path)
+  }
+  const underWay = new Map<string, Promise<void>>()
+  const preparations: Preparations = {
+    async prepare(pod, container) {
+      const {uid} = pod.metadata
+      if (await preparations.isRestored(uid, container)) return undefined
+      const ready = await readPrepared(of(uid, container, '.json'))
+      if (ready !== undefined) return ready
+      // All containers of a pod come from one checkpoint, which is opened once.
+      const running =
+        underWay.get(uid) ??
+        unpackPod(pod, preparations, podDir(uid), tools).finally(() => underWay.delete(uid))
+      underWay.set(uid, running)
+      await running
+      return readPrepared(of(uid, container, '.json'))
+    },
+    noteAsked: (uid, container, id) => note(uid, of(uid, container, '.asked'), id),
+    asked: (uid, container) => readIfThere(of(uid, container, '.asked')),
+    async noteRestored(uid, container) {
+      await note(uid, of(uid, container, '.restored'), '')
+      await rm(of(uid, container, '.json'), {force: true})
+      await rm(of(uid, container, ''), {recursive: true, force: true})
+    },
+    isRestored: async (uid, container) => (await readIfThere(of(uid, container, '.restored'))) !== undefined,
+    workDir: (uid, container) => join(of(uid, container, ''), 'work'),
+    async remove(uid) {
+      await rm(podDir(uid), {recursive: true, force: true})
+    },
+    async list() {
+      const entries = await readdir(folder, {withFileTypes: true}).catch((error: unknown) => {
+        if (isAbsent(error)) return []
+        throw error
+      })
+      return entries
+        .filter((entry) => entry.isDirectory() && /^[0-9a-f-]{36}$/.test(entry.name))
+        .map(({name}) => name)
+    },
+  }
+  return preparations
+}
+
+async function unpackPod(
+  pod: Pod,
+  preparations: Preparations,
+  dir: string,
+  tools: Pick<AgentTools, 'kube' | 'stores' | 'abilities' | 'signal' | 'log'>,
+): Promise<void> {
+  const {kube, stores, signal, log} = tools
+  const {namespace, uid} = pod.metadata
+  const name = pod.metadata.annotations?.[RESTORE_ANNOTATION] ?? ''
+  const object = await kube.get(checkpointRef({namespace, name}))
+  if (object === undefined)
+    throw new CheckpointError('CHECKPOINT_UNKNOWN', `there is no checkpoint ${namespace}/${name}`)
+  const {status = {}, spec} = parseCheckpoint(object)
+  const digest = digestSchema.safeParse(status.digest).data
+  if (status.phase !== 'Ready' || digest === undefined)
+    throw new CheckpointError(
+      'CHECKPOINT_UNKNOWN',
+      `checkpoint ${namespace}/${name} is ${status.phase ?? 'Pending'}, not Ready`,
+    )
+  const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
+  const opened = await openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal})
+  if (opened.metadata.namespace !== namespace)
+    throw new CheckpointError(
+      'CHECKPOINT_UNKNOWN',
+      `checkpoint ${name} was made in namespace ${opened.metadata.namespace}`,
+    )
+  refuseUnlike(opened.metadata.source, await tools.abilities())
+  const wanted = new Set(pod.spec.containers.map((container) => container.name))
+  for (const {name: container, privileges, imageDigest} of opened.metadata.containers) {
+    if (!wanted.has(container) || (await preparations.isRestored(uid, container))) continue
+    const target = join(dir, container)
+    // What an agent that died has left half unpacked.
+    await rm(target, {recursive: true, force: true})
+    const unpacked = await unpackArchive(opened.archive(container), target, signal)
+    const prepared: PreparedContainer = {
+      imageDir: unpacked.imageDir,
+      ...(unpacked.changes === undefined ? {} : {changes: unpacked.changes}),
+      deleted: [...unpacked.deleted],
+      privileges,
+      imageDigest,
+    }
+    await writeFile(`${target}.json.new`, JSON.stringify(prepared), {mode: 0o600})
+    await rename(`${target}.json.new`, `${target}.json`)
+  }
+  log('info', 'prepared', {pod: pod.metadata.name, namespace, checkpoint: name})
+}
+
+/** Processes keep using what they found of a CPU at their start. Throws CheckpointError NODE_UNLIKE. */
+export function refuseUnlike(source: Abilities, here: Abilities): void {
+  if (source.arch !== here.arch)
+    throw new CheckpointError(
+      'NODE_UNLIKE',
+      `the checkpoint is of ${source.arch}, and this node is ${here.arch}`,
+    )
+  const own = new Set(here.cpuFeatures)
+  const missing = source.cpuFeatures.filter((feature) => !own.has(feature))
+  if (missing.length === 0) return
+  throw new CheckpointError(
+    'NODE_UNLIKE',
+    `this node's CPU (${here.cpuModel}) lacks ${missing.slice(0, 8).join(', ')}, which processes on ${source.cpuModel} may have come to use`,
+  )
+}
+
+async function readPrepared(path: string): Promise<PreparedContainer | undefined> {
+  const text = await readIfThere(path)
+  return text === undefined ? undefined : preparedSchema.parse(JSON.parse(text))
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+const isAbsent = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ENOENT'

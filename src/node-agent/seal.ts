@@ -1,0 +1,111 @@
+import type {CheckpointStatus, CheckpointSummary} from '../checkpoint/resources.ts'
+import {sealCheckpoint, type UnsealedMetadata} from '../checkpoint/sealed/seal.ts'
+import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
+import {CheckpointError} from '../errors.ts'
+import {podNamespacesSchema} from './pods.ts'
+import type {parseCheckpoint} from './take.ts'
+import type {AgentTools} from './tools.ts'
+
+const TELL_EVERY_MS = 2_000
+
+type Named = ReturnType<typeof parseCheckpoint>
+type SealedStatus = Required<
+  Pick<CheckpointStatus, 'digest' | 'place' | 'sizeBytes' | 'storedBytes' | 'newBytes'>
+>
+
+/**
+ * Seals the archives of a dumped checkpoint into its store, reads everything back and verifies it.
+ * Throws CheckpointError, CHECKPOINT_FAILED when an archive is gone.
+ */
+export async function sealDumped(
+  checkpoint: Named,
+  tools: AgentTools,
+  tell: (message: string) => Promise<void>,
+): Promise<SealedStatus & {readonly summary: CheckpointSummary}> {
+  const {stores, archives, signal} = tools
+  const {blobs, keys} = await stores.open(checkpoint.spec.store, {signal})
+  const {metadata, summary} = await describe(checkpoint, tools)
+  const say = everyFewSeconds(tools, tell)
+  const sealed = await sealCheckpoint({
+    metadata,
+    archives: new Map(
+      metadata.containers.map(({name}) => [name, () => archives.read(checkpoint.uid, name)] as const),
+    ),
+    keys: keys.sealing,
+    signer: keys.signer,
+    store: blobs,
+    name: `${checkpoint.namespace}-${checkpoint.name}`,
+    signal,
+    onProgress: ({readBytes, newBytes}) =>
+      say(`storing: ${readBytes} bytes read, ${newBytes} new ones stored`),
+  })
+  await verifyCheckpoint({
+    store: blobs,
+    digest: sealed.digest,
+    trust: keys.trust,
+    keys: keys.wrappers,
+    signal,
+    onProgress: (readBytes) => say(`verifying: ${readBytes} bytes read back`),
+  })
+  await say.last()
+  const {digest, sizeBytes, storedBytes, newBytes} = sealed
+  return {digest, place: blobs.place, sizeBytes, storedBytes, newBytes, summary}
+}
+
+/** What the checkpoint says of itself. */
+async function describe(
+  checkpoint: Named,
+  tools: AgentTools,
+): Promise<{metadata: UnsealedMetadata; summary: CheckpointSummary}> {
+  const {status = {}, spec, namespace, uid} = checkpoint
+  const {podUid, podTemplate, source, containers = [], startedAt} = status
+  if (podUid === undefined || podTemplate === undefined || source === undefined || spec.pod === undefined)
+    throw new CheckpointError('CHECKPOINT_FAILED', `checkpoint ${checkpoint.name} has lost its status`)
+  const summary: CheckpointSummary = {containers: []}
+  const described: UnsealedMetadata['containers'][number][] = []
+  const pod = podNamespacesSchema.parse(podTemplate.spec)
+  for (const {name, image, frozenMs} of containers) {
+    if ((await tools.archives.sizeOf(uid, name)) === undefined)
+      throw new CheckpointError(
+        'CHECKPOINT_FAILED',
+        `the archive of container ${name} is gone from ${tools.node}`,
+      )
+    const {
+      privileges,
+      imageDigest,
+      summary: about,
+    } = await tools.inspect(tools.archives.read(uid, name), pod, tools.signal)
+    summary.containers.push(about)
+    described.push({name, image, imageDigest, privileges, ...(frozenMs === undefined ? {} : {frozenMs})})
+  }
+  const metadata: UnsealedMetadata = {
+    version: 1,
+    namespace,
+    pod: spec.pod.name,
+    podUid,
+    node: tools.node,
+    createdAt: startedAt ?? new Date(tools.now()).toISOString(),
+    owner: spec.owner ?? 'user',
+    source,
+    podTemplate,
+    containers: described,
+  }
+  return {metadata, summary}
+}
+
+/** Tells the newest message, not more often than that; one that fails is no reason to stop. */
+function everyFewSeconds(
+  {now, log}: Pick<AgentTools, 'now' | 'log'>,
+  tell: (message: string) => Promise<void>,
+): ((message: string) => void) & {last: () => Promise<void>} {
+  let toldAtMs = now()
+  let telling = Promise.resolve()
+  const say = (message: string): void => {
+    if (now() - toldAtMs < TELL_EVERY_MS) return
+    toldAtMs = now()
+    telling = telling
+      .then(() => tell(message))
+      .catch((error: unknown) => log('warn', 'progress was not told', {error: String(error)}))
+  }
+  return Object.assign(say, {last: () => telling})
+}

@@ -1,0 +1,59 @@
+import {API_VERSION} from '../checkpoint/names.ts'
+import {checkpointStoreSchema, type CheckpointStore} from '../checkpoint/resources.ts'
+import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
+import {CheckpointError} from '../errors.ts'
+import type {KubeClient} from '../kubernetes/types.ts'
+import {storeKeys, readSecret, type StoreKeys} from './key-ring.ts'
+
+export interface OpenStore {
+  readonly blobs: BlobStore
+  readonly keys: StoreKeys
+}
+
+/** The stores of the cluster, by the name of their CheckpointStore. */
+export interface Stores {
+  /**
+   * `fromNode`: where the sealed pieces lie when the store is the disk of a node; default: here.
+   * Throws CheckpointError STORE_UNKNOWN.
+   */
+  open(
+    name: string,
+    options: {readonly fromNode?: string | undefined; readonly signal: AbortSignal},
+  ): Promise<OpenStore>
+}
+
+export interface StoresOptions {
+  readonly kube: KubeClient
+  readonly node: string
+  readonly openBlobs: (
+    spec: CheckpointStore['spec'],
+    credentials: Record<string, string> | undefined,
+  ) => Promise<BlobStore>
+  /** The disk of another node, read through its agent. */
+  readonly openPeer: (node: string) => Promise<BlobStore>
+}
+
+/** Stores as their objects and Secrets say; looked up anew each time, as they change. */
+export function clusterStores({kube, node, openBlobs, openPeer}: StoresOptions): Stores {
+  return {
+    async open(name, {fromNode = node, signal}) {
+      const object = await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name})
+      if (object === undefined) {
+        throw new CheckpointError('STORE_UNKNOWN', `there is no CheckpointStore ${name}`, {
+          suggestions: ['kubectl get checkpointstores'],
+        })
+      }
+      const store = checkpointStoreSchema.parse(object)
+      const secret = store.spec.credentials?.secretName
+      const credentials = secret === undefined ? undefined : await readSecret(kube, secret)
+      if (secret !== undefined && credentials === undefined)
+        throw new CheckpointError(
+          'STORE_REFUSED',
+          `store ${name} names the Secret ${secret}, which is not there`,
+        )
+      const elsewhere = store.spec.node !== undefined && fromNode !== node
+      const blobs = elsewhere ? await openPeer(fromNode) : await openBlobs(store.spec, credentials)
+      return {blobs, keys: await storeKeys(kube, store, signal)}
+    },
+  }
+}

@@ -1,0 +1,282 @@
+import {API_VERSION, THAW_ANNOTATION, VERIFY_ANNOTATION} from '../checkpoint/names.ts'
+import {checkpointSchema, type Checkpoint, type CheckpointStatus} from '../checkpoint/resources.ts'
+import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
+import {CheckpointError, KubernetesError} from '../errors.ts'
+import type {KubeObject} from '../kubernetes/types.ts'
+import {waitFor} from '../waiting.ts'
+import {dumpPod, runHook} from './dump.ts'
+import {digestSchema} from './digest.ts'
+import {parsePod, podRef, type Pod} from './pods.ts'
+import {sealDumped} from './seal.ts'
+import type {AgentTools} from './tools.ts'
+
+/** A Checkpoint of a namespace. */
+export interface CheckpointName {
+  readonly namespace: string
+  readonly name: string
+}
+
+export const checkpointRef = ({namespace, name}: CheckpointName) =>
+  ({apiVersion: API_VERSION, kind: 'Checkpoint', namespace, name}) as const
+
+export function parseCheckpoint(object: KubeObject): Checkpoint & CheckpointName & {readonly uid: string} {
+  const checkpoint = checkpointSchema.parse(object)
+  const {name, namespace = '', uid = ''} = checkpoint.metadata
+  return {...checkpoint, name, namespace, uid}
+}
+
+type Named = ReturnType<typeof parseCheckpoint>
+
+/**
+ * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
+ * dumps, seals, and lets go of the pod. Each step is written to the status before the next, and may be done twice.
+ * Throws KubernetesError API_UNREACHABLE, to be tried again; what fails otherwise is in the status.
+ */
+export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): Promise<void> {
+  for (;;) {
+    tools.signal.throwIfAborted()
+    const object = await tools.kube.get(checkpointRef(name))
+    if (object === undefined) return
+    const checkpoint = parseCheckpoint(object)
+    const goesOn = await oneStep(checkpoint, tools).catch(async (error: unknown) => {
+      if (tools.signal.aborted || isPassing(error)) throw error
+      await giveUp(checkpoint, error, tools)
+      return false
+    })
+    if (!goesOn) return
+  }
+}
+
+/** The API server is away: nothing can be told either. */
+const isPassing = (error: unknown): boolean =>
+  error instanceof KubernetesError && error.code === 'API_UNREACHABLE'
+
+/** Whether there is a next step. */
+async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
+  const {spec, status = {}} = checkpoint
+  if (spec.pod === undefined) return false
+  switch (status.phase) {
+    case undefined:
+    case 'Pending':
+      return claim(checkpoint, spec.pod, tools)
+    case 'Dumping':
+      if (status.node !== tools.node) return false
+      await dump(checkpoint, spec.pod, tools)
+      return true
+    case 'Storing':
+      if (status.node !== tools.node) return false
+      await store(checkpoint, tools)
+      return true
+    case 'Ready':
+    case 'Failed':
+      if (status.node !== tools.node) return false
+      if (status.frozen === true) await letGo(checkpoint, tools)
+      if (status.phase === 'Ready') await verifyAsked(checkpoint, tools)
+      return false
+  }
+}
+
+/** Takes a Checkpoint of a pod of this node; another agent's, or one without a pod, is left alone. */
+async function claim(
+  checkpoint: Named,
+  wanted: {name: string; uid?: string | undefined},
+  tools: AgentTools,
+): Promise<boolean> {
+  const pod = await podOf(checkpoint.namespace, wanted.name, tools)
+  if (pod?.spec.nodeName !== tools.node) return false
+  const status: CheckpointStatus = {
+    phase: 'Dumping',
+    node: tools.node,
+    podUid: pod.metadata.uid,
+    startedAt: new Date(tools.now()).toISOString(),
+    message: `taking the memory of ${wanted.name}`,
+    source: await tools.abilities(),
+  }
+  const {resourceVersion} = checkpoint.metadata
+  const guard = resourceVersion === undefined ? {} : {resourceVersion}
+  return (await tools.kube.patchStatus(checkpointRef(checkpoint), status, guard)) !== undefined
+}
+
+async function dump(
+  checkpoint: Named,
+  wanted: {name: string; uid?: string | undefined},
+  tools: AgentTools,
+): Promise<void> {
+  const {kube, cgroups, log} = tools
+  const {status = {}} = checkpoint
+  const pod = await podOf(checkpoint.namespace, wanted.name, tools)
+  const uid = wanted.uid ?? status.podUid
+  if (pod === undefined || pod.metadata.uid !== uid || pod.metadata.deletionTimestamp !== undefined) {
+    throw new CheckpointError(
+      'POD_NOT_FOUND',
+      `pod ${checkpoint.namespace}/${wanted.name}${wanted.uid === undefined ? '' : ` with uid ${wanted.uid}`} is not there any more`,
+    )
+  }
+  await refuseHeld(checkpoint, pod, tools)
+  // An earlier attempt may have left it standing still.
+  await cgroups.thaw(pod.metadata.uid)
+  const {containers, frozen, podTemplate} = await dumpPod(checkpoint, checkpoint.uid, pod, tools)
+  const bytes = containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0)
+  log('info', 'dumped', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, bytes, frozen})
+  const next: CheckpointStatus = {
+    phase: 'Storing',
+    containers: [...containers],
+    frozen,
+    podTemplate,
+    sizeBytes: bytes,
+    message: `storing ${bytes} bytes`,
+  }
+  await kube.patchStatus(checkpointRef(checkpoint), next)
+}
+
+/** A pod that stands still for another checkpoint is not dumped: letting it go would be behind that one's back. */
+async function refuseHeld(checkpoint: Named, pod: Pod, {kube}: AgentTools): Promise<void> {
+  const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint', namespace: checkpoint.namespace})
+  const holder = all
+    .map(parseCheckpoint)
+    .find(
+      ({uid, status}) =>
+        uid !== checkpoint.uid && status?.frozen === true && status.podUid === pod.metadata.uid,
+    )
+  if (holder === undefined) return
+  throw new CheckpointError(
+    'CHECKPOINT_FAILED',
+    `pod ${pod.metadata.namespace}/${pod.metadata.name} stands still for checkpoint ${holder.name}`,
+  )
+}
+
+async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {kube, archives, log} = tools
+  const sealed = await sealDumped(checkpoint, tools, async (message) => {
+    await kube.patchStatus(checkpointRef(checkpoint), {message})
+  })
+  if (checkpoint.spec.keepArchive !== true) await archives.remove(checkpoint.uid)
+  const next = {
+    ...sealed,
+    phase: 'Ready',
+    reason: null,
+    message: `stored in ${sealed.place}`,
+    finishedAt: new Date(tools.now()).toISOString(),
+  }
+  log('info', 'stored', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, digest: sealed.digest})
+  await kube.patchStatus(checkpointRef(checkpoint), next)
+}
+
+/** Reads it back from its store and checks it again, once per value of the annotation. */
+async function verifyAsked(checkpoint: Named, {kube, stores, now, signal}: AgentTools): Promise<void> {
+  const {metadata, status = {}} = checkpoint
+  const asked = metadata.annotations?.[VERIFY_ANNOTATION]
+  if (asked === undefined || asked === status.verification?.asked) return
+  const outcome = await verifyStored(checkpoint, {stores, signal})
+  const verification = {asked, checkedAt: new Date(now()).toISOString(), reason: null, ...outcome}
+  await kube.patchStatus(checkpointRef(checkpoint), {verification})
+}
+
+async function verifyStored(
+  {spec, status = {}}: Named,
+  {stores, signal}: Pick<AgentTools, 'stores' | 'signal'>,
+): Promise<{ok: boolean; message: string; reason?: string}> {
+  try {
+    const {blobs, keys} = await stores.open(spec.store, {signal})
+    const digest = digestSchema.parse(status.digest)
+    const {blobs: count, storedBytes} = await verifyCheckpoint({
+      store: blobs,
+      digest,
+      trust: keys.trust,
+      keys: keys.wrappers,
+      signal,
+    })
+    return {ok: true, message: `${count} pieces of ${storedBytes} bytes are whole and signed`}
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error
+    return {ok: false, message: error.message, reason: error.code}
+  }
+}
+
+/** Undoes what stands in the way of the pod, and says why. */
+async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Promise<void> {
+  const {kube, cgroups, archives, log} = tools
+  const message = error instanceof Error ? error.message : String(error)
+  const reason = error instanceof CheckpointError ? error.code : 'CHECKPOINT_FAILED'
+  log('warn', 'checkpoint failed', {
+    checkpoint: checkpoint.name,
+    namespace: checkpoint.namespace,
+    reason,
+    error: message,
+  })
+  const {podUid} = checkpoint.status ?? {}
+  // What stands still for another checkpoint stays so.
+  const heldByOther = /stands still for checkpoint/.test(message)
+  if (podUid !== undefined && !heldByOther) {
+    await cgroups.thaw(podUid)
+    await afterFailure(checkpoint, podUid, tools)
+  }
+  await archives.remove(checkpoint.uid)
+  await kube.patchStatus(checkpointRef(checkpoint), {
+    phase: 'Failed',
+    reason,
+    message,
+    frozen: false,
+    finishedAt: new Date(tools.now()).toISOString(),
+  })
+}
+
+/** What the hook before the dump held back is let go again. */
+async function afterFailure(checkpoint: Named, podUid: string, tools: AgentTools): Promise<void> {
+  const {hooks, pod: wanted} = checkpoint.spec
+  if (hooks?.after === undefined || wanted === undefined) return
+  const pod = await podOf(checkpoint.namespace, wanted.name, tools)
+  if (pod?.metadata.uid !== podUid) return
+  await runHook('after', pod, hooks.after, tools).catch((error: unknown) => {
+    tools.log('warn', 'hook failed', {checkpoint: checkpoint.name, error: String(error)})
+  })
+}
+
+/**
+ * Ends the standing still of a pod: it is deleted if that was asked for, ended without running again if somebody
+ * deleted it, thawed if somebody asked for that; otherwise it goes on standing still.
+ */
+async function letGo(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {kube, cgroups} = tools
+  const {spec, status = {}, metadata} = checkpoint
+  const {podUid} = status
+  if (podUid === undefined || spec.pod === undefined) return
+  const found = await podOf(checkpoint.namespace, spec.pod.name, tools)
+  const pod = found?.metadata.uid === podUid ? found : undefined
+  const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
+  if (!isDeleted && metadata.annotations?.[THAW_ANNOTATION] === 'true') {
+    await cgroups.thaw(podUid)
+    const {hooks} = spec
+    if (hooks?.after !== undefined) await runHook('after', pod, hooks.after, tools)
+  } else if (isDeleted || (spec.after === 'delete' && status.phase === 'Ready')) {
+    if (!isDeleted) await kube.delete(podRef(checkpoint.namespace, spec.pod.name), {uid: podUid})
+    await endFrozen(podUid, tools)
+  } else {
+    return
+  }
+  await kube.patchStatus(checkpointRef(checkpoint), {frozen: false})
+}
+
+const KUBELET_NOTICES_MS = 10_000
+
+/** Ends a deleted pod's processes, once its kubelet will not start them anew. */
+export async function endFrozen(podUid: string, {cgroups, signal, log}: AgentTools): Promise<void> {
+  await waitFor({
+    what: `the kubelet to end pod ${podUid}`,
+    timeoutMs: KUBELET_NOTICES_MS,
+    intervalMs: 50,
+    signal,
+    check: async () =>
+      (await cgroups.isTerminating(podUid)) ? {value: true, seen: 'ending'} : {seen: 'not ending yet'},
+  }).catch((error: unknown) => {
+    signal.throwIfAborted()
+    // A hook of the pod's own may stand before the signal; it cannot run in a pod that stands still.
+    log('info', 'the kubelet has not signalled the pod yet', {podUid, error: String(error)})
+  })
+  await cgroups.kill(podUid)
+}
+
+async function podOf(namespace: string, name: string, {kube}: AgentTools): Promise<Pod | undefined> {
+  const object = await kube.get(podRef(namespace, name))
+  return object === undefined ? undefined : parsePod(object)
+}

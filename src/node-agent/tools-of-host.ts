@@ -1,0 +1,62 @@
+import {execFile} from 'node:child_process'
+import {readdir} from 'node:fs/promises'
+import {join} from 'node:path'
+import {promisify} from 'node:util'
+import type {ImageDigests} from './answer.ts'
+
+const execute = promisify(execFile)
+const TIMEOUT_MS = 20_000
+
+/** Programs that the node installed, from its store `<sha256>-<name>`. */
+export interface HostTools {
+  /** Standard output. Throws when the program is not there or fails. */
+  run(name: string, words: readonly string[], signal: AbortSignal): Promise<string>
+}
+
+/** Programs below /opt/clouder of the node: static ones, and the portable CRIU with its own libraries. */
+export function storeTools(root: string): HostTools {
+  return {
+    async run(name, words, signal) {
+      const {stdout} = await execute(await programOf(root, name), words, {
+        signal,
+        timeout: TIMEOUT_MS,
+        maxBuffer: 16 * 1024 * 1024,
+      })
+      return stdout
+    },
+  }
+}
+
+async function programOf(root: string, name: string): Promise<string> {
+  if (name === 'criu') return join(root, 'criu/criu')
+  const store = join(root, 'store')
+  const found = (await readdir(store)).filter(
+    (entry) => /^[0-9a-f]{64}-/.test(entry) && entry.slice(65) === name,
+  )
+  const [first] = found
+  if (first === undefined) throw new Error(`there is no ${name} in ${store}`)
+  return join(store, first)
+}
+
+const CONTAINERD = ['--address', '/run/containerd/containerd.sock', '--namespace', 'k8s.io']
+
+/** Digests of the manifest and of the config of an image, as containerd names both; empty: it is not known here. */
+export function containerdImages(tools: HostTools, signal: AbortSignal): ImageDigests {
+  return async (image) => {
+    const lines = (await tools.run('ctr', [...CONTAINERD, 'images', 'list'], signal)).split('\n').slice(1)
+    const known = lines.map((line) => line.split(/\s+/)).map(([name = '', , digest = '']) => ({name, digest}))
+    const target = known.find(({name}) => name === image || name === fullName(image))?.digest
+    if (target === undefined) return []
+    const names = known.filter(({digest}) => digest === target).map(({name}) => name)
+    return [target, ...names.filter((name) => name.startsWith('sha256:'))]
+  }
+}
+
+/** `redis` is `docker.io/library/redis:latest`. */
+function fullName(image: string): string {
+  const [first = '', ...rest] = image.split('/')
+  const hasHost = rest.length > 0 && (/[.:]/.test(first) || first === 'localhost')
+  const named = hasHost ? image : rest.length > 0 ? `docker.io/${image}` : `docker.io/library/${image}`
+  const last = named.slice(named.lastIndexOf('/') + 1)
+  return /[:@]/.test(last) ? named : `${named}:latest`
+}

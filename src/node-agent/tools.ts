@@ -1,0 +1,39 @@
+import type {PodNamespaces} from '../checkpoint/archive/privileges.ts'
+import type {CheckpointSummary} from '../checkpoint/resources.ts'
+import type {Abilities, Privileges} from '../checkpoint/sealed/types.ts'
+import type {KubeClient} from '../kubernetes/types.ts'
+import type {Archives} from './archives.ts'
+import type {Cgroups} from './cgroups.ts'
+import type {DumpWatcher} from './freeze.ts'
+import type {Kubelet} from './kubelet.ts'
+import type {Log} from './log.ts'
+import type {Stores} from './stores.ts'
+
+/** What an archive tells of the container that it was made of. */
+export interface ArchiveFacts {
+  readonly privileges: Privileges
+  readonly imageDigest: string
+  readonly summary: CheckpointSummary['containers'][number]
+}
+
+/** What the node agent works with: everything it touches is behind one of these. */
+export interface AgentTools {
+  readonly node: string
+  readonly kube: KubeClient
+  readonly kubelet: Kubelet
+  readonly cgroups: Cgroups
+  readonly watchDump: DumpWatcher
+  readonly archives: Archives
+  readonly stores: Stores
+  readonly abilities: () => Promise<Abilities>
+  readonly inspect: (
+    archive: AsyncIterable<Uint8Array>,
+    pod: PodNamespaces,
+    signal: AbortSignal,
+  ) => Promise<ArchiveFacts>
+  /** What CRIU said of a failed dump, from the log that the kubelet's answer names; undefined: nothing that helps. */
+  readonly explain: (answer: string) => Promise<string | undefined>
+  readonly now: () => number
+  readonly log: Log
+  readonly signal: AbortSignal
+}
