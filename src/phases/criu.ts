@@ -1,4 +1,4 @@
-import {CHECKPOINT_DIR} from '../checkpoint/names.ts'
+import {CHECKPOINT_DIR, NODE_STORE_DIR, RESTORE_DIR} from '../checkpoint/names.ts'
 import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
@@ -8,7 +8,8 @@ import {describeDrift, driftOf, filesView, type ManagedFile} from './managed-fil
 import {RESTORE_HANDLER} from './node-store.ts'
 import {probeHosts, type Observed} from './probe.ts'
 
-const WORK_DIR = '/var/lib/clouder/restore'
+/** For root alone: memory of processes lies there. */
+const FOLDERS = [CHECKPOINT_DIR, RESTORE_DIR, NODE_STORE_DIR] as const
 const WRAPPER_PATH = '/usr/local/libexec/clouder/runc-restore'
 /** runc passes this file to CRIU; of its own options for TCP nothing else changes them. */
 const RUNC_CONF_PATH = '/etc/criu/runc.conf'
@@ -29,7 +30,7 @@ export function criuFiles(spec: ClusterSpec, renderer: Renderer): readonly Manag
         runc: '/usr/local/bin/runc',
         next: RESTORE_HANDLER,
         checkpoints: CHECKPOINT_DIR,
-        work: WORK_DIR,
+        work: RESTORE_DIR,
       }),
       mode: 0o755,
     },
@@ -61,9 +62,9 @@ export function decideCriu(
     removed: [],
     reasons: [
       ...describeDrift(drift),
-      ...[CHECKPOINT_DIR, WORK_DIR]
-        .filter((folder) => !folders.includes(`700 ${folder}`))
-        .map((folder) => `${folder} is not there for root alone`),
+      ...FOLDERS.filter((folder) => !folders.includes(`700 ${folder}`)).map(
+        (folder) => `${folder} is not there for root alone`,
+      ),
       ...criuReasons(observed.one('version'), observed.one('check')),
     ],
   }
@@ -93,7 +94,7 @@ function stepFor(
   const text = renderer.render('criu/apply.sh', {
     files: filesView(decision.files),
     removed: decision.removed,
-    folders: enabled ? [CHECKPOINT_DIR, WORK_DIR] : [],
+    folders: enabled ? FOLDERS : [],
     check: enabled,
     minimum: MINIMUM_VERSION,
   })
@@ -120,7 +121,7 @@ export const criuPhase: ClouderPhase = {
     const files = criuFiles(spec, renderer)
     const text = renderer.render('criu/probe.sh', {
       paths: files.map(({path}) => path),
-      folders: [CHECKPOINT_DIR, WORK_DIR],
+      folders: FOLDERS,
     })
     const found = await probeHosts(
       'criu',

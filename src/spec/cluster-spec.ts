@@ -136,6 +136,12 @@ export const specBodySchema = z.strictObject({
         .enum(['close', 'keep'])
         .default('close')
         .describe('what happens to established TCP connections of a checkpointed process'),
+      restore: z
+        .enum(['handler', 'trusted-images'])
+        .default('handler')
+        .describe(
+          'how pods are restored; `trusted-images`: also from images, by an experimental feature of containerd 2.1 to 2.3 that runs what is in them with the privileges they had',
+        ),
       store: storeSpecSchema
         .default({node: {}})
         .describe('where checkpoints are kept unless one is told otherwise: the CheckpointStore `default`'),

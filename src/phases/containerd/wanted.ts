@@ -52,6 +52,7 @@ export function wantedContainerd(
     sandboxImage: sandboxImage(bundle),
     certsDir: CERTS_DIR,
     checkpoint,
+    restoreViaCreate: checkpoint && spec.checkpoint.restore === 'trusted-images',
     restrictOomScoreAdj: cannotLowerOomScore(facts),
     systemdCgroup: facts.cgroupVersion === 2,
     restoreRuntime: RESTORE_RUNTIME,
@@ -77,7 +78,7 @@ export function wantedContainerd(
       {section: `${IMAGES}.pinned_images`, key: 'sandbox', value: view.sandboxImage},
       {section: `${IMAGES}.registry`, key: 'config_path', value: CERTS_DIR},
       {section: RUNTIME, key: 'enable_criu', value: checkpoint},
-      {section: RUNTIME, key: 'enable_experimental_restore_via_create', value: false},
+      {section: RUNTIME, key: 'enable_experimental_restore_via_create', value: view.restoreViaCreate},
       {section: RUNTIME, key: 'restrict_oom_score_adj', value: view.restrictOomScoreAdj},
       {section: options('runc'), key: 'SystemdCgroup', value: view.systemdCgroup},
       ...(checkpoint

@@ -1,6 +1,6 @@
 import type {TemplateCase} from '../golden.ts'
 
-const folders = ['/var/lib/clouder/checkpoints', '/var/lib/clouder/restore']
+const folders = ['/var/lib/clouder/checkpoints', '/var/lib/clouder/restore', '/var/lib/clouder/store']
 
 export const cases: TemplateCase[] = [
   {template: 'criu/runc.conf', name: 'close', view: {keepTcp: false}},

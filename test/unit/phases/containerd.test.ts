@@ -117,6 +117,16 @@ test('without checkpointing there is no restoring runtime', () => {
   expect(valueOf(wanted, 'enable_criu')).toBe(false)
 })
 
+test.each([
+  ['', false],
+  ['checkpoint: {restore: trusted-images}', true],
+  ['checkpoint: {enabled: false, restore: trusted-images}', false],
+])('containerd restores from images only where the spec trusts them: %j', (body, on) => {
+  const wanted = wantedFor(body)
+  expect(valueOf(wanted, 'enable_experimental_restore_via_create')).toBe(on)
+  expect(wanted.daemonFiles[0]?.content).toContain(`enable_experimental_restore_via_create = ${on}\n`)
+})
+
 test('a value that containerd does not take fails the step and is named', async () => {
   const wanted = wantedFor()
   const host = new FakeHost()

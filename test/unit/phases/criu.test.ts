@@ -4,7 +4,8 @@ import {parseObserved} from '../../../src/phases/probe.ts'
 import {fileLines, renderer, specOf} from '../../support/phase-context.ts'
 
 const files = criuFiles(specOf(), renderer)
-const folders = 'folder=700 /var/lib/clouder/checkpoints\nfolder=700 /var/lib/clouder/restore\n'
+const folders =
+  'folder=700 /var/lib/clouder/checkpoints\nfolder=700 /var/lib/clouder/restore\nfolder=700 /var/lib/clouder/store\n'
 const good = `${fileLines(files)}${folders}version=4.2.1\ncheck=ok\n`
 const reasonsFor = (text: string, enabled = true) => decideCriu(enabled, files, parseObserved(text)).reasons
 

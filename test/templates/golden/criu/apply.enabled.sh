@@ -15,6 +15,8 @@ mkdir -p '/var/lib/clouder/checkpoints'
 chmod 700 '/var/lib/clouder/checkpoints'
 mkdir -p '/var/lib/clouder/restore'
 chmod 700 '/var/lib/clouder/restore'
+mkdir -p '/var/lib/clouder/store'
+chmod 700 '/var/lib/clouder/store'
 version=$(criu --version | sed -n 's/^Version: *//p')
 if [ "$(printf '%s\n' '4.2' "$version" | sort -V | head -n 1)" != '4.2' ]; then
   echo "criu is $version, 4.2 or newer is needed" >&2
