@@ -68,6 +68,8 @@ export async function unwrapDataKey(
   }
   const ways = wrapped.map(({kind, id}) => `${kind} ${id}`).join(', ')
   throw new CheckpointError('KEY_WRONG', `no key here opens what was sealed for ${ways}`, {
-    suggestions: ['give the CheckpointStore the identity or the KMS key that it was sealed for'],
+    suggestions: [
+      'give the CheckpointStore the identity that it was sealed for, or let the nodes use that key of the KMS',
+    ],
   })
 }
