@@ -224,9 +224,9 @@ function catalogueImages(kubernetes: string, pins: KubernetesPins): readonly Cat
       reference: PROGRAM_REFERENCE,
       recipe: {
         program: 'dist/programs/cluster.js',
-        path: 'opt/clouder/cluster.js',
+        path: 'usr/share/clouder/cluster.js',
         tools: NODE_RECIPE,
-        entrypoint: ['/usr/bin/node', '/opt/clouder/cluster.js'],
+        entrypoint: ['/usr/bin/node', '/usr/share/clouder/cluster.js'],
       },
     },
   ]
