@@ -1,9 +1,11 @@
 import {API_VERSION, KUBELET_CHECKPOINT_DIR, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
-import type {StoreSpec} from '../checkpoint/resources.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import {checkpointAccess} from './checkpoint-access.ts'
 import {checkpointAdmission} from './checkpoint-admission.ts'
 import {addonLabels, AGENT, CONTROLLER, PORT} from './checkpoint-names.ts'
+
+type StoreSpec = ClusterSpec['checkpoint']['store']
 
 export interface CheckpointAddonOptions {
   /** The programs, by the reference and the digest that the bundle carries. */

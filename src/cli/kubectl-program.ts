@@ -1,11 +1,16 @@
 import {createReadStream} from 'node:fs'
 import {access, constants, mkdir, rename, rm} from 'node:fs/promises'
 import {createWriteStream} from 'node:fs'
+import {homedir} from 'node:os'
 import {delimiter, dirname, join} from 'node:path'
 import {pipeline} from 'node:stream/promises'
 import {createGunzip} from 'node:zlib'
 import {BundleError} from '../errors.ts'
+import {fetchKubeconfig} from '../workflows/kubeconfig.ts'
+import {specOf} from '../workflows/clusters.ts'
 import type {Tools} from '../workflows/types.ts'
+import {cacheDir} from '../wiring.ts'
+import {runChild, type ChildResult} from './child.ts'
 
 export interface KubectlOptions {
   /** Version of the cluster, for the bundle's kubectl. */
@@ -38,6 +43,33 @@ export async function kubectlProgram(
   await unpack(join(bundle.dir, item.path), unpacked, options.pid)
   return unpacked
 }
+
+/** Runs kubectl in the foreground with a cluster's own kubeconfig. */
+export async function runKubectl(
+  cluster: string,
+  argv: readonly string[],
+  {environment, capture}: {environment: NodeJS.ProcessEnv; capture: boolean},
+  tools: Tools,
+): Promise<ChildResult> {
+  const spec = await specOf(cluster, tools)
+  const known = tools.store.paths(cluster).kubeconfig
+  const path = (await isThere(known))
+    ? known
+    : (await fetchKubeconfig(cluster, {merge: false, context: undefined}, tools)).path
+  const where = {
+    path: environment['PATH'] ?? '',
+    cacheDir: cacheDir(environment, homedir()),
+    pid: process.pid,
+  }
+  const program = await kubectlProgram({kubernetes: spec.kubernetes.version, ...where}, tools)
+  return runChild([program, ...argv], {environment: {...environment, KUBECONFIG: path}, capture})
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  )
 
 async function isExecutable(path: string): Promise<boolean> {
   return access(path, constants.X_OK).then(

@@ -1,5 +1,3 @@
-import {existsSync} from 'node:fs'
-import {homedir} from 'node:os'
 import {BaseCommand} from '../cli/base-command.ts'
 import {clusterFlag} from '../cli/flags.ts'
 import {splitArgv} from '../cli/passthrough.ts'
@@ -19,33 +17,14 @@ export default class Kubectl extends BaseCommand {
   async run(): Promise<void> {
     const {own, rest} = splitArgv(this.argv, {takesValue: ['-c', '--cluster'], switches: ['--json']})
     const {flags} = await this.parse(Kubectl, [...own])
-    const [{cacheDir}, {kubectlProgram}, {runChild}, {resolveClusterName, specOf}, {fetchKubeconfig}] =
-      await Promise.all([
-        import('../wiring.ts'),
-        import('../cli/kubectl-program.ts'),
-        import('../cli/child.ts'),
-        import('../workflows/clusters.ts'),
-        import('../workflows/kubeconfig.ts'),
-      ])
+    const [{runKubectl}, {resolveClusterName}] = await Promise.all([
+      import('../cli/kubectl-program.ts'),
+      import('../workflows/clusters.ts'),
+    ])
     const tools = await this.tools({signals: false})
     const cluster = await resolveClusterName(flags.cluster, tools)
-    const spec = await specOf(cluster, tools)
-    const known = tools.store.paths(cluster).kubeconfig
-    const path = existsSync(known)
-      ? known
-      : (await fetchKubeconfig(cluster, {merge: false, context: undefined}, tools)).path
-    const program = await kubectlProgram(
-      {
-        kubernetes: spec.kubernetes.version,
-        path: process.env.PATH ?? '',
-        cacheDir: cacheDir(process.env, homedir()),
-        pid: process.pid,
-      },
-      tools,
-    )
     const json = this.wantsJson()
-    const environment = {...process.env, KUBECONFIG: path}
-    const result = await runChild([program, ...rest], {environment, capture: json})
+    const result = await runKubectl(cluster, rest, {environment: process.env, capture: json}, tools)
     if (json) await this.show({cluster, ...result}, () => '')
     process.exitCode = result.exitCode
   }

@@ -113,7 +113,7 @@ function suggestion(value: unknown, known: readonly string[]): string {
 }
 
 /** Levenshtein's distance; words longer than any key are simply far. */
-function distanceOf(a: string, b: string): number {
+export function distanceOf(a: string, b: string): number {
   if (a.length > 64) return a.length
   let row = Array.from({length: b.length + 1}, (_, index) => index)
   for (const [i, left] of Array.from(a).entries()) {

@@ -87,7 +87,12 @@ function pod(bench: Bench, options: PodOptions): KubeObject {
 /** Starts a server pod; gives its address when it is Ready. */
 export async function startServer(bench: Bench, options: Omit<PodOptions, 'args'>): Promise<string> {
   await bench.kube.apply([pod(bench, {...options, args: ['serve']})], bench.signal)
-  return waitPod(bench, options.name, 'Ready', (status) =>
+  return waitServer(bench, options.name)
+}
+
+/** Waits until a server pod is Ready; gives its address. */
+export function waitServer(bench: Bench, name: string): Promise<string> {
+  return waitPod(bench, name, 'Ready', (status) =>
     status.conditions?.some(({type, status: is}) => type === 'Ready' && is === 'True') === true
       ? status.podIP
       : undefined,

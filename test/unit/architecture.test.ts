@@ -18,9 +18,9 @@ const ARCHITECTURE: Architecture = {
       // hosts: the redactor and the quoting of words. store: names and paths. spec: flags become a spec here.
       // workflows: the one call that create, setup and init share.
       // contexts: where region and account come from when the spec does not say.
-      // cost: words for a sum.
+      // cost: words for a sum. checkpoint: what custom resources hold, to show it.
       code: ['wiring.ts', 'errors.ts', 'hosts', 'spec', 'store', 'workflows', 'contexts', 'cost'],
-      types: ['engine', 'bundle', 'providers', 'clouds', 'terraform'],
+      types: ['engine', 'bundle', 'providers', 'clouds', 'terraform', 'checkpoint'],
     },
     'wiring.ts': {
       code: [

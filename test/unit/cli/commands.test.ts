@@ -15,12 +15,18 @@ test('the commands are those that the first release promises', () => {
     'bundle build',
     'bundle ls',
     'bundle verify',
+    ...'drain ls register remove'.split(' ').map((verb) => `byoc ${verb}`),
+    ...'create doctor gc inspect ls migrate restore schedule verify'
+      .split(' ')
+      .map((verb) => `checkpoint ${verb}`),
     'cost',
     ...'ls rm set show sync'.split(' ').map((verb) => `ctx ${verb}`),
     'doctor',
     ...'apply destroy drift output plan synth'.split(' ').map((verb) => `infra ${verb}`),
     ...kubeadm.split(' ').map((verb) => `kubeadm ${verb}`),
     'kubectl',
+    'node drain',
+    ...'attach create delete exec logs ls pause resume'.split(' ').map((verb) => `runtime ${verb}`),
     'ssh',
   ])
 })
@@ -52,7 +58,7 @@ test('a flag means the same wherever it is', () => {
   }
   // `--name`, `--node` and the like belong to one command each; a name that two commands share has one variable.
   const several = [...meanings].filter(([, variables]) => variables.size > 1).map(([name]) => name)
-  expect(several).toEqual(['node'])
+  expect(several).toEqual(['name', 'node'])
 })
 
 test('docs/commands.md is what the commands say', async () => {

@@ -1,0 +1,28 @@
+import type {CheckpointDoctorResult, DoctorNode} from '../workflows/checkpoint-doctor.ts'
+import type {ResultOptions} from './results.ts'
+import {renderTable} from './table.ts'
+
+/** What stands in the way of checkpoints, for people. */
+export function doctorText(cluster: string, result: CheckpointDoctorResult, options: ResultOptions): string {
+  const {green, red, yellow, bold} = options.colours
+  const table = renderTable<DoctorNode>(
+    [
+      {title: 'node', text: ({node}) => node},
+      {title: 'restores by', text: ({backends}) => (backends.length === 0 ? 'nothing' : backends.join(', '))},
+      {title: 'kernel', text: ({kernel}) => kernel},
+      {title: 'CRIU', text: ({criu}) => criu},
+      {title: 'runtime', text: ({runtime}) => runtime},
+    ],
+    result.nodes,
+    {columns: options.columns, heading: bold},
+  )
+  const findings = result.findings.map(({where, check, weight, problem, fix}) => {
+    const paint = weight === 'blocks' ? red : yellow
+    return `${bold(`${where}: ${check}`)} ${paint(weight === 'blocks' ? 'in the way' : 'not carried along')}\n  ${problem}\n  fix: ${fix}`
+  })
+  const probe = result.probe === undefined ? [] : [`round trip: ${result.probe}`]
+  const verdict = result.healthy
+    ? green(`${cluster}: checkpoint and restore work`)
+    : red(`${cluster}: something stands in the way of checkpoints`)
+  return [table, ...findings, ...probe, verdict].join('\n\n')
+}

@@ -1,0 +1,101 @@
+import {Flags} from '@oclif/core'
+import {ConfigError} from '../errors.ts'
+import type {PolicySpec} from '../workflows/checkpoint-move.ts'
+import {checkDuration, pairsOf, retentionFlags, retentionOf, storeFlag} from './checkpoint-flags.ts'
+import {listOf} from './flags.ts'
+
+/** When a policy acts, and on which pods. */
+export const policyFlags = {
+  selector: Flags.string({
+    description: 'labels of the pods, as KEY=VALUE; may be given many times',
+    env: 'CLOUDER_SELECTOR',
+    multiple: true,
+    multipleNonGreedy: true,
+    delimiter: ',',
+    helpValue: 'KEY=VALUE',
+  }),
+  cron: Flags.string({description: 'five fields of cron', env: 'CLOUDER_CRON', helpValue: "'0 3 * * *'"}),
+  'time-zone': Flags.string({
+    description: 'time zone of --cron, such as Europe/Berlin; default: UTC',
+    env: 'CLOUDER_TIME_ZONE',
+    helpValue: 'ZONE',
+  }),
+  'idle-cpu': Flags.string({
+    description: 'checkpoint a pod that uses less processor than this, such as 10m',
+    env: 'CLOUDER_IDLE_CPU',
+    dependsOn: ['idle-for'],
+  }),
+  'idle-for': Flags.string({
+    description: 'for so long, such as 30m',
+    env: 'CLOUDER_IDLE_FOR',
+    dependsOn: ['idle-cpu'],
+    helpValue: 'DURATION',
+  }),
+  'idle-stop': Flags.boolean({
+    description: 'and delete the pod when its checkpoint is verified',
+    env: 'CLOUDER_IDLE_STOP',
+    dependsOn: ['idle-cpu'],
+  }),
+  'on-drain': Flags.boolean({
+    description: 'move it when its node is drained with --checkpoint',
+    env: 'CLOUDER_ON_DRAIN',
+  }),
+  'on-interruption': Flags.boolean({
+    description: 'save it when the cloud takes its spot machine back',
+    env: 'CLOUDER_ON_INTERRUPTION',
+  }),
+  ...retentionFlags,
+  ...storeFlag,
+  suspend: Flags.boolean({description: 'keep the policy and do nothing', env: 'CLOUDER_SUSPEND'}),
+}
+
+export interface PolicyFlags {
+  readonly selector?: readonly string[] | undefined
+  readonly cron?: string | undefined
+  readonly 'time-zone'?: string | undefined
+  readonly 'idle-cpu'?: string | undefined
+  readonly 'idle-for'?: string | undefined
+  readonly 'idle-stop'?: boolean
+  readonly 'on-drain'?: boolean
+  readonly 'on-interruption'?: boolean
+  readonly 'keep-last'?: number | undefined
+  readonly 'max-age'?: string | undefined
+  readonly store: string
+  readonly suspend?: boolean
+}
+
+/** A policy from flags. Throws ConfigError FLAG_MISSING when it would select nothing or never act, FLAG_INVALID. */
+export function policyOf(flags: PolicyFlags): PolicySpec {
+  const labels = pairsOf(listOf(flags.selector), 'selector')
+  if (Object.keys(labels).length === 0) {
+    throw new ConfigError('FLAG_MISSING', 'a policy needs --selector: the labels of the pods it is for', {
+      suggestions: ['--selector app=web'],
+    })
+  }
+  const {cron, 'time-zone': timeZone, 'idle-cpu': cpu, 'idle-for': idleFor} = flags
+  if (idleFor !== undefined) checkDuration(idleFor, 'idle-for')
+  if (cpu !== undefined && !/^\d+(\.\d+)?m?$/.test(cpu)) {
+    const wanted = 'expected processors such as 10m or 0.5'
+    throw new ConfigError('FLAG_INVALID', `--idle-cpu ${JSON.stringify(cpu)} is no amount, ${wanted}`)
+  }
+  const acts = cron ?? cpu ?? (flags['on-drain'] === true || flags['on-interruption'] === true || undefined)
+  if (acts === undefined) {
+    throw new ConfigError('FLAG_MISSING', 'the policy would never act', {
+      suggestions: ["--cron '0 3 * * *'", '--idle-cpu 10m --idle-for 30m', '--on-drain', '--on-interruption'],
+    })
+  }
+  const retention = retentionOf(flags)
+  return {
+    selector: {matchLabels: labels},
+    store: flags.store,
+    ...(cron === undefined ? {} : {schedule: cron}),
+    ...(timeZone === undefined ? {} : {timeZone}),
+    ...(cpu === undefined || idleFor === undefined
+      ? {}
+      : {idle: {cpu, for: idleFor, after: flags['idle-stop'] === true ? 'delete' : 'run'}}),
+    ...(flags['on-drain'] === true ? {onDrain: true} : {}),
+    ...(flags['on-interruption'] === true ? {onInterruption: true} : {}),
+    ...(retention === undefined ? {} : {retention}),
+    ...(flags.suspend === true ? {suspend: true} : {}),
+  }
+}

@@ -1,0 +1,308 @@
+import type {Checkpoint, CheckpointPolicy, Migration, Restore} from '../checkpoint/resources.ts'
+import type {GcResult} from '../workflows/checkpoint-gc.ts'
+import type {VerifyResult} from '../workflows/checkpoint.ts'
+import type {DrainedPod, DrainResult} from '../workflows/drain.ts'
+import {formatBytes, formatDuration} from './duration.ts'
+import type {ResultOptions} from './results.ts'
+import {renderTable, type Column} from './table.ts'
+
+const placeOf = ({metadata}: {metadata: {name: string; namespace?: string | undefined}}): string =>
+  `${metadata.namespace ?? ''}/${metadata.name}`
+
+/** Milliseconds between two moments of a status. */
+function between(from: string | undefined, to: string | undefined): number | undefined {
+  return from === undefined || to === undefined ? undefined : Date.parse(to) - Date.parse(from)
+}
+
+const optional = <T>(value: T | undefined, text: (value: T) => string): string | undefined =>
+  value === undefined ? undefined : text(value)
+
+function facts(rows: readonly (readonly [string, string | undefined])[]): string {
+  const told = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
+  const width = Math.max(...told.map(([name]) => name.length))
+  return told.map(([name, text]) => `${name.padEnd(width)}  ${text}`).join('\n')
+}
+
+/** `containers` of a checkpoint, and what it did to them. */
+function stoodText({status}: Checkpoint): string | undefined {
+  const containers = status?.containers ?? []
+  if (containers.length === 0) return undefined
+  return containers
+    .map(({name, archiveBytes, frozenMs, gapMs}) => {
+      const stood = frozenMs === undefined ? '' : `, stood still for ${Math.round(frozenMs)} ms`
+      const gap = gapMs === undefined ? '' : `, then ran on for ${Math.round(gapMs)} ms before it was frozen`
+      return `${name} ${formatBytes(archiveBytes)}${stood}${gap}`
+    })
+    .join('; ')
+}
+
+function storedText({status = {}}: Checkpoint): string | undefined {
+  const {sizeBytes, storedBytes, newBytes} = status
+  if (sizeBytes === undefined) return undefined
+  const sealed = storedBytes === undefined ? '' : `, ${formatBytes(storedBytes)} sealed`
+  const fresh =
+    newBytes === undefined || newBytes === storedBytes ? '' : `, ${formatBytes(newBytes)} of it new`
+  return `${formatBytes(sizeBytes)}${sealed}${fresh}`
+}
+
+function checkpointFacts(checkpoint: Checkpoint): string {
+  const {metadata, spec, status = {}} = checkpoint
+  return facts([
+    ['pod', optional(spec.pod, ({name}) => `${metadata.namespace ?? ''}/${name}`)],
+    ['node', status.node],
+    ['owner', spec.owner],
+    ['containers', stoodText(checkpoint)],
+    ['size', storedText(checkpoint)],
+    ['store', optional(status.place, (place) => `${spec.store} (${place})`) ?? spec.store],
+    ['digest', status.digest],
+    ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
+  ])
+}
+
+/** The end of `checkpoint create`. */
+export function checkpointText(checkpoint: Checkpoint, options: ResultOptions): string {
+  const place = placeOf(checkpoint)
+  const {phase = 'Pending'} = checkpoint.status ?? {}
+  if (phase !== 'Ready') return `checkpoint ${place} is asked for: clouder checkpoint inspect ${place}`
+  const next = [`clouder checkpoint restore ${place} --as NAME`, `clouder checkpoint inspect ${place}`]
+  return [
+    options.colours.green(`checkpoint ${place} is stored and verified`),
+    checkpointFacts(checkpoint),
+    `Next:\n${next.map((line) => `  ${line}`).join('\n')}`,
+  ].join('\n\n')
+}
+
+export function checkpointsText(
+  checkpoints: readonly Checkpoint[],
+  nowMs: number,
+  options: ResultOptions,
+): string {
+  if (checkpoints.length === 0) return 'no checkpoints yet: clouder checkpoint create NAMESPACE/POD'
+  const {red} = options.colours
+  const columns: readonly Column<Checkpoint>[] = [
+    {title: 'checkpoint', text: placeOf},
+    {title: 'pod', text: ({spec}) => spec.pod?.name},
+    {
+      title: 'phase',
+      text: ({status}) => (status?.phase === 'Failed' ? red(status.phase) : (status?.phase ?? 'Pending')),
+    },
+    {title: 'node', text: ({status}) => status?.node},
+    {title: 'size', text: ({status}) => optional(status?.sizeBytes, formatBytes)},
+    {title: 'store', text: ({spec}) => spec.store},
+    {title: 'by', text: ({spec}) => spec.owner},
+    {
+      title: 'age',
+      text: ({metadata}) => optional(metadata.creationTimestamp, (at) => ageText(nowMs - Date.parse(at))),
+    },
+  ]
+  return renderTable(columns, checkpoints, {columns: options.columns, heading: options.colours.bold})
+}
+
+/** `42s`, `12m`, `5h`, `3d`. */
+export function ageText(ageMs: number): string {
+  const seconds = Math.max(0, Math.round(ageMs / 1000))
+  if (seconds < 120) return `${seconds}s`
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}m`
+  return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`
+}
+
+const shownFiles = 20
+
+/** Everything that is known of a checkpoint, without opening it here. */
+export function inspectText(checkpoint: Checkpoint, options: ResultOptions): string {
+  const {colours} = options
+  const {status = {}} = checkpoint
+  const head = `${colours.bold(placeOf(checkpoint))}  ${status.phase ?? 'Pending'}${status.phase === 'Failed' ? `: ${status.reason ?? ''} ${status.message ?? ''}` : ''}`
+  const {source, verification, summary} = status
+  return [
+    head,
+    checkpointFacts(checkpoint),
+    ...(source === undefined
+      ? []
+      : [
+          facts([
+            ['made on', `${source.arch}, kernel ${source.kernel}, cgroup v${source.cgroupVersion}`],
+            ['by', `${source.runtime}, runc ${source.runc}, CRIU ${source.criu}`],
+            ['processor', `${source.cpuModel}, ${source.cpuFeatures.length} features`],
+          ]),
+        ]),
+    ...(verification === undefined
+      ? []
+      : [`verified ${verification.checkedAt}: ${verification.ok ? 'whole' : verification.message}`]),
+    ...(summary?.containers ?? []).map((container) => containerText(container, options)),
+  ].join('\n\n')
+}
+
+type Summary = NonNullable<NonNullable<Checkpoint['status']>['summary']>['containers'][number]
+
+function containerText(container: Summary, options: ResultOptions): string {
+  const {bold} = options.colours
+  const {privileges, sockets = [], openFiles = [], mounts = []} = container
+  const table = renderTable<Summary['processes'][number]>(
+    [
+      {title: 'pid', text: ({pid}) => String(pid)},
+      {title: 'parent', text: ({ppid}) => String(ppid)},
+      {title: 'threads', text: ({threads}) => optional(threads, String)},
+      {title: 'memory', text: ({residentBytes}) => optional(residentBytes, formatBytes)},
+      {title: 'command', text: ({command}) => command},
+    ],
+    container.processes,
+    {columns: options.columns, heading: bold},
+  )
+  const list = (title: string, lines: readonly string[]): readonly string[] => {
+    const more =
+      lines.length > shownFiles ? [`  and ${lines.length - shownFiles} more: --json shows all`] : []
+    return lines.length === 0
+      ? []
+      : [[title, ...lines.slice(0, shownFiles).map((line) => `  ${line}`), ...more].join('\n')]
+  }
+  return [
+    bold(`container ${container.name}`),
+    facts([
+      ['image', container.imageDigest],
+      ['memory', optional(container.imageBytes, formatBytes)],
+      ['files', optional(container.filesBytes, (size) => `${formatBytes(size)} changed`)],
+    ]),
+    table,
+    ...list(
+      'sockets',
+      sockets.map(({kind, local, remote, state}) =>
+        [kind, local, remote === undefined ? undefined : `-> ${remote}`, state].filter(Boolean).join(' '),
+      ),
+    ),
+    ...list(
+      'open files',
+      openFiles.map(({pid, fd, path}) => `${pid}/${fd} ${path}`),
+    ),
+    ...list('mounts', mounts),
+    ...(privileges === undefined ? [] : list('privileges', privilegeLines(privileges))),
+  ]
+    .filter((text) => text !== '')
+    .join('\n')
+}
+
+type Privileges = NonNullable<Summary['privileges']>
+
+function privilegeLines(privileges: Privileges): readonly string[] {
+  const {uid, gid, capabilities, devices, hostNamespaces, mounts} = privileges
+  const hostPaths = mounts.flatMap(({hostPath}) => hostPath ?? [])
+  return [
+    `user ${uid}:${gid}${privileges.noNewPrivileges ? ', no new privileges' : ''}`,
+    `capabilities ${capabilities.length === 0 ? 'none' : capabilities.map((name) => name.replace('CAP_', '')).join(' ')}`,
+    `seccomp ${privileges.seccompSha256 === undefined ? 'unconfined' : 'confined'}`,
+    ...(devices.length === 0 ? [] : [`devices ${devices.join(', ')}`]),
+    ...(hostNamespaces.length === 0 ? [] : [`namespaces of the host: ${hostNamespaces.join(', ')}`]),
+    ...(hostPaths.length === 0 ? [] : [`folders of the host: ${hostPaths.join(', ')}`]),
+  ]
+}
+
+export function verifyText(results: readonly VerifyResult[], options: ResultOptions): string {
+  const {green, red} = options.colours
+  if (results.length === 0) return 'no checkpoints to verify'
+  const bad = results.filter(({ok}) => !ok).length
+  const table = renderTable<VerifyResult>(
+    [
+      {title: 'checkpoint', text: ({checkpoint}) => checkpoint},
+      {title: 'result', text: ({ok, reason}) => (ok ? green('whole') : red(reason ?? 'bad'))},
+      {title: 'detail', text: ({message}) => message},
+    ],
+    results,
+    {columns: options.columns, heading: options.colours.bold},
+  )
+  const verdict = `${results.length - bad} of ${results.length} whole`
+  return [table, bad === 0 ? green(verdict) : red(verdict)].join('\n\n')
+}
+
+export function gcText({removed, kept, dryRun}: GcResult, nowMs: number, options: ResultOptions): string {
+  if (removed.length === 0) return `nothing to delete, ${kept} kept`
+  const table = renderTable<GcResult['removed'][number]>(
+    [
+      {title: 'checkpoint', text: ({checkpoint}) => checkpoint},
+      {title: 'store', text: ({store}) => store},
+      {title: 'size', text: ({storedBytes}) => formatBytes(storedBytes)},
+      {title: 'age', text: ({createdAt}) => ageText(nowMs - Date.parse(createdAt))},
+    ],
+    removed,
+    {columns: options.columns, heading: options.colours.bold},
+  )
+  const count = dryRun ? `${removed.length} would go` : `${removed.length} deleted`
+  return [table, `${count}, ${kept} kept${dryRun ? '; nothing was changed' : ''}`].join('\n\n')
+}
+
+/** The end of `checkpoint restore`. */
+export function restoreText({metadata, spec, status = {}}: Restore, options: ResultOptions): string {
+  const namespace = metadata.namespace ?? ''
+  if (status.phase !== 'Restored')
+    return `restore ${namespace}/${metadata.name} is asked for: clouder kubectl -- get restore ${metadata.name} --namespace ${namespace}`
+  const pod = spec.podName === undefined ? 'the pod' : `${namespace}/${spec.podName}`
+  return [
+    options.colours.green(`${pod} goes on from ${namespace}/${spec.checkpoint}`),
+    facts([
+      ['node', status.node],
+      ['backend', status.backend],
+      ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
+    ]),
+  ].join('\n\n')
+}
+
+/** The end of `checkpoint migrate`. */
+export function migrationText({metadata, spec, status = {}}: Migration, options: ResultOptions): string {
+  const pod = `${metadata.namespace ?? ''}/${spec.pod}`
+  if (status.phase !== 'Succeeded')
+    return `the move of ${pod} is asked for: clouder kubectl -- get migration ${metadata.name} --namespace ${metadata.namespace ?? ''}`
+  return [
+    options.colours.green(`${pod} goes on on ${status.targetNode ?? 'another node'}`),
+    facts([
+      ['from', status.sourceNode],
+      ['stood still', optional(status.downtimeMs, formatDuration)],
+      ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
+      ['checkpoint', optional(status.checkpoint, (name) => `${metadata.namespace ?? ''}/${name}`)],
+    ]),
+  ].join('\n\n')
+}
+
+export function policiesText(policies: readonly CheckpointPolicy[], options: ResultOptions): string {
+  if (policies.length === 0)
+    return 'no policies yet: clouder checkpoint schedule NAMESPACE/NAME --selector app=web --cron "0 3 * * *"'
+  return renderTable<CheckpointPolicy>(
+    [
+      {title: 'policy', text: placeOf},
+      {title: 'pods', text: ({status}) => optional(status?.pods, String)},
+      {title: 'when', text: whenText},
+      {title: 'next', text: ({status}) => status?.nextScheduledAt},
+      {title: 'checkpoints', text: ({status}) => optional(status?.checkpoints, String)},
+      {title: 'store', text: ({spec}) => spec.store},
+    ],
+    policies,
+    {columns: options.columns, heading: options.colours.bold},
+  )
+}
+
+function whenText({spec}: CheckpointPolicy): string {
+  const {schedule, timeZone = 'UTC', idle, onDrain, onInterruption, suspend} = spec
+  const when = [
+    ...(schedule === undefined ? [] : [`${schedule} ${timeZone}`]),
+    ...(idle === undefined ? [] : [`below ${idle.cpu} for ${idle.for}, then ${idle.after}`]),
+    ...(onDrain === true ? ['drain'] : []),
+    ...(onInterruption === true ? ['interruption'] : []),
+  ]
+  return `${when.join('; ')}${suspend === true ? ' (suspended)' : ''}`
+}
+
+export function drainText({node, pods, drained}: DrainResult, options: ResultOptions): string {
+  const {green, red, bold} = options.colours
+  const paint = {moved: green, evicted: (text: string) => text, left: (text: string) => text, failed: red}
+  const table = renderTable<DrainedPod>(
+    [
+      {title: 'pod', text: ({pod}) => pod},
+      {title: 'result', text: ({result}) => paint[result](result)},
+      {title: 'detail', text: ({detail}) => detail},
+    ],
+    pods,
+    {columns: options.columns, heading: bold},
+  )
+  const verdict = drained
+    ? green(`${node} is drained; back to use: clouder kubectl -- uncordon ${node}`)
+    : red(`${node} is not drained: run it again when what stands in the way is gone`)
+  return [...(pods.length === 0 ? [] : [table]), verdict].join('\n\n')
+}

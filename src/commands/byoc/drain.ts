@@ -1,0 +1,26 @@
+import {Args} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {needName} from '../../cli/checkpoint-flags.ts'
+import {clusterFlag} from '../../cli/flags.ts'
+
+export default class ByocDrain extends BaseCommand {
+  static override summary = 'give a container host no more work'
+  static override description = 'What runs there goes on. Register it again to take it back.'
+  static override examples = [{description: 'one', command: '<%= config.bin %> byoc drain lab-1'}]
+  static override args = {host: Args.string({description: 'name of the host'})}
+  static override flags = {...clusterFlag}
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(ByocDrain)
+    const name = needName(args.host, 'host')
+    const [{resolveClusterName}, {withCheckpoints}, {drainHost}] = await Promise.all([
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/byoc.ts'),
+    ])
+    const tools = await this.tools()
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    const host = await withCheckpoints(cluster, tools, ({kube}) => drainHost(kube, name))
+    await this.show({cluster, host}, () => `host ${name} takes no more work`)
+  }
+}

@@ -1,0 +1,31 @@
+import {Args} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {needName} from '../../cli/checkpoint-flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
+
+export default class ByocRemove extends BaseCommand {
+  static override summary = 'take a container host away'
+  static override description = 'Its token is worth nothing from then on.'
+  static override examples = [{description: 'one', command: '<%= config.bin %> byoc remove lab-1 --yes'}]
+  static override args = {host: Args.string({description: 'name of the host'})}
+  static override flags = {...yesFlag, ...clusterFlag}
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(ByocRemove)
+    const name = needName(args.host, 'host')
+    const [{resolveClusterName}, {withCheckpoints}, {removeHost}] = await Promise.all([
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/byoc.ts'),
+    ])
+    const tools = await this.tools()
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    await this.ask({
+      text: `take host ${name} away?`,
+      declined: 'nothing was changed',
+      yes: flags.yes,
+    })
+    const host = await withCheckpoints(cluster, tools, ({kube}) => removeHost(kube, name))
+    await this.show({cluster, host}, () => `host ${name} is taken away`)
+  }
+}

@@ -1,0 +1,72 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {podArgument, podOf, storeFlag, waitFlag} from '../../cli/checkpoint-flags.ts'
+import {clusterFlag} from '../../cli/flags.ts'
+
+export default class CheckpointCreate extends BaseCommand {
+  static override summary = 'checkpoint a running pod: its memory, sealed, in a store'
+  static override description =
+    'All containers of the pod in order, or the one that is named as NAMESPACE/POD/CONTAINER. The pod runs on, unless told otherwise. What is stored was read back and verified.'
+  static override examples = [
+    {description: 'a pod that runs on', command: '<%= config.bin %> checkpoint create default/web'},
+    {
+      description: 'into an object store, and end the pod once it is safe there',
+      command: '<%= config.bin %> checkpoint create team/train-0 --store s3 --stop',
+    },
+  ]
+  static override args = podArgument
+  static override flags = {
+    'leave-running': Flags.boolean({
+      description: 'the pod runs on (default)',
+      env: 'CLOUDER_LEAVE_RUNNING',
+      exclusive: ['stop'],
+    }),
+    stop: Flags.boolean({
+      description: 'delete the pod when the checkpoint is verified; it stands still from the dump on',
+      env: 'CLOUDER_STOP',
+    }),
+    name: Flags.string({
+      description: 'name of the checkpoint; default: pod and time',
+      env: 'CLOUDER_CHECKPOINT_NAME',
+      helpValue: 'NAME',
+    }),
+    'keep-archive': Flags.boolean({
+      description: "leave the kubelet's archive on the node: the memory in clear, readable by root",
+      env: 'CLOUDER_KEEP_ARCHIVE',
+    }),
+    ...storeFlag,
+    ...waitFlag,
+    ...clusterFlag,
+  }
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(CheckpointCreate)
+    const target = podOf(args.pod)
+    const [{checkpointText}, {resolveClusterName}, {withCheckpoints}, {createCheckpoint}] = await Promise.all(
+      [
+        import('../../cli/checkpoint-results.ts'),
+        import('../../workflows/clusters.ts'),
+        import('../../workflows/checkpoint-objects.ts'),
+        import('../../workflows/checkpoint.ts'),
+      ],
+    )
+    const tools = await this.tools()
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    const checkpoint = await withCheckpoints(cluster, tools, ({kube}) =>
+      createCheckpoint(
+        kube,
+        {
+          ...target,
+          store: flags.store,
+          after: flags.stop ? 'delete' : 'run',
+          keepArchive: flags['keep-archive'],
+          wait: flags.wait,
+          ...(flags.name === undefined ? {} : {name: flags.name}),
+        },
+        tools,
+      ),
+    )
+    const options = {colours: this.colours, columns: this.terminal.columns}
+    await this.show({cluster, checkpoint}, () => checkpointText(checkpoint, options))
+  }
+}

@@ -1,0 +1,51 @@
+import {Args, Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {podOf} from '../../cli/checkpoint-flags.ts'
+import {clusterFlag} from '../../cli/flags.ts'
+
+export default class CheckpointDoctor extends BaseCommand {
+  static override summary = 'find out whether checkpoint and restore work, on nodes or for a pod, and why not'
+  static override description =
+    'Of nodes: agent, ways to restore, what CRIU says, and a process of our own that goes there and back. Of a pod: what CRIU cannot take or a checkpoint does not carry, and what its last checkpoint failed of. Exit code 8 when something stands in the way.'
+  static override examples = [
+    {description: 'all nodes, and a live round trip', command: '<%= config.bin %> checkpoint doctor'},
+    {description: 'one node', command: '<%= config.bin %> checkpoint doctor worker-1'},
+    {description: 'a pod', command: '<%= config.bin %> checkpoint doctor default/web'},
+  ]
+  static override args = {
+    target: Args.string({description: 'a node, or a pod as NAMESPACE/POD; default: all nodes'}),
+  }
+  static override flags = {
+    probe: Flags.boolean({
+      description: 'checkpoint and restore a process of our own; --no-probe only looks',
+      env: 'CLOUDER_PROBE',
+      default: true,
+      allowNo: true,
+    }),
+    ...clusterFlag,
+  }
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(CheckpointDoctor)
+    const {target} = args
+    const isPod = target?.includes('/') === true
+    const about = isPod ? {pod: podOf(target)} : target === undefined ? {} : {node: target}
+    const [{doctorText}, {resolveClusterName}, {withCheckpoints}, {examineCheckpoints}] = await Promise.all([
+      import('../../cli/checkpoint-doctor-results.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-doctor.ts'),
+    ])
+    const tools = await this.tools()
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    const result = await withCheckpoints(
+      cluster,
+      tools,
+      (opened) => examineCheckpoints(opened, {...about, probe: flags.probe}, tools),
+      {withNodes: true},
+    )
+    const options = {colours: this.colours, columns: this.terminal.columns}
+    await this.show({cluster, ...result}, () => doctorText(cluster, result, options))
+    if (!result.healthy) process.exitCode = 8
+  }
+}

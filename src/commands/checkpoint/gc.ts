@@ -1,0 +1,54 @@
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {namespaceFlag, retentionFlags, retentionOf} from '../../cli/checkpoint-flags.ts'
+import {clusterFlag, runFlags} from '../../cli/flags.ts'
+
+export default class CheckpointGc extends BaseCommand {
+  static override summary = 'delete checkpoints that are not to be kept any longer'
+  static override description =
+    'By count, age and size: as the stores say, or as these flags do. One that is in use stays. The cluster then removes from the store what no other checkpoint needs.'
+  static override examples = [
+    {description: 'what would go', command: '<%= config.bin %> checkpoint gc --dry-run'},
+    {
+      description: 'three of each pod, none older than a week',
+      command: '<%= config.bin %> checkpoint gc --keep-last 3 --max-age 7d',
+    },
+  ]
+  static override flags = {
+    'dry-run': runFlags['dry-run'],
+    ...retentionFlags,
+    'max-bytes': Flags.integer({
+      description: 'stored bytes per namespace and store; the oldest go first',
+      env: 'CLOUDER_MAX_BYTES',
+      min: 1,
+    }),
+    ...namespaceFlag,
+    ...clusterFlag,
+  }
+
+  async run(): Promise<void> {
+    const {flags} = await this.parse(CheckpointGc)
+    const retention = retentionOf(flags)
+    const [{gcText}, {resolveClusterName}, {withCheckpoints}, {collectCheckpoints}] = await Promise.all([
+      import('../../cli/checkpoint-results.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-gc.ts'),
+    ])
+    const tools = await this.tools()
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    const result = await withCheckpoints(cluster, tools, ({kube}) =>
+      collectCheckpoints(
+        kube,
+        {
+          dryRun: flags['dry-run'],
+          ...(retention === undefined ? {} : {retention}),
+          ...(flags.namespace === undefined ? {} : {namespace: flags.namespace}),
+        },
+        tools,
+      ),
+    )
+    const options = {colours: this.colours, columns: this.terminal.columns}
+    await this.show({cluster, ...result}, () => gcText(result, tools.now(), options))
+  }
+}

@@ -1,0 +1,51 @@
+import {Args, Flags} from '@oclif/core'
+import {BaseCommand} from '../../cli/base-command.ts'
+import {durationMs, needName} from '../../cli/checkpoint-flags.ts'
+import {clusterFlag} from '../../cli/flags.ts'
+
+export default class NodeDrain extends BaseCommand {
+  static override summary = 'empty a node: move pods with their memory, evict the rest'
+  static override description =
+    'The node takes no more pods. With --checkpoint, pods that a policy opts in with onDrain go on elsewhere from memory; one that cannot stays, and runs. All others are evicted, as their disruption budgets allow; those of DaemonSets stay. Exit code 8 when a pod is left that should have gone.'
+  static override examples = [
+    {description: 'with memory', command: '<%= config.bin %> node drain worker-1 --checkpoint'},
+    {description: 'as kubectl does', command: '<%= config.bin %> node drain worker-1 --timeout 2m'},
+  ]
+  static override args = {node: Args.string({description: 'name of the node'})}
+  static override flags = {
+    checkpoint: Flags.boolean({
+      description: 'move pods that a CheckpointPolicy opts in, instead of killing them',
+      env: 'CLOUDER_CHECKPOINT',
+    }),
+    timeout: Flags.string({
+      description: 'how long to wait for each pod',
+      env: 'CLOUDER_TIMEOUT',
+      default: '10m',
+      helpValue: 'DURATION',
+    }),
+    ...clusterFlag,
+  }
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(NodeDrain)
+    const node = needName(args.node, 'node')
+    const timeoutMs = durationMs(flags.timeout, 'timeout')
+    const [{drainText}, {resolveClusterName}, {withCheckpoints}, {drainNode}] = await Promise.all([
+      import('../../cli/checkpoint-results.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/drain.ts'),
+    ])
+    const tools = await this.tools()
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    const result = await withCheckpoints(
+      cluster,
+      tools,
+      ({kube}) => drainNode(kube, {node, checkpoint: flags.checkpoint, timeoutMs}, tools),
+      {withAddon: flags.checkpoint},
+    )
+    const options = {colours: this.colours, columns: this.terminal.columns}
+    await this.show({cluster, ...result}, () => drainText(result, options))
+    if (!result.drained) process.exitCode = 8
+  }
+}

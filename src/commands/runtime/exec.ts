@@ -1,0 +1,39 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {placeOf, runtimeArgument} from '../../cli/checkpoint-flags.ts'
+import {clusterFlag} from '../../cli/flags.ts'
+
+export default class RuntimeExec extends BaseCommand {
+  static override summary = 'run a command in a runtime'
+  static override description =
+    'Words after -- are the command; without any: a shell. End it before a pause: a process that was started so cannot be checkpointed.'
+  static override usage = 'runtime exec NAMESPACE/NAME [-c CLUSTER] [--json] [-- COMMAND…]'
+  static override examples = [
+    {description: 'an interpreter', command: '<%= config.bin %> runtime exec team/anna -- python3'},
+  ]
+  static override strict = false
+  static override args = runtimeArgument
+  static override flags = {...clusterFlag}
+
+  async run(): Promise<void> {
+    const end = this.argv.indexOf('--')
+    const {args, flags} = await this.parse(RuntimeExec, end === -1 ? this.argv : this.argv.slice(0, end))
+    const {namespace, name} = placeOf(args.runtime, 'runtime')
+    const [{runKubectl}, {resolveClusterName}, {withCheckpoints}, {runtimePod}] = await Promise.all([
+      import('../../cli/kubectl-program.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/runtime.ts'),
+    ])
+    const tools = await this.tools({signals: false})
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    const pod = await withCheckpoints(cluster, tools, ({kube}) => runtimePod(kube, {namespace, name}))
+    const json = this.wantsJson()
+    const words = end === -1 ? [] : this.argv.slice(end + 1)
+    const command = words.length === 0 ? ['sh'] : words
+    const terminal = process.stdin.isTTY && !json ? ['--stdin', '--tty'] : ['--stdin']
+    const argv = ['exec', ...terminal, pod, '--namespace', namespace, '--', ...command]
+    const result = await runKubectl(cluster, argv, {environment: process.env, capture: json}, tools)
+    if (json) await this.show({cluster, runtime: `${namespace}/${name}`, ...result}, () => '')
+    process.exitCode = result.exitCode
+  }
+}

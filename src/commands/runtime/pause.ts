@@ -1,0 +1,30 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {placeOf, runtimeArgument, waitFlag} from '../../cli/checkpoint-flags.ts'
+import {clusterFlag} from '../../cli/flags.ts'
+
+export default class RuntimePause extends BaseCommand {
+  static override summary = 'checkpoint a runtime and free what it uses'
+  static override description =
+    'Its memory goes to the store, its pod goes away; its volumes stay. Resume it anywhere.'
+  static override examples = [{description: 'one', command: '<%= config.bin %> runtime pause team/anna'}]
+  static override args = runtimeArgument
+  static override flags = {...waitFlag, ...clusterFlag}
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(RuntimePause)
+    const place = placeOf(args.runtime, 'runtime')
+    const [{runtimeText}, {resolveClusterName}, {withCheckpoints}, {setRuntimeState}] = await Promise.all([
+      import('../../cli/runtime-results.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/runtime.ts'),
+    ])
+    const tools = await this.tools()
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    const runtime = await withCheckpoints(cluster, tools, ({kube}) =>
+      setRuntimeState(kube, place, 'Paused', flags, tools),
+    )
+    const options = {colours: this.colours, columns: this.terminal.columns}
+    await this.show({cluster, runtime}, () => runtimeText(runtime, options))
+  }
+}

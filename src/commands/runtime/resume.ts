@@ -1,0 +1,30 @@
+import {BaseCommand} from '../../cli/base-command.ts'
+import {placeOf, runtimeArgument, waitFlag} from '../../cli/checkpoint-flags.ts'
+import {clusterFlag} from '../../cli/flags.ts'
+
+export default class RuntimeResume extends BaseCommand {
+  static override summary = 'let a paused runtime go on, on any node that is alike'
+  static override description =
+    'Its processes go on from memory. Secrets and service account token are those of now.'
+  static override examples = [{description: 'one', command: '<%= config.bin %> runtime resume team/anna'}]
+  static override args = runtimeArgument
+  static override flags = {...waitFlag, ...clusterFlag}
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(RuntimeResume)
+    const place = placeOf(args.runtime, 'runtime')
+    const [{runtimeText}, {resolveClusterName}, {withCheckpoints}, {setRuntimeState}] = await Promise.all([
+      import('../../cli/runtime-results.ts'),
+      import('../../workflows/clusters.ts'),
+      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/runtime.ts'),
+    ])
+    const tools = await this.tools()
+    const cluster = await resolveClusterName(flags.cluster, tools)
+    const runtime = await withCheckpoints(cluster, tools, ({kube}) =>
+      setRuntimeState(kube, place, 'Running', flags, tools),
+    )
+    const options = {colours: this.colours, columns: this.terminal.columns}
+    await this.show({cluster, runtime}, () => runtimeText(runtime, options))
+  }
+}

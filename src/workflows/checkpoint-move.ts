@@ -1,0 +1,190 @@
+import {
+  checkpointPolicySchema,
+  migrationSchema,
+  policySpecSchema,
+  restoreSchema,
+  type CheckpointPolicy,
+  type Migration,
+  type Restore,
+} from '../checkpoint/resources.ts'
+import {CheckpointError} from '../errors.ts'
+import type {KubeApi, KubeReader} from '../kubernetes/types.ts'
+import {failureOf, readCheckpoint, type CheckpointTools, type ObjectName} from './checkpoint.ts'
+import {
+  createObject,
+  follow,
+  listObjects,
+  nameFor,
+  needNode,
+  refTo,
+  runningPod,
+} from './checkpoint-objects.ts'
+import type {z} from 'zod'
+
+export interface RestoreOptions extends ObjectName {
+  readonly node?: string
+  /** Name of the pod to make. */
+  readonly as?: string
+  readonly backend?: Restore['spec']['backend']
+  readonly wait?: boolean
+}
+
+/** Makes a pod that goes on from a checkpoint, and follows it until its processes run. */
+export async function restoreCheckpoint(
+  kube: KubeApi,
+  options: RestoreOptions,
+  tools: CheckpointTools,
+): Promise<Restore> {
+  const {namespace, name: checkpoint, node, as: podName, backend} = options
+  const {status} = await readCheckpoint(kube, {namespace, name: checkpoint})
+  if (status?.phase === 'Failed')
+    throw failureOf(
+      status.reason,
+      'CHECKPOINT_FAILED',
+      `checkpoint ${namespace}/${checkpoint} failed: ${status.message ?? ''}`,
+    )
+  if (node !== undefined) await needNode(kube, node)
+  const spec = {
+    checkpoint,
+    ...(podName === undefined ? {} : {podName}),
+    ...(node === undefined ? {} : {node}),
+    ...(backend === undefined ? {} : {backend}),
+  }
+  const running = (await listObjects(kube, 'Restore', restoreSchema, namespace)).find(
+    (restore) =>
+      JSON.stringify(restore.spec) === JSON.stringify(restoreSchema.shape.spec.parse(spec)) &&
+      !['Restored', 'Failed'].includes(restore.status?.phase ?? ''),
+  )
+  const name = running?.metadata.name ?? nameFor(podName ?? checkpoint, tools.now())
+  if (running === undefined) await createObject(kube, 'Restore', {name, namespace, spec}, tools.signal)
+  if (options.wait === false) return readRestore(kube, {namespace, name})
+  return follow(
+    kube,
+    {
+      ref: refTo('Restore', name, namespace),
+      schema: restoreSchema,
+      title: `restore ${namespace}/${checkpoint}`,
+      lookAgain: `clouder kubectl -- get restore ${name} --namespace ${namespace}`,
+      look: ({status: now = {}}) => {
+        if (now.phase === 'Failed') {
+          throw failureOf(now.reason, 'RESTORE_FAILED', now.message ?? 'the cluster does not say why', [
+            ...(now.node === undefined ? [] : [`clouder checkpoint doctor ${now.node}`]),
+          ])
+        }
+        const seen = [now.phase ?? 'waiting for the controller', now.message].filter(Boolean).join(': ')
+        return now.phase === 'Restored' ? {value: `on ${now.node ?? 'a node'}`, seen} : {seen}
+      },
+    },
+    tools,
+  )
+}
+
+async function readRestore(kube: KubeReader, {namespace, name}: ObjectName): Promise<Restore> {
+  const found = await kube.get(refTo('Restore', name, namespace))
+  if (found === undefined)
+    throw new CheckpointError('CHECKPOINT_UNKNOWN', `restore ${namespace}/${name} is gone`)
+  return restoreSchema.parse(found)
+}
+
+export interface MigrateOptions {
+  readonly namespace: string
+  readonly pod: string
+  readonly node?: string
+  readonly store: string
+  /** Told in the object: `user`, `drain/worker-1`. */
+  readonly owner?: string
+  readonly wait?: boolean
+}
+
+/** Moves a running pod with its memory to another node, and follows it until it is Ready there. */
+export async function migratePod(
+  kube: KubeApi,
+  options: MigrateOptions,
+  tools: CheckpointTools,
+): Promise<Migration> {
+  const {namespace, pod, node, store, owner = 'user'} = options
+  const moving = (await listObjects(kube, 'Migration', migrationSchema, namespace)).find(
+    (migration) => migration.spec.pod === pod && !hasEnded(migration),
+  )
+  let name = moving?.metadata.name
+  if (name === undefined) {
+    const found = await runningPod(kube, {namespace, pod})
+    if (node !== undefined) {
+      await needNode(kube, node)
+      if (found.spec.nodeName === node)
+        throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${pod} is on ${node} already`)
+    }
+    name = nameFor(pod, tools.now())
+    const spec = {pod, ...(node === undefined ? {} : {node}), store, owner}
+    await createObject(kube, 'Migration', {name, namespace, spec}, tools.signal)
+  }
+  return options.wait === false
+    ? readMigration(kube, {namespace, name})
+    : followMigration(kube, {namespace, name}, tools)
+}
+
+const hasEnded = ({status}: Migration): boolean =>
+  ['Succeeded', 'RolledBack', 'Failed'].includes(status?.phase ?? '')
+
+async function readMigration(kube: KubeReader, {namespace, name}: ObjectName): Promise<Migration> {
+  const found = await kube.get(refTo('Migration', name, namespace))
+  if (found === undefined)
+    throw new CheckpointError('MIGRATION_FAILED', `migration ${namespace}/${name} is gone`)
+  return migrationSchema.parse(found)
+}
+
+/** Follows a move to its end. Throws CheckpointError with where the pod runs now when it did not come about. */
+export function followMigration(
+  kube: KubeReader,
+  {namespace, name}: ObjectName,
+  tools: CheckpointTools,
+): Promise<Migration> {
+  return follow(
+    kube,
+    {
+      ref: refTo('Migration', name, namespace),
+      schema: migrationSchema,
+      title: `move ${namespace}/${name}`,
+      lookAgain: `clouder kubectl -- get migration ${name} --namespace ${namespace}`,
+      look: ({spec, status: now = {}}) => {
+        if (now.phase === 'Failed' || now.phase === 'RolledBack') {
+          const where =
+            now.phase === 'RolledBack'
+              ? `; pod ${spec.pod} runs on ${now.sourceNode ?? 'its node'} as before`
+              : now.checkpoint === undefined
+                ? ''
+                : `; checkpoint ${namespace}/${now.checkpoint} holds it`
+          throw failureOf(
+            now.reason,
+            'MIGRATION_FAILED',
+            `${now.message ?? 'the cluster does not say why'}${where}`,
+          )
+        }
+        const seen = [now.phase ?? 'waiting for the controller', now.message].filter(Boolean).join(': ')
+        if (now.phase !== 'Succeeded') return {seen}
+        const stood =
+          now.downtimeMs === undefined ? '' : `, stood still for ${(now.downtimeMs / 1000).toFixed(1)} s`
+        return {value: `${now.sourceNode ?? '?'} -> ${now.targetNode ?? '?'}${stood}`, seen}
+      },
+    },
+    tools,
+  )
+}
+
+export type PolicySpec = z.input<typeof policySpecSchema>
+
+/** Writes a policy; one of that name is changed. */
+export async function applyPolicy(
+  kube: KubeApi,
+  {namespace, name}: ObjectName,
+  spec: PolicySpec,
+  signal: AbortSignal,
+): Promise<CheckpointPolicy> {
+  const {apiVersion, kind} = refTo('CheckpointPolicy', name, namespace)
+  const object = {apiVersion, kind, metadata: {name, namespace}, spec: policySpecSchema.parse(spec)}
+  await kube.apply([object], signal)
+  return checkpointPolicySchema.parse((await kube.get(refTo('CheckpointPolicy', name, namespace))) ?? object)
+}
+
+export const listPolicies = (kube: KubeReader, namespace?: string): Promise<readonly CheckpointPolicy[]> =>
+  listObjects(kube, 'CheckpointPolicy', checkpointPolicySchema, namespace)

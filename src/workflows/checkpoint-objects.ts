@@ -1,0 +1,268 @@
+import {z} from 'zod'
+import {API_VERSION, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {podSchema, type Pod} from '../checkpoint/pod.ts'
+import {RESOURCES, type ResourceKind} from '../checkpoint/resources.ts'
+import {AbortError, CheckpointError, ConfigError, KubernetesError} from '../errors.ts'
+import type {KubeApi, KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
+import {specFromDocument} from '../spec/load.ts'
+import {distanceOf} from '../spec/problems.ts'
+import {waitFor} from '../waiting.ts'
+import {allMachines, recordOf} from './clusters.ts'
+import {openSession, type Session} from './session.ts'
+import type {Tools} from './types.ts'
+
+const POLL_MS = 400
+/** Nothing in the cluster takes longer; a store that is far away may need most of it. */
+const FOLLOW_TIMEOUT_MS = 6 * 3_600_000
+
+export interface CheckpointSession {
+  readonly cluster: string
+  readonly kube: KubeApi
+  readonly session: Session
+}
+
+/**
+ * Opens the API server of a cluster that runs the programs for checkpoints.
+ * `withNodes`: connects to every machine that answers, not to control planes only. Throws CheckpointError ADDON_MISSING.
+ */
+export async function withCheckpoints<T>(
+  cluster: string,
+  tools: Tools,
+  use: (opened: CheckpointSession) => Promise<T>,
+  {withNodes = false, withAddon = true}: {readonly withNodes?: boolean; readonly withAddon?: boolean} = {},
+): Promise<T> {
+  const record = await recordOf(cluster, tools)
+  const {endpoint} = record
+  if (endpoint === undefined)
+    throw new KubernetesError('API_UNREACHABLE', `cluster ${cluster} has no machines yet`)
+  const machines = allMachines(record)
+  await using session = await openSession(
+    {
+      spec: specFromDocument(record.document),
+      machines: withNodes ? machines : machines.filter(({role}) => role === 'control-plane'),
+      endpoint,
+      ignorePreflight: [],
+      concurrency: 20,
+      tolerateUnreachable: true,
+      withBundle: false,
+      exclusive: false,
+    },
+    tools,
+  )
+  const kube = await session.clusterTools.kube()
+  if (withAddon) await needAddon(cluster, kube)
+  return await use({cluster, kube, session})
+}
+
+async function needAddon(cluster: string, kube: KubeReader): Promise<void> {
+  const agent = {
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    namespace: SYSTEM_NAMESPACE,
+    name: 'clouder-node-agent',
+  }
+  if ((await kube.get(agent)) !== undefined) return
+  throw new CheckpointError(
+    'ADDON_MISSING',
+    `cluster ${cluster} does not run clouder's node agent and controller`,
+    {
+      suggestions: [
+        `clouder kubeadm init ${cluster}`,
+        'spec.checkpoint.enabled of the cluster must not be false',
+      ],
+    },
+  )
+}
+
+/** A reference to an object of ours; without a namespace for kinds that have none. */
+export function refTo(kind: ResourceKind, name: string, namespace?: string): ObjectRef {
+  return {apiVersion: API_VERSION, kind, name, ...(namespace === undefined ? {} : {namespace})}
+}
+
+/** Makes an object of ours; false: there is one of that name. Throws KubernetesError API_REJECTED with the server's words. */
+export async function createObject(
+  kube: KubeApi,
+  kind: ResourceKind,
+  object: {readonly name: string; readonly namespace?: string; readonly spec: object},
+  signal: AbortSignal,
+): Promise<boolean> {
+  const {name, namespace, spec} = object
+  const scope = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`
+  const metadata = {name, ...(namespace === undefined ? {} : {namespace})}
+  const body = JSON.stringify({apiVersion: API_VERSION, kind, metadata, spec})
+  const answer = await kube.post(`/apis/${API_VERSION}${scope}/${RESOURCES[kind].plural}`, body, signal)
+  if (answer.status === 409) return false
+  if (answer.status >= 200 && answer.status < 300) return true
+  throw new KubernetesError(
+    'API_REJECTED',
+    `cannot create ${kind} ${namespace === undefined ? '' : `${namespace}/`}${name}: ${messageOf(answer.body)}`,
+  )
+}
+
+/** What the API server says of a refusal. */
+export function messageOf(body: string): string {
+  const parsed = z.looseObject({message: z.string()}).safeParse(jsonOf(body))
+  return parsed.success ? parsed.data.message : body.slice(0, 300)
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Objects of a kind as its schema reads them, by namespace and name. */
+export async function listObjects<T extends {metadata: {name: string; namespace?: string | undefined}}>(
+  kube: KubeReader,
+  kind: ResourceKind,
+  schema: z.ZodType<T>,
+  namespace?: string,
+): Promise<readonly T[]> {
+  const found = await kube.list({
+    apiVersion: API_VERSION,
+    kind,
+    ...(namespace === undefined ? {} : {namespace}),
+  })
+  const placeOf = ({metadata}: T) => `${metadata.namespace ?? ''}/${metadata.name}`
+  return found.map((object) => schema.parse(object)).sort((a, b) => placeOf(a).localeCompare(placeOf(b)))
+}
+
+export interface Following<T> {
+  readonly ref: ObjectRef
+  readonly schema: z.ZodType<T>
+  /** `checkpoint default/web`, for people. */
+  readonly title: string
+  /** What is seen now, for people; `value`: the end. Throws when it ended badly. */
+  readonly look: (object: T) => {readonly value?: string; readonly seen: string}
+  /** How to see later what becomes of it. */
+  readonly lookAgain: string
+}
+
+/**
+ * Follows an object until it has ended, and tells how far it is. The object is at work in the cluster by itself: when
+ * the user stops this, it goes on. Throws what `look` throws, AbortError INTERRUPTED.
+ */
+export async function follow<T>(
+  kube: KubeReader,
+  {ref, schema, title, look, lookAgain}: Following<T>,
+  tools: Pick<Tools, 'report' | 'signal' | 'now'>,
+): Promise<T> {
+  const task = `${ref.kind.toLowerCase()} ${ref.name}`
+  const startedMs = tools.now()
+  const {report} = tools
+  report({type: 'task-started', task, title})
+  try {
+    const {object, text} = await waitFor({
+      what: title,
+      check: async () => {
+        const found = await kube.get(ref)
+        if (found === undefined) throw gone(ref)
+        const object = schema.parse(found)
+        const {value, seen} = look(object)
+        return value === undefined ? {seen} : {value: {object, text: value}, seen}
+      },
+      timeoutMs: FOLLOW_TIMEOUT_MS,
+      intervalMs: POLL_MS,
+      signal: tools.signal,
+      onSeen: (text) => report({type: 'task-progress', task, text}),
+    })
+    report({type: 'task-done', task, durationMs: tools.now() - startedMs, text})
+    return object
+  } catch (error) {
+    const durationMs = tools.now() - startedMs
+    const message = error instanceof Error ? error.message : String(error)
+    report({
+      type: 'task-failed',
+      task,
+      durationMs,
+      message: tools.signal.aborted ? 'not followed any more' : message,
+    })
+    if (!tools.signal.aborted) throw error
+    throw new AbortError('INTERRUPTED', `stopped looking; the cluster goes on with it: ${lookAgain}`, {
+      cause: error,
+    })
+  }
+}
+
+const gone = ({kind, namespace = '', name}: ObjectRef): CheckpointError =>
+  new CheckpointError(
+    kind === 'Migration' ? 'MIGRATION_FAILED' : 'CHECKPOINT_UNKNOWN',
+    `${kind} ${namespace}/${name} was deleted while it was waited for`,
+  )
+
+export interface PodTarget {
+  readonly namespace: string
+  readonly pod: string
+  readonly container?: string
+}
+
+/** The pod that is meant, which runs. Throws CheckpointError POD_NOT_FOUND with names that are near. */
+export async function runningPod(kube: KubeReader, {namespace, pod, container}: PodTarget): Promise<Pod> {
+  const found = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name: pod})
+  if (found === undefined) throw await noPod(kube, namespace, pod)
+  const parsed = podSchema.parse(found)
+  const {phase} = parsed.status
+  if (phase !== 'Running' || parsed.metadata.deletionTimestamp !== undefined) {
+    const state = parsed.metadata.deletionTimestamp === undefined ? (phase ?? 'new') : 'going away'
+    throw new CheckpointError('POD_NOT_FOUND', `pod ${namespace}/${pod} does not run: it is ${state}`, {
+      suggestions: [`clouder kubectl -- describe pod ${pod} --namespace ${namespace}`],
+    })
+  }
+  const names = parsed.spec.containers.map(({name}) => name)
+  if (container !== undefined && !names.includes(container)) {
+    throw new CheckpointError(
+      'POD_NOT_FOUND',
+      `pod ${namespace}/${pod} has no container ${JSON.stringify(container)}, it has ${names.join(', ')}`,
+    )
+  }
+  return parsed
+}
+
+async function noPod(kube: KubeReader, namespace: string, pod: string): Promise<CheckpointError> {
+  const all = await kube.list({apiVersion: 'v1', kind: 'Pod'})
+  const here = all.filter(({metadata}) => metadata.namespace === namespace).map(placeOf)
+  const elsewhere = all.filter(({metadata}) => metadata.namespace !== namespace).map(placeOf)
+  const wanted = `${namespace}/${pod}`
+  const near = [...nearNames(wanted, here), ...elsewhere.filter((place) => place.endsWith(`/${pod}`))]
+  return new CheckpointError('POD_NOT_FOUND', `there is no pod ${wanted}`, {
+    suggestions:
+      near.length > 0
+        ? [`near it: ${near.slice(0, 5).join(', ')}`]
+        : here.length > 0
+          ? [`pods of ${namespace}: ${here.slice(0, 8).join(', ')}`]
+          : ['clouder kubectl -- get pods -A'],
+  })
+}
+
+const placeOf = ({metadata}: KubeObject): string => `${metadata.namespace ?? ''}/${metadata.name}`
+
+/** Names that somebody may have meant, nearest first. */
+export function nearNames(wanted: string, known: readonly string[]): readonly string[] {
+  return known
+    .map((name) => ({name, distance: name.startsWith(wanted) ? 0 : distanceOf(wanted, name)}))
+    .filter(({distance}) => distance <= Math.max(2, wanted.length / 5))
+    .sort((a, b) => a.distance - b.distance)
+    .map(({name}) => name)
+}
+
+/** Makes sure that there is such a node. Throws ConfigError FLAG_INVALID with the names that there are. */
+export async function needNode(kube: KubeReader, node: string): Promise<void> {
+  const nodes = await kube.list({apiVersion: 'v1', kind: 'Node'})
+  if (nodes.some(({metadata}) => metadata.name === node)) return
+  throw new ConfigError(
+    'FLAG_INVALID',
+    `no node ${JSON.stringify(node)}, expected any of ${nodes.map(({metadata}) => metadata.name).join(', ')}`,
+  )
+}
+
+/** `20261121-091402`: part of names that must not meet. */
+export function timeName(nowMs: number): string {
+  return new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
+}
+
+/** A name of Kubernetes of at most 63 letters: `web-20261121-091402`. */
+export function nameFor(pod: string, nowMs: number): string {
+  return `${pod.slice(0, 63 - 16).replace(/[^a-z0-9]+$/, '')}-${timeName(nowMs)}`
+}

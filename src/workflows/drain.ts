@@ -1,0 +1,157 @@
+import {setTimeout as delay} from 'node:timers/promises'
+import {checkpointPolicySchema} from '../checkpoint/resources.ts'
+import {podSchema, type Pod} from '../checkpoint/pod.ts'
+import {drainPlan, type PodToMove} from '../checkpoint/policies.ts'
+import {AbortError, KubernetesError} from '../errors.ts'
+import type {KubeApi, KubeReader} from '../kubernetes/types.ts'
+import type {CheckpointTools} from './checkpoint.ts'
+import {migratePod} from './checkpoint-move.ts'
+import {listObjects, messageOf, needNode} from './checkpoint-objects.ts'
+
+export interface DrainOptions {
+  readonly node: string
+  /** Move the pods that a policy opts in, with their memory; false: evict them like all others. */
+  readonly checkpoint: boolean
+  /** For each pod. */
+  readonly timeoutMs: number
+}
+
+export interface DrainedPod {
+  readonly pod: string
+  readonly result: 'moved' | 'evicted' | 'left' | 'failed'
+  readonly detail: string
+}
+
+export interface DrainResult {
+  readonly node: string
+  readonly pods: readonly DrainedPod[]
+  /** Whether nothing is left there that should have gone. */
+  readonly drained: boolean
+}
+
+const POLL_MS = 500
+
+/**
+ * Empties a node: cordons it, moves the pods that a policy with `onDrain` opts in, and evicts the rest, as their
+ * disruption budgets allow. Pods of DaemonSets stay. A pod that cannot be moved stays too, and runs: it is told as
+ * failed, and nothing is killed in its place. Run again, it goes on.
+ */
+export async function drainNode(
+  kube: KubeApi,
+  {node, checkpoint, timeoutMs}: DrainOptions,
+  tools: CheckpointTools,
+): Promise<DrainResult> {
+  await needNode(kube, node)
+  await kube.patch({apiVersion: 'v1', kind: 'Node', name: node}, {spec: {unschedulable: true}})
+  const policies = checkpoint ? await listObjects(kube, 'CheckpointPolicy', checkpointPolicySchema) : []
+  const plan = drainPlan(await podsOf(kube, node), policies)
+  const left = plan.leave.map(({pod, why}): DrainedPod => ({pod: placeOf(pod), result: 'left', detail: why}))
+  const moved: DrainedPod[] = []
+  // One after the other: each takes the network and a disk of the node for itself.
+  for (const entry of plan.move) moved.push(await movePod(kube, node, entry, timeoutMs, tools))
+  const evicted = await evictAll(kube, plan.evict, timeoutMs, tools)
+  const pods = [...moved, ...evicted, ...left]
+  return {node, pods, drained: pods.every(({result}) => result !== 'failed')}
+}
+
+const placeOf = ({metadata}: Pod): string => `${metadata.namespace}/${metadata.name}`
+
+async function podsOf(kube: KubeReader, node: string): Promise<readonly Pod[]> {
+  const pods = (await kube.list({apiVersion: 'v1', kind: 'Pod'})).map((pod) => podSchema.parse(pod))
+  return pods.filter(({spec}) => spec.nodeName === node)
+}
+
+async function movePod(
+  kube: KubeApi,
+  node: string,
+  {pod, policy, store}: PodToMove,
+  timeoutMs: number,
+  tools: CheckpointTools,
+): Promise<DrainedPod> {
+  const place = placeOf(pod)
+  const limit = AbortSignal.timeout(timeoutMs)
+  try {
+    const {namespace, name} = pod.metadata
+    const owner = `drain/${node}`
+    const {status} = await migratePod(
+      kube,
+      {namespace, pod: name, store, owner},
+      {...tools, signal: AbortSignal.any([tools.signal, limit])},
+    )
+    return {
+      pod: place,
+      result: 'moved',
+      detail: `to ${status?.targetNode ?? 'another node'}, by policy ${policy}`,
+    }
+  } catch (error) {
+    tools.signal.throwIfAborted()
+    const late = limit.aborted ? `not moved within ${timeoutMs / 1000} s, its move goes on` : undefined
+    if (late === undefined && error instanceof AbortError) throw error
+    return {pod: place, result: 'failed', detail: late ?? textOf(error)}
+  }
+}
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** All at once: each waits for its own disruption budget. */
+async function evictAll(
+  kube: KubeApi,
+  pods: readonly Pod[],
+  timeoutMs: number,
+  tools: CheckpointTools,
+): Promise<readonly DrainedPod[]> {
+  if (pods.length === 0) return []
+  const {report, now, signal} = tools
+  const [task, startedMs] = ['evict', now()]
+  report({type: 'task-started', task, title: `evict ${pods.length} ${pods.length === 1 ? 'pod' : 'pods'}`})
+  const waiting = new Map(pods.map((pod) => [placeOf(pod), pod]))
+  const refused = new Map<string, string>()
+  const asked = new Set<string>()
+  const results: DrainedPod[] = []
+  while (waiting.size > 0 && now() - startedMs < timeoutMs) {
+    for (const [place, pod] of waiting) {
+      if (!asked.has(place)) {
+        const refusal = await evict(kube, pod, signal)
+        if (refusal === undefined) asked.add(place)
+        else refused.set(place, refusal)
+      }
+      if (!(await isGone(kube, pod))) continue
+      waiting.delete(place)
+      results.push({pod: place, result: 'evicted', detail: 'is gone from the node'})
+    }
+    report({type: 'task-progress', task, text: `${waiting.size} left`})
+    if (waiting.size > 0) await delay(POLL_MS, undefined, {signal})
+  }
+  const durationMs = now() - startedMs
+  if (waiting.size === 0) report({type: 'task-done', task, durationMs})
+  else report({type: 'task-failed', task, durationMs, message: `${waiting.size} still there`})
+  return [
+    ...results,
+    ...[...waiting.keys()].map((place): DrainedPod => {
+      const detail = asked.has(place) ? 'it does not end' : (refused.get(place) ?? 'not asked')
+      return {pod: place, result: 'failed', detail: `${detail}; waited ${Math.round(timeoutMs / 1000)} s`}
+    }),
+  ]
+}
+
+/** Undefined: accepted. Else why not now: a disruption budget. Throws KubernetesError for any other refusal. */
+async function evict(kube: KubeApi, {metadata}: Pod, signal: AbortSignal): Promise<string | undefined> {
+  const {namespace, name, uid} = metadata
+  const eviction = {
+    apiVersion: 'policy/v1',
+    kind: 'Eviction',
+    metadata: {name, namespace},
+    deleteOptions: {preconditions: {uid}},
+  }
+  const path = `/api/v1/namespaces/${namespace}/pods/${name}/eviction`
+  const {status, body} = await kube.post(path, JSON.stringify(eviction), signal)
+  if ((status >= 200 && status < 300) || status === 404 || status === 409) return undefined
+  if (status === 429) return messageOf(body)
+  throw new KubernetesError('API_REJECTED', `cannot evict ${namespace}/${name}: ${messageOf(body)}`)
+}
+
+async function isGone(kube: KubeReader, {metadata}: Pod): Promise<boolean> {
+  const {namespace, name, uid} = metadata
+  const now = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
+  return now === undefined || now.metadata.uid !== uid
+}
