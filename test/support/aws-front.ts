@@ -96,7 +96,7 @@ async function answerCall(incoming: IncomingMessage, answer: ServerResponse, sta
   if (action === null) {
     const refusal = restRefusal(incoming, state)
     if (refusal !== undefined) {
-      endXml(answer, 403, refusalXml(incoming, refusal))
+      endXml(answer, 403, `<Error>${errorXml(refusal)}</Error>`)
       return
     }
     // `Service_20190624.Action`.
@@ -224,12 +224,12 @@ function consoleXml(instanceId: string, text: string): string {
 </GetConsoleOutputResponse>`
 }
 
-/** EC2 and S3 word their errors unlike the other services, which speak the query protocol. */
-function refusalXml({headers}: IncomingMessage, {code, message}: Refusal): string {
-  const error = `<Code>${code}</Code><Message>${message}</Message>`
-  const {authorization = ''} = headers
-  if (authorization.includes('/s3/')) return `<Error>${error}</Error>`
-  return authorization.includes('/ec2/')
+const errorXml = ({code, message}: Refusal): string => `<Code>${code}</Code><Message>${message}</Message>`
+
+/** EC2 words its errors unlike the other services of the query protocol. */
+function refusalXml({headers}: IncomingMessage, refusal: Refusal): string {
+  const error = errorXml(refusal)
+  return (headers.authorization ?? '').includes('/ec2/')
     ? `<Response><Errors><Error>${error}</Error></Errors><RequestID>0</RequestID></Response>`
     : `<ErrorResponse><Error><Type>Sender</Type>${error}</Error><RequestId>0</RequestId></ErrorResponse>`
 }
