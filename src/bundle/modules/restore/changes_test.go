@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"compress/gzip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,7 +79,9 @@ func (c container) apply(deleted []string, devices string, entries ...entry) err
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	writer := tar.NewWriter(out)
+	// As containerd writes it.
+	compressed := gzip.NewWriter(out)
+	writer := tar.NewWriter(compressed)
 	for _, e := range entries {
 		header := e.header
 		header.Size = int64(len(e.content))
@@ -92,6 +95,9 @@ func (c container) apply(deleted []string, devices string, entries ...entry) err
 		}
 	}
 	if err := writer.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := compressed.Close(); err != nil {
 		c.t.Fatal(err)
 	}
 	wanted, err := readConfig([]byte(`{"linux":{"devices":[` + devices + `]}}`))
@@ -308,9 +314,15 @@ func TestUnknownEntriesAndTornArchivesAreRefused(t *testing.T) {
 		t.Error("a type of no file was taken")
 	}
 	c = newContainer(t)
-	c.write("torn.tar", strings.Repeat("x", 700))
-	if applyChanges(c.rootfs, config{}, answer{Changes: filepath.Join(c.dir, "torn.tar")}) == nil {
-		t.Error("a torn archive was taken")
+	c.write("plain.tar", strings.Repeat("\x00", 1024))
+	if err := applyChanges(c.rootfs, config{}, answer{Changes: filepath.Join(c.dir, "plain.tar")}); err != nil {
+		t.Errorf("an empty archive that is not compressed: %v", err)
+	}
+	for name, content := range map[string]string{"torn.tar": strings.Repeat("x", 700), "torn.tar.gz": "\x1f\x8b\x08"} {
+		c.write(name, content)
+		if applyChanges(c.rootfs, config{}, answer{Changes: filepath.Join(c.dir, name)}) == nil {
+			t.Errorf("%s was taken", name)
+		}
 	}
 	if applyChanges(c.rootfs, config{}, answer{Changes: filepath.Join(c.dir, "absent.tar")}) == nil {
 		t.Error("an absent archive was taken")
