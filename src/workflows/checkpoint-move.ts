@@ -63,7 +63,7 @@ export async function restoreCheckpoint(
     {
       ref: refTo('Restore', name, namespace),
       schema: restoreSchema,
-      title: `restore ${namespace}/${checkpoint}`,
+      title: `${namespace}/${checkpoint}`,
       lookAgain: `clouder kubectl -- get restore ${name} --namespace ${namespace}`,
       look: ({status: now = {}}) => {
         if (now.phase === 'Failed') {
@@ -144,7 +144,7 @@ export function followMigration(
     {
       ref: refTo('Migration', name, namespace),
       schema: migrationSchema,
-      title: `move ${namespace}/${name}`,
+      title: `${namespace}/${name}`,
       lookAgain: `clouder kubectl -- get migration ${name} --namespace ${namespace}`,
       look: ({spec, status: now = {}}) => {
         if (now.phase === 'Failed' || now.phase === 'RolledBack') {

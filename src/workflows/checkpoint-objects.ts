@@ -132,7 +132,7 @@ export async function listObjects<T extends {metadata: {name: string; namespace?
 export interface Following<T> {
   readonly ref: ObjectRef
   readonly schema: z.ZodType<T>
-  /** `checkpoint default/web`, for people. */
+  /** `default/web`, for people. */
   readonly title: string
   /** What is seen now, for people; `value`: the end. Throws when it ended badly. */
   readonly look: (object: T) => {readonly value?: string; readonly seen: string}
@@ -149,13 +149,13 @@ export async function follow<T>(
   {ref, schema, title, look, lookAgain}: Following<T>,
   tools: Pick<Tools, 'report' | 'signal' | 'now'>,
 ): Promise<T> {
-  const task = `${ref.kind.toLowerCase()} ${ref.name}`
+  const task = ref.kind.toLowerCase()
   const startedMs = tools.now()
   const {report} = tools
   report({type: 'task-started', task, title})
   try {
     const {object, text} = await waitFor({
-      what: title,
+      what: `${task} ${title}`,
       check: async () => {
         const found = await kube.get(ref)
         if (found === undefined) throw gone(ref)

@@ -126,7 +126,7 @@ export function followCheckpoint(
     {
       ref: refTo('Checkpoint', name, namespace),
       schema: checkpointSchema,
-      title: `checkpoint ${namespace}/${name}`,
+      title: `${namespace}/${name}`,
       lookAgain: `clouder checkpoint inspect ${namespace}/${name}`,
       look: ({status = {}}) => {
         if (status.phase === 'Failed') {

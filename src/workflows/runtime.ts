@@ -72,7 +72,7 @@ function followRuntime(
     {
       ref: refTo('Runtime', name, namespace),
       schema: runtimeSchema,
-      title: `runtime ${namespace}/${name}`,
+      title: `${namespace}/${name}`,
       lookAgain: 'clouder runtime ls',
       look: ({spec, status = {}}) => {
         if (status.phase === 'Failed')
