@@ -1,0 +1,119 @@
+import {expect, test} from 'vitest'
+import {API_VERSION} from '../../../src/checkpoint/names.ts'
+import {drainNode} from '../../../src/workflows/drain.ts'
+import {FakeKube} from '../../support/fake-kube.ts'
+import {recordingReport} from '../../support/recording-report.ts'
+
+const node = 'worker-1'
+
+interface Playing {
+  /** Pods that a disruption budget holds. */
+  readonly held?: readonly string[]
+  /** Status that a Migration ends with. */
+  readonly moves?: object
+}
+
+function cluster({held = [], moves}: Playing = {}) {
+  const kube: FakeKube = new FakeKube({
+    answer: (path) => {
+      const [, name = ''] = /\/namespaces\/team\/pods\/([^/]+)\/eviction$/.exec(path) ?? []
+      if (name === '') return undefined
+      if (held.includes(name)) {
+        const message = "Cannot evict pod as it would violate the pod's disruption budget."
+        return {status: 429, body: JSON.stringify({message})}
+      }
+      kube.drop({apiVersion: 'v1', kind: 'Pod', namespace: 'team', name})
+      return {status: 201, body: '{}'}
+    },
+    onChange: (what) => {
+      const [, name] = /^post Migration team\/(.*)$/.exec(what) ?? []
+      if (name === undefined || moves === undefined) return
+      const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace: 'team', name}
+      void kube.get(ref).then((object) => {
+        if (object !== undefined) kube.put({...object, status: moves})
+      })
+    },
+  })
+  kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name: 'team'}})
+  kube.put({apiVersion: 'v1', kind: 'Node', metadata: {name: node}, spec: {}})
+  const add = (name: string, labels: Record<string, string> = {}, owner?: string) => {
+    const ownerReferences =
+      owner === undefined ? [] : [{apiVersion: 'apps/v1', kind: owner, name: 'o', uid: 'u', controller: true}]
+    kube.put({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {name, namespace: 'team', labels, ownerReferences},
+      spec: {nodeName: node, containers: [{name: 'main'}]},
+      status: {phase: 'Running'},
+    })
+  }
+  add('daemon', {}, 'DaemonSet')
+  add('plain')
+  add('kept', {keep: 'yes'})
+  kube.put({
+    apiVersion: API_VERSION,
+    kind: 'CheckpointPolicy',
+    metadata: {name: 'p', namespace: 'team'},
+    spec: {selector: {matchLabels: {keep: 'yes'}}, onDrain: true},
+  })
+  const tools = {
+    report: recordingReport().report,
+    signal: new AbortController().signal,
+    now: () => Date.now(),
+  }
+  return {kube, tools}
+}
+
+const options = {node, checkpoint: true, timeoutMs: 5000}
+
+test('an opted-in pod is moved, a plain one evicted, that of a DaemonSet left; the node takes no more', async () => {
+  const {kube, tools} = cluster({moves: {phase: 'Succeeded', targetNode: 'worker-2'}})
+  const result = await drainNode(kube, options, tools)
+  expect(result.pods.map(({pod, result: what}) => `${pod} ${what}`)).toEqual([
+    'team/kept moved',
+    'team/plain evicted',
+    'team/daemon left',
+  ])
+  expect(result.drained).toBe(true)
+  expect(await kube.get({apiVersion: 'v1', kind: 'Node', name: node})).toMatchObject({
+    spec: {unschedulable: true},
+  })
+})
+
+test('a pod that cannot be moved is not killed in its place', async () => {
+  const {kube, tools} = cluster({
+    moves: {phase: 'RolledBack', message: 'no node can take it', sourceNode: node},
+  })
+  const result = await drainNode(kube, options, tools)
+  expect(result.drained).toBe(false)
+  expect(result.pods[0]).toMatchObject({pod: 'team/kept', result: 'failed'})
+  expect(kube.holds({apiVersion: 'v1', kind: 'Pod', namespace: 'team', name: 'kept'})).toBe(true)
+})
+
+test('without --checkpoint opted-in pods are evicted like all others', async () => {
+  const {kube, tools} = cluster()
+  const result = await drainNode(kube, {...options, checkpoint: false}, tools)
+  expect(
+    result.pods
+      .filter(({result: what}) => what === 'evicted')
+      .map(({pod}) => pod)
+      .sort(),
+  ).toEqual(['team/kept', 'team/plain'])
+})
+
+test('a disruption budget is waited for, and named when the time is up', async () => {
+  const {kube, tools} = cluster({held: ['plain'], moves: {phase: 'Succeeded', targetNode: 'worker-2'}})
+  const result = await drainNode(kube, {...options, timeoutMs: 20}, tools)
+  expect(result.pods.find(({pod}) => pod === 'team/plain')).toMatchObject({
+    result: 'failed',
+    detail: expect.stringContaining('disruption budget') as unknown,
+  })
+})
+
+test('a node that is not there is refused before anything is changed', async () => {
+  const {kube, tools} = cluster()
+  await expect(drainNode(kube, {...options, node: 'worker-9'}, tools)).rejects.toMatchObject({
+    code: 'FLAG_INVALID',
+  })
+  expect(kube.changes).toEqual([])
+})
