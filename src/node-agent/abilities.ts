@@ -55,15 +55,22 @@ export async function readAbilities(options: AbilitiesOptions): Promise<Abilitie
   })
 }
 
+/** Of x86, what a program may come to use; the rest is of the kernel, of mitigations or of how the machine is watched. */
+const USED_BY_PROGRAMS =
+  /^(mmx|3dnow|sse|ssse|pni|avx|fma|f16c|aes|vaes|pclmul|vpclmul|sha_|sha\d|gfni|bmi|adx|abm|popcnt|lzcnt|tbm|xop|movbe|movdir|cx8|cx16|cmov|clflush|clwb|clzero|cldemote|erms|fsrm|fzrm|fsrs|fsrc|rdrand|rdseed|rdtscp|rdpid|rtm|hle|xsave|fsgsbase|amx|serialize|waitpkg|enqcmd|lahf|prefetchi|pku|ospke|fxsr|lm$|nx$|syscall|user_shstk|arch_perf$)/
+
 /** Features and name of the CPU, from /proc/cpuinfo of either architecture. */
 export function cpuOf(cpuinfo: string): {cpuFeatures: string[]; cpuModel: string} {
   const field = (names: string): string =>
     new RegExp(`^(?:${names})\\s*:\\s*(.*)$`, 'm').exec(cpuinfo)?.[1]?.trim() ?? ''
-  const features = new Set(
-    field('flags|Features')
+  const words = (name: string): readonly string[] =>
+    field(name)
       .split(/\s+/)
-      .filter((word) => word !== ''),
-  )
+      .filter((word) => word !== '')
+  const features = new Set([
+    ...words('flags').filter((flag) => USED_BY_PROGRAMS.test(flag)),
+    ...words('Features'),
+  ])
   return {cpuFeatures: [...features].sort(), cpuModel: field('model name|CPU implementer') || 'unknown'}
 }
 

@@ -7,6 +7,7 @@ import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {privilegesSchema, type Abilities} from '../checkpoint/sealed/types.ts'
 import {CheckpointError} from '../errors.ts'
 import {digestSchema} from './digest.ts'
+import {plainTar} from './plain-tar.ts'
 import type {Pod} from './pods.ts'
 import {checkpointRef, parseCheckpoint} from './take.ts'
 import type {AgentTools} from './tools.ts'
@@ -131,6 +132,7 @@ async function unpackPod(
     // What an agent that died has left half unpacked.
     await rm(target, {recursive: true, force: true})
     const unpacked = await unpackArchive(opened.archive(container), target, signal)
+    if (unpacked.changes !== undefined) await plainTar(unpacked.changes, signal)
     const prepared: PreparedContainer = {
       imageDir: unpacked.imageDir,
       ...(unpacked.changes === undefined ? {} : {changes: unpacked.changes}),

@@ -17,7 +17,8 @@ export interface HostTools {
 export function storeTools(root: string): HostTools {
   return {
     async run(name, words, signal) {
-      const {stdout} = await execute(await programOf(root, name), words, {
+      const [program, ...before] = name === 'criu' ? await portableCriu(root) : [await programOf(root, name)]
+      const {stdout} = await execute(program, [...before, ...words], {
         signal,
         timeout: TIMEOUT_MS,
         maxBuffer: 16 * 1024 * 1024,
@@ -27,8 +28,16 @@ export function storeTools(root: string): HostTools {
   }
 }
 
+/** Its script needs a shell, which the image of this program has not: what the script runs. */
+async function portableCriu(root: string): Promise<[string, ...string[]]> {
+  const dir = join(root, 'criu')
+  const lib = join(dir, 'lib')
+  const loader = (await readdir(lib)).find((entry) => entry.startsWith('ld-linux'))
+  if (loader === undefined) throw new Error(`there is no loader in ${lib}`)
+  return [join(lib, loader), '--argv0', 'criu', '--library-path', lib, join(dir, 'libexec/criu')]
+}
+
 async function programOf(root: string, name: string): Promise<string> {
-  if (name === 'criu') return join(root, 'criu/criu')
   const store = join(root, 'store')
   const found = (await readdir(store)).filter(
     (entry) => /^[0-9a-f]{64}-/.test(entry) && entry.slice(65) === name,
