@@ -139,6 +139,19 @@ test('runc is static and knows seccomp', async () => {
   expect(JSON.parse(features)).toMatchObject({linux: {seccomp: {enabled: true}}})
 })
 
+/** Unpacks the layers of an image over each other. */
+async function unpackImage(name: string, dir: string): Promise<void> {
+  const image = bundle.lock.images.find((candidate) => candidate.name === name)
+  const blob = (digest: string): string => join(bundle.dir, 'oci', blobPath(digest))
+  const manifest = manifestSchema.parse(JSON.parse(await readFile(blob(image?.manifestDigest ?? ''), 'utf8')))
+  for (const {digest} of manifest.layers) {
+    const unpacking = spawn('tar', ['-x', '-C', dir], {stdio: ['pipe', 'ignore', 'inherit']})
+    const ended = new Promise((resolve) => unpacking.once('close', resolve))
+    await pipeline(createReadStream(blob(digest)), createZstdDecompress(), unpacking.stdin)
+    expect(await ended).toBe(0)
+  }
+}
+
 /** Takes the one program out of the last layer of an image. */
 async function unpackProgram(name: string, dir: string): Promise<string> {
   const image = bundle.lock.images.find((candidate) => candidate.name === name)
@@ -152,6 +165,30 @@ async function unpackProgram(name: string, dir: string): Promise<string> {
   }
   return target
 }
+
+test('the image of the programs holds a Node.js that starts them, knows authorities and needs no root', async (context) => {
+  if (process.getuid?.() !== 0) {
+    if (process.env['CLOUDER_REQUIRE_E2E'] === '1') throw new Error('chroot needs root')
+    context.skip('chroot needs root')
+  }
+  await using folder = await temporaryFolder()
+  await unpackImage('clouder', folder.dir)
+  await chmod(folder.dir, 0o755)
+  const inside = (...argv: readonly string[]) =>
+    run('chroot', ['--userspec=65532:65532', folder.dir, '/usr/bin/node', ...argv])
+  const {stdout} = await inside(
+    '--eval',
+    `const {getCACertificates} = require('node:tls')
+    const {createZstdCompress} = require('node:zlib')
+    fetch('data:text/plain,fetched').then((answer) => answer.text()).then((text) =>
+      console.log(text, typeof createZstdCompress, getCACertificates('system').length > 50, os.userInfo().username))`,
+  )
+  expect(stdout).toBe('fetched function true clouder\n')
+  await expect(inside('/usr/share/clouder/cluster.js', 'absent')).rejects.toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining('there are node-agent and controller') as string,
+  })
+})
 
 test('pause prints its version and ends on SIGTERM', async () => {
   await using folder = await temporaryFolder()

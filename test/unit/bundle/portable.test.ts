@@ -1,4 +1,4 @@
-import {copyFile, mkdir, realpath, symlink} from 'node:fs/promises'
+import {copyFile, mkdir, realpath, symlink, writeFile} from 'node:fs/promises'
 import {basename, dirname, join} from 'node:path'
 import {expect, test} from 'vitest'
 import type {DebianRecipe} from '../../../src/bundle/debian-recipes.ts'
@@ -77,4 +77,23 @@ test('a program that no package holds is named', async () => {
   const trees = await unpackedShell(folder.dir)
   const selecting = selectFiles({...recipe, programs: [{path: 'usr/sbin/absent'}]}, trees, ARCH)
   await expect(selecting).rejects.toThrow('usr/sbin/absent')
+})
+
+test('files of one folder become one file of an image, in the order of their names', async () => {
+  await using folder = await temporaryFolder()
+  const certificates = join(folder.dir, 'authorities', 'usr/share/ca-certificates/mozilla')
+  await mkdir(certificates, {recursive: true})
+  await writeFile(join(certificates, 'b.crt'), 'second\n')
+  await writeFile(join(certificates, 'a.crt'), 'first')
+  const trees = [
+    ...(await unpackedShell(folder.dir)),
+    {item: packageOf('authorities'), dir: join(folder.dir, 'authorities')},
+  ]
+  const joined = {folder: 'usr/share/ca-certificates/mozilla', path: 'etc/ssl/certs/all.crt'}
+  const selection = await selectFiles({...recipe, joined}, trees, ARCH)
+  const made = imageTree(recipe, selection, ARCH).find(({path}) => path === joined.path)
+  expect(made).toEqual({path: joined.path, text: 'first\nsecond\n', mode: 0o644})
+  expect(packagesOf(selection).map(({name}) => name)).toContain('authorities')
+  const absent = selectFiles({...recipe, joined}, trees.slice(0, 2), ARCH)
+  await expect(absent).rejects.toThrow('usr/share/ca-certificates/mozilla')
 })
