@@ -4,10 +4,11 @@ import {dirname, join} from 'node:path'
 import {pipeline} from 'node:stream/promises'
 import {z} from 'zod'
 import {CheckpointError} from '../../errors.ts'
+import {imageContents, isReadImage, type ImageContents} from './criu-images.ts'
 import {ociSpecSchema, type OciSpec} from './oci-spec.ts'
 import {tarMembers, type TarMember} from './tar.ts'
 
-/** Largest member that is read into memory: the JSON files, and CRIU's log. */
+/** Largest member that is read into memory: the JSON files, and small images. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024
 
 const configSchema = z.looseObject({
@@ -30,6 +31,13 @@ export interface ArchiveFacts {
   readonly deleted: readonly string[]
 }
 
+/** What a person wants to know of an archive. */
+export interface ArchiveContents extends ImageContents {
+  /** Of CRIU's images alone, and of the files that the container had changed. */
+  readonly imageBytes: number
+  readonly filesBytes: number
+}
+
 export interface UnpackedArchive extends ArchiveFacts {
   /** Folder of CRIU's images. */
   readonly imageDir: string
@@ -38,18 +46,26 @@ export interface UnpackedArchive extends ArchiveFacts {
 }
 
 /**
- * Reads what an archive says of its container. The stream is an uncompressed tar and is read to its end. Throws
- * CheckpointError BLOB_TAMPERED for what is no whole archive of a container.
+ * Reads what an archive says of its container, and what its images hold. The stream is an uncompressed tar and is read
+ * to its end. Throws CheckpointError BLOB_TAMPERED for what is no whole archive of a container.
  */
 export async function readArchive(
   content: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
-): Promise<ArchiveFacts> {
+): Promise<ArchiveFacts & {readonly contents: ArchiveContents}> {
   const texts = new Map<string, string>()
+  const images = new Map<string, Uint8Array>()
+  const bytes = {imageBytes: 0, filesBytes: 0}
   await eachMember(content, signal, async (path, member) => {
-    if (TEXTS.has(path)) texts.set(path, await textOf(member))
+    const {sizeBytes} = member
+    if (TEXTS.has(path)) texts.set(path, (await bytesOf(path, member)).toString())
+    if (path === CHANGES) bytes.filesBytes += sizeBytes
+    if (!path.startsWith(IMAGES)) return
+    bytes.imageBytes += sizeBytes
+    const name = path.slice(IMAGES.length)
+    if (isReadImage(name) && sizeBytes <= MAX_TEXT_BYTES) images.set(name, await bytesOf(path, member))
   })
-  return factsOf(texts)
+  return {...factsOf(texts), contents: {...imageContents(images), ...bytes}}
 }
 
 /**
@@ -69,7 +85,7 @@ export async function unpackArchive(
   await eachMember(content, signal, async (path, member) => {
     if (paths.has(path)) throw notWhole(`it holds ${path} twice`)
     paths.add(path)
-    if (TEXTS.has(path)) return void texts.set(path, await textOf(member))
+    if (TEXTS.has(path)) return void texts.set(path, (await bytesOf(path, member)).toString())
     await mkdir(join(dir, dirname(path)), {recursive: true, mode: 0o700})
     // `wx`: never over what is there, and never through a link.
     await pipeline(member.content, createWriteStream(join(dir, path), {flags: 'wx', mode: 0o600}), {signal})
@@ -81,6 +97,7 @@ export async function unpackArchive(
   }
 }
 
+const IMAGES = 'checkpoint/'
 const CHANGES = 'rootfs-diff.tar'
 const CONFIG = 'config.dump'
 const SPEC = 'spec.dump'
@@ -111,11 +128,11 @@ function safePath(name: string): string {
   throw notWhole(`it holds ${JSON.stringify(name)}, which leads elsewhere`)
 }
 
-async function textOf({path, sizeBytes, content}: TarMember): Promise<string> {
+async function bytesOf(path: string, {sizeBytes, content}: TarMember): Promise<Buffer> {
   if (sizeBytes > MAX_TEXT_BYTES) throw notWhole(`its ${path} has ${sizeBytes} bytes`)
   const parts: Uint8Array[] = []
   for await (const part of content) parts.push(part)
-  return Buffer.concat(parts).toString()
+  return Buffer.concat(parts)
 }
 
 function factsOf(texts: ReadonlyMap<string, string>): ArchiveFacts {

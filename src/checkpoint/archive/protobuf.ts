@@ -1,0 +1,96 @@
+/** A message of the protobuf wire format: what came under each field number, in order. */
+export interface Message {
+  /** The last number under that field; undefined: there is none. Above 2^53 it is not exact. */
+  number(field: number): number | undefined
+  numbers(field: number): readonly number[]
+  bytes(field: number): Uint8Array | undefined
+  text(field: number): string | undefined
+  message(field: number): Message | undefined
+}
+
+type Value = bigint | Uint8Array
+
+const VARINT = 0
+const FIXED_64 = 1
+const DELIMITED = 2
+const FIXED_32 = 5
+
+/** Reads a message; undefined: it is none. What in it is broken further down is left out. */
+export function readMessage(bytes: Uint8Array): Message | undefined {
+  return unlessBroken(() => {
+    const values = new Map<number, Value[]>()
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    for (let at = 0; at < bytes.length;) {
+      const [key, afterKey] = varint(bytes, at)
+      const [value, after] = valueAt(bytes, view, afterKey, Number(key & 7n))
+      const field = Number(key >> 3n)
+      values.set(field, [...(values.get(field) ?? []), value])
+      at = after
+    }
+    return messageOf((field) => values.get(field) ?? [])
+  })
+}
+
+/** Everything below says by RangeError that the bytes end where they should not, DataView too. */
+function unlessBroken<Result>(read: () => Result): Result | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
+}
+
+function messageOf(all: (field: number) => readonly Value[]): Message {
+  const numbers = (field: number) =>
+    all(field).flatMap((value) =>
+      typeof value === 'bigint' ? [Number(value)] : (unlessBroken(() => packed(value)) ?? []),
+    )
+  const buffers = (field: number) => all(field).filter((value) => typeof value !== 'bigint')
+  return {
+    numbers,
+    number: (field) => numbers(field).at(-1),
+    bytes: (field) => buffers(field).at(-1),
+    text: (field) => {
+      const found = buffers(field).at(-1)
+      return found === undefined ? undefined : Buffer.from(found).toString()
+    },
+    message: (field) => {
+      const found = buffers(field).at(-1)
+      return found === undefined ? undefined : readMessage(found)
+    },
+  }
+}
+
+function valueAt(bytes: Uint8Array, view: DataView, at: number, wireType: number): [Value, number] {
+  if (wireType === VARINT) return varint(bytes, at)
+  if (wireType === FIXED_64) return [view.getBigUint64(at, true), at + 8]
+  if (wireType === FIXED_32) return [BigInt(view.getUint32(at, true)), at + 4]
+  if (wireType !== DELIMITED) throw new RangeError(`wire type ${wireType} at byte ${at}`)
+  const [length, start] = varint(bytes, at)
+  const end = start + Number(length)
+  if (end > bytes.length) throw new RangeError(`a field of ${length} bytes at byte ${at} of ${bytes.length}`)
+  return [bytes.subarray(start, end), end]
+}
+
+function varint(bytes: Uint8Array, start: number): [bigint, number] {
+  let value = 0n
+  for (let at = start; at < start + 10; at += 1) {
+    const byte = bytes[at]
+    if (byte === undefined) throw new RangeError(`a number is cut off at byte ${at}`)
+    value |= BigInt(byte & 0x7f) << BigInt(7 * (at - start))
+    if (byte < 0x80) return [value, at + 1]
+  }
+  throw new RangeError(`a number of more than ten bytes at byte ${start}`)
+}
+
+/** Numbers of a repeated field that were written as one. */
+function packed(bytes: Uint8Array): number[] {
+  const numbers: number[] = []
+  for (let at = 0; at < bytes.length;) {
+    const [value, after] = varint(bytes, at)
+    numbers.push(Number(value))
+    at = after
+  }
+  return numbers
+}
