@@ -27,7 +27,7 @@ export const restoreAnswerSchema = z.discriminatedUnion('action', [
     action: z.literal('restore'),
     imageDir: z.string(),
     workDir: z.string(),
-    /** A tar of files that the container had changed; absent: none. */
+    /** A tar, not compressed, of files that the container had changed; absent: none. */
     changes: z.string().optional(),
     /** Paths inside the container that it had deleted. */
     deleted: z.array(z.string()).default([]),

@@ -2,8 +2,6 @@ package main
 
 import (
 	"archive/tar"
-	"bufio"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -91,11 +89,7 @@ func (c *changes) each(file *os.File, use func(*tar.Header, io.Reader) error) er
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	content, err := opened(file)
-	if err != nil {
-		return err
-	}
-	reader := tar.NewReader(content)
+	reader := tar.NewReader(file)
 	for {
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {
@@ -115,16 +109,6 @@ func (c *changes) each(file *os.File, use func(*tar.Header, io.Reader) error) er
 			return fmt.Errorf("%q: %w", name, err)
 		}
 	}
-}
-
-// opened gives the tar in a file, which containerd compresses.
-func opened(file *os.File) (io.Reader, error) {
-	buffered := bufio.NewReaderSize(file, 1<<20)
-	start, err := buffered.Peek(2)
-	if err != nil || start[0] != 0x1f || start[1] != 0x8b {
-		return buffered, nil
-	}
-	return gzip.NewReader(buffered)
 }
 
 // inside gives the clean form of a path below the root.
