@@ -26,7 +26,6 @@ const status = (plurals: readonly string[]) => plurals.map((plural) => `${plural
 const agentRules: readonly Rule[] = [
   rule('', ['nodes'], [...READ, 'patch']),
   rule('', ['nodes/checkpoint'], ['create']),
-  rule('', ['nodes/stats'], ['get']),
   rule('', ['pods'], [...READ, 'delete']),
   // Hooks before and after a dump.
   rule('', ['pods/exec'], ['get', 'create']),
@@ -35,19 +34,21 @@ const agentRules: readonly Rule[] = [
   // `patch`: the finalizer of what it stores. `create`: when the cloud takes its machine back.
   rule(OURS, ['checkpoints'], [...READ, 'create', 'patch']),
   rule(OURS, ['migrations'], [...READ, 'create']),
-  rule(OURS, status(['checkpoints', 'checkpointstores']), ['get', 'patch']),
+  // restores: images that it made of a checkpoint.
+  rule(OURS, status(['checkpoints', 'restores']), ['get', 'patch']),
 ]
 
 const controllerRules: readonly Rule[] = [
   rule('', ['nodes', 'persistentvolumes', 'namespaces'], READ),
   rule('', ['pods'], [...READ, 'create', 'delete', 'patch']),
   rule('', ['persistentvolumeclaims'], [...READ, 'create', 'delete']),
-  rule('', ['services'], [...READ, 'create', 'delete']),
+  // How much processor pods use, which kubelets tell, and which policies with `idle` go by.
+  rule('', ['nodes/proxy'], ['get']),
   rule('', ['events'], ['create', 'patch']),
   rule(
     OURS,
     ['checkpointstores', 'checkpointpolicies', 'runtimes', 'containerhosts'],
-    [...READ, 'patch', 'update'],
+    [...READ, 'patch', 'update', 'delete'],
   ),
   rule(OURS, ['checkpoints', 'restores', 'migrations'], [...READ, 'create', 'patch', 'update', 'delete']),
   rule(OURS, status(Object.values(RESOURCES).map(({plural}) => plural)), ['get', 'patch', 'update']),

@@ -1,4 +1,5 @@
 import {
+  API_VERSION,
   BACKEND_LABELS,
   CHECKPOINT_IMAGE_PREFIX,
   CREATE_IMAGE_NAMESPACE_LABEL,
@@ -10,12 +11,15 @@ import {
 import type {KubeObject} from '../kubernetes/types.ts'
 import {addonLabels, agentUser, controllerUser} from './checkpoint-names.ts'
 
+const version = API_VERSION.replace(/^.*\//, '')
 const apiVersion = 'admissionregistration.k8s.io/v1'
 /** Of its own pod, which a token of a service account is bound to; Kubernetes 1.32 and newer tell it. */
 const OWN_NODE = "request.userInfo.extra['authentication.kubernetes.io/node-name'][0]"
 
 interface Policy {
   readonly name: string
+  /** Default: that of pods and nodes. */
+  readonly group?: string
   readonly rules: readonly {
     readonly resources: readonly string[]
     readonly operations: readonly string[]
@@ -112,7 +116,25 @@ const ownPods: Policy = {
   ],
 }
 
-function objectsOf({name, rules, when, variables = [], must}: Policy): readonly KubeObject[] {
+const ownStatus: Policy = {
+  name: 'clouder-node-agent-statuses',
+  group: 'clouder.dev',
+  rules: [
+    {
+      resources: ['checkpoints', 'checkpoints/status', 'restores/status'],
+      operations: ['UPDATE'],
+    },
+  ],
+  when: [['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`]],
+  must: [
+    [
+      `oldObject.?status.?node.orValue('') in ['', ${OWN_NODE}] && object.?status.?node.orValue('') in ['', ${OWN_NODE}]`,
+      'a node agent writes only what is of its own node',
+    ],
+  ],
+}
+
+function objectsOf({name, group = '', rules, when, variables = [], must}: Policy): readonly KubeObject[] {
   const metadata = {name, labels: addonLabels}
   return [
     {
@@ -122,7 +144,11 @@ function objectsOf({name, rules, when, variables = [], must}: Policy): readonly 
       spec: {
         failurePolicy: 'Fail',
         matchConstraints: {
-          resourceRules: rules.map((rule) => ({apiGroups: [''], apiVersions: ['v1'], ...rule})),
+          resourceRules: rules.map((rule) => ({
+            apiGroups: [group],
+            apiVersions: [group === '' ? 'v1' : version],
+            ...rule,
+          })),
         },
         matchConditions: when.map(([condition, expression]) => ({name: condition, expression})),
         ...(variables.length === 0
@@ -142,5 +168,5 @@ function objectsOf({name, rules, when, variables = [], must}: Policy): readonly 
 
 /** What the API server refuses, whoever asks. */
 export function checkpointAdmission(): readonly KubeObject[] {
-  return [images, annotation, ownNode, ownPods].flatMap(objectsOf)
+  return [images, annotation, ownNode, ownPods, ownStatus].flatMap(objectsOf)
 }
