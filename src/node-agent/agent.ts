@@ -4,10 +4,10 @@ import {ranAs} from './answer.ts'
 import {parsePod, podRef, type Pod} from './pods.ts'
 import type {Preparations} from './prepare.ts'
 import {keyedQueue, type KeyedQueue} from './queue.ts'
-import {parseCheckpoint, takeCheckpoint} from './take.ts'
+import {isForImages, makeImages} from './create-image.ts'
+import {parseCheckpoint, type Named} from './named.ts'
+import {abandon, takeCheckpoint} from './take.ts'
 import type {AgentTools} from './tools.ts'
-
-type Named = ReturnType<typeof parseCheckpoint>
 
 export interface Agent {
   /** Resolves when nothing is under way. */
@@ -30,6 +30,7 @@ class Watching {
   readonly #pods = new Map<string, Pod>()
   readonly #taking: KeyedQueue
   readonly #preparing: KeyedQueue
+  readonly #making: KeyedQueue
   #unsynced = 2
 
   constructor(tools: AgentTools, preparations: Preparations) {
@@ -38,6 +39,7 @@ class Watching {
     const {kube, log, signal, node} = tools
     this.#taking = keyedQueue({work: (key) => takeCheckpoint(nameOf(key), tools), log, signal})
     this.#preparing = keyedQueue({work: (uid) => this.#prepare(uid), log, signal})
+    this.#making = keyedQueue({work: (key) => this.#makeImages(key), log, signal})
     const onProblem = (error: Error): void => log('warn', 'watch failed', {error: error.message})
     const onSynced = (): void => {
       if (--this.#unsynced === 0) this.#background(this.#sweep())
@@ -56,11 +58,22 @@ class Watching {
         signal,
       ),
     )
+    this.#background(
+      kube.watch(
+        {apiVersion: API_VERSION, kind: 'Restore', onProblem},
+        ({type, object}) => {
+          const {namespace = '', name} = object.metadata
+          if (type !== 'DELETED' && isForImages(object, node)) this.#making.add(keyOf({namespace, name}))
+        },
+        signal,
+      ),
+    )
   }
 
   async idle(): Promise<void> {
     await this.#taking.idle()
     await this.#preparing.idle()
+    await this.#making.idle()
   }
 
   #onCheckpoint({type, object}: WatchEvent): void {
@@ -69,21 +82,12 @@ class Watching {
     const key = keyOf(checkpoint)
     if (type === 'DELETED') {
       this.#checkpoints.delete(key)
-      if (status.node === this.#tools.node) this.#background(this.#forget(checkpoint))
+      if (status.node === this.#tools.node) this.#background(abandon(checkpoint, this.#tools))
       return
     }
     this.#checkpoints.set(key, checkpoint)
     const isOpen = status.phase === undefined || status.phase === 'Pending'
     if (uid !== '' && (isOpen || status.node === this.#tools.node)) this.#taking.add(key)
-  }
-
-  /** A Checkpoint that is deleted while it is taken leaves nothing, and its pod goes on. */
-  async #forget({uid, status}: Named): Promise<void> {
-    const {cgroups, archives} = this.#tools
-    if (status?.podUid !== undefined && status.phase !== 'Ready' && status.phase !== 'Failed')
-      await cgroups.thaw(status.podUid)
-    else if (status?.podUid !== undefined && status.frozen === true) await cgroups.thaw(status.podUid)
-    await archives.remove(uid)
   }
 
   #onPod({type, object}: WatchEvent): void {
@@ -103,6 +107,11 @@ class Watching {
       pod.spec.runtimeClassName === RESTORE_RUNTIME
     )
       this.#preparing.add(uid)
+  }
+
+  async #makeImages(key: string): Promise<void> {
+    const object = await this.#tools.kube.get({apiVersion: API_VERSION, kind: 'Restore', ...nameOf(key)})
+    if (object !== undefined) await makeImages(object, this.#tools)
   }
 
   /** Unpacks ahead of the container's creation, and cleans up behind its start. */

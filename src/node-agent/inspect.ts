@@ -2,26 +2,27 @@ import {privilegesOf} from '../checkpoint/archive/privileges.ts'
 import {readArchive} from '../checkpoint/archive/read.ts'
 import type {AgentTools} from './tools.ts'
 
-/** Of each kind; an object of the API server holds a MiB at most. */
-const MAX_LISTED = 500
+/** Of each list, so that a status stays small. */
+const MOST = 200
 
 /** What an archive holds, read from its stream. */
 export const inspectArchive: AgentTools['inspect'] = async (archive, pod, signal) => {
   const {container, imageDigest, spec, contents} = await readArchive(archive, signal)
   const privileges = privilegesOf(spec, pod)
+  const {imageBytes, filesBytes, processes, sockets, openFiles, mounts} = contents
   return {
     privileges,
     imageDigest,
     summary: {
       name: container,
       imageDigest,
+      imageBytes,
+      filesBytes,
+      processes: processes.slice(0, MOST).map((process) => ({...process})),
+      sockets: sockets.slice(0, MOST).map((socket) => ({...socket})),
+      openFiles: openFiles.slice(0, MOST).map((file) => ({...file})),
+      mounts: mounts.slice(0, MOST),
       privileges,
-      imageBytes: contents.imageBytes,
-      filesBytes: contents.filesBytes,
-      processes: contents.processes.slice(0, MAX_LISTED).map((process) => ({...process})),
-      sockets: contents.sockets.slice(0, MAX_LISTED).map((socket) => ({...socket})),
-      openFiles: contents.openFiles.slice(0, MAX_LISTED),
-      mounts: contents.mounts.slice(0, MAX_LISTED),
     },
   }
 }

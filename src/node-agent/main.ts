@@ -21,6 +21,7 @@ import {explainFailure} from './explain.ts'
 import {dumpWatcher} from './freeze.ts'
 import {serveHttp} from './http.ts'
 import {inspectArchive} from './inspect.ts'
+import {watchInterruptions} from './interruption.ts'
 import {clusterKeys} from './key-ring.ts'
 import {httpsKubelet} from './kubelet.ts'
 import type {Log} from './log.ts'
@@ -31,7 +32,7 @@ import {diskPreparations} from './prepare.ts'
 import {pause} from './queue.ts'
 import {serveRestores} from './serve.ts'
 import {clusterStores} from './stores.ts'
-import {containerdImages, storeTools} from './tools-of-host.ts'
+import {containerdImages, containerdImport, storeTools} from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
 
 const KUBELET_PORT = 10_250
@@ -44,6 +45,8 @@ export const agentEnvironmentSchema = z.object({
   NODE_IP: z.string().min(1),
   PORT: z.coerce.number().int(),
   CLAIM_DIR: z.string().startsWith('/'),
+  /** Where the cloud tells a machine about itself. */
+  METADATA_URL: z.string().default('http://169.254.169.254'),
   KUBERNETES_SERVICE_HOST: z.string().min(1),
   KUBERNETES_SERVICE_PORT: z.coerce.number().int(),
 })
@@ -104,6 +107,7 @@ export async function runNodeAgent(
     abilities: () => readAbilities(abilitiesOptions),
     inspect: inspectArchive,
     explain: explainFailure,
+    importImage: containerdImport(hostTools),
     now,
     log,
     signal,
@@ -129,11 +133,13 @@ export async function runNodeAgent(
     log,
   )
   startAgent(tools, preparations)
+  const interruptions = watchInterruptions({node, kube, metadataUrl: environment.METADATA_URL, log, signal})
   log('info', 'started', {node, cgroupVersion: cgroups.version})
   while (!signal.aborted) {
     await publish(abilitiesOptions, log)
     await pause(PUBLISH_EVERY_MS, signal)
   }
+  await interruptions
   for (const server of [sockets, web]) server.close()
   web.closeAllConnections()
   kube.close()

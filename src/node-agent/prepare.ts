@@ -2,14 +2,15 @@ import {mkdir, readdir, readFile, rename, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
 import {unpackArchive} from '../checkpoint/archive/read.ts'
+import {unlike} from '../checkpoint/likeness.ts'
 import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
-import {privilegesSchema, type Abilities} from '../checkpoint/sealed/types.ts'
+import {privilegesSchema} from '../checkpoint/sealed/types.ts'
 import {CheckpointError} from '../errors.ts'
 import {digestSchema} from './digest.ts'
 import {plainTar} from './plain-tar.ts'
 import type {Pod} from './pods.ts'
-import {checkpointRef, parseCheckpoint} from './take.ts'
+import {checkpointRef, parseCheckpoint} from './named.ts'
 import type {AgentTools} from './tools.ts'
 
 /** A container's checkpoint, unpacked and verified. Written beside it, for an agent that is started anew. */
@@ -124,7 +125,8 @@ async function unpackPod(
       'CHECKPOINT_UNKNOWN',
       `checkpoint ${name} was made in namespace ${opened.metadata.namespace}`,
     )
-  refuseUnlike(opened.metadata.source, await tools.abilities())
+  const why = unlike(opened.metadata.source, await tools.abilities())
+  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `this node cannot take it: ${why}`)
   const wanted = new Set(pod.spec.containers.map((container) => container.name))
   for (const {name: container, privileges, imageDigest} of opened.metadata.containers) {
     if (!wanted.has(container) || (await preparations.isRestored(uid, container))) continue
@@ -144,22 +146,6 @@ async function unpackPod(
     await rename(`${target}.json.new`, `${target}.json`)
   }
   log('info', 'prepared', {pod: pod.metadata.name, namespace, checkpoint: name})
-}
-
-/** Processes keep using what they found of a CPU at their start. Throws CheckpointError NODE_UNLIKE. */
-export function refuseUnlike(source: Abilities, here: Abilities): void {
-  if (source.arch !== here.arch)
-    throw new CheckpointError(
-      'NODE_UNLIKE',
-      `the checkpoint is of ${source.arch}, and this node is ${here.arch}`,
-    )
-  const own = new Set(here.cpuFeatures)
-  const missing = source.cpuFeatures.filter((feature) => !own.has(feature))
-  if (missing.length === 0) return
-  throw new CheckpointError(
-    'NODE_UNLIKE',
-    `this node's CPU (${here.cpuModel}) lacks ${missing.slice(0, 8).join(', ')}, which processes on ${source.cpuModel} may have come to use`,
-  )
 }
 
 async function readPrepared(path: string): Promise<PreparedContainer | undefined> {

@@ -3,12 +3,11 @@ import {sealCheckpoint, type UnsealedMetadata} from '../checkpoint/sealed/seal.t
 import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
 import {CheckpointError} from '../errors.ts'
 import {podNamespacesSchema} from './pods.ts'
-import type {parseCheckpoint} from './take.ts'
+import type {Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
 
 const TELL_EVERY_MS = 2_000
 
-type Named = ReturnType<typeof parseCheckpoint>
 type SealedStatus = Required<
   Pick<CheckpointStatus, 'digest' | 'place' | 'sizeBytes' | 'storedBytes' | 'newBytes'>
 >

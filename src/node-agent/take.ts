@@ -1,31 +1,16 @@
 import {API_VERSION, THAW_ANNOTATION, VERIFY_ANNOTATION} from '../checkpoint/names.ts'
-import {checkpointSchema, type Checkpoint, type CheckpointStatus} from '../checkpoint/resources.ts'
+import type {CheckpointStatus} from '../checkpoint/resources.ts'
 import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
 import {CheckpointError, KubernetesError} from '../errors.ts'
-import type {KubeObject} from '../kubernetes/types.ts'
 import {waitFor} from '../waiting.ts'
 import {dumpPod, runHook} from './dump.ts'
 import {digestSchema} from './digest.ts'
+import {importCheckpoint} from './import.ts'
+import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './named.ts'
 import {parsePod, podRef, type Pod} from './pods.ts'
+import {removeCheckpoint} from './remove.ts'
 import {sealDumped} from './seal.ts'
 import type {AgentTools} from './tools.ts'
-
-/** A Checkpoint of a namespace. */
-export interface CheckpointName {
-  readonly namespace: string
-  readonly name: string
-}
-
-export const checkpointRef = ({namespace, name}: CheckpointName) =>
-  ({apiVersion: API_VERSION, kind: 'Checkpoint', namespace, name}) as const
-
-export function parseCheckpoint(object: KubeObject): Checkpoint & CheckpointName & {readonly uid: string} {
-  const checkpoint = checkpointSchema.parse(object)
-  const {name, namespace = '', uid = ''} = checkpoint.metadata
-  return {...checkpoint, name, namespace, uid}
-}
-
-type Named = ReturnType<typeof parseCheckpoint>
 
 /**
  * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
@@ -33,11 +18,18 @@ type Named = ReturnType<typeof parseCheckpoint>
  * Throws KubernetesError API_UNREACHABLE, to be tried again; what fails otherwise is in the status.
  */
 export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): Promise<void> {
+  let last: Named | undefined
   for (;;) {
     tools.signal.throwIfAborted()
     const object = await tools.kube.get(checkpointRef(name))
-    if (object === undefined) return
+    if (object === undefined) {
+      // Deleted in the middle of a step.
+      if (last !== undefined) await abandon(last, tools)
+      return
+    }
     const checkpoint = parseCheckpoint(object)
+    if (last !== undefined && last.uid !== checkpoint.uid) await abandon(last, tools)
+    last = checkpoint
     const goesOn = await oneStep(checkpoint, tools).catch(async (error: unknown) => {
       if (tools.signal.aborted || isPassing(error)) throw error
       await giveUp(checkpoint, error, tools)
@@ -51,9 +43,28 @@ export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): P
 const isPassing = (error: unknown): boolean =>
   error instanceof KubernetesError && error.code === 'API_UNREACHABLE'
 
+/** What a Checkpoint that is gone leaves behind: nothing, and its pod goes on. */
+export async function abandon(
+  {uid, status}: Named,
+  {node, cgroups, archives}: Pick<AgentTools, 'node' | 'cgroups' | 'archives'>,
+): Promise<void> {
+  if (status?.node !== node) return
+  const isOver = status.phase === 'Ready' || status.phase === 'Failed'
+  if (status.podUid !== undefined && (!isOver || status.frozen === true)) await cgroups.thaw(status.podUid)
+  await archives.remove(uid)
+}
+
 /** Whether there is a next step. */
 async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
-  const {spec, status = {}} = checkpoint
+  const {spec, status = {}, metadata} = checkpoint
+  if (metadata.deletionTimestamp !== undefined) {
+    if (status.node === tools.node) await removeCheckpoint(checkpoint, tools)
+    return false
+  }
+  if (spec.import !== undefined && (status.phase === undefined || status.phase === 'Pending')) {
+    await importCheckpoint(checkpoint, spec.import.digest, tools)
+    return false
+  }
   if (spec.pod === undefined) return false
   switch (status.phase) {
     case undefined:

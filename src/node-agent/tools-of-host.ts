@@ -1,8 +1,13 @@
-import {execFile} from 'node:child_process'
+import {execFile, spawn} from 'node:child_process'
+import {once} from 'node:events'
 import {readdir} from 'node:fs/promises'
 import {join} from 'node:path'
+import {Readable} from 'node:stream'
+import {pipeline} from 'node:stream/promises'
 import {promisify} from 'node:util'
+import {z} from 'zod'
 import type {ImageDigests} from './answer.ts'
+import type {ImageImport} from './create-image.ts'
 
 const execute = promisify(execFile)
 const TIMEOUT_MS = 20_000
@@ -11,6 +16,13 @@ const TIMEOUT_MS = 20_000
 export interface HostTools {
   /** Standard output. Throws when the program is not there or fails. */
   run(name: string, words: readonly string[], signal: AbortSignal): Promise<string>
+  /** Runs it with a stream as standard input. Throws with what it said when it fails. */
+  feed(
+    name: string,
+    words: readonly string[],
+    input: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<void>
 }
 
 /** Programs below /opt/clouder of the node: static ones, and the portable CRIU with its own libraries. */
@@ -24,6 +36,24 @@ export function storeTools(root: string): HostTools {
         maxBuffer: 16 * 1024 * 1024,
       })
       return stdout
+    },
+    async feed(name, words, input, signal) {
+      const child = spawn(await programOf(root, name), words, {stdio: ['pipe', 'ignore', 'pipe'], signal})
+      let said = ''
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-2000)))
+      const ended = once(child, 'close')
+      // One that ends early breaks the pipe; what it said then is the reason.
+      const fed = pipeline(Readable.from(input), child.stdin, {signal}).catch((error: unknown) =>
+        error instanceof Error ? error : new Error('the input broke', {cause: error}),
+      )
+      const [code] = z
+        .tuple([z.int().nullable()])
+        .rest(z.unknown())
+        .parse(await ended)
+      const broken = await fed
+      if (code !== 0)
+        throw new Error(`${name} ${words.join(' ')} ended with ${code ?? 'a signal'}: ${said.trim()}`)
+      if (broken !== undefined) throw broken
     },
   }
 }
@@ -59,6 +89,17 @@ export function containerdImages(tools: HostTools, signal: AbortSignal): ImageDi
     const names = known.filter(({digest}) => digest === target).map(({name}) => name)
     return [target, ...names.filter((name) => name.startsWith('sha256:'))]
   }
+}
+
+/** Imports an image that is named by digest; its layer is an archive, not a file system, and is not unpacked. */
+export function containerdImport(tools: HostTools): ImageImport {
+  return (repository, layout, signal) =>
+    tools.feed(
+      'ctr',
+      [...CONTAINERD, 'images', 'import', '--no-unpack', '--digests', '--base-name', repository, '-'],
+      layout,
+      signal,
+    )
 }
 
 /** `redis` is `docker.io/library/redis:latest`. */

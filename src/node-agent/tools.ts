@@ -4,6 +4,7 @@ import type {Abilities, Privileges} from '../checkpoint/sealed/types.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 import type {Archives} from './archives.ts'
 import type {Cgroups} from './cgroups.ts'
+import type {ImageImport} from './create-image.ts'
 import type {DumpWatcher} from './freeze.ts'
 import type {Kubelet} from './kubelet.ts'
 import type {Log} from './log.ts'
@@ -33,6 +34,7 @@ export interface AgentTools {
   ) => Promise<ArchiveFacts>
   /** What CRIU said of a failed dump, from the log that the kubelet's answer names; undefined: nothing that helps. */
   readonly explain: (answer: string) => Promise<string | undefined>
+  readonly importImage: ImageImport
   readonly now: () => number
   readonly log: Log
   readonly signal: AbortSignal

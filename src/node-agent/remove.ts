@@ -1,0 +1,68 @@
+import {API_VERSION, CHECKPOINT_FINALIZER} from '../checkpoint/names.ts'
+import {checkpointStoreSchema, type CheckpointStore} from '../checkpoint/resources.ts'
+import type {Digest} from '../checkpoint/stores/blob-store.ts'
+import {CheckpointError} from '../errors.ts'
+import {digestSchema} from './digest.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
+import type {AgentTools} from './tools.ts'
+
+/** Sealed pieces of a push that is under way are not collected. */
+const GRACE_MS = 60 * 60_000
+
+/**
+ * Takes away what a deleted Checkpoint of this node left here: its pod goes on, its archives and what lies sealed on a
+ * disk go; last, the finalizer that held it. What lies elsewhere the controller removes.
+ */
+export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {kube, cgroups, archives, log} = tools
+  const {status = {}, metadata} = checkpoint
+  const held = status.frozen === true || (status.phase !== 'Ready' && status.phase !== 'Failed')
+  if (held && status.podUid !== undefined) await cgroups.thaw(status.podUid)
+  await archives.remove(checkpoint.uid)
+  if (status.frozen === true) await kube.patchStatus(checkpointRef(checkpoint), {frozen: false})
+  const finalizers = metadata.finalizers ?? []
+  if (!finalizers.includes(CHECKPOINT_FINALIZER)) return
+  const store = await storeOf(checkpoint, tools)
+  // From a registry, S3 or Azure the controller removes it, and then the finalizer.
+  if (store !== undefined && !isLocal(store)) return
+  const digest = digestSchema.safeParse(status.digest).data
+  if (store !== undefined && digest !== undefined && !(await isShared(checkpoint, tools)))
+    await removeStored(checkpoint, digest, tools)
+  const {resourceVersion} = parseCheckpoint(
+    (await kube.get(checkpointRef(checkpoint))) ?? fail(checkpoint),
+  ).metadata
+  await kube.patch(checkpointRef(checkpoint), {
+    metadata: {resourceVersion, finalizers: finalizers.filter((name) => name !== CHECKPOINT_FINALIZER)},
+  })
+  log('info', 'removed', {checkpoint: checkpoint.name, namespace: checkpoint.namespace})
+}
+
+function fail({namespace, name}: Named): never {
+  throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${name} is gone`)
+}
+
+async function storeOf({spec}: Named, {kube}: AgentTools): Promise<CheckpointStore | undefined> {
+  const object = await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name: spec.store})
+  return object === undefined ? undefined : checkpointStoreSchema.parse(object)
+}
+
+const isLocal = ({spec}: CheckpointStore): boolean =>
+  spec.node !== undefined || spec.directory !== undefined || spec.persistentVolumeClaim !== undefined
+
+/** Whether another Checkpoint means the same stored one. */
+async function isShared({uid, spec, status}: Named, {kube}: AgentTools): Promise<boolean> {
+  const all = (await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint'})).map(parseCheckpoint)
+  return all.some(
+    (other) =>
+      other.uid !== uid &&
+      other.spec.store === spec.store &&
+      other.metadata.deletionTimestamp === undefined &&
+      other.status?.digest === status?.digest,
+  )
+}
+
+async function removeStored({spec}: Named, digest: Digest, {stores, signal}: AgentTools): Promise<void> {
+  const {blobs} = await stores.open(spec.store, {signal})
+  await blobs.removeManifest(digest, signal)
+  await blobs.collect({graceMs: GRACE_MS, dryRun: false, signal})
+}
