@@ -66,7 +66,7 @@ function parseJson(content: Uint8Array): unknown {
 }
 
 /** All of a small thing that is streamed. */
-export async function gather(content: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+export async function gather(content: AsyncIterable<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
   const pieces: Uint8Array[] = []
   for await (const piece of content) pieces.push(piece)
   return Buffer.concat(pieces)
@@ -75,4 +75,24 @@ export async function gather(content: AsyncIterable<Uint8Array>): Promise<Uint8A
 /** A stream of one piece. */
 export async function* onePiece(content: Uint8Array): AsyncGenerator<Uint8Array> {
   yield await Promise.resolve(content)
+}
+
+/** The same bytes in pieces of one size; the last is smaller, or empty when there is nothing. */
+export async function* regrouped(
+  content: AsyncIterable<Uint8Array>,
+  pieceBytes: number,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  let held: Uint8Array[] = []
+  let heldBytes = 0
+  for await (const piece of content) {
+    held.push(piece)
+    heldBytes += piece.length
+    while (heldBytes > pieceBytes) {
+      const all = Buffer.concat(held)
+      yield all.subarray(0, pieceBytes)
+      held = [all.subarray(pieceBytes)]
+      heldBytes -= pieceBytes
+    }
+  }
+  yield Buffer.concat(held)
 }

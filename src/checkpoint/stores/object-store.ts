@@ -110,7 +110,7 @@ export function objectStore(
       const isOld = ({modifiedAtMs}: StoredObject) => modifiedAtMs < beforeMs
       // Blobs first: whoever names one of these from now on has touched it.
       const old = (await objects.list(BLOBS, signal)).filter(isOld)
-      const named = await namedKeys(disregard, signal)
+      const named = old.length === 0 ? new Set() : await namedKeys(disregard, signal)
       const left = old.filter(({key}) => !named.has(key))
       const removed: StoredObject[] = []
       await inParallel(left, CALLS_AT_ONCE, async ({key}) => {

@@ -29,8 +29,18 @@ export async function openStore(spec: StoreSpec, options: OpenStoreOptions): Pro
   return objectStore(objects, pause)
 }
 
-async function objectsOf(spec: StoreSpec, {nodeDir, claimDir}: OpenStoreOptions): Promise<Objects> {
+async function objectsOf(
+  spec: StoreSpec,
+  {nodeDir, claimDir, credentials}: OpenStoreOptions,
+): Promise<Objects> {
   const {node, directory, persistentVolumeClaim: claim} = spec
+  if (spec.s3 !== undefined) return (await import('./s3.ts')).s3Objects(spec.s3, credentials)
+  if (spec.azureBlob !== undefined) {
+    return (await import('./azure-blob.ts')).azureBlobObjects(spec.azureBlob, credentials)
+  }
+  if (spec.registry !== undefined) {
+    return (await import('./registry.ts')).registryObjects(spec.registry, credentials)
+  }
   const {directoryObjects} = await import('./directory.ts')
   if (node !== undefined) return directoryObjects(nodeDir)
   if (directory !== undefined) return directoryObjects(directory.path)

@@ -1,0 +1,222 @@
+import {Readable} from 'node:stream'
+import type * as S3Package from '@aws-sdk/client-s3'
+import type {GetObjectCommandOutput, PutObjectCommandInput, S3Client} from '@aws-sdk/client-s3'
+import type {StoreSpec} from '../resources.ts'
+import {gather} from './content.ts'
+import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
+import {networkProblem, statusProblem, storeError, withoutSecrets} from './problems.ts'
+
+type S3 = typeof S3Package
+type S3Spec = NonNullable<StoreSpec['s3']>
+
+/** Sealed pieces are smaller; what is larger goes in parts of this size, two at once. */
+const PART_BYTES = 8 * 2 ** 20
+const CONNECT_TIMEOUT_MS = 10_000
+const SILENCE_TIMEOUT_MS = 60_000
+
+interface Bucket {
+  readonly s3: S3
+  readonly client: S3Client
+  readonly name: string
+  readonly keyOf: (key: string) => string
+  /** False once the place has said that it does not know conditional writes. */
+  conditional: boolean
+}
+
+/** A bucket, at AWS or anywhere that speaks its protocol. */
+export async function s3Objects(
+  spec: S3Spec,
+  credentials: Readonly<Record<string, string>> | undefined,
+): Promise<Objects> {
+  const s3 = await import('@aws-sdk/client-s3')
+  const folder = spec.prefix === undefined ? '' : `${spec.prefix.replace(/\/+$/, '')}/`
+  const place = `s3://${spec.bucket}${folder === '' ? '' : `/${folder.slice(0, -1)}`}`
+  const client = new s3.S3Client({
+    region: spec.region,
+    ...(spec.endpoint === undefined ? {} : {endpoint: spec.endpoint}),
+    ...(spec.forcePathStyle === undefined ? {} : {forcePathStyle: spec.forcePathStyle}),
+    ...accessOf(place, credentials),
+    // Every call is tried again by whoever calls: a second policy below would multiply the attempts.
+    maxAttempts: 1,
+    // Others than AWS know only what they must; what is put here has its checksum all the same.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    requestHandler: {connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: SILENCE_TIMEOUT_MS},
+  })
+  const bucket: Bucket = {s3, client, name: spec.bucket, keyOf: (key) => folder + key, conditional: true}
+  const at = (key: string) => ({Bucket: spec.bucket, Key: folder + key})
+  return {
+    place,
+    stat: (key, signal) =>
+      unlessAbsent(async () => {
+        const found = await client.send(new s3.HeadObjectCommand(at(key)), {abortSignal: signal})
+        return objectOf(key, found.ContentLength, found.LastModified)
+      }),
+    write: (request) => write(bucket, request),
+    read: (key, fromByte, signal) =>
+      unlessAbsent(async () => {
+        const range = fromByte === 0 ? {} : {Range: `bytes=${fromByte}-`}
+        const command = new s3.GetObjectCommand({...at(key), ...range})
+        const found = await client.send(command, {abortSignal: signal}).catch((error: unknown) => {
+          if (statusOf(error) === 416) return undefined
+          throw error
+        })
+        return bodyOf(found)
+      }),
+    list: (prefix, signal) => list(bucket, prefix, signal),
+    remove: async (key, signal) => {
+      await client.send(new s3.DeleteObjectCommand(at(key)), {abortSignal: signal})
+    },
+    touch: async (key, signal) => {
+      const CopySource = `${spec.bucket}/${encodeURIComponent(folder + key)}`
+      const command = new s3.CopyObjectCommand({...at(key), CopySource, MetadataDirective: 'REPLACE'})
+      await unlessAbsent(() => client.send(command, {abortSignal: signal}))
+    },
+    removePartial: (beforeMs, signal) => removePartial(bucket, beforeMs, signal),
+    problemOf: (error) => problemOf(error, credentials),
+  }
+}
+
+function accessOf(place: string, credentials: Readonly<Record<string, string>> | undefined) {
+  if (credentials === undefined) return {}
+  const {accessKeyId, secretAccessKey, sessionToken} = credentials
+  if (accessKeyId === undefined || secretAccessKey === undefined) {
+    const words = 'the Secret of the store has no accessKeyId or no secretAccessKey'
+    throw storeError(place, {kind: 'refused', words})
+  }
+  const session = sessionToken === undefined ? {} : {sessionToken}
+  return {credentials: {accessKeyId, secretAccessKey, ...session}}
+}
+
+/** Only one of several writers of the same wins where the place knows how; what it wrote is what the others would have. */
+async function write(bucket: Bucket, request: ObjectWrite): Promise<void> {
+  const {s3, client, name, keyOf} = bucket
+  const {key, sizeBytes, content, replace, signal} = request
+  const only = bucket.conditional && !replace
+  const target: PutObjectCommandInput = {
+    Bucket: name,
+    Key: keyOf(key),
+    ChecksumAlgorithm: 'SHA256',
+    ...(only ? {IfNoneMatch: '*'} : {}),
+  }
+  try {
+    if (sizeBytes > PART_BYTES) await writeParts(bucket, target, content, signal)
+    else {
+      const Body = await gather(content)
+      await client.send(new s3.PutObjectCommand({...target, Body}), {abortSignal: signal})
+    }
+  } catch (error) {
+    if (only && statusOf(error) === 412) return
+    if (only && statusOf(error) === 501) bucket.conditional = false
+    throw error
+  }
+}
+
+async function writeParts(
+  {s3, client}: Bucket,
+  target: PutObjectCommandInput,
+  content: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  const {Upload} = await import('@aws-sdk/lib-storage')
+  const params = {...target, Body: Readable.from(content, {objectMode: false})}
+  const upload = new Upload({client, params, partSize: PART_BYTES, queueSize: 2})
+  const stop = () => void upload.abort()
+  signal.addEventListener('abort', stop)
+  try {
+    signal.throwIfAborted()
+    await upload.done()
+  } catch (error) {
+    // An upload that is aborted cleans up in the background only; what is left all the same goes with a collection.
+    const {Bucket, Key} = target
+    const command = new s3.AbortMultipartUploadCommand({Bucket, Key, UploadId: upload.uploadId})
+    if (upload.uploadId !== undefined) {
+      await client
+        .send(command, {abortSignal: AbortSignal.timeout(CONNECT_TIMEOUT_MS)})
+        .catch(() => undefined)
+    }
+    throw error
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+async function* list(bucket: Bucket, prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {
+  const {s3, client, name, keyOf} = bucket
+  const cut = keyOf('').length
+  for (let token: string | undefined; ;) {
+    const command = new s3.ListObjectsV2Command({
+      Bucket: name,
+      Prefix: keyOf(prefix),
+      ...(token === undefined ? {} : {ContinuationToken: token}),
+    })
+    const page = await client.send(command, {abortSignal: signal})
+    for (const {Key = '', Size, LastModified} of page.Contents ?? []) {
+      yield objectOf(Key.slice(cut), Size, LastModified)
+    }
+    token = page.NextContinuationToken
+    if (token === undefined) return
+  }
+}
+
+async function removePartial(bucket: Bucket, beforeMs: number, signal: AbortSignal): Promise<void> {
+  const {s3, client, name, keyOf} = bucket
+  const where = {Bucket: name, Prefix: keyOf('')}
+  const page = await client.send(new s3.ListMultipartUploadsCommand(where), {abortSignal: signal})
+  for (const {Key, UploadId, Initiated} of page.Uploads ?? []) {
+    if ((Initiated?.getTime() ?? Number.POSITIVE_INFINITY) >= beforeMs) continue
+    const command = new s3.AbortMultipartUploadCommand({Bucket: name, Key, UploadId})
+    await unlessAbsent(() => client.send(command, {abortSignal: signal}))
+  }
+}
+
+const objectOf = (key: string, sizeBytes: number | undefined, modified: Date | undefined): StoredObject => ({
+  key,
+  sizeBytes: sizeBytes ?? 0,
+  modifiedAtMs: modified?.getTime() ?? 0,
+})
+
+/** Undefined: there is nothing from that byte on. */
+function bodyOf(found: GetObjectCommandOutput | undefined): AsyncIterable<Uint8Array> {
+  if (found === undefined) return Readable.from([])
+  if (found.Body instanceof Readable) return found.Body
+  throw new TypeError('the client gave no stream of Node.js')
+}
+
+async function unlessAbsent<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    if (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket') return undefined
+    throw error
+  }
+}
+
+const nameOf = (error: unknown): string => (error instanceof Error ? error.name : '')
+
+function statusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('$metadata' in error)) return undefined
+  const {$metadata: metadata} = error
+  if (typeof metadata !== 'object' || metadata === null || !('httpStatusCode' in metadata)) return undefined
+  return typeof metadata.httpStatusCode === 'number' ? metadata.httpStatusCode : undefined
+}
+
+function problemOf(
+  error: unknown,
+  credentials: Readonly<Record<string, string>> | undefined,
+): StoreProblem | undefined {
+  if (!(error instanceof Error)) return undefined
+  const status = statusOf(error)
+  const words = withoutSecrets(`${error.name}: ${error.message}`, credentials)
+  if (error.name === 'TimeoutError') return {kind: 'passing', words}
+  if (error.name === 'CredentialsProviderError') return {kind: 'refused', words}
+  // Having seen the answer, the client signs with the right time.
+  if (error.name === 'RequestTimeTooSkewed') return {kind: 'passing', words}
+  if (status === 404 || status === 301) return {kind: 'absent', words}
+  // Two conditional writes at once; a write that must be made without its condition.
+  if (status === 409 || status === 501) return {kind: 'passing', words}
+  if (status !== undefined && status >= 400) {
+    return statusProblem(status, words) ?? {kind: 'refused', words: `${status} ${words}`}
+  }
+  return networkProblem(error)
+}

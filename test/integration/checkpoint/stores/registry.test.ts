@@ -1,0 +1,85 @@
+import {randomBytes} from 'node:crypto'
+import {readFile, writeFile} from 'node:fs/promises'
+import {afterAll, expect, test, type TestContext} from 'vitest'
+import {hexOf} from '../../../../src/checkpoint/stores/content.ts'
+import {openStore} from '../../../../src/checkpoint/stores/open.ts'
+import {blobStoreContract, manifestOf, putBytes} from '../../../support/blob-store-contract.ts'
+import {
+  needRegistry,
+  REGISTRY_LOGIN,
+  type Registry,
+  type RegistryOptions,
+} from '../../../support/with-registry.ts'
+
+const signal = AbortSignal.timeout(290_000)
+const started = new Map<string, Registry>()
+
+afterAll(async () => {
+  for (const registry of started.values()) await registry[Symbol.asyncDispose]()
+})
+
+/** A repository of its own in a registry that all tests with these options share. */
+async function withRepository(context: TestContext, options: RegistryOptions = {}) {
+  const key = JSON.stringify(options)
+  const registry = started.get(key) ?? (await needRegistry(context, options))
+  started.set(key, registry)
+  const repository = `${registry.host}/team/${randomBytes(6).toString('hex')}`
+  const open = (credentials?: Readonly<Record<string, string>>) => openRegistry(repository, credentials)
+  return {registry, repository, open}
+}
+
+const openRegistry = (repository: string, credentials?: Readonly<Record<string, string>>) =>
+  openStore(
+    {registry: {repository, insecure: true}},
+    {nodeDir: '/nonexistent', pauseMs: 10, ...(credentials === undefined ? {} : {credentials})},
+  )
+
+blobStoreContract('blobs in a registry', {
+  largeBytes: 64 * 2 ** 20,
+  manyBlobs: 1000,
+  withStore: async (context, use) => {
+    const {registry, open} = await withRepository(context)
+    await use({
+      store: await open(),
+      collects: false,
+      tamper: async (digest) => {
+        const content = await readFile(registry.blobPath(hexOf(digest)))
+        content[0] = (content[0] ?? 0) ^ 1
+        await writeFile(registry.blobPath(hexOf(digest)), content)
+      },
+    })
+  },
+})
+
+test('a registry takes the right password, and refuses a wrong one, and none; neither is told', async (context) => {
+  const {repository, open} = await withRepository(context, {auth: 'basic'})
+  for (const credentials of [{...REGISTRY_LOGIN, password: 'guessed-horse'}, undefined, {token: 'x'}]) {
+    const store = await open(credentials)
+    const refusal: unknown = await putBytes(store, Buffer.from('x')).catch((error: unknown) => error)
+    expect(refusal).toMatchObject({
+      code: 'STORE_REFUSED',
+      message: expect.stringContaining(repository) as string,
+    })
+    expect(String(refusal)).not.toContain('guessed-horse')
+  }
+  const store = await open(REGISTRY_LOGIN)
+  const {digest} = await putBytes(store, Buffer.from('x'))
+  expect(await store.has(digest, signal)).toBe(true)
+})
+
+test('a registry that may not delete says so', async (context) => {
+  const store = await (await withRepository(context, {deletes: false})).open()
+  const {digest} = await putBytes(store, Buffer.from('x'))
+  const manifest = await store.putManifest(manifestOf(digest), 'web', signal)
+  await expect(store.removeManifest(manifest, signal)).rejects.toMatchObject({
+    code: 'STORE_REFUSED',
+    message: expect.stringContaining('UNSUPPORTED') as string,
+  })
+})
+
+test('what is no repository of a registry is named', async () => {
+  await expect(openRegistry('just-a-host')).rejects.toMatchObject({
+    code: 'STORE_UNREACHABLE',
+    message: expect.stringContaining('just-a-host') as string,
+  })
+})

@@ -1,0 +1,86 @@
+import {randomBytes} from 'node:crypto'
+import {
+  CreateBucketCommand,
+  ListMultipartUploadsCommand,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
+import {afterAll, expect, test, type TestContext} from 'vitest'
+import {digestOf, hexOf} from '../../../../src/checkpoint/stores/content.ts'
+import {openStore} from '../../../../src/checkpoint/stores/open.ts'
+import {blobStoreContract, putBytes} from '../../../support/blob-store-contract.ts'
+import {needMoto, type Moto} from '../../../support/moto.ts'
+
+const signal = AbortSignal.timeout(290_000)
+const LOGIN = {accessKeyId: 'testing', secretAccessKey: 'testing-secret'}
+const REGION = 'eu-central-1'
+let started: Moto | undefined
+
+afterAll(async () => await started?.[Symbol.asyncDispose]())
+
+/** A bucket of its own in the one emulator. */
+async function withBucket(context: TestContext) {
+  started ??= await needMoto(context)
+  const endpoint = started.url
+  const client = new S3Client({region: REGION, endpoint, forcePathStyle: true, credentials: LOGIN})
+  const bucket = `checkpoints-${randomBytes(6).toString('hex')}`
+  await client.send(
+    new CreateBucketCommand({Bucket: bucket, CreateBucketConfiguration: {LocationConstraint: REGION}}),
+  )
+  const s3 = {bucket, region: REGION, prefix: 'team/a', endpoint, forcePathStyle: true}
+  const store = await openStore({s3}, {nodeDir: '/nonexistent', credentials: LOGIN, pauseMs: 10})
+  return {client, s3, store}
+}
+
+blobStoreContract('blobs in S3', {
+  largeBytes: 64 * 2 ** 20,
+  manyBlobs: 1000,
+  withStore: async (context, use) => {
+    const {client, s3, store} = await withBucket(context)
+    await use({
+      store,
+      collects: true,
+      tamper: async (digest) => {
+        const Key = `team/a/blobs/sha256/${hexOf(digest)}`
+        await client.send(new PutObjectCommand({Bucket: s3.bucket, Key, Body: 'something else'}))
+      },
+    })
+  },
+})
+
+test('a large put to S3 that is aborted leaves no parts that cost', async (context) => {
+  const {client, s3, store} = await withBucket(context)
+  const piece = randomBytes(1 << 20)
+  const stop = new AbortController()
+  const content = async function* () {
+    for (let index = 0; index < 40; index += 1) {
+      if (index === 35) stop.abort(new Error('enough'))
+      yield await Promise.resolve(piece)
+    }
+  }
+  const digest = digestOf(Buffer.concat(Array.from({length: 40}, () => piece)))
+  const put = store.put({digest, sizeBytes: 40 << 20, content, signal: stop.signal})
+  await expect(put).rejects.toThrow('enough')
+  expect(await store.has(digest, signal)).toBe(false)
+  const left = await client.send(new ListMultipartUploadsCommand({Bucket: s3.bucket}))
+  expect(left.Uploads ?? []).toEqual([])
+})
+
+test('a bucket that is not there is named, without credentials', async (context) => {
+  const {s3} = await withBucket(context)
+  const spec = {s3: {...s3, bucket: 'nobodys-bucket'}}
+  const store = await openStore(spec, {nodeDir: '/nonexistent', credentials: LOGIN, pauseMs: 1})
+  const refusal: unknown = await store.listManifests(signal).catch((error: unknown) => error)
+  expect(refusal).toMatchObject({
+    code: 'STORE_UNREACHABLE',
+    message: expect.stringContaining('s3://nobodys-bucket/team/a') as string,
+  })
+  expect(String(refusal)).not.toContain(LOGIN.secretAccessKey)
+  await expect(putBytes(store, Buffer.from('x'))).rejects.toMatchObject({code: 'STORE_UNREACHABLE'})
+})
+
+test('a Secret without the keys of S3 is refused before anything is sent', async () => {
+  const s3 = {bucket: 'b', region: REGION}
+  const opening = openStore({s3}, {nodeDir: '/nonexistent', credentials: {username: 'x'}})
+  await expect(opening).rejects.toMatchObject({code: 'STORE_REFUSED'})
+})
