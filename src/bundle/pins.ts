@@ -18,7 +18,7 @@ export const CNI_PLUGINS = '1.9.1'
 export const FLANNEL = '0.28.4'
 export const CRIU = '4.2'
 export const HOST_TOOLS = '1'
-export const SMOKE = '1'
+export const SMOKE = '2'
 /** The restore handler. */
 export const RESTORE = '1'
 /** Version of package.json: of the programs that run in the cluster. */

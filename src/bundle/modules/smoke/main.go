@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,8 +26,9 @@ const (
 	countInterval = 200 * time.Millisecond
 )
 
-const usage = `usage: smoke serve [ADDRESS] | get URL | lookup NAME | sleep
-  serve   answer GET / with "token=<hex> count=<n>" on ADDRESS, default :8080
+const usage = `usage: smoke serve [ADDRESS [MIB]] | get URL | lookup NAME | sleep
+  serve   answer GET / with "token=<hex> count=<n>" on ADDRESS, default :8080, and GET /memory with
+          "sha256=<hex> bytes=<n>" of MIB of random bytes that are in memory only, default 0
   get     print what URL answers
   lookup  print the addresses of NAME
   sleep   wait for SIGTERM
@@ -40,12 +43,19 @@ func main() {
 
 func run(args []string) error {
 	switch {
-	case len(args) >= 1 && len(args) <= 2 && args[0] == "serve":
-		address := ":8080"
-		if len(args) == 2 {
+	case len(args) >= 1 && len(args) <= 3 && args[0] == "serve":
+		address, memory := ":8080", []byte{}
+		if len(args) >= 2 {
 			address = args[1]
 		}
-		return serve(address)
+		if len(args) == 3 {
+			mebibytes, err := strconv.ParseUint(args[2], 10, 14)
+			if err != nil {
+				return fmt.Errorf("%s is no number of MiB: %w", args[2], err)
+			}
+			memory = make([]byte, mebibytes<<20)
+		}
+		return serve(address, memory)
 	case len(args) == 2 && args[0] == "get":
 		return get(args[1])
 	case len(args) == 2 && args[0] == "lookup":
@@ -65,9 +75,12 @@ func untilTerminated() {
 	<-signals
 }
 
-func serve(address string) error {
+func serve(address string, memory []byte) error {
 	secret := make([]byte, 16)
 	if _, err := rand.Read(secret); err != nil {
+		return err
+	}
+	if _, err := rand.Read(memory); err != nil {
 		return err
 	}
 	token := hex.EncodeToString(secret)
@@ -86,6 +99,10 @@ func serve(address string) error {
 		// An idle connection kept alive would be an established one in the next checkpoint.
 		response.Header().Set("Connection", "close")
 		fmt.Fprintf(response, "token=%s count=%d\n", token, count.Load())
+	})
+	http.HandleFunc("/memory", func(response http.ResponseWriter, _ *http.Request) {
+		response.Header().Set("Connection", "close")
+		fmt.Fprintf(response, "sha256=%x bytes=%d\n", sha256.Sum256(memory), len(memory))
 	})
 	return http.ListenAndServe(address, nil)
 }
