@@ -163,7 +163,7 @@ function containerText(container: Summary, options: ResultOptions): string {
       ['memory', optional(container.imageBytes, formatBytes)],
       ['files', optional(container.filesBytes, (size) => `${formatBytes(size)} changed`)],
     ]),
-    table,
+    ...(container.processes.length === 0 ? [] : [table]),
     ...list(
       'sockets',
       sockets.map(({kind, local, remote, state}) =>

@@ -4,7 +4,7 @@ import {containerHostSchema, type ContainerHost} from '../checkpoint/resources.t
 import {CheckpointError, KubernetesError} from '../errors.ts'
 import type {KubeApi, KubeObject, KubeReader} from '../kubernetes/types.ts'
 import type {Renderer} from '../templating/types.ts'
-import {listObjects, messageOf, nearNames, refTo} from './checkpoint-objects.ts'
+import {listObjects, messageOf, nearNames, readAs, refTo} from './checkpoint-objects.ts'
 
 const LABEL = 'clouder.dev/container-host'
 const TOKEN_SECONDS = 365 * 24 * 3600
@@ -116,7 +116,7 @@ export const listHosts = (kube: KubeReader): Promise<readonly ContainerHost[]> =
 
 async function readHost(kube: KubeReader, name: string): Promise<ContainerHost> {
   const found = await kube.get(refTo('ContainerHost', name))
-  if (found !== undefined) return containerHostSchema.parse(found)
+  if (found !== undefined) return readAs(containerHostSchema, found)
   const known = (await listHosts(kube)).map(({metadata}) => metadata.name)
   const near = nearNames(name, known)
   throw new CheckpointError('CHECKPOINT_UNKNOWN', `there is no container host ${JSON.stringify(name)}`, {

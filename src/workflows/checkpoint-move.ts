@@ -16,6 +16,7 @@ import {
   listObjects,
   nameFor,
   needNode,
+  readAs,
   refTo,
   runningPod,
 } from './checkpoint-objects.ts'
@@ -83,7 +84,7 @@ async function readRestore(kube: KubeReader, {namespace, name}: ObjectName): Pro
   const found = await kube.get(refTo('Restore', name, namespace))
   if (found === undefined)
     throw new CheckpointError('CHECKPOINT_UNKNOWN', `restore ${namespace}/${name} is gone`)
-  return restoreSchema.parse(found)
+  return readAs(restoreSchema, found)
 }
 
 export interface MigrateOptions {
@@ -130,7 +131,7 @@ async function readMigration(kube: KubeReader, {namespace, name}: ObjectName): P
   const found = await kube.get(refTo('Migration', name, namespace))
   if (found === undefined)
     throw new CheckpointError('MIGRATION_FAILED', `migration ${namespace}/${name} is gone`)
-  return migrationSchema.parse(found)
+  return readAs(migrationSchema, found)
 }
 
 /** Follows a move to its end. Throws CheckpointError with where the pod runs now when it did not come about. */
@@ -183,7 +184,10 @@ export async function applyPolicy(
   const {apiVersion, kind} = refTo('CheckpointPolicy', name, namespace)
   const object = {apiVersion, kind, metadata: {name, namespace}, spec: policySpecSchema.parse(spec)}
   await kube.apply([object], signal)
-  return checkpointPolicySchema.parse((await kube.get(refTo('CheckpointPolicy', name, namespace))) ?? object)
+  return readAs(
+    checkpointPolicySchema,
+    (await kube.get(refTo('CheckpointPolicy', name, namespace))) ?? object,
+  )
 }
 
 export const listPolicies = (kube: KubeReader, namespace?: string): Promise<readonly CheckpointPolicy[]> =>

@@ -113,6 +113,12 @@ function jsonOf(text: string): unknown {
   }
 }
 
+/** An object as its schema reads it, without what the server keeps for itself. */
+export function readAs<T>(schema: z.ZodType<T>, {metadata, ...rest}: KubeObject): T {
+  const {managedFields, ...kept} = metadata
+  return schema.parse({...rest, metadata: kept})
+}
+
 /** Objects of a kind as its schema reads them, by namespace and name. */
 export async function listObjects<T extends {metadata: {name: string; namespace?: string | undefined}}>(
   kube: KubeReader,
@@ -126,7 +132,7 @@ export async function listObjects<T extends {metadata: {name: string; namespace?
     ...(namespace === undefined ? {} : {namespace}),
   })
   const placeOf = ({metadata}: T) => `${metadata.namespace ?? ''}/${metadata.name}`
-  return found.map((object) => schema.parse(object)).sort((a, b) => placeOf(a).localeCompare(placeOf(b)))
+  return found.map((object) => readAs(schema, object)).sort((a, b) => placeOf(a).localeCompare(placeOf(b)))
 }
 
 export interface Following<T> {
@@ -159,7 +165,7 @@ export async function follow<T>(
       check: async () => {
         const found = await kube.get(ref)
         if (found === undefined) throw gone(ref)
-        const object = schema.parse(found)
+        const object = readAs(schema, found)
         const {value, seen} = look(object)
         return value === undefined ? {seen} : {value: {object, text: value}, seen}
       },

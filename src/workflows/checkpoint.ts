@@ -15,6 +15,7 @@ import {
   listObjects,
   nameFor,
   nearNames,
+  readAs,
   refTo,
   runningPod,
   type PodTarget,
@@ -106,7 +107,7 @@ async function needStore(kube: KubeReader, store: string): Promise<void> {
 /** Throws CheckpointError CHECKPOINT_UNKNOWN with names that are near. */
 export async function readCheckpoint(kube: KubeReader, {namespace, name}: ObjectName): Promise<Checkpoint> {
   const found = await kube.get(refTo('Checkpoint', name, namespace))
-  if (found !== undefined) return checkpointSchema.parse(found)
+  if (found !== undefined) return readAs(checkpointSchema, found)
   const all = await listObjects(kube, 'Checkpoint', checkpointSchema)
   const places = all.map(({metadata}) => `${metadata.namespace ?? ''}/${metadata.name}`)
   const near = nearNames(`${namespace}/${name}`, places)

@@ -5,7 +5,7 @@ import {CheckpointError} from '../errors.ts'
 import type {KubeApi, KubeReader} from '../kubernetes/types.ts'
 import type {z} from 'zod'
 import {failureOf, type CheckpointTools, type ObjectName} from './checkpoint.ts'
-import {createObject, follow, listObjects, nearNames, refTo} from './checkpoint-objects.ts'
+import {createObject, follow, listObjects, nearNames, readAs, refTo} from './checkpoint-objects.ts'
 
 export type RuntimeInput = z.input<typeof runtimeSpecSchema>
 type State = Runtime['spec']['state']
@@ -40,7 +40,7 @@ export const listRuntimes = (kube: KubeReader, namespace?: string): Promise<read
 /** Throws CheckpointError CHECKPOINT_UNKNOWN with names that are near. */
 export async function readRuntime(kube: KubeReader, {namespace, name}: ObjectName): Promise<Runtime> {
   const found = await kube.get(refTo('Runtime', name, namespace))
-  if (found !== undefined) return runtimeSchema.parse(found)
+  if (found !== undefined) return readAs(runtimeSchema, found)
   const known = (await listRuntimes(kube)).map(({metadata}) => `${metadata.namespace ?? ''}/${metadata.name}`)
   const near = nearNames(`${namespace}/${name}`, known)
   throw new CheckpointError('CHECKPOINT_UNKNOWN', `there is no runtime ${namespace}/${name}`, {
