@@ -151,7 +151,7 @@ const SUFFIX: Readonly<Record<string, number>> = {
 /** The number that a quantity of Kubernetes means: `250m` is 0.25, `1Ki` is 1024. Throws TypeError. */
 export function quantity(text: string): number {
   const [, digits = '', suffix = ''] =
-    /^([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)([numkMGTPE]i?|)$/.exec(text) ?? []
+    /^([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)([numkKMGTPE]i?|)$/.exec(text) ?? []
   const factor = SUFFIX[suffix]
   if (digits === '' || factor === undefined) throw new TypeError(`"${text}" is no quantity`)
   return Number(digits) * factor
