@@ -93,6 +93,14 @@ export class FakeKube implements OpenKubeClient {
     this.#forget(keyOf(ref))
   }
 
+  /** All objects of a kind, seen from behind the API. */
+  peek(apiVersion: string, kind: string): readonly KubeObject[] {
+    return [...this.#stored.values()]
+      .map(({object}) => object)
+      .filter((object) => object.apiVersion === apiVersion && object.kind === kind)
+      .map((object) => this.#seen(object))
+  }
+
   /** Whether there is such an object, asked from behind the API. */
   holds(ref: ObjectRef): boolean {
     return this.#stored.has(keyOf(ref))

@@ -1,0 +1,60 @@
+import type {KubeClient, KubeObject} from '../kubernetes/types.ts'
+import {WATCHED, type Log, type Objects, type WatchedKind} from './world.ts'
+
+const keyOf = (name: string, namespace: string | undefined): string => `${namespace ?? ''}/${name}`
+
+/** Follows every kind that the controller looks at; `onChange` is told of each change once it can be read here. */
+export class ObjectCache implements Objects {
+  readonly #kinds = new Map<WatchedKind, Map<string, KubeObject>>()
+  readonly #onChange: (kind: WatchedKind, object: KubeObject) => void
+
+  constructor(onChange: (kind: WatchedKind, object: KubeObject) => void) {
+    this.#onChange = onChange
+  }
+
+  /** Follows until the signal is aborted. `onSynced` is told once, when everything that is there can be read here. */
+  async follow(kube: KubeClient, log: Log, signal: AbortSignal, onSynced: () => void): Promise<void> {
+    const kinds = Object.keys(WATCHED).filter(isWatched)
+    let left = kinds.length
+    await Promise.all(
+      kinds.map((kind) => {
+        this.#kinds.set(kind, new Map())
+        return kube.watch(
+          {
+            apiVersion: WATCHED[kind],
+            kind,
+            onSynced: () => {
+              left -= 1
+              if (left === 0) onSynced()
+            },
+            onProblem: ({message}) => log('warn', 'a watch broke and is tried again', {kind, error: message}),
+          },
+          ({type, object}) => this.#hear(kind, type === 'DELETED', object),
+          signal,
+        )
+      }),
+    )
+  }
+
+  get(kind: WatchedKind, name: string, namespace?: string): KubeObject | undefined {
+    return this.#kinds.get(kind)?.get(keyOf(name, namespace))
+  }
+
+  list(kind: WatchedKind, namespace?: string): readonly KubeObject[] {
+    const all = [...(this.#kinds.get(kind)?.values() ?? [])]
+    return namespace === undefined ? all : all.filter(({metadata}) => metadata.namespace === namespace)
+  }
+
+  #hear(kind: WatchedKind, gone: boolean, object: KubeObject): void {
+    const {name, namespace} = object.metadata
+    const objects = this.#kinds.get(kind)
+    // Half of an object's size, and nobody reads it.
+    const {managedFields, ...metadata} = object.metadata
+    const kept = {...object, metadata}
+    if (gone) objects?.delete(keyOf(name, namespace))
+    else objects?.set(keyOf(name, namespace), kept)
+    this.#onChange(kind, kept)
+  }
+}
+
+const isWatched = (kind: string): kind is WatchedKind => kind in WATCHED

@@ -1,0 +1,51 @@
+import {checkpointSchema} from '../checkpoint/resources.ts'
+import type {KubeObject} from '../kubernetes/types.ts'
+import {keepOrDelete} from './checkpoint-deletion.ts'
+import {tellEvent} from './events.ts'
+import {endOrphan} from './node-loss.ts'
+import {parsed, refTo, type Reconciler, type World} from './world.ts'
+
+/** Watches over Checkpoints: those that nobody ends, those that are deleted; and counts those that ended. */
+export function checkpointReconciler(): Reconciler {
+  const counted = new Set<string>()
+  return {
+    name: 'checkpoint',
+    kind: 'Checkpoint',
+    wokenBy: {
+      Node: (node, objects) =>
+        parsed(objects.list('Checkpoint'), checkpointSchema)
+          .filter(
+            ({status, metadata}) =>
+              status?.node === node.metadata.name &&
+              (metadata.deletionTimestamp !== undefined ||
+                (status.phase !== 'Ready' && status.phase !== 'Failed')),
+          )
+          .map(({metadata: {name, namespace}}) => refTo('Checkpoint', name, namespace)),
+    },
+    async reconcile(object, world) {
+      const checkpoint = checkpointSchema.parse(object)
+      await count(object, counted, world)
+      const again = await keepOrDelete(object, checkpoint, world)
+      if (again !== undefined || checkpoint.metadata.deletionTimestamp !== undefined) return again
+      return endOrphan(object, checkpoint, world)
+    },
+  }
+}
+
+/** Those that ended before this controller began were counted by the one before. */
+async function count(object: KubeObject, counted: Set<string>, world: World): Promise<void> {
+  const {metadata, status = {}} = checkpointSchema.parse(object)
+  const {phase, reason, message, startedAt, finishedAt, sizeBytes} = status
+  if ((phase !== 'Ready' && phase !== 'Failed') || counted.has(metadata.uid ?? '')) return
+  counted.add(metadata.uid ?? '')
+  const endedMs = Date.parse(finishedAt ?? '')
+  if (!(world.now() - endedMs < 60_000)) return
+  const tookMs = endedMs - Date.parse(startedAt ?? '')
+  world.metrics.checkpointEnded(
+    phase === 'Ready' ? 'Ready' : (reason ?? 'Failed'),
+    Number.isNaN(tookMs) ? undefined : tookMs,
+    sizeBytes,
+  )
+  const type = phase === 'Ready' ? 'Normal' : 'Warning'
+  await tellEvent(object, type, reason ?? phase, message ?? phase, world)
+}

@@ -1,0 +1,86 @@
+import {z} from 'zod'
+import type {World} from './world.ts'
+
+/** A node's figures are asked for once in so long, however many policies look at them. */
+const FRESH_MS = 15_000
+
+const summarySchema = z.looseObject({
+  pods: z
+    .array(
+      z.looseObject({
+        podRef: z.looseObject({uid: z.string()}),
+        cpu: z.looseObject({time: z.string(), usageCoreNanoSeconds: z.number().optional()}).optional(),
+      }),
+    )
+    .default([]),
+})
+
+interface Sample {
+  readonly atMs: number
+  readonly cpuMs: number
+}
+
+/** How long pods have used less CPU than asked, from two or more looks; what was before the first is not known. */
+export interface IdleTimes {
+  /** Milliseconds since when the pod has been below `cores`; undefined: it is not, or it is not known yet. */
+  idleMs(
+    policy: string,
+    pod: {readonly uid: string; readonly node: string; readonly cores: number},
+    world: World,
+  ): Promise<number | undefined>
+  /** Whether the pod has been busy since this was last noted. */
+  note(policy: string, uid: string): void
+  isNoted(policy: string, uid: string): boolean
+}
+
+export function idleTimes(): IdleTimes {
+  const nodes = new Map<string, {atMs: number; pods: Map<string, Sample>}>()
+  const last = new Map<string, Sample>()
+  const since = new Map<string, number>()
+  const noted = new Set<string>()
+  return {
+    async idleMs(policy, {uid, node, cores}, world) {
+      const key = `${policy} ${uid}`
+      const sample = (await figuresOf(node, nodes, world))?.get(uid)
+      const before = last.get(key)
+      if (sample === undefined) return undefined
+      // The kubelet takes a sample every ten seconds or so: the same one again says nothing new.
+      if (before === undefined || sample.atMs > before.atMs) {
+        last.set(key, sample)
+        const used = before === undefined ? 0 : (sample.cpuMs - before.cpuMs) / (sample.atMs - before.atMs)
+        if (before === undefined) since.set(key, sample.atMs)
+        else if (used < 0 || used > cores) {
+          since.set(key, sample.atMs)
+          noted.delete(key)
+          return undefined
+        }
+      }
+      const sinceMs = since.get(key)
+      return sinceMs === undefined ? undefined : sample.atMs - sinceMs
+    },
+    note: (policy, uid) => void noted.add(`${policy} ${uid}`),
+    isNoted: (policy, uid) => noted.has(`${policy} ${uid}`),
+  }
+}
+
+async function figuresOf(
+  node: string,
+  nodes: Map<string, {atMs: number; pods: Map<string, Sample>}>,
+  {kube, now, signal, log}: World,
+): Promise<Map<string, Sample> | undefined> {
+  const known = nodes.get(node)
+  if (known !== undefined && now() - known.atMs < FRESH_MS) return known.pods
+  const path = `/api/v1/nodes/${encodeURIComponent(node)}/proxy/stats/summary?only_cpu_and_memory=true`
+  const {status, body} = await kube.fetch(path, signal)
+  if (status !== 200) {
+    log('warn', 'the figures of a node were not told', {node, status, body: body.slice(0, 200)})
+    return undefined
+  }
+  const pods = new Map<string, Sample>()
+  for (const {podRef, cpu} of summarySchema.parse(JSON.parse(body)).pods) {
+    if (cpu?.usageCoreNanoSeconds === undefined) continue
+    pods.set(podRef.uid, {atMs: Date.parse(cpu.time), cpuMs: cpu.usageCoreNanoSeconds / 1e6})
+  }
+  nodes.set(node, {atMs: now(), pods})
+  return pods
+}

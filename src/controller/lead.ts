@@ -1,0 +1,86 @@
+import type {KubeObject, ObjectRef} from '../kubernetes/types.ts'
+import {ObjectCache} from './cache.ts'
+import {reconcilers} from './reconcilers.ts'
+import {WorkQueue} from './work-queue.ts'
+import {refTo, StaleError, type Reconciler, type WatchedKind, type World} from './world.ts'
+
+const CONCURRENCY = 8
+const RETRY_MS = {first: 200, most: 60_000} as const
+/** Somebody else wrote first; the change is on its way to us. */
+const STALE_MS = 100
+
+type WorldWithoutObjects = Omit<World, 'objects'>
+
+/** Reconciles everything until the signal is aborted: what this process does while it leads. */
+export async function lead(world: WorldWithoutObjects): Promise<void> {
+  const all = reconcilers()
+  const {kube, log, signal} = world
+  const keys = new Map<string, {readonly reconciler: Reconciler; readonly ref: ObjectRef}>()
+  const queue = new WorkQueue({
+    concurrency: CONCURRENCY,
+    firstMs: RETRY_MS.first,
+    mostMs: RETRY_MS.most,
+    work: async (key) => {
+      const found = keys.get(key)
+      const object =
+        found === undefined
+          ? undefined
+          : cache.get(found.reconciler.kind, found.ref.name, found.ref.namespace)
+      if (found === undefined || object === undefined) return void keys.delete(key)
+      return reconcileOne(found.reconciler, object, {...world, objects: cache})
+    },
+    onError: (key, error) => {
+      if (!signal.aborted) log('warn', 'a look failed and is tried again', {key, error: String(error)})
+    },
+  })
+  const wake = (reconciler: Reconciler, ref: ObjectRef): void => {
+    const key = `${reconciler.name} ${ref.namespace ?? ''}/${ref.name}`
+    keys.set(key, {reconciler, ref})
+    queue.add(key)
+  }
+  const cache = new ObjectCache((kind, object) => {
+    for (const reconciler of all)
+      for (const ref of wokenBy(reconciler, kind, object, cache)) wake(reconciler, ref)
+  })
+  const ended = new AbortController()
+  const over = AbortSignal.any([signal, ended.signal])
+  try {
+    // Nothing is decided before everything that is there has been heard of.
+    let following = Promise.resolve()
+    await new Promise<void>((resolve, reject) => {
+      following = cache.follow(kube, log, over, resolve)
+      following.then(resolve, reject)
+    })
+    await Promise.all([following, queue.run(over)])
+  } finally {
+    ended.abort()
+  }
+}
+
+/** Objects for a reconciler to look at because one has changed. */
+export function wokenBy(
+  {kind: primary, wokenBy: others}: Reconciler,
+  kind: WatchedKind,
+  object: KubeObject,
+  objects: World['objects'],
+): readonly ObjectRef[] {
+  const {name, namespace} = object.metadata
+  const own = kind === primary ? [refTo(kind, name, namespace)] : []
+  return [...own, ...(others?.[kind]?.(object, objects) ?? [])]
+}
+
+async function reconcileOne(
+  reconciler: Reconciler,
+  object: KubeObject,
+  world: World,
+): Promise<number | undefined> {
+  try {
+    const again = await reconciler.reconcile(object, world)
+    world.metrics.reconciled(reconciler.name, 'done')
+    return again?.againMs
+  } catch (error) {
+    if (error instanceof StaleError) return STALE_MS
+    world.metrics.reconciled(reconciler.name, 'failed')
+    throw error
+  }
+}

@@ -1,0 +1,82 @@
+import {Counter, Gauge, Histogram, type Registry} from 'prom-client'
+
+const SECONDS = [0.5, 1, 2, 5, 10, 20, 60, 120, 300, 900, 3600]
+const BYTES = [1e6, 1e7, 5e7, 1e8, 2.5e8, 5e8, 1e9, 4e9, 1.6e10, 6.4e10]
+
+/** What the controller counts; names begin with `clouder_`. */
+export interface ControllerMetrics {
+  checkpointEnded(result: string, durationMs: number | undefined, sizeBytes: number | undefined): void
+  migrationEnded(result: string, downtimeMs: number | undefined): void
+  restoreEnded(result: string): void
+  policies(count: number): void
+  leads(isLeader: boolean): void
+  reconciled(reconciler: string, result: 'done' | 'failed'): void
+}
+
+/** Counts in a registry of prom-client. */
+export function controllerMetrics(registry: Registry): ControllerMetrics {
+  const registers = [registry]
+  const checkpoints = new Counter({
+    name: 'clouder_checkpoints_total',
+    help: 'Checkpoints that ended, by result: Ready, or the reason of the failure',
+    labelNames: ['result'],
+    registers,
+  })
+  const checkpointSeconds = new Histogram({
+    name: 'clouder_checkpoint_duration_seconds',
+    help: 'From the start of a checkpoint until it is verified in its store',
+    buckets: SECONDS,
+    registers,
+  })
+  const checkpointBytes = new Histogram({
+    name: 'clouder_checkpoint_size_bytes',
+    help: 'Size of checkpoints before compression',
+    buckets: BYTES,
+    registers,
+  })
+  const migrations = new Counter({
+    name: 'clouder_migrations_total',
+    help: 'Migrations that ended, by result',
+    labelNames: ['result'],
+    registers,
+  })
+  const downtime = new Histogram({
+    name: 'clouder_migration_downtime_seconds',
+    help: 'From when a moved pod stood still until it was ready again',
+    buckets: SECONDS,
+    registers,
+  })
+  const restores = new Counter({
+    name: 'clouder_restores_total',
+    help: 'Restores that ended, by result',
+    labelNames: ['result'],
+    registers,
+  })
+  const policies = new Gauge({name: 'clouder_checkpoint_policies', help: 'CheckpointPolicies', registers})
+  const leader = new Gauge({
+    name: 'clouder_controller_leader',
+    help: 'Whether this controller is the one that acts',
+    registers,
+  })
+  const reconciles = new Counter({
+    name: 'clouder_controller_reconciles_total',
+    help: 'Looks at an object, by reconciler and result',
+    labelNames: ['reconciler', 'result'],
+    registers,
+  })
+  return {
+    checkpointEnded: (result, durationMs, sizeBytes) => {
+      checkpoints.inc({result})
+      if (durationMs !== undefined) checkpointSeconds.observe(durationMs / 1000)
+      if (sizeBytes !== undefined) checkpointBytes.observe(sizeBytes)
+    },
+    migrationEnded: (result, downtimeMs) => {
+      migrations.inc({result})
+      if (downtimeMs !== undefined) downtime.observe(downtimeMs / 1000)
+    },
+    restoreEnded: (result) => restores.inc({result}),
+    policies: (count) => policies.set(count),
+    leads: (isLeader) => leader.set(isLeader ? 1 : 0),
+    reconciled: (reconciler, result) => reconciles.inc({reconciler, result}),
+  }
+}

@@ -1,0 +1,254 @@
+import {MIGRATION_LABEL, THAW_ANNOTATION} from '../checkpoint/names.ts'
+import {controllerOf, isTerminating, nodeSchema, podSchema, type Pod} from '../checkpoint/pod.ts'
+import type {Checkpoint} from '../checkpoint/resources.ts'
+import {checkpointOf, finish, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
+import {isNodeReady, placesFor} from './placement.ts'
+import {progressOf} from './progress.ts'
+import {ownSpec, restoredPod} from './restored-pod.ts'
+import {ensure, refTo, type Again} from './world.ts'
+
+/** As long as a restored pod may take to be ready. */
+const READY_MS = 5 * 60_000
+/** After so long a deleted pod of a node that is not ready is taken from the API: it stood still, and its kubelet ends it when it comes back. */
+const GONE_MS = 60_000
+/** A pod that has no node after so long will not get the one that it is bound to. */
+const PLACED_MS = 45_000
+const AGAIN_MS = 2000
+/** On the pod that a rollback made, apart from the one on the target. */
+const ROLLED_BACK = 'clouder.dev/rolled-back'
+/** https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost */
+const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost'
+
+/** Deletes the source, which stands still, and makes the pod on the target; one of a ReplicaSet is made first. */
+export async function move(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {status = {}, spec} = migration
+  const taken = await checkpointOf(at)
+  const source = await podNamed(spec.pod, at)
+  const isSource = source?.metadata.uid === status.sourceUid
+  if (taken?.status?.phase !== 'Ready')
+    return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
+  if (isSource && source !== undefined && !isTerminating(source) && taken.status.frozen !== true)
+    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod goes on: somebody let it')
+  const replaces = status.newPod === spec.pod
+  if (replaces && source !== undefined) {
+    if (isSource) return end(source, at)
+    if (!isOurs(source, at)) return occupied(source, at)
+  }
+  const made = await podNamed(status.newPod ?? '', at)
+  if (made !== undefined && !isOurs(made, at)) return occupied(made, at)
+  const pod = made ?? podSchema.parse(await ensure(targetPod(taken, replaces, at), world))
+  return step(
+    at,
+    'Verifying',
+    {newUid: pod.metadata.uid},
+    `pod ${pod.metadata.name} starts on ${status.targetNode ?? ''}`,
+  )
+}
+
+/** Deletes the source, and waits until it is gone. */
+async function end(source: Pod, at: MigrationAt): Promise<Again> {
+  const {world, migration} = at
+  const {name, namespace, uid, deletionTimestamp} = source.metadata
+  const ref = refTo('Pod', name, namespace)
+  world.signal.throwIfAborted()
+  if (deletionTimestamp === undefined) {
+    await world.kube.delete(ref, {uid})
+    return {againMs: AGAIN_MS}
+  }
+  const waitedMs = world.now() - Date.parse(deletionTimestamp)
+  if (waitedMs > GONE_MS && !isNodeThere(migration.status?.sourceNode, at))
+    await world.kube.delete(ref, {uid, graceSeconds: 0})
+  await tell(at, {message: `waits until pod ${name} is gone from ${migration.status?.sourceNode ?? ''}`})
+  return {againMs: AGAIN_MS}
+}
+
+function isNodeThere(name: string | undefined, {world}: MigrationAt): boolean {
+  const node = name === undefined ? undefined : world.objects.get('Node', name)
+  return node !== undefined && isNodeReady(nodeSchema.parse(node))
+}
+
+/** Another pod has the name: one that the source's controller made anew goes, anybody else's stays. */
+async function occupied(pod: Pod, at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {status = {}} = migration
+  const {name, namespace, uid} = pod.metadata
+  const owner = controllerOf(pod)
+  if (owner !== undefined && status.owners?.some((one) => one.uid === owner.uid) === true) {
+    await world.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 0})
+    return {againMs: AGAIN_MS}
+  }
+  const keeps = `checkpoint ${status.checkpoint ?? ''} has its memory`
+  return finish(at, 'Failed', 'MIGRATION_FAILED', `somebody else made a pod ${name}; ${keeps}`)
+}
+
+function targetPod(taken: Checkpoint, replaces: boolean, {migration}: MigrationAt) {
+  const {metadata, spec, status = {}} = migration
+  return restoredPod({
+    namespace: metadata.namespace ?? 'default',
+    name: status.newPod ?? spec.pod,
+    template: taken.status?.podTemplate ?? {metadata: {}, spec: {containers: []}},
+    checkpoint: taken.metadata.name,
+    backend: 'handler',
+    nodes: [status.targetNode ?? ''],
+    labels: {[MIGRATION_LABEL]: metadata.name},
+    // A ReplicaSet that sees one too many would end the one that is not ready: ours. It gets it when it is.
+    owners: replaces ? (status.owners ?? []) : [],
+    takesPlace: replaces,
+  })
+}
+
+/** Waits until the pod on the target is ready; if that is not to be, goes back. */
+export async function verify(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {status = {}, spec} = migration
+  const pod = await podNamed(status.newPod ?? '', at)
+  if (pod === undefined || pod.metadata.uid !== status.newUid || isTerminating(pod))
+    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod on the target was deleted')
+  const progress = progressOf(pod)
+  if (progress.state === 'failed') return step(at, 'RollingBack', {reason: progress.reason}, progress.message)
+  if (progress.state !== 'ready') {
+    const limitMs = pod.spec.nodeName === undefined ? PLACED_MS : READY_MS
+    if (phaseMs(at) > limitMs)
+      return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, `not in time: ${progress.message}`)
+    await tell(at, {message: progress.message})
+    return {againMs: AGAIN_MS}
+  }
+  const readyMs = world.now()
+  if (status.newPod !== spec.pod) await handOver(pod, at)
+  const frozenMs = Date.parse(status.frozenAt ?? '')
+  return finish(at, 'Succeeded', null, `pod ${pod.metadata.name} goes on at ${status.targetNode ?? ''}`, {
+    readyAt: new Date(readyMs).toISOString(),
+    ...(Number.isNaN(frozenMs) ? {} : {downtimeMs: Math.round(readyMs - frozenMs)}),
+  })
+}
+
+/** Gives the new pod to the ReplicaSet of the source, which goes: of the two it is the one to end. */
+async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
+  const {migration, world} = at
+  const {status = {}, spec} = migration
+  const taken = await checkpointOf(at)
+  const source = await podNamed(spec.pod, at)
+  const isThere = source !== undefined && source.metadata.uid === status.sourceUid
+  world.signal.throwIfAborted()
+  if (isThere)
+    await world.kube.patch(refTo('Pod', spec.pod, migration.metadata.namespace), {
+      metadata: {annotations: {[DELETION_COST]: '-2147483648'}},
+    })
+  const labels = taken === undefined ? {} : targetPod(taken, true, at).metadata.labels
+  await world.kube.patch(refTo('Pod', pod.metadata.name, migration.metadata.namespace), {
+    metadata: {labels, ownerReferences: status.owners ?? []},
+  })
+  if (isThere)
+    await world.kube.delete(refTo('Pod', spec.pod, migration.metadata.namespace), {
+      uid: source.metadata.uid,
+    })
+}
+
+/** Lets the source go on, or makes it anew from the checkpoint where it was. */
+export async function rollBack(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {status = {}, spec} = migration
+  const reason = status.reason ?? 'MIGRATION_FAILED'
+  const source = await podNamed(spec.pod, at)
+  const isSource = source !== undefined && source.metadata.uid === status.sourceUid
+  if (isSource && !isTerminating(source)) {
+    if (status.newPod !== undefined && status.newPod !== spec.pod) await removeTarget(at)
+    if (await isStanding(at)) return {againMs: AGAIN_MS}
+    return finish(at, 'RolledBack', reason, `pod ${spec.pod} goes on where it was: ${status.message ?? ''}`)
+  }
+  if (isSource) return end(source, at)
+  if (source !== undefined) {
+    if (isOurs(source, at) && source.metadata.annotations[ROLLED_BACK] === 'true')
+      return verifyBack(source, at)
+    if (!isOurs(source, at)) return occupied(source, at)
+    await world.kube.delete(refTo('Pod', spec.pod, source.metadata.namespace), {uid: source.metadata.uid})
+    return {againMs: AGAIN_MS}
+  }
+  if (status.newPod !== undefined && status.newPod !== spec.pod) await removeTarget(at)
+  return makeBack(at)
+}
+
+async function removeTarget(at: MigrationAt): Promise<void> {
+  const {migration, world} = at
+  const pod = await podNamed(migration.status?.newPod ?? '', at)
+  if (pod !== undefined && isOurs(pod, at) && !isTerminating(pod))
+    await world.kube.delete(refTo('Pod', pod.metadata.name, pod.metadata.namespace), {uid: pod.metadata.uid})
+}
+
+/** Asks the agent to let the source go on; whether it still stands. */
+async function isStanding(at: MigrationAt): Promise<boolean> {
+  const {world} = at
+  const taken = await checkpointOf(at)
+  if (taken?.status?.frozen !== true) return false
+  const {name, namespace, annotations = {}} = taken.metadata
+  if (annotations[THAW_ANNOTATION] !== 'true') {
+    world.signal.throwIfAborted()
+    await world.kube.patch(refTo('Checkpoint', name, namespace), {
+      metadata: {annotations: {[THAW_ANNOTATION]: 'true'}},
+    })
+  }
+  return true
+}
+
+async function makeBack(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {metadata, spec, status = {}} = migration
+  const taken = await checkpointOf(at)
+  const template = taken?.status?.podTemplate
+  if (taken === undefined || template === undefined)
+    return finish(at, 'Failed', 'CHECKPOINT_UNKNOWN', `pod ${spec.pod} and its checkpoint are gone`)
+  const {source} = taken.status ?? {}
+  const places = placesFor({source, backend: 'handler', spec: ownSpec(template)}, world.objects)
+  const others = places.candidates.map(({node}) => node.metadata.name)
+  const back = status.sourceNode ?? ''
+  if (!isNodeThere(back, at) && others.length === 0) {
+    await tell(at, {message: `waits for a node that can take pod ${spec.pod} back`})
+    return {againMs: 10_000}
+  }
+  await ensure(
+    restoredPod({
+      namespace: metadata.namespace ?? 'default',
+      name: spec.pod,
+      template,
+      checkpoint: taken.metadata.name,
+      backend: 'handler',
+      // It may be cordoned: it was there all the same.
+      nodes: isNodeThere(back, at) ? {bound: back} : others.slice(0, 20),
+      labels: {[MIGRATION_LABEL]: metadata.name},
+      annotations: {[ROLLED_BACK]: 'true'},
+      owners: status.owners ?? [],
+      takesPlace: true,
+    }),
+    world,
+  )
+  return {againMs: AGAIN_MS}
+}
+
+async function verifyBack(pod: Pod, at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {status = {}, spec} = migration
+  const reason = status.reason ?? 'MIGRATION_FAILED'
+  const progress = progressOf(pod)
+  if (progress.state === 'ready' || progress.state === 'running')
+    return finish(
+      at,
+      'RolledBack',
+      reason,
+      `pod ${spec.pod} goes on at ${pod.spec.nodeName ?? ''} from its checkpoint: ${status.message ?? ''}`,
+    )
+  if (progress.state === 'waiting') return {againMs: AGAIN_MS}
+  await world.kube.delete(refTo('Pod', spec.pod, pod.metadata.namespace), {uid: pod.metadata.uid})
+  const keeps = `checkpoint ${status.checkpoint ?? ''} has its memory`
+  return finish(at, 'Failed', progress.reason, `it was restored nowhere: ${progress.message}; ${keeps}`)
+}
+
+const isOurs = ({metadata}: Pod, {migration}: MigrationAt): boolean =>
+  metadata.labels[MIGRATION_LABEL] === migration.metadata.name && metadata.uid !== migration.status?.sourceUid
+
+/** As the server has it now: what is deleted must not be judged by what was heard some time ago. */
+async function podNamed(name: string, {migration, world}: MigrationAt): Promise<Pod | undefined> {
+  if (name === '') return undefined
+  const found = await world.kube.get(refTo('Pod', name, migration.metadata.namespace))
+  return found === undefined ? undefined : podSchema.parse(found)
+}

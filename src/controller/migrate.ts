@@ -1,0 +1,243 @@
+import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_ABILITIES_ANNOTATION} from '../checkpoint/names.ts'
+import {controllerOf, isRunning, nodeSchema, podSchema, type Pod} from '../checkpoint/pod.ts'
+import {reasonNotToMove} from '../checkpoint/policies.ts'
+import {migrationSchema, type Migration} from '../checkpoint/resources.ts'
+import {claimProblem} from './claims.ts'
+import {move, rollBack, verify} from './migrate-move.ts'
+import {checkpointOf, finish, isOver, migrationOf, step, tell, type MigrationAt} from './migration-state.ts'
+import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
+import {ownSpec} from './restored-pod.ts'
+import {
+  addFinalizer,
+  ensure,
+  nameOf,
+  parsed,
+  refTo,
+  removeFinalizer,
+  timeText,
+  WATCHED,
+  type Again,
+  type Reconciler,
+  type World,
+} from './world.ts'
+
+/** A checkpoint that a move has used is kept for so long. */
+const KEEP_MS = 10 * 60_000
+
+/**
+ * Moves a pod to another node with its memory. Each step is written to the status before the next begins, and may be
+ * done twice; until the source is deleted, letting it go on undoes everything.
+ */
+export const migrationReconciler: Reconciler = {
+  name: 'migration',
+  kind: 'Migration',
+  wokenBy: {
+    Checkpoint: ({metadata}) => {
+      const name = metadata.labels?.[MIGRATION_LABEL]
+      return name === undefined ? [] : [refTo('Migration', name, metadata.namespace)]
+    },
+    Pod: ({metadata}, objects) =>
+      parsed(objects.list('Migration', metadata.namespace), migrationSchema)
+        .filter(
+          (migration) =>
+            !isOver(migration) && [migration.spec.pod, migration.status?.newPod].includes(metadata.name),
+        )
+        .map(({metadata: {name, namespace}}) => refTo('Migration', name, namespace)),
+    // One that waits for another of the same pod.
+    Migration: ({metadata}, objects) =>
+      parsed(objects.list('Migration', metadata.namespace), migrationSchema)
+        .filter(({metadata: other, status}) => other.name !== metadata.name && status?.phase === undefined)
+        .map(({metadata: {name, namespace}}) => refTo('Migration', name, namespace)),
+  },
+  async reconcile(object, world) {
+    const at = migrationOf(object, world)
+    const {status = {}, metadata} = at.migration
+    switch (status.phase) {
+      case undefined:
+      case 'Pending':
+        return metadata.deletionTimestamp === undefined ? begin(at) : removeOurs(at)
+      case 'Checkpointing':
+        return checkpoint(at)
+      case 'Preparing':
+        return prepare(at)
+      case 'Moving':
+        return move(at)
+      case 'Verifying':
+        return verify(at)
+      case 'RollingBack':
+        return rollBack(at)
+      case 'Succeeded':
+      case 'RolledBack':
+      case 'Failed':
+        return tidy(at)
+    }
+  },
+}
+
+async function removeOurs({object, world}: MigrationAt): Promise<Again> {
+  if (object.metadata.finalizers?.includes(MIGRATION_FINALIZER) === true)
+    await removeFinalizer(object, MIGRATION_FINALIZER, world)
+  return undefined
+}
+
+async function begin(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {spec, metadata} = migration
+  const earlier = earlierOf(migration, world)
+  if (earlier !== undefined) {
+    await tell(at, {phase: 'Pending', message: `waits for migration ${earlier} of the same pod`})
+    return {againMs: 5000}
+  }
+  const found = await world.kube.get(refTo('Pod', spec.pod, metadata.namespace))
+  const pod = found === undefined ? undefined : podSchema.parse(found)
+  if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `there is no pod ${spec.pod}`)
+  const problem = await problemOf(pod, at)
+  if (problem !== undefined) return finish(at, 'Failed', problem.reason, problem.message)
+  const object = await addFinalizer(at.object, MIGRATION_FINALIZER, world)
+  return step(
+    {...at, object},
+    'Checkpointing',
+    {
+      checkpoint: nameOf('move', metadata.name),
+      sourceNode: pod.spec.nodeName,
+      sourceUid: pod.metadata.uid,
+      owners: pod.metadata.ownerReferences,
+      startedAt: timeText(world.now()),
+    },
+    `takes the memory of ${spec.pod} on ${pod.spec.nodeName ?? ''}`,
+  )
+}
+
+/** Name of a move of the same pod that began before and is not over. */
+function earlierOf({metadata, spec}: Migration, {objects}: World): string | undefined {
+  const order = ({metadata: {creationTimestamp = '', name}}: Migration) => `${creationTimestamp} ${name}`
+  const mine = `${metadata.creationTimestamp ?? ''} ${metadata.name}`
+  return parsed(objects.list('Migration', metadata.namespace), migrationSchema).find(
+    (other) =>
+      other.metadata.name !== metadata.name &&
+      other.spec.pod === spec.pod &&
+      !isOver(other) &&
+      (order(other) < mine || (other.status?.phase ?? 'Pending') !== 'Pending'),
+  )?.metadata.name
+}
+
+/** Why the pod cannot be moved; what can be known before it has to stand still. */
+async function problemOf(
+  pod: Pod,
+  {migration, world}: MigrationAt,
+): Promise<{reason: string; message: string} | undefined> {
+  const {spec} = migration
+  const {nodeName} = pod.spec
+  const failed = (message: string) => ({reason: 'MIGRATION_FAILED', message})
+  if (!isRunning(pod) || nodeName === undefined)
+    return {reason: 'POD_NOT_FOUND', message: `pod ${spec.pod} does not run: ${pod.status.phase ?? 'new'}`}
+  const never = reasonNotToMove(pod)
+  if (never !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${never}`)
+  if (spec.node === nodeName) return failed(`pod ${spec.pod} is on ${nodeName} already`)
+  const claims = await claimProblem(pod, controllerOf(pod)?.kind === 'ReplicaSet', world)
+  if (claims !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${claims}`)
+  const node = world.objects.get('Node', nodeName)
+  const source = node === undefined ? undefined : abilitiesOf(nodeSchema.parse(node))
+  if (source === undefined)
+    return {
+      reason: 'ADDON_MISSING',
+      message: `node ${nodeName} has no node agent: it lacks the annotation ${NODE_ABILITIES_ANNOTATION}`,
+    }
+  const places = placesFor(
+    {source, backend: 'handler', node: spec.node, exceptNode: nodeName, spec: ownSpec(pod)},
+    world.objects,
+  )
+  return places.candidates.length > 0
+    ? undefined
+    : {reason: 'NODE_UNLIKE', message: `no node can take pod ${spec.pod}: ${wordsOfRefused(places)}`}
+}
+
+async function checkpoint(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {metadata, spec, status = {}} = migration
+  const name = status.checkpoint ?? ''
+  const made =
+    (await checkpointOf(at)) ??
+    (await ensure(
+      {
+        apiVersion: WATCHED.Checkpoint,
+        kind: 'Checkpoint',
+        metadata: {
+          name,
+          ...(metadata.namespace === undefined ? {} : {namespace: metadata.namespace}),
+          labels: {[MIGRATION_LABEL]: metadata.name},
+        },
+        spec: {
+          pod: {name: spec.pod, uid: status.sourceUid},
+          store: spec.store,
+          after: 'freeze',
+          owner: spec.owner ?? `migration/${metadata.name}`,
+        },
+      },
+      world,
+    ).then(() => checkpointOf(at)))
+  const {phase, reason, message, frozen} = made?.status ?? {}
+  if (phase === 'Failed')
+    return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', message ?? 'the checkpoint failed')
+  const frozenAt =
+    frozen === true && status.frozenAt === undefined ? {frozenAt: new Date(world.now()).toISOString()} : {}
+  if (phase === 'Ready') {
+    if (metadata.deletionTimestamp === undefined)
+      return step(at, 'Preparing', frozenAt, 'looks for a node that can take it')
+    return step(at, 'RollingBack', {...frozenAt, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+  }
+  await tell(at, {...frozenAt, message: message ?? `waits for the node agent of ${status.sourceNode ?? ''}`})
+  return {againMs: 10_000}
+}
+
+async function prepare(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {metadata, spec, status = {}} = migration
+  if (metadata.deletionTimestamp !== undefined)
+    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+  const taken = (await checkpointOf(at))?.status
+  if (taken?.podTemplate === undefined)
+    return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
+  const places = placesFor(
+    {
+      source: taken.source,
+      backend: 'handler',
+      node: spec.node,
+      exceptNode: status.sourceNode,
+      spec: ownSpec(taken.podTemplate),
+    },
+    world.objects,
+  )
+  const [best] = places.candidates
+  if (best === undefined)
+    return step(at, 'RollingBack', {reason: 'NODE_UNLIKE'}, `no node can take it: ${wordsOfRefused(places)}`)
+  const replica = status.owners?.find(({kind, controller}) => kind === 'ReplicaSet' && controller === true)
+  const suffix = (metadata.uid ?? metadata.name).replaceAll('-', '').slice(0, 5)
+  return step(
+    at,
+    'Moving',
+    {
+      targetNode: best.node.metadata.name,
+      newPod: replica === undefined ? spec.pod : nameOf(replica.name, suffix),
+    },
+    `moves to ${best.node.metadata.name}`,
+  )
+}
+
+/** After the end: the finalizer goes at once, the checkpoint some time later where a pod runs. */
+async function tidy(at: MigrationAt): Promise<Again> {
+  const {migration, object, world} = at
+  const {metadata, status = {}} = migration
+  if (object.metadata.finalizers?.includes(MIGRATION_FINALIZER) === true) {
+    await removeFinalizer(object, MIGRATION_FINALIZER, world)
+    return undefined
+  }
+  if (status.checkpoint === undefined || status.phase === 'Failed') return undefined
+  const leftMs = Date.parse(status.finishedAt ?? '') + KEEP_MS - world.now()
+  if (leftMs > 0) return {againMs: leftMs}
+  const used = world.objects.get('Checkpoint', status.checkpoint, metadata.namespace)
+  if (used?.metadata.labels?.[MIGRATION_LABEL] !== metadata.name) return undefined
+  if (used.metadata.deletionTimestamp === undefined)
+    await world.kube.delete(refTo('Checkpoint', status.checkpoint, metadata.namespace))
+  return undefined
+}

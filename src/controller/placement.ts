@@ -1,0 +1,191 @@
+import {z} from 'zod'
+import {BACKEND_LABELS, NODE_ABILITIES_ANNOTATION} from '../checkpoint/names.ts'
+import {unlike} from '../checkpoint/likeness.ts'
+import {nodeSchema, podSchema, quantity, type Node, type Pod} from '../checkpoint/pod.ts'
+import {selects} from '../checkpoint/policies.ts'
+import {backends, type Backend} from '../checkpoint/resources.ts'
+import {abilitiesSchema, type Abilities} from '../checkpoint/sealed/types.ts'
+import {parsed, type Objects} from './world.ts'
+
+export interface Wanted {
+  /** What the processes of the checkpoint rely on; undefined: not known yet. */
+  readonly source: Pick<Abilities, 'arch' | 'cpuFeatures'> | undefined
+  /** Default: the best that each node offers. */
+  readonly backend?: Backend | undefined
+  /** Default: any. */
+  readonly node?: string | undefined
+  readonly exceptNode?: string | undefined
+  /** Spec of the pod. */
+  readonly spec: unknown
+}
+
+export interface Candidate {
+  readonly node: Node
+  readonly backend: Backend
+}
+
+export interface Placement {
+  /** Best first: those with the most room. */
+  readonly candidates: readonly Candidate[]
+  readonly refused: readonly {readonly node: string; readonly why: string}[]
+}
+
+const expressionSchema = z.looseObject({
+  key: z.string(),
+  operator: z.string(),
+  values: z.array(z.string()).optional(),
+})
+const termSchema = z.looseObject({
+  matchExpressions: z.array(expressionSchema).optional(),
+  matchFields: z.array(expressionSchema).optional(),
+})
+export const nodeTermsSchema = z.looseObject({nodeSelectorTerms: z.array(termSchema)})
+const specSchema = podSchema.shape.spec.extend({
+  affinity: z
+    .looseObject({
+      nodeAffinity: z
+        .looseObject({requiredDuringSchedulingIgnoredDuringExecution: nodeTermsSchema.optional()})
+        .optional(),
+    })
+    .optional(),
+})
+type Spec = z.output<typeof specSchema>
+
+/** Which nodes can take a pod that goes on from a checkpoint, and why the others cannot. */
+export function placesFor(wanted: Wanted, objects: Objects): Placement {
+  const spec = specSchema.parse(wanted.spec)
+  const free = freeRoom(objects)
+  const candidates: (Candidate & {readonly room: number})[] = []
+  const refused: {node: string; why: string}[] = []
+  for (const node of parsed(objects.list('Node'), nodeSchema)) {
+    const {name} = node.metadata
+    if (wanted.node !== undefined && wanted.node !== name) continue
+    const backend = backendOf(node, wanted.backend)
+    const why = whyNot(node, {...wanted, backend}, spec, free.get(name))
+    if (why === undefined && backend !== undefined)
+      candidates.push({node, backend, room: free.get(name)?.['memory'] ?? 0})
+    else refused.push({node: name, why: why ?? 'it restores nothing'})
+  }
+  if (wanted.node !== undefined && candidates.length + refused.length === 0)
+    refused.push({node: wanted.node, why: 'there is no such node'})
+  const best = (one: Candidate) => backends.indexOf(one.backend)
+  return {
+    candidates: candidates.toSorted((one, other) => best(one) - best(other) || other.room - one.room),
+    refused,
+  }
+}
+
+/** `worker-1: it is cordoned; worker-2: …`, for people. */
+export const wordsOfRefused = ({refused}: Placement): string =>
+  refused.map(({node, why}) => `${node}: ${why}`).join('; ') || 'there are no nodes'
+
+/** What a node said of itself; undefined: nothing yet. */
+export function abilitiesOf(node: Node): Abilities | undefined {
+  const text = node.metadata.annotations[NODE_ABILITIES_ANNOTATION]
+  if (text === undefined) return undefined
+  const {data} = z
+    .string()
+    .transform((json, context) => {
+      try {
+        return JSON.parse(json) as unknown
+      } catch {
+        context.addIssue('not JSON')
+        return z.NEVER
+      }
+    })
+    .pipe(abilitiesSchema)
+    .safeParse(text)
+  return data
+}
+
+export const isNodeReady = ({status}: Node): boolean =>
+  (status.conditions ?? []).some((condition) => condition.type === 'Ready' && condition.status === 'True')
+
+function backendOf(node: Node, wanted: Backend | undefined): Backend | undefined {
+  const offered = backends.filter((backend) => node.metadata.labels[BACKEND_LABELS[backend]] === 'true')
+  return wanted === undefined ? offered[0] : offered.find((backend) => backend === wanted)
+}
+
+function whyNot(node: Node, wanted: Wanted, spec: Spec, free: Room | undefined): string | undefined {
+  const {metadata} = node
+  if (metadata.name === wanted.exceptNode) return 'the pod is there now'
+  if (metadata.deletionTimestamp !== undefined) return 'it is going away'
+  if (!isNodeReady(node)) return 'it is not ready'
+  if (node.spec.unschedulable === true) return 'it is cordoned'
+  if (wanted.backend === undefined) return 'its runtime restores nothing: it lacks the labels of a backend'
+  const abilities = abilitiesOf(node)
+  if (abilities === undefined) return 'its node agent has not told what it can'
+  const difference = wanted.source === undefined ? undefined : unlike(wanted.source, abilities)
+  if (difference !== undefined) return difference
+  const taint = node.spec.taints?.find(({effect, key, value}) => {
+    const tolerated = (spec.tolerations ?? []).some(
+      (toleration) =>
+        (toleration.effect === undefined || toleration.effect === '' || toleration.effect === effect) &&
+        (toleration.key === undefined || toleration.key === '' || toleration.key === key) &&
+        (toleration.operator === 'Exists' || (toleration.value ?? '') === (value ?? '')),
+    )
+    return effect !== 'PreferNoSchedule' && !tolerated
+  })
+  if (taint !== undefined) return `its taint ${taint.key} is not tolerated`
+  if (!Object.entries(spec.nodeSelector ?? {}).every(([key, value]) => metadata.labels[key] === value))
+    return 'it lacks labels that the pod asks for'
+  const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+  if (terms !== undefined && !matchesTerms(node, terms)) return 'the affinity of the pod excludes it'
+  return lacks(requestsOf(spec), free)
+}
+
+const LABEL_OPERATORS = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const
+const isLabelOperator = (text: string): text is (typeof LABEL_OPERATORS)[number] =>
+  LABEL_OPERATORS.some((operator) => operator === text)
+
+/** Whether one of the terms holds; an operator that compares numbers is left to the scheduler. */
+export function matchesTerms(
+  {metadata: {name, labels}}: Node,
+  {nodeSelectorTerms}: z.output<typeof nodeTermsSchema>,
+): boolean {
+  const holds = (expressions: readonly z.output<typeof expressionSchema>[], of: Record<string, string>) =>
+    expressions.every(
+      ({key, operator, values}) =>
+        !isLabelOperator(operator) ||
+        selects({matchExpressions: [{key, operator, ...(values === undefined ? {} : {values})}]}, of),
+    )
+  return nodeSelectorTerms.some(
+    ({matchExpressions = [], matchFields = []}) =>
+      holds(matchExpressions, labels) && holds(matchFields, {'metadata.name': name}),
+  )
+}
+
+type Room = Readonly<Record<string, number>>
+
+/** What pods request, by resource; `pods` counts them. */
+function requestsOf({containers}: Pick<Pod['spec'], 'containers'>): Room {
+  const sum: Record<string, number> = {pods: 1}
+  for (const {resources} of containers)
+    for (const [name, text] of Object.entries(resources?.requests ?? {}))
+      sum[name] = (sum[name] ?? 0) + quantity(text)
+  return sum
+}
+
+/** What each node has left for pods. */
+function freeRoom(objects: Objects): ReadonlyMap<string, Room> {
+  const room = new Map<string, Record<string, number>>()
+  for (const {metadata, status} of parsed(objects.list('Node'), nodeSchema)) {
+    const all = Object.entries(status.allocatable ?? {})
+    room.set(metadata.name, Object.fromEntries(all.map(([name, text]) => [name, quantity(text)])))
+  }
+  for (const {spec, status} of parsed(objects.list('Pod'), podSchema)) {
+    const left = room.get(spec.nodeName ?? '')
+    if (left === undefined || status.phase === 'Succeeded' || status.phase === 'Failed') continue
+    for (const [name, amount] of Object.entries(requestsOf(spec)))
+      if (left[name] !== undefined) left[name] -= amount
+  }
+  return room
+}
+
+function lacks(requests: Room, free: Room | undefined): string | undefined {
+  const short = Object.entries(requests).find(([name, amount]) => {
+    const left = free?.[name]
+    return left !== undefined && amount > left
+  })
+  return short === undefined ? undefined : `it has not enough ${short[0]} left`
+}

@@ -1,0 +1,81 @@
+import {isReady, type ContainerStatus, type Pod} from '../checkpoint/pod.ts'
+
+/** Refusals that another attempt does not change. */
+const FINAL_CODES = [
+  'PRIVILEGES_WIDER',
+  'NODE_UNLIKE',
+  'KEY_WRONG',
+  'SIGNATURE_INVALID',
+  'BLOB_TAMPERED',
+  'BLOB_MISSING',
+  'CHECKPOINT_UNKNOWN',
+  'RESTORE_UNSUPPORTED',
+]
+/** How containerd and the kubelet call a container that never ran. */
+const NEVER_RAN = ['StartError', 'ContainerCannotRun', 'CreateContainerError', 'RunContainerError']
+const ATTEMPTS = 3
+
+export type Progress =
+  | {readonly state: 'waiting'; readonly message: string}
+  | {readonly state: 'running'; readonly message: string}
+  | {readonly state: 'ready'; readonly message: string}
+  | {readonly state: 'failed'; readonly reason: string; readonly message: string}
+
+/** How far a pod is that goes on from a checkpoint. A container that ran and ended has begun anew: that is a failure. */
+export function progressOf(pod: Pod): Progress {
+  const statuses = pod.status.containerStatuses ?? []
+  for (const status of statuses) {
+    const failure = failureOf(status)
+    if (failure !== undefined) return {state: 'failed', ...failure}
+  }
+  if (pod.status.phase === 'Failed') {
+    const message = statuses.map(wordsOf).find((text) => text !== undefined) ?? pod.status.message
+    return {
+      state: 'failed',
+      reason: 'RESTORE_FAILED',
+      message: message ?? pod.status.reason ?? 'the pod failed',
+    }
+  }
+  const running = pod.spec.containers.every(({name}) =>
+    statuses.some((status) => status.name === name && status.state?.running !== undefined),
+  )
+  if (isReady(pod)) return {state: 'ready', message: 'ready'}
+  if (running) return {state: 'running', message: 'its processes run; it is not ready yet'}
+  return {state: 'waiting', message: waitingFor(pod)}
+}
+
+function failureOf(status: ContainerStatus): {reason: string; message: string} | undefined {
+  const words = wordsOf(status)
+  const code = FINAL_CODES.find((one) => words?.includes(one) === true)
+  if (code !== undefined && status.state?.running === undefined) return {reason: code, message: words ?? code}
+  for (const ended of [status.state?.terminated, status.lastState?.terminated]) {
+    if (ended === undefined || NEVER_RAN.includes(ended.reason ?? '')) continue
+    const how = ended.exitCode === undefined ? '' : ` with exit code ${ended.exitCode}`
+    return {
+      reason: 'RESTORE_FAILED',
+      message: `container ${status.name} was restored and ended${how}${ended.message === undefined ? '' : `: ${ended.message}`}`,
+    }
+  }
+  if ((status.restartCount ?? 0) >= ATTEMPTS && status.state?.running === undefined)
+    return {
+      reason: 'RESTORE_FAILED',
+      message: words ?? `container ${status.name} was not restored in ${ATTEMPTS} attempts`,
+    }
+  return undefined
+}
+
+/** What the runtime said last of a container that does not run. */
+function wordsOf({state, lastState}: ContainerStatus): string | undefined {
+  return state?.terminated?.message ?? lastState?.terminated?.message ?? state?.waiting?.message
+}
+
+function waitingFor(pod: Pod): string {
+  const unscheduled = pod.status.conditions?.find(
+    ({type, status}) => type === 'PodScheduled' && status === 'False',
+  )
+  if (pod.spec.nodeName === undefined) return unscheduled?.message ?? 'waits for a node'
+  const waiting = pod.status.containerStatuses?.find(({state}) => state?.running === undefined)
+  const {reason, message} = waiting?.state?.waiting ?? {}
+  if (waiting === undefined || reason === undefined) return `starts on ${pod.spec.nodeName}`
+  return `container ${waiting.name}: ${reason}${message === undefined ? '' : `: ${message}`}`
+}

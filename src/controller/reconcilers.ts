@@ -1,0 +1,19 @@
+import {checkpointReconciler} from './checkpoint.ts'
+import {containerHostReconciler} from './container-host.ts'
+import {migrationReconciler} from './migrate.ts'
+import {policyReconciler} from './policies.ts'
+import {restoreReconciler} from './restore.ts'
+import {runtimeReconciler} from './runtime.ts'
+import {storeReconciler} from './store.ts'
+import type {Reconciler} from './world.ts'
+
+/** All of them, anew for each time that this controller leads: what they remember must not outlive it. */
+export const reconcilers = (): readonly Reconciler[] => [
+  checkpointReconciler(),
+  restoreReconciler,
+  migrationReconciler,
+  policyReconciler(),
+  storeReconciler,
+  runtimeReconciler,
+  containerHostReconciler,
+]

@@ -1,0 +1,147 @@
+import {z} from 'zod'
+import {
+  MIGRATION_LABEL,
+  RESTORE_ANNOTATION,
+  RESTORE_LABEL,
+  RESTORE_RUNTIME,
+  RUNTIME_LABEL,
+} from '../checkpoint/names.ts'
+import type {Backend, CheckpointStatus} from '../checkpoint/resources.ts'
+import {kubeObjectSchema, type KubeObject} from '../kubernetes/types.ts'
+
+/** Keeps the affinity that the pod had before a restore bound it to nodes: JSON, or `null`. */
+export const AFFINITY_ANNOTATION = 'clouder.dev/original-affinity'
+
+/** Labels by which a controller knows a pod as one of its own. */
+const OF_CONTROLLERS = [
+  'pod-template-hash',
+  'controller-revision-hash',
+  'statefulset.kubernetes.io/pod-name',
+  'apps.kubernetes.io/pod-index',
+  'batch.kubernetes.io/job-name',
+  'batch.kubernetes.io/controller-uid',
+  'job-name',
+  'controller-uid',
+]
+const OURS = [MIGRATION_LABEL, RESTORE_LABEL, RUNTIME_LABEL]
+
+const termsSchema = z.looseObject({nodeSelectorTerms: z.array(z.looseObject({}))})
+const affinitySchema = z.looseObject({
+  nodeAffinity: z
+    .looseObject({requiredDuringSchedulingIgnoredDuringExecution: termsSchema.optional()})
+    .optional(),
+})
+const templateSchema = z.looseObject({
+  metadata: z.looseObject({
+    labels: z.record(z.string(), z.string()).default({}),
+    annotations: z.record(z.string(), z.string()).default({}),
+  }),
+  spec: z.looseObject({
+    affinity: affinitySchema.optional(),
+    runtimeClassName: z.string().optional(),
+    containers: z.array(z.looseObject({name: z.string()})),
+  }),
+})
+
+export interface RestoredPod {
+  readonly namespace: string
+  readonly name: string
+  readonly template: NonNullable<CheckpointStatus['podTemplate']>
+  /** Of the pod's namespace. */
+  readonly checkpoint: string
+  readonly backend: Backend
+  /** By container; of backend create-image. */
+  readonly images?: Readonly<Record<string, string>> | undefined
+  /** Nodes that it may run on, for the scheduler to choose from; or the one that it is put on, whatever that thinks. */
+  readonly nodes: readonly string[] | {readonly bound: string}
+  /** Besides those of the template. */
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly owners: readonly object[]
+  /** Whether it takes the place of the pod that the checkpoint was made of, also for the controller of that one. */
+  readonly takesPlace: boolean
+}
+
+type Template = z.output<typeof templateSchema>
+type Affinity = z.output<typeof affinitySchema>
+
+/** What a template asks of nodes, without what an earlier restore added. */
+export function ownSpec(template: unknown): Template['spec'] {
+  const {metadata, spec} = templateSchema.parse(template)
+  const {affinity, ...rest} = spec
+  const own = ownAffinity(metadata.annotations, affinity)
+  return own === undefined ? rest : {...rest, affinity: own}
+}
+
+function ownAffinity(
+  annotations: Readonly<Record<string, string>>,
+  affinity: Affinity | undefined,
+): Affinity | undefined {
+  const kept = annotations[AFFINITY_ANNOTATION]
+  return kept === undefined ? affinity : (affinitySchema.nullable().parse(JSON.parse(kept)) ?? undefined)
+}
+
+/** The pod to make, which goes on from a checkpoint. */
+export function restoredPod(wanted: RestoredPod): KubeObject {
+  const {metadata, spec} = templateSchema.parse(wanted.template)
+  const original = ownAffinity(metadata.annotations, spec.affinity)
+  const {[AFFINITY_ANNOTATION]: _kept, ...annotations} = metadata.annotations
+  const foreign = wanted.takesPlace ? OURS : [...OURS, ...OF_CONTROLLERS]
+  const labels = Object.entries(metadata.labels).filter(([key]) => !foreign.includes(key))
+  const {affinity: _bound, ...free} = runtimeOf(spec, wanted)
+  const place =
+    'bound' in wanted.nodes
+      ? {nodeName: wanted.nodes.bound, ...(original === undefined ? {} : {affinity: original})}
+      : {affinity: boundTo(wanted.nodes, original)}
+  return kubeObjectSchema.parse({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: wanted.name,
+      namespace: wanted.namespace,
+      labels: {...Object.fromEntries(labels), ...wanted.labels},
+      annotations: {
+        ...annotations,
+        ...wanted.annotations,
+        [AFFINITY_ANNOTATION]: JSON.stringify(original ?? null),
+        ...(wanted.backend === 'handler' ? {[RESTORE_ANNOTATION]: wanted.checkpoint} : {}),
+      },
+      ...(wanted.owners.length === 0 ? {} : {ownerReferences: wanted.owners}),
+    },
+    spec: {...free, ...place},
+  })
+}
+
+function runtimeOf(spec: Template['spec'], {backend, images = {}}: RestoredPod): Template['spec'] {
+  const {runtimeClassName, ...rest} = spec
+  if (backend === 'handler') return {...rest, runtimeClassName: RESTORE_RUNTIME}
+  const runtime =
+    runtimeClassName === undefined || runtimeClassName === RESTORE_RUNTIME ? {} : {runtimeClassName}
+  const containers = spec.containers.map((container) => {
+    const image = images[container.name]
+    return image === undefined ? container : {...container, image}
+  })
+  return {...rest, ...runtime, containers}
+}
+
+/** The affinity with nodes by their names added: every term of ours with every term that was there. */
+function boundTo(nodes: readonly string[], affinity: Affinity | undefined): Affinity {
+  const named = nodes.map((node) => ({
+    matchFields: [{key: 'metadata.name', operator: 'In', values: [node]}],
+  }))
+  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+  const before = required?.nodeSelectorTerms ?? [{}]
+  const terms = before.flatMap((term) => named.map((name) => ({...term, ...joined(term, name)})))
+  return {
+    ...affinity,
+    nodeAffinity: {
+      ...affinity?.nodeAffinity,
+      requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: terms},
+    },
+  }
+}
+
+function joined(term: object, name: {readonly matchFields: readonly object[]}): object {
+  const fields = z.looseObject({matchFields: z.array(z.looseObject({})).default([])}).parse(term)
+  return {matchFields: [...fields.matchFields, ...name.matchFields]}
+}

@@ -1,0 +1,138 @@
+import type {z} from 'zod'
+import {API_VERSION} from '../checkpoint/names.ts'
+import type {ResourceKind, StoreSpec} from '../checkpoint/resources.ts'
+import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
+import {refOf} from '../kubernetes/refs.ts'
+import type {KubeClient, KubeObject, ObjectRef} from '../kubernetes/types.ts'
+import type {ControllerMetrics} from './metrics.ts'
+
+/** Tells one event: a sentence and its facts, which never hold a secret. */
+export type Log = (
+  level: 'info' | 'warn' | 'error',
+  message: string,
+  facts?: Readonly<Record<string, unknown>>,
+) => void
+
+/** Kinds that the controller keeps in sight, with the API version of each. */
+export const WATCHED = {
+  Pod: 'v1',
+  Node: 'v1',
+  CheckpointStore: API_VERSION,
+  Checkpoint: API_VERSION,
+  Restore: API_VERSION,
+  Migration: API_VERSION,
+  CheckpointPolicy: API_VERSION,
+  Runtime: API_VERSION,
+  ContainerHost: API_VERSION,
+} as const satisfies Record<ResourceKind | 'Pod' | 'Node', string>
+export type WatchedKind = keyof typeof WATCHED
+
+/** What was last heard of the objects of the cluster; may be behind. */
+export interface Objects {
+  get(kind: WatchedKind, name: string, namespace?: string): KubeObject | undefined
+  list(kind: WatchedKind, namespace?: string): readonly KubeObject[]
+}
+
+/** What reconcilers work with. */
+export interface World {
+  readonly kube: KubeClient
+  readonly objects: Objects
+  /** A store that can be reached from here, with its credentials. Throws CheckpointError. */
+  readonly openStore: (
+    spec: StoreSpec,
+    credentials: Readonly<Record<string, string>> | undefined,
+  ) => Promise<BlobStore>
+  readonly metrics: ControllerMetrics
+  readonly log: Log
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Aborted when this controller must not act any more. */
+  readonly signal: AbortSignal
+}
+
+/** Undefined: nothing is to be done until something changes. */
+export type Again = {readonly againMs: number} | undefined
+
+/** Brings one kind of object from whatever it is now one or more steps nearer to what it should be. */
+export interface Reconciler {
+  readonly name: string
+  readonly kind: WatchedKind
+  /** Objects of that kind to look at again because one of another kind changed. */
+  readonly wokenBy?: Partial<
+    Record<WatchedKind, (object: KubeObject, objects: Objects) => readonly ObjectRef[]>
+  >
+  reconcile(object: KubeObject, world: World): Promise<Again>
+}
+
+/** Somebody changed the object since it was read: it is looked at again at once. */
+export class StaleError extends Error {}
+
+/** Writes the status of an object that is still as it was read. Throws StaleError. */
+export async function writeStatus(object: KubeObject, status: object, world: World): Promise<KubeObject> {
+  world.signal.throwIfAborted()
+  const {resourceVersion} = object.metadata
+  const guard = resourceVersion === undefined ? {} : {resourceVersion}
+  const written = await world.kube.patchStatus(refOf(object), status, guard)
+  if (written === undefined) throw new StaleError(`${object.kind} ${object.metadata.name} has changed`)
+  return written
+}
+
+/** Makes an object, or finds the one that an earlier attempt made. */
+export async function ensure(object: KubeObject, world: World): Promise<KubeObject> {
+  world.signal.throwIfAborted()
+  const made = (await world.kube.create(object)) ?? (await world.kube.get(refOf(object)))
+  if (made === undefined) throw new StaleError(`${object.kind} ${object.metadata.name} is gone again`)
+  return made
+}
+
+/** Takes a finalizer of ours away; the others stay. Throws StaleError. */
+export async function removeFinalizer(object: KubeObject, finalizer: string, world: World): Promise<void> {
+  world.signal.throwIfAborted()
+  const finalizers = (object.metadata.finalizers ?? []).filter((name) => name !== finalizer)
+  const next = {...object, metadata: {...object.metadata, finalizers}}
+  if ((await world.kube.replace(next)) === undefined && (await world.kube.get(refOf(object))) !== undefined)
+    throw new StaleError(`${object.kind} ${object.metadata.name} has changed`)
+}
+
+/** Throws StaleError. */
+export async function addFinalizer(object: KubeObject, finalizer: string, world: World): Promise<KubeObject> {
+  const {finalizers = []} = object.metadata
+  if (finalizers.includes(finalizer)) return object
+  world.signal.throwIfAborted()
+  const next = {...object, metadata: {...object.metadata, finalizers: [...finalizers, finalizer]}}
+  const written = await world.kube.replace(next)
+  if (written === undefined) throw new StaleError(`${object.kind} ${object.metadata.name} has changed`)
+  return written
+}
+
+export const refTo = (kind: WatchedKind, name: string, namespace?: string): ObjectRef => ({
+  apiVersion: WATCHED[kind],
+  kind,
+  name,
+  ...(namespace === undefined ? {} : {namespace}),
+})
+
+/** ISO 8601 without fractions, as Kubernetes writes times. */
+export const timeText = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
+
+/** Objects of a kind as a schema reads them; one that it does not take is left out and told. */
+export function parsed<T>(objects: readonly KubeObject[], schema: z.ZodType<T>, log?: Log): readonly T[] {
+  return objects.flatMap((object) => {
+    const {success, data, error} = schema.safeParse(object)
+    if (success) return [data]
+    log?.('warn', 'left out an object that is not valid', {
+      kind: object.kind,
+      name: object.metadata.name,
+      error: error.message,
+    })
+    return []
+  })
+}
+
+/** A name of at most 63 letters that tells what it is of: the end is kept. */
+export function nameOf(...parts: readonly string[]): string {
+  const name = parts.join('-')
+  if (name.length <= 63) return name
+  const end = parts.slice(1).join('-')
+  return `${parts[0]?.slice(0, Math.max(1, 62 - end.length)).replace(/[^a-z0-9]+$/, '')}-${end}`.slice(-63)
+}

@@ -1,0 +1,71 @@
+import {setImmediate as turn} from 'node:timers/promises'
+import {Registry} from 'prom-client'
+import {ObjectCache} from '../../src/controller/cache.ts'
+import {controllerMetrics} from '../../src/controller/metrics.ts'
+import {reconcilers} from '../../src/controller/reconcilers.ts'
+import {StaleError, type World} from '../../src/controller/world.ts'
+import {CheckpointError} from '../../src/errors.ts'
+import type {KubeClient} from '../../src/kubernetes/types.ts'
+
+export interface DrivenOptions {
+  readonly kube: KubeClient
+  readonly now: () => number
+  readonly openStore?: World['openStore']
+}
+
+/** A controller without time of its own: each `round` looks at every object once, in place of a queue. */
+export class DrivenController {
+  readonly registry = new Registry()
+  readonly #options: DrivenOptions
+  readonly #over = new AbortController()
+  readonly #cache = new ObjectCache(() => undefined)
+  readonly #reconcilers = reconcilers()
+  readonly #world: World
+  #following: Promise<void> | undefined
+
+  constructor(options: DrivenOptions) {
+    this.#options = options
+    this.#world = {
+      kube: options.kube,
+      objects: this.#cache,
+      openStore:
+        options.openStore ??
+        (() => Promise.reject(new CheckpointError('STORE_UNREACHABLE', 'there is no store here'))),
+      metrics: controllerMetrics(this.registry),
+      log: () => undefined,
+      now: options.now,
+      signal: this.#over.signal,
+    }
+  }
+
+  /** Looks at every object once; gives the shortest time after which one of them wants to be looked at again. */
+  async round(): Promise<number> {
+    this.#following ??= this.#cache.follow(
+      this.#options.kube,
+      () => undefined,
+      this.#over.signal,
+      () => undefined,
+    )
+    await turn()
+    const waits: number[] = []
+    for (const reconciler of this.#reconcilers) {
+      for (const object of this.#cache.list(reconciler.kind)) {
+        try {
+          const again = await reconciler.reconcile(object, this.#world)
+          if (again !== undefined) waits.push(again.againMs)
+        } catch (error) {
+          if (!(error instanceof StaleError)) throw error
+          waits.push(0)
+        }
+      }
+    }
+    await turn()
+    return Math.min(...waits, 60_000)
+  }
+
+  /** Dies: nothing of it goes on. */
+  async end(): Promise<void> {
+    this.#over.abort()
+    await this.#following
+  }
+}

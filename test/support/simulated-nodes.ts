@@ -1,0 +1,294 @@
+import {
+  API_VERSION,
+  BACKEND_LABELS,
+  CHECKPOINT_FINALIZER,
+  NODE_ABILITIES_ANNOTATION,
+  RESTORE_ANNOTATION,
+  THAW_ANNOTATION,
+} from '../../src/checkpoint/names.ts'
+import {podSchema, type Pod} from '../../src/checkpoint/pod.ts'
+import {checkpointSchema, type Checkpoint} from '../../src/checkpoint/resources.ts'
+import type {Abilities} from '../../src/checkpoint/sealed/types.ts'
+import {matchesTerms, nodeTermsSchema} from '../../src/controller/placement.ts'
+import {nodeSchema} from '../../src/checkpoint/pod.ts'
+import type {KubeObject} from '../../src/kubernetes/types.ts'
+import type {FakeKube} from './fake-kube.ts'
+import {mergePatch} from './fake-kube-json.ts'
+
+export const ABILITIES: Abilities = {
+  arch: 'amd64',
+  kernel: '6.18.0',
+  criu: '4.2',
+  runtime: 'containerd 2.3.7',
+  runc: '1.4.3',
+  cgroupVersion: 2,
+  cpuFeatures: ['avx2', 'sse2'],
+  cpuModel: 'Simulated',
+}
+
+/** What agents, kubelets and the scheduler do, one step of each per `tick`, and what processes hold in memory. */
+export class SimulatedNodes {
+  /** Nodes whose pods fail to go on, with what the runtime says. */
+  readonly refusals = new Map<string, string>()
+  /** Nodes that are off: nothing happens there. */
+  readonly dead = new Set<string>()
+  /** Names of pods whose dump fails. */
+  readonly undumpable = new Set<string>()
+  readonly #kube: FakeKube
+  readonly #now: () => number
+  readonly #memory = new Map<string, string>()
+  readonly #stored = new Map<string, string>()
+  readonly #frozen = new Set<string>()
+
+  constructor(kube: FakeKube, now: () => number) {
+    this.#kube = kube
+    this.#now = now
+  }
+
+  addNode(name: string, more: Partial<Abilities> = {}, spec: object = {}): void {
+    this.#kube.put({
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: {
+        name,
+        labels: {[BACKEND_LABELS.handler]: 'true'},
+        annotations: {[NODE_ABILITIES_ANNOTATION]: JSON.stringify({...ABILITIES, ...more})},
+      },
+      spec,
+      status: {
+        conditions: [{type: 'Ready', status: 'True', lastTransitionTime: this.#time()}],
+        allocatable: {cpu: '4', memory: '8Gi', pods: '110'},
+      },
+    })
+  }
+
+  /** Puts a pod there that runs, with something in its memory. */
+  runPod(name: string, node: string, memory: string, more: {metadata?: object; spec?: object} = {}): Pod {
+    const pod: KubeObject = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {name, namespace: 'default', ...more.metadata},
+      spec: {nodeName: node, containers: [{name: 'main', image: 'app:1'}], ...more.spec},
+      status: this.#running(['main']),
+    }
+    this.#kube.put(pod)
+    const made = this.#pods().find(({metadata}) => metadata.name === name)
+    if (made === undefined) throw new Error(`pod ${name} was not made`)
+    this.#memory.set(made.metadata.uid, memory)
+    return made
+  }
+
+  /** What a pod holds in memory; undefined: there is no such pod, or it has not begun. */
+  memoryOf(name: string): string | undefined {
+    const pod = this.#pods().find(({metadata}) => metadata.name === name)
+    return pod === undefined ? undefined : this.#memory.get(pod.metadata.uid)
+  }
+
+  /** Names of pods that run with this memory, and do not stand still. */
+  runningWith(memory: string): readonly string[] {
+    return this.#pods()
+      .filter(
+        ({metadata: {uid}, status}) =>
+          this.#memory.get(uid) === memory && !this.#frozen.has(uid) && status.phase === 'Running',
+      )
+      .map(({metadata}) => metadata.name)
+  }
+
+  /** Whether a pod, even one that stands still, or a Checkpoint that is Ready still has this memory. */
+  isHeld(memory: string): boolean {
+    const inPod = this.#pods().some(({metadata}) => this.#memory.get(metadata.uid) === memory)
+    return (
+      inPod ||
+      this.#checkpoints().some(
+        ({metadata, status}) => status?.phase === 'Ready' && this.#stored.get(metadata.uid ?? '') === memory,
+      )
+    )
+  }
+
+  /** One step of everything; whether something changed. */
+  tick(): boolean {
+    const steps = [
+      ...this.#checkpoints().map((checkpoint) => this.#agent(checkpoint)),
+      ...this.#pods().map((pod) => this.#kubelet(pod)),
+    ]
+    return steps.includes(true)
+  }
+
+  #agent(checkpoint: Checkpoint): boolean {
+    const {spec, status = {}, metadata} = checkpoint
+    const pod = this.#pods().find(
+      (one) => one.metadata.name === spec.pod?.name && one.metadata.namespace === metadata.namespace,
+    )
+    const isSame = pod !== undefined && (spec.pod?.uid ?? pod.metadata.uid) === pod.metadata.uid
+    const node = status.node ?? pod?.spec.nodeName
+    if (node === undefined || this.dead.has(node)) return false
+    if (metadata.deletionTimestamp !== undefined && status.frozen !== true)
+      return this.#forgetStored(checkpoint)
+    const set = (next: object): true => this.#setStatus('Checkpoint', metadata, next)
+    switch (status.phase ?? 'Pending') {
+      case 'Pending':
+        if (!isSame) return false
+        return set({
+          phase: 'Dumping',
+          node,
+          podUid: pod.metadata.uid,
+          source: ABILITIES,
+          startedAt: this.#time(),
+        })
+      case 'Dumping':
+        return this.#dump(checkpoint, isSame ? pod : undefined)
+      case 'Storing':
+        return set({
+          phase: 'Ready',
+          digest: `sha256:${(metadata.uid ?? '').replaceAll('-', '').padEnd(64, '0')}`,
+          storedBytes: 100,
+          finishedAt: this.#time(),
+        })
+      case 'Ready':
+      case 'Failed':
+        return status.frozen === true && this.#letGo(checkpoint)
+    }
+  }
+
+  #dump({metadata, spec}: Checkpoint, pod: Pod | undefined): boolean {
+    if (pod === undefined || this.undumpable.has(pod.metadata.name)) {
+      const reason = pod === undefined ? 'POD_NOT_FOUND' : 'CHECKPOINT_FAILED'
+      return this.#setStatus('Checkpoint', metadata, {
+        phase: 'Failed',
+        reason,
+        message: 'criu: no',
+        frozen: false,
+        finishedAt: this.#time(),
+      })
+    }
+    const {uid, labels, annotations} = pod.metadata
+    this.#stored.set(metadata.uid ?? '', this.#memory.get(uid) ?? '')
+    if (spec.after !== 'run') this.#frozen.add(uid)
+    const {nodeName, ...template} = pod.spec
+    const {[RESTORE_ANNOTATION]: _left, ...kept} = annotations
+    return this.#setStatus('Checkpoint', metadata, {
+      phase: 'Storing',
+      frozen: spec.after !== 'run',
+      podTemplate: {metadata: {labels, annotations: kept}, spec: template},
+    })
+  }
+
+  /** Takes away what is stored, and the finalizer that waits for that. */
+  #forgetStored({metadata}: Checkpoint): boolean {
+    if (metadata.finalizers?.includes(CHECKPOINT_FINALIZER) !== true) return false
+    const object = this.#object('Checkpoint', metadata)
+    this.#kube.put({...object, metadata: {...object.metadata, finalizers: []}})
+    return true
+  }
+
+  #letGo({metadata, spec, status = {}}: Checkpoint): boolean {
+    const uid = status.podUid ?? ''
+    const pod = this.#pods().find((one) => one.metadata.uid === uid)
+    if (pod?.metadata.deletionTimestamp !== undefined || pod === undefined) {
+      if (pod !== undefined) this.#end(pod)
+    } else if (metadata.annotations?.[THAW_ANNOTATION] === 'true') this.#frozen.delete(uid)
+    else if (spec.after === 'delete' && status.phase === 'Ready') this.#end(pod)
+    else return false
+    return this.#setStatus('Checkpoint', metadata, {frozen: false})
+  }
+
+  #kubelet(pod: Pod): boolean {
+    const {nodeName} = pod.spec
+    const {uid} = pod.metadata
+    if (nodeName === undefined) return this.#schedule(pod)
+    if (this.dead.has(nodeName)) return false
+    if (pod.metadata.deletionTimestamp !== undefined) {
+      // One that stands still is ended by its agent.
+      if (this.#frozen.has(uid)) return false
+      this.#end(pod)
+      return true
+    }
+    if (pod.status.phase === 'Running' || pod.status.phase === 'Failed') return false
+    const from = pod.metadata.annotations[RESTORE_ANNOTATION]
+    const refusal = this.refusals.get(nodeName)
+    if (from !== undefined && refusal !== undefined) return this.#refuse(pod, refusal)
+    const source = this.#checkpoints().find(
+      ({metadata}) => metadata.name === from && metadata.namespace === pod.metadata.namespace,
+    )
+    if (from !== undefined && source?.status?.phase !== 'Ready')
+      return this.#refuse(pod, 'CHECKPOINT_UNKNOWN: there is none')
+    const memory = source === undefined ? `fresh ${uid}` : this.#stored.get(source.metadata.uid ?? '')
+    this.#memory.set(uid, memory ?? '')
+    return this.#setStatus('Pod', pod.metadata, this.#running(pod.spec.containers.map(({name}) => name)))
+  }
+
+  #refuse(pod: Pod, message: string): boolean {
+    const containerStatuses = pod.spec.containers.map(({name}) => ({
+      name,
+      ready: false,
+      restartCount: 1,
+      state: {waiting: {reason: 'RunContainerError', message}},
+      lastState: {terminated: {reason: 'StartError', exitCode: 128, message}},
+    }))
+    if (pod.status.containerStatuses?.[0]?.state?.waiting?.message === message) return false
+    return this.#setStatus('Pod', pod.metadata, {phase: 'Pending', containerStatuses})
+  }
+
+  #schedule(pod: Pod): boolean {
+    const affinity = pod.spec['affinity'] as
+      {nodeAffinity?: {requiredDuringSchedulingIgnoredDuringExecution?: unknown}} | undefined
+    const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
+    const terms = required === undefined ? undefined : nodeTermsSchema.parse(required)
+    const node = this.#nodes().find(
+      (one) =>
+        one.spec.unschedulable !== true &&
+        !this.dead.has(one.metadata.name) &&
+        (terms === undefined || matchesTerms(one, terms)),
+    )
+    if (node === undefined) return false
+    const object = this.#object('Pod', pod.metadata)
+    this.#kube.put({...object, spec: {...pod.spec, nodeName: node.metadata.name}})
+    return true
+  }
+
+  #end(pod: Pod): void {
+    this.#memory.delete(pod.metadata.uid)
+    this.#frozen.delete(pod.metadata.uid)
+    this.#kube.drop({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      name: pod.metadata.name,
+      namespace: pod.metadata.namespace,
+    })
+  }
+
+  #running(names: readonly string[]): object {
+    return {
+      phase: 'Running',
+      conditions: [{type: 'Ready', status: 'True'}],
+      containerStatuses: names.map((name) => ({name, ready: true, restartCount: 0, state: {running: {}}})),
+    }
+  }
+
+  #setStatus(
+    kind: 'Checkpoint' | 'Pod',
+    metadata: {name: string; namespace?: string | undefined},
+    next: object,
+  ): true {
+    const object = this.#object(kind, metadata)
+    this.#kube.put({...object, status: mergePatch(object['status'] ?? {}, next)})
+    return true
+  }
+
+  #object(
+    kind: 'Checkpoint' | 'Pod',
+    {name, namespace}: {name: string; namespace?: string | undefined},
+  ): KubeObject {
+    const found = this.#kube
+      .peek(kind === 'Pod' ? 'v1' : API_VERSION, kind)
+      .find((object) => object.metadata.name === name && object.metadata.namespace === namespace)
+    if (found === undefined) throw new Error(`there is no ${kind} ${name}`)
+    return found
+  }
+
+  #checkpoints = (): readonly Checkpoint[] =>
+    this.#kube.peek(API_VERSION, 'Checkpoint').map((object) => checkpointSchema.parse(object))
+  #pods = (): readonly Pod[] => this.#kube.peek('v1', 'Pod').map((object) => podSchema.parse(object))
+  #nodes = () => this.#kube.peek('v1', 'Node').map((object) => nodeSchema.parse(object))
+  #time = (): string => new Date(this.#now()).toISOString()
+}

@@ -1,0 +1,221 @@
+import {expect, test} from 'vitest'
+import {MIGRATION_LABEL, RESTORE_ANNOTATION} from '../../../src/checkpoint/names.ts'
+import {controllerScene, type ControllerScene, type SceneOptions} from '../../support/controller-scene.ts'
+
+const MEMORY = 'token 1234'
+const OVER = ['Succeeded', 'RolledBack', 'Failed']
+
+function sceneWithPod(options: SceneOptions = {}, more: {metadata?: object; spec?: object} = {}) {
+  const scene = controllerScene(options)
+  scene.nodes.addNode('a')
+  scene.nodes.addNode('b')
+  scene.nodes.runPod('web', 'a', MEMORY, more)
+  scene.put('CheckpointStore', 'default', {node: {}})
+  return scene
+}
+
+const phaseOf = (scene: ControllerScene, name = 'move'): string | undefined =>
+  (scene.status('Migration', name) as {phase?: string} | undefined)?.phase
+const isOver = (scene: ControllerScene) => () => OVER.includes(phaseOf(scene) ?? '')
+/** After every step: somebody has the memory, and not two run with it. */
+const holds = (scene: ControllerScene) => () => {
+  expect(scene.nodes.isHeld(MEMORY)).toBe(true)
+  expect(scene.nodes.runningWith(MEMORY).length).toBeLessThan(2)
+}
+const move = (scene: ControllerScene, spec: object = {}): void =>
+  scene.put('Migration', 'move', {pod: 'web', ...spec})
+
+test('a pod goes on at another node with its memory, under its name, with its labels and owners', async () => {
+  const owner = {apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 'owner', controller: true}
+  const scene = sceneWithPod({}, {metadata: {labels: {app: 'web'}, ownerReferences: [owner]}})
+  move(scene, {node: 'b'})
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'Succeeded',
+    sourceNode: 'a',
+    targetNode: 'b',
+    downtimeMs: expect.any(Number) as number,
+  })
+  expect(scene.pod('web')).toMatchObject({
+    metadata: {
+      labels: {app: 'web', [MIGRATION_LABEL]: 'move'},
+      annotations: {[RESTORE_ANNOTATION]: 'move-move'},
+      ownerReferences: [owner],
+    },
+    spec: {nodeName: 'b', runtimeClassName: 'clouder-restore'},
+  })
+  expect(scene.nodes.memoryOf('web')).toBe(MEMORY)
+  await scene.end()
+})
+
+test('what was moved can be moved back: nothing of the first move binds it', async () => {
+  const scene = sceneWithPod()
+  move(scene)
+  await scene.play({until: isOver(scene)})
+  scene.put('Migration', 'back', {pod: 'web', node: 'a'})
+  await scene.play({until: () => phaseOf(scene, 'back') === 'Succeeded', each: holds(scene)})
+  expect(scene.pod('web')).toMatchObject({spec: {nodeName: 'a'}})
+  await scene.end()
+})
+
+test('the checkpoint of a move goes some time after its end, and the finalizer of the move at once', async () => {
+  const scene = sceneWithPod()
+  move(scene)
+  await scene.play({until: isOver(scene)})
+  expect(scene.object('Checkpoint', 'move-move')).toBeDefined()
+  await scene.play({forMs: 60_000})
+  expect(scene.object('Migration', 'move')?.metadata.finalizers ?? []).toEqual([])
+  await scene.play({forMs: 15 * 60_000})
+  expect(scene.object('Checkpoint', 'move-move')).toBeUndefined()
+  await scene.end()
+})
+
+test('a pod of a ReplicaSet is made first, under a name of its own, and the source goes last', async () => {
+  const owner = {apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-77', uid: 'owner', controller: true}
+  const labels = {app: 'web', 'pod-template-hash': '77'}
+  const scene = sceneWithPod({}, {metadata: {labels, ownerReferences: [owner]}})
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  await scene.play({forMs: 60_000})
+  const [pod, ...others] = scene.pods()
+  expect(others).toEqual([])
+  expect(pod?.metadata.name).toMatch(/^web-77-/)
+  expect(pod?.metadata).toMatchObject({labels, ownerReferences: [owner]})
+  expect(scene.nodes.memoryOf(pod?.metadata.name ?? '')).toBe(MEMORY)
+  await scene.end()
+})
+
+test.for([
+  ['there is no such pod', {pod: 'absent'}, {}, 'POD_NOT_FOUND'],
+  ['the pod is there already', {pod: 'web', node: 'a'}, {}, 'MIGRATION_FAILED'],
+  ['the node is unknown', {pod: 'web', node: 'zz'}, {}, 'NODE_UNLIKE'],
+  [
+    'a DaemonSet has it',
+    {pod: 'web'},
+    {
+      metadata: {
+        ownerReferences: [{apiVersion: 'apps/v1', kind: 'DaemonSet', name: 'd', uid: 'd', controller: true}],
+      },
+    },
+    'MIGRATION_FAILED',
+  ],
+] as const)('a move is refused before the pod stands still when %s', async ([, spec, more, reason]) => {
+  const scene = sceneWithPod({}, more)
+  scene.put('Migration', 'move', spec)
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({phase: 'Failed', reason})
+  expect(scene.kube.peek('clouder.dev/v1alpha1', 'Checkpoint')).toEqual([])
+  await scene.end()
+})
+
+test.for([
+  ['another architecture', {arch: 'arm64'}, {}, /arm64/],
+  ['a lesser CPU', {cpuFeatures: ['sse2']}, {}, /lacks avx2/],
+  ['a cordon', {}, {unschedulable: true}, /cordoned/],
+  ['a taint', {}, {taints: [{key: 'gpu', effect: 'NoSchedule'}]}, /taint gpu/],
+] as const)('a node is not chosen for %s', async ([, abilities, spec, words]) => {
+  const scene = controllerScene()
+  scene.nodes.addNode('a')
+  scene.nodes.addNode('b', abilities, spec)
+  scene.nodes.runPod('web', 'a', MEMORY)
+  move(scene)
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'Failed',
+    reason: 'NODE_UNLIKE',
+    message: expect.stringMatching(words) as string,
+  })
+  await scene.end()
+})
+
+test('a dump that fails leaves the pod running where it is', async () => {
+  const scene = sceneWithPod()
+  scene.nodes.undumpable.add('web')
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({phase: 'Failed', reason: 'CHECKPOINT_FAILED'})
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
+test('what cannot go on at the target goes on where it was, from the same checkpoint', async () => {
+  const scene = sceneWithPod()
+  scene.nodes.refusals.set('b', 'PRIVILEGES_WIDER: CAP_SYS_ADMIN')
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({phase: 'RolledBack', reason: 'PRIVILEGES_WIDER'})
+  expect(scene.pod('web')).toMatchObject({spec: {nodeName: 'a'}})
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
+test('a node that is cordoned for its drain takes its pod back all the same', async () => {
+  const scene = controllerScene()
+  scene.nodes.addNode('a', {}, {unschedulable: true})
+  scene.nodes.addNode('b')
+  scene.nodes.runPod('web', 'a', MEMORY)
+  scene.nodes.refusals.set('b', 'NODE_UNLIKE: no')
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(phaseOf(scene)).toBe('RolledBack')
+  expect(scene.pod('web')).toMatchObject({spec: {nodeName: 'a'}})
+  await scene.end()
+})
+
+test('what goes on nowhere stays in its checkpoint, which is named', async () => {
+  const scene = sceneWithPod()
+  scene.nodes.refusals.set('a', 'BLOB_TAMPERED: no').set('b', 'BLOB_TAMPERED: no')
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'Failed',
+    reason: 'BLOB_TAMPERED',
+    message: expect.stringContaining('checkpoint move-move has its memory') as string,
+  })
+  await scene.play({forMs: 60 * 60_000, each: holds(scene)})
+  await scene.end()
+})
+
+test('a source whose node is off is taken from the API, and goes on elsewhere', async () => {
+  const scene = sceneWithPod()
+  move(scene)
+  await scene.play({until: () => phaseOf(scene) === 'Preparing'})
+  scene.nodes.dead.add('a')
+  const [node] = scene.kube.peek('v1', 'Node').filter(({metadata}) => metadata.name === 'a')
+  if (node === undefined) throw new Error('no node')
+  scene.kube.put({...node, status: {conditions: [{type: 'Ready', status: 'Unknown'}]}})
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(phaseOf(scene)).toBe('Succeeded')
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
+test('of two moves of one pod the second waits for the first', async () => {
+  const scene = sceneWithPod()
+  move(scene)
+  scene.clock.advance(1000)
+  scene.put('Migration', 'second', {pod: 'web'})
+  const waits = (): void => {
+    if (!isOver(scene)()) expect(phaseOf(scene, 'second') ?? 'Pending').toBe('Pending')
+  }
+  await scene.play({until: isOver(scene), each: waits})
+  await scene.play({until: () => phaseOf(scene, 'second') === 'Succeeded', each: holds(scene)})
+  expect(scene.pod('web')).toMatchObject({spec: {nodeName: 'a'}})
+  await scene.end()
+})
+
+test.for(['Checkpointing', 'Preparing', 'Moving', 'Verifying'])(
+  'a move that is deleted while %s leaves the pod running',
+  async (phase) => {
+    const scene = sceneWithPod()
+    move(scene)
+    await scene.play({until: () => phaseOf(scene) === phase})
+    const [made] = scene.kube.peek('clouder.dev/v1alpha1', 'Migration')
+    if (made === undefined) throw new Error('no migration')
+    scene.kube.put({...made, metadata: {...made.metadata, deletionTimestamp: '2026-11-21T09:00:00Z'}})
+    await scene.play({until: () => scene.object('Migration', 'move') === undefined, each: holds(scene)})
+    await scene.play({forMs: 60_000, each: holds(scene)})
+    expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+    await scene.end()
+  },
+)
