@@ -12,10 +12,16 @@ const nodeStatusSchema = z.looseObject({
     .array(z.looseObject({type: z.string(), status: z.string(), reason: z.string().optional()}))
     .optional(),
 })
-const deploymentStatusSchema = z.looseObject({availableReplicas: z.int().optional()})
+const deploymentStatusSchema = z.looseObject({
+  availableReplicas: z.int().optional(),
+  replicas: z.int().optional(),
+  updatedReplicas: z.int().optional(),
+  observedGeneration: z.int().optional(),
+})
 const daemonSetStatusSchema = z.looseObject({
   desiredNumberScheduled: z.int().optional(),
   numberAvailable: z.int().optional(),
+  updatedNumberScheduled: z.int().optional(),
   observedGeneration: z.int().optional(),
 })
 
@@ -116,13 +122,16 @@ async function lackingDaemon(
   const {
     desiredNumberScheduled: wanted = 0,
     numberAvailable: there = 0,
+    updatedNumberScheduled: updated = wanted,
     observedGeneration,
   } = daemonSetStatusSchema.parse(object?.['status'] ?? {})
-  const isSeen = observedGeneration === undefined || observedGeneration === object?.metadata['generation']
-  return isSeen && wanted > 0 && there >= wanted
-    ? []
-    : [`${title} is available on ${there} of ${wanted} nodes`]
+  if (!isSeen(object, observedGeneration) || updated < wanted) return [`${title} is being replaced`]
+  return wanted > 0 && there >= wanted ? [] : [`${title} is available on ${there} of ${wanted} nodes`]
 }
+
+/** Whether a status tells of the object as it was last written; one that does not say is believed. */
+const isSeen = (object: KubeObject | undefined, observedGeneration: number | undefined): boolean =>
+  observedGeneration === undefined || observedGeneration === object?.metadata['generation']
 
 async function lackingDeployment(
   kube: KubeReader,
@@ -131,6 +140,12 @@ async function lackingDeployment(
   name: string,
 ): Promise<readonly string[]> {
   const object = await kube.get({apiVersion: 'apps/v1', kind: 'Deployment', namespace, name})
-  const {availableReplicas = 0} = deploymentStatusSchema.parse(object?.['status'] ?? {})
+  const {
+    availableReplicas = 0,
+    replicas = 0,
+    updatedReplicas = replicas,
+    observedGeneration,
+  } = deploymentStatusSchema.parse(object?.['status'] ?? {})
+  if (!isSeen(object, observedGeneration) || updatedReplicas < replicas) return [`${title} is being replaced`]
   return availableReplicas < 1 ? [`${title} has no available pod`] : []
 }
