@@ -145,10 +145,14 @@ class Sealing {
 
   async #putNew({digest, bytes}: {digest: Digest; bytes: Uint8Array}, signal: AbortSignal): Promise<void> {
     const {store} = this.#options
-    if (!(await store.has(digest, signal))) {
-      await store.put({digest, sizeBytes: bytes.length, content: () => once(bytes), signal})
-      this.newBytes += bytes.length
+    // Never skipped for what is there: by a put, an old piece that nothing names is safe from a collection again.
+    const asked = {forContent: false}
+    const content = () => {
+      asked.forContent = true
+      return once(bytes)
     }
+    await store.put({digest, sizeBytes: bytes.length, content, signal})
+    if (asked.forContent) this.newBytes += bytes.length
     this.storedBytes += bytes.length
   }
 
