@@ -1,5 +1,4 @@
 import {SMOKE_REFERENCE} from '../bundle/catalogue.ts'
-import {RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../checkpoint/names.ts'
 import {KubernetesError} from '../errors.ts'
 import type {KubeApi, KubeObject} from '../kubernetes/types.ts'
 import {waitFor} from '../waiting.ts'
@@ -43,11 +42,9 @@ interface PodOptions {
   readonly name: string
   readonly node: string
   readonly args: readonly string[]
-  readonly restoreFrom?: string
 }
 
 function pod(bench: Bench, options: PodOptions): KubeObject {
-  const {restoreFrom} = options
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -55,7 +52,6 @@ function pod(bench: Bench, options: PodOptions): KubeObject {
       name: options.name,
       namespace: bench.namespace,
       labels: {app: options.name, [LABEL]: 'true'},
-      ...(restoreFrom === undefined ? {} : {annotations: {[RESTORE_ANNOTATION]: restoreFrom}}),
     },
     spec: {
       // By name, not through the scheduler: the test is about these two nodes.
@@ -65,7 +61,6 @@ function pod(bench: Bench, options: PodOptions): KubeObject {
       enableServiceLinks: false,
       terminationGracePeriodSeconds: 1,
       tolerations: [{operator: 'Exists'}],
-      ...(restoreFrom === undefined ? {} : {runtimeClassName: RESTORE_RUNTIME}),
       containers: [
         {
           name: 'smoke',
@@ -161,20 +156,6 @@ export async function reach(bench: Bench, client: string, url: string): Promise<
     },
     timeoutMs: 30_000,
     intervalMs: 500,
-    signal: bench.signal,
-  })
-}
-
-/** Deletes a pod and waits until it is gone. */
-export async function deletePod(bench: Bench, name: string): Promise<void> {
-  const ref = {apiVersion: 'v1', kind: 'Pod', namespace: bench.namespace, name}
-  await bench.kube.remove(ref)
-  await waitFor({
-    what: `pod ${name} to be gone`,
-    check: async () =>
-      (await bench.kube.get(ref)) === undefined ? {value: true, seen: 'gone'} : {seen: 'still there'},
-    timeoutMs: POD_TIMEOUT_MS,
-    intervalMs: 200,
     signal: bench.signal,
   })
 }

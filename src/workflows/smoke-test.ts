@@ -1,12 +1,11 @@
-import {CHECKPOINT_DIR} from '../checkpoint/names.ts'
-import {checkpointContainer, copyBetweenHosts} from '../checkpoint/transfer.ts'
 import {AbortError, KubernetesError} from '../errors.ts'
 import type {KubeApi} from '../kubernetes/types.ts'
 import {specFromDocument} from '../spec/load.ts'
 import {z} from 'zod'
 import {allMachines, recordOf} from './clusters.ts'
+import {roundTrip} from './checkpoint-round-trip.ts'
 import {openSession} from './session.ts'
-import {deletePod, LABEL, PORT, reach, runClient, startServer, type Bench} from './smoke-pods.ts'
+import {LABEL, PORT, reach, runClient, startServer, type Bench} from './smoke-pods.ts'
 import type {SmokeCheck, SmokeResult, Tools} from './types.ts'
 
 /**
@@ -57,7 +56,7 @@ export async function smokeTest(
   }
 }
 
-type Check = (bench: Bench, progress: (text: string) => void) => Promise<string>
+type Check = (bench: Bench, progress: (text: string) => void, tools: Tools) => Promise<string>
 
 const checksOf = (withCheckpoint: boolean): readonly (readonly [string, Check])[] => [
   ['Pod to pod across nodes', podToPod],
@@ -73,7 +72,7 @@ async function runCheck(title: string, check: Check, bench: Bench, tools: Tools)
   const task = 'smoke-test'
   tools.report({type: 'task-started', task, title})
   try {
-    const detail = await check(bench, (text) => tools.report({type: 'task-progress', task, text}))
+    const detail = await check(bench, (text) => tools.report({type: 'task-progress', task, text}), tools)
     const durationMs = tools.now() - startedMs
     tools.report({type: 'task-done', task, durationMs, text: detail})
     return {name: title, passed: true, detail, durationMs}
@@ -148,55 +147,4 @@ const dnsWorks: Check = async (bench) => {
   return `${name} was resolved and reached`
 }
 
-interface Heartbeat {
-  readonly token: string
-  readonly count: number
-}
-
-async function readHeartbeat(bench: Bench, name: string): Promise<Heartbeat> {
-  const path = `/api/v1/namespaces/${bench.namespace}/pods/${name}:${PORT}/proxy/`
-  const answer = await bench.kube.fetch(path, bench.signal)
-  const match = /^token=([0-9a-f]+) count=(\d+)/.exec(answer.body)
-  if (match?.[1] === undefined)
-    throw new KubernetesError('SMOKE_TEST_FAILED', `pod ${name} answers ${answer.status} ${answer.body}`)
-  return {token: match[1], count: Number(match[2])}
-}
-
-const criuRoundTrip: Check = async (bench, progress) => {
-  const {kube, session, namespace, signal} = bench
-  const [from, to] = bench.nodes
-  await startServer(bench, {name: 'traveller', node: from})
-  const before = await readHeartbeat(bench, 'traveller')
-  progress(`checkpointing on ${from} at count ${before.count}`)
-  const source = session.clusterTools.hostFor(from)
-  const what = {node: from, namespace, pod: 'traveller', container: 'smoke'}
-  const archive = await checkpointContainer(kube, source, what, signal)
-  const target = session.clusterTools.hostFor(to)
-  const file = `${namespace}.tar`
-  const path = `${CHECKPOINT_DIR}/${file}`
-  try {
-    const sizeBytes = await copyBetweenHosts(source, archive, target, path, signal)
-    await deletePod(bench, 'traveller')
-    progress(`restoring ${Math.round(sizeBytes / 1024)} KiB on ${to}`)
-    await startServer(bench, {name: 'traveller', node: to, restoreFrom: file})
-    const after = await readHeartbeat(bench, 'traveller')
-    if (after.token !== before.token) {
-      throw new KubernetesError(
-        'SMOKE_TEST_FAILED',
-        'the restored process has another token: it was started, not restored',
-      )
-    }
-    if (after.count <= before.count) {
-      throw new KubernetesError(
-        'SMOKE_TEST_FAILED',
-        `the restored count ${after.count} is not larger than ${before.count}`,
-      )
-    }
-    return `same token, count ${before.count} on ${from}, ${after.count} on ${to}`
-  } finally {
-    // Files of a memory dump are never left behind, not even by a failed test.
-    const {signal: unstopped} = new AbortController()
-    await source.exec(['rm', '-f', archive], {signal: unstopped})
-    await target.exec(['rm', '-f', path], {signal: unstopped})
-  }
-}
+const criuRoundTrip: Check = (bench, progress, tools) => roundTrip(bench, tools, progress)
