@@ -68,7 +68,7 @@ const runtimeClass = {
 }
 
 /** One connection per node, shared by all commands, with the keys that are pinned. */
-async function sshConfig(machines, folder) {
+export async function sshConfig(machines, folder) {
   const hosts = machines.map(({name, address, ssh}) =>
     [
       `Host ${name}`,

@@ -1,4 +1,4 @@
-// `node test/bench/run.js [a [PAIRS]|b|c|d|e|f [PAIRS]]`, all when none is named: measures, and writes docs/benchmarks.md.
+// `node test/bench/run.js [a [PAIRS]|b|c|d|e|f [PAIRS]|g [ROUNDS]]`, all when none is named: measures, and writes docs/benchmarks.md.
 import {existsSync} from 'node:fs'
 import {readFile, writeFile} from 'node:fs/promises'
 import {arch, availableParallelism, loadavg, release, totalmem, type} from 'node:os'
@@ -19,6 +19,7 @@ const MEASUREMENTS = {
   d: growth,
   e: synth,
   f: apply,
+  g: async () => (await import('./checkpoint.js')).moveMemory([10, 200, 1024], Number(count ?? 3)),
 }
 
 async function growth() {

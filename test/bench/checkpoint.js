@@ -1,0 +1,157 @@
+// (g) A process of some size is moved with its memory: clouder against by-hand-checkpoint.sh.
+import {spawn} from 'node:child_process'
+import {once} from 'node:events'
+import {mkdtemp, rm, writeFile} from 'node:fs/promises'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
+import {stringify} from 'yaml'
+import {SMOKE_REFERENCE} from '../../dist/src/bundle/catalogue.js'
+import {median, packageRoot, run} from './clusters.js'
+import {sshConfig} from './prepare.js'
+
+const NAME = 'bench-g'
+const [SOURCE, TARGET] = ['worker-1', 'worker-2']
+
+/** Rounds of both ways per size in MiB, alternating, on one cluster whose containerd may restore images. */
+export async function moveMemory(sizes, rounds) {
+  const home = await mkdtemp(join(tmpdir(), 'clouder-bench-'))
+  const clouder = (...args) =>
+    run(process.execPath, [join(packageRoot, 'bin/run.js'), ...args], {CLOUDER_HOME: home, NO_COLOR: '1'})
+  const config = join(home, 'cluster.yaml')
+  await writeFile(config, stringify(document))
+  try {
+    await clouder('kubeadm', 'init', '--config', config, '--yes')
+    const {machines} = JSON.parse(
+      (await clouder('kubeadm', 'info', NAME, '--json')).stdout.trim().split('\n').at(-1),
+    )
+    await sshConfig(machines, home)
+    const bench = {home, clouder, api: (input, ...words) => onPlane(home, input, words)}
+    const found = []
+    for (const mebibytes of sizes) found.push(await ofSize(bench, mebibytes, rounds))
+    return {sizes: found, worst: Math.max(...found.map(({ratio}) => ratio))}
+  } finally {
+    await clouder('kubeadm', 'terminate', NAME, '--yes')
+    await rm(home, {recursive: true, force: true})
+  }
+}
+
+const document = {
+  apiVersion: 'clouder.dev/v1alpha1',
+  kind: 'Cluster',
+  metadata: {name: NAME},
+  spec: {
+    provider: {kind: 'local'},
+    workers: [{count: 2}],
+    checkpoint: {restore: 'trusted-images'},
+  },
+}
+
+async function ofSize(bench, mebibytes, rounds) {
+  const pairs = []
+  let sizes = {}
+  for (let round = 1; round <= rounds; round += 1) {
+    const byHandSeconds = await moved(bench, mebibytes, async (pod) => {
+      const script = join(import.meta.dirname, 'by-hand-checkpoint.sh')
+      return (await run('bash', [script, bench.home, 'cp-1', SOURCE, TARGET, pod])).seconds
+    })
+    const clouderSeconds = await moved(bench, mebibytes, async (pod) => {
+      const name = `${pod}-saved`
+      const of = ['--cluster', NAME, '--json']
+      const saved = await bench.clouder(
+        'checkpoint',
+        'create',
+        `default/${pod}`,
+        '--name',
+        name,
+        '--stop',
+        ...of,
+      )
+      const restored = await bench.clouder('checkpoint', 'restore', `default/${name}`, '--to', TARGET, ...of)
+      const {status} = JSON.parse(await bench.api('', 'get', 'checkpoint.clouder.dev', name, '-o', 'json'))
+      sizes = {archiveBytes: status.sizeBytes, storedBytes: status.storedBytes}
+      return saved.seconds + restored.seconds
+    })
+    pairs.push({clouderSeconds, byHandSeconds, ratio: clouderSeconds / byHandSeconds})
+    console.log(
+      `${mebibytes} MiB: clouder ${clouderSeconds.toFixed(1)} s, by hand ${byHandSeconds.toFixed(1)} s`,
+    )
+  }
+  const moves = []
+  for (let round = 1; round <= rounds; round += 1)
+    await moved(bench, mebibytes, async (pod) => {
+      await bench.clouder(
+        'checkpoint',
+        'migrate',
+        `default/${pod}`,
+        '--to',
+        TARGET,
+        '--cluster',
+        NAME,
+        '--json',
+      )
+      const {items} = JSON.parse(await bench.api('', 'get', 'migrations.clouder.dev', '-o', 'json'))
+      const mine = items.find(({spec}) => spec.pod === pod)
+      moves.push(mine.status.downtimeMs / 1000)
+      console.log(`${mebibytes} MiB: stood still for ${moves.at(-1).toFixed(1)} s`)
+    })
+  return {
+    mebibytes,
+    pairs,
+    ratio: median(pairs.map(({ratio}) => ratio)),
+    ...sizes,
+    downtimeSeconds: median(moves),
+  }
+}
+
+let pods = 0
+
+/** Seconds that a way took, of a pod that has its memory afterwards. */
+async function moved(bench, mebibytes, way) {
+  pods += 1
+  const pod = `memory-${pods}`
+  await bench.api(JSON.stringify(podOf(pod, mebibytes)), 'apply', '-f', '-')
+  await bench.api('', 'wait', '--for=condition=Ready', `pod/${pod}`, '--timeout=120s')
+  const before = await memoryOf(bench, pod)
+  const seconds = await way(pod)
+  const after = await memoryOf(bench, pod)
+  if (before !== after) throw new Error(`${pod} held ${before}, and now ${after}`)
+  await bench.api('', 'delete', 'pod', pod, '--wait=true')
+  return seconds
+}
+
+const memoryOf = async (bench, pod) =>
+  bench.api('', 'get', '--raw', `/api/v1/namespaces/default/pods/${pod}:8080/proxy/memory`)
+
+const podOf = (name, mebibytes) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: {name},
+  spec: {
+    nodeName: SOURCE,
+    automountServiceAccountToken: false,
+    terminationGracePeriodSeconds: 1,
+    containers: [
+      {
+        name: 'smoke',
+        image: SMOKE_REFERENCE,
+        imagePullPolicy: 'IfNotPresent',
+        args: ['serve', ':8080', String(mebibytes)],
+        ports: [{containerPort: 8080}],
+        readinessProbe: {httpGet: {path: '/', port: 8080}, periodSeconds: 1},
+      },
+    ],
+  },
+})
+
+async function onPlane(folder, input, words) {
+  const line = ['kubectl', '--kubeconfig', '/etc/kubernetes/admin.conf', ...words]
+  const child = spawn('ssh', ['-F', join(folder, 'ssh_config'), 'cp-1', ...line], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  child.stdin.end(input)
+  const parts = []
+  child.stdout.on('data', (part) => parts.push(part))
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new Error(`${line.join(' ')} exited with code ${code}`)
+  return Buffer.concat(parts).toString()
+}
