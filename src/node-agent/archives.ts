@@ -21,6 +21,9 @@ export interface Archives {
   list(): Promise<readonly string[]>
 }
 
+/** Files get the time of the kernel's last tick, which was before now. */
+const COARSE_MS = 100
+
 const OURS = /^clouder-([0-9a-f-]{36})-(.+)\.tar$/
 
 /** The archives in the kubelet's folder. */
@@ -63,7 +66,7 @@ export function kubeletArchives(folder: string): Archives {
           if (isAbsent(error)) return undefined
           throw error
         })
-        if (found !== undefined && found.mtimeMs >= sinceMs) await rm(path, {force: true})
+        if (found !== undefined && found.mtimeMs >= sinceMs - COARSE_MS) await rm(path, {force: true})
       }
     },
     async list() {

@@ -81,6 +81,8 @@ async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
     case 'Ready':
     case 'Failed':
       if (status.node !== tools.node) return false
+      // Not before the status names what is stored: until then the archive is all there is.
+      if (spec.keepArchive !== true) await tools.archives.remove(checkpoint.uid)
       if (status.frozen === true) await letGo(checkpoint, tools)
       if (status.phase === 'Ready') await verifyAsked(checkpoint, tools)
       return false
@@ -157,11 +159,10 @@ async function refuseHeld(checkpoint: Named, pod: Pod, {kube}: AgentTools): Prom
 }
 
 async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
-  const {kube, archives, log} = tools
+  const {kube, log} = tools
   const sealed = await sealDumped(checkpoint, tools, async (message) => {
     await kube.patchStatus(checkpointRef(checkpoint), {message})
   })
-  if (checkpoint.spec.keepArchive !== true) await archives.remove(checkpoint.uid)
   const next = {
     ...sealed,
     phase: 'Ready',

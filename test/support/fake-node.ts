@@ -1,0 +1,216 @@
+import {writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {API_VERSION, SYSTEM_NAMESPACE} from '../../src/checkpoint/names.ts'
+import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
+import {kubeletArchives} from '../../src/node-agent/archives.ts'
+import type {Cgroups} from '../../src/node-agent/cgroups.ts'
+import type {DumpWatcher} from '../../src/node-agent/freeze.ts'
+import {inspectArchive} from '../../src/node-agent/inspect.ts'
+import type {Kubelet} from '../../src/node-agent/kubelet.ts'
+import {podRef} from '../../src/node-agent/pods.ts'
+import {clusterStores} from '../../src/node-agent/stores.ts'
+import type {AgentTools} from '../../src/node-agent/tools.ts'
+import {FakeKube} from './fake-kube.ts'
+import {MEMBERS, tarOf} from './kubelet-archive.ts'
+import {memoryBlobs, type MemoryBlobs} from './memory-blobs.ts'
+import {metadataOf} from './sealed-checkpoint.ts'
+
+export const NODE = 'worker-1'
+export const POD = {namespace: 'default', name: 'web', uid: '59002284-99ba-40ea-be82-c5dfb31d88b6'}
+
+/** Of a pod's processes: what their freezers are set to, and how they ended. */
+export interface Processes {
+  podFrozen: boolean
+  readonly heldContainers: Set<string>
+  alive: boolean
+  /** It ran on between its dump and its end, or its thaw. */
+  ranAfterDump: boolean
+  dumped: boolean
+}
+
+export class Died extends Error {}
+
+/** A life that ends right after its n-th side effect: from then on nothing works for whoever lives it. */
+export class Life {
+  readonly effects: string[] = []
+  readonly #endsAfter: number
+  #over = false
+
+  constructor(endsAfter = Number.POSITIVE_INFINITY) {
+    this.#endsAfter = endsAfter
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  /** The same, lived by this one; methods that are named are its side effects. */
+  of<T extends object>(label: string, target: T, effects: readonly (keyof T & string)[]): T {
+    return new Proxy(target, {
+      get: (_, name) => {
+        const value: unknown = Reflect.get(target, name)
+        if (typeof value !== 'function') return value
+        return (...parameters: unknown[]) => {
+          if (this.#over) throw new Died(`${label}.${String(name)} after the end`)
+          const result: unknown = Reflect.apply(value, target, parameters)
+          return effects.some((effect) => effect === name)
+            ? this.#after(`${label}.${String(name)}`, result)
+            : result
+        }
+      },
+    })
+  }
+
+  async #after(effect: string, result: unknown): Promise<unknown> {
+    const value = await result
+    this.effects.push(effect)
+    if (this.#over || this.effects.length >= this.#endsAfter) {
+      this.#over = true
+      throw new Died(`after ${effect}`)
+    }
+    return value
+  }
+}
+
+/** A node with one pod: its API server, its kubelet and its kernel, which outlive every agent. */
+export class FakeNode {
+  readonly kube = new FakeKube({kubelets: true})
+  readonly blobs: MemoryBlobs = memoryBlobs()
+  readonly processes: Processes = {
+    podFrozen: false,
+    heldContainers: new Set(),
+    alive: true,
+    ranAfterDump: false,
+    dumped: false,
+  }
+  /** Set: the kubelet answers this in place of a checkpoint. */
+  dumpProblem: Error | undefined
+  readonly folder: string
+  readonly #containers: readonly string[]
+  #dumps = 0
+
+  constructor(folder: string, containers: readonly string[] = ['smoke']) {
+    this.folder = folder
+    this.#containers = containers
+    for (const name of [SYSTEM_NAMESPACE])
+      this.kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name}})
+    this.kube.put({
+      apiVersion: API_VERSION,
+      kind: 'CheckpointStore',
+      metadata: {name: 'default'},
+      spec: {node: {}},
+    })
+    this.kube.put({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {name: POD.name, namespace: POD.namespace, uid: POD.uid, labels: {app: 'web'}},
+      spec: {nodeName: NODE, containers: containers.map((name) => ({name, image: 'clouder.dev/smoke:1'}))},
+      status: {
+        phase: 'Running',
+        containerStatuses: containers.map((name) => ({
+          name,
+          containerID: `containerd://id-of-${name}`,
+          state: {running: {}},
+        })),
+      },
+    })
+  }
+
+  get runs(): boolean {
+    const {alive, podFrozen, heldContainers} = this.processes
+    return alive && !podFrozen && heldContainers.size === 0
+  }
+
+  ask(name: string, spec: Record<string, unknown>): void {
+    this.kube.put({
+      apiVersion: API_VERSION,
+      kind: 'Checkpoint',
+      metadata: {name, namespace: POD.namespace},
+      spec: {pod: {name: POD.name}, store: 'default', after: 'run', ...spec},
+    })
+  }
+
+  tools(life: Life, signal: AbortSignal): AgentTools {
+    const blobs: BlobStore = life.of('blobs', this.blobs, ['put', 'putManifest', 'removeManifest'])
+    const kube = life.of('kube', this.kube, ['patchStatus', 'create', 'delete', 'patch', 'exec'])
+    return {
+      node: NODE,
+      kube,
+      kubelet: life.of('kubelet', this.#kubelet(), ['checkpoint']),
+      cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),
+      watchDump: this.#watchDump(),
+      archives: life.of('archives', kubeletArchives(this.folder), ['claim', 'remove', 'removeUnclaimed']),
+      stores: clusterStores({
+        kube,
+        node: NODE,
+        openBlobs: () => Promise.resolve(blobs),
+        openPeer: () => Promise.resolve(blobs),
+      }),
+      abilities: () => Promise.resolve(metadataOf([]).source),
+      inspect: inspectArchive,
+      explain: () => Promise.resolve(undefined),
+      importImage: () => Promise.resolve(),
+      now: Date.now,
+      log: () => undefined,
+      signal,
+    }
+  }
+
+  #kubelet(): Kubelet {
+    return {
+      checkpoint: async ({namespace, pod, container}) => {
+        if (this.dumpProblem !== undefined) throw this.dumpProblem
+        const time = `2026-11-21T09:00:${String(this.#dumps++).padStart(2, '0')}Z`
+        const path = join(this.folder, `checkpoint-${pod}_${namespace}-${container}-${time}.tar`)
+        const status = JSON.stringify({metadata: {name: container}})
+        await writeFile(path, await tarOf({...MEMBERS, 'status.dump': status}), {mode: 0o600})
+        this.processes.dumped = true
+        return path
+      },
+    }
+  }
+
+  /** containerd resumes the container after its dump; the pod that was frozen meanwhile stays so. */
+  #watchDump(): DumpWatcher {
+    return async (_cgroup, {freezePod}, dump) => {
+      const answer = await dump().finally(() => (this.processes.podFrozen = freezePod))
+      return {answer, seen: {dumped: true, frozenMs: 12, podFrozen: freezePod, gapMs: undefined}}
+    }
+  }
+
+  #cgroups(): Cgroups {
+    const {processes} = this
+    return {
+      version: 1,
+      find: (_, containerId) => {
+        const pid = this.#containers.findIndex((name) => containerId === `id-of-${name}`) + 100
+        return Promise.resolve(
+          processes.alive ? {version: 1, pod: '/pod', container: `/pod/${containerId}`, pid} : undefined,
+        )
+      },
+      holdContainer: async ({container}) => {
+        processes.heldContainers.add(container)
+        processes.podFrozen = false
+        await Promise.resolve()
+      },
+      isFrozen: () => Promise.resolve(processes.podFrozen || processes.heldContainers.size > 0),
+      thaw: async () => {
+        processes.podFrozen = false
+        processes.heldContainers.clear()
+        if (processes.alive && processes.dumped) processes.ranAfterDump = true
+        await Promise.resolve()
+      },
+      kill: async () => {
+        processes.alive = false
+        processes.podFrozen = false
+        processes.heldContainers.clear()
+        // Its kubelet sees that nothing is left of it.
+        await this.kube.delete(podRef(POD.namespace, POD.name), {graceSeconds: 0, uid: POD.uid})
+      },
+      isTerminating: async () => {
+        const pod = await this.kube.get(podRef(POD.namespace, POD.name))
+        return pod?.metadata.deletionTimestamp !== undefined
+      },
+    }
+  }
+}
