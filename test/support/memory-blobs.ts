@@ -20,7 +20,8 @@ export type Fault = 'passing' | 'refused' | 'lost' | 'killed' | 'killed-after'
 export interface MemoryBlobsOptions {
   readonly place?: string
   readonly now?: () => number
-  readonly fault?: (call: StoreCall) => Fault | undefined
+  /** Asked before each call is made, which waits for what it gives. */
+  readonly fault?: (call: StoreCall) => Fault | undefined | Promise<undefined>
 }
 
 export interface MemoryBlobs extends BlobStore {
@@ -63,7 +64,7 @@ export function memoryBlobs({
     if (dead !== undefined) throw dead
     const made = {operation, key, number: calls.length + 1}
     calls.push(made)
-    const wrong = fault(made)
+    const wrong = await fault(made)
     const failure = wrong === undefined ? undefined : new MemoryFault(wrong, made)
     if (wrong === 'killed' || wrong === 'killed-after') dead = failure
     if (failure !== undefined && wrong !== 'lost' && wrong !== 'killed-after') throw failure

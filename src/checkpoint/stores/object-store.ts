@@ -107,19 +107,17 @@ export function objectStore(
     },
     collect: async ({graceMs, dryRun, disregard = new Set(), signal}) => {
       const beforeMs = now() - graceMs
-      const isOld = ({modifiedAtMs}: StoredObject) => modifiedAtMs < beforeMs
       // Blobs first: whoever names one of these from now on has touched it.
-      const old = (await objects.list(BLOBS, signal)).filter(isOld)
+      const old = (await objects.list(BLOBS, signal)).filter(({modifiedAtMs}) => modifiedAtMs < beforeMs)
       const named = old.length === 0 ? new Set() : await namedKeys(disregard, signal)
       const left = old.filter(({key}) => !named.has(key))
+      if (dryRun) return sumOf(left)
       const removed: StoredObject[] = []
       await inParallel(left, CALLS_AT_ONCE, async ({key}) => {
-        const found = await objects.stat(key, signal)
-        if (found === undefined || !isOld(found)) return
-        if (!dryRun) await objects.remove(key, signal)
-        removed.push(found)
+        const gone = await objects.removeOlder(key, beforeMs, signal)
+        if (gone !== undefined) removed.push(gone)
       })
-      if (!dryRun) await objects.removePartial(beforeMs, signal)
+      await objects.removePartial(beforeMs, signal)
       return sumOf(removed)
     },
   }

@@ -8,6 +8,8 @@ export interface PersistentObjects {
   stat(key: string, signal: AbortSignal): Promise<StoredObject | undefined>
   list(prefix: string, signal: AbortSignal): Promise<readonly StoredObject[]>
   remove(key: string, signal: AbortSignal): Promise<void>
+  /** Looks once more right before, in each attempt. Undefined: it is gone, or was touched since. */
+  removeOlder(key: string, beforeMs: number, signal: AbortSignal): Promise<StoredObject | undefined>
   touch(key: string, signal: AbortSignal): Promise<void>
   removePartial(beforeMs: number, signal: AbortSignal): Promise<void>
   /** Goes on where it was when a connection breaks. Undefined: no such object. */
@@ -39,6 +41,13 @@ export function persistentObjects(objects: Objects, pauseMs: number): Persistent
         return found
       }, signal),
     remove: (key, signal) => attempt(() => objects.remove(key, signal), signal),
+    removeOlder: (key, beforeMs, signal) =>
+      attempt(async () => {
+        const found = await objects.stat(key, signal)
+        if (found === undefined || found.modifiedAtMs >= beforeMs) return undefined
+        await objects.remove(key, signal)
+        return found
+      }, signal),
     touch: (key, signal) => attempt(() => objects.touch(key, signal), signal),
     removePartial: (beforeMs, signal) => attempt(() => objects.removePartial(beforeMs, signal), signal),
     read: async (key, signal) => {

@@ -16,8 +16,9 @@ import {
 type RegistrySpec = NonNullable<StoreSpec['registry']>
 
 const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
-/** Sealed pieces are smaller and go in one request; what is larger goes in chunks of this size. */
-const CHUNK_BYTES = 8 * 2 ** 20
+/** Sealed pieces are smaller and go in one request; what is larger goes in chunks. */
+const WHOLE_MAX_BYTES = 8 * 2 ** 20
+const CHUNK_BYTES = 4 * 2 ** 20
 const TAGS_PER_PAGE = 1000
 /** Of the 128 letters of a tag the digest takes 64, the time 10, and two dots. */
 const NAME_MAX_LENGTH = 52
@@ -111,7 +112,7 @@ async function writeBlob({call}: Registry, {key, sizeBytes, content, signal}: Ob
   const upload = {url: locationOf(started)}
   const {digest} = targetOf(key)
   try {
-    const whole = sizeBytes <= CHUNK_BYTES
+    const whole = sizeBytes <= WHOLE_MAX_BYTES
     const last = whole ? await gather(content) : await writeChunks(call, upload, content, signal)
     const end = new URL(upload.url)
     end.searchParams.set('digest', digest)
