@@ -37,7 +37,7 @@ test('a bit of any byte of any blob that is another is found', async () => {
         flip()
       }
     }),
-    {numRuns: 60},
+    {numRuns: 40},
   )
   await openAll(store, sealed, keyring)
 })
