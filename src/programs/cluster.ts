@@ -35,6 +35,11 @@ async function run(program: string | undefined, log: Log, signal: AbortSignal): 
       await runNodeAgent(environment, {script: new URL(import.meta.url), now: Date.now, log, signal})
       return
     }
+    case 'controller': {
+      const {controllerEnvironmentSchema, runControllerProgram} = await import('../controller/run.ts')
+      await runControllerProgram(controllerEnvironmentSchema.parse(process.env), {now: Date.now, log, signal})
+      return
+    }
     default:
       throw new Error(`there is no program ${program ?? ''}; there are node-agent and controller`)
   }
