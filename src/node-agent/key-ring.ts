@@ -3,10 +3,12 @@ import {z} from 'zod'
 import {SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
 import type {CheckpointStore} from '../checkpoint/resources.ts'
 import {ageWrapper, newAgeKey} from '../checkpoint/sealed/age.ts'
+import {azureKeyVault, keyVaultWrapper} from '../checkpoint/sealed/key-vault.ts'
 import {sealingKeys, type KeyWrapper, type SealingKeys} from '../checkpoint/sealed/keys.ts'
+import {kmsWrapper} from '../checkpoint/sealed/kms.ts'
 import {newSigningKey, signerOf, type Signer} from '../checkpoint/sealed/signature.ts'
 import {envelopeSchema} from '../checkpoint/sealed/types.ts'
-import {CheckpointError, KubernetesError} from '../errors.ts'
+import {KubernetesError} from '../errors.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 
 /** Holds the cluster's age identity and signing key; made once, by the agent that comes first. */
@@ -60,7 +62,7 @@ export async function storeKeys(
   const others = (cluster['trusted-keys'] ?? '').split('\n').map((line) => line.trim())
   const trust = [signer.publicKey, ...others.filter((line) => line !== '')]
   const own = ageWrapper(cluster.recipient, [cluster.identity])
-  const named = await wrappersOf(kube, spec.encryption, cluster)
+  const named = await wrappersOf(kube, spec, cluster)
   if (named === undefined) return {sealing: {encryption: 'none'}, wrappers: [own], signer, trust}
   const ids = named.map(({kind, id}) => `${kind} ${id}`).sort()
   const digest = createHash('sha256').update(ids.join('\n')).digest('hex')
@@ -82,7 +84,7 @@ const wrappedOf = (secret: Record<string, string>) =>
 /** Undefined: nothing is encrypted. */
 async function wrappersOf(
   kube: KubeClient,
-  encryption: CheckpointStore['spec']['encryption'],
+  {encryption, credentials: access}: CheckpointStore['spec'],
   cluster: ClusterKeys,
 ): Promise<readonly KeyWrapper[] | undefined> {
   if (encryption === undefined) return [ageWrapper(cluster.recipient, [cluster.identity])]
@@ -94,7 +96,9 @@ async function wrappersOf(
     )
     return recipients.map((recipient) => ageWrapper(recipient, identities))
   }
-  throw new CheckpointError('KEY_WRONG', `keys of ${Object.keys(encryption).join()} are not supported`)
+  const credentials = access === undefined ? undefined : await readSecret(kube, access.secretName)
+  if ('awsKms' in encryption) return [kmsWrapper(encryption.awsKms, credentials)]
+  return [keyVaultWrapper(encryption.azureKeyVault.keyId, azureKeyVault(credentials))]
 }
 
 const secretSchema = z.looseObject({data: z.record(z.string(), z.string()).optional()})

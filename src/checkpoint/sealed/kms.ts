@@ -85,10 +85,11 @@ function statusOf(error: unknown): number | undefined {
   return typeof metadata.httpStatusCode === 'number' ? metadata.httpStatusCode : undefined
 }
 
-/** Access keys from the texts of a Secret, for a client of the AWS SDK; none: the node's own identity. */
-function accessKeysOf(credentials: Readonly<Record<string, string>> | undefined) {
-  if (credentials === undefined) return {}
+/** Access keys from the texts of a Secret; none: the node's own identity. */
+function accessKeysOf(credentials: Readonly<Record<string, string>> = {}) {
   const {accessKeyId, secretAccessKey, sessionToken} = credentials
+  // The Secret may be of a store that is elsewhere.
+  if (accessKeyId === undefined && secretAccessKey === undefined) return {}
   if (accessKeyId === undefined || secretAccessKey === undefined) {
     throw new CheckpointError('KEY_WRONG', 'the Secret for AWS KMS has no accessKeyId or no secretAccessKey')
   }
