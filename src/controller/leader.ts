@@ -71,6 +71,7 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
   const lost = new AbortController()
   const over = AbortSignal.any([signal, lost.signal])
   const leading = lead(over).finally(() => lost.abort())
+  let isLost = false
   let renewedAtMs = performance.now()
   for (;;) {
     await pause(retryMs, over)
@@ -88,12 +89,15 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
     decided.abort()
     // Counted from the question: the answer may have been long on its way.
     if (held === true) renewedAtMs = askedAtMs
-    if (held === false || performance.now() - renewedAtMs >= renewMs) lost.abort()
+    if (held === false || performance.now() - renewedAtMs >= renewMs) {
+      isLost = true
+      lost.abort()
+    }
   }
   await leading.catch((error: unknown) => {
     if (!signal.aborted && !lost.signal.aborted) throw error
   })
-  if (signal.aborted && !lost.signal.aborted) await giveBack(options)
+  if (!isLost) await giveBack(options)
 }
 
 /** True: ours, renewed. False: another's. */

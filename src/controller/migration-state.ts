@@ -37,7 +37,7 @@ export async function checkpointOf({migration, world}: MigrationAt): Promise<Che
 export async function step(at: MigrationAt, phase: Phase, fields: Fields, message: string): Promise<Again> {
   const {object, world} = at
   await writeStatus(object, {phase, since: timeText(world.now()), message, ...fields}, world)
-  world.log('info', 'a migration went on', {migration: object.metadata.name, phase, message})
+  world.log('info', 'a migration went on', {migration: object.metadata.name, phase, told: message})
   return undefined
 }
 

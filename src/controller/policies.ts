@@ -52,12 +52,16 @@ async function reconcile(object: KubeObject, idle: IdleTimes, world: World) {
   const {metadata, spec} = policy
   world.metrics.policies(world.objects.list('CheckpointPolicy').length)
   if (metadata.deletionTimestamp !== undefined) return undefined
-  const pods = parsed(world.objects.list('Pod', metadata.namespace), podSchema).filter(
-    (pod) => isRunning(pod) && selects(spec.selector, pod.metadata.labels),
-  )
-  const made = parsed(world.objects.list('Checkpoint', metadata.namespace), checkpointSchema).filter(
-    (checkpoint) => checkpoint.metadata.labels?.[POLICY_LABEL] === metadata.name,
-  )
+  // Chosen before they are parsed: many policies look at many pods.
+  const {namespace} = metadata
+  const chosen = world.objects
+    .list('Pod', namespace)
+    .filter((pod) => selects(spec.selector, pod.metadata.labels ?? {}))
+  const pods = parsed(chosen, podSchema).filter(isRunning)
+  const ours = world.objects
+    .list('Checkpoint', namespace)
+    .filter((checkpoint) => checkpoint.metadata.labels?.[POLICY_LABEL] === metadata.name)
+  const made = parsed(ours, checkpointSchema)
   const at = {object, policy, pods, made, world}
   const time = dueOf(policy, world)
   const problem = time instanceof Error ? time.message : undefined

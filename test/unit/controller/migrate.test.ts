@@ -1,5 +1,6 @@
 import {expect, test} from 'vitest'
 import {MIGRATION_LABEL, RESTORE_ANNOTATION} from '../../../src/checkpoint/names.ts'
+import type {Abilities} from '../../../src/checkpoint/sealed/types.ts'
 import {controllerScene, type ControllerScene, type SceneOptions} from '../../support/controller-scene.ts'
 
 const MEMORY = 'token 1234'
@@ -108,12 +109,12 @@ test.for([
   await scene.end()
 })
 
-test.for([
+test.for<[string, Partial<Abilities>, object, RegExp]>([
   ['another architecture', {arch: 'arm64'}, {}, /arm64/],
   ['a lesser CPU', {cpuFeatures: ['sse2']}, {}, /lacks avx2/],
   ['a cordon', {}, {unschedulable: true}, /cordoned/],
   ['a taint', {}, {taints: [{key: 'gpu', effect: 'NoSchedule'}]}, /taint gpu/],
-] as const)('a node is not chosen for %s', async ([, abilities, spec, words]) => {
+])('a node is not chosen for %s', async ([, abilities, spec, words]) => {
   const scene = controllerScene()
   scene.nodes.addNode('a')
   scene.nodes.addNode('b', abilities, spec)

@@ -1,0 +1,114 @@
+import {expect, test} from 'vitest'
+import {RESTORE_ANNOTATION, RESTORE_LABEL} from '../../../src/checkpoint/names.ts'
+import {controllerScene, type ControllerScene} from '../../support/controller-scene.ts'
+
+const MEMORY = 'token 1234'
+
+/** A pod on node a, and a Checkpoint of it. */
+async function sceneWithCheckpoint(after = 'run') {
+  const scene = controllerScene()
+  scene.nodes.addNode('a')
+  scene.nodes.addNode('b')
+  scene.nodes.runPod('web', 'a', MEMORY, {metadata: {labels: {app: 'web', 'pod-template-hash': '77'}}})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after})
+  await scene.play({until: () => phaseOf(scene, 'Checkpoint', 'saved') === 'Ready'})
+  return scene
+}
+const phaseOf = (scene: ControllerScene, kind: 'Checkpoint' | 'Restore', name: string) =>
+  (scene.status(kind, name) as {phase?: string} | undefined)?.phase
+const isOver = (scene: ControllerScene) => () =>
+  ['Restored', 'Failed'].includes(phaseOf(scene, 'Restore', 'again') ?? '')
+
+test('a second pod goes on from a checkpoint, without the labels by which a controller would take it', async () => {
+  const scene = await sceneWithCheckpoint()
+  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'b'})
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored', backend: 'handler', node: 'b'})
+  expect(scene.pod('copy')).toMatchObject({
+    metadata: {labels: {app: 'web', [RESTORE_LABEL]: 'again'}, annotations: {[RESTORE_ANNOTATION]: 'saved'}},
+    spec: {nodeName: 'b', runtimeClassName: 'clouder-restore'},
+  })
+  expect(scene.pod('copy')?.metadata.labels).not.toHaveProperty('pod-template-hash')
+  expect(scene.nodes.memoryOf('copy')).toBe(MEMORY)
+  await scene.end()
+})
+
+test('a Restore that comes before its checkpoint is ready waits for it, and for the pod that makes way', async () => {
+  const scene = controllerScene()
+  scene.nodes.addNode('a')
+  scene.nodes.runPod('web', 'a', MEMORY)
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'delete'})
+  scene.put('Restore', 'again', {checkpoint: 'saved'})
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored'})
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
+test('a pod that bears the name already is not touched', async () => {
+  const scene = await sceneWithCheckpoint()
+  scene.put('Restore', 'again', {checkpoint: 'saved'})
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Failed', reason: 'RESTORE_FAILED'})
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
+test.for([
+  ['there is no such checkpoint', {checkpoint: 'absent'}, 'CHECKPOINT_UNKNOWN', /no checkpoint absent/],
+  ['the node is unknown', {checkpoint: 'saved', node: 'zz'}, 'RESTORE_UNSUPPORTED', /zz: there is no such/],
+  [
+    'no node offers the backend',
+    {checkpoint: 'saved', backend: 'native'},
+    'RESTORE_UNSUPPORTED',
+    /a: its runtime restores nothing/,
+  ],
+] as const)('a Restore fails when %s', async ([, spec, reason, words]) => {
+  const scene = await sceneWithCheckpoint()
+  scene.put('Restore', 'again', spec)
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Failed',
+    reason,
+    message: expect.stringMatching(words) as string,
+  })
+  await scene.end()
+})
+
+test('what the runtime refuses is told, and the pod that could not go on is taken away', async () => {
+  const scene = await sceneWithCheckpoint()
+  scene.nodes.refusals.set('b', 'clouder restore: PRIVILEGES_WIDER: CAP_SYS_ADMIN')
+  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'b'})
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Failed',
+    reason: 'PRIVILEGES_WIDER',
+    message: expect.stringContaining('CAP_SYS_ADMIN') as string,
+  })
+  await scene.play({forMs: 60_000})
+  expect(scene.pod('copy')).toBeUndefined()
+  await scene.end()
+})
+
+test('a container that went on and ended has begun anew: that is no restore', async () => {
+  const scene = await sceneWithCheckpoint()
+  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'b'})
+  await scene.play({until: () => phaseOf(scene, 'Restore', 'again') === 'Starting'})
+  const pod = scene.pod('copy')
+  if (pod === undefined) throw new Error('no pod')
+  const ended = {terminated: {reason: 'Error', exitCode: 139}}
+  const containerStatuses = [{name: 'main', restartCount: 1, state: {running: {}}, lastState: ended}]
+  const conditions = [{type: 'Ready', status: 'True'}]
+  scene.kube.put({
+    ...pod,
+    spec: {nodeName: 'b', ...Object(pod['spec'])},
+    status: {phase: 'Running', conditions, containerStatuses},
+  })
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Failed',
+    reason: 'RESTORE_FAILED',
+    message: expect.stringContaining('ended with exit code 139') as string,
+  })
+  await scene.end()
+})
