@@ -2,8 +2,6 @@
 export const API_VERSION = 'clouder.dev/v1alpha1'
 /** Where the programs of the cluster run, and where keys and credentials of stores lie. */
 export const SYSTEM_NAMESPACE = 'clouder-system'
-/** Where a node keeps checkpoints that pods may be restored from; the restoring runtime reads nowhere else. */
-export const CHECKPOINT_DIR = '/var/lib/clouder/checkpoints'
 /** Unpacked checkpoints while containers are restored from them, one folder per container; root only. */
 export const RESTORE_DIR = '/var/lib/clouder/restore'
 /** Sealed checkpoints of a store of kind `node`. */

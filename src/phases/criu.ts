@@ -1,16 +1,14 @@
-import {CHECKPOINT_DIR, NODE_STORE_DIR, RESTORE_DIR} from '../checkpoint/names.ts'
+import {NODE_STORE_DIR, RESTORE_DIR} from '../checkpoint/names.ts'
 import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Renderer} from '../templating/types.ts'
 import type {ClouderPhase} from './context.ts'
 import {describeDrift, driftOf, filesView, type ManagedFile} from './managed-files.ts'
-import {RESTORE_HANDLER} from './node-store.ts'
 import {probeHosts, type Observed} from './probe.ts'
 
 /** For root alone: memory of processes lies there. */
-const FOLDERS = [CHECKPOINT_DIR, RESTORE_DIR, NODE_STORE_DIR] as const
-const WRAPPER_PATH = '/usr/local/libexec/clouder/runc-restore'
+const FOLDERS = [RESTORE_DIR, NODE_STORE_DIR] as const
 /** runc passes this file to CRIU; of its own options for TCP nothing else changes them. */
 const RUNC_CONF_PATH = '/etc/criu/runc.conf'
 /** Older ones cannot dump a TCP socket on kernels from 6.16 on. */
@@ -23,16 +21,6 @@ export function criuFiles(spec: ClusterSpec, renderer: Renderer): readonly Manag
       path: RUNC_CONF_PATH,
       content: renderer.render('criu/runc.conf', {keepTcp: spec.checkpoint.establishedTcp === 'keep'}),
       mode: 0o644,
-    },
-    {
-      path: WRAPPER_PATH,
-      content: renderer.render('criu/runc-restore', {
-        runc: '/usr/local/bin/runc',
-        next: RESTORE_HANDLER,
-        checkpoints: CHECKPOINT_DIR,
-        work: RESTORE_DIR,
-      }),
-      mode: 0o755,
     },
   ]
 }
@@ -100,9 +88,7 @@ function stepFor(
   })
   return [
     {
-      summary: enabled
-        ? 'set up CRIU and the restoring runtime, run criu check'
-        : 'take the restoring runtime away',
+      summary: enabled ? 'set up CRIU, run criu check' : "take CRIU's configuration away",
       reason: decision.reasons.join('; '),
       on: host,
       run: async (changeable, {signal}) => {
@@ -112,7 +98,7 @@ function stepFor(
   ]
 }
 
-/** CRIU works on the host, and the runtime that restores is in place. */
+/** CRIU works on the host, and what is restored has its folders. */
 export const criuPhase: ClouderPhase = {
   id: 'criu',
   title: 'Make checkpoint and restore work',

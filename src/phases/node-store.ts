@@ -6,8 +6,8 @@ export const ROOT = '/opt/clouder'
 /** Files of the bundle, named by the digest of their content. */
 export const STORE = `${ROOT}/store`
 
-/** The handler that asks the node agent, under a name of its own. */
-export const RESTORE_HANDLER = '/usr/local/libexec/clouder/clouder-restore'
+/** Stands where containerd expects runc, for pods of the RuntimeClass that restores. */
+export const RESTORE_HANDLER = '/usr/local/libexec/clouder/runc-restore'
 
 /** Name of an item in the node's store. */
 export const storeKey = (item: FileItem): string => `${item.contentSha256}-${item.name}`

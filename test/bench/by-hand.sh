@@ -11,7 +11,7 @@ on() { ssh -F "$prepared/ssh_config" "$@"; }
 
 node() {
   local name=$1 role=$2
-  local programs=(kubeadm kubelet containerd containerd-shim-runc-v2 ctr runc)
+  local programs=(kubeadm kubelet containerd containerd-shim-runc-v2 ctr runc clouder-restore)
   if [ "$role" = control-plane ]; then programs+=(kubectl); fi
   tar -cf - -C "$bundle/files" "${programs[@]/%/.gz}" {cni-plugins,criu,host-tools}.tar.gz -C "$prepared/$name" etc usr |
     on "$name" '
@@ -27,8 +27,9 @@ node() {
         esac
       done
       cp -r etc usr /
-      chmod 755 /usr/local/libexec/clouder/runc-restore
       wait
+      mkdir -p /usr/local/libexec/clouder
+      ln -s /usr/local/bin/clouder-restore /usr/local/libexec/clouder/runc-restore
       ln -s /opt/by-hand/criu/criu /usr/local/sbin/criu
       for tool in host-tools/*; do
         if [ -f "$tool" ] && ! command -v "${tool##*/}" > /dev/null; then ln -s "/opt/by-hand/$tool" /usr/local/sbin/; fi

@@ -5,12 +5,12 @@ import type {HostFacts} from '../../hosts/host.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Renderer} from '../../templating/types.ts'
 import type {ManagedFile} from '../managed-files.ts'
+import {RESTORE_HANDLER} from '../node-store.ts'
 import type {WantedSetting} from './dump.ts'
 
 export const CONFIG_PATH = '/etc/containerd/config.toml'
 export const UNIT_PATH = '/etc/systemd/system/containerd.service'
 export const CERTS_DIR = '/etc/containerd/certs.d'
-export const RESTORE_BINARY = '/usr/local/libexec/clouder/runc-restore'
 
 const ROOT = '/var/lib/containerd'
 const IMAGES = 'plugins.io.containerd.cri.v1.images'
@@ -56,7 +56,7 @@ export function wantedContainerd(
     restrictOomScoreAdj: cannotLowerOomScore(facts),
     systemdCgroup: facts.cgroupVersion === 2,
     restoreRuntime: RESTORE_RUNTIME,
-    restoreBinary: RESTORE_BINARY,
+    restoreBinary: RESTORE_HANDLER,
   }
   const options = (runtime: string): string => `${RUNTIME}.containerd.runtimes.${runtime}.options`
   return {
@@ -83,7 +83,7 @@ export function wantedContainerd(
       {section: options('runc'), key: 'SystemdCgroup', value: view.systemdCgroup},
       ...(checkpoint
         ? [
-            {section: options(RESTORE_RUNTIME), key: 'BinaryName', value: RESTORE_BINARY},
+            {section: options(RESTORE_RUNTIME), key: 'BinaryName', value: RESTORE_HANDLER},
             {section: options(RESTORE_RUNTIME), key: 'SystemdCgroup', value: view.systemdCgroup},
           ]
         : []),

@@ -1,20 +1,10 @@
 import type {TemplateCase} from '../golden.ts'
 
-const folders = ['/var/lib/clouder/checkpoints', '/var/lib/clouder/restore', '/var/lib/clouder/store']
+const folders = ['/var/lib/clouder/restore', '/var/lib/clouder/store']
 
 export const cases: TemplateCase[] = [
   {template: 'criu/runc.conf', name: 'close', view: {keepTcp: false}},
   {template: 'criu/runc.conf', name: 'keep', view: {keepTcp: true}},
-  {
-    template: 'criu/runc-restore',
-    name: 'any',
-    view: {
-      runc: '/usr/local/bin/runc',
-      next: '/usr/local/libexec/clouder/clouder-restore',
-      checkpoints: '/var/lib/clouder/checkpoints',
-      work: '/var/lib/clouder/restore',
-    },
-  },
   {template: 'criu/probe.sh', name: 'any', view: {paths: ['/etc/criu/runc.conf'], folders}},
   {
     template: 'criu/apply.sh',

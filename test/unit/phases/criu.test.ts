@@ -4,8 +4,7 @@ import {parseObserved} from '../../../src/phases/probe.ts'
 import {fileLines, renderer, specOf} from '../../support/phase-context.ts'
 
 const files = criuFiles(specOf(), renderer)
-const folders =
-  'folder=700 /var/lib/clouder/checkpoints\nfolder=700 /var/lib/clouder/restore\nfolder=700 /var/lib/clouder/store\n'
+const folders = 'folder=700 /var/lib/clouder/restore\nfolder=700 /var/lib/clouder/store\n'
 const good = `${fileLines(files)}${folders}version=4.2.1\ncheck=ok\n`
 const reasonsFor = (text: string, enabled = true) => decideCriu(enabled, files, parseObserved(text)).reasons
 
@@ -18,15 +17,15 @@ test.each([
   [good.replace('version=4.2.1', 'version=4.1.1'), 'criu is 4.1.1, 4.2 or newer is needed'],
   [good.replace('check=ok', 'check=Error: no mem_dirty_track'), 'criu check says: Error: no mem_dirty_track'],
   [
-    good.replace('700 /var/lib/clouder/checkpoints', '755 /var/lib/clouder/checkpoints'),
-    '/var/lib/clouder/checkpoints is not there for root alone',
+    good.replace('700 /var/lib/clouder/restore', '755 /var/lib/clouder/restore'),
+    '/var/lib/clouder/restore is not there for root alone',
   ],
-  [good.replace('file=755', 'file=644'), '/usr/local/libexec/clouder/runc-restore mode 644 instead of 755'],
+  [good.replace('file=644', 'file=600'), '/etc/criu/runc.conf mode 600 instead of 644'],
 ])('what is not as wanted is the reason', (text, reason) => {
   expect(reasonsFor(text)).toContain(reason)
 })
 
-test('with checkpointing off the restoring runtime is taken away, and only that', () => {
+test('with checkpointing off what CRIU was told is taken away, and only that', () => {
   expect(decideCriu(false, files, parseObserved(good)).removed).toEqual(files.map(({path}) => path))
   expect(reasonsFor('version=3.17\n', false)).toEqual([])
 })

@@ -11,8 +11,6 @@ put() {
   mv -T "$temporary" "$path"
 }
 put '/etc/criu/runc.conf' '644' 'dGNwLWNsb3NlCg=='
-mkdir -p '/var/lib/clouder/checkpoints'
-chmod 700 '/var/lib/clouder/checkpoints'
 mkdir -p '/var/lib/clouder/restore'
 chmod 700 '/var/lib/clouder/restore'
 mkdir -p '/var/lib/clouder/store'

@@ -8,7 +8,7 @@ seen() {
   fi
 }
 seen '/etc/criu/runc.conf'
-for folder in '/var/lib/clouder/checkpoints' '/var/lib/clouder/restore' '/var/lib/clouder/store' ; do
+for folder in '/var/lib/clouder/restore' '/var/lib/clouder/store' ; do
   if [ -d "$folder" ]; then echo "folder=$(stat -c %a "$folder") $folder"; fi
 done
 export PATH=/usr/local/sbin:/usr/local/bin:$PATH
