@@ -122,6 +122,10 @@ export const isReady = (pod: Pod): boolean =>
   isRunning(pod) &&
   (pod.status.conditions ?? []).some(({type, status}) => type === 'Ready' && status === 'True')
 
+/** How often containers of a pod were started again. */
+export const restartsOf = ({status}: Pod): number =>
+  (status.containerStatuses ?? []).reduce((sum, {restartCount = 0}) => sum + restartCount, 0)
+
 /** Who makes the pod anew when it goes; undefined: nobody. */
 export const controllerOf = ({metadata}: Pod): Owner | undefined =>
   metadata.ownerReferences.find(({controller}) => controller === true)

@@ -234,6 +234,8 @@ export const migrationStatusSchema = z.looseObject({
   sourceNode: z.string().optional(),
   targetNode: z.string().optional(),
   sourceUid: z.string().optional(),
+  /** How often the source's containers had been started again. */
+  sourceRestarts: z.int().optional(),
   /** Names of what it made. */
   checkpoint: z.string().optional(),
   /** The pod that goes on; another name only for one of a ReplicaSet. */

@@ -1,5 +1,5 @@
 import {MIGRATION_LABEL, THAW_ANNOTATION} from '../checkpoint/names.ts'
-import {controllerOf, isTerminating, nodeSchema, podSchema, type Pod} from '../checkpoint/pod.ts'
+import {controllerOf, isTerminating, nodeSchema, podSchema, restartsOf, type Pod} from '../checkpoint/pod.ts'
 import type {Checkpoint} from '../checkpoint/resources.ts'
 import {checkpointOf, finish, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
 import {isNodeReady, placesFor} from './placement.ts'
@@ -53,7 +53,9 @@ async function end(source: Pod, at: MigrationAt): Promise<Again> {
   const ref = refTo('Pod', name, namespace)
   world.signal.throwIfAborted()
   if (deletionTimestamp === undefined) {
-    await world.kube.delete(ref, {uid})
+    // It stands still, and its agent ends it before it could go on: only its volumes have to be let go of first.
+    const hasClaims = source.spec.volumes?.some((volume) => volume.persistentVolumeClaim !== undefined)
+    await world.kube.delete(ref, {uid, ...(hasClaims === true ? {} : {graceSeconds: 0})})
     return {againMs: AGAIN_MS}
   }
   const waitedMs = world.now() - Date.parse(deletionTimestamp)
@@ -152,7 +154,9 @@ export async function rollBack(at: MigrationAt): Promise<Again> {
   const reason = status.reason ?? 'MIGRATION_FAILED'
   const source = await podNamed(spec.pod, at)
   const isSource = source !== undefined && source.metadata.uid === status.sourceUid
-  if (isSource && !isTerminating(source)) {
+  // Its probes fail while it stands still, and a kubelet that gives up on it begins it anew: that is not what was moved.
+  const beganAnew = isSource && restartsOf(source) > (status.sourceRestarts ?? 0)
+  if (isSource && !isTerminating(source) && !beganAnew) {
     if (status.newPod !== undefined && status.newPod !== spec.pod) await removeTarget(at)
     if (await isStanding(at)) return {againMs: AGAIN_MS}
     return finish(at, 'RolledBack', reason, `pod ${spec.pod} goes on where it was: ${status.message ?? ''}`)

@@ -1,5 +1,5 @@
 import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_ABILITIES_ANNOTATION} from '../checkpoint/names.ts'
-import {controllerOf, isRunning, nodeSchema, podSchema, type Pod} from '../checkpoint/pod.ts'
+import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../checkpoint/pod.ts'
 import {reasonNotToMove} from '../checkpoint/policies.ts'
 import {migrationSchema, type Migration} from '../checkpoint/resources.ts'
 import {claimProblem} from './claims.ts'
@@ -101,6 +101,7 @@ async function begin(at: MigrationAt): Promise<Again> {
       checkpoint: nameOf('move', metadata.name),
       sourceNode: pod.spec.nodeName,
       sourceUid: pod.metadata.uid,
+      sourceRestarts: restartsOf(pod),
       owners: pod.metadata.ownerReferences,
       startedAt: timeText(world.now()),
     },

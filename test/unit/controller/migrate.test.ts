@@ -150,6 +150,22 @@ test('what cannot go on at the target goes on where it was, from the same checkp
   await scene.end()
 })
 
+test('a source that its kubelet began anew while it stood still is put back from the checkpoint', async () => {
+  const scene = sceneWithPod()
+  move(scene)
+  await scene.play({until: () => phaseOf(scene) === 'Preparing'})
+  const pod = scene.pod('web')
+  if (pod === undefined) throw new Error('no pod')
+  const containerStatuses = [{name: 'main', ready: true, restartCount: 1, state: {running: {}}}]
+  scene.kube.put({...pod, status: {...Object(pod['status']), containerStatuses}})
+  scene.kube.drop({apiVersion: 'v1', kind: 'Node', name: 'b'})
+  await scene.play({until: isOver(scene), each: () => expect(scene.nodes.isHeld(MEMORY)).toBe(true)})
+  expect(scene.status('Migration', 'move')).toMatchObject({phase: 'RolledBack'})
+  expect(scene.pod('web')?.metadata.uid).not.toBe(pod.metadata.uid)
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
 test('a node that is cordoned for its drain takes its pod back all the same', async () => {
   const scene = controllerScene()
   scene.nodes.addNode('a', {}, {unschedulable: true})
