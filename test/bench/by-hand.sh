@@ -2,7 +2,8 @@
 # The shortest way by hand from bare machines to the cluster that `clouder kubeadm setup` makes: the same files and
 # images of the same bundle, the same configuration, nodes in parallel, nothing checked and nothing that could be
 # repeated. Arguments: BUNDLE PREPARED NAME=ADDRESS..., the control plane first.
-# PREPARED holds ssh_config, images-<role>.tar, a tree of configuration files per node, network.json.
+# PREPARED holds ssh_config, images-<role>.tar, a tree of configuration files per node, network.json, definitions.json,
+# checkpoint.json.
 set -euo pipefail
 bundle=$1 prepared=$2
 shift 2
@@ -48,6 +49,11 @@ for worker in "${workers[@]}"; do node "${worker%%=*}" worker & done
 wait "$planeReady"
 on "$plane" 'kubeadm init --config /etc/kubernetes/kubeadm.yaml --skip-token-print > /dev/null 2>&1
   kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f - > /dev/null' < "$prepared/network.json"
+on "$plane" '
+  export KUBECONFIG=/etc/kubernetes/admin.conf
+  kubectl apply -f - > /dev/null
+  kubectl wait --for=condition=Established crd --all > /dev/null' < "$prepared/definitions.json"
+on "$plane" 'kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f - > /dev/null' < "$prepared/checkpoint.json"
 join=$(on "$plane" 'kubeadm token create --print-join-command --ttl 15m 2> /dev/null')
 wait
 for worker in "${workers[@]}"; do
@@ -60,4 +66,6 @@ on "$plane" "set -e; export KUBECONFIG=/etc/kubernetes/admin.conf
   kubectl wait --for=condition=Ready node --all --timeout=300s > /dev/null
   kubectl -n kube-flannel rollout status daemonset/kube-flannel-ds --timeout=300s > /dev/null
   kubectl -n kube-system rollout status daemonset/kube-proxy --timeout=300s > /dev/null
-  kubectl -n kube-system wait --for=condition=Available deployment/coredns --timeout=300s > /dev/null"
+  kubectl -n kube-system wait --for=condition=Available deployment/coredns --timeout=300s > /dev/null
+  kubectl -n clouder-system rollout status daemonset/clouder-node-agent --timeout=300s > /dev/null
+  kubectl -n clouder-system wait --for=condition=Available deployment/clouder-controller --timeout=300s > /dev/null"

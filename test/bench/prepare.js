@@ -5,6 +5,8 @@ import {dirname, join} from 'node:path'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {stringify} from 'yaml'
+import {checkpointDefinitions} from '../../dist/src/addons/checkpoint-definitions.js'
+import {checkpointObjects} from '../../dist/src/addons/checkpoint.js'
 import {flannelObjects} from '../../dist/src/addons/flannel.js'
 import {imagesFor} from '../../dist/src/bundle/catalogue.js'
 import {tarOfImages} from '../../dist/src/bundle/stream.js'
@@ -49,7 +51,19 @@ export async function prepare({packageRoot, home, name, folder}) {
   for (const node of nodes)
     await nodeFiles(node, {spec, record, nodes, bundle, renderer: tools.renderer, folder})
   const items = [...networkObjects(spec, bundle, record.endpoint), runtimeClass]
-  await writeFile(join(folder, 'network.json'), JSON.stringify({apiVersion: 'v1', kind: 'List', items}))
+  const {reference: image, manifestDigest: imageDigest} = bundle.lock.images.find(
+    ({name: of}) => of === 'clouder',
+  )
+  const lists = {
+    network: items,
+    definitions: checkpointDefinitions(),
+    checkpoint: checkpointObjects({image, imageDigest, store: spec.checkpoint.store}),
+  }
+  for (const [file, objects] of Object.entries(lists))
+    await writeFile(
+      join(folder, `${file}.json`),
+      JSON.stringify({apiVersion: 'v1', kind: 'List', items: objects}),
+    )
   return {bundle: bundle.dir, nodes: record.machines.map(({name: node, address}) => `${node}=${address}`)}
 }
 
