@@ -17,7 +17,7 @@ for dir in $(findmnt -rno TARGET | grep -E '^/run/containerd/|^/var/lib/(contain
   umount "$dir" 2>/dev/null || true
 done
 rm -rf /usr/local/libexec/clouder /etc/containerd /etc/criu/runc.conf /etc/modules-load.d/clouder.conf \
-  /etc/sysctl.d/90-clouder.conf /run/containerd /var/lib/clouder /opt/clouder
+  /etc/sysctl.d/90-clouder.conf /run/containerd /run/clouder/agent /run/clouder/restored /var/lib/clouder /opt/clouder
 find /var/lib/containerd /var/lib/kubelet /var/lib/etcd -mindepth 1 -delete 2>/dev/null || true
 # Folders that kubeadm, the kubelet, containerd and clouder made; what holds anything else, or is mounted, stays.
 for dir in /var/lib/containerd /var/lib/kubelet /var/lib/etcd /etc/criu /etc/cni/net.d /etc/cni /opt/cni/bin /opt/cni \
