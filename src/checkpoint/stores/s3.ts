@@ -21,6 +21,8 @@ interface Bucket {
   readonly keyOf: (key: string) => string
   /** False once the place has said that it does not know conditional writes. */
   conditional: boolean
+  /** Whether that was seen. */
+  isThere: boolean
 }
 
 /** A bucket, at AWS or anywhere that speaks its protocol. */
@@ -43,13 +45,19 @@ export async function s3Objects(
     responseChecksumValidation: 'WHEN_REQUIRED',
     requestHandler: {connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: SILENCE_TIMEOUT_MS},
   })
-  const bucket: Bucket = {s3, client, name: spec.bucket, keyOf: (key) => folder + key, conditional: true}
+  const keyOf = (key: string): string => folder + key
+  const bucket: Bucket = {s3, client, name: spec.bucket, keyOf, conditional: true, isThere: false}
   const at = (key: string) => ({Bucket: spec.bucket, Key: folder + key})
   return {
     place,
     stat: (key, signal) =>
       unlessAbsent(async () => {
-        const found = await client.send(new s3.HeadObjectCommand(at(key)), {abortSignal: signal})
+        const command = new s3.HeadObjectCommand(at(key))
+        const found = await client.send(command, {abortSignal: signal}).catch(async (error: unknown) => {
+          // The answer to HEAD does not say what is absent.
+          if (statusOf(error) === 404) await assertBucket(bucket, signal)
+          throw error
+        })
         return objectOf(key, found.ContentLength, found.LastModified)
       }),
     write: (request) => write(bucket, request),
@@ -75,6 +83,20 @@ export async function s3Objects(
     removePartial: (beforeMs, signal) => removePartial(bucket, beforeMs, signal),
     problemOf: (error) => problemOf(error, credentials),
   }
+}
+
+/** Throws what says that there is no such bucket; asked once. */
+async function assertBucket(bucket: Bucket, signal: AbortSignal): Promise<void> {
+  if (bucket.isThere) return
+  const {s3, client, name} = bucket
+  await client
+    .send(new s3.HeadBucketCommand({Bucket: name}), {abortSignal: signal})
+    .catch((error: unknown) => {
+      if (statusOf(error) !== 404) throw error
+      const metadata = {httpStatusCode: 404}
+      throw new s3.NoSuchBucket({message: 'The specified bucket does not exist', $metadata: metadata})
+    })
+  bucket.isThere = true
 }
 
 function accessOf(place: string, credentials: Readonly<Record<string, string>> | undefined) {

@@ -4,6 +4,7 @@ import {afterAll, expect, test} from 'vitest'
 import {hexOf} from '../../../../src/checkpoint/stores/content.ts'
 import {openStore} from '../../../../src/checkpoint/stores/open.ts'
 import {blobStoreContract, putBytes} from '../../../support/blob-store-contract.ts'
+import {flakyStoreContract} from '../../../support/flaky-store-contract.ts'
 import {startAzurite, type Azurite} from '../../../support/with-azurite.ts'
 
 const signal = AbortSignal.timeout(290_000)
@@ -34,6 +35,19 @@ blobStoreContract('blobs in Azure', {
         const blob = container.getBlockBlobClient(`team/a/blobs/sha256/${hexOf(digest)}`)
         await blob.upload('something else', 14)
       },
+    })
+  },
+})
+
+flakyStoreContract('Azure on a bad line', {
+  withPlace: async (_context, use) => {
+    const {azurite, open} = await withContainer()
+    const {origin} = new URL(azurite.endpoint)
+    const [, key = 'none'] = /AccountKey=([^;]+)/.exec(azurite.connectionString) ?? []
+    await use({
+      origin,
+      open: (front) => open({connectionString: azurite.connectionString.replaceAll(origin, front)}),
+      secrets: [key],
     })
   },
 })

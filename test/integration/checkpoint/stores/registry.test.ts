@@ -1,8 +1,12 @@
 import {randomBytes} from 'node:crypto'
 import {readFile, writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
 import {afterAll, expect, test, type TestContext} from 'vitest'
 import {hexOf} from '../../../../src/checkpoint/stores/content.ts'
 import {openStore} from '../../../../src/checkpoint/stores/open.ts'
+import {flakyStoreContract} from '../../../support/flaky-store-contract.ts'
+import {withTempFolder} from '../../../support/temp-folder.ts'
+import {startTokenServer} from '../../../support/token-server.ts'
 import {blobStoreContract, manifestOf, putBytes} from '../../../support/blob-store-contract.ts'
 import {
   needRegistry,
@@ -31,7 +35,7 @@ async function withRepository(context: TestContext, options: RegistryOptions = {
 const openRegistry = (repository: string, credentials?: Readonly<Record<string, string>>) =>
   openStore(
     {registry: {repository, insecure: true}},
-    {nodeDir: '/nonexistent', pauseMs: 10, ...(credentials === undefined ? {} : {credentials})},
+    {nodeDir: '/nonexistent', pauseMs: 1, ...(credentials === undefined ? {} : {credentials})},
   )
 
 blobStoreContract('blobs in a registry', {
@@ -51,6 +55,15 @@ blobStoreContract('blobs in a registry', {
   },
 })
 
+flakyStoreContract('a registry on a bad line', {
+  withPlace: async (context, use) => {
+    const {registry, repository} = await withRepository(context, {auth: 'basic'})
+    const open = (front: string) =>
+      openRegistry(repository.replace(registry.host, new URL(front).host), REGISTRY_LOGIN)
+    await use({origin: `http://${registry.host}`, open, secrets: [REGISTRY_LOGIN.password]})
+  },
+})
+
 test('a registry takes the right password, and refuses a wrong one, and none; neither is told', async (context) => {
   const {repository, open} = await withRepository(context, {auth: 'basic'})
   for (const credentials of [{...REGISTRY_LOGIN, password: 'guessed-horse'}, undefined, {token: 'x'}]) {
@@ -65,6 +78,29 @@ test('a registry takes the right password, and refuses a wrong one, and none; ne
   const store = await open(REGISTRY_LOGIN)
   const {digest} = await putBytes(store, Buffer.from('x'))
   expect(await store.has(digest, signal)).toBe(true)
+})
+
+test('a registry that wants tokens gets them from where it says, once, for this repository', async (context) => {
+  await withTempFolder(async (dir) => {
+    await using tokens = await startTokenServer(REGISTRY_LOGIN)
+    const jwks = join(dir, 'jwks.json')
+    await writeFile(jwks, tokens.jwks)
+    const {realm, service, issuer} = tokens
+    await using registry = await needRegistry(context, {auth: {token: {realm, service, issuer, jwks}}})
+    const repository = `${registry.host}/team/a`
+    const store = await openRegistry(repository, REGISTRY_LOGIN)
+    const {digest} = await putBytes(store, randomBytes(100))
+    const manifest = await store.putManifest(manifestOf(digest), 'web', signal)
+    await store.removeManifest(manifest, signal)
+    expect(tokens.scopes).toEqual(['repository:team/a:pull,push,delete'])
+    const stranger = await openRegistry(repository, {...REGISTRY_LOGIN, password: 'guessed-horse'})
+    const refusal: unknown = await stranger.has(digest, signal).catch((error: unknown) => error)
+    expect(refusal).toMatchObject({
+      code: 'STORE_REFUSED',
+      message: expect.stringContaining(repository) as string,
+    })
+    expect(String(refusal)).not.toContain('guessed-horse')
+  })
 })
 
 test('a registry that may not delete says so', async (context) => {

@@ -9,6 +9,7 @@ import {afterAll, expect, test, type TestContext} from 'vitest'
 import {digestOf, hexOf} from '../../../../src/checkpoint/stores/content.ts'
 import {openStore} from '../../../../src/checkpoint/stores/open.ts'
 import {blobStoreContract, putBytes} from '../../../support/blob-store-contract.ts'
+import {flakyStoreContract} from '../../../support/flaky-store-contract.ts'
 import {needMoto, type Moto} from '../../../support/moto.ts'
 
 const signal = AbortSignal.timeout(290_000)
@@ -48,6 +49,15 @@ blobStoreContract('blobs in S3', {
   },
 })
 
+flakyStoreContract('S3 on a bad line', {
+  withPlace: async (context, use) => {
+    const {s3} = await withBucket(context)
+    const open = (endpoint: string) =>
+      openStore({s3: {...s3, endpoint}}, {nodeDir: '/nonexistent', credentials: LOGIN, pauseMs: 1})
+    await use({origin: s3.endpoint, open, secrets: [LOGIN.secretAccessKey]})
+  },
+})
+
 test('a large put to S3 that is aborted leaves no parts that cost', async (context) => {
   const {client, s3, store} = await withBucket(context)
   const piece = randomBytes(1 << 20)
@@ -77,6 +87,24 @@ test('a bucket that is not there is named, without credentials', async (context)
   })
   expect(String(refusal)).not.toContain(LOGIN.secretAccessKey)
   await expect(putBytes(store, Buffer.from('x'))).rejects.toMatchObject({code: 'STORE_UNREACHABLE'})
+  const absent = digestOf(Buffer.from('x'))
+  await expect(store.has(absent, signal)).rejects.toMatchObject({code: 'STORE_UNREACHABLE'})
+})
+
+test('credentials that S3 does not know are refused, and not told', async (context) => {
+  // It lets in the first call, which makes the bucket, and knows nobody from then on.
+  await using strict = await needMoto(context, {environment: {INITIAL_NO_AUTH_ACTION_COUNT: '1'}})
+  await fetch(`${strict.url}/checkpoints`, {method: 'PUT'})
+  const s3 = {bucket: 'checkpoints', region: REGION, endpoint: strict.url, forcePathStyle: true}
+  const store = await openStore({s3}, {nodeDir: '/nonexistent', credentials: LOGIN, pauseMs: 1})
+  for (const call of [store.listManifests(signal), putBytes(store, Buffer.from('x'))]) {
+    const refusal: unknown = await call.catch((error: unknown) => error)
+    expect(refusal).toMatchObject({
+      code: 'STORE_REFUSED',
+      message: expect.stringContaining('s3://checkpoints') as string,
+    })
+    expect(String(refusal)).not.toContain(LOGIN.secretAccessKey)
+  }
 })
 
 test('a Secret without the keys of S3 is refused before anything is sent', async () => {
