@@ -23,3 +23,9 @@ export function splitArgv(
   }
   return {own: argv.slice(0, at), rest: argv.slice(at)}
 }
+
+/** Words before `--` and those after it; to be called before oclif's parser, which takes them from the list. */
+export function splitAtDashes(argv: readonly string[]): {own: string[]; rest: readonly string[]} {
+  const end = argv.indexOf('--')
+  return end === -1 ? {own: [...argv], rest: []} : {own: argv.slice(0, end), rest: argv.slice(end + 1)}
+}

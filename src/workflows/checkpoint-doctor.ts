@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import {diagnose, type Cause} from '../checkpoint/archive/diagnose.ts'
 import {BACKEND_LABELS, NODE_ABILITIES_ANNOTATION, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
 import {nodeSchema, podSchema, type Node, type Pod} from '../checkpoint/pod.ts'
 import {backends, type Backend} from '../checkpoint/resources.ts'
@@ -203,13 +204,25 @@ async function lastFailure(kube: KubeReader, pod: Pod): Promise<readonly Checkpo
   const last = all.findLast(({spec, status}) => spec.pod?.name === name && status?.podUid === uid)
   const {phase, reason, message = ''} = last?.status ?? {}
   if (phase !== 'Failed') return []
-  return [
-    {
-      where: `${namespace}/${name}`,
-      check: `Last checkpoint ${last?.metadata.name ?? ''}`,
-      weight: 'blocks',
-      problem: `${reason ?? 'it failed'}: ${message}`,
-      fix: 'take away what it names, then checkpoint again',
-    },
-  ]
+  const finding = (problem: string, fix: string): CheckpointFinding => ({
+    where: `${namespace}/${name}`,
+    check: `Last checkpoint ${last?.metadata.name ?? ''}`,
+    weight: 'blocks',
+    problem,
+    fix,
+  })
+  // The agent puts CRIU's lines one behind the other.
+  const causes = diagnose(message.replaceAll('; ', '\n'))
+  return causes.length === 0
+    ? [finding(`${reason ?? 'it failed'}: ${message}`, 'take away what it names, then checkpoint again')]
+    : causes.map((cause) => finding(causeText(cause), cause.fix))
+}
+
+function causeText({process, file, what}: Cause): string {
+  const {command} = process ?? {}
+  const who =
+    process === undefined ? '' : `process ${process.pid}${command === undefined ? '' : ` (${command})`}: `
+  const which =
+    file === undefined ? '' : ` (file descriptor ${file.fd}${file.path === undefined ? '' : ` ${file.path}`})`
+  return `${who}${what}${which}`
 }

@@ -74,7 +74,9 @@ function followRuntime(
       schema: runtimeSchema,
       title: `${namespace}/${name}`,
       lookAgain: 'clouder runtime ls',
-      look: ({spec, status = {}}) => {
+      look: ({metadata, spec, status = {}}) => {
+        // What it says of an earlier wish is no answer to this one.
+        if (status.observedGeneration !== metadata.generation) return {seen: 'waiting for the controller'}
         if (status.phase === 'Failed')
           throw failureOf(
             status.reason,

@@ -1,6 +1,7 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 import {placeOf, runtimeArgument, storeFlag, waitFlag} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag} from '../../cli/flags.ts'
+import {splitAtDashes} from '../../cli/passthrough.ts'
 import {runtimeFlags, runtimeOf} from '../../cli/runtime-flags.ts'
 
 export default class RuntimeCreate extends BaseCommand {
@@ -20,10 +21,10 @@ export default class RuntimeCreate extends BaseCommand {
   static override flags = {...runtimeFlags, ...storeFlag, ...waitFlag, ...clusterFlag}
 
   async run(): Promise<void> {
-    const end = this.argv.indexOf('--')
-    const {args, flags} = await this.parse(RuntimeCreate, end === -1 ? this.argv : this.argv.slice(0, end))
+    const {own, rest} = splitAtDashes(this.argv)
+    const {args, flags} = await this.parse(RuntimeCreate, own)
     const place = placeOf(args.runtime, 'runtime')
-    const spec = runtimeOf(flags, end === -1 ? [] : this.argv.slice(end + 1))
+    const spec = runtimeOf(flags, rest)
     const [{runtimeText}, {resolveClusterName}, {withCheckpoints}, {createRuntime}] = await Promise.all([
       import('../../cli/runtime-results.ts'),
       import('../../workflows/clusters.ts'),

@@ -1,6 +1,7 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 import {placeOf, runtimeArgument} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag} from '../../cli/flags.ts'
+import {splitAtDashes} from '../../cli/passthrough.ts'
 
 export default class RuntimeExec extends BaseCommand {
   static override summary = 'run a command in a runtime'
@@ -15,8 +16,8 @@ export default class RuntimeExec extends BaseCommand {
   static override flags = {...clusterFlag}
 
   async run(): Promise<void> {
-    const end = this.argv.indexOf('--')
-    const {args, flags} = await this.parse(RuntimeExec, end === -1 ? this.argv : this.argv.slice(0, end))
+    const {own, rest} = splitAtDashes(this.argv)
+    const {args, flags} = await this.parse(RuntimeExec, own)
     const {namespace, name} = placeOf(args.runtime, 'runtime')
     const [{runKubectl}, {resolveClusterName}, {withCheckpoints}, {runtimePod}] = await Promise.all([
       import('../../cli/kubectl-program.ts'),
@@ -28,8 +29,7 @@ export default class RuntimeExec extends BaseCommand {
     const cluster = await resolveClusterName(flags.cluster, tools)
     const pod = await withCheckpoints(cluster, tools, ({kube}) => runtimePod(kube, {namespace, name}))
     const json = this.wantsJson()
-    const words = end === -1 ? [] : this.argv.slice(end + 1)
-    const command = words.length === 0 ? ['sh'] : words
+    const command = rest.length === 0 ? ['sh'] : rest
     const terminal = process.stdin.isTTY && !json ? ['--stdin', '--tty'] : ['--stdin']
     const argv = ['exec', ...terminal, pod, '--namespace', namespace, '--', ...command]
     const result = await runKubectl(cluster, argv, {environment: process.env, capture: json}, tools)
