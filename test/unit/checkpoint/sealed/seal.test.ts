@@ -51,3 +51,24 @@ test('verify reads everything back, with keys and without', async () => {
   })
   expect(await verifyCheckpoint({...options, keys: keyring.wrappers})).toMatchObject({metadata})
 })
+
+test('what an older checkpoint has left and a newer one uses again is not collected under its hands', async () => {
+  let nowMs = 0
+  const [store, keyring] = [memoryBlobs({now: () => nowMs}), await newKeyring()]
+  const archives = {app: randomBytes(100_000)}
+  const first = await seal(store, keyring, archives)
+  await store.removeManifest(first.digest, signal)
+  nowMs = 10 * 86_400_000
+  const {digest} = await seal(
+    {
+      ...store,
+      putManifest: async (...manifest) => {
+        await store.collect({graceMs: 86_400_000, dryRun: false, signal})
+        return store.putManifest(...manifest)
+      },
+    },
+    keyring,
+    archives,
+  )
+  await verifyCheckpoint({store, digest, trust: [keyring.signer.publicKey], keys: keyring.wrappers, signal})
+})
