@@ -16,7 +16,7 @@ import {memoryBlobs, type MemoryBlobs} from './memory-blobs.ts'
 import {metadataOf} from './sealed-checkpoint.ts'
 
 export const NODE = 'worker-1'
-export const POD = {namespace: 'default', name: 'web', uid: '59002284-99ba-40ea-be82-c5dfb31d88b6'}
+export const POD = {namespace: 'default', name: 'web'}
 
 /** Of a pod's processes: what their freezers are set to, and how they ended. */
 export interface Processes {
@@ -103,7 +103,7 @@ export class FakeNode {
     this.kube.put({
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: {name: POD.name, namespace: POD.namespace, uid: POD.uid, labels: {app: 'web'}},
+      metadata: {name: POD.name, namespace: POD.namespace, labels: {app: 'web'}},
       spec: {nodeName: NODE, containers: containers.map((name) => ({name, image: 'clouder.dev/smoke:1'}))},
       status: {
         phase: 'Running',
@@ -183,10 +183,9 @@ export class FakeNode {
     return {
       version: 1,
       find: (_, containerId) => {
-        const pid = this.#containers.findIndex((name) => containerId === `id-of-${name}`) + 100
-        return Promise.resolve(
-          processes.alive ? {version: 1, pod: '/pod', container: `/pod/${containerId}`, pid} : undefined,
-        )
+        const index = this.#containers.findIndex((name) => containerId === `id-of-${name}`)
+        if (!processes.alive || index < 0) return Promise.resolve(undefined)
+        return Promise.resolve({version: 1, pod: '/pod', container: `/pod/${containerId}`, pid: 100 + index})
       },
       holdContainer: async ({container}) => {
         processes.heldContainers.add(container)
@@ -205,7 +204,7 @@ export class FakeNode {
         processes.podFrozen = false
         processes.heldContainers.clear()
         // Its kubelet sees that nothing is left of it.
-        await this.kube.delete(podRef(POD.namespace, POD.name), {graceSeconds: 0, uid: POD.uid})
+        await this.kube.delete(podRef(POD.namespace, POD.name), {graceSeconds: 0})
       },
       isTerminating: async () => {
         const pod = await this.kube.get(podRef(POD.namespace, POD.name))

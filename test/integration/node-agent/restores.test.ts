@@ -1,0 +1,241 @@
+import {mkdir, readdir, readFile, stat, writeFile} from 'node:fs/promises'
+import {connect} from 'node:net'
+import {join} from 'node:path'
+import {gzipSync} from 'node:zlib'
+import {expect, test} from 'vitest'
+import {RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../../../src/checkpoint/names.ts'
+import {restoreAnswerSchema, type RestoreAnswer} from '../../../src/checkpoint/handler-protocol.ts'
+import {startAgent} from '../../../src/node-agent/agent.ts'
+import {answerRestore} from '../../../src/node-agent/answer.ts'
+import {digestSchema} from '../../../src/node-agent/digest.ts'
+import {checkpointRef} from '../../../src/node-agent/named.ts'
+import {plainTar} from '../../../src/node-agent/plain-tar.ts'
+import {podRef} from '../../../src/node-agent/pods.ts'
+import {diskPreparations} from '../../../src/node-agent/prepare.ts'
+import {serveRestores} from '../../../src/node-agent/serve.ts'
+import {takeCheckpoint} from '../../../src/node-agent/take.ts'
+import type {AgentTools} from '../../../src/node-agent/tools.ts'
+import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
+import {MEMBERS, SPEC} from '../../support/kubelet-archive.ts'
+import {withTempFolder} from '../../support/temp-folder.ts'
+
+const NAME = {namespace: POD.namespace, name: 'nightly'}
+const OWN_IMAGE = `sha256:${'ad'.repeat(32)}`
+
+interface Bench {
+  readonly node: FakeNode
+  readonly ask: (
+    id?: string,
+    changed?: {podUid?: string; container?: string; spec?: unknown},
+  ) => Promise<RestoreAnswer>
+  readonly folder: string
+  readonly uid: string
+  /** What the kubelet would tell of the restored pod's container. */
+  readonly tell: (status: Record<string, unknown>) => void
+  imageDigests: readonly string[]
+  cpuFeatures: string[]
+}
+
+/** A Ready checkpoint of one pod, and another pod that is to go on from it. */
+async function withRestore(use: (bench: Bench) => Promise<void>): Promise<void> {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.ask(NAME.name, {})
+    const {signal} = new AbortController()
+    const lived = node.tools(new Life(), signal)
+    const tools: AgentTools = {
+      ...lived,
+      abilities: async () => ({...(await lived.abilities()), cpuFeatures: bench.cpuFeatures}),
+    }
+    await takeCheckpoint(NAME, lived)
+    const put = (status: Record<string, unknown>): void =>
+      node.kube.put({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: {
+          name: 'again',
+          namespace: POD.namespace,
+          annotations: {[RESTORE_ANNOTATION]: NAME.name},
+        },
+        spec: {
+          nodeName: NODE,
+          runtimeClassName: RESTORE_RUNTIME,
+          containers: [{name: 'smoke', image: 'clouder.dev/smoke:1'}],
+        },
+        status,
+      })
+    put({phase: 'Pending'})
+    const uid = (await node.kube.get(podRef(NAME.namespace, 'again')))?.metadata.uid ?? ''
+    const preparations = diskPreparations(join(folder, 'restore'), tools)
+    const bench: Bench = {
+      node,
+      folder,
+      uid,
+      imageDigests: [OWN_IMAGE],
+      cpuFeatures: ['avx2', 'sse4_2'],
+      tell: (status) => put({phase: 'Running', containerStatuses: [{name: 'smoke', ...status}]}),
+      ask: async (id = 'first', {podUid = uid, container = 'smoke', spec = SPEC} = {}) => {
+        const bundle = join(folder, 'bundle')
+        await mkdir(bundle, {recursive: true})
+        await writeFile(join(bundle, 'config.json'), JSON.stringify(spec))
+        const request = {
+          version: 1 as const,
+          id,
+          bundle,
+          namespace: NAME.namespace,
+          pod: 'again',
+          podUid,
+          container,
+          checkpoint: NAME.name,
+        }
+        return answerRestore(request, {
+          ...tools,
+          preparations,
+          imageDigests: () => Promise.resolve(bench.imageDigests),
+        })
+      },
+    }
+    await use(bench)
+  })
+}
+
+const refusal = (answer: RestoreAnswer): string =>
+  answer.action === 'refuse' ? answer.message : answer.action
+
+test('a container is restored from files that only root may read, opened and verified', async () => {
+  await withRestore(async ({ask, folder, uid}) => {
+    const answer = await ask()
+    expect(restoreAnswerSchema.parse(answer)).toEqual(answer)
+    expect(answer).toMatchObject({action: 'restore', deleted: []})
+    const dir = join(folder, 'restore', uid)
+    expect((await stat(join(dir, 'smoke'))).mode & 0o777).toBe(0o700)
+    expect(await readFile(join(dir, 'smoke', 'dump.log'), 'utf8')).toBe(MEMBERS['dump.log'])
+    expect(answer.action === 'restore' && answer.imageDir.startsWith(dir)).toBe(true)
+  })
+})
+
+test('one whose restore failed is restored again; one that had run is created anew', async () => {
+  await withRestore(async ({ask, tell, folder, uid}) => {
+    expect(await ask('first')).toMatchObject({action: 'restore'})
+    tell({lastState: {terminated: {reason: 'StartError', containerID: 'containerd://first'}}})
+    expect(await ask('second')).toMatchObject({action: 'restore'})
+    tell({lastState: {terminated: {reason: 'Error', containerID: 'containerd://second'}}})
+    expect(await ask('third')).toEqual({version: 1, action: 'create'})
+    expect((await readdir(join(folder, 'restore', uid))).sort()).toEqual(['smoke.asked', 'smoke.restored'])
+    expect(await ask('fourth')).toEqual({version: 1, action: 'create'})
+  })
+})
+
+test('a container that the checkpoint does not hold is created as any other', async () => {
+  await withRestore(async ({ask}) => {
+    expect(await ask('first', {container: 'sidecar'})).toEqual({version: 1, action: 'create'})
+  })
+})
+
+test('processes that may do more than the pod are refused, each point named', async () => {
+  await withRestore(async ({ask}) => {
+    const narrower = {
+      ...SPEC,
+      process: {...SPEC.process, noNewPrivileges: true, capabilities: {bounding: ['CAP_CHOWN']}},
+    }
+    const message = refusal(await ask('first', {spec: narrower}))
+    expect(message).toContain('PRIVILEGES_WIDER')
+    expect(message).toContain('CAP_KILL')
+    expect(message).toContain('allowPrivilegeEscalation')
+  })
+})
+
+test('another base image is refused', async () => {
+  await withRestore(async (bench) => {
+    bench.imageDigests = [`sha256:${'ee'.repeat(32)}`]
+    expect(refusal(await bench.ask())).toContain('IMAGE_UNAVAILABLE')
+  })
+})
+
+test('a request for another pod than the one on this node is refused', async () => {
+  await withRestore(async ({ask, node}) => {
+    expect(refusal(await ask('first', {podUid: '11111111-2222-4333-8444-555555555555'}))).toContain(
+      'RESTORE_FAILED',
+    )
+    node.kube.drop(podRef(NAME.namespace, 'again'))
+    expect(refusal(await ask())).toContain('is not on this node')
+  })
+})
+
+test('a node whose CPU lacks what the processes may have come to use is refused', async () => {
+  await withRestore(async (bench) => {
+    bench.cpuFeatures = ['sse4_2']
+    expect(refusal(await bench.ask())).toContain('NODE_UNLIKE: this node cannot take it: its CPU')
+  })
+})
+
+test('what was tampered with in the store is refused, and so is a checkpoint that is gone', async () => {
+  await withRestore(async ({ask, node}) => {
+    const [key] = [...node.blobs.objects.keys()].filter((name) => name.startsWith('blobs/sha256/'))
+    node.blobs.tamper(digestSchema.parse(`sha256:${key?.slice('blobs/sha256/'.length)}`))
+    expect(refusal(await ask())).toContain('BLOB_TAMPERED')
+    node.kube.drop(checkpointRef(NAME))
+    expect(refusal(await ask())).toContain('CHECKPOINT_UNKNOWN')
+  })
+})
+
+test('nothing is left of a pod that is gone, nor of one whose containers run', async () => {
+  await withRestore(async ({node, tell, ask, folder, uid}) => {
+    expect(await ask('first')).toMatchObject({action: 'restore'})
+    const ended = new AbortController()
+    const tools = node.tools(new Life(), ended.signal)
+    startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
+    const left = async (): Promise<readonly string[]> =>
+      (await readdir(join(folder, 'restore', uid)).catch(() => [])).sort()
+    tell({containerID: 'containerd://first', state: {running: {}}})
+    await expect.poll(left, {interval: 5}).toEqual(['smoke.asked', 'smoke.restored'])
+    node.kube.drop(podRef(NAME.namespace, 'again'))
+    await expect.poll(left, {interval: 5}).toEqual([])
+    ended.abort()
+  })
+})
+
+test('the socket takes one line and gives one; what is no request is refused', async () => {
+  await withTempFolder(async (folder) => {
+    const path = join(folder, 'agent/restore.sock')
+    const server = await serveRestores(path, (request) =>
+      Promise.resolve({version: 1, action: 'refuse', message: `asked by ${request.id}`}),
+    )
+    expect((await stat(path)).mode & 0o777).toBe(0o600)
+    const say = (line: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = connect(path, () => socket.write(line))
+        let text = ''
+        socket.setEncoding('utf8').on('data', (part: string) => (text += part))
+        socket.on('error', reject).on('close', () => resolve(text))
+      })
+    const request = {
+      version: 1,
+      id: 'c1',
+      bundle: '/b',
+      namespace: 'n',
+      pod: 'p',
+      podUid: 'u',
+      container: 'c',
+      checkpoint: 'k',
+    }
+    expect(await say(`${JSON.stringify(request)}\n`)).toBe(
+      '{"version":1,"action":"refuse","message":"asked by c1"}\n',
+    )
+    expect(await say('{"version":2}\n')).toContain('cannot be answered')
+    expect(await say(`${'x'.repeat(70_000)}\n`)).toContain('cannot be answered')
+    server.close()
+  })
+})
+
+test('changes that the runtime compressed are plain when the handler gets them', async () => {
+  await withTempFolder(async (folder) => {
+    const path = join(folder, 'rootfs-diff.tar')
+    const plain = Buffer.alloc(2048, 'a')
+    await writeFile(path, gzipSync(plain))
+    await plainTar(path, new AbortController().signal)
+    expect(await readFile(path)).toEqual(plain)
+    await plainTar(path, new AbortController().signal)
+    expect(await readFile(path)).toEqual(plain)
+  })
+})
