@@ -27,6 +27,8 @@ interface Policy {
   /** Requests that it is about: name and expression. */
   readonly when: readonly (readonly [string, string])[]
   readonly variables?: readonly (readonly [string, string])[]
+  /** Judged once for each object of this kind in the namespace of the request; none: it is let through. */
+  readonly params?: 'Migration'
   /** What must be true, and what is said when it is not. */
   readonly must: readonly (readonly [string, string])[]
 }
@@ -134,7 +136,29 @@ const ownStatus: Policy = {
   ],
 }
 
-function objectsOf({name, group = '', rules, when, variables = [], must}: Policy): readonly KubeObject[] {
+/** Between a pod that left and the one that takes its place, whoever made the first one must not begin it anew. */
+const movingPods: Policy = {
+  name: 'clouder-moving-pods',
+  rules: [{resources: ['pods'], operations: ['CREATE']}],
+  when: [['not-by-the-controller', `request.userInfo.username != '${controllerUser(SYSTEM_NAMESPACE)}'`]],
+  params: 'Migration',
+  must: [
+    [
+      `params.spec.pod != object.metadata.?name.orValue('') || !(params.?status.?phase.orValue('') in ['Moving', 'RollingBack'])`,
+      'a Migration moves the pod of this name, whose memory is in its checkpoint',
+    ],
+  ],
+}
+
+function objectsOf({
+  name,
+  group = '',
+  rules,
+  when,
+  variables = [],
+  params,
+  must,
+}: Policy): readonly KubeObject[] {
   const metadata = {name, labels: addonLabels}
   return [
     {
@@ -142,7 +166,10 @@ function objectsOf({name, group = '', rules, when, variables = [], must}: Policy
       kind: 'ValidatingAdmissionPolicy',
       metadata,
       spec: {
-        failurePolicy: 'Fail',
+        // Without their kind those with params would stop every request.
+        ...(params === undefined
+          ? {failurePolicy: 'Fail'}
+          : {failurePolicy: 'Ignore', paramKind: {apiVersion: API_VERSION, kind: params}}),
         matchConstraints: {
           resourceRules: rules.map((rule) => ({
             apiGroups: [group],
@@ -161,12 +188,16 @@ function objectsOf({name, group = '', rules, when, variables = [], must}: Policy
       apiVersion,
       kind: 'ValidatingAdmissionPolicyBinding',
       metadata,
-      spec: {policyName: name, validationActions: ['Deny']},
+      spec: {
+        policyName: name,
+        validationActions: ['Deny'],
+        ...(params === undefined ? {} : {paramRef: {selector: {}, parameterNotFoundAction: 'Allow'}}),
+      },
     },
   ]
 }
 
 /** What the API server refuses, whoever asks. */
 export function checkpointAdmission(): readonly KubeObject[] {
-  return [images, annotation, ownNode, ownPods, ownStatus].flatMap(objectsOf)
+  return [images, annotation, ownNode, ownPods, ownStatus, movingPods].flatMap(objectsOf)
 }
