@@ -12,8 +12,13 @@ export interface GarbageOptions {
    * what was stored or imported meanwhile is named.
    */
   readonly named: () => Promise<ReadonlySet<Digest>>
-  /** Public keys by which this cluster signs: what another cluster keeps in the same store is not this one's to remove. */
-  readonly signers: readonly string[]
+  /** What another cluster keeps in the same store is not this one's to remove. */
+  readonly own: {
+    /** Public key by which this cluster signs. */
+    readonly publicKey: string
+    /** When this cluster got it: what is older was signed by a cluster before, from which it was taken over. */
+    readonly sinceMs: number
+  }
   readonly graceMs?: number
   readonly dryRun: boolean
   readonly nowMs: number
@@ -25,15 +30,14 @@ export interface Garbage extends CollectResult {
 }
 
 /**
- * Removes stored checkpoints that no object names any more, and then blobs that no manifest names. One that is not signed by
- * this cluster stays: a cluster that was built anew, whose objects are gone, must not empty the store it is restored from.
+ * Removes stored checkpoints that no object names any more, and then blobs that no manifest names. What this cluster did not
+ * store stays: one that was built anew, whose objects are gone, must not empty the store that it is to be restored from.
  * Throws CheckpointError BLOB_TAMPERED, having collected nothing, when a manifest does not say any more what it names.
  */
 export async function removeGarbage(options: GarbageOptions): Promise<Garbage> {
   const {store, graceMs = GARBAGE_GRACE_MS, dryRun, nowMs, signal} = options
-  const old = (await store.listManifests(signal)).filter(
-    ({storedAt}) => Date.parse(storedAt) < nowMs - graceMs,
-  )
+  const isDue = (storedMs: number) => storedMs >= options.own.sinceMs && storedMs < nowMs - graceMs
+  const old = (await store.listManifests(signal)).filter(({storedAt}) => isDue(Date.parse(storedAt)))
   const named = await options.named()
   const removedManifests: StoredManifest[] = []
   for (const manifest of old) {
@@ -46,11 +50,11 @@ export async function removeGarbage(options: GarbageOptions): Promise<Garbage> {
   return {...collected, removedManifests}
 }
 
-async function isOwn(digest: Digest, {store, signers, signal}: GarbageOptions): Promise<boolean> {
+async function isOwn(digest: Digest, {store, own, signal}: GarbageOptions): Promise<boolean> {
   const manifest = await store.getManifest(digest, signal)
   if (manifest === undefined) return false
   try {
-    readManifest(manifest, signers)
+    readManifest(manifest, [own.publicKey])
     return true
   } catch (error) {
     if (error instanceof CheckpointError && error.code === 'SIGNATURE_INVALID') return false

@@ -13,7 +13,7 @@ export const reconcilers = (): readonly Reconciler[] => [
   restoreReconciler,
   migrationReconciler,
   policyReconciler(),
-  storeReconciler,
+  storeReconciler(),
   runtimeReconciler,
   containerHostReconciler,
 ]

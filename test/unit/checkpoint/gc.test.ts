@@ -24,7 +24,7 @@ async function storeWithOrphans() {
     removeGarbage({
       store,
       named: () => Promise.resolve(new Set([kept.digest])),
-      signers: [own.signer.publicKey],
+      own: {publicKey: own.signer.publicKey, sinceMs: 0},
       dryRun: false,
       nowMs: clock.nowMs,
       signal,
@@ -55,6 +55,12 @@ test('what was stored within the grace stays, named or not', async () => {
   const before = store.objects.size
   expect(await collect({graceMs: 3 * DAY_MS})).toMatchObject({removedManifests: [], removedBlobs: 0})
   expect(store.objects.size).toBe(before)
+})
+
+test('what was stored before the cluster had its key stays: it was taken over from a cluster before', async () => {
+  const {clock, store, own, kept, orphan, other, collect} = await storeWithOrphans()
+  await collect({own: {publicKey: own.signer.publicKey, sinceMs: clock.nowMs - DAY_MS}})
+  expect(await digestsIn(store)).toEqual(new Set([kept.digest, orphan.digest, other.digest]))
 })
 
 test('what is named while the store is listed stays', async () => {
