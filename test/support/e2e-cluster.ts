@@ -11,6 +11,8 @@ const COMMAND_TIMEOUT_MS = 60_000
 export interface E2eClusterOptions {
   /** Start of the cluster's name. */
   readonly prefix: string
+  /** Of one that is there already; default: prefix and a random end. */
+  readonly name?: string
   readonly workers: number
   /** CLOUDER_HOME. */
   readonly home: string
@@ -38,8 +40,8 @@ export interface E2eCluster {
   read(machine: string, script: string): Promise<string>
 }
 
-export function e2eCluster({prefix, workers, home, engine}: E2eClusterOptions): E2eCluster {
-  const name = `${prefix}-${randomBytes(2).toString('hex')}`
+export function e2eCluster({prefix, workers, home, engine, ...given}: E2eClusterOptions): E2eCluster {
+  const name = given.name ?? `${prefix}-${randomBytes(2).toString('hex')}`
   const said: string[] = []
   const run = async (args: readonly string[], options: RunOptions = {}): Promise<CliResult> => {
     const result = await clouder(args, {...options, home})

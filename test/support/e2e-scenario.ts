@@ -24,14 +24,15 @@ export function scenario(title: string, options: ScenarioOptions, tell: (chapter
     let home = ''
     let cluster: E2eCluster | undefined
     let failed: string | undefined
+    const kept = keptCluster()
 
     tell((name, body) => {
       test(name, async (context) => {
         if (failed !== undefined) context.skip(`"${failed}" failed before it`)
         const engine = await needEngine(context)
         if (cluster === undefined) {
-          home = await mkdtemp(join(tmpdir(), 'clouder-e2e-'))
-          cluster = e2eCluster({...options, home, engine})
+          home = kept?.home ?? (await mkdtemp(join(tmpdir(), 'clouder-e2e-')))
+          cluster = e2eCluster({...options, home, engine, ...(kept === undefined ? {} : {name: kept.name})})
         }
         failed = name
         await body(cluster)
@@ -40,11 +41,17 @@ export function scenario(title: string, options: ScenarioOptions, tell: (chapter
     })
 
     afterAll(async () => {
-      if (cluster === undefined) return
+      if (cluster === undefined || kept !== undefined) return
       if (failed === undefined) await removeCluster(cluster)
       else process.stderr.write(keptText(cluster))
     })
   })
+}
+
+/** `CLOUDER_E2E_KEPT='HOME NAME'`: goes on with a cluster that a failed test kept, and keeps it again. */
+function keptCluster(): {home: string; name: string} | undefined {
+  const [home = '', name] = (process.env['CLOUDER_E2E_KEPT'] ?? '').split(' ')
+  return name === undefined ? undefined : {home, name}
 }
 
 /** Gives a cluster of its own, which is nothing but a name yet; removed after, or kept when the body throws. */
