@@ -5,7 +5,7 @@ import {unpackArchive} from '../checkpoint/archive/read.ts'
 import {unlike} from '../checkpoint/likeness.ts'
 import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
-import {privilegesSchema} from '../checkpoint/sealed/types.ts'
+import {privilegesSchema, type Abilities} from '../checkpoint/sealed/types.ts'
 import {CheckpointError} from '../errors.ts'
 import {digestSchema} from './digest.ts'
 import {plainTar} from './plain-tar.ts'
@@ -125,8 +125,7 @@ async function unpackPod(
       'CHECKPOINT_UNKNOWN',
       `checkpoint ${name} was made in namespace ${opened.metadata.namespace}`,
     )
-  const why = unlike(opened.metadata.source, await tools.abilities())
-  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `this node cannot take it: ${why}`)
+  refuseUnlike(opened.metadata.source, await tools.abilities())
   const wanted = new Set(pod.spec.containers.map((container) => container.name))
   for (const {name: container, privileges, imageDigest} of opened.metadata.containers) {
     if (!wanted.has(container) || (await preparations.isRestored(uid, container))) continue
@@ -146,6 +145,12 @@ async function unpackPod(
     await rename(`${target}.json.new`, `${target}.json`)
   }
   log('info', 'prepared', {pod: pod.metadata.name, namespace, checkpoint: name})
+}
+
+/** Throws CheckpointError NODE_UNLIKE when processes of `source` cannot go on here. */
+export function refuseUnlike(source: Abilities, here: Abilities): void {
+  const why = unlike(source, here)
+  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `this node cannot take it: ${why}`)
 }
 
 async function readPrepared(path: string): Promise<PreparedContainer | undefined> {

@@ -46,7 +46,8 @@ async function storeOf({spec}: Named, {kube}: AgentTools): Promise<CheckpointSto
   return object === undefined ? undefined : checkpointStoreSchema.parse(object)
 }
 
-const isLocal = ({spec}: CheckpointStore): boolean =>
+/** On a disk that agents reach, and the controller does not. */
+export const isLocal = ({spec}: CheckpointStore): boolean =>
   spec.node !== undefined || spec.directory !== undefined || spec.persistentVolumeClaim !== undefined
 
 /** Whether another Checkpoint means the same stored one. */
