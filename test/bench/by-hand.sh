@@ -14,7 +14,7 @@ node() {
   local name=$1 role=$2
   local programs=(kubeadm kubelet containerd containerd-shim-runc-v2 ctr runc clouder-restore)
   if [ "$role" = control-plane ]; then programs+=(kubectl); fi
-  tar -cf - -C "$bundle/files" "${programs[@]/%/.gz}" {cni-plugins,criu,host-tools}.tar.gz -C "$prepared/$name" etc usr |
+  tar -cf - -C "$bundle/files" "${programs[@]/%/.gz}" {cni-plugins,criu,host-tools}.tar.gz -C "$prepared/$name" etc |
     on "$name" '
       set -e
       mkdir -p /opt/by-hand/criu /opt/by-hand/host-tools /opt/cni/bin /etc/cni/net.d /etc/kubernetes/manifests
@@ -27,7 +27,7 @@ node() {
           *) { gunzip -c "$file" > "/usr/local/bin/${file%.gz}" && chmod 755 "/usr/local/bin/${file%.gz}"; } & ;;
         esac
       done
-      cp -r etc usr /
+      cp -r etc /
       wait
       mkdir -p /usr/local/libexec/clouder
       ln -s /usr/local/bin/clouder-restore /usr/local/libexec/clouder/runc-restore
