@@ -122,6 +122,9 @@ func (c container) wantNodeAsItWas() {
 	if err != nil || string(secret) != "of the node" {
 		c.t.Errorf("the node's file is %q (%v)", secret, err)
 	}
+	if found, err := os.Stat(filepath.Join(c.dir, "secret")); err != nil || found.Sys().(*syscall.Stat_t).Nlink != 1 {
+		c.t.Errorf("the node's file has another name (%v)", err)
+	}
 	names, err := os.ReadDir(c.dir)
 	if err != nil {
 		c.t.Fatal(err)
