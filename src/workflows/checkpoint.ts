@@ -7,8 +7,10 @@ import {
   type Checkpoint,
   type CheckpointSpec,
 } from '../checkpoint/resources.ts'
+import type {Pod} from '../checkpoint/pod.ts'
 import {CheckpointError, type CheckpointErrorCode} from '../errors.ts'
 import type {KubeApi, KubeReader} from '../kubernetes/types.ts'
+import {waitFor} from '../waiting.ts'
 import {
   createObject,
   follow,
@@ -35,6 +37,7 @@ export interface CreateOptions extends PodTarget {
 }
 
 const OWNER = 'user'
+const GONE_MS = 120_000
 
 /**
  * Asks for a checkpoint of a running pod and follows it to its end. Asked again while one of the same pod is at work,
@@ -60,7 +63,24 @@ export async function createCheckpoint(
   if (!(await createObject(kube, 'Checkpoint', {name, namespace, spec}, tools.signal)))
     await needSame(kube, {namespace, name}, spec)
   if (options.wait === false) return readCheckpoint(kube, {namespace, name})
-  return followCheckpoint(kube, {namespace, name}, tools)
+  const made = await followCheckpoint(kube, {namespace, name}, tools)
+  if (options.after === 'delete') await waitGone(kube, pod, tools)
+  return made
+}
+
+/** A checkpoint is Ready a moment before its pod, which stands still, is gone and its name is free. */
+async function waitGone(kube: KubeReader, {metadata}: Pod, {signal}: CheckpointTools): Promise<void> {
+  const {namespace, name, uid} = metadata
+  await waitFor({
+    what: `pod ${namespace}/${name} to be gone`,
+    check: async () => {
+      const now = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
+      return now?.metadata.uid === uid ? {seen: 'still there'} : {value: true, seen: 'gone'}
+    },
+    timeoutMs: GONE_MS,
+    intervalMs: 300,
+    signal,
+  })
 }
 
 export interface ObjectName {

@@ -74,6 +74,8 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
   )
 
   chapter('what is stored is small the second time, whole, and told without a key', async (cluster) => {
+    // On the disk of the node that it is on now.
+    await checkpointOf(cluster, 'web')
     const name = await checkpointOf(cluster, 'web')
     const path = `ckpt/${name} -n ${NAMESPACE} -o 'jsonpath={.status.newBytes} {.status.storedBytes} {.status.summary.containers[0].processes[0].command}'`
     const [fresh, stored, command] = (await kubectl(cluster, `get ${path}`)).split(' ')
