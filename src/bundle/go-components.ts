@@ -19,6 +19,9 @@ export interface GoComponent {
   readonly seccomp?: boolean
 }
 
+/** Whether a file of a module goes into its binaries; tests of our own do not. */
+export const isBuildInput = (name: string): boolean => !name.endsWith('_test.go')
+
 export const CNI_BINARIES: Readonly<Record<string, readonly string[]>> = {
   ipam: ['dhcp', 'host-local', 'static'],
   main: ['bridge', 'dummy', 'host-device', 'ipvlan', 'loopback', 'macvlan', 'ptp', 'tap', 'vlan'],
