@@ -34,8 +34,8 @@ const agentRules: readonly Rule[] = [
   // `patch`: the finalizer of what it stores. `create`: when the cloud takes its machine back.
   rule(OURS, ['checkpoints'], [...READ, 'create', 'patch']),
   rule(OURS, ['migrations'], [...READ, 'create']),
-  // restores: images that it made of a checkpoint.
-  rule(OURS, status(['checkpoints', 'restores']), ['get', 'patch']),
+  // restores: images that it made of a checkpoint. migrations: whether it can take a pod.
+  rule(OURS, status(['checkpoints', 'restores', 'migrations']), ['get', 'patch']),
 ]
 
 const controllerRules: readonly Rule[] = [

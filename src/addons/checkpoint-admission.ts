@@ -136,6 +136,19 @@ const ownStatus: Policy = {
   ],
 }
 
+const ownMoves: Policy = {
+  name: 'clouder-node-agent-moves',
+  group: 'clouder.dev',
+  rules: [{resources: ['migrations', 'migrations/status'], operations: ['UPDATE']}],
+  when: [['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`]],
+  must: [
+    [
+      `oldObject.?status.?targetNode.orValue('') == ${OWN_NODE} && object.?status.?targetNode.orValue('') == ${OWN_NODE} && object.?status.?phase.orValue('') == oldObject.?status.?phase.orValue('')`,
+      'a node agent says of a move only whether its own node can take the pod',
+    ],
+  ],
+}
+
 /** Between a pod that left and the one that takes its place, whoever made the first one must not begin it anew. */
 const movingPods: Policy = {
   name: 'clouder-moving-pods',
@@ -199,5 +212,5 @@ function objectsOf({
 
 /** What the API server refuses, whoever asks. */
 export function checkpointAdmission(): readonly KubeObject[] {
-  return [images, annotation, ownNode, ownPods, ownStatus, movingPods].flatMap(objectsOf)
+  return [images, annotation, ownNode, ownPods, ownStatus, ownMoves, movingPods].flatMap(objectsOf)
 }

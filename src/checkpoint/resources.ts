@@ -236,6 +236,10 @@ export const migrationStatusSchema = z.looseObject({
   sourceUid: z.string().optional(),
   /** How often the source's containers had been started again. */
   sourceRestarts: z.int().optional(),
+  /** What the agent of the target says; it is asked before the source is ended. */
+  targetAnswer: z
+    .looseObject({ok: z.boolean(), reason: z.string().optional(), message: z.string()})
+    .optional(),
   /** Names of what it made. */
   checkpoint: z.string().optional(),
   /** The pod that goes on; another name only for one of a ReplicaSet. */

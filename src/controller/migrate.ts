@@ -4,7 +4,16 @@ import {reasonNotToMove} from '../checkpoint/policies.ts'
 import {migrationSchema, type Migration} from '../checkpoint/resources.ts'
 import {claimProblem} from './claims.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
-import {checkpointOf, finish, isOver, migrationOf, step, tell, type MigrationAt} from './migration-state.ts'
+import {
+  checkpointOf,
+  finish,
+  isOver,
+  migrationOf,
+  phaseMs,
+  step,
+  tell,
+  type MigrationAt,
+} from './migration-state.ts'
 import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
 import {
@@ -23,6 +32,8 @@ import {
 
 /** A checkpoint that a move has used is kept for so long. */
 const KEEP_MS = 10 * 60_000
+/** The agent of the target answers within so long. */
+const ANSWER_MS = 60_000
 
 /**
  * Moves a pod to another node with its memory. Each step is written to the status before the next begins, and may be
@@ -196,6 +207,7 @@ async function prepare(at: MigrationAt): Promise<Again> {
   const {metadata, spec, status = {}} = migration
   if (metadata.deletionTimestamp !== undefined)
     return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+  if (status.targetNode !== undefined) return heedTarget(status.targetNode, at)
   const taken = (await checkpointOf(at))?.status
   if (taken?.podTemplate === undefined)
     return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
@@ -212,16 +224,34 @@ async function prepare(at: MigrationAt): Promise<Again> {
   const [best] = places.candidates
   if (best === undefined)
     return step(at, 'RollingBack', {reason: 'NODE_UNLIKE'}, `no node can take it: ${wordsOfRefused(places)}`)
+  const target = best.node.metadata.name
+  await tell(at, {
+    targetNode: target,
+    since: timeText(world.now()),
+    message: `asks ${target} whether it can take it`,
+  })
+  return {againMs: ANSWER_MS}
+}
+
+/** Goes on when the agent of the target has said that it can; until then the source could just go on. */
+async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
+  const {migration} = at
+  const {metadata, spec, status = {}} = migration
+  const {targetAnswer: answer} = status
+  if (answer === undefined) {
+    const leftMs = ANSWER_MS - phaseMs(at)
+    if (leftMs > 0) return {againMs: leftMs}
+    return step(at, 'RollingBack', {reason: 'RESTORE_UNSUPPORTED'}, `the agent of ${target} did not answer`)
+  }
+  if (!answer.ok)
+    return step(at, 'RollingBack', {reason: answer.reason ?? 'RESTORE_UNSUPPORTED'}, answer.message)
   const replica = status.owners?.find(({kind, controller}) => kind === 'ReplicaSet' && controller === true)
   const suffix = (metadata.uid ?? metadata.name).replaceAll('-', '').slice(0, 5)
   return step(
     at,
     'Moving',
-    {
-      targetNode: best.node.metadata.name,
-      newPod: replica === undefined ? spec.pod : nameOf(replica.name, suffix),
-    },
-    `moves to ${best.node.metadata.name}`,
+    {newPod: replica === undefined ? spec.pod : nameOf(replica.name, suffix)},
+    `moves to ${target}`,
   )
 }
 

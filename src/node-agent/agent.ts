@@ -1,5 +1,6 @@
 import {API_VERSION, RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../checkpoint/names.ts'
 import type {WatchEvent} from '../kubernetes/types.ts'
+import {admitMove, isToAdmit} from './admit.ts'
 import {ranAs} from './answer.ts'
 import {parsePod, podRef, type Pod} from './pods.ts'
 import type {Preparations} from './prepare.ts'
@@ -31,6 +32,7 @@ class Watching {
   readonly #taking: KeyedQueue
   readonly #preparing: KeyedQueue
   readonly #making: KeyedQueue
+  readonly #admitting: KeyedQueue
   #unsynced = 2
 
   constructor(tools: AgentTools, preparations: Preparations) {
@@ -40,6 +42,7 @@ class Watching {
     this.#taking = keyedQueue({work: (key) => takeCheckpoint(nameOf(key), tools), log, signal})
     this.#preparing = keyedQueue({work: (uid) => this.#prepare(uid), log, signal})
     this.#making = keyedQueue({work: (key) => this.#makeImages(key), log, signal})
+    this.#admitting = keyedQueue({work: (key) => this.#admit(key), log, signal})
     const onProblem = (error: Error): void => log('warn', 'watch failed', {error: error.message})
     const onSynced = (): void => {
       if (--this.#unsynced === 0) this.#background(this.#sweep())
@@ -68,12 +71,28 @@ class Watching {
         signal,
       ),
     )
+    this.#background(
+      kube.watch(
+        {apiVersion: API_VERSION, kind: 'Migration', onProblem},
+        ({type, object}) => {
+          const {namespace = '', name} = object.metadata
+          if (type !== 'DELETED' && isToAdmit(object, node)) this.#admitting.add(keyOf({namespace, name}))
+        },
+        signal,
+      ),
+    )
+  }
+
+  async #admit(key: string): Promise<void> {
+    const object = await this.#tools.kube.get({apiVersion: API_VERSION, kind: 'Migration', ...nameOf(key)})
+    if (object !== undefined) await admitMove(object, this.#tools)
   }
 
   async idle(): Promise<void> {
     await this.#taking.idle()
     await this.#preparing.idle()
     await this.#making.idle()
+    await this.#admitting.idle()
   }
 
   #onCheckpoint({type, object}: WatchEvent): void {

@@ -108,15 +108,15 @@ export async function runNodeAgent(
     inspect: inspectArchive,
     explain: explainFailure,
     importImage: containerdImport(hostTools),
+    imageDigests: containerdImages(hostTools, signal),
     now,
     log,
     signal,
   }
   const preparations = diskPreparations(RESTORE_DIR, tools)
   const metrics = agentMetrics()
-  const imageDigests = containerdImages(hostTools, signal)
   const sockets = await serveRestores(AGENT_SOCKET, async (request) => {
-    const answer = await answerRestore(request, {...tools, preparations, imageDigests})
+    const answer = await answerRestore(request, {...tools, preparations})
     metrics.answered(answer.action)
     return answer
   })

@@ -83,11 +83,14 @@ export class FakeNode {
     ranAfterDump: false,
     dumped: false,
   }
+  /** Dumps of the pod that were under way at the same time. */
+  mostDumpsAtOnce = 0
   /** Set: the kubelet answers this in place of a checkpoint. */
   dumpProblem: Error | undefined
   readonly folder: string
   readonly #containers: readonly string[]
   #dumps = 0
+  #dumping = 0
 
   constructor(folder: string, containers: readonly string[] = ['smoke']) {
     this.folder = folder
@@ -150,6 +153,7 @@ export class FakeNode {
       inspect: inspectArchive,
       explain: () => Promise.resolve(undefined),
       importImage: () => Promise.resolve(),
+      imageDigests: () => Promise.resolve([]),
       now: Date.now,
       log: () => undefined,
       signal,
@@ -160,11 +164,13 @@ export class FakeNode {
     return {
       checkpoint: async ({namespace, pod, container}) => {
         if (this.dumpProblem !== undefined) throw this.dumpProblem
+        this.mostDumpsAtOnce = Math.max(this.mostDumpsAtOnce, ++this.#dumping)
         const time = `2026-11-21T09:00:${String(this.#dumps++).padStart(2, '0')}Z`
         const path = join(this.folder, `checkpoint-${pod}_${namespace}-${container}-${time}.tar`)
         const status = JSON.stringify({metadata: {name: container}})
         await writeFile(path, await tarOf({...MEMBERS, 'status.dump': status}), {mode: 0o600})
         this.processes.dumped = true
+        this.#dumping--
         return path
       },
     }

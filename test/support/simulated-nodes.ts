@@ -7,7 +7,12 @@ import {
   THAW_ANNOTATION,
 } from '../../src/checkpoint/names.ts'
 import {podSchema, type Pod} from '../../src/checkpoint/pod.ts'
-import {checkpointSchema, type Checkpoint} from '../../src/checkpoint/resources.ts'
+import {
+  checkpointSchema,
+  migrationSchema,
+  type Checkpoint,
+  type Migration,
+} from '../../src/checkpoint/resources.ts'
 import type {Abilities} from '../../src/checkpoint/sealed/types.ts'
 import {matchesTerms, nodeTermsSchema} from '../../src/controller/placement.ts'
 import {nodeSchema} from '../../src/checkpoint/pod.ts'
@@ -30,6 +35,8 @@ export const ABILITIES: Abilities = {
 export class SimulatedNodes {
   /** Nodes whose pods fail to go on, with what the runtime says. */
   readonly refusals = new Map<string, string>()
+  /** Nodes whose agents say that they cannot take a pod, and why. */
+  readonly unfit = new Map<string, string>()
   /** Nodes that are off: nothing happens there. */
   readonly dead = new Set<string>()
   /** Names of pods whose dump fails. */
@@ -108,10 +115,24 @@ export class SimulatedNodes {
   /** One step of everything; whether something changed. */
   tick(): boolean {
     const steps = [
+      ...this.#migrations().map((migration) => this.#admit(migration)),
       ...this.#checkpoints().map((checkpoint) => this.#agent(checkpoint)),
       ...this.#pods().map((pod) => this.#kubelet(pod)),
     ]
     return steps.includes(true)
+  }
+
+  /** Says for the target of a move whether it can take the pod. */
+  #admit({metadata, status = {}}: Migration): boolean {
+    const {targetNode = '', targetAnswer, phase} = status
+    if (phase !== 'Preparing' || targetNode === '' || targetAnswer !== undefined || this.dead.has(targetNode))
+      return false
+    const unfit = this.unfit.get(targetNode)
+    const answer =
+      unfit === undefined
+        ? {ok: true, message: 'it can'}
+        : {ok: false, reason: 'IMAGE_UNAVAILABLE', message: unfit}
+    return this.#setStatus('Migration', metadata, {targetAnswer: answer})
   }
 
   #agent(checkpoint: Checkpoint): boolean {
@@ -266,7 +287,7 @@ export class SimulatedNodes {
   }
 
   #setStatus(
-    kind: 'Checkpoint' | 'Pod',
+    kind: 'Checkpoint' | 'Migration' | 'Pod',
     metadata: {name: string; namespace?: string | undefined},
     next: object,
   ): true {
@@ -276,7 +297,7 @@ export class SimulatedNodes {
   }
 
   #object(
-    kind: 'Checkpoint' | 'Pod',
+    kind: 'Checkpoint' | 'Migration' | 'Pod',
     {name, namespace}: {name: string; namespace?: string | undefined},
   ): KubeObject {
     const found = this.#kube
@@ -288,6 +309,8 @@ export class SimulatedNodes {
 
   #checkpoints = (): readonly Checkpoint[] =>
     this.#kube.peek(API_VERSION, 'Checkpoint').map((object) => checkpointSchema.parse(object))
+  #migrations = (): readonly Migration[] =>
+    this.#kube.peek(API_VERSION, 'Migration').map((object) => migrationSchema.parse(object))
   #pods = (): readonly Pod[] => this.#kube.peek('v1', 'Pod').map((object) => podSchema.parse(object))
   #nodes = () => this.#kube.peek('v1', 'Node').map((object) => nodeSchema.parse(object))
   #time = (): string => new Date(this.#now()).toISOString()

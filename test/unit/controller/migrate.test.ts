@@ -139,6 +139,36 @@ test('a dump that fails leaves the pod running where it is', async () => {
   await scene.end()
 })
 
+test('a target that cannot take the pod is heard before the source is ended', async () => {
+  const scene = sceneWithPod()
+  scene.nodes.unfit.set('b', 'app:1 is another image there')
+  const {uid} = scene.pod('web')?.metadata ?? {}
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'RolledBack',
+    reason: 'IMAGE_UNAVAILABLE',
+    message: expect.stringContaining('app:1 is another image there') as string,
+  })
+  expect(scene.pod('web')?.metadata.uid).toBe(uid)
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
+test('a target whose agent does not answer is given up, and the source goes on', async () => {
+  const scene = sceneWithPod()
+  scene.nodes.dead.add('b')
+  const {uid} = scene.pod('web')?.metadata ?? {}
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'RolledBack',
+    reason: 'RESTORE_UNSUPPORTED',
+  })
+  expect(scene.pod('web')?.metadata.uid).toBe(uid)
+  await scene.end()
+})
+
 test('what cannot go on at the target goes on where it was, from the same checkpoint', async () => {
   const scene = sceneWithPod()
   scene.nodes.refusals.set('b', 'PRIVILEGES_WIDER: CAP_SYS_ADMIN')

@@ -1,0 +1,71 @@
+import {API_VERSION} from '../checkpoint/names.ts'
+import {migrationSchema} from '../checkpoint/resources.ts'
+import {unlike} from '../checkpoint/likeness.ts'
+import {openCheckpoint} from '../checkpoint/sealed/open.ts'
+import {CheckpointError} from '../errors.ts'
+import type {KubeObject} from '../kubernetes/types.ts'
+import type {ImageDigests} from './answer.ts'
+import {digestSchema} from './digest.ts'
+import {checkpointRef, parseCheckpoint} from './named.ts'
+import type {AgentTools} from './tools.ts'
+
+export interface AdmitTools extends Pick<
+  AgentTools,
+  'kube' | 'stores' | 'abilities' | 'node' | 'signal' | 'log'
+> {
+  readonly imageDigests: ImageDigests
+}
+
+/** Whether a Migration waits for the agent of that node to say that it can take the pod. */
+export function isToAdmit(object: KubeObject, node: string): boolean {
+  const {status = {}} = migrationSchema.parse(object)
+  const {phase, targetNode, targetAnswer} = status
+  return phase === 'Preparing' && targetNode === node && targetAnswer === undefined
+}
+
+/**
+ * Tells, before the source is ended, whether a pod can go on here: its checkpoint is reached and opened, its CPU and its
+ * images are like those here. What only the container itself shows is decided when it is created.
+ */
+export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<void> {
+  if (!isToAdmit(object, tools.node)) return
+  const {metadata, status} = migrationSchema.parse(object)
+  const {name, namespace = ''} = metadata
+  const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
+  try {
+    await canTake({namespace, name: status?.checkpoint ?? ''}, tools)
+    await tools.kube.patchStatus(ref, {targetAnswer: {ok: true, message: `${tools.node} can take it`}})
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error
+    const {code, message} = error
+    tools.log('warn', 'a pod cannot be taken', {migration: name, namespace, error: message})
+    await tools.kube.patchStatus(ref, {targetAnswer: {ok: false, reason: code, message}})
+  }
+}
+
+async function canTake(name: {namespace: string; name: string}, tools: AdmitTools): Promise<void> {
+  const {kube, stores, signal} = tools
+  const object = await kube.get(checkpointRef(name))
+  const {spec, status = {}} = object === undefined ? {} : parseCheckpoint(object)
+  const digest = digestSchema.safeParse(status.digest).data
+  if (spec === undefined || status.phase !== 'Ready' || digest === undefined)
+    throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${name.namespace}/${name.name} is not Ready`)
+  const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
+  const {metadata} = await openCheckpoint({
+    store: blobs,
+    digest,
+    keys: keys.wrappers,
+    trust: keys.trust,
+    signal,
+  })
+  const why = unlike(metadata.source, await tools.abilities())
+  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `${tools.node} cannot take it: ${why}`)
+  for (const {image, imageDigest} of metadata.containers) {
+    const digests = await tools.imageDigests(image)
+    if (digests.length > 0 && !digests.includes(imageDigest))
+      throw new CheckpointError(
+        'IMAGE_UNAVAILABLE',
+        `${image} on ${tools.node} is ${digests.join(' or ')}, and the checkpoint is of ${imageDigest}`,
+      )
+  }
+}

@@ -1,0 +1,83 @@
+import {expect, test} from 'vitest'
+import {API_VERSION} from '../../../src/checkpoint/names.ts'
+import {admitMove} from '../../../src/node-agent/admit.ts'
+import {digestSchema} from '../../../src/node-agent/digest.ts'
+import {checkpointRef} from '../../../src/node-agent/named.ts'
+import {takeCheckpoint} from '../../../src/node-agent/take.ts'
+import type {AgentTools} from '../../../src/node-agent/tools.ts'
+import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
+import {withTempFolder} from '../../support/temp-folder.ts'
+
+const NAME = {namespace: POD.namespace, name: 'move-web'}
+const MOVE = {apiVersion: API_VERSION, kind: 'Migration', namespace: POD.namespace, name: 'web'} as const
+const OWN_IMAGE = `sha256:${'ad'.repeat(32)}`
+
+/** What the agent says of a move to its node of a checkpoint that is Ready. */
+async function answerTo(
+  before: (node: FakeNode) => void,
+  tools: Partial<AgentTools> = {},
+  status: object = {},
+): Promise<unknown> {
+  let answer: unknown
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.ask(NAME.name, {})
+    const lived = node.tools(new Life(), new AbortController().signal)
+    await takeCheckpoint(NAME, lived)
+    node.kube.put({
+      ...MOVE,
+      metadata: {name: MOVE.name, namespace: MOVE.namespace},
+      spec: {pod: POD.name, store: 'default'},
+      status: {phase: 'Preparing', targetNode: NODE, checkpoint: NAME.name, ...status},
+    })
+    before(node)
+    const move = await node.kube.get(MOVE)
+    if (move === undefined) throw new Error('no migration')
+    await admitMove(move, {...lived, imageDigests: () => Promise.resolve([OWN_IMAGE]), ...tools})
+    const after = (await node.kube.get(MOVE))?.['status']
+    answer = Object(after)
+  })
+  return answer
+}
+
+test('the target says that it can take a pod whose checkpoint it opened and whose image it has', async () => {
+  expect(await answerTo(() => undefined)).toMatchObject({phase: 'Preparing', targetAnswer: {ok: true}})
+})
+
+test.for<[string, string, (node: FakeNode) => void, Partial<AgentTools>]>([
+  [
+    'its image is another one',
+    'IMAGE_UNAVAILABLE',
+    () => undefined,
+    {imageDigests: () => Promise.resolve([`sha256:${'ee'.repeat(32)}`])},
+  ],
+  [
+    'the checkpoint is gone',
+    'CHECKPOINT_UNKNOWN',
+    ({kube}) => {
+      kube.drop(checkpointRef(NAME))
+    },
+    {},
+  ],
+  [
+    'what is stored was tampered with',
+    'BLOB_TAMPERED',
+    ({blobs}) => {
+      for (const key of blobs.objects.keys())
+        if (key.startsWith('blobs/sha256/'))
+          blobs.tamper(digestSchema.parse(`sha256:${key.slice('blobs/sha256/'.length)}`))
+    },
+    {},
+  ],
+])('the target says that it cannot take a pod when %s', async ([, reason, before, tools]) => {
+  expect(await answerTo(before, tools)).toMatchObject({
+    targetAnswer: {ok: false, reason, message: expect.any(String) as string},
+  })
+})
+
+test.for([
+  ['of another node', {targetNode: 'elsewhere'}],
+  ['that is further already', {phase: 'Moving'}],
+] as const)('nothing is said of a move %s', async ([, status]) => {
+  expect(await answerTo(() => undefined, {}, status)).not.toHaveProperty('targetAnswer')
+})
