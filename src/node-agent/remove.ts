@@ -5,6 +5,7 @@ import {CheckpointError} from '../errors.ts'
 import {digestSchema} from './digest.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
+import {letPodGoOn} from './turns.ts'
 
 /** Sealed pieces of a push that is under way are not collected. */
 const GRACE_MS = 60 * 60_000
@@ -14,10 +15,10 @@ const GRACE_MS = 60 * 60_000
  * disk go; last, the finalizer that held it. What lies elsewhere the controller removes.
  */
 export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Promise<void> {
-  const {kube, cgroups, archives, log} = tools
+  const {kube, archives, log} = tools
   const {status = {}, metadata} = checkpoint
   const held = status.frozen === true || (status.phase !== 'Ready' && status.phase !== 'Failed')
-  if (held && status.podUid !== undefined) await cgroups.thaw(status.podUid)
+  if (held && status.podUid !== undefined) await letPodGoOn(status.podUid, checkpoint, tools)
   await archives.remove(checkpoint.uid)
   if (status.frozen === true) await kube.patchStatus(checkpointRef(checkpoint), {frozen: false})
   const finalizers = metadata.finalizers ?? []

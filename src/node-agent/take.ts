@@ -1,4 +1,4 @@
-import {API_VERSION, THAW_ANNOTATION, VERIFY_ANNOTATION} from '../checkpoint/names.ts'
+import {THAW_ANNOTATION, VERIFY_ANNOTATION} from '../checkpoint/names.ts'
 import type {CheckpointStatus} from '../checkpoint/resources.ts'
 import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
 import {CheckpointError, KubernetesError} from '../errors.ts'
@@ -11,6 +11,7 @@ import {parsePod, podRef, type Pod} from './pods.ts'
 import {removeCheckpoint} from './remove.ts'
 import {sealDumped} from './seal.ts'
 import type {AgentTools} from './tools.ts'
+import {holderOf, inTurn, letPodGoOn} from './turns.ts'
 
 /**
  * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
@@ -44,14 +45,13 @@ const isPassing = (error: unknown): boolean =>
   error instanceof KubernetesError && error.code === 'API_UNREACHABLE'
 
 /** What a Checkpoint that is gone leaves behind: nothing, and its pod goes on. */
-export async function abandon(
-  {uid, status}: Named,
-  {node, cgroups, archives}: Pick<AgentTools, 'node' | 'cgroups' | 'archives'>,
-): Promise<void> {
-  if (status?.node !== node) return
+export async function abandon(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {uid, status} = checkpoint
+  if (status?.node !== tools.node) return
   const isOver = status.phase === 'Ready' || status.phase === 'Failed'
-  if (status.podUid !== undefined && (!isOver || status.frozen === true)) await cgroups.thaw(status.podUid)
-  await archives.remove(uid)
+  if (status.podUid !== undefined && (!isOver || status.frozen === true))
+    await letPodGoOn(status.podUid, checkpoint, tools)
+  await tools.archives.remove(uid)
 }
 
 /** Whether there is a next step. */
@@ -115,6 +115,15 @@ async function dump(
   wanted: {name: string; uid?: string | undefined},
   tools: AgentTools,
 ): Promise<void> {
+  const {status = {}} = checkpoint
+  await inTurn(status.podUid ?? checkpoint.uid, tools, () => dumpInTurn(checkpoint, wanted, tools))
+}
+
+async function dumpInTurn(
+  checkpoint: Named,
+  wanted: {name: string; uid?: string | undefined},
+  tools: AgentTools,
+): Promise<void> {
   const {kube, cgroups, log} = tools
   const {status = {}} = checkpoint
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
@@ -128,7 +137,11 @@ async function dump(
   await refuseHeld(checkpoint, pod, tools)
   // An earlier attempt may have left it standing still.
   await cgroups.thaw(pod.metadata.uid)
-  const {containers, frozen, podTemplate} = await dumpPod(checkpoint, checkpoint.uid, pod, tools)
+  const dumped = await dumpPod(checkpoint, checkpoint.uid, pod, tools).catch(async (error: unknown) => {
+    await cgroups.thaw(pod.metadata.uid)
+    throw error
+  })
+  const {containers, frozen, podTemplate} = dumped
   const bytes = containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0)
   log('info', 'dumped', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, bytes, frozen})
   const next: CheckpointStatus = {
@@ -143,14 +156,8 @@ async function dump(
 }
 
 /** A pod that stands still for another checkpoint is not dumped: letting it go would be behind that one's back. */
-async function refuseHeld(checkpoint: Named, pod: Pod, {kube}: AgentTools): Promise<void> {
-  const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint', namespace: checkpoint.namespace})
-  const holder = all
-    .map(parseCheckpoint)
-    .find(
-      ({uid, status}) =>
-        uid !== checkpoint.uid && status?.frozen === true && status.podUid === pod.metadata.uid,
-    )
+async function refuseHeld(checkpoint: Named, pod: Pod, tools: AgentTools): Promise<void> {
+  const holder = await holderOf(pod.metadata.uid, checkpoint, tools)
   if (holder === undefined) return
   throw new CheckpointError(
     'CHECKPOINT_FAILED',
@@ -207,7 +214,7 @@ async function verifyStored(
 
 /** Undoes what stands in the way of the pod, and says why. */
 async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Promise<void> {
-  const {kube, cgroups, archives, log} = tools
+  const {kube, archives, log} = tools
   const message = error instanceof Error ? error.message : String(error)
   const reason = error instanceof CheckpointError ? error.code : 'CHECKPOINT_FAILED'
   log('warn', 'checkpoint failed', {
@@ -220,7 +227,7 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
   // What stands still for another checkpoint stays so.
   const heldByOther = /stands still for checkpoint/.test(message)
   if (podUid !== undefined && !heldByOther) {
-    await cgroups.thaw(podUid)
+    await letPodGoOn(podUid, checkpoint, tools)
     await afterFailure(checkpoint, podUid, tools)
   }
   await archives.remove(checkpoint.uid)

@@ -1,0 +1,54 @@
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {checkpointStatusSchema} from '../../../src/checkpoint/resources.ts'
+import {startAgent} from '../../../src/node-agent/agent.ts'
+import {checkpointRef} from '../../../src/node-agent/named.ts'
+import {diskPreparations} from '../../../src/node-agent/prepare.ts'
+import {FakeNode, Life, POD} from '../../support/fake-node.ts'
+import {withTempFolder} from '../../support/temp-folder.ts'
+
+const statusOf = async (node: FakeNode, name: string) =>
+  checkpointStatusSchema.parse(
+    (await node.kube.get(checkpointRef({namespace: POD.namespace, name})))?.['status'] ?? {},
+  )
+
+/** Asks for checkpoints of one pod all at once, and waits until each has ended. */
+async function askTogether(
+  specs: Readonly<Record<string, Record<string, unknown>>>,
+  check: (node: FakeNode) => Promise<void>,
+): Promise<void> {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    for (const [name, spec] of Object.entries(specs)) node.ask(name, spec)
+    const ended = new AbortController()
+    const tools = node.tools(new Life(), ended.signal)
+    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
+    for (const name of Object.keys(specs)) {
+      await expect
+        .poll(async () => (await statusOf(node, name)).phase, {interval: 5, timeout: 10_000})
+        .toMatch(/Ready|Failed/)
+    }
+    await agent.idle()
+    await check(node)
+    ended.abort()
+  })
+}
+
+test('checkpoints of one pod that are asked for at once are taken one after another', async () => {
+  await askTogether({one: {}, two: {}, three: {}}, async (node) => {
+    for (const name of ['one', 'two', 'three'])
+      expect(await statusOf(node, name)).toMatchObject({phase: 'Ready'})
+    expect(node.mostDumpsAtOnce).toBe(1)
+    expect(node.runs).toBe(true)
+  })
+})
+
+test('a pod that stands still for one checkpoint does so whatever becomes of others', async () => {
+  // The store that this one names is not there, which is found out while the pod stands still for the other.
+  const astray = {store: 'absent'}
+  await askTogether({astray, kept: {after: 'freeze'}, late: {}}, async (node) => {
+    expect(await statusOf(node, 'kept')).toMatchObject({phase: 'Ready', frozen: true})
+    expect(await statusOf(node, 'astray')).toMatchObject({phase: 'Failed', reason: 'STORE_UNKNOWN'})
+    expect(node.processes.podFrozen).toBe(true)
+  })
+})
