@@ -109,6 +109,35 @@ pie: 22768: Error (criu/pie/parasite.c:588): send_fds failed (-22)
 (00.006605) Error (criu/cr-dump.c:1545): Dump files (pid: 23117) failed with -1
 (00.007102) Error (criu/cr-dump.c:1975): Dumping FAILED.
 `,
+  'pod-extdgram': `
+(00.143370) Dumping task (pid: 44338 comm: prog)
+(00.146519) 44338 fdinfo 3: pos:                0 flags:             4002/0x1
+(00.146531) Error (criu/sk-unix.c:418): unix: Unix socket 8324481 without peer 6881507
+(00.146547) Error (criu/cr-dump.c:1545): Dump files (pid: 44338) failed with -1
+(00.339304) Error (criu/cr-dump.c:1975): Dumping FAILED.
+`,
+  'pod-hostpath': `
+(00.034036) Error (criu/mount.c:753): mnt: 5406:./h/hosts doesn't have a proper root mount
+(00.178462) Error (criu/cr-dump.c:1975): Dumping FAILED.
+`,
+  'pod-mptcp': `
+(00.398053) Dumping task (pid: 43606 comm: prog)
+(00.400059) 43606 fdinfo 3: pos:                0 flags:                2/0
+(00.400064) Error (criu/sk-inet.c:137): inet: Unsupported proto 262 for socket 7eeb54
+(00.400073) Error (criu/sk-inet.c:139): inet: For Go programs, consider using "GODEBUG=multipathtcp=0" to disable MPTCP
+(00.400083) Error (criu/cr-dump.c:1545): Dump files (pid: 43606) failed with -1
+(00.777477) Error (criu/cr-dump.c:1975): Dumping FAILED.
+`,
+  'pod-nonroot': `
+(00.023140) Dumping task (pid: 44339 comm: prog)
+(00.037348) 44339 fdinfo 3: pos:              0x5 flags:           100002/0x1
+(00.037359) Dumping path for 3 fd via self 20 [/w/data.txt]
+(00.037412) 44339 fdinfo 4: pos:                0 flags:                2/0x1
+(00.037476) 44339 fdinfo 5: pos:                0 flags:             4002/0x1
+(00.039258) Error (criu/cr-dump.c:389): Can't get rlimit 0: Operation not permitted
+(00.039261) Error (criu/cr-dump.c:1584): Dump core (pid: 44339) failed with -1
+(00.369236) Error (criu/cr-dump.c:1975): Dumping FAILED.
+`,
   posixlock: `
 (00.011853) Dumping task (pid: 22865 comm: prog)
 (00.013523) lockinfo: 1:1 1 22865 00:2b:1196463 0 EOF

@@ -21,6 +21,7 @@ export type CauseCode =
   | 'pid-taken'
   | 'address-taken'
   | 'security-module'
+  | 'node-rights'
   | 'kernel'
   | 'checkpoint-broken'
   | 'unknown'
@@ -71,6 +72,15 @@ export const CAUSES: readonly KnownCause[] = [
           ? `it has a socket of IP protocol ${protocol ?? '?'}, which cannot be dumped`
           : `it has a socket of ${FAMILIES[family] ?? `address family ${family}`}, which cannot be dumped`,
       fix: 'close it before, in a hook',
+    }),
+  },
+  {
+    code: 'external-unix-socket',
+    pattern: /^Unix socket \d+ without peer/,
+    about: 'file',
+    tell: () => ({
+      what: 'it is connected over a unix socket to a process outside of the container',
+      fix: 'detach what is attached, or close the connection before, in a hook',
     }),
   },
   {
@@ -187,11 +197,20 @@ export const CAUSES: readonly KnownCause[] = [
   {
     code: 'mount',
     pattern:
-      /^Mount \d+ \.?(\S+) .*unreachable sharing|^(\S+) is a fuse mount but not external|^Mount \d+:(\S+) is/,
+      /^Mount \d+ .*unreachable sharing|doesn't have a proper root mount|is a fuse mount but not external|^Mount \d+:\S+ is autodetected/,
     about: 'all',
-    tell: ([, shared, fuse, other]) => ({
-      what: `its mount ${shared ?? fuse ?? other ?? ''} belongs to the host or to a program outside of the container`,
-      fix: 'mount it as a volume of the pod, without mountPropagation',
+    tell: ({input}) => ({
+      what: `its mount ${/\/[^\s)]*/.exec(input)?.[0] ?? ''} belongs to the host or to a program outside of the container`,
+      fix: 'mount a volume of the pod there, without mountPropagation, and no folder of the host with mounts below it',
+    }),
+  },
+  {
+    code: 'node-rights',
+    pattern: /^Can't get rlimit \d+: Operation not permitted/,
+    about: 'process',
+    tell: () => ({
+      what: 'it does not run as root, and this node lacks CAP_SYS_RESOURCE, without which such a process cannot be dumped',
+      fix: 'use a node that is a machine: in a container that is a node the capability may be missing',
     }),
   },
   {

@@ -57,7 +57,7 @@ export const describeCause = ({process, file, what, fix}: Cause): string => {
 
 /** What only follows from an error before it, or stops nothing. */
 const CONSEQUENCES =
-  /^(Dumping FAILED|Restoring FAILED|Dump files \(pid|Dump mappings \(pid|Collect mappings \(pid|Can't setup RLIMIT_NOFILE|Unable to open fd=|`- Can't open vma|Restorer fail|\d+ exited, status|Can't retrieve FDs from socket|Message reply from daemon|Can't open \d+'s mapfile link|For Go programs)/
+  /^(Dumping FAILED|Restoring FAILED|Dump files \(pid|Dump (?:mappings|core) \(pid|Collect mappings \(pid|Can't setup RLIMIT_NOFILE|Unable to open fd=|`- Can't open vma|Restorer fail|\d+ exited, status|Can't retrieve FDs from socket|Message reply from daemon|Can't open \d+'s mapfile link|For Go programs)/
 
 const withoutTime = (line: string): string => line.replace(/^\([\d.]+\) ?/, '')
 

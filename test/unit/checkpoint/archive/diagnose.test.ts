@@ -31,6 +31,16 @@ const CAUSES: Readonly<Record<keyof typeof REAL_LOGS, Expected>> = {
   mptcp: {code: 'multipath-tcp', ...prog(22956), file: {fd: 3}, what: /multipath TCP/},
   perf: {code: 'kernel-object', ...prog(23054), file: {fd: 3}, what: /anon_inode:\[perf_event\]/},
   pidfd: {code: 'outside-process', ...prog(23117), file: {fd: 3}, what: /process 1 by a pidfd/},
+  // These four are of pods, by the kubelet and with the runc.conf of clouder.
+  'pod-extdgram': {
+    code: 'external-unix-socket',
+    ...prog(44338),
+    file: {fd: 3},
+    what: /outside of the container/,
+  },
+  'pod-hostpath': {code: 'mount', what: /its mount \/h\/hosts/},
+  'pod-mptcp': {code: 'multipath-tcp', ...prog(43606), file: {fd: 3}, what: /multipath TCP/},
+  'pod-nonroot': {code: 'node-rights', ...prog(44339), what: /CAP_SYS_RESOURCE/},
   posixlock: {code: 'file-lock', ...prog(22865), file: {fd: 3, path: '/srv/lock2'}, what: /a lock of a file/},
   ptrace: {code: 'traced', what: /process 23157 is traced/},
   'restore-broken': {code: 'checkpoint-broken', what: /not whole on this node/},
