@@ -8,9 +8,9 @@ import {digestSchema} from './digest.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
 import type {AgentTools} from './tools.ts'
 
-/** Takes an OCI layout, as a tar, into the images of the node's runtime, as `<repository>@<digest>` too. */
+/** Takes an OCI layout, as a tar, into the images of the node's runtime, as `<repository>@<digest>`. */
 export type ImageImport = (
-  repository: string,
+  image: {readonly repository: string; readonly digest: string},
   layout: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ) => Promise<void>
@@ -67,7 +67,7 @@ async function imagesOf(
       archiveBytes,
       archiveSha256,
     })
-    await importImage(repository, image.content(), signal)
+    await importImage({repository, digest: image.digest}, image.content(), signal)
     images[name] = `${repository}@${image.digest}`
   }
   return images

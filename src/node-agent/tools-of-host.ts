@@ -91,15 +91,17 @@ export function containerdImages(tools: HostTools, signal: AbortSignal): ImageDi
   }
 }
 
-/** Imports an image that is named by digest; its layer is an archive, not a file system, and is not unpacked. */
+/**
+ * Imports an image and names it by digest alone, as pods name it. Its layer is an archive, not a file system, and is not
+ * unpacked.
+ */
 export function containerdImport(tools: HostTools): ImageImport {
-  return (repository, layout, signal) =>
-    tools.feed(
-      'ctr',
-      [...CONTAINERD, 'images', 'import', '--no-unpack', '--digests', '--base-name', repository, '-'],
-      layout,
-      signal,
-    )
+  return async ({repository, digest}, layout, signal) => {
+    const [tag, named] = [`${repository}:latest`, `${repository}@${digest}`]
+    await tools.feed('ctr', [...CONTAINERD, 'images', 'import', '--no-unpack', '-'], layout, signal)
+    await tools.run('ctr', [...CONTAINERD, 'images', 'tag', '--force', tag, named], signal)
+    await tools.run('ctr', [...CONTAINERD, 'images', 'remove', tag], signal)
+  }
 }
 
 /** `redis` is `docker.io/library/redis:latest`. */
