@@ -42,6 +42,8 @@ const controllerRules: readonly Rule[] = [
   rule('', ['nodes', 'persistentvolumes', 'namespaces'], READ),
   rule('', ['pods'], [...READ, 'create', 'delete', 'patch']),
   rule('', ['persistentvolumeclaims'], [...READ, 'create', 'delete']),
+  // Of Runtimes with ports.
+  rule('', ['services'], ['get', 'create']),
   // How much processor pods use, which kubelets tell, and which policies with `idle` go by.
   rule('', ['nodes/proxy'], ['get']),
   rule('', ['events'], ['create', 'patch']),
