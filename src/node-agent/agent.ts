@@ -1,4 +1,9 @@
-import {API_VERSION, RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../checkpoint/names.ts'
+import {
+  API_VERSION,
+  CHECKPOINT_IMAGE_PREFIX,
+  RESTORE_ANNOTATION,
+  RESTORE_RUNTIME,
+} from '../checkpoint/names.ts'
 import type {WatchEvent} from '../kubernetes/types.ts'
 import {admitMove, isToAdmit} from './admit.ts'
 import {ranAs} from './answer.ts'
@@ -116,6 +121,7 @@ class Watching {
     if (type === 'DELETED') {
       this.#pods.delete(uid)
       this.#background(this.#preparations.remove(uid))
+      this.#background(this.#removeImages(pod))
     } else this.#pods.set(uid, pod)
     if (ends) {
       for (const [key, {status}] of this.#checkpoints)
@@ -131,6 +137,13 @@ class Watching {
   async #makeImages(key: string): Promise<void> {
     const object = await this.#tools.kube.get({apiVersion: API_VERSION, kind: 'Restore', ...nameOf(key)})
     if (object !== undefined) await makeImages(object, this.#tools)
+  }
+
+  /** An image of a checkpoint is memory in clear: it goes with the pod that it was made for. */
+  async #removeImages({spec}: Pod): Promise<void> {
+    const {removeImage, signal} = this.#tools
+    for (const {image} of spec.containers)
+      if (image.startsWith(CHECKPOINT_IMAGE_PREFIX)) await removeImage(image, signal)
   }
 
   /** Unpacks ahead of the container's creation, and cleans up behind its start. */

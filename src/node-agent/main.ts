@@ -19,6 +19,7 @@ import {kubeletArchives} from './archives.ts'
 import {openCgroups} from './cgroups.ts'
 import {explainFailure} from './explain.ts'
 import {dumpWatcher} from './freeze.ts'
+import {collectGarbage} from './garbage.ts'
 import {serveHttp} from './http.ts'
 import {inspectArchive} from './inspect.ts'
 import {watchInterruptions} from './interruption.ts'
@@ -32,11 +33,12 @@ import {diskPreparations} from './prepare.ts'
 import {pause} from './queue.ts'
 import {serveRestores} from './serve.ts'
 import {clusterStores} from './stores.ts'
-import {containerdImages, containerdImport, storeTools} from './tools-of-host.ts'
+import {containerdImages, containerdImport, containerdRemoval, storeTools} from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
 
 const KUBELET_PORT = 10_250
 const PUBLISH_EVERY_MS = 60_000
+const COLLECT_EVERY_MS = 6 * 3_600_000
 const AGENT_SELECTOR = 'app.kubernetes.io/name=clouder-node-agent'
 
 /** What the DaemonSet gives. */
@@ -108,6 +110,7 @@ export async function runNodeAgent(
     inspect: inspectArchive,
     explain: explainFailure,
     importImage: containerdImport(hostTools),
+    removeImage: containerdRemoval(hostTools),
     imageDigests: containerdImages(hostTools, signal),
     now,
     log,
@@ -135,8 +138,16 @@ export async function runNodeAgent(
   startAgent(tools, preparations)
   const interruptions = watchInterruptions({node, kube, metadataUrl: environment.METADATA_URL, log, signal})
   log('info', 'started', {node, cgroupVersion: cgroups.version})
+  // Not all agents at the same time, where they share a disk.
+  let collectAtMs = now() + Math.random() * COLLECT_EVERY_MS
   while (!signal.aborted) {
     await publish(abilitiesOptions, log)
+    if (now() >= collectAtMs) {
+      collectAtMs = now() + COLLECT_EVERY_MS
+      await collectGarbage(tools).catch((error: unknown) =>
+        log('warn', 'garbage stays', {error: String(error)}),
+      )
+    }
     await pause(PUBLISH_EVERY_MS, signal)
   }
   await interruptions

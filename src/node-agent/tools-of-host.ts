@@ -104,6 +104,14 @@ export function containerdImport(tools: HostTools): ImageImport {
   }
 }
 
+export function containerdRemoval(
+  tools: HostTools,
+): (reference: string, signal: AbortSignal) => Promise<void> {
+  return async (reference, signal) => {
+    await tools.run('ctr', [...CONTAINERD, 'images', 'remove', reference], signal)
+  }
+}
+
 /** `redis` is `docker.io/library/redis:latest`. */
 function fullName(image: string): string {
   const [first = '', ...rest] = image.split('/')

@@ -35,6 +35,8 @@ export interface AgentTools {
   /** What CRIU said of a failed dump, from the log that the kubelet's answer names; undefined: nothing that helps. */
   readonly explain: (answer: string) => Promise<string | undefined>
   readonly importImage: ImageImport
+  /** Absent is fine. */
+  readonly removeImage: (reference: string, signal: AbortSignal) => Promise<void>
   /** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
   readonly imageDigests: (image: string) => Promise<readonly string[]>
   readonly now: () => number

@@ -153,6 +153,7 @@ export class FakeNode {
       inspect: inspectArchive,
       explain: () => Promise.resolve(undefined),
       importImage: () => Promise.resolve(),
+      removeImage: () => Promise.resolve(),
       imageDigests: () => Promise.resolve([]),
       now: Date.now,
       log: () => undefined,
