@@ -77,7 +77,8 @@ const presentation: Readonly<
       ['Schedule', '.spec.schedule'],
       ['Pods', '.status.pods', 'integer'],
       ['Checkpoints', '.status.checkpoints', 'integer'],
-      ['Next', '.status.nextScheduledAt', 'date'],
+      // As text: what is still to come has no age.
+      ['Next', '.status.nextScheduledAt'],
       age,
     ],
   },
