@@ -22,7 +22,7 @@ const MANIFESTS = 'manifests/'
 const NAME_MAX_LENGTH = 200
 
 export interface ObjectStoreOptions {
-  /** Between two attempts. */
+  /** Between two attempts; by default a store may be away for some ten seconds. */
   readonly pauseMs?: number
   readonly now?: () => number
 }
@@ -33,7 +33,7 @@ export interface ObjectStoreOptions {
  */
 export function objectStore(
   stored: Objects,
-  {pauseMs = 1000, now = Date.now}: ObjectStoreOptions = {},
+  {pauseMs = 3000, now = Date.now}: ObjectStoreOptions = {},
 ): BlobStore {
   const {place} = stored
   const objects = persistentObjects(stored, pauseMs)

@@ -85,6 +85,7 @@ const PASSING_CODES: ReadonlySet<string> = new Set([
 export function networkProblem(error: unknown): StoreProblem | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined
+    if (cause.name === 'TimeoutError') return {kind: 'passing', words: 'no answer in time'}
     if (code !== undefined && PASSING_CODES.has(code)) return {kind: 'passing', words: code}
     // Of several addresses all failed.
     if (cause instanceof AggregateError) return networkProblem(cause.errors[0])

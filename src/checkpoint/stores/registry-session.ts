@@ -3,6 +3,8 @@ import type {StoreProblem} from './objects.ts'
 import {statusProblem, withoutSecrets} from './problems.ts'
 
 const TOKEN_MAX_BYTES = 1 << 20
+/** For an answer that has no large body. */
+const ANSWER_TIMEOUT_MS = 120_000
 const ANSWER_WORDS_MAX_LENGTH = 300
 
 const tokenSchema = z.union([
@@ -58,10 +60,11 @@ export function registrySession(login: RegistryLogin): RegistrySession {
     const target = new URL(url, base)
     // Uploads may go elsewhere, with what they need in the address.
     const own = target.origin === login.origin && authorization !== undefined ? {authorization} : {}
+    const patience = method === 'GET' ? [] : [AbortSignal.timeout(ANSWER_TIMEOUT_MS)]
     return await fetch(target, {
       method,
       headers: {...headers, ...own},
-      signal,
+      signal: AbortSignal.any([signal, ...patience]),
       ...(body === undefined ? {} : {body}),
     })
   }

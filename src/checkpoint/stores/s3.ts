@@ -229,7 +229,9 @@ function problemOf(
 ): StoreProblem | undefined {
   if (!(error instanceof Error)) return undefined
   const status = statusOf(error)
-  const words = withoutSecrets(`${error.name}: ${error.message}`, credentials)
+  // The answer to HEAD has no words.
+  const said = error.message === 'UnknownError' ? 'it does not say why' : `${error.name}: ${error.message}`
+  const words = withoutSecrets(said, credentials)
   if (error.name === 'TimeoutError') return {kind: 'passing', words}
   if (error.name === 'CredentialsProviderError') return {kind: 'refused', words}
   // Having seen the answer, the client signs with the right time.

@@ -97,8 +97,8 @@ test('credentials that S3 does not know are refused, and not told', async (conte
   await fetch(`${strict.url}/checkpoints`, {method: 'PUT'})
   const s3 = {bucket: 'checkpoints', region: REGION, endpoint: strict.url, forcePathStyle: true}
   const store = await openStore({s3}, {nodeDir: '/nonexistent', credentials: LOGIN, pauseMs: 1})
-  for (const call of [store.listManifests(signal), putBytes(store, Buffer.from('x'))]) {
-    const refusal: unknown = await call.catch((error: unknown) => error)
+  for (const call of [() => store.listManifests(signal), () => putBytes(store, Buffer.from('x'))]) {
+    const refusal: unknown = await call().catch((error: unknown) => error)
     expect(refusal).toMatchObject({
       code: 'STORE_REFUSED',
       message: expect.stringContaining('s3://checkpoints') as string,

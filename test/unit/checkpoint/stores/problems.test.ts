@@ -1,0 +1,35 @@
+import {expect, test} from 'vitest'
+import {
+  networkProblem,
+  statusProblem,
+  storeError,
+  withoutSecrets,
+} from '../../../../src/checkpoint/stores/problems.ts'
+
+test('a broken line is found in what an error was caused by; a mistake of ours is none', () => {
+  const refused = Object.assign(new Error('connect ECONNREFUSED'), {code: 'ECONNREFUSED'})
+  const failed = new TypeError('fetch failed', {cause: new AggregateError([refused])})
+  expect(networkProblem(failed)).toEqual({kind: 'passing', words: 'ECONNREFUSED'})
+  expect(networkProblem(new DOMException('too late', 'TimeoutError'))).toMatchObject({kind: 'passing'})
+  expect(networkProblem(new TypeError('x is not a function'))).toBeUndefined()
+})
+
+test('a busy server passes, one that does not know us refuses, and other answers say nothing by themselves', () => {
+  for (const status of [408, 429, 500, 503]) expect(statusProblem(status, '')?.kind).toBe('passing')
+  for (const status of [401, 403]) expect(statusProblem(status, '')?.kind).toBe('refused')
+  for (const status of [undefined, 404, 416]) expect(statusProblem(status, '')).toBeUndefined()
+})
+
+test('what a store says is told without the values of credentials, in an address too', () => {
+  const credentials = {sasToken: 'sig=a/b+c=', username: 'me'}
+  const words = withoutSecrets('GET /x?sig=a/b+c= by me, sig%3Da%2Fb%2Bc%3D', credentials)
+  expect(words).toBe('GET /x?*** by me, ***')
+})
+
+test('an error of a store names the place and what to look at, and holds no request', () => {
+  const error = storeError('s3://bucket', {kind: 'absent', words: 'NoSuchBucket'})
+  expect(error.code).toBe('STORE_UNREACHABLE')
+  expect(error.cause).toBeUndefined()
+  expect(error.message).toBe('s3://bucket is not there: NoSuchBucket')
+  expect(error.suggestions.join()).toContain('kubectl')
+})
