@@ -4,7 +4,6 @@ import type {CheckpointFinding} from './checkpoint-doctor.ts'
 
 const containerSchema = z.looseObject({
   name: z.string(),
-  tty: z.boolean().optional(),
   securityContext: z.looseObject({privileged: z.boolean().optional()}).optional(),
   resources: z.looseObject({limits: z.record(z.string(), z.string()).optional()}).optional(),
   volumeDevices: z.array(z.looseObject({devicePath: z.string()})).optional(),
@@ -14,7 +13,6 @@ const specSchema = z.looseObject({
   hostPID: z.boolean().optional(),
   hostIPC: z.boolean().optional(),
   shareProcessNamespace: z.boolean().optional(),
-  runtimeClassName: z.string().optional(),
   containers: z.array(containerSchema).default([]),
   ephemeralContainers: z.array(z.looseObject({name: z.string()})).optional(),
   volumes: z
@@ -61,14 +59,17 @@ function namespaceFindings(spec: z.output<typeof specSchema>): readonly Found[] 
           ),
         ]
       : []),
-    ...(hostPID === true || hostIPC === true || shareProcessNamespace === true
+    ...(hostPID === true || shareProcessNamespace === true
       ? [
-          blocks(
-            'Namespaces',
-            'its containers share processes or memory with the host or with each other, and each is dumped alone',
-            'leave out hostPID, hostIPC and shareProcessNamespace',
+          loses(
+            'ProcessIds',
+            'its process ids are not its containers’ own: a restore fails where one of them is taken',
+            'leave out hostPID and shareProcessNamespace',
           ),
         ]
+      : []),
+    ...(hostIPC === true
+      ? [loses('HostIpc', 'shared memory of the node is not carried along', 'leave out hostIPC')]
       : []),
     ...(ephemeralContainers.length > 0
       ? [
@@ -83,20 +84,11 @@ function namespaceFindings(spec: z.output<typeof specSchema>): readonly Found[] 
 }
 
 function containerFindings(container: z.output<typeof containerSchema>): readonly Found[] {
-  const {name, tty, securityContext, resources, volumeDevices = []} = container
+  const {name, securityContext, resources, volumeDevices = []} = container
   const devices = Object.keys(resources?.limits ?? {}).filter(
     (key) => key.includes('/') && !key.startsWith('hugepages-'),
   )
   return [
-    ...(tty === true
-      ? [
-          blocks(
-            'Terminal',
-            `container ${name} has a terminal, whose other end is not in the container`,
-            'set tty to false; use clouder runtime exec for a shell, and end it before a checkpoint',
-          ),
-        ]
-      : []),
     ...(securityContext?.privileged === true
       ? [
           loses(

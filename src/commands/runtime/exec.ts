@@ -6,7 +6,7 @@ import {splitAtDashes} from '../../cli/passthrough.ts'
 export default class RuntimeExec extends BaseCommand {
   static override summary = 'run a command in a runtime'
   static override description =
-    'Words after -- are the command; without any: a shell. End it before a pause: a process that was started so cannot be checkpointed.'
+    'Words after -- are the command; without any: a shell. A pause ends it: what was started so is not carried along.'
   static override usage = 'runtime exec NAMESPACE/NAME [-c CLUSTER] [--json] [-- COMMAND…]'
   static override examples = [
     {description: 'an interpreter', command: '<%= config.bin %> runtime exec team/anna -- python3'},
