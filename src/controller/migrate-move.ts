@@ -116,13 +116,20 @@ export async function verify(at: MigrationAt): Promise<Again> {
     await tell(at, {message: progress.message})
     return {againMs: AGAIN_MS}
   }
-  const readyMs = world.now()
+  const readyMs = readySince(pod, world.now())
   if (status.newPod !== spec.pod) await handOver(pod, at)
   const frozenMs = Date.parse(status.frozenAt ?? '')
   return finish(at, 'Succeeded', null, `pod ${pod.metadata.name} goes on at ${status.targetNode ?? ''}`, {
     readyAt: new Date(readyMs).toISOString(),
     ...(Number.isNaN(frozenMs) ? {} : {downtimeMs: Math.round(readyMs - frozenMs)}),
   })
+}
+
+/** A controller that took over sees late what was ready before; the server tells that to the second only. */
+function readySince({status}: Pod, nowMs: number): number {
+  const ready = status.conditions?.find(({type}) => type === 'Ready')
+  const sinceMs = Date.parse(ready?.lastTransitionTime ?? '')
+  return nowMs - sinceMs > 2000 ? sinceMs : nowMs
 }
 
 /** Gives the new pod to the ReplicaSet of the source, which goes: of the two it is the one to end. */
