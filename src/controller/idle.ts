@@ -31,6 +31,8 @@ export interface IdleTimes {
   /** Whether the pod has been busy since this was last noted. */
   note(policy: string, uid: string): void
   isNoted(policy: string, uid: string): boolean
+  /** Forgets pods that a policy does not mean any more. */
+  keepOnly(policy: string, uids: ReadonlySet<string>): void
 }
 
 export function idleTimes(): IdleTimes {
@@ -60,6 +62,11 @@ export function idleTimes(): IdleTimes {
     },
     note: (policy, uid) => void noted.add(`${policy} ${uid}`),
     isNoted: (policy, uid) => noted.has(`${policy} ${uid}`),
+    keepOnly(policy, uids) {
+      for (const seen of [last, since, noted])
+        for (const key of seen.keys())
+          if (key.startsWith(`${policy} `) && !uids.has(key.slice(policy.length + 1))) seen.delete(key)
+    },
   }
 }
 

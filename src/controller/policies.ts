@@ -153,6 +153,7 @@ async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
   const wanted = policy.spec.idle
   if (wanted === undefined) return
   const key = `${policy.metadata.namespace ?? ''}/${policy.metadata.name}`
+  idle.keepOnly(key, new Set(pods.map(({metadata}) => metadata.uid)))
   for (const pod of pods) {
     const {uid} = pod.metadata
     const {nodeName} = pod.spec
