@@ -92,6 +92,7 @@ export async function runNodeAgent(
     openBlobs: blobs,
     openPeer: (from) => openPeer(from, port, kube, now),
   })
+  const metrics = agentMetrics()
   const tools: AgentTools = {
     node,
     kube,
@@ -112,12 +113,12 @@ export async function runNodeAgent(
     importImage: containerdImport(hostTools),
     removeImage: containerdRemoval(hostTools),
     imageDigests: containerdImages(hostTools, signal),
+    metrics,
     now,
     log,
     signal,
   }
   const preparations = diskPreparations(RESTORE_DIR, tools)
-  const metrics = agentMetrics()
   const sockets = await serveRestores(AGENT_SOCKET, async (request) => {
     const answer = await answerRestore(request, {...tools, preparations})
     metrics.answered(answer.action)

@@ -1,10 +1,8 @@
-import {THAW_ANNOTATION, VERIFY_ANNOTATION} from '../checkpoint/names.ts'
+import {THAW_ANNOTATION} from '../checkpoint/names.ts'
 import type {CheckpointStatus} from '../checkpoint/resources.ts'
-import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
 import {CheckpointError, KubernetesError} from '../errors.ts'
 import {waitFor} from '../waiting.ts'
 import {dumpPod, runHook} from './dump.ts'
-import {digestSchema} from './digest.ts'
 import {importCheckpoint} from './import.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './named.ts'
 import {parsePod, podRef, type Pod} from './pods.ts'
@@ -12,6 +10,7 @@ import {removeCheckpoint} from './remove.ts'
 import {sealDumped} from './seal.ts'
 import type {AgentTools} from './tools.ts'
 import {holderOf, inTurn, letPodGoOn} from './turns.ts'
+import {verifyAsked} from './verify.ts'
 
 /**
  * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
@@ -143,6 +142,8 @@ async function dumpInTurn(
   })
   const {containers, frozen, podTemplate} = dumped
   const bytes = containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0)
+  const startedMs = Date.parse(status.startedAt ?? '')
+  if (!Number.isNaN(startedMs)) tools.metrics.dumped((tools.now() - startedMs) / 1000, bytes)
   log('info', 'dumped', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, bytes, frozen})
   const next: CheckpointStatus = {
     phase: 'Storing',
@@ -177,39 +178,9 @@ async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
     message: `stored in ${sealed.place}`,
     finishedAt: new Date(tools.now()).toISOString(),
   }
+  tools.metrics.checkpointed('ready')
   log('info', 'stored', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, digest: sealed.digest})
   await kube.patchStatus(checkpointRef(checkpoint), next)
-}
-
-/** Reads it back from its store and checks it again, once per value of the annotation. */
-async function verifyAsked(checkpoint: Named, {kube, stores, now, signal}: AgentTools): Promise<void> {
-  const {metadata, status = {}} = checkpoint
-  const asked = metadata.annotations?.[VERIFY_ANNOTATION]
-  if (asked === undefined || asked === status.verification?.asked) return
-  const outcome = await verifyStored(checkpoint, {stores, signal})
-  const verification = {asked, checkedAt: new Date(now()).toISOString(), reason: null, ...outcome}
-  await kube.patchStatus(checkpointRef(checkpoint), {verification})
-}
-
-async function verifyStored(
-  {spec, status = {}}: Named,
-  {stores, signal}: Pick<AgentTools, 'stores' | 'signal'>,
-): Promise<{ok: boolean; message: string; reason?: string}> {
-  try {
-    const {blobs, keys} = await stores.open(spec.store, {signal})
-    const digest = digestSchema.parse(status.digest)
-    const {blobs: count, storedBytes} = await verifyCheckpoint({
-      store: blobs,
-      digest,
-      trust: keys.trust,
-      keys: keys.wrappers,
-      signal,
-    })
-    return {ok: true, message: `${count} pieces of ${storedBytes} bytes are whole and signed`}
-  } catch (error) {
-    if (!(error instanceof CheckpointError)) throw error
-    return {ok: false, message: error.message, reason: error.code}
-  }
 }
 
 /** Undoes what stands in the way of the pod, and says why. */
@@ -217,6 +188,7 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
   const {kube, archives, log} = tools
   const message = error instanceof Error ? error.message : String(error)
   const reason = error instanceof CheckpointError ? error.code : 'CHECKPOINT_FAILED'
+  tools.metrics.checkpointed('failed')
   log('warn', 'checkpoint failed', {
     checkpoint: checkpoint.name,
     namespace: checkpoint.namespace,

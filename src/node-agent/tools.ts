@@ -8,6 +8,7 @@ import type {ImageImport} from './create-image.ts'
 import type {DumpWatcher} from './freeze.ts'
 import type {Kubelet} from './kubelet.ts'
 import type {Log} from './log.ts'
+import type {Metrics} from './metrics.ts'
 import type {Stores} from './stores.ts'
 
 /** What an archive tells of the container that it was made of. */
@@ -39,6 +40,7 @@ export interface AgentTools {
   readonly removeImage: (reference: string, signal: AbortSignal) => Promise<void>
   /** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
   readonly imageDigests: (image: string) => Promise<readonly string[]>
+  readonly metrics: Pick<Metrics, 'checkpointed' | 'dumped'>
   readonly now: () => number
   readonly log: Log
   readonly signal: AbortSignal

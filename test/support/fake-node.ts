@@ -155,6 +155,7 @@ export class FakeNode {
       importImage: () => Promise.resolve(),
       removeImage: () => Promise.resolve(),
       imageDigests: () => Promise.resolve([]),
+      metrics: {checkpointed: () => undefined, dumped: () => undefined},
       now: Date.now,
       log: () => undefined,
       signal,

@@ -1,0 +1,37 @@
+import {VERIFY_ANNOTATION} from '../checkpoint/names.ts'
+import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
+import {CheckpointError} from '../errors.ts'
+import {digestSchema} from './digest.ts'
+import {checkpointRef, type Named} from './named.ts'
+import type {AgentTools} from './tools.ts'
+
+/** Reads it back from its store and checks it again, once per value of the annotation. */
+export async function verifyAsked(checkpoint: Named, {kube, stores, now, signal}: AgentTools): Promise<void> {
+  const {metadata, status = {}} = checkpoint
+  const asked = metadata.annotations?.[VERIFY_ANNOTATION]
+  if (asked === undefined || asked === status.verification?.asked) return
+  const outcome = await verifyStored(checkpoint, {stores, signal})
+  const verification = {asked, checkedAt: new Date(now()).toISOString(), reason: null, ...outcome}
+  await kube.patchStatus(checkpointRef(checkpoint), {verification})
+}
+
+async function verifyStored(
+  {spec, status = {}}: Named,
+  {stores, signal}: Pick<AgentTools, 'stores' | 'signal'>,
+): Promise<{ok: boolean; message: string; reason?: string}> {
+  try {
+    const {blobs, keys} = await stores.open(spec.store, {signal})
+    const digest = digestSchema.parse(status.digest)
+    const {blobs: count, storedBytes} = await verifyCheckpoint({
+      store: blobs,
+      digest,
+      trust: keys.trust,
+      keys: keys.wrappers,
+      signal,
+    })
+    return {ok: true, message: `${count} pieces of ${storedBytes} bytes are whole and signed`}
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error
+    return {ok: false, message: error.message, reason: error.code}
+  }
+}
