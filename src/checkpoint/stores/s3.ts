@@ -134,33 +134,28 @@ async function write(bucket: Bucket, request: ObjectWrite): Promise<void> {
   }
 }
 
+/** An upload that fails is aborted, and awaited: what is left all the same, by a kill, goes with a collection. */
 async function writeParts(
-  {s3, client}: Bucket,
+  {client}: Bucket,
   target: PutObjectCommandInput,
   content: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<void> {
   const {Upload} = await import('@aws-sdk/lib-storage')
-  const params = {...target, Body: Readable.from(content, {objectMode: false})}
-  const upload = new Upload({client, params, partSize: PART_BYTES, queueSize: 2})
-  const stop = () => void upload.abort()
-  signal.addEventListener('abort', stop)
-  try {
+  const params = {...target, Body: Readable.from(untilAborted(content, signal), {objectMode: false})}
+  // Its own abort would not wait for what is under way, and leave that behind.
+  await new Upload({client, params, partSize: PART_BYTES, queueSize: 2}).done()
+}
+
+async function* untilAborted(
+  content: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of content) {
     signal.throwIfAborted()
-    await upload.done()
-  } catch (error) {
-    // An upload that is aborted cleans up in the background only; what is left all the same goes with a collection.
-    const {Bucket, Key} = target
-    const command = new s3.AbortMultipartUploadCommand({Bucket, Key, UploadId: upload.uploadId})
-    if (upload.uploadId !== undefined) {
-      await client
-        .send(command, {abortSignal: AbortSignal.timeout(CONNECT_TIMEOUT_MS)})
-        .catch(() => undefined)
-    }
-    throw error
-  } finally {
-    signal.removeEventListener('abort', stop)
+    yield piece
   }
+  signal.throwIfAborted()
 }
 
 async function* list(bucket: Bucket, prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {

@@ -1,6 +1,7 @@
 import {randomBytes} from 'node:crypto'
 import {
   CreateBucketCommand,
+  CreateMultipartUploadCommand,
   ListMultipartUploadsCommand,
   PutObjectCommand,
   S3Client,
@@ -74,6 +75,22 @@ test('a large put to S3 that is aborted leaves no parts that cost', async (conte
   expect(await store.has(digest, signal)).toBe(false)
   const left = await client.send(new ListMultipartUploadsCommand({Bucket: s3.bucket}))
   expect(left.Uploads ?? []).toEqual([])
+})
+
+test('parts that a killed writer left in S3 are collected when they are old', async (context) => {
+  const {client, s3, store} = await withBucket(context)
+  const left = {Bucket: s3.bucket, Key: `team/a/blobs/sha256/${'0'.repeat(64)}`}
+  await client.send(new CreateMultipartUploadCommand(left))
+  const uploads = async () =>
+    (await client.send(new ListMultipartUploadsCommand({Bucket: s3.bucket}))).Uploads ?? []
+  await store.collect({graceMs: 86_400_000, dryRun: true, signal})
+  const [found] = await uploads()
+  // The emulator has every upload begin long ago.
+  expect(found?.Initiated?.getFullYear()).toBeLessThan(2020)
+  await store.collect({graceMs: 30 * 365 * 86_400_000, dryRun: false, signal})
+  expect(await uploads()).toHaveLength(1)
+  await store.collect({graceMs: 86_400_000, dryRun: false, signal})
+  expect(await uploads()).toEqual([])
 })
 
 test('a bucket that is not there is named, without credentials', async (context) => {
