@@ -126,17 +126,20 @@ async function stream(path: string, way: Way): Promise<StreamAnswer> {
 
 async function* linesOf(response: IncomingMessage, call: Call, signal: AbortSignal): AsyncIterable<string> {
   const broken: Error[] = []
-  // readline ends quietly when its input breaks.
   response.on('error', (error) => broken.push(error))
   try {
     for await (const line of createInterface({input: response, crlfDelay: Infinity})) {
       signal.throwIfAborted()
       if (line !== '') yield line
     }
+  } catch (error) {
+    signal.throwIfAborted()
+    throw unreachable(call, error instanceof Error ? error : new Error(String(error)))
   } finally {
     response.destroy()
   }
   signal.throwIfAborted()
+  // Some breaks end the lines quietly.
   const [error] = broken
   if (error !== undefined) throw unreachable(call, error)
 }

@@ -121,7 +121,7 @@ async function follow(
     throw new KubernetesError('API_REJECTED', `cannot watch ${query.kind}: ${answer.status}`)
   try {
     for await (const line of answer.lines) {
-      const {type, object} = lineSchema.parse(JSON.parse(line))
+      const {type, object} = parseLine(line, query)
       if (type === 'ERROR') {
         const {code, message} = statusSchema.parse(object)
         if (code === GONE) return undefined
@@ -135,6 +135,17 @@ async function follow(
     throw error
   }
   return version
+}
+
+/** The last line of a connection that broke may be cut off: then it is followed again. */
+function parseLine(line: string, query: WatchQuery): z.output<typeof lineSchema> {
+  try {
+    return lineSchema.parse(JSON.parse(line))
+  } catch (error) {
+    throw new KubernetesError('API_UNREACHABLE', `the watch of ${query.kind} broke off in a line`, {
+      cause: error,
+    })
+  }
 }
 
 const isChange = (type: string): type is WatchEvent['type'] =>
