@@ -48,7 +48,10 @@ test('every heading ends in something to do', () => {
 })
 
 test('the page names only commands that exist', () => {
-  const commands = capturesOf(page, /`clouder ((?:kubeadm|bundle|ctx|aws|azure|infra|checkpoint|node|runtime|byoc) [a-z-]+|[a-z]+)\b/g)
+  const commands = capturesOf(
+    page,
+    /`clouder ((?:kubeadm|bundle|ctx|aws|azure|infra|checkpoint|node|runtime|byoc) [a-z-]+|[a-z]+)\b/g,
+  )
   const missing = commands.filter(
     (name) => !existsSync(join(root, 'src/commands', `${name.replace(' ', '/')}.ts`)),
   )
