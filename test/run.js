@@ -76,6 +76,7 @@ for (const name of suites) {
     // What integration and end to end install from; minutes the first time, an instant afterwards.
     check('bundle', 'node', ['bin/run.js', 'bundle', 'build'])
     check('bundle digests and closure', 'node', ['bin/run.js', 'bundle', 'verify'])
+    check('registry for the stores of checkpoints', 'tsx', ['test/support/registry-build.ts'])
   } else if (name === 'cloud' && !hasAwsProvider()) {
     // Half an hour to build, so nobody is made to wait for it: said there, and counted.
     total.skipped += 1

@@ -74,7 +74,7 @@ async function startRegistry(program: string, {auth, deletes = true}: RegistryOp
 }
 
 /** The program in the user's cache; renamed into place when it is whole. */
-async function buildRegistry(): Promise<string> {
+export async function buildRegistry(): Promise<string> {
   const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
   const target = join(cache, 'clouder/test', `registry-${VERSION}`)
   const program = join(target, 'registry')
