@@ -3,9 +3,10 @@ import pLimit from 'p-limit'
 import type {ContainerEngine} from '../containers/container-engine.ts'
 import {InfrastructureError} from '../errors.ts'
 import {waitFor} from '../waiting.ts'
+import {CLUSTER_LABEL, type ObservedCluster} from './local-decision.ts'
 import {observe} from './local-observation.ts'
+import {removeVolumes} from './local-volumes.ts'
 import type {LocalProviderOptions} from './local.ts'
-import type {ObservedCluster} from './local-decision.ts'
 import type {ProviderContext} from './provider.ts'
 
 const REMOVALS_AT_ONCE = 8
@@ -38,7 +39,8 @@ export async function destroyLocal(
       intervalMs: 200,
       signal: context.signal,
     })
-    await Promise.all(observed.volumes.map((volume) => limit(() => engine.removeVolume(volume.name))))
+    const volumes = observed.volumes.map((volume) => volume.name)
+    await removeVolumes(engine, {[CLUSTER_LABEL]: name}, volumes, context.signal)
     await Promise.all(observed.networks.map(({id}) => limit(() => engine.removeNetwork(id))))
     const left = linesOf(await observe(engine, name))
     if (left.length > 0) {

@@ -16,6 +16,7 @@ import {
   type NodeDecision,
 } from './local-decision.ts'
 import type {LocalMachine} from './local-machine.ts'
+import {removeVolumes} from './local-volumes.ts'
 import type {ProviderContext} from './provider.ts'
 
 const BOOT_TIMEOUT_MS = 120_000
@@ -46,10 +47,7 @@ export async function createNode(
   const {node, container, leftoverVolumes} = decision
   const owner = {[CLUSTER_LABEL]: spec.name, [NODE_LABEL]: node.name}
   if (container !== undefined) await removeAndWait(engine, container.id, context.signal)
-  // An engine ends what a killed run asked for: a container may have come to the volumes since they were looked at.
-  const late = container === undefined && leftoverVolumes.length > 0 ? await engine.listContainers(owner) : []
-  for (const {id} of late) await removeAndWait(engine, id, context.signal)
-  for (const volume of leftoverVolumes) await engine.removeVolume(volume)
+  await removeVolumes(engine, owner, leftoverVolumes, context.signal)
   const volumes = volumesOf(spec.name, node.name)
   for (const volume of Object.keys(volumes)) await engine.createVolume(volume, owner)
   const id = await engine.createContainer({

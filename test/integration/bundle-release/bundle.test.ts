@@ -66,7 +66,7 @@ test.for<Arch>(['amd64', 'arm64'])(
     }
     const bundle = await buildBundle({...options, source: 'auto'})
     await verifyBundle(bundle, {references: expectedReferences(KUBERNETES), signal})
-    expect(made.toSorted()).toEqual(['criu', 'host-tools', 'smoke'])
+    expect(made.toSorted()).toEqual(['clouder', 'clouder-restore', 'criu', 'host-tools', 'smoke'])
     const sourcesOf = [...bundle.lock.files, ...bundle.lock.images].map(
       ({name, source}) => `${name} ${source}`,
     )
