@@ -70,7 +70,7 @@ test.for<Arch>(['amd64', 'arm64'])(
     const sourcesOf = [...bundle.lock.files, ...bundle.lock.images].map(
       ({name, source}) => `${name} ${source}`,
     )
-    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(3)
+    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(5)
     server.seen.length = 0
     await buildBundle({...options, source: 'release'})
     expect(server.seen).toEqual([])
