@@ -236,10 +236,10 @@ export function blobStoreContract(title: string, options: BlobStoreContractOptio
     const digest: Digest = `sha256:${hash.digest('hex')}`
     const heldBytes = countHeldBytes()
     const before = heldBytes()
-    let peakBytes = before
+    const samples: number[] = []
     const content = async function* () {
       for (let index = 0; index < pieces; index += 1) {
-        if (index % 8 === 0) peakBytes = Math.max(peakBytes, heldBytes())
+        if (index % 8 === 0) samples.push(heldBytes() - before)
         yield await Promise.resolve(piece)
       }
     }
@@ -250,11 +250,13 @@ export function blobStoreContract(title: string, options: BlobStoreContractOptio
       readBytes += read.length
       if (readBytes - looked < 8 * piece.length) continue
       looked = readBytes
-      peakBytes = Math.max(peakBytes, heldBytes())
+      samples.push(heldBytes() - before)
     }
     expect(readBytes).toBe(options.largeBytes)
+    // What is held whole grows to all of it on the way: half of it in the middle. A moment's backlog is no such thing.
+    const middle = samples.toSorted((a, b) => a - b)[Math.floor(samples.length / 2)]
     // A small one may be held whole.
-    if (options.largeBytes > 2 ** 25) expect(peakBytes - before).toBeLessThan(options.largeBytes * 0.6)
+    if (options.largeBytes > 2 ** 25) expect(middle).toBeLessThan(options.largeBytes * 0.4)
   })
 }
 
