@@ -5,7 +5,7 @@ import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../errors.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
 import type {ImageDigests} from './answer.ts'
-import {digestSchema} from './digest.ts'
+import {digestSchema} from '../checkpoint/sealed/types.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
 import type {AgentTools} from './tools.ts'
 

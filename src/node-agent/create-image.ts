@@ -4,7 +4,7 @@ import {restoreSchema} from '../checkpoint/resources.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../errors.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
-import {digestSchema} from './digest.ts'
+import {digestSchema} from '../checkpoint/sealed/types.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
 import type {AgentTools} from './tools.ts'
 

@@ -1,7 +1,7 @@
 import type {CheckpointStatus} from '../checkpoint/resources.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../errors.ts'
-import {digestSchema} from './digest.ts'
+import {digestSchema} from '../checkpoint/sealed/types.ts'
 import {checkpointRef, type Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
 

@@ -1,7 +1,7 @@
 import {VERIFY_ANNOTATION} from '../checkpoint/names.ts'
 import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
 import {CheckpointError} from '../errors.ts'
-import {digestSchema} from './digest.ts'
+import {digestSchema} from '../checkpoint/sealed/types.ts'
 import {checkpointRef, type Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
 

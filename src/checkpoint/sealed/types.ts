@@ -1,6 +1,7 @@
 import {z} from 'zod'
 
-const digestSchema = z.templateLiteral(['sha256:', z.string().regex(/^[0-9a-f]{64}$/)])
+/** A digest of a manifest or a blob, as statuses and envelopes hold it. */
+export const digestSchema = z.templateLiteral(['sha256:', z.string().regex(/^[0-9a-f]{64}$/)])
 
 /** What a process may do that a checkpoint was made of, as its OCI runtime spec said. */
 export const privilegesSchema = z.strictObject({

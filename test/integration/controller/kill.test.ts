@@ -1,28 +1,5 @@
 import {expect, test} from 'vitest'
-import {controllerScene, type ControllerScene, type SceneOptions} from '../../support/controller-scene.ts'
-
-const MEMORY = 'token 1234'
-const OVER = ['Succeeded', 'RolledBack', 'Failed']
-
-function sceneWithPod(options: SceneOptions = {}, more: {metadata?: object; spec?: object} = {}) {
-  const scene = controllerScene(options)
-  scene.nodes.addNode('a')
-  scene.nodes.addNode('b')
-  scene.nodes.runPod('web', 'a', MEMORY, more)
-  scene.put('CheckpointStore', 'default', {node: {}})
-  return scene
-}
-
-const phaseOf = (scene: ControllerScene, name = 'move'): string | undefined =>
-  (scene.status('Migration', name) as {phase?: string} | undefined)?.phase
-const isOver = (scene: ControllerScene) => () => OVER.includes(phaseOf(scene) ?? '')
-/** After every step: somebody has the memory, and not two run with it. */
-const holds = (scene: ControllerScene) => () => {
-  expect(scene.nodes.isHeld(MEMORY)).toBe(true)
-  expect(scene.nodes.runningWith(MEMORY).length).toBeLessThan(2)
-}
-const move = (scene: ControllerScene, spec: object = {}): void =>
-  scene.put('Migration', 'move', {pod: 'web', ...spec})
+import {holds, isOver, MEMORY, move, phaseOf, sceneWithPod} from '../../support/migration-scene.ts'
 
 const REPLICA = {
   metadata: {

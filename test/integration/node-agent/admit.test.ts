@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {API_VERSION} from '../../../src/checkpoint/names.ts'
 import {admitMove} from '../../../src/node-agent/admit.ts'
-import {digestSchema} from '../../../src/node-agent/digest.ts'
+import {digestSchema} from '../../../src/checkpoint/sealed/types.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
 import {takeCheckpoint} from '../../../src/node-agent/take.ts'
 import type {AgentTools} from '../../../src/node-agent/tools.ts'

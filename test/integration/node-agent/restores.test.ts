@@ -7,7 +7,7 @@ import {RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../../../src/checkpoint/names
 import {restoreAnswerSchema, type RestoreAnswer} from '../../../src/checkpoint/handler-protocol.ts'
 import {startAgent} from '../../../src/node-agent/agent.ts'
 import {answerRestore} from '../../../src/node-agent/answer.ts'
-import {digestSchema} from '../../../src/node-agent/digest.ts'
+import {digestSchema} from '../../../src/checkpoint/sealed/types.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
 import {plainTar} from '../../../src/node-agent/plain-tar.ts'
 import {podRef} from '../../../src/node-agent/pods.ts'

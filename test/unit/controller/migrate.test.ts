@@ -1,30 +1,8 @@
 import {expect, test} from 'vitest'
 import {MIGRATION_LABEL, RESTORE_ANNOTATION} from '../../../src/checkpoint/names.ts'
 import type {Abilities} from '../../../src/checkpoint/sealed/types.ts'
-import {controllerScene, type ControllerScene, type SceneOptions} from '../../support/controller-scene.ts'
-
-const MEMORY = 'token 1234'
-const OVER = ['Succeeded', 'RolledBack', 'Failed']
-
-function sceneWithPod(options: SceneOptions = {}, more: {metadata?: object; spec?: object} = {}) {
-  const scene = controllerScene(options)
-  scene.nodes.addNode('a')
-  scene.nodes.addNode('b')
-  scene.nodes.runPod('web', 'a', MEMORY, more)
-  scene.put('CheckpointStore', 'default', {node: {}})
-  return scene
-}
-
-const phaseOf = (scene: ControllerScene, name = 'move'): string | undefined =>
-  (scene.status('Migration', name) as {phase?: string} | undefined)?.phase
-const isOver = (scene: ControllerScene) => () => OVER.includes(phaseOf(scene) ?? '')
-/** After every step: somebody has the memory, and not two run with it. */
-const holds = (scene: ControllerScene) => () => {
-  expect(scene.nodes.isHeld(MEMORY)).toBe(true)
-  expect(scene.nodes.runningWith(MEMORY).length).toBeLessThan(2)
-}
-const move = (scene: ControllerScene, spec: object = {}): void =>
-  scene.put('Migration', 'move', {pod: 'web', ...spec})
+import {controllerScene} from '../../support/controller-scene.ts'
+import {holds, isOver, MEMORY, move, phaseOf, sceneWithPod} from '../../support/migration-scene.ts'
 
 test('a pod goes on at another node with its memory, under its name, with its labels and owners', async () => {
   const owner = {apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 'owner', controller: true}
