@@ -4,7 +4,7 @@ import type {Cloud, CloudKind, CloudOpener} from '../clouds/cloud.ts'
 import {InfrastructureError} from '../errors.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Infrastructure} from '../spec/machine.ts'
-import type {TerraformPlan, TerraformProgress} from '../terraform/types.ts'
+import type {Outputs, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
 import {checkCloud} from './cloud-check.ts'
 import {knownHostKeys, readHostKeys} from './cloud-host-keys.ts'
 import {inPlace, keptPlace, placeOf, variablesOf} from './cloud-place.ts'
@@ -16,6 +16,7 @@ import {
   isInitialised,
   openFolder,
   takeVersionsOf,
+  type WorkFolder,
 } from './terraform-folder.ts'
 import {imagesOf, readPins, writePins} from './terraform-images.ts'
 import {keyPathOf, publicKeyOf} from './terraform-input.ts'
@@ -91,14 +92,10 @@ class TerraformProvider implements Provider {
     const plan = this.#agreed?.plan
     this.#agreed = undefined
     await using folder = await openFolder(spec, context, this.#options)
-    if (plan?.hasChanges === true) {
-      await writePins(folder.dir, spec, imagesOf(plan.outputs))
-      await asPhase(context, `Make the infrastructure of ${spec.name}`, plan.changes, (onProgress) =>
-        folder.terraform.apply(plan.file, {signal: context.signal, onProgress}),
-      )
-      await settle(folder.terraform, spec, context)
-    }
-    const outputs = await folder.terraform.output({signal: context.signal})
+    const outputs =
+      plan?.hasChanges === true
+        ? await this.#apply(plan, `Make the infrastructure of ${spec.name}`, folder, spec, context)
+        : await folder.terraform.output({signal: context.signal})
     return await this.#infrastructure(parseOutputs(outputs ?? {}), spec, context)
   }
 
@@ -148,10 +145,9 @@ class TerraformProvider implements Provider {
     context: ProviderContext,
     {goal, saveTo, only = []}: InfraPlanOptions,
   ): Promise<TerraformPlan> {
-    if (goal === 'apply') await this.#check(spec, context)
     // The key that a saved plan holds is made before, so that the plan finds it.
     if (saveTo !== undefined) await lastingConfiguration(spec, context, this.#options)
-    await using folder = await prepared(spec, context, this.#options)
+    await using folder = await this.#preparedAndChecked(spec, context, goal)
     if (goal === 'destroy') {
       const {removed, kept} = await removedAndKept(folder.terraform, spec, context)
       if (saveTo === undefined) return removalOf(removed)
@@ -172,6 +168,32 @@ class TerraformProvider implements Provider {
     if (saveTo !== undefined) await copyFile(plan.file, saveTo)
     if (goal === 'apply') tellStops(plan, changesOf(plan, machines), context)
     return plan
+  }
+
+  /** Asks the cloud while Terraform gets ready: neither makes anything, and both take seconds. */
+  async #preparedAndChecked(
+    spec: ClusterSpec,
+    context: ProviderContext,
+    goal: InfraPlanOptions['goal'],
+  ): Promise<WorkFolder> {
+    if (goal !== 'apply') return prepared(spec, context, this.#options)
+    const refused = new AbortController()
+    const signal = AbortSignal.any([context.signal, refused.signal])
+    const check = this.#check(spec, context).catch((error: unknown) => {
+      // Nobody waits for a provider to be downloaded to be told that the quota does not do.
+      refused.abort(error)
+      throw error
+    })
+    const [checked, folder] = await Promise.allSettled([
+      check,
+      prepared(spec, {...context, signal}, this.#options),
+    ])
+    if (checked.status === 'rejected') {
+      if (folder.status === 'fulfilled') await folder.value[Symbol.asyncDispose]()
+      throw checked.reason
+    }
+    if (folder.status === 'rejected') throw folder.reason
+    return folder.value
   }
 
   /** What the cloud would refuse half-way is told before anything is made. */
@@ -210,15 +232,28 @@ class TerraformProvider implements Provider {
     await using folder = await prepared(spec, context, this.#options)
     const plan = await folder.terraform.show(file, {signal})
     await agree(changesOf(plan, this.#options.machines))
-    await writePins(folder.dir, spec, imagesOf(plan.outputs))
-    await asPhase(context, `Apply the plan for ${spec.name}`, plan.changes, (onProgress) =>
-      folder.terraform.apply(file, {signal, onProgress}),
-    )
-    await settle(folder.terraform, spec, context)
-    const outputs = await folder.terraform.output({signal})
+    const outputs = await this.#apply(plan, `Apply the plan for ${spec.name}`, folder, spec, context)
     return outputs === undefined
       ? undefined
       : await this.#infrastructure(parseOutputs(outputs), spec, context)
+  }
+
+  /** Applies a plan, and pins its images: that takes a while, and no machine is among the first things made. */
+  async #apply(
+    plan: TerraformPlan,
+    title: string,
+    {dir, terraform}: WorkFolder,
+    spec: ClusterSpec,
+    context: ProviderContext,
+  ): Promise<Outputs | undefined> {
+    const {signal} = context
+    const pin = async () => writePins(dir, spec, imagesOf(await plan.outputs({signal})))
+    const apply = (onProgress: (progress: TerraformProgress) => void) =>
+      terraform.apply(plan.file, {signal, onProgress})
+    const [pinned, made] = await Promise.allSettled([pin(), asPhase(context, title, plan.changes, apply)])
+    if (made.status === 'rejected') throw made.reason
+    if (pinned.status === 'rejected') throw pinned.reason
+    return (await settle(terraform, spec, context)) ?? made.value
   }
 
   async #outputs(

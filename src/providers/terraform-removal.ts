@@ -29,7 +29,8 @@ export function removalOf(addresses: readonly string[]): TerraformPlan {
     actions: ['delete'] as const,
     reason: 'everything is removed',
   }))
-  return {changes, drift: [], hasChanges: changes.length > 0, outputs: {}, priorOutputs: {}, file: ''}
+  const outputs = () => Promise.resolve({})
+  return {changes, drift: [], hasChanges: changes.length > 0, outputs, priorOutputs: {}, file: ''}
 }
 
 /** One line for each thing with a name of its own; its settings are kept with it, under the same id. */

@@ -1,7 +1,13 @@
 import {InfrastructureError} from '../errors.ts'
 import type {MachineChange, ProviderContext} from './provider.ts'
 import {nodeOfChange, type MachineKind} from './terraform-machines.ts'
-import type {ResourceChange, Terraform, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
+import type {
+  Outputs,
+  ResourceChange,
+  Terraform,
+  TerraformPlan,
+  TerraformProgress,
+} from '../terraform/types.ts'
 
 const PHASE = 'infrastructure'
 
@@ -53,12 +59,12 @@ export async function asTask<T>(
 }
 
 /** An apply as a phase: each resource is a step. */
-export async function asPhase(
+export async function asPhase<T>(
   {report}: ProviderContext,
   title: string,
   changes: readonly ResourceChange[],
-  work: (onProgress: (progress: TerraformProgress) => void) => Promise<void>,
-): Promise<void> {
+  work: (onProgress: (progress: TerraformProgress) => void) => Promise<T>,
+): Promise<T> {
   const startedMs = performance.now()
   const durationMs = () => Math.round(performance.now() - startedMs)
   const steps = changes.flatMap((change) =>
@@ -68,8 +74,9 @@ export async function asPhase(
   report({type: 'phase-planned', phase: PHASE, steps})
   const reasons = new Map(steps.map(({step, reason}) => [step, reason]))
   try {
-    await work((progress) => reportStep(report, reasons, progress))
+    const result = await work((progress) => reportStep(report, reasons, progress))
     report({type: 'phase-done', phase: PHASE, durationMs: durationMs(), steps: steps.length})
+    return result
   } catch (error) {
     report({type: 'phase-failed', phase: PHASE, durationMs: durationMs()})
     throw error
@@ -105,20 +112,21 @@ function reportStep(
 
 /**
  * What was made first does not know in the state of what was made from it later: who is attached, what refers to it.
- * Taken in now, it is no drift tomorrow. Where that fails, what was made is made all the same.
+ * Taken in now, it is no drift tomorrow. Where that fails, what was made is made all the same. Gives the outputs after it.
  */
 export async function settle(
   terraform: Terraform,
   {name}: {readonly name: string},
   context: ProviderContext,
-): Promise<void> {
+): Promise<Outputs | undefined> {
   try {
-    await asTask(context, {task: 'refresh', title: `Look at what was made for ${name}`}, () =>
+    return await asTask(context, {task: 'refresh', title: `Look at what was made for ${name}`}, () =>
       terraform.refresh({signal: context.signal}),
     )
   } catch (error) {
     if (!(error instanceof InfrastructureError)) throw error
     const text = `what was made could not be looked at, so drift may tell of more than there is: ${error.message}`
     context.report({type: 'note', level: 'warning', text})
+    return undefined
   }
 }

@@ -10,7 +10,7 @@ import {parsePlan} from './plan-json.ts'
 import {withPluginCache, type PluginCache} from './plugin-cache.ts'
 import {idsOf} from './state-json.ts'
 import {runChanging, runReading, type TerraformEnd} from './process.ts'
-import type {PlanRun, Terraform, TerraformPlan, TerraformRun} from './types.ts'
+import type {Outputs, PlanRun, ResourceChange, Terraform, TerraformPlan, TerraformRun} from './types.ts'
 import {forgetLock, isOwnLock, rememberLock, unsavedState} from './unsaved.ts'
 
 export interface BinaryOptions {
@@ -33,6 +33,13 @@ interface ChangeOptions {
   readonly alsoGood?: number
   /** Variables over those of the environment. */
   readonly variables?: BinaryOptions['environment']
+}
+
+/** How a run ended, and what it told on the way. */
+interface Told extends TerraformEnd {
+  readonly planned: readonly (ResourceChange | 'other')[]
+  /** Of the last message about them. */
+  readonly outputs: Outputs | 'untold' | undefined
 }
 
 const outputsSchema = z.record(z.string(), z.looseObject({value: z.unknown().optional()}))
@@ -73,33 +80,50 @@ class TerraformBinary implements Terraform {
       ...(lock === false ? ['-lock=false'] : []),
       ...targets.map((address) => `-target=${address}`),
     ]
-    const {exitCode} = await this.#change('plan', args, run, {alsoGood: somethingToDo})
-    if (exitCode === nothingToDo)
-      return {changes: [], drift: [], hasChanges: false, outputs: {}, priorOutputs: {}, file}
-    return this.show(file, run)
+    const {exitCode, planned} = await this.#change('plan', args, run, {alsoGood: somethingToDo})
+    const isEmpty = exitCode === nothingToDo
+    const onlyMakes = planned.length > 0 && planned.every((change) => change !== 'other')
+    if (!isEmpty && !onlyMakes) return this.show(file, run)
+    // `show` loads the provider's schemas once more, which takes seconds, and of what is only made it tells no more.
+    return {
+      changes: planned.filter((change) => change !== 'other'),
+      drift: [],
+      hasChanges: !isEmpty,
+      outputs: async (later) => (isEmpty ? {} : (await this.show(file, later)).outputs(later)),
+      priorOutputs: {},
+      file,
+    }
   }
 
   async show(planFile: string, run: TerraformRun): Promise<TerraformPlan> {
     const {stdout} = await this.#read('show', ['show', '-json', planFile], run)
-    return {...parsePlan(stdout), file: planFile}
+    const {outputs, ...plan} = parsePlan(stdout)
+    return {...plan, outputs: () => Promise.resolve(outputs), file: planFile}
   }
 
-  async apply(planFile: string, run: TerraformRun): Promise<void> {
-    await this.#change('apply', ['apply', '-json', '-input=false', planFile], run)
+  async apply(planFile: string, run: TerraformRun): Promise<Outputs | undefined> {
+    return this.#applied('apply', ['apply', '-json', '-input=false', planFile], run)
   }
 
-  async refresh(run: TerraformRun): Promise<void> {
+  async refresh(run: TerraformRun): Promise<Outputs | undefined> {
     const args = ['apply', '-refresh-only', '-auto-approve', '-json', '-input=false']
-    await this.#change('refresh', args, run)
+    return this.#applied('refresh', args, run)
   }
 
-  async output(run: TerraformRun): Promise<Readonly<Record<string, unknown>> | undefined> {
+  async output(run: TerraformRun): Promise<Outputs | undefined> {
     const {stdout} = await this.#read('output', ['output', '-json', '-no-color'], run)
     const outputs = outputsSchema.parse(JSON.parse(stdout))
-    const names = Object.keys(outputs)
-    return names.length === 0
-      ? undefined
-      : Object.fromEntries(Object.entries(outputs).map(([name, {value}]) => [name, value]))
+    return someOf(Object.fromEntries(Object.entries(outputs).map(([name, {value}]) => [name, value])))
+  }
+
+  /** What it tells of outputs at its end spares the next call. */
+  async #applied(
+    operation: string,
+    args: readonly string[],
+    run: TerraformRun,
+  ): Promise<Outputs | undefined> {
+    const {outputs = {}} = await this.#change(operation, args, run)
+    return outputs === 'untold' ? this.output(run) : someOf(outputs)
   }
 
   async stateList(run: TerraformRun): Promise<readonly string[]> {
@@ -144,7 +168,7 @@ class TerraformBinary implements Terraform {
     args: readonly string[],
     run: TerraformRun,
     how: ChangeOptions = {},
-  ): Promise<TerraformEnd> {
+  ): Promise<Told> {
     const {dir, identify, onNote} = this.#options
     this.#dead = (await awaitLeftover(dir, identify, {signal: run.signal, onNote})) ?? this.#dead
     try {
@@ -160,21 +184,25 @@ class TerraformBinary implements Terraform {
     args: readonly string[],
     {signal, onProgress}: TerraformRun,
     {alsoGood = 0, variables = {}}: ChangeOptions,
-  ): Promise<TerraformEnd> {
+  ): Promise<Told> {
     const {dir, environment, identify, log} = this.#options
     const errors: TerraformDiagnostic[] = []
+    const planned: (ResourceChange | 'other')[] = []
+    let outputs: Told['outputs']
     log(`terraform: ${args.join(' ')}`)
     const call = {program: this.program.path, args, dir, environment: {...environment, ...variables}, signal}
     const end = await runChanging(call, identify, (line) => {
       log(`terraform: ${line}`)
-      const {progress, error} = parseMessage(line)
-      if (progress !== undefined) onProgress?.(progress)
-      if (error !== undefined) errors.push(error)
+      const told = parseMessage(line)
+      if (told.progress !== undefined) onProgress?.(told.progress)
+      if (told.error !== undefined) errors.push(told.error)
+      if (told.planned !== undefined) planned.push(told.planned)
+      outputs = told.outputs ?? outputs
     })
     const lock = unreleasedLock(errors)
     if (lock !== undefined) await rememberLock(dir, lock.id)
     if (end.exitCode !== alsoGood) this.#refuse(operation, end, errors)
-    return end
+    return {...end, planned, outputs}
   }
 
   async #unlock({lock}: StateLockedError, {signal}: TerraformRun): Promise<boolean> {
@@ -196,4 +224,8 @@ class TerraformBinary implements Terraform {
     const {name: program} = this.program
     throw failureOf({program, operation, dir: this.#options.dir, exitCode, diagnostics, stderr})
   }
+}
+
+function someOf(outputs: Outputs): Outputs | undefined {
+  return Object.keys(outputs).length === 0 ? undefined : outputs
 }

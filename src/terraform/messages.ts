@@ -1,6 +1,6 @@
 import {z} from 'zod'
 import type {TerraformDiagnostic} from '../errors.ts'
-import type {TerraformProgress} from './types.ts'
+import type {Outputs, ResourceChange, TerraformProgress} from './types.ts'
 
 /** One line of Terraform's machine-readable UI: developer.hashicorp.com/terraform/internals/machine-readable-ui. */
 const messageSchema = z.looseObject({
@@ -12,6 +12,13 @@ const messageSchema = z.looseObject({
       elapsed_seconds: z.number().default(0),
     })
     .optional(),
+  change: z
+    .looseObject({
+      resource: z.looseObject({addr: z.string(), resource_type: z.string().default('')}),
+      action: z.string(),
+    })
+    .optional(),
+  outputs: z.record(z.string(), z.looseObject({value: z.unknown().optional()})).optional(),
   diagnostic: z
     .looseObject({
       severity: z.string(),
@@ -26,6 +33,10 @@ export interface UiMessage {
   readonly progress?: TerraformProgress
   /** An error; warnings are left out. */
   readonly error?: TerraformDiagnostic
+  /** Something that would only be made; `other`: a change that has more to tell than this line does. */
+  readonly planned?: ResourceChange | 'other'
+  /** Outputs, unwrapped; `untold`: there are some without their values, as in a plan. */
+  readonly outputs?: Outputs | 'untold'
 }
 
 const states: Readonly<Record<string, TerraformProgress['state']>> = {
@@ -41,11 +52,14 @@ const states: Readonly<Record<string, TerraformProgress['state']>> = {
 export function parseMessage(line: string): UiMessage {
   const message = messageSchema.safeParse(parseJson(line))
   if (!message.success) return {}
-  const {type, hook, diagnostic} = message.data
+  const {type, hook, diagnostic, change, outputs} = message.data
   if (type === 'diagnostic' && diagnostic?.severity === 'error') {
     const {address, summary, detail} = diagnostic
     return {error: {summary, detail, ...(address === undefined ? {} : {address})}}
   }
+  if (type === 'resource_drift') return {planned: 'other'}
+  if (type === 'planned_change' && change !== undefined) return plannedOf(change)
+  if (type === 'outputs' && outputs !== undefined) return {outputs: valuesOf(outputs)}
   const state = states[type]
   if (state === undefined || hook === undefined) return {}
   return {
@@ -56,6 +70,20 @@ export function parseMessage(line: string): UiMessage {
       elapsedSeconds: hook.elapsed_seconds,
     },
   }
+}
+
+function plannedOf({resource, action}: NonNullable<z.output<typeof messageSchema>['change']>): UiMessage {
+  // What is only read is no change.
+  if (action === 'noop' || action === 'read') return {}
+  if (action !== 'create') return {planned: 'other'}
+  return {planned: {address: resource.addr, type: resource.resource_type, actions: ['create']}}
+}
+
+function valuesOf(outputs: Readonly<Record<string, {readonly value?: unknown}>>): Outputs | 'untold' {
+  const told = Object.entries(outputs)
+  return told.every(([, output]) => 'value' in output)
+    ? Object.fromEntries(told.map(([name, {value}]) => [name, value]))
+    : 'untold'
 }
 
 function parseJson(line: string): unknown {

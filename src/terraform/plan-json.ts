@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import type {ResourceChange, TerraformPlan} from './types.ts'
+import type {Outputs, ResourceChange, TerraformPlan} from './types.ts'
 
 const actionSchema = z.enum(['create', 'read', 'update', 'delete', 'no-op', 'forget'])
 
@@ -43,7 +43,7 @@ const planSchema = z.looseObject({
 })
 
 /** What a saved plan says. */
-export function parsePlan(text: string): Omit<TerraformPlan, 'file'> {
+export function parsePlan(text: string): Omit<TerraformPlan, 'file' | 'outputs'> & {outputs: Outputs} {
   const plan = planSchema.parse(JSON.parse(text))
   const changes = (found: typeof plan.resource_changes) =>
     found

@@ -10,6 +10,9 @@ export interface ResourceChange {
   readonly attributes?: readonly string[]
 }
 
+/** Values by name of the output. */
+export type Outputs = Readonly<Record<string, unknown>>
+
 export interface TerraformPlan {
   /** Without those that change nothing. */
   readonly changes: readonly ResourceChange[]
@@ -17,10 +20,10 @@ export interface TerraformPlan {
   readonly drift: readonly ResourceChange[]
   /** Whether applying it changes anything; a change of outputs alone counts. */
   readonly hasChanges: boolean
-  /** Outputs as they will be, as far as that is known before. */
-  readonly outputs: Readonly<Record<string, unknown>>
-  /** Outputs of the state that it was made over: what was there when it was applied last. */
-  readonly priorOutputs: Readonly<Record<string, unknown>>
+  /** Outputs as they will be, as far as that is known before; asking may take seconds the first time. */
+  readonly outputs: (run: TerraformRun) => Promise<Outputs>
+  /** Outputs of the state that it was made over; empty where it only makes what was not there. */
+  readonly priorOutputs: Outputs
   /** Where the plan is saved; `apply` takes exactly this. */
   readonly file: string
 }
@@ -56,12 +59,12 @@ export interface Terraform {
   plan(run: PlanRun): Promise<TerraformPlan>
   /** What a saved plan says. */
   show(planFile: string, run: TerraformRun): Promise<TerraformPlan>
-  /** Applies a saved plan, nothing else. */
-  apply(planFile: string, run: TerraformRun): Promise<void>
-  /** Takes what the cloud says now into the state; changes nothing there. */
-  refresh(run: TerraformRun): Promise<void>
+  /** Applies a saved plan, nothing else. Gives the outputs, as `output` does. */
+  apply(planFile: string, run: TerraformRun): Promise<Outputs | undefined>
+  /** Takes what the cloud says now into the state; changes nothing there. Gives the outputs, as `output` does. */
+  refresh(run: TerraformRun): Promise<Outputs | undefined>
   /** Outputs by name, unwrapped; undefined: nothing was applied yet. */
-  output(run: TerraformRun): Promise<Readonly<Record<string, unknown>> | undefined>
+  output(run: TerraformRun): Promise<Outputs | undefined>
   /** Addresses of what the state holds. */
   stateList(run: TerraformRun): Promise<readonly string[]>
   /** Takes resources out of the state; they stay in the cloud, by these ids, and Terraform knows of them no more. */

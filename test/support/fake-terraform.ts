@@ -3,7 +3,13 @@ import {access, readFile, writeFile} from 'node:fs/promises'
 import {join, resolve} from 'node:path'
 import {z} from 'zod'
 import {InfrastructureError} from '../../src/errors.ts'
-import type {ResourceChange, Terraform, TerraformPlan, TerraformRun} from '../../src/terraform/types.ts'
+import type {
+  Outputs,
+  ResourceChange,
+  Terraform,
+  TerraformPlan,
+  TerraformRun,
+} from '../../src/terraform/types.ts'
 
 const resourcesSchema = z.record(z.string(), z.record(z.string(), z.unknown()))
 const outputsSchema = z.record(z.string(), z.unknown())
@@ -74,8 +80,10 @@ export function fakeTerraform(dir: string): FakeTerraform {
       const drift = [...drifted].map(([address, attributes]) => changed(address, ['update'], {attributes}))
       const priorOutputs = state.outputs
       if (refreshOnly)
-        return {changes: [], drift, hasChanges: drift.length > 0, outputs: {}, priorOutputs, file}
-      return told(saved, state, file)
+        return {changes: [], drift, hasChanges: drift.length > 0, outputs: later({}), priorOutputs, file}
+      const plan = told(saved, state, file)
+      const onlyMakes = plan.changes.length > 0 && plan.changes.every(({actions}) => actions[0] === 'create')
+      return onlyMakes ? {...plan, priorOutputs: {}} : plan
     },
     show: async (file, run) => {
       await begin('show', run)
@@ -88,15 +96,16 @@ export function fakeTerraform(dir: string): FakeTerraform {
       if (saved.serial !== state.serial)
         throw new InfrastructureError('PLAN_STALE', 'the saved plan is older than the state')
       await applyPlan(saved, state, run, save)
+      return someOf(state.outputs)
     },
     refresh: async (run) => {
       await begin('refresh', run)
       drifted.clear()
+      return someOf((await load()).outputs)
     },
     output: async (run) => {
       await begin('output', run)
-      const {outputs} = await load()
-      return Object.keys(outputs).length === 0 ? undefined : outputs
+      return someOf((await load()).outputs)
     },
     stateList: async (run) => {
       await begin('state list', run)
@@ -135,6 +144,10 @@ async function readConfig(dir: string): Promise<Wanted & {readonly statePath: st
     statePath: resolve(dir, terraform.backend.local.path),
   }
 }
+
+const later = (outputs: Outputs) => () => Promise.resolve(outputs)
+
+const someOf = (outputs: Outputs) => (Object.keys(outputs).length === 0 ? undefined : outputs)
 
 const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
 
@@ -187,7 +200,7 @@ function told(saved: SavedPlan, state: State, file: string): TerraformPlan {
     return changed(address, ['update'], {attributes})
   })
   const hasChanges = changes.length > 0 || !same(resolved(saved.outputs, true), state.outputs)
-  const outputs = hasChanges ? resolved(saved.outputs, false) : {}
+  const outputs = later(hasChanges ? resolved(saved.outputs, false) : {})
   return {changes, drift: [], hasChanges, outputs, priorOutputs: hasChanges ? state.outputs : {}, file}
 }
 

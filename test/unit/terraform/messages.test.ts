@@ -39,3 +39,24 @@ test('lines that are no messages, and messages that nobody needs, are passed ove
   for (const text of ['', 'plain words', '[1]', line({type: 'version'}), line({type: 'apply_start'})])
     expect(parseMessage(text)).toEqual({})
 })
+
+test('a plan tells what it only makes, and that there is more to a change than its line says', () => {
+  const planned = (action: string, addr = 'aws_vpc.main') =>
+    parseMessage(line({type: 'planned_change', change: {resource: {addr, resource_type: 'aws_vpc'}, action}}))
+  expect(planned('create')).toEqual({
+    planned: {address: 'aws_vpc.main', type: 'aws_vpc', actions: ['create']},
+  })
+  for (const action of ['update', 'replace', 'delete', 'move', 'import'])
+    expect(planned(action)).toEqual({planned: 'other'})
+  for (const action of ['read', 'noop']) expect(planned(action, 'data.aws_ami.x86_64')).toEqual({})
+  expect(parseMessage(line({type: 'resource_drift', change: {resource, action: 'update'}}))).toEqual({
+    planned: 'other',
+  })
+})
+
+test('an apply tells outputs with values, a plan without', () => {
+  const outputs = {list: {sensitive: false, value: [1]}, none: {sensitive: false, value: null}}
+  expect(parseMessage(line({type: 'outputs', outputs}))).toEqual({outputs: {list: [1], none: null}})
+  const planned = {list: {sensitive: false, action: 'create'}}
+  expect(parseMessage(line({type: 'outputs', outputs: planned}))).toEqual({outputs: 'untold'})
+})
