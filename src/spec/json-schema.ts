@@ -6,13 +6,14 @@ export function clusterJsonSchema(): Readonly<Record<string, unknown>> {
   return {title: 'clouder cluster.yaml', ...z.toJSONSchema(clusterDocumentSchema, {io: 'input'})}
 }
 
-/** Tells the keys that the schema knows at a path of the document; none where any key goes. */
-export function knownKeys(): (path: readonly (string | number)[]) => readonly string[] {
-  const root = alternatives(clusterJsonSchema())
-  return (path) => {
-    const nodes = path.reduce((schemas, key) => schemas.flatMap((schema) => below(schema, key)), root)
-    return [...new Set(nodes.flatMap((schema) => Object.keys(asMapping(asMapping(schema)['properties']))))]
-  }
+let root: readonly unknown[] | undefined
+
+/** The keys that the schema knows at a path of the document; none where any key goes. */
+export function knownKeysAt(path: readonly (string | number)[]): readonly string[] {
+  // Made for the first problem only: it costs several times what checking a document does.
+  root ??= alternatives(clusterJsonSchema())
+  const nodes = path.reduce((schemas, key) => schemas.flatMap((schema) => below(schema, key)), root)
+  return [...new Set(nodes.flatMap((schema) => Object.keys(asMapping(asMapping(schema)['properties']))))]
 }
 
 function below(schema: unknown, key: string | number): readonly unknown[] {

@@ -3,7 +3,7 @@ import {LineCounter, parseDocument, type YAMLError} from 'yaml'
 import {ConfigError, type ConfigProblem} from '../errors.ts'
 import {API_VERSION, type ClusterSpec, clusterDocumentSchema} from './cluster-spec.ts'
 import {resolveDefaults} from './defaults.ts'
-import {knownKeys} from './json-schema.ts'
+import {knownKeysAt} from './json-schema.ts'
 import {applyOverrides, type SpecOverrides} from './overrides.ts'
 import {type Finding, findingsOf, formatPath, type Path, toProblem, valueAt} from './problems.ts'
 import {ruleFindings} from './rules.ts'
@@ -71,8 +71,7 @@ function specOf(document: unknown, source: string, before: readonly Finding[]): 
     if (findings.length > 0) throw invalid(source, findings.map(toProblem))
     return deepFreeze(spec)
   }
-  const keysAt = knownKeys()
-  const shape = findingsOf(parsed.error, document, keysAt)
+  const shape = findingsOf(parsed.error, document, knownKeysAt)
   throw invalid(source, [...before, ...shape, ...rulesOfTheRest(document, shape)].map(toProblem))
 }
 

@@ -2,9 +2,10 @@ import fc from 'fast-check'
 import {expect, test} from 'vitest'
 import {stringify} from 'yaml'
 import {ConfigError} from '../../../src/errors.ts'
-import {knownKeys} from '../../../src/spec/json-schema.ts'
+import {knownKeysAt} from '../../../src/spec/json-schema.ts'
 import {documentOf, loadSpec, specFromDocument} from '../../../src/spec/load.ts'
 import {valueAt} from '../../../src/spec/problems.ts'
+import {anyText} from '../../support/any-text.ts'
 
 const full = {
   apiVersion: 'clouder.dev/v1alpha1',
@@ -48,8 +49,6 @@ const full = {
     state: {backend: 'local'},
   },
 }
-
-const keysAt = knownKeys()
 
 /** The ConfigError, or undefined when the text was accepted; anything else thrown fails the test. */
 function refusalOf(load: () => unknown): ConfigError | undefined {
@@ -104,7 +103,7 @@ const anyValue = fc.oneof(
       'demo',
     ),
   },
-  {weight: 1, arbitrary: fc.string({unit: 'binary'})},
+  {weight: 1, arbitrary: anyText()},
   {weight: 1, arbitrary: fc.jsonValue({maxDepth: 3})},
 )
 const mutation = fc.record({
@@ -149,7 +148,7 @@ function expectKnownPlaces(error: ConfigError | undefined, document: unknown): v
   for (const {path} of error?.problems ?? []) {
     const keys = parsePath(path)
     const isThere = valueAt(document, keys) !== undefined
-    const isKnown = keysAt(keys.slice(0, -1)).includes(String(keys.at(-1)))
+    const isKnown = knownKeysAt(keys.slice(0, -1)).includes(String(keys.at(-1)))
     expect(isThere || isKnown, `${path} is nowhere`).toBe(true)
   }
 }
@@ -183,7 +182,7 @@ test('any object at all is refused with a ConfigError', () => {
 })
 
 const fragment = fc.oneof(
-  fc.string({unit: 'binary', maxLength: 8}),
+  anyText({maxLength: 8}),
   fc.constantFrom(
     'spec:',
     '\n',

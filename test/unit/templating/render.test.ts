@@ -8,6 +8,7 @@ import {expect, test} from 'vitest'
 import {parse as parseYaml} from 'yaml'
 import {createRenderer} from '../../../src/templating/render.ts'
 import type {Renderer} from '../../../src/templating/types.ts'
+import {anyText} from '../../support/any-text.ts'
 
 function withTemplates<T>(templates: Readonly<Record<string, string>>, use: (renderer: Renderer) => T): T {
   const dir = mkdtempSync(join(tmpdir(), 'templates-'))
@@ -31,7 +32,7 @@ function render(
 }
 
 /** Any text a file can hold; NUL can be in no shell word. */
-const text = fc.string({unit: 'binary', maxLength: 60})
+const text = anyText({maxLength: 60})
 const shellText = text.map((value) => value.replaceAll('\0', ''))
 
 test('text is not escaped for HTML', () => {
