@@ -97,15 +97,13 @@ const presentation: Readonly<
   },
 }
 
+let made: readonly KubeObject[] | undefined
+
 /** A CustomResourceDefinition for each kind of the group. */
 export function checkpointDefinitions(): readonly KubeObject[] {
-  return kinds().map((kind) => definition(kind))
+  return (made ??= allKinds.map(definition))
 }
 
-const kinds = (): readonly ResourceKind[] => {
-  const known = new Set<string>(Object.keys(RESOURCES))
-  return allKinds.filter((kind) => known.has(kind))
-}
 const allKinds = [
   'CheckpointStore',
   'Checkpoint',
