@@ -175,9 +175,10 @@ async function publish(options: AbilitiesOptions, log: Log): Promise<void> {
 
 const blobOpener =
   (claimDir: string): Parameters<typeof clusterStores>[0]['openBlobs'] =>
-  (spec, credentials) =>
+  (spec, credentials, patience) =>
     openStore(spec, {
       nodeDir: NODE_STORE_DIR,
+      patience,
       ...(credentials === undefined ? {} : {credentials}),
       ...(spec.persistentVolumeClaim === undefined
         ? {}

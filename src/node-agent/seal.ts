@@ -1,5 +1,6 @@
 import type {CheckpointStatus, CheckpointSummary} from '../checkpoint/resources.ts'
 import {sealCheckpoint, type UnsealedMetadata} from '../checkpoint/sealed/seal.ts'
+import type {Patience} from '../checkpoint/stores/problems.ts'
 import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
 import {CheckpointError} from '../errors.ts'
 import {podNamespacesSchema} from './pods.ts'
@@ -7,6 +8,8 @@ import type {Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
 
 const TELL_EVERY_MS = 2_000
+/** With a store that is away, while the pod runs on. */
+const PATIENCE_MS = 5 * 60_000
 
 type SealedStatus = Required<
   Pick<CheckpointStatus, 'digest' | 'place' | 'sizeBytes' | 'storedBytes' | 'newBytes'>
@@ -22,9 +25,10 @@ export async function sealDumped(
   tell: (message: string) => Promise<void>,
 ): Promise<SealedStatus & {readonly summary: CheckpointSummary}> {
   const {stores, archives, signal} = tools
-  const {blobs, keys} = await stores.open(checkpoint.spec.store, {signal})
-  const {metadata, summary} = await describe(checkpoint, tools)
   const say = everyFewSeconds(tools, tell)
+  const patience = patienceOf(checkpoint, say)
+  const {blobs, keys} = await stores.open(checkpoint.spec.store, {patience, signal})
+  const {metadata, summary} = await describe(checkpoint, tools)
   const sealed = await sealCheckpoint({
     metadata,
     archives: new Map(
@@ -51,6 +55,18 @@ export async function sealDumped(
   return {digest, place: blobs.place, sizeBytes, storedBytes, newBytes, summary}
 }
 
+/**
+ * A pod that stands still is let go after the few seconds that every store gets: its users wait, and a kubelet whose
+ * probes it does not answer starts it anew, which ends what was to be saved.
+ */
+function patienceOf({spec}: Named, say: (message: string) => void): Patience | undefined {
+  if (spec.after !== 'run') return undefined
+  return {
+    patienceMs: PATIENCE_MS,
+    onWait: (words) => say(`waits for store ${spec.store}, which is away: ${words}`),
+  }
+}
+
 /** What the checkpoint says of itself. */
 async function describe(
   checkpoint: Named,
@@ -73,7 +89,7 @@ async function describe(
       privileges,
       imageDigest,
       summary: about,
-    } = await tools.inspect(tools.archives.read(uid, name), pod, tools.signal)
+    } = await tools.inspect(tools.archives.skim(uid, name), pod, tools.signal)
     summary.containers.push(about)
     described.push({name, image, imageDigest, privileges, ...(frozenMs === undefined ? {} : {frozenMs})})
   }

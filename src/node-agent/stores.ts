@@ -1,6 +1,7 @@
 import {API_VERSION} from '../checkpoint/names.ts'
 import {checkpointStoreSchema, type CheckpointStore} from '../checkpoint/resources.ts'
 import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
+import type {Patience} from '../checkpoint/stores/problems.ts'
 import {CheckpointError} from '../errors.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 import {storeKeys, readSecret, type StoreKeys} from './key-ring.ts'
@@ -13,12 +14,17 @@ export interface OpenStore {
 /** The stores of the cluster, by the name of their CheckpointStore. */
 export interface Stores {
   /**
-   * `fromNode`: where the sealed pieces lie when the store is the disk of a node; default: here.
+   * `fromNode`: where the sealed pieces lie when the store is the disk of a node; default: here. `patience`: with a store
+   * that is away.
    * Throws CheckpointError STORE_UNKNOWN.
    */
   open(
     name: string,
-    options: {readonly fromNode?: string | undefined; readonly signal: AbortSignal},
+    options: {
+      readonly fromNode?: string | undefined
+      readonly patience?: Patience | undefined
+      readonly signal: AbortSignal
+    },
   ): Promise<OpenStore>
 }
 
@@ -28,6 +34,7 @@ export interface StoresOptions {
   readonly openBlobs: (
     spec: CheckpointStore['spec'],
     credentials: Record<string, string> | undefined,
+    patience?: Patience,
   ) => Promise<BlobStore>
   /** The disk of another node, read through its agent. */
   readonly openPeer: (node: string) => Promise<BlobStore>
@@ -36,7 +43,7 @@ export interface StoresOptions {
 /** Stores as their objects and Secrets say; looked up anew each time, as they change. */
 export function clusterStores({kube, node, openBlobs, openPeer}: StoresOptions): Stores {
   return {
-    async open(name, {fromNode = node, signal}) {
+    async open(name, {fromNode = node, patience, signal}) {
       const object = await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name})
       if (object === undefined) {
         throw new CheckpointError('STORE_UNKNOWN', `there is no CheckpointStore ${name}`, {
@@ -52,7 +59,7 @@ export function clusterStores({kube, node, openBlobs, openPeer}: StoresOptions):
           `store ${name} names the Secret ${secret}, which is not there`,
         )
       const elsewhere = store.spec.node !== undefined && fromNode !== node
-      const blobs = elsewhere ? await openPeer(fromNode) : await openBlobs(store.spec, credentials)
+      const blobs = elsewhere ? await openPeer(fromNode) : await openBlobs(store.spec, credentials, patience)
       return {blobs, keys: await storeKeys(kube, store, signal)}
     },
   }

@@ -195,6 +195,7 @@ const codes: readonly CheckpointErrorCode[] = [
   'BLOB_TAMPERED',
   'SIGNATURE_INVALID',
   'KEY_WRONG',
+  'KEY_UNREACHABLE',
   'ADDON_MISSING',
 ]
 

@@ -2,6 +2,7 @@ import {writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../src/checkpoint/names.ts'
 import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
+import type {Patience} from '../../src/checkpoint/stores/problems.ts'
 import {kubeletArchives} from '../../src/node-agent/archives.ts'
 import type {Cgroups} from '../../src/node-agent/cgroups.ts'
 import type {DumpWatcher} from '../../src/node-agent/freeze.ts'
@@ -85,6 +86,8 @@ export class FakeNode {
   }
   /** Dumps of the pod that were under way at the same time. */
   mostDumpsAtOnce = 0
+  /** With which the store was opened last. */
+  patience: Patience | undefined
   /** Set: the kubelet answers this in place of a checkpoint. */
   dumpProblem: Error | undefined
   readonly folder: string
@@ -140,13 +143,17 @@ export class FakeNode {
       node: NODE,
       kube,
       kubelet: life.of('kubelet', this.#kubelet(), ['checkpoint']),
+      shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},
       cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),
       watchDump: this.#watchDump(),
       archives: life.of('archives', kubeletArchives(this.folder), ['claim', 'remove', 'removeUnclaimed']),
       stores: clusterStores({
         kube,
         node: NODE,
-        openBlobs: () => Promise.resolve(blobs),
+        openBlobs: (_spec, _credentials, patience) => {
+          this.patience = patience
+          return Promise.resolve(blobs)
+        },
         openPeer: () => Promise.resolve(blobs),
       }),
       abilities: () => Promise.resolve(metadataOf([]).source),
@@ -195,6 +202,8 @@ export class FakeNode {
         if (!processes.alive || index < 0) return Promise.resolve(undefined)
         return Promise.resolve({version: 1, pod: '/pod', container: `/pod/${containerId}`, pid: 100 + index})
       },
+      containers: () => Promise.resolve([]),
+      isTraced: () => Promise.resolve(false),
       holdContainer: async ({container}) => {
         processes.heldContainers.add(container)
         processes.podFrozen = false

@@ -72,7 +72,9 @@ export function readManifest(
       'SIGNATURE_INVALID',
       `checkpoint ${name} is signed by ${signer}, which is not trusted`,
       {
-        suggestions: [`kubectl -n clouder-system edit secret checkpoint-trust, if you trust ${signer}`],
+        suggestions: [
+          `if you trust it, add ${signer} to trusted-keys: kubectl -n clouder-system edit secret checkpoint-key`,
+        ],
       },
     )
   }

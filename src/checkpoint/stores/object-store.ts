@@ -13,6 +13,7 @@ import {
 import {inParallel} from './in-parallel.ts'
 import type {Objects, StoredObject} from './objects.ts'
 import {persistentObjects} from './persistent-objects.ts'
+import type {Patience} from './problems.ts'
 
 const CALLS_AT_ONCE = 8
 /** A blob younger than this is safe from any collection, whose grace is an hour at least. */
@@ -24,6 +25,7 @@ const NAME_MAX_LENGTH = 200
 export interface ObjectStoreOptions {
   /** Between two attempts; by default a store may be away for some ten seconds. */
   readonly pauseMs?: number
+  readonly patience?: Patience | undefined
   readonly now?: () => number
 }
 
@@ -33,10 +35,10 @@ export interface ObjectStoreOptions {
  */
 export function objectStore(
   stored: Objects,
-  {pauseMs = 3000, now = Date.now}: ObjectStoreOptions = {},
+  {pauseMs = 3000, patience, now = Date.now}: ObjectStoreOptions = {},
 ): BlobStore {
   const {place} = stored
-  const objects = persistentObjects(stored, pauseMs)
+  const objects = persistentObjects(stored, {pauseMs, patience})
 
   async function readManifest(
     key: string,

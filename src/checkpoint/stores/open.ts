@@ -3,7 +3,7 @@ import type {StoreSpec} from '../resources.ts'
 import type {BlobStore} from './blob-store.ts'
 import {objectStore} from './object-store.ts'
 import type {Objects} from './objects.ts'
-import {storeError} from './problems.ts'
+import {storeError, type Patience} from './problems.ts'
 
 export interface OpenStoreOptions {
   /**
@@ -17,6 +17,7 @@ export interface OpenStoreOptions {
   readonly claimDir?: string
   /** Between two attempts of a call. */
   readonly pauseMs?: number
+  readonly patience?: Patience | undefined
 }
 
 /**
@@ -26,7 +27,7 @@ export interface OpenStoreOptions {
 export async function openStore(spec: StoreSpec, options: OpenStoreOptions): Promise<BlobStore> {
   const pause = options.pauseMs === undefined ? {} : {pauseMs: options.pauseMs}
   const objects = await objectsOf(spec, options)
-  return objectStore(objects, pause)
+  return objectStore(objects, {...pause, patience: options.patience})
 }
 
 async function objectsOf(

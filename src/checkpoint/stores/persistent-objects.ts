@@ -1,7 +1,7 @@
 import type {Digest} from './blob-store.ts'
 import {checkedContent} from './content.ts'
 import type {Objects, StoredObject} from './objects.ts'
-import {persist} from './problems.ts'
+import {persist, type Patience} from './problems.ts'
 
 /** What a BlobStore does with its objects, each call tried again when the trouble may pass. */
 export interface PersistentObjects {
@@ -28,10 +28,13 @@ export interface CheckedWrite {
   readonly signal: AbortSignal
 }
 
-export function persistentObjects(objects: Objects, pauseMs: number): PersistentObjects {
+export function persistentObjects(
+  objects: Objects,
+  {pauseMs, patience}: {readonly pauseMs: number; readonly patience?: Patience | undefined},
+): PersistentObjects {
   const {place} = objects
   const problemOf = (error: unknown) => objects.problemOf(error)
-  const attempt: Attempt = (work, signal) => persist(work, {place, problemOf, pauseMs}, signal)
+  const attempt: Attempt = (work, signal) => persist(work, {place, problemOf, pauseMs, patience}, signal)
   return {
     stat: (key, signal) => attempt(() => objects.stat(key, signal), signal),
     list: (prefix, signal) =>

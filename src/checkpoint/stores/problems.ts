@@ -6,31 +6,46 @@ const ATTEMPTS = 5
 /** The attempts bound it; the time does only when each of them hangs. */
 const TIMEOUT_MS = 3_600_000
 
+/** How long a store that is away is waited for; without, about as long as five attempts take. */
+export interface Patience {
+  /** From the first attempt that failed on. */
+  readonly patienceMs: number
+  /** Told before each further attempt what the store's trouble is, for a person. */
+  readonly onWait: (words: string) => void
+}
+
 export interface Persistence {
   readonly place: string
   readonly problemOf: (error: unknown) => StoreProblem | undefined
   /** Between two attempts. */
   readonly pauseMs: number
+  readonly patience?: Patience | undefined
 }
 
 /**
- * Does something with a store, again when the trouble may pass, five times at most.
+ * Does something with a store, again when the trouble may pass, five times at most or as long as the patience lasts.
  * Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED; what is no error of the store is thrown as it is.
  */
 export async function persist<T>(
   attempt: () => Promise<T>,
-  {place, problemOf, pauseMs}: Persistence,
+  {place, problemOf, pauseMs, patience}: Persistence,
   signal: AbortSignal,
 ): Promise<T> {
   let failed = 0
+  let patientUntilMs: number | undefined
   try {
     return await retry(attempt, {
       timeoutMs: TIMEOUT_MS,
       intervalMs: pauseMs,
       signal,
       again: (error) => {
+        const problem = problemOf(error)
+        if (problem?.kind !== 'passing') return false
         failed += 1
-        return problemOf(error)?.kind === 'passing' && failed < ATTEMPTS
+        patientUntilMs ??= performance.now() + (patience?.patienceMs ?? 0)
+        if (failed >= ATTEMPTS && performance.now() >= patientUntilMs) return false
+        patience?.onWait(problem.words)
+        return true
       },
     })
   } catch (error) {

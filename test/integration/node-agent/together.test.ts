@@ -52,3 +52,12 @@ test('a pod that stands still for one checkpoint does so whatever becomes of oth
     expect(node.processes.podFrozen).toBe(true)
   })
 })
+
+test('a store that is away is waited for by a pod that runs on, not by one that stands still', async () => {
+  for (const after of ['run', 'freeze', 'delete'] as const) {
+    await askTogether({one: {after}}, (node) => {
+      expect(node.patience?.patienceMs ?? 0, after).toBe(after === 'run' ? 300_000 : 0)
+      return Promise.resolve()
+    })
+  }
+})

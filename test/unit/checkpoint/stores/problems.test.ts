@@ -1,6 +1,7 @@
 import {expect, test} from 'vitest'
 import {
   networkProblem,
+  persist,
   statusProblem,
   storeError,
   withoutSecrets,
@@ -32,4 +33,46 @@ test('an error of a store names the place and what to look at, and holds no requ
   expect(error.cause).toBeUndefined()
   expect(error.message).toBe('s3://bucket is not there: NoSuchBucket')
   expect(error.suggestions.join()).toContain('kubectl')
+})
+
+/** A store that is away for so many attempts. */
+function away(attempts: number) {
+  const made = {attempts: 0}
+  const attempt = async () => {
+    made.attempts += 1
+    await Promise.resolve()
+    if (made.attempts <= attempts) throw Object.assign(new Error('no'), {code: 'ECONNREFUSED'})
+    return 'there'
+  }
+  return {made, attempt}
+}
+
+const {signal} = new AbortController()
+const PLACE = {place: 's3://bucket', problemOf: networkProblem, pauseMs: 0}
+
+test('a store that is away is asked five times, or for as long as somebody has patience, who is told', async () => {
+  await expect(persist(away(4).attempt, PLACE, signal)).resolves.toBe('there')
+  const long = away(12)
+  await expect(persist(long.attempt, PLACE, signal)).rejects.toMatchObject({code: 'STORE_UNREACHABLE'})
+  expect(long.made.attempts).toBe(5)
+  const told: string[] = []
+  const patience = {patienceMs: 60_000, onWait: (words: string) => told.push(words)}
+  await expect(persist(away(12).attempt, {...PLACE, patience}, signal)).resolves.toBe('there')
+  expect(told).toEqual(Array.from({length: 12}, () => 'ECONNREFUSED'))
+})
+
+test('patience ends, and none is had with a refusal or a mistake of ours', async () => {
+  const patience = {patienceMs: 20, onWait: () => undefined}
+  const never = away(Number.POSITIVE_INFINITY)
+  await expect(persist(never.attempt, {...PLACE, patience}, signal)).rejects.toMatchObject({
+    code: 'STORE_UNREACHABLE',
+  })
+  expect(never.made.attempts).toBeGreaterThanOrEqual(5)
+  const attempts: string[] = []
+  const mistaken = () => {
+    attempts.push('one')
+    return Promise.reject(new TypeError('x is not a function'))
+  }
+  await expect(persist(mistaken, {...PLACE, patience}, signal)).rejects.toThrow(TypeError)
+  expect(attempts).toEqual(['one'])
 })
