@@ -44,8 +44,6 @@ const controllerRules: readonly Rule[] = [
   rule('', ['persistentvolumeclaims'], [...READ, 'create', 'delete']),
   // Of Runtimes with ports.
   rule('', ['services'], ['get', 'create']),
-  // How much processor pods use, which kubelets tell, and which policies with `idle` go by.
-  rule('', ['nodes/proxy'], ['get']),
   rule('', ['events'], ['create', 'patch']),
   rule(
     OURS,

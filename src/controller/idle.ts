@@ -1,19 +1,7 @@
-import {z} from 'zod'
 import type {World} from './world.ts'
 
 /** A node's figures are asked for once in so long, however many policies look at them. */
 const FRESH_MS = 15_000
-
-const summarySchema = z.looseObject({
-  pods: z
-    .array(
-      z.looseObject({
-        podRef: z.looseObject({uid: z.string()}),
-        cpu: z.looseObject({time: z.string(), usageCoreNanoSeconds: z.number().optional()}).optional(),
-      }),
-    )
-    .default([]),
-})
 
 interface Sample {
   readonly atMs: number
@@ -43,10 +31,10 @@ export function idleTimes(): IdleTimes {
   return {
     async idleMs(policy, {uid, node, cores}, world) {
       const key = `${policy} ${uid}`
-      const sample = (await figuresOf(node, nodes, world))?.get(uid)
+      const sample = (await figuresOf(node, nodes, world)).get(uid)
       const before = last.get(key)
       if (sample === undefined) return undefined
-      // The kubelet takes a sample every ten seconds or so: the same one again says nothing new.
+      // Several policies look at one sample: the same one again says nothing new.
       if (before === undefined || sample.atMs > before.atMs) {
         last.set(key, sample)
         const used = before === undefined ? 0 : (sample.cpuMs - before.cpuMs) / (sample.atMs - before.atMs)
@@ -73,20 +61,18 @@ export function idleTimes(): IdleTimes {
 async function figuresOf(
   node: string,
   nodes: Map<string, {atMs: number; pods: Map<string, Sample>}>,
-  {kube, now, signal, log}: World,
-): Promise<Map<string, Sample> | undefined> {
+  {usageOf, now, signal, log}: World,
+): Promise<Map<string, Sample>> {
   const known = nodes.get(node)
   if (known !== undefined && now() - known.atMs < FRESH_MS) return known.pods
-  const path = `/api/v1/nodes/${encodeURIComponent(node)}/proxy/stats/summary?only_cpu_and_memory=true`
-  const {status, body} = await kube.fetch(path, signal)
-  if (status !== 200) {
-    log('warn', 'the figures of a node were not told', {node, status, body: body.slice(0, 200)})
-    return undefined
-  }
   const pods = new Map<string, Sample>()
-  for (const {podRef, cpu} of summarySchema.parse(JSON.parse(body)).pods) {
-    if (cpu?.usageCoreNanoSeconds === undefined) continue
-    pods.set(podRef.uid, {atMs: Date.parse(cpu.time), cpuMs: cpu.usageCoreNanoSeconds / 1e6})
+  try {
+    const usage = await usageOf(node)
+    for (const [uid, cpuMs] of Object.entries(usage.pods)) pods.set(uid, {atMs: usage.atMs, cpuMs})
+  } catch (error) {
+    signal.throwIfAborted()
+    // Nothing is known: asked again after the same time, whatever the policies.
+    log('warn', 'the processor time of pods was not told', {node, error: String(error)})
   }
   nodes.set(node, {atMs: now(), pods})
   return pods

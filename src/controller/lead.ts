@@ -2,19 +2,22 @@ import type {KubeObject, ObjectRef} from '../kubernetes/types.ts'
 import {ObjectCache} from './cache.ts'
 import {reconcilers} from './reconcilers.ts'
 import {WorkQueue} from './work-queue.ts'
-import {refTo, StaleError, type Reconciler, type WatchedKind, type World} from './world.ts'
+import {refTo, StaleError, type Reconciler, type Usage, type WatchedKind, type World} from './world.ts'
 
 const CONCURRENCY = 8
 const RETRY_MS = {first: 200, most: 60_000} as const
 /** Somebody else wrote first; the change is on its way to us. */
 const STALE_MS = 100
 
-type WorldWithoutObjects = Omit<World, 'objects'>
+/** What is there before anything has been heard of. */
+export interface Outside extends Omit<World, 'objects' | 'usageOf'> {
+  readonly usageOf: (node: string, objects: World['objects'], signal: AbortSignal) => Promise<Usage>
+}
 
 /** Reconciles everything until the signal is aborted: what this process does while it leads. */
-export async function lead(world: WorldWithoutObjects): Promise<void> {
+export async function lead(outside: Outside): Promise<void> {
   const all = reconcilers()
-  const {kube, log, signal} = world
+  const {kube, log, signal} = outside
   const keys = new Map<string, {readonly reconciler: Reconciler; readonly ref: ObjectRef}>()
   const queue = new WorkQueue({
     concurrency: CONCURRENCY,
@@ -27,7 +30,7 @@ export async function lead(world: WorldWithoutObjects): Promise<void> {
           ? undefined
           : cache.get(found.reconciler.kind, found.ref.name, found.ref.namespace)
       if (found === undefined || object === undefined) return void keys.delete(key)
-      return reconcileOne(found.reconciler, object, {...world, objects: cache})
+      return reconcileOne(found.reconciler, object, world)
     },
     onError: (key, error) => {
       if (!signal.aborted) log('warn', 'a look failed and is tried again', {key, error: String(error)})
@@ -42,6 +45,11 @@ export async function lead(world: WorldWithoutObjects): Promise<void> {
     for (const reconciler of all)
       for (const ref of wokenBy(reconciler, kind, object, cache)) wake(reconciler, ref)
   })
+  const world: World = {
+    ...outside,
+    objects: cache,
+    usageOf: (node) => outside.usageOf(node, cache, signal),
+  }
   const ended = new AbortController()
   const over = AbortSignal.any([signal, ended.signal])
   try {

@@ -6,9 +6,10 @@ import {openStore} from '../checkpoint/stores/open.ts'
 import {NODE_STORE_DIR} from '../checkpoint/names.ts'
 import {openInClusterKube} from '../kubernetes/in-cluster.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
-import {lead} from './lead.ts'
+import {lead, type Outside} from './lead.ts'
 import {electLeader} from './leader.ts'
 import {controllerMetrics} from './metrics.ts'
+import {askUsage} from './usage.ts'
 import type {Log, World} from './world.ts'
 
 const LEASE = 'clouder-controller'
@@ -28,6 +29,7 @@ export interface ControllerOptions {
   /** Who we are, for the other replicas. */
   readonly identity: string
   readonly openStore: World['openStore']
+  readonly usageOf: Outside['usageOf']
   readonly registry: Registry
   readonly now: () => number
   readonly log: Log
@@ -47,7 +49,10 @@ export async function runController(options: ControllerOptions): Promise<void> {
     name: LEASE,
     identity,
     ...(options.lease ?? {leaseMs: 15_000, renewMs: 10_000, retryMs: 2000}),
-    lead: (leading) => lead({kube, openStore: options.openStore, metrics, log, now, signal: leading}),
+    lead: (leading) => {
+      const {openStore, usageOf} = options
+      return lead({kube, openStore, usageOf, metrics, log, now, signal: leading})
+    },
     onChange: (isLeader) => metrics.leads(isLeader),
     log,
     signal,
@@ -76,6 +81,9 @@ export async function runControllerProgram(
           nodeDir: NODE_STORE_DIR,
           ...(credentials === undefined ? {} : {credentials}),
         }),
+      // Both programs listen on the same port.
+      usageOf: (node, objects, leading) =>
+        askUsage(node, objects, {kube, port: environment.PORT, now, signal: leading}),
       registry,
       now,
       log,

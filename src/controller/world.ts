@@ -33,6 +33,14 @@ export interface Objects {
   list(kind: WatchedKind, namespace?: string): readonly KubeObject[]
 }
 
+/** Processor time of the pods of a node. */
+export interface Usage {
+  /** Milliseconds since the epoch, by the clock of the node. */
+  readonly atMs: number
+  /** Milliseconds of processor time since each began, by uid. */
+  readonly pods: Readonly<Record<string, number>>
+}
+
 /** What reconcilers work with. */
 export interface World {
   readonly kube: KubeClient
@@ -42,6 +50,8 @@ export interface World {
     spec: StoreSpec,
     credentials: Readonly<Record<string, string>> | undefined,
   ) => Promise<BlobStore>
+  /** Processor time of the pods of a node, as its agent tells it. Throws Error. */
+  readonly usageOf: (node: string) => Promise<Usage>
   readonly metrics: ControllerMetrics
   readonly log: Log
   /** Milliseconds since the epoch. */

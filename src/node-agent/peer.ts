@@ -1,24 +1,12 @@
-import {createHash, createHmac, timingSafeEqual} from 'node:crypto'
+import {createHash} from 'node:crypto'
 import type {IncomingMessage, ServerResponse} from 'node:http'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
+import {isPeerProof, PEER_PROOF_HEADER, peerProof} from '../checkpoint/peer-proof.ts'
 import type {BlobStore, Digest} from '../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../errors.ts'
 
-const SKEW_MS = 5 * 60_000
 const PATH = /^\/v1\/(blobs|manifests)\/(sha256:[0-9a-f]{64})$/
-
-/** `<ms since the epoch> <hex hmac>`: says that who asks knows the key of the agents, without sending it. */
-export function peerProof(path: string, key: string, nowMs: number): string {
-  return `${nowMs} ${createHmac('sha256', Buffer.from(key, 'base64')).update(`${nowMs} ${path}`).digest('hex')}`
-}
-
-function isProof(proof: string, path: string, key: string, nowMs: number): boolean {
-  const saidMs = Number(proof.split(' ')[0])
-  if (!Number.isSafeInteger(saidMs) || Math.abs(nowMs - saidMs) > SKEW_MS) return false
-  const [given, right] = [Buffer.from(proof), Buffer.from(peerProof(path, key, saidMs))]
-  return given.length === right.length && timingSafeEqual(given, right)
-}
 
 /** Gives sealed pieces of this node's disk to other agents. False: the path is not of that kind. */
 export async function servePeer(
@@ -34,8 +22,8 @@ export async function servePeer(
   const [path, kind, digest] = PATH.exec(request.url ?? '') ?? []
   if (path === undefined || digest === undefined) return false
   const {signal} = options
-  const proof = request.headers['x-clouder-proof']
-  if (typeof proof !== 'string' || !isProof(proof, path, await options.key(), options.now())) {
+  const proof = request.headers[PEER_PROOF_HEADER]
+  if (!isPeerProof(proof, path, await options.key(), options.now())) {
     response.writeHead(403).end()
     return true
   }
@@ -67,7 +55,7 @@ export function peerStore(options: {
   const {node, url, key, now} = options
   const place = `the disk of node ${node}`
   const ask = async (path: string, signal: AbortSignal): Promise<Response> => {
-    const headers = {'x-clouder-proof': peerProof(path, key, now())}
+    const headers = {[PEER_PROOF_HEADER]: peerProof(path, key, now())}
     const response = await fetch(`${url}${path}`, {headers, signal}).catch((cause: unknown) => {
       signal.throwIfAborted()
       throw new CheckpointError(

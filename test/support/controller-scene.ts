@@ -2,7 +2,7 @@ import {setImmediate as turn} from 'node:timers/promises'
 import {API_VERSION} from '../../src/checkpoint/names.ts'
 import type {ResourceKind} from '../../src/checkpoint/resources.ts'
 import type {World} from '../../src/controller/world.ts'
-import type {HttpAnswer, KubeObject} from '../../src/kubernetes/types.ts'
+import type {KubeObject} from '../../src/kubernetes/types.ts'
 import {DrivenController} from './driven-controller.ts'
 import {FakeKube} from './fake-kube.ts'
 import {fixedClock} from './fixed-clock.ts'
@@ -15,7 +15,7 @@ export interface SceneOptions {
   /** The controller dies after so many changes of its own, once; another one takes over. */
   readonly killAfter?: number
   readonly openStore?: World['openStore']
-  readonly answer?: (path: string) => HttpAnswer | undefined
+  readonly usageOf?: World['usageOf']
   readonly start?: string
 }
 
@@ -26,7 +26,6 @@ export function controllerScene(options: SceneOptions = {}) {
   const kube = new FakeKube({
     kubelets: true,
     now: clock.now,
-    ...(options.answer === undefined ? {} : {answer: options.answer}),
     onChange: () => {
       changes += 1
       if (changes === options.killAfter) throw new Killed('killed')
@@ -38,6 +37,7 @@ export function controllerScene(options: SceneOptions = {}) {
       kube,
       now: clock.now,
       ...(options.openStore === undefined ? {} : {openStore: options.openStore}),
+      ...(options.usageOf === undefined ? {} : {usageOf: options.usageOf}),
     })
   let controller = newController()
 

@@ -11,6 +11,7 @@ export interface DrivenOptions {
   readonly kube: KubeClient
   readonly now: () => number
   readonly openStore?: World['openStore']
+  readonly usageOf?: World['usageOf']
 }
 
 /** A controller without time of its own: each `round` looks at every object once, in place of a queue. */
@@ -31,6 +32,7 @@ export class DrivenController {
       openStore:
         options.openStore ??
         (() => Promise.reject(new CheckpointError('STORE_UNREACHABLE', 'there is no store here'))),
+      usageOf: options.usageOf ?? (() => Promise.reject(new Error('there is no agent here'))),
       metrics: controllerMetrics(this.registry),
       log: () => undefined,
       now: options.now,

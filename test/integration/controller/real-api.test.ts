@@ -77,6 +77,7 @@ async function controller({kubeconfig, port}: ApiServer, identity: string) {
   const ended = runController({
     kube,
     identity,
+    usageOf: () => Promise.reject(new Error('there is no agent here')),
     openStore: () => Promise.reject(new Error('no store')),
     registry,
     now: Date.now,

@@ -2,8 +2,9 @@ import {createHash} from 'node:crypto'
 import {createServer} from 'node:http'
 import {expect, test} from 'vitest'
 import {z} from 'zod'
+import {peerProof} from '../../../src/checkpoint/peer-proof.ts'
 import type {BlobStore, Digest} from '../../../src/checkpoint/stores/blob-store.ts'
-import {peerProof, peerStore, servePeer} from '../../../src/node-agent/peer.ts'
+import {peerStore, servePeer} from '../../../src/node-agent/peer.ts'
 import {memoryBlobs, type MemoryBlobs} from '../../support/memory-blobs.ts'
 
 const KEY = Buffer.alloc(32, 7).toString('base64')

@@ -121,22 +121,18 @@ test('only the newest are kept', async () => {
   await scene.end()
 })
 
-/** Figures of a kubelet; `busy` says whether pods use CPU at a time. */
-function figures(scene: () => ControllerScene, busy: (nowMs: number) => boolean) {
+/** What an agent tells; `busy` says whether pods use CPU at a time. */
+function usage(scene: () => ControllerScene, busy: (nowMs: number) => boolean) {
   let used = 0
   let lastMs = 0
-  return (path: string) => {
-    if (!path.includes('/stats/summary')) return undefined
-    const nowMs = scene().clock.now()
-    if (busy(nowMs)) used += (nowMs - lastMs) * 1e6
-    lastMs = nowMs
+  return () => {
+    const atMs = scene().clock.now()
+    if (busy(atMs)) used += atMs - lastMs
+    lastMs = atMs
     const pods = scene()
       .pods()
-      .map(({metadata}) => ({
-        podRef: {uid: metadata.uid},
-        cpu: {time: new Date(nowMs).toISOString(), usageCoreNanoSeconds: used},
-      }))
-    return {status: 200, body: JSON.stringify({pods})}
+      .map(({metadata}) => [metadata.uid ?? '', used] as const)
+    return Promise.resolve({atMs, pods: Object.fromEntries(pods)})
   }
 }
 
@@ -146,7 +142,7 @@ test('a pod that has been idle for long enough is checkpointed, once until it is
     const minutes = (nowMs - startMs) / MINUTE_MS
     return minutes < 10 || (minutes > 40 && minutes < 50)
   }
-  const scene: ControllerScene = sceneWithPods(1, {answer: figures(() => scene, busy)})
+  const scene: ControllerScene = sceneWithPods(1, {usageOf: usage(() => scene, busy)})
   scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', for: '10m', after: 'run'}})
   await scene.play({forMs: 15 * MINUTE_MS})
   expect(made(scene, 'idle')).toEqual([])
@@ -170,7 +166,7 @@ test.for([
   const scene: ControllerScene = sceneWithPods(
     1,
     {
-      answer: figures(
+      usageOf: usage(
         () => scene,
         () => false,
       ),

@@ -1,0 +1,55 @@
+import {z} from 'zod'
+import {SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {PEER_PROOF_HEADER, peerProof, USAGE_PATH} from '../checkpoint/peer-proof.ts'
+import {podSchema} from '../checkpoint/pod.ts'
+import type {KubeClient} from '../kubernetes/types.ts'
+import {parsed, type Objects, type Usage} from './world.ts'
+
+const AGENT = 'clouder-node-agent'
+const ANSWER_MS = 5_000
+
+/** What a node agent tells of the pods of its node. */
+const usageSchema: z.ZodType<Usage> = z.strictObject({
+  atMs: z.number(),
+  pods: z.record(z.string(), z.number()),
+})
+
+const agentSchema = podSchema.extend({status: z.looseObject({podIP: z.string().optional()}).default({})})
+const keySchema = z.looseObject({data: z.looseObject({'peer-key': z.base64()})})
+
+/** Asks the agent of a node. Throws Error, which says why nothing is known. */
+export async function askUsage(
+  node: string,
+  objects: Objects,
+  {
+    kube,
+    port,
+    now,
+    signal,
+  }: {
+    readonly kube: Pick<KubeClient, 'get'>
+    /** Of the agents. */
+    readonly port: number
+    readonly now: () => number
+    readonly signal: AbortSignal
+  },
+): Promise<Usage> {
+  const agents = parsed(
+    objects
+      .list('Pod', SYSTEM_NAMESPACE)
+      .filter(({metadata}) => metadata.labels?.['app.kubernetes.io/name'] === AGENT),
+    agentSchema,
+  )
+  const address = agents.find(({spec}) => spec.nodeName === node)?.status.podIP
+  if (address === undefined) throw new Error(`node ${node} has no agent`)
+  const secret = {apiVersion: 'v1', kind: 'Secret', namespace: SYSTEM_NAMESPACE, name: 'checkpoint-key'}
+  const {data} = keySchema.parse(await kube.get(secret))
+  const key = Buffer.from(data['peer-key'], 'base64').toString('utf8')
+  const host = address.includes(':') ? `[${address}]` : address
+  const response = await fetch(`http://${host}:${port}${USAGE_PATH}`, {
+    headers: {[PEER_PROOF_HEADER]: peerProof(USAGE_PATH, key, now())},
+    signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
+  })
+  if (response.status !== 200) throw new Error(`the agent of node ${node} answered ${response.status}`)
+  return usageSchema.parse(await response.json())
+}
