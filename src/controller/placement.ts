@@ -106,13 +106,21 @@ function backendOf(node: Node, wanted: Backend | undefined): Backend | undefined
   return wanted === undefined ? offered[0] : offered.find((backend) => backend === wanted)
 }
 
+/** Of a node that does not offer the backend that is wanted, or none at all. */
+function whyUnsupported({metadata}: Node): string {
+  const offered = backends.filter((backend) => metadata.labels[BACKEND_LABELS[backend]] === 'true')
+  return offered.length > 0
+    ? `its runtime restores by ${offered.join(', ')}, not in the way asked for`
+    : "its runtime restores nothing; containerd 2.x with clouder's handler would (clouder kubeadm init sets it up), or containerd 2.1 to 2.3 with checkpoint.restore: trusted-images"
+}
+
 function whyNot(node: Node, wanted: Wanted, spec: Spec, free: Room | undefined): string | undefined {
   const {metadata} = node
   if (metadata.name === wanted.exceptNode) return 'the pod is there now'
   if (metadata.deletionTimestamp !== undefined) return 'it is going away'
   if (!isNodeReady(node)) return 'it is not ready'
   if (node.spec.unschedulable === true) return 'it is cordoned'
-  if (wanted.backend === undefined) return 'its runtime restores nothing: it lacks the labels of a backend'
+  if (wanted.backend === undefined) return whyUnsupported(node)
   const abilities = abilitiesOf(node)
   if (abilities === undefined) return 'its node agent has not told what it can'
   const difference = wanted.source === undefined ? undefined : unlike(wanted.source, abilities)

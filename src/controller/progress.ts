@@ -10,7 +10,10 @@ const FINAL_CODES = [
   'BLOB_MISSING',
   'CHECKPOINT_UNKNOWN',
   'RESTORE_UNSUPPORTED',
+  'IMAGE_UNAVAILABLE',
 ]
+/** How the kubelet calls an image that it could not fetch. What waits for it may stand still meanwhile. */
+const NO_IMAGE = ['ImagePullBackOff', 'ErrImageNeverPull', 'InvalidImageName']
 /** How containerd and the kubelet call a container that never ran. */
 const NEVER_RAN = ['StartError', 'ContainerCannotRun', 'CreateContainerError', 'RunContainerError']
 const ATTEMPTS = 3
@@ -48,6 +51,9 @@ function failureOf(status: ContainerStatus): {reason: string; message: string} |
   const words = wordsOf(status)
   const code = FINAL_CODES.find((one) => words?.includes(one) === true)
   if (code !== undefined && status.state?.running === undefined) return {reason: code, message: words ?? code}
+  const {reason: waits = '', message = ''} = status.state?.waiting ?? {}
+  if (NO_IMAGE.includes(waits))
+    return {reason: 'IMAGE_UNAVAILABLE', message: `container ${status.name}: ${waits}: ${message}`}
   for (const ended of [status.state?.terminated, status.lastState?.terminated]) {
     if (ended === undefined || NEVER_RAN.includes(ended.reason ?? '')) continue
     const how = ended.exitCode === undefined ? '' : ` with exit code ${ended.exitCode}`

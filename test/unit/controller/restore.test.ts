@@ -61,7 +61,7 @@ test.for([
     'no node offers the backend',
     {checkpoint: 'saved', backend: 'native'},
     'RESTORE_UNSUPPORTED',
-    /a: its runtime restores nothing/,
+    /a: its runtime restores by handler, not in the way asked for/,
   ],
 ] as const)('a Restore fails when %s', async ([, spec, reason, words]) => {
   const scene = await sceneWithCheckpoint()
@@ -87,6 +87,28 @@ test('what the runtime refuses is told, and the pod that could not go on is take
   })
   await scene.play({forMs: 60_000})
   expect(scene.pod('copy')).toBeUndefined()
+  await scene.end()
+})
+
+test('an image that the node cannot fetch ends the restore at once, as what it is', async () => {
+  const scene = await sceneWithCheckpoint()
+  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'b'})
+  await scene.play({until: () => phaseOf(scene, 'Restore', 'again') === 'Starting'})
+  const pod = scene.pod('copy')
+  if (pod === undefined) throw new Error('no pod')
+  const waiting = {reason: 'ImagePullBackOff', message: 'Back-off pulling image "gone.example.com/web:1"'}
+  const containerStatuses = [{name: 'main', restartCount: 0, state: {waiting}}]
+  scene.kube.put({
+    ...pod,
+    spec: {nodeName: 'b', ...Object(pod['spec'])},
+    status: {phase: 'Pending', containerStatuses},
+  })
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Failed',
+    reason: 'IMAGE_UNAVAILABLE',
+    message: expect.stringContaining('gone.example.com/web:1') as string,
+  })
   await scene.end()
 })
 
