@@ -1,6 +1,7 @@
 import {createReadStream} from 'node:fs'
-import {readdir, rename, rm, stat} from 'node:fs/promises'
+import {open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
+import type {SkippableBytes} from '../checkpoint/archive/tar.ts'
 import type {DumpTarget} from './kubelet.ts'
 
 /**
@@ -13,6 +14,8 @@ export interface Archives {
   /** Undefined: it is not there. */
   sizeOf(checkpointUid: string, container: string): Promise<number | undefined>
   read(checkpointUid: string, container: string): AsyncIterable<Uint8Array>
+  /** The same, for whoever wants only some of it. */
+  skim(checkpointUid: string, container: string): SkippableBytes
   /** Removes all of a checkpoint. */
   remove(checkpointUid: string): Promise<void>
   /** Removes what the kubelet wrote of a container since then and nobody claimed: a dump whose asker died. */
@@ -23,6 +26,9 @@ export interface Archives {
 
 /** Files get the time of the kernel's last tick, which was before now. */
 const COARSE_MS = 100
+
+const READ_BYTES = 1024 * 1024
+const SKIM_BYTES = 64 * 1024
 
 const OURS = /^clouder-([0-9a-f-]{36})-(.+)\.tar$/
 
@@ -52,7 +58,8 @@ export function kubeletArchives(folder: string): Archives {
         throw error
       }
     },
-    read: (uid, container) => createReadStream(pathOf(uid, container), {highWaterMark: 1024 * 1024}),
+    read: (uid, container) => createReadStream(pathOf(uid, container), {highWaterMark: READ_BYTES}),
+    skim: (uid, container) => skimmed(pathOf(uid, container)),
     async remove(uid) {
       const ours = (await names()).filter((name) => OURS.exec(name)?.[1] === uid)
       for (const name of ours) await rm(join(folder, name), {force: true})
@@ -71,6 +78,23 @@ export function kubeletArchives(folder: string): Archives {
     },
     async list() {
       return [...new Set((await names()).flatMap((name) => OURS.exec(name)?.[1] ?? []))]
+    },
+  }
+}
+
+/** A gigabyte of memory pages is between the few headers and small files that tell what an archive holds. */
+function skimmed(path: string): SkippableBytes {
+  let at = 0
+  return {
+    skip: (sizeBytes) => (at += sizeBytes),
+    async *[Symbol.asyncIterator]() {
+      await using file = await open(path)
+      for (;;) {
+        const {buffer, bytesRead} = await file.read(Buffer.alloc(SKIM_BYTES), 0, SKIM_BYTES, at)
+        if (bytesRead === 0) return
+        at += bytesRead
+        yield buffer.subarray(0, bytesRead)
+      }
     },
   }
 }

@@ -1,7 +1,7 @@
 import type {CheckpointStatus, CheckpointSummary} from '../checkpoint/resources.ts'
 import {sealCheckpoint, type UnsealedMetadata} from '../checkpoint/sealed/seal.ts'
 import type {Patience} from '../checkpoint/stores/problems.ts'
-import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
+import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../errors.ts'
 import {podNamespacesSchema} from './pods.ts'
 import type {Named} from './named.ts'
@@ -39,16 +39,17 @@ export async function sealDumped(
     store: blobs,
     name: `${checkpoint.namespace}-${checkpoint.name}`,
     signal,
+    readBack: true,
     onProgress: ({readBytes, newBytes}) =>
-      say(`storing: ${readBytes} bytes read, ${newBytes} new ones stored`),
+      say(`storing: ${readBytes} bytes read, stored and read back, ${newBytes} of them new`),
   })
-  await verifyCheckpoint({
+  // The pieces were read back one by one; what names them, and the key that opens them, as a restore will find them.
+  await openCheckpoint({
     store: blobs,
     digest: sealed.digest,
     trust: keys.trust,
     keys: keys.wrappers,
     signal,
-    onProgress: (readBytes) => say(`verifying: ${readBytes} bytes read back`),
   })
   await say.last()
   const {digest, sizeBytes, storedBytes, newBytes} = sealed

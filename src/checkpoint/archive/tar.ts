@@ -12,11 +12,19 @@ export interface TarMember {
   readonly content: AsyncIterable<Uint8Array>
 }
 
+/** Bytes of which some need not be read: those of a file. */
+export interface SkippableBytes extends AsyncIterable<Uint8Array> {
+  /** Leaves out so many of those that were not given yet. */
+  skip(sizeBytes: number): void
+}
+
 /**
  * Reads an uncompressed tar as a stream: ustar, pax, and long names of GNU. What the source of the bytes throws goes
  * up as it is. Throws CheckpointError BLOB_TAMPERED for what is no tar, or is cut off.
  */
-export async function* tarMembers(content: AsyncIterable<Uint8Array>): AsyncGenerator<TarMember> {
+export async function* tarMembers(
+  content: AsyncIterable<Uint8Array> | SkippableBytes,
+): AsyncGenerator<TarMember> {
   const bytes = new ByteReader(content)
   try {
     let extension: Extension = {}
@@ -128,12 +136,14 @@ const noTar = (what: string): CheckpointError =>
 /** Takes bytes from a stream that comes in pieces of any size. */
 class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>
+  readonly #skippable: SkippableBytes | undefined
   #piece: Uint8Array = Buffer.alloc(0)
   #left = 0
   #padding = 0
 
-  constructor(content: AsyncIterable<Uint8Array>) {
+  constructor(content: AsyncIterable<Uint8Array> | SkippableBytes) {
     this.#source = content[Symbol.asyncIterator]()
+    this.#skippable = 'skip' in content ? content : undefined
   }
 
   async take(sizeBytes: number): Promise<Buffer> {
@@ -160,6 +170,12 @@ class ByteReader {
   }
 
   async skipMember(): Promise<void> {
+    const here = this.#piece.length
+    if (this.#skippable !== undefined && this.#left > here) {
+      this.#skippable.skip(this.#left - here)
+      this.#piece = Buffer.alloc(0)
+      this.#left = 0
+    }
     for await (const _part of this.member()) continue
     await this.take(this.#padding)
   }

@@ -157,7 +157,7 @@ async function readBlob(
   digest: Digest,
   sizeBytes: number,
   signal: AbortSignal,
-): Promise<Buffer> {
+): Promise<Buffer<ArrayBuffer>> {
   if (sizeBytes > MAX_TABLE_BYTES) throw oversized(digest, sizeBytes)
   const parts: Uint8Array[] = []
   let readBytes = 0

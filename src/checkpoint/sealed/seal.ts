@@ -1,4 +1,5 @@
 import {createHash} from 'node:crypto'
+import {CheckpointError} from '../../errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
 import {cutArchive} from './chunks.ts'
 import {inOrder} from './in-order.ts'
@@ -46,13 +47,15 @@ export interface SealOptions {
   /** Under which people find it: `<namespace>-<checkpoint>`. */
   readonly name: string
   readonly signal: AbortSignal
+  /** Every blob is read back from the store and opened, beside the sealing of the next ones. */
+  readonly readBack?: boolean
   readonly onProgress?: (progress: SealProgress) => void
 }
 
 /**
  * Seals archives into a store: in pieces, compressed, encrypted, named by digest, under a signed manifest that comes
  * last. What is there already is not put again. Done twice with the same content and keys it puts nothing but a
- * manifest. Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED.
+ * manifest. Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED; with `readBack` BLOB_MISSING, BLOB_TAMPERED.
  */
 export async function sealCheckpoint(options: SealOptions): Promise<Sealed> {
   const {keys, signer, store, name, signal} = options
@@ -131,11 +134,16 @@ class Sealing {
   async put(plain: Uint8Array, kind: PieceKind, signal: AbortSignal): Promise<Chunk> {
     const piece = await this.#cipher.seal(plain, kind)
     await this.putBlob(piece, signal)
+    if (this.#options.readBack === true) {
+      // What the store gave back is equal to what was sealed, so this opens what lies there.
+      const opened = await this.#cipher.open({...piece, sizeBytes: plain.length, kind})
+      if (!opened.equals(plain)) throw notSame(piece.digest, this.#options.store)
+    }
     return {digest: piece.digest, storedBytes: piece.bytes.length, sizeBytes: plain.length}
   }
 
   /** Puts a blob once, however often it occurs. */
-  putBlob(blob: {readonly digest: Digest; readonly bytes: Uint8Array}, signal: AbortSignal): Promise<void> {
+  putBlob(blob: {readonly digest: Digest; readonly bytes: Buffer}, signal: AbortSignal): Promise<void> {
     const known = this.#puts.get(blob.digest)
     if (known !== undefined) return known
     const put = this.#putNew(blob, signal)
@@ -143,7 +151,7 @@ class Sealing {
     return put
   }
 
-  async #putNew({digest, bytes}: {digest: Digest; bytes: Uint8Array}, signal: AbortSignal): Promise<void> {
+  async #putNew({digest, bytes}: {digest: Digest; bytes: Buffer}, signal: AbortSignal): Promise<void> {
     const {store} = this.#options
     // Never skipped for what is there: by a put, an old piece that nothing names is safe from a collection again.
     const asked = {forContent: false}
@@ -154,6 +162,12 @@ class Sealing {
     await store.put({digest, sizeBytes: bytes.length, content, signal})
     if (asked.forContent) this.newBytes += bytes.length
     this.storedBytes += bytes.length
+    if (this.#options.readBack !== true) return
+    let at = 0
+    for await (const part of store.get(digest, signal)) {
+      if (!bytes.subarray(at, (at += part.length)).equals(part)) throw notSame(digest, store)
+    }
+    if (at !== bytes.length) throw notSame(digest, store)
   }
 
   #index(chunk: Chunk): number {
@@ -163,6 +177,9 @@ class Sealing {
     return this.chunks.push(chunk) - 1
   }
 }
+
+const notSame = (digest: Digest, {place}: BlobStore): CheckpointError =>
+  new CheckpointError('BLOB_TAMPERED', `blob ${digest} does not come back from ${place} as it was put there`)
 
 // eslint-disable-next-line @typescript-eslint/require-await -- a stream of one piece
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -1,9 +1,13 @@
 import {createHash} from 'node:crypto'
+import {writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {checkpointImage} from '../../../../src/checkpoint/archive/oci-image.ts'
 import {TAR_END, tarHeader, tarMembers, tarPadding} from '../../../../src/checkpoint/archive/tar.ts'
+import {kubeletArchives} from '../../../../src/node-agent/archives.ts'
 import {tarOf} from '../../../support/kubelet-archive.ts'
 import {pieces, whole} from '../../../support/sealed-checkpoint.ts'
+import {tempFolder} from '../../../support/temp-folder.ts'
 
 async function membersOf(bytes: Uint8Array, pieceBytes = 100) {
   const members = new Map<string, Buffer>()
@@ -32,6 +36,43 @@ test('members that nobody reads are skipped', async () => {
   for await (const {path} of tarMembers(pieces(await tarOf({a: 'aaa', b: Buffer.alloc(3000), c: ''}))))
     paths.push(path)
   expect(paths).toEqual(['a', 'b', 'c'])
+})
+
+test('what is skipped need not be read', async () => {
+  const archive = await tarOf({
+    a: 'aaa',
+    pages: Buffer.alloc(300_000, 1),
+    b: 'b',
+    more: Buffer.alloc(70_000),
+    c: '',
+  })
+  let [at, readBytes] = [0, 0]
+  const source = {
+    skip: (bytes: number) => (at += bytes),
+    async *[Symbol.asyncIterator]() {
+      while (at < archive.length) {
+        const part = await Promise.resolve(archive.subarray(at, at + 1000))
+        at += part.length
+        readBytes += part.length
+        yield part
+      }
+    },
+  }
+  const found: string[] = []
+  for await (const {path, content} of tarMembers(source))
+    found.push(path.length === 1 ? `${path}: ${(await whole(content)).toString()}` : path)
+  expect(found).toEqual(['a: aaa', 'pages', 'b: b', 'more', 'c: '])
+  expect(readBytes).toBeLessThan(20_000)
+})
+
+test('a tar that ends in the middle of what is skipped is not whole', async () => {
+  const archive = await tarOf({pages: Buffer.alloc(300_000, 1)})
+  await using folder = await tempFolder()
+  const uid = '59002284-99ba-40ea-be82-c5dfb31d88b6'
+  await writeFile(join(folder.path, `clouder-${uid}-app.tar`), archive.subarray(0, 200_000))
+  const members = tarMembers(kubeletArchives(folder.path).skim(uid, 'app'))
+  expect((await members.next()).value).toMatchObject({path: 'pages', sizeBytes: 300_000})
+  await expect(members.next()).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
 })
 
 test('a file of more than 8 GiB has its size in its header', async () => {

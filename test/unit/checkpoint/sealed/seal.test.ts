@@ -3,7 +3,9 @@ import {expect, test} from 'vitest'
 import {openCheckpoint} from '../../../../src/checkpoint/sealed/open.ts'
 import {verifyCheckpoint} from '../../../../src/checkpoint/sealed/verify.ts'
 import {memoryBlobs} from '../../../support/memory-blobs.ts'
-import {metadataOf, newKeyring, seal, whole} from '../../../support/sealed-checkpoint.ts'
+import {sealCheckpoint} from '../../../../src/checkpoint/sealed/seal.ts'
+import type {BlobStore} from '../../../../src/checkpoint/stores/blob-store.ts'
+import {metadataOf, newKeyring, pieces, seal, whole} from '../../../support/sealed-checkpoint.ts'
 
 const {signal} = new AbortController()
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
@@ -71,4 +73,43 @@ test('what an older checkpoint has left and a newer one uses again is not collec
     archives,
   )
   await verifyCheckpoint({store, digest, trust: [keyring.signer.publicKey], keys: keyring.wrappers, signal})
+})
+
+const SPOILT: readonly (readonly [string, string, (store: BlobStore) => Partial<BlobStore>])[] = [
+  ['loses', 'BLOB_MISSING', () => ({put: () => Promise.resolve()})],
+  [
+    'cuts off',
+    'BLOB_TAMPERED',
+    (store) => ({
+      get: async function* (...asked) {
+        yield (await whole(store.get(...asked))).subarray(0, -1)
+      },
+    }),
+  ],
+  [
+    'changes',
+    'BLOB_TAMPERED',
+    (store) => ({
+      get: async function* (...asked) {
+        const bytes = await whole(store.get(...asked))
+        yield Buffer.from(bytes.map((byte, at) => (at === bytes.length - 20 ? byte ^ 1 : byte)))
+      },
+    }),
+  ],
+]
+test.each(SPOILT)('what a store %s is found while it is read back', async (_, code, spoil) => {
+  const [blobs, {keys, signer}] = [memoryBlobs(), await newKeyring()]
+  const archive = randomBytes(300_000)
+  const sealing = sealCheckpoint({
+    metadata: metadataOf(['app']),
+    archives: new Map([['app', () => pieces(archive)]]),
+    keys,
+    signer,
+    store: {...blobs, ...spoil(blobs)},
+    name: 'default-web',
+    signal,
+    readBack: true,
+  })
+  await expect(sealing).rejects.toMatchObject({code})
+  expect(await blobs.listManifests(signal)).toEqual([])
 })
