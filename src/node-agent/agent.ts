@@ -14,6 +14,7 @@ import {isForImages, makeImages} from './create-image.ts'
 import {parseCheckpoint, type Named} from './named.ts'
 import {abandon, takeCheckpoint} from './take.ts'
 import type {AgentTools} from './tools.ts'
+import {isStopped, wakePod} from './wake.ts'
 
 export interface Agent {
   /** Resolves when nothing is under way. */
@@ -170,7 +171,7 @@ class Watching {
 
   /** Once everything is known: what belongs to pods and Checkpoints that are gone is removed. */
   async #sweep(): Promise<void> {
-    const {archives, cgroups, kube, log} = this.#tools
+    const {archives, kube, log} = this.#tools
     const uids = new Set([...this.#checkpoints.values()].map(({uid}) => uid))
     for (const uid of await archives.list()) {
       if (uids.has(uid)) continue
@@ -183,11 +184,11 @@ class Watching {
       [...this.#checkpoints.values()].flatMap(({status}) => (mayHold(status) ? [status?.podUid] : [])),
     )
     for (const [uid, pod] of this.#pods) {
-      if (held.has(uid) || !(await cgroups.isFrozen(uid))) continue
+      if (held.has(uid) || !(await isStopped(uid, this.#tools))) continue
       const {namespace, name} = pod.metadata
       if ((await kube.get(podRef(namespace, name)))?.metadata.uid !== uid) continue
       log('warn', 'pod stood still for no checkpoint', {pod: name, namespace})
-      await cgroups.thaw(uid)
+      await wakePod(uid, this.#tools)
     }
   }
 

@@ -19,6 +19,10 @@ export interface Cgroups {
   readonly version: 1 | 2
   /** Undefined: there is none, or no process is in it. */
   find(podUid: string, containerId: string): Promise<ContainerCgroup | undefined>
+  /** Containers of a pod in which a process is, its sandbox among them. */
+  containers(podUid: string): Promise<readonly {readonly id: string; readonly cgroup: ContainerCgroup}[]>
+  /** Whether the first process of a container of the pod is traced: by CRIU, as long as it dumps. */
+  isTraced(podUid: string): Promise<boolean>
   /** Of a frozen pod only this container stays frozen, without running in between. */
   holdContainer(cgroup: ContainerCgroup): Promise<void>
   /** Whether the pod's own cgroup, or one of its containers', is set to be frozen. */
@@ -81,13 +85,28 @@ class KernelCgroups implements Cgroups {
   }
 
   async find(podUid: string, containerId: string): Promise<ContainerCgroup | undefined> {
+    return (await this.containers(podUid)).find(({id}) => id === containerId)?.cgroup
+  }
+
+  async containers(podUid: string): Promise<readonly {id: string; cgroup: ContainerCgroup}[]> {
     const pod = await this.#podFolder(podUid)
-    if (pod === undefined) return undefined
-    const name = (await folders(pod)).find((entry) => entry.includes(containerId))
-    if (name === undefined) return undefined
-    const container = join(pod, name)
-    const pid = await this.#firstProcess(await pidsBelow(container))
-    return pid === undefined ? undefined : {version: this.version, pod, container, pid}
+    if (pod === undefined) return []
+    const found = (await folders(pod)).map(async (name) => {
+      const container = join(pod, name)
+      const pid = await this.#firstProcess(await pidsBelow(container))
+      // `<id>`, or `cri-containerd-<id>.scope`.
+      const id = name.replace(/^.*-/, '').replace(/\.scope$/, '')
+      return pid === undefined ? [] : [{id, cgroup: {version: this.version, pod, container, pid}}]
+    })
+    return (await Promise.all(found)).flat()
+  }
+
+  async isTraced(podUid: string): Promise<boolean> {
+    const traced = (await this.containers(podUid)).map(async ({cgroup}) => {
+      const status = await read(join(this.#files.proc, String(cgroup.pid), 'status'))
+      return (/^TracerPid:\s*(\d+)/m.exec(status ?? '')?.[1] ?? '0') !== '0'
+    })
+    return (await Promise.all(traced)).includes(true)
   }
 
   async holdContainer({container, pod}: ContainerCgroup): Promise<void> {

@@ -29,8 +29,7 @@ export async function dumpPod(
   const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
   const running = names.map((name) => runningContainer(pod, name))
   await archives.remove(uid)
-  for (const {name} of running)
-    await archives.removeUnclaimed(targetOf(pod, name), Date.parse(status?.startedAt ?? '') || tools.now())
+  await removeBrokenOff(pod.metadata, names, status?.startedAt, tools)
   if (spec.hooks?.before !== undefined) await runHook('before', pod, spec.hooks.before, tools)
   const holds = spec.after !== 'run' || running.length > 1
   const containers: DumpedContainer[] = []
@@ -48,6 +47,17 @@ export async function dumpPod(
   if (holds && !stays) await cgroups.thaw(pod.metadata.uid)
   if (!stays && spec.hooks?.after !== undefined) await runHook('after', pod, spec.hooks.after, {kube, signal})
   return {containers, frozen: stays, podTemplate: podTemplateOf(pod)}
+}
+
+/** Takes away what the kubelet has written for this checkpoint, and nobody lived to claim. */
+export async function removeBrokenOff(
+  {namespace, name}: {readonly namespace: string; readonly name: string},
+  containers: readonly string[],
+  since: string | undefined,
+  {archives, now}: Pick<AgentTools, 'archives' | 'now'>,
+): Promise<void> {
+  for (const container of containers)
+    await archives.removeUnclaimed({namespace, pod: name, container}, Date.parse(since ?? '') || now())
 }
 
 const targetOf = ({metadata: {namespace, name}}: Pod, container: string) => ({

@@ -32,6 +32,7 @@ import {parsePod} from './pods.ts'
 import {diskPreparations} from './prepare.ts'
 import {pause} from './queue.ts'
 import {serveRestores} from './serve.ts'
+import {containerdShims} from './shims.ts'
 import {clusterStores} from './stores.ts'
 import {containerdImages, containerdImport, containerdRemoval, storeTools} from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
@@ -104,6 +105,7 @@ export async function runNodeAgent(
       tokenFile: join(SERVICE_ACCOUNT_DIR, 'token'),
     }),
     cgroups,
+    shims: containerdShims('/run/containerd/io.containerd.runtime.v2.task/k8s.io'),
     watchDump: dumpWatcher(script),
     archives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,

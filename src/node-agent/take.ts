@@ -2,7 +2,7 @@ import {THAW_ANNOTATION} from '../checkpoint/names.ts'
 import type {CheckpointStatus} from '../checkpoint/resources.ts'
 import {CheckpointError, KubernetesError} from '../errors.ts'
 import {waitFor} from '../waiting.ts'
-import {dumpPod, runHook} from './dump.ts'
+import {dumpPod, removeBrokenOff, runHook} from './dump.ts'
 import {importCheckpoint} from './import.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './named.ts'
 import {parsePod, podRef, type Pod} from './pods.ts'
@@ -11,6 +11,7 @@ import {sealDumped} from './seal.ts'
 import type {AgentTools} from './tools.ts'
 import {holderOf, inTurn, letPodGoOn} from './turns.ts'
 import {verifyAsked} from './verify.ts'
+import {wakePod} from './wake.ts'
 
 /**
  * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
@@ -123,7 +124,7 @@ async function dumpInTurn(
   wanted: {name: string; uid?: string | undefined},
   tools: AgentTools,
 ): Promise<void> {
-  const {kube, cgroups, log} = tools
+  const {kube, log} = tools
   const {status = {}} = checkpoint
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
   const uid = wanted.uid ?? status.podUid
@@ -135,9 +136,9 @@ async function dumpInTurn(
   }
   await refuseHeld(checkpoint, pod, tools)
   // An earlier attempt may have left it standing still.
-  await cgroups.thaw(pod.metadata.uid)
+  await wakePod(pod.metadata.uid, tools)
   const dumped = await dumpPod(checkpoint, checkpoint.uid, pod, tools).catch(async (error: unknown) => {
-    await cgroups.thaw(pod.metadata.uid)
+    await wakePod(pod.metadata.uid, tools)
     throw error
   })
   const {containers, frozen, podTemplate} = dumped
@@ -195,7 +196,8 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
     reason,
     error: message,
   })
-  const {podUid} = checkpoint.status ?? {}
+  const {podUid, startedAt} = checkpoint.status ?? {}
+  const wanted = checkpoint.spec.pod?.name ?? ''
   // What stands still for another checkpoint stays so.
   const heldByOther = /stands still for checkpoint/.test(message)
   if (podUid !== undefined && !heldByOther) {
@@ -203,6 +205,10 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
     await afterFailure(checkpoint, podUid, tools)
   }
   await archives.remove(checkpoint.uid)
+  // The kubelet may have been killed after it wrote.
+  const pod = wanted === '' ? undefined : await podOf(checkpoint.namespace, wanted, tools)
+  const names = checkpoint.spec.containers ?? pod?.spec.containers.map(({name}) => name) ?? []
+  await removeBrokenOff({namespace: checkpoint.namespace, name: wanted}, names, startedAt, tools)
   await kube.patchStatus(checkpointRef(checkpoint), {
     phase: 'Failed',
     reason,

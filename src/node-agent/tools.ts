@@ -9,6 +9,7 @@ import type {DumpWatcher} from './freeze.ts'
 import type {Kubelet} from './kubelet.ts'
 import type {Log} from './log.ts'
 import type {Metrics} from './metrics.ts'
+import type {Shims} from './shims.ts'
 import type {Stores} from './stores.ts'
 
 /** What an archive tells of the container that it was made of. */
@@ -24,6 +25,7 @@ export interface AgentTools {
   readonly kube: KubeClient
   readonly kubelet: Kubelet
   readonly cgroups: Cgroups
+  readonly shims: Shims
   readonly watchDump: DumpWatcher
   readonly archives: Archives
   readonly stores: Stores

@@ -1,6 +1,7 @@
 import {API_VERSION} from '../checkpoint/names.ts'
 import {parseCheckpoint, type Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
+import {wakePod} from './wake.ts'
 
 const lastTurns = new WeakMap<AgentTools, Map<string, Promise<unknown>>>()
 
@@ -32,7 +33,7 @@ export async function letPodGoOn(
   tools: AgentTools,
 ): Promise<void> {
   await inTurn(podUid, tools, async () => {
-    if ((await holderOf(podUid, checkpoint, tools)) === undefined) await tools.cgroups.thaw(podUid)
+    if ((await holderOf(podUid, checkpoint, tools)) === undefined) await wakePod(podUid, tools)
   })
 }
 
