@@ -1,19 +1,11 @@
+import {isOver} from '../checkpoint/ends.ts'
 import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_ABILITIES_ANNOTATION} from '../checkpoint/names.ts'
 import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../checkpoint/pod.ts'
 import {reasonNotToMove} from '../checkpoint/policies.ts'
 import {migrationSchema, type Migration} from '../checkpoint/resources.ts'
 import {claimProblem} from './claims.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
-import {
-  checkpointOf,
-  finish,
-  isOver,
-  migrationOf,
-  phaseMs,
-  step,
-  tell,
-  type MigrationAt,
-} from './migration-state.ts'
+import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
 import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
 import {

@@ -9,9 +9,6 @@ type Phase = NonNullable<Status['phase']>
 /** Fields to write; null takes one away. */
 type Fields = {readonly [K in keyof Status]?: Status[K] | null | undefined}
 
-const OVER = ['Succeeded', 'RolledBack', 'Failed']
-export const isOver = ({status}: Migration): boolean => OVER.includes(status?.phase ?? '')
-
 /** A Migration as it was read, and what to work with. */
 export interface MigrationAt {
   readonly object: KubeObject

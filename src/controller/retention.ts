@@ -1,3 +1,4 @@
+import {isOver} from '../checkpoint/ends.ts'
 import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
 import {podSchema} from '../checkpoint/pod.ts'
 import {
@@ -8,7 +9,6 @@ import {
   type Retention,
 } from '../checkpoint/resources.ts'
 import {expired, retained} from '../checkpoint/retention.ts'
-import {isOver} from './migration-state.ts'
 import {parsed, refTo, type World} from './world.ts'
 
 /** Deletes the Checkpoints of one namespace that are not to be kept; gives how many those were. */
@@ -37,7 +37,7 @@ export async function deleteExpired(
 /** Names of Checkpoints of a namespace that something goes on from, or may have to. */
 function namesInUse(namespace: string | undefined, {objects}: World): ReadonlySet<string> {
   const restores = parsed(objects.list('Restore', namespace), restoreSchema)
-    .filter(({status}) => status?.phase !== 'Restored' && status?.phase !== 'Failed')
+    .filter((restore) => !isOver(restore))
     .map(({spec}) => spec.checkpoint)
   const migrations = parsed(objects.list('Migration', namespace), migrationSchema)
     .filter((migration) => !isOver(migration))

@@ -1,4 +1,5 @@
 import {isDeepStrictEqual} from 'node:util'
+import {isOver} from '../checkpoint/ends.ts'
 import {RUNTIME_LABEL} from '../checkpoint/names.ts'
 import {isRunning, isTerminating, podSchema, type Pod} from '../checkpoint/pod.ts'
 import {
@@ -10,7 +11,6 @@ import {
   type Runtime,
 } from '../checkpoint/resources.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
-import {isOver} from './migration-state.ts'
 import {lastingObjects, ownersOf, runtimePod} from './runtime-objects.ts'
 import {
   ensure,

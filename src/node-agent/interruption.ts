@@ -1,15 +1,17 @@
+import {createHash} from 'node:crypto'
 import {z} from 'zod'
-import {API_VERSION, BACKEND_LABELS} from '../checkpoint/names.ts'
+import {isOver} from '../checkpoint/ends.ts'
+import {API_VERSION, BACKEND_LABELS, POLICY_LABEL} from '../checkpoint/names.ts'
 import {nodeSchema, podSchema, type Pod} from '../checkpoint/pod.ts'
 import {drainPlan, type PodToMove} from '../checkpoint/policies.ts'
-import {checkpointPolicySchema} from '../checkpoint/resources.ts'
+import {checkpointPolicySchema, migrationSchema} from '../checkpoint/resources.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 import type {Log} from './log.ts'
 import {pause} from './queue.ts'
 
 /** Two minutes is what AWS gives, half a minute what Azure gives at least. */
 const ASK_EVERY_MS = 5_000
-/** Where there is no metadata service, it is looked for again. */
+/** Where no metadata service ever answered, it is looked for less and less often. */
 const LOOK_EVERY_MS = 10 * 60_000
 const REQUEST_MS = 2_000
 
@@ -118,39 +120,42 @@ export interface InterruptionOptions {
   readonly signal: AbortSignal
 }
 
-/** Asks the cloud until the signal is aborted, and saves the pods that policies opted in, once per notice. */
+/** Asks the cloud until the signal is aborted, and sees to the pods that policies opted in, once per notice. */
 export async function watchInterruptions(options: InterruptionOptions): Promise<void> {
   const {node, metadataUrl, log, signal} = options
-  const seen = new Set<string>()
+  const settled = new Set<string>()
+  let lookMs = ASK_EVERY_MS
+  let isCloud = false
   while (!signal.aborted) {
     const metadata = await findMetadata(metadataUrl, node, signal)
-    if (metadata === undefined) await pause(LOOK_EVERY_MS, signal)
-    else await follow(metadata, seen, options)
+    if (metadata !== undefined) await follow(metadata, settled, options)
+    isCloud ||= metadata !== undefined
+    // One that has answered before is only away for a moment.
+    await pause(isCloud ? ASK_EVERY_MS : lookMs, signal)
+    lookMs = Math.min(LOOK_EVERY_MS, lookMs * 2)
   }
   log('info', 'no longer asks the cloud')
 }
 
 /** Until the service does not answer any more. */
-async function follow(metadata: Metadata, seen: Set<string>, options: InterruptionOptions): Promise<void> {
+async function follow(metadata: Metadata, settled: Set<string>, options: InterruptionOptions): Promise<void> {
   const {log, signal} = options
+  const told = new Set<string>()
   while (!signal.aborted) {
     const notices = await metadata.notices(signal).catch((error: unknown) => {
       if (!signal.aborted) log('warn', 'the metadata service does not answer', {error: String(error)})
       return undefined
     })
     if (notices === undefined) return
-    for (const notice of notices) {
-      if (seen.has(notice.id)) continue
-      log('warn', 'this machine will be taken away', {
-        cloud: metadata.cloud,
-        notice: notice.kind,
-        id: notice.id,
+    for (const {id, kind} of notices.filter((notice) => !settled.has(notice.id))) {
+      if (!told.has(id))
+        log('warn', 'this machine will be taken away', {cloud: metadata.cloud, notice: kind, id})
+      told.add(id)
+      const left = await savePods(options, id).catch((error: unknown) => {
+        log('warn', 'pods could not be saved yet', {error: String(error)})
+        return undefined
       })
-      // Only what has been asked for counts as done.
-      await savePods(options).then(
-        () => seen.add(notice.id),
-        (error: unknown) => log('warn', 'pods could not be saved yet', {error: String(error)}),
-      )
+      if (left === 0) settled.add(id)
     }
     await pause(ASK_EVERY_MS, signal)
   }
@@ -158,27 +163,42 @@ async function follow(metadata: Metadata, seen: Set<string>, options: Interrupti
 
 /**
  * Asks for every pod of this node that a policy with `onInterruption` opted in to be moved; where no other node
- * restores, for a checkpoint of it. Done twice it asks once.
+ * restores, or its move came to nothing, for a checkpoint of it. Gives how many are still to be looked at again. Done
+ * twice it asks once for each notice.
  */
-export async function savePods({
-  node,
-  kube,
-  log,
-}: Pick<InterruptionOptions, 'node' | 'kube' | 'log'>): Promise<number> {
+export async function savePods(
+  {node, kube, log}: Pick<InterruptionOptions, 'node' | 'kube' | 'log'>,
+  noticeId: string,
+): Promise<number> {
+  // Before the pods: a move that is over here has taken its pod away there.
+  const moves = (await kube.list({apiVersion: API_VERSION, kind: 'Migration'})).flatMap(
+    (object) => migrationSchema.safeParse(object).data ?? [],
+  )
   const pods = (await kube.list({apiVersion: 'v1', kind: 'Pod'}))
     .map((object) => podSchema.parse(object))
     .filter(({spec}) => spec.nodeName === node)
-  const policies = (await kube.list({apiVersion: API_VERSION, kind: 'CheckpointPolicy'})).map((object) =>
-    checkpointPolicySchema.parse(object),
+  const policies = (await kube.list({apiVersion: API_VERSION, kind: 'CheckpointPolicy'})).flatMap(
+    (object) => checkpointPolicySchema.safeParse(object).data ?? [],
   )
   const {move} = drainPlan(pods, policies, 'onInterruption')
-  const elsewhere = await hasOtherNode(node, kube)
+  const elsewhere = move.length > 0 && (await hasOtherNode(node, kube))
+  let left = 0
   for (const one of move) {
-    await kube.create(elsewhere ? migrationOf(one) : checkpointOf(one))
-    const {namespace, name} = one.pod.metadata
-    log('info', elsewhere ? 'asked for a move' : 'asked for a checkpoint', {pod: name, namespace})
+    const {namespace, name: pod} = one.pod.metadata
+    const name = nameFor(one.pod, `${node} ${noticeId}`)
+    const itsMoves = moves.filter(({metadata, spec}) => metadata.namespace === namespace && spec.pod === pod)
+    const tried = itsMoves.some(({metadata}) => metadata.name === name)
+    if (itsMoves.some((migration) => !isOver(migration))) left += 1
+    else if (elsewhere && !tried) {
+      left += 1
+      await kube.create(migrationOf(one, name))
+      log('info', 'asked for a move', {pod, namespace})
+    } else {
+      await kube.create(checkpointOf(one, name))
+      log('info', 'asked for a checkpoint', {pod, namespace, moved: tried})
+    }
   }
-  return move.length
+  return left
 }
 
 async function hasOtherNode(own: string, kube: KubeClient): Promise<boolean> {
@@ -192,21 +212,23 @@ async function hasOtherNode(own: string, kube: KubeClient): Promise<boolean> {
   )
 }
 
-/** One name per pod, so that an agent that is started anew asks for nothing twice. */
-const nameFor = ({metadata}: Pod): string =>
-  `interruption-${metadata.name.slice(0, 200)}-${metadata.uid.slice(0, 8)}`
+/** One name per pod and notice, so that an agent that is started anew asks for nothing twice. */
+function nameFor({metadata}: Pod, notice: string): string {
+  const digest = createHash('sha256').update(`${metadata.name} ${notice}`).digest('hex').slice(0, 8)
+  return `interruption-${metadata.name.slice(0, 200)}-${digest}`
+}
 
-const migrationOf = ({pod, policy, store}: PodToMove) => ({
+const migrationOf = ({pod, policy, store}: PodToMove, name: string) => ({
   apiVersion: API_VERSION,
   kind: 'Migration',
-  metadata: {name: nameFor(pod), namespace: pod.metadata.namespace},
+  metadata: {name, namespace: pod.metadata.namespace},
   spec: {pod: pod.metadata.name, store, owner: `policy/${policy}`},
 })
 
-const checkpointOf = ({pod, policy, store}: PodToMove) => ({
+const checkpointOf = ({pod, policy, store}: PodToMove, name: string) => ({
   apiVersion: API_VERSION,
   kind: 'Checkpoint',
-  metadata: {name: nameFor(pod), namespace: pod.metadata.namespace},
+  metadata: {name, namespace: pod.metadata.namespace, labels: {[POLICY_LABEL]: policy}},
   spec: {
     pod: {name: pod.metadata.name, uid: pod.metadata.uid},
     store,

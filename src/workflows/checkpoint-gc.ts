@@ -1,3 +1,4 @@
+import {isOver} from '../checkpoint/ends.ts'
 import {
   checkpointStoreSchema,
   migrationSchema,
@@ -82,10 +83,10 @@ async function namesInUse(kube: KubeReader): Promise<ReadonlySet<string>> {
     name === undefined ? [] : [`${namespace ?? ''}/${name}`]
   return new Set([
     ...restores
-      .filter(({status}) => status?.phase !== 'Restored' && status?.phase !== 'Failed')
+      .filter((restore) => !isOver(restore))
       .flatMap(({metadata, spec}) => place(metadata.namespace, spec.checkpoint)),
     ...migrations
-      .filter(({status}) => !['Succeeded', 'RolledBack', 'Failed'].includes(status?.phase ?? ''))
+      .filter((migration) => !isOver(migration))
       .flatMap(({metadata, status}) => place(metadata.namespace, status?.checkpoint)),
     ...runtimes.flatMap(({metadata, status}) => place(metadata.namespace, status?.checkpoint)),
   ])

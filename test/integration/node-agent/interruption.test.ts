@@ -1,7 +1,7 @@
 import {createServer, type IncomingMessage, type ServerResponse} from 'node:http'
 import {expect, test} from 'vitest'
 import {z} from 'zod'
-import {API_VERSION, BACKEND_LABELS} from '../../../src/checkpoint/names.ts'
+import {API_VERSION, BACKEND_LABELS, POLICY_LABEL} from '../../../src/checkpoint/names.ts'
 import {findMetadata, savePods, watchInterruptions} from '../../../src/node-agent/interruption.ts'
 import {FakeNode, NODE, POD} from '../../support/fake-node.ts'
 
@@ -111,20 +111,45 @@ function opted(node: FakeNode, {withOther}: {withOther: boolean}): FakeNode {
 const asked = (node: FakeNode, kind: 'Migration' | 'Checkpoint') =>
   node.kube.peek(API_VERSION, kind).map((object) => object['spec'])
 
-test('a pod that a policy opts in is moved, once; without another node it is checkpointed', async () => {
-  const moving = opted(new FakeNode('/unused'), {withOther: true})
-  for (let time = 1; time <= 2; time++)
-    expect(await savePods({node: NODE, kube: moving.kube, log: () => undefined})).toBe(1)
-  expect(asked(moving, 'Migration')).toEqual([{pod: 'web', store: 'bucket', owner: 'policy/spot'}])
-  expect(asked(moving, 'Checkpoint')).toEqual([])
+const save = (node: FakeNode, notice = 'one'): Promise<number> =>
+  savePods({node: NODE, kube: node.kube, log: () => undefined}, notice)
+
+/** The cluster has brought a move to this end. */
+function end(node: FakeNode, phase: 'Failed' | 'RolledBack'): void {
+  for (const migration of node.kube.peek(API_VERSION, 'Migration'))
+    node.kube.put({...migration, status: {phase}})
+}
+
+test('a pod that a policy opts in is moved, once a notice', async () => {
+  const node = opted(new FakeNode('/unused'), {withOther: true})
+  for (let time = 1; time <= 2; time++) expect(await save(node)).toBe(1)
+  expect(asked(node, 'Migration')).toEqual([{pod: 'web', store: 'bucket', owner: 'policy/spot'}])
+  // The cloud first gives advice, and then takes the machine: the pod is on its way already.
+  expect(await save(node, 'another')).toBe(1)
+  expect(asked(node, 'Migration')).toHaveLength(1)
+  expect(asked(node, 'Checkpoint')).toEqual([])
+})
+
+test('where no other node takes it, or its move comes to nothing, it is checkpointed', async () => {
   const alone = opted(new FakeNode('/unused'), {withOther: false})
-  await savePods({node: NODE, kube: alone.kube, log: () => undefined})
-  expect(asked(alone, 'Checkpoint')).toMatchObject([{pod: {name: 'web'}, store: 'bucket', after: 'run'}])
+  expect(await save(alone)).toBe(0)
+  const saved = {pod: {name: 'web'}, store: 'bucket', after: 'run', owner: 'policy/spot'}
+  expect(asked(alone, 'Checkpoint')).toMatchObject([saved])
+  expect(alone.kube.peek(API_VERSION, 'Checkpoint')[0]?.metadata.labels).toEqual({[POLICY_LABEL]: 'spot'})
+  const full = opted(new FakeNode('/unused'), {withOther: true})
+  await save(full)
+  end(full, 'RolledBack')
+  for (let time = 1; time <= 2; time++) expect(await save(full)).toBe(0)
+  expect(asked(full, 'Migration')).toHaveLength(1)
+  expect(asked(full, 'Checkpoint')).toMatchObject([saved])
+  // The next notice is another chance.
+  expect(await save(full, 'another')).toBe(1)
+  expect(asked(full, 'Migration')).toHaveLength(2)
 })
 
 test('pods that no policy opts in are left alone', async () => {
   const node = new FakeNode('/unused')
-  expect(await savePods({node: NODE, kube: node.kube, log: () => undefined})).toBe(0)
+  expect(await save(node)).toBe(0)
   expect([...asked(node, 'Migration'), ...asked(node, 'Checkpoint')]).toEqual([])
 })
 

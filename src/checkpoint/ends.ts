@@ -1,0 +1,7 @@
+import type {Migration, Restore} from './resources.ts'
+
+const ENDS: readonly string[] = ['Succeeded', 'RolledBack', 'Restored', 'Failed']
+
+/** Whether nothing comes of it any more. */
+export const isOver = ({status}: Pick<Migration | Restore, 'status'>): boolean =>
+  ENDS.includes(status?.phase ?? '')
