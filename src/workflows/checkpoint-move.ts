@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util'
 import {
   checkpointPolicySchema,
   migrationSchema,
@@ -30,14 +31,18 @@ export interface RestoreOptions extends ObjectName {
   readonly wait?: boolean
 }
 
-/** Makes a pod that goes on from a checkpoint, and follows it until its processes run. */
+/**
+ * Makes a pod that goes on from a checkpoint, and follows it until its processes run. Asked again, the one that was asked
+ * for before is followed, or told when its pod is there.
+ */
 export async function restoreCheckpoint(
   kube: KubeApi,
   options: RestoreOptions,
   tools: CheckpointTools,
 ): Promise<Restore> {
   const {namespace, name: checkpoint, node, as: podName, backend} = options
-  const {status} = await readCheckpoint(kube, {namespace, name: checkpoint})
+  const made = await readCheckpoint(kube, {namespace, name: checkpoint})
+  const {status} = made
   if (status?.phase === 'Failed')
     throw failureOf(
       status.reason,
@@ -51,13 +56,15 @@ export async function restoreCheckpoint(
     ...(node === undefined ? {} : {node}),
     ...(backend === undefined ? {} : {backend}),
   }
-  const running = (await listObjects(kube, 'Restore', restoreSchema, namespace)).find(
+  const uid = await uidOfPod(kube, namespace, podName ?? made.spec.pod?.name)
+  const same = (await listObjects(kube, 'Restore', restoreSchema, namespace)).find(
     (restore) =>
-      JSON.stringify(restore.spec) === JSON.stringify(restoreSchema.shape.spec.parse(spec)) &&
-      !['Restored', 'Failed'].includes(restore.status?.phase ?? ''),
+      isDeepStrictEqual(restore.spec, restoreSchema.shape.spec.parse(spec)) &&
+      restore.status?.phase !== 'Failed' &&
+      (restore.status?.phase !== 'Restored' || (uid !== undefined && restore.status.podUid === uid)),
   )
-  const name = running?.metadata.name ?? nameFor(podName ?? checkpoint, tools.now())
-  if (running === undefined) await createObject(kube, 'Restore', {name, namespace, spec}, tools.signal)
+  const name = same?.metadata.name ?? nameFor(podName ?? checkpoint, tools.now())
+  if (same === undefined) await createObject(kube, 'Restore', {name, namespace, spec}, tools.signal)
   if (options.wait === false) return readRestore(kube, {namespace, name})
   return follow(
     kube,
@@ -80,6 +87,17 @@ export async function restoreCheckpoint(
   )
 }
 
+/** Of a pod that is there and not on its way out. */
+async function uidOfPod(
+  kube: KubeReader,
+  namespace: string,
+  name: string | undefined,
+): Promise<string | undefined> {
+  if (name === undefined) return undefined
+  const found = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
+  return found?.metadata.deletionTimestamp === undefined ? found?.metadata.uid : undefined
+}
+
 async function readRestore(kube: KubeReader, {namespace, name}: ObjectName): Promise<Restore> {
   const found = await kube.get(refTo('Restore', name, namespace))
   if (found === undefined)
@@ -97,17 +115,21 @@ export interface MigrateOptions {
   readonly wait?: boolean
 }
 
-/** Moves a running pod with its memory to another node, and follows it until it is Ready there. */
+/**
+ * Moves a running pod with its memory to another node, and follows it until it is Ready there. Asked again, the move that
+ * was asked for before is followed, or told when the pod is where it brought it.
+ */
 export async function migratePod(
   kube: KubeApi,
   options: MigrateOptions,
   tools: CheckpointTools,
 ): Promise<Migration> {
   const {namespace, pod, node, store, owner = 'user'} = options
-  const moving = (await listObjects(kube, 'Migration', migrationSchema, namespace)).find(
-    (migration) => migration.spec.pod === pod && !hasEnded(migration),
+  const moves = (await listObjects(kube, 'Migration', migrationSchema, namespace)).filter(
+    (migration) => migration.spec.pod === pod,
   )
-  let name = moving?.metadata.name
+  let name = (moves.find((migration) => !hasEnded(migration)) ?? (await landed(kube, node, moves)))?.metadata
+    .name
   if (name === undefined) {
     const found = await runningPod(kube, {namespace, pod})
     if (node !== undefined) {
@@ -122,6 +144,21 @@ export async function migratePod(
   return options.wait === false
     ? readMigration(kube, {namespace, name})
     : followMigration(kube, {namespace, name}, tools)
+}
+
+/** The move to that node that brought the pod that is there now. */
+async function landed(
+  kube: KubeReader,
+  node: string | undefined,
+  moves: readonly Migration[],
+): Promise<Migration | undefined> {
+  if (node === undefined) return undefined
+  for (const move of moves) {
+    const {newPod, newUid, phase} = move.status ?? {}
+    if (phase !== 'Succeeded' || move.spec.node !== node || newUid === undefined) continue
+    if ((await uidOfPod(kube, move.metadata.namespace ?? '', newPod)) === newUid) return move
+  }
+  return undefined
 }
 
 const hasEnded = ({status}: Migration): boolean =>

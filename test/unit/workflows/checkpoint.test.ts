@@ -183,6 +183,36 @@ test('a move that was rolled back says where the pod runs', async () => {
   })
 })
 
+test('a move or a restore that was brought about is told again, not refused', async () => {
+  const {kube, tools} = cluster()
+  const uid = (await kube.get({apiVersion: 'v1', kind: 'Pod', namespace: 'team', name: 'web'}))?.metadata.uid
+  const metadata = (name: string) => ({name, namespace: 'team'})
+  const moved = {phase: 'Succeeded', sourceNode: 'worker-2', targetNode: 'worker-1', newPod: 'web'}
+  const spec = {pod: 'web', node: 'worker-1', store: 'default', owner: 'user'}
+  const migration = {apiVersion: API_VERSION, kind: 'Migration', metadata: metadata('web-move'), spec}
+  kube.put({...migration, status: {...moved, newUid: 'of-an-earlier-pod'}})
+  const asking = () => migratePod(kube, {...asked, node: 'worker-1'}, tools)
+  await expect(asking()).rejects.toMatchObject({code: 'MIGRATION_FAILED'})
+  kube.put({...migration, status: {...moved, newUid: uid}})
+  expect((await asking()).metadata.name).toBe('web-move')
+
+  kube.put({
+    apiVersion: API_VERSION,
+    kind: 'Checkpoint',
+    metadata: metadata('web-1'),
+    spec: {pod: {name: 'web'}},
+    status: {phase: 'Ready'},
+  })
+  kube.put({
+    apiVersion: API_VERSION,
+    kind: 'Restore',
+    metadata: metadata('web-back'),
+    spec: {checkpoint: 'web-1'},
+    status: {phase: 'Restored', podUid: uid, node: 'worker-1'},
+  })
+  expect((await restoreCheckpoint(kube, place, tools)).metadata.name).toBe('web-back')
+})
+
 test('a policy is written whole, and changed by the same command', async () => {
   const {kube, tools} = cluster()
   const spec = {selector: {matchLabels: {app: 'web'}}, schedule: '0 3 * * *'}
