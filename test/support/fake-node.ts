@@ -144,7 +144,6 @@ export class FakeNode {
       kube,
       kubelet: life.of('kubelet', this.#kubelet(), ['checkpoint']),
       shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},
-      shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},
       cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),
       watchDump: this.#watchDump(),
       archives: life.of('archives', kubeletArchives(this.folder), ['claim', 'remove', 'removeUnclaimed']),
@@ -203,8 +202,6 @@ export class FakeNode {
         if (!processes.alive || index < 0) return Promise.resolve(undefined)
         return Promise.resolve({version: 1, pod: '/pod', container: `/pod/${containerId}`, pid: 100 + index})
       },
-      containers: () => Promise.resolve([]),
-      isTraced: () => Promise.resolve(false),
       containers: () => Promise.resolve([]),
       isTraced: () => Promise.resolve(false),
       holdContainer: async ({container}) => {
