@@ -148,9 +148,6 @@ function connectorFor(spec: ClusterSpec, clusterFile: string, options: ToolsOpti
   const agentSocket = options.environment.SSH_AUTH_SOCK ?? ''
   const opened = async () => {
     const {sshConnector} = await import('./hosts/ssh.ts')
-    // The API server is asked soon: its client, half a second to load, does so while the machines answer. A failure
-    // shows where it is used.
-    import('./kubernetes/client.ts').catch(() => undefined)
     return sshConnector({
       knownHosts,
       secrets: (ref) => readSecret(ref, options),

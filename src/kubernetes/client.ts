@@ -1,8 +1,8 @@
-import type {RequestOptions} from 'node:https'
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {KubernetesError} from '../errors.ts'
 import {execInContainer} from './exec.ts'
+import {currentCredentials} from './kubeconfig.ts'
 import {describeRef, refOf} from './refs.ts'
 import {openTransport, type Call, type Transport} from './transport.ts'
 import {
@@ -34,24 +34,13 @@ const statusSchema = z.looseObject({message: z.string().optional(), reason: z.st
  * need not be reachable from here.
  * Throws KubernetesError API_UNREACHABLE from each call without an answer, API_REJECTED for a refused change.
  */
-export const openKube: KubeOpener = async (options) => {
-  // The package takes half a second to load; only commands that reach a cluster pay for it.
-  const {KubeConfig} = await import('@kubernetes/client-node')
-  const config = new KubeConfig()
-  config.loadFromString(options.kubeconfig)
-  const credentials: RequestOptions = {}
-  await config.applyToHTTPSOptions(credentials)
-  const {cert, key, ca} = credentials
-  const server = {host: '127.0.0.1', port: options.port, ca: pem(ca), cert: pem(cert), key: pem(key)}
-  return kubeClient(openTransport(server, options.signal))
+export const openKube: KubeOpener = ({kubeconfig, port, signal}) => {
+  const server = {host: '127.0.0.1', port, ...currentCredentials(kubeconfig)}
+  return Promise.resolve(kubeClient(openTransport(server, signal)))
 }
 
 /** The API of a server that a transport leads to. */
 export const kubeClient = (transport: Transport): OpenKubeClient => new HttpKube(transport)
-
-function pem(value: RequestOptions['ca'] | RequestOptions['key']): string | undefined {
-  return typeof value === 'string' || Buffer.isBuffer(value) ? value.toString() : undefined
-}
 
 class HttpKube implements OpenKubeClient {
   readonly #transport: Transport

@@ -2,6 +2,13 @@ import {parse, stringify} from 'yaml'
 import {z} from 'zod'
 import {StateError} from '../errors.ts'
 
+/** What a kubeconfig proves to an API server, and what it trusts there. PEM. */
+export interface Credentials {
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: string | undefined
+}
+
 const kubeconfigSchema = z.looseObject({
   clusters: z
     .array(z.looseObject({name: z.string(), cluster: z.looseObject({server: z.string()})}))
@@ -10,6 +17,10 @@ const kubeconfigSchema = z.looseObject({
   contexts: z
     .array(z.looseObject({name: z.string(), context: z.looseObject({cluster: z.string(), user: z.string()})}))
     .nullish(),
+  'current-context': z
+    .string()
+    .nullish()
+    .transform((name) => name ?? undefined),
 })
 type Kubeconfig = z.output<typeof kubeconfigSchema>
 
@@ -17,6 +28,34 @@ function parseKubeconfig(text: string, where: string): Kubeconfig {
   const parsed = kubeconfigSchema.safeParse(parse(text) ?? {})
   if (parsed.success) return parsed.data
   throw new StateError('RECORD_INVALID', `${where} is not a kubeconfig`, {cause: parsed.error})
+}
+
+const base64 = z.base64().transform((text) => Buffer.from(text, 'base64').toString())
+const currentSchema = z.object({
+  'certificate-authority-data': base64.optional(),
+  'client-certificate-data': base64.optional(),
+  'client-key-data': base64.optional(),
+})
+
+/** The credentials of the current context, as kubeadm writes them: inside the file. Throws StateError RECORD_INVALID. */
+export function currentCredentials(kubeconfig: string): Credentials {
+  const where = 'the kubeconfig of the API server'
+  const config = parseKubeconfig(kubeconfig, where)
+  const named = <T extends {name: string}>(
+    items: readonly T[] | null | undefined,
+    name: string | undefined,
+  ) => items?.find((item) => item.name === name)
+  const context = named(config.contexts, config['current-context'])?.context
+  const cluster = named(config.clusters, context?.cluster)?.cluster
+  const user = named(config.users, context?.user)?.user
+  const read = currentSchema.safeParse({...cluster, ...user})
+  if (!read.success)
+    throw new StateError('RECORD_INVALID', `${where} is not as kubeadm writes it`, {cause: read.error})
+  return {
+    ca: read.data['certificate-authority-data'],
+    cert: read.data['client-certificate-data'],
+    key: read.data['client-key-data'],
+  }
 }
 
 /**

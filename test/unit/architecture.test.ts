@@ -124,7 +124,7 @@ const ARCHITECTURE: Architecture = {
     'node-ssh': ['src/hosts/ssh.ts'],
     ssh2: ['src/hosts/ssh.ts'],
     dockerode: ['src/containers/engine.ts'],
-    '@kubernetes/client-node': ['src/kubernetes/client.ts', 'src/kubernetes/exec.ts'],
+    '@kubernetes/client-node': ['src/kubernetes/exec.ts'],
     handlebars: ['src/templating/'],
     // Loaded lazily, and only where a cloud is asked something.
     // Stores of checkpoints and the keys that seal them are read by the programs of the cluster, by themselves.

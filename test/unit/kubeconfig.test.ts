@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
-import {parse} from 'yaml'
+import {parse, stringify} from 'yaml'
 import {StateError} from '../../src/errors.ts'
-import {externalKubeconfig, mergeKubeconfig} from '../../src/kubernetes/kubeconfig.ts'
+import {currentCredentials, externalKubeconfig, mergeKubeconfig} from '../../src/kubernetes/kubeconfig.ts'
 
 const admin = `apiVersion: v1
 kind: Config
@@ -52,4 +52,22 @@ test('merging into nothing makes a whole kubeconfig', () => {
 
 test('a file that is no kubeconfig is refused, not overwritten', () => {
   expect(() => mergeKubeconfig('clusters: 7', admin, 'demo')).toThrow(StateError)
+})
+
+test('who somebody is there, and whom to trust, is read as kubeadm writes it', () => {
+  const base64 = (text: string) => Buffer.from(text).toString('base64')
+  const config = {
+    clusters: [
+      {name: 'demo', cluster: {server: 'https://a:6443', 'certificate-authority-data': base64('CA')}},
+    ],
+    users: [
+      {name: 'other', user: {}},
+      {name: 'me', user: {'client-certificate-data': base64('CERT'), 'client-key-data': base64('KEY')}},
+    ],
+    contexts: [{name: 'me@demo', context: {cluster: 'demo', user: 'me'}}],
+    'current-context': 'me@demo',
+  }
+  expect(currentCredentials(stringify(config))).toEqual({ca: 'CA', cert: 'CERT', key: 'KEY'})
+  const inFiles = {...config, users: [{name: 'me', user: {'client-key-data': '/root/key.pem'}}]}
+  expect(() => currentCredentials(stringify(inFiles))).toThrow(/not as kubeadm writes it/)
 })
