@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {BACKEND_LABELS, NODE_ABILITIES_ANNOTATION} from '../checkpoint/names.ts'
+import {BACKEND_LABELS, CHECKPOINT_IMAGES_LABEL, NODE_ABILITIES_ANNOTATION} from '../checkpoint/names.ts'
 import {unlike} from '../checkpoint/likeness.ts'
 import {nodeSchema, podSchema, quantity, type Node, type Pod} from '../checkpoint/pod.ts'
 import {selects} from '../checkpoint/policies.ts'
@@ -61,7 +61,7 @@ export function placesFor(wanted: Wanted, objects: Objects): Placement {
     const {name} = node.metadata
     if (wanted.node !== undefined && wanted.node !== name) continue
     const backend = backendOf(node, wanted.backend)
-    const why = whyNot(node, {...wanted, backend}, spec, free.get(name))
+    const why = whyNot(node, {...wanted, backend}, wanted.backend, spec, free.get(name))
     if (why === undefined && backend !== undefined)
       candidates.push({node, backend, room: free.get(name)?.['memory'] ?? 0})
     else refused.push({node: name, why: why ?? 'it restores nothing'})
@@ -73,6 +73,18 @@ export function placesFor(wanted: Wanted, objects: Objects): Placement {
     candidates: candidates.toSorted((one, other) => best(one) - best(other) || other.room - one.room),
     refused,
   }
+}
+
+/** Whether what keeps the pod off every node is that its processes rely on what those have not. */
+export function isUnlikeAll({source, node: wanted}: Wanted, objects: Objects): boolean {
+  const nodes = parsed(objects.list('Node'), nodeSchema).filter(
+    ({metadata}) => wanted === undefined || metadata.name === wanted,
+  )
+  return (
+    source !== undefined &&
+    nodes.length > 0 &&
+    nodes.map(abilitiesOf).every((there) => there !== undefined && unlike(source, there) !== undefined)
+  )
 }
 
 /** `worker-1: it is cordoned; worker-2: …`, for people. */
@@ -101,31 +113,43 @@ export function abilitiesOf(node: Node): Abilities | undefined {
 export const isNodeReady = ({status}: Node): boolean =>
   (status.conditions ?? []).some((condition) => condition.type === 'Ready' && condition.status === 'True')
 
-function backendOf(node: Node, wanted: Backend | undefined): Backend | undefined {
-  const offered = backends.filter((backend) => node.metadata.labels[BACKEND_LABELS[backend]] === 'true')
+function backendOf({metadata: {labels}}: Node, wanted: Backend | undefined): Backend | undefined {
+  const offered = backends
+    .filter((backend) => labels[BACKEND_LABELS[backend]] === 'true')
+    .filter((backend) => backend !== 'create-image' || labels[CHECKPOINT_IMAGES_LABEL] === 'true')
   return wanted === undefined ? offered[0] : offered.find((backend) => backend === wanted)
 }
 
 /** Of a node that does not offer the backend that is wanted, or none at all. */
-function whyUnsupported({metadata}: Node): string {
+function whyUnsupported({metadata}: Node, wanted: Backend | undefined): string {
   const offered = backends.filter((backend) => metadata.labels[BACKEND_LABELS[backend]] === 'true')
+  if (offered.includes('create-image') && (wanted === 'create-image' || offered.length === 1))
+    return `it is none of those for images of checkpoints: it lacks the label ${CHECKPOINT_IMAGES_LABEL}=true`
   return offered.length > 0
     ? `its runtime restores by ${offered.join(', ')}, not in the way asked for`
     : "its runtime restores nothing; containerd 2.x with clouder's handler would (clouder kubeadm init sets it up), or containerd 2.1 to 2.3 with checkpoint.restore: trusted-images"
 }
 
-function whyNot(node: Node, wanted: Wanted, spec: Spec, free: Room | undefined): string | undefined {
+function whyNot(
+  node: Node,
+  wanted: Wanted,
+  asked: Backend | undefined,
+  spec: Spec,
+  free: Room | undefined,
+): string | undefined {
   const {metadata} = node
   if (metadata.name === wanted.exceptNode) return 'the pod is there now'
   if (metadata.deletionTimestamp !== undefined) return 'it is going away'
   if (!isNodeReady(node)) return 'it is not ready'
   if (node.spec.unschedulable === true) return 'it is cordoned'
-  if (wanted.backend === undefined) return whyUnsupported(node)
+  if (wanted.backend === undefined) return whyUnsupported(node, asked)
   const abilities = abilitiesOf(node)
   if (abilities === undefined) return 'its node agent has not told what it can'
   const difference = wanted.source === undefined ? undefined : unlike(wanted.source, abilities)
   if (difference !== undefined) return difference
   const taint = node.spec.taints?.find(({effect, key, value}) => {
+    // The pod is given what lets it there.
+    if (wanted.backend === 'create-image' && key === CHECKPOINT_IMAGES_LABEL) return false
     const tolerated = (spec.tolerations ?? []).some(
       (toleration) =>
         (toleration.effect === undefined || toleration.effect === '' || toleration.effect === effect) &&

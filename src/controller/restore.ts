@@ -3,8 +3,9 @@ import {podSchema, type Pod} from '../checkpoint/pod.ts'
 import {checkpointSchema, restoreSchema, type Checkpoint, type Restore} from '../checkpoint/resources.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
 import {z} from 'zod'
+import {namespaceProblem, pullImages} from './checkpoint-images.ts'
 import {tellEvent} from './events.ts'
-import {placesFor, wordsOfRefused} from './placement.ts'
+import {isUnlikeAll, placesFor, wordsOfRefused, type Wanted} from './placement.ts'
 import {progressOf} from './progress.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
 import {
@@ -81,13 +82,22 @@ async function begin(object: KubeObject, restore: Restore, world: World): Promis
     await tell(object, restore, {phase: 'Pending', message: `waits for checkpoint ${spec.checkpoint}`}, world)
     return undefined
   }
-  const places = placesFor(
-    {source: status.source, backend: spec.backend, node: spec.node, spec: ownSpec(status.podTemplate)},
-    world.objects,
-  )
+  const wanted: Wanted = {
+    source: status.source,
+    backend: spec.backend,
+    node: spec.node,
+    spec: ownSpec(status.podTemplate),
+  }
+  const places = placesFor(wanted, world.objects)
   const [best] = places.candidates
-  if (best === undefined)
-    return fail(object, 'RESTORE_UNSUPPORTED', `no node can take it: ${wordsOfRefused(places)}`, world)
+  if (best === undefined) {
+    const reason = isUnlikeAll(wanted, world.objects) ? 'NODE_UNLIKE' : 'RESTORE_UNSUPPORTED'
+    return fail(object, reason, `no node can take it: ${wordsOfRefused(places)}`, world)
+  }
+  if (best.backend === 'create-image') {
+    const problem = await namespaceProblem(metadata.namespace, world)
+    if (problem !== undefined) return fail(object, 'RESTORE_UNSUPPORTED', problem, world)
+  }
   const node = spec.node ?? (best.backend === 'create-image' ? best.node.metadata.name : undefined)
   await writeStatus(
     object,
@@ -111,6 +121,7 @@ async function makePod(object: KubeObject, restore: Restore, world: World): Prom
   if (checkpoint === undefined || template === undefined || name === undefined)
     return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} is gone`, world)
   const {backend = 'handler', images, node} = status
+  if (status.absentImages !== undefined) return pull(object, restore, template.spec, world)
   if (backend === 'create-image' && images === undefined) {
     await tell(object, restore, {message: `${node ?? ''} makes images of the checkpoint`}, world)
     return undefined
@@ -128,6 +139,21 @@ async function makePod(object: KubeObject, restore: Restore, world: World): Prom
     world,
   )
   return undefined
+}
+
+/** Fetches what the runtime would fetch without anybody's credentials. */
+async function pull(object: KubeObject, restore: Restore, spec: unknown, world: World): Promise<Again> {
+  const {metadata, status = {}} = restore
+  const {absentImages = [], node = ''} = status
+  const {namespace = 'default', name} = metadata
+  const pulled = await pullImages({restore: name, namespace, node, images: absentImages, spec}, world)
+  if (pulled.state === 'failed') return fail(object, 'IMAGE_UNAVAILABLE', pulled.why, world)
+  if (pulled.state === 'pulled') {
+    await writeStatus(object, {absentImages: null, pulled: true, message: `${node} has the images`}, world)
+    return undefined
+  }
+  await tell(object, restore, {message: `${node} pulls ${absentImages.join(', ')}`}, world)
+  return {againMs: AGAIN_MS}
 }
 
 function podFor(

@@ -75,6 +75,20 @@ test.for([
   await scene.end()
 })
 
+test('a node of another architecture is refused as unlike, before anything is made', async () => {
+  const scene = await sceneWithCheckpoint()
+  scene.nodes.addNode('other', {arch: 'arm64'})
+  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'other'})
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Failed',
+    reason: 'NODE_UNLIKE',
+    message: 'no node can take it: other: it is arm64, the checkpoint amd64',
+  })
+  expect(scene.pod('copy')).toBeUndefined()
+  await scene.end()
+})
+
 test('what the runtime refuses is told, and the pod that could not go on is taken away', async () => {
   const scene = await sceneWithCheckpoint()
   scene.nodes.refusals.set('b', 'clouder restore: PRIVILEGES_WIDER: CAP_SYS_ADMIN')
