@@ -173,6 +173,9 @@ export const checkpointSchema = z.looseObject({
 })
 export type Checkpoint = z.output<typeof checkpointSchema>
 
+/** How long a Restore or a Migration that is over is kept; default: a day. */
+const ttlSecondsAfterFinished = z.int().min(0).optional()
+
 // --- Restore ---------------------------------------------------------------------------------------------------------
 
 export const backends = ['native', 'handler', 'create-image'] as const
@@ -187,6 +190,7 @@ export const restoreSpecSchema = z.strictObject({
   node: name.optional(),
   /** Default: the best that the node offers. */
   backend: z.enum(backends).optional(),
+  ttlSecondsAfterFinished,
 })
 export const restoreStatusSchema = z.looseObject({
   phase: z.enum(['Pending', 'Preparing', 'Starting', 'Restored', 'Failed']).optional(),
@@ -197,6 +201,9 @@ export const restoreStatusSchema = z.looseObject({
   node: z.string().optional(),
   /** Backend create-image: by container, the image that the agent of `node` made of the checkpoint, by digest. */
   images: z.record(z.string(), z.string()).optional(),
+  /** Backend create-image: images of its containers that `node` has to pull before; and whether it has. */
+  absentImages: z.array(z.string()).optional(),
+  pulled: z.boolean().optional(),
   startedAt: z.string().optional(),
   finishedAt: z.string().optional(),
 })
@@ -214,7 +221,10 @@ export const migrationSpecSchema = z.strictObject({
   /** Default: the scheduler chooses, never the node that it is on. */
   node: name.optional(),
   store: name.default('default'),
+  /** Default: `handler`. */
+  backend: z.enum(backends).optional(),
   owner: z.string().optional(),
+  ttlSecondsAfterFinished,
 })
 export const migrationPhases = [
   'Pending',
@@ -240,6 +250,8 @@ export const migrationStatusSchema = z.looseObject({
   targetAnswer: z
     .looseObject({ok: z.boolean(), reason: z.string().optional(), message: z.string()})
     .optional(),
+  /** Backend create-image: by container, the image that the agent of the target made of the checkpoint, by digest. */
+  images: z.record(z.string(), z.string()).optional(),
   /** Names of what it made. */
   checkpoint: z.string().optional(),
   /** The pod that goes on; another name only for one of a ReplicaSet. */

@@ -1,5 +1,6 @@
 import {checkpointReconciler} from './checkpoint.ts'
 import {containerHostReconciler} from './container-host.ts'
+import {finishedMigrationReconciler, finishedRestoreReconciler} from './finished.ts'
 import {migrationReconciler} from './migrate.ts'
 import {policyReconciler} from './policies.ts'
 import {restoreReconciler} from './restore.ts'
@@ -11,7 +12,9 @@ import type {Reconciler} from './world.ts'
 export const reconcilers = (): readonly Reconciler[] => [
   checkpointReconciler(),
   restoreReconciler,
+  finishedRestoreReconciler,
   migrationReconciler,
+  finishedMigrationReconciler,
   policyReconciler(),
   storeReconciler(),
   runtimeReconciler,

@@ -113,6 +113,10 @@ async function resume(checkpoint: string, at: RuntimeAt): Promise<Again> {
     return fail(at, restore.status.reason ?? 'RESTORE_FAILED', restore.status.message ?? 'not resumed', {
       checkpoint,
     })
+  const {status = {}} = runtime
+  // What failed is tried again when somebody asks for it, also when its Restore has been cleaned up meanwhile.
+  const failedSo = status.phase === 'Failed' && status.observedGeneration === metadata.generation
+  if (restore === undefined && failedSo && status.checkpoint === checkpoint) return undefined
   await tell(at, {phase: 'Resuming', reason: null, message: `goes on from ${checkpoint}`, checkpoint})
   await ensure(
     {
