@@ -36,7 +36,9 @@ import {containerdShims} from './shims.ts'
 import {clusterStores} from './stores.ts'
 import {containerdImages, containerdImport, containerdRemoval, storeTools} from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
+import {serveUsage} from './usage.ts'
 
+const CGROUP_DIR = '/sys/fs/cgroup'
 const KUBELET_PORT = 10_250
 const PUBLISH_EVERY_MS = 60_000
 const COLLECT_EVERY_MS = 6 * 3_600_000
@@ -72,7 +74,7 @@ export async function runNodeAgent(
     signal,
   })
   const cgroups = await openCgroups({
-    root: '/sys/fs/cgroup',
+    root: CGROUP_DIR,
     proc: '/proc',
     kill: (pid) => killIfThere(pid),
   })
@@ -126,13 +128,15 @@ export async function runNodeAgent(
     metrics.answered(answer.action)
     return answer
   })
+  const peerKey = async (): Promise<string> => (await clusterKeys(kube))['peer-key']
   const web = await serveHttp(
     port,
     metrics,
-    (request, response) =>
+    async (request, response) =>
+      (await serveUsage(request, response, {cgroupRoot: CGROUP_DIR, key: peerKey, now})) ||
       servePeer(request, response, {
         store: () => blobs({node: {}}, undefined),
-        key: async () => (await clusterKeys(kube))['peer-key'],
+        key: peerKey,
         now,
         signal,
       }),
