@@ -1,7 +1,7 @@
 import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
-import {afterAll, describe, test} from 'vitest'
+import {afterAll, describe, test, type TestContext} from 'vitest'
 import type {ContainerEngine} from '../../src/containers/container-engine.ts'
 import {e2eCluster, thingsOf, type E2eCluster} from './e2e-cluster.ts'
 import {endOf} from './e2e-results.ts'
@@ -13,7 +13,10 @@ export interface ScenarioOptions {
 }
 
 /** Adds the next test of the story; it runs only when all before it passed. */
-export type Chapter = (title: string, body: (cluster: E2eCluster) => Promise<void>) => void
+export type Chapter = (
+  title: string,
+  body: (cluster: E2eCluster, context: TestContext) => Promise<void>,
+) => void
 
 /**
  * Tests in their order over one cluster. After a failure the rest is skipped, and the cluster kept with a line that
@@ -35,7 +38,7 @@ export function scenario(title: string, options: ScenarioOptions, tell: (chapter
           cluster = e2eCluster({...options, home, engine, ...(kept === undefined ? {} : {name: kept.name})})
         }
         failed = name
-        await body(cluster)
+        await body(cluster, context)
         failed = undefined
       })
     })

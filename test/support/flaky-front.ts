@@ -15,7 +15,7 @@ export interface SeenRequest {
   readonly number: number
 }
 
-/** A front of an HTTP server, on this machine's loopback, that lets requests fail. */
+/** A front of an HTTP server, on this machine, that lets requests fail. */
 export interface FlakyFront extends AsyncDisposable {
   /** `http://127.0.0.1:34567`. */
   readonly origin: string
@@ -23,7 +23,8 @@ export interface FlakyFront extends AsyncDisposable {
   fate: (request: SeenRequest) => Fate
 }
 
-export async function flakyFront(target: string): Promise<FlakyFront> {
+/** `address`: of this machine, to listen at. */
+export async function flakyFront(target: string, address = '127.0.0.1'): Promise<FlakyFront> {
   const seen: SeenRequest[] = []
   const server = createServer((incoming, outgoing) => {
     const {method = 'GET', url: path = '/'} = incoming
@@ -31,10 +32,10 @@ export async function flakyFront(target: string): Promise<FlakyFront> {
     seen.push(made)
     answer(front.fate(made), {incoming, outgoing, target})
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(0, address)
   await once(server, 'listening')
   const front: FlakyFront = {
-    origin: `http://127.0.0.1:${portOf(server)}`,
+    origin: `http://${address}:${portOf(server)}`,
     seen,
     fate: () => 'pass',
     [Symbol.asyncDispose]: async () => {

@@ -11,7 +11,7 @@ const run = promisify(execFile)
 const VERSION = '5.2.5'
 const START_TIMEOUT_MS = 120_000
 
-/** An emulator of the AWS API on this machine's loopback, empty at first. */
+/** An emulator of the AWS API on this machine, empty at first. */
 export interface Moto extends AsyncDisposable {
   /** `http://127.0.0.1:34567`. */
   readonly url: string
@@ -25,6 +25,8 @@ export interface MotoOptions {
   /** Further variables for the emulator: `MOTO_ENABLE_ISO_REGIONS`, … */
   readonly environment?: Readonly<Record<string, string>>
   readonly region?: string
+  /** Address of this machine to listen at; default: its loopback. */
+  readonly address?: string
 }
 
 /** Starts the emulator; ends the test as skipped, with the reason, where it cannot be had; as failed where every test must run. */
@@ -43,7 +45,7 @@ export async function needMoto(context: TestContext, options: MotoOptions = {}):
 /** Starts an emulator of its own for the caller; throws where it cannot be had. */
 export async function startMoto(options: MotoOptions = {}): Promise<Moto> {
   const packages = await installMoto()
-  const child = spawn('python3', ['-m', 'moto.server', '-H', '127.0.0.1', '-p', '0'], {
+  const child = spawn('python3', ['-m', 'moto.server', '-H', options.address ?? '127.0.0.1', '-p', '0'], {
     env: {...process.env, ...options.environment, PYTHONPATH: packages},
     stdio: ['ignore', 'ignore', 'pipe'],
   })
@@ -111,7 +113,7 @@ function addressOf(child: ChildProcess): Promise<string> {
       child.kill('SIGKILL')
     }, START_TIMEOUT_MS)
     lines.on('line', (line) => {
-      const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(line) ?? []
+      const [url] = /http:\/\/[\d.]+:\d+/.exec(line) ?? []
       if (url === undefined) {
         said.push(line)
         return

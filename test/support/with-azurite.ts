@@ -7,7 +7,7 @@ import {ended, saidBy} from './started-server.ts'
 const PROGRAM = join(import.meta.dirname, '../../node_modules/azurite/dist/src/blob/main.js')
 const ACCOUNT = 'checkpoints'
 
-/** An emulator of Azure Blob on this machine's loopback, in memory, with an account and a key of its own. */
+/** An emulator of Azure Blob on this machine, in memory, with an account and a key of its own. */
 export interface Azurite extends AsyncDisposable {
   /** `http://127.0.0.1:34567/checkpoints`. */
   readonly endpoint: string
@@ -17,21 +17,15 @@ export interface Azurite extends AsyncDisposable {
   readonly client: BlobServiceClient
 }
 
-export async function startAzurite(): Promise<Azurite> {
+/** `address`: of this machine, to listen at. */
+export async function startAzurite(address = '127.0.0.1'): Promise<Azurite> {
   const key = randomBytes(64).toString('base64')
-  const options = [
-    '--blobHost',
-    '127.0.0.1',
-    '--blobPort',
-    '0',
-    '--inMemoryPersistence',
-    '--disableTelemetry',
-  ]
+  const options = ['--blobHost', address, '--blobPort', '0', '--inMemoryPersistence', '--disableTelemetry']
   const child = spawn(process.execPath, [PROGRAM, ...options, '--silent', '--skipApiVersionCheck'], {
     env: {...process.env, AZURITE_ACCOUNTS: `${ACCOUNT}:${key}`},
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const origin = await saidBy(child, 'azurite', /listens on (http:\/\/127\.0\.0\.1:\d+)/)
+  const origin = await saidBy(child, 'azurite', /listens on (http:\/\/[\d.]+:\d+)/)
   const endpoint = `${origin}/${ACCOUNT}`
   const connect = (secret: string): string =>
     `DefaultEndpointsProtocol=http;AccountName=${ACCOUNT};AccountKey=${secret};BlobEndpoint=${endpoint};`

@@ -13,10 +13,12 @@ const PASSWORD_HASH = '$2y$05$abcdefghijklmnopqrstuuImItT08tVtqO3.AnJ1aiwIsdNReP
 
 export const REGISTRY_LOGIN = {username: 'pusher', password: 'wrong-horse-42'}
 
-/** A registry of the CNCF's distribution project on this machine's loopback, empty at first. */
+/** A registry of the CNCF's distribution project on this machine, empty at first. */
 export interface Registry extends AsyncDisposable {
   /** `127.0.0.1:34567`. */
   readonly host: string
+  /** Everything that it keeps is below. */
+  readonly folder: string
   /** Where it keeps a blob. */
   readonly blobPath: (hex: string) => string
 }
@@ -26,6 +28,8 @@ export interface RegistryOptions {
   readonly auth?: object | 'basic'
   /** False: it refuses to delete, which is a registry's default. */
   readonly deletes?: boolean
+  /** Address of this machine to listen at; default: its loopback. */
+  readonly address?: string
 }
 
 /** Builds the registry once per machine; ends the test as skipped, with the reason, where that cannot be; as failed where every test must run. */
@@ -42,7 +46,10 @@ export async function needRegistry(context: TestContext, options: RegistryOption
   return startRegistry(program, options)
 }
 
-async function startRegistry(program: string, {auth, deletes = true}: RegistryOptions): Promise<Registry> {
+async function startRegistry(
+  program: string,
+  {auth, deletes = true, address = '127.0.0.1'}: RegistryOptions,
+): Promise<Registry> {
   const dir = await mkdtemp(join(tmpdir(), 'clouder-registry-'))
   const passwords = join(dir, 'htpasswd')
   await writeFile(passwords, `${REGISTRY_LOGIN.username}:${PASSWORD_HASH}\n`)
@@ -50,7 +57,7 @@ async function startRegistry(program: string, {auth, deletes = true}: RegistryOp
     version: '0.1',
     log: {level: 'info', accesslog: {disabled: true}},
     storage: {filesystem: {rootdirectory: join(dir, 'data')}, delete: {enabled: deletes}},
-    http: {addr: '127.0.0.1:0'},
+    http: {addr: `${address}:0`},
     ...(auth === undefined
       ? {}
       : {auth: auth === 'basic' ? {htpasswd: {realm: 'test', path: passwords}} : auth}),
@@ -62,9 +69,10 @@ async function startRegistry(program: string, {auth, deletes = true}: RegistryOp
     env: {PATH: process.env['PATH'], OTEL_TRACES_EXPORTER: 'none'},
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const host = await saidBy(child, 'the registry', /listening on (127\.0\.0\.1:\d+)/)
+  const host = await saidBy(child, 'the registry', /listening on ([\d.]+:\d+)/)
   return {
     host,
+    folder: join(dir, 'data'),
     blobPath: (hex) => join(dir, 'data/docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data'),
     [Symbol.asyncDispose]: async () => {
       await ended(child)
