@@ -7,7 +7,7 @@ import {extract, pack} from 'tar-stream'
 import type {Pack} from 'tar-stream'
 import {BundleError} from '../errors.ts'
 import {digestFile} from './digest.ts'
-import {loadBundle, LOCK_FILE} from './load.ts'
+import {loadBundle, LOCK_FILE, PARTIAL} from './load.ts'
 import type {Bundle} from './types.ts'
 
 // What is inside is compressed already.
@@ -60,7 +60,7 @@ export async function openBundle(path: string, cacheDir: string, signal: AbortSi
 export async function unpackBundle(file: string, dir: string, signal: AbortSignal): Promise<Bundle> {
   if (!existsSync(file)) throw new BundleError('BUNDLE_MISSING', `no file ${file}`)
   await mkdir(dirname(dir), {recursive: true})
-  const partial = await mkdtemp(`${dir}.partial-`)
+  const partial = await mkdtemp(`${dir}${PARTIAL}`)
   try {
     await unpackInto(file, partial, signal)
     await loadBundle(partial)

@@ -12,7 +12,7 @@ import {catalogueFor} from './catalogue.ts'
 import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
 import {sha256Of} from './digest.ts'
 import {goSource} from './go-source.ts'
-import {LOCK_FILE, loadBundle} from './load.ts'
+import {filesOf, LOCK_FILE, loadBundle, PARTIAL} from './load.ts'
 import {OCI_LAYOUT, renderIndex} from './oci.ts'
 import {releaseSource} from './release-source.ts'
 import type {BundleSource, SourceContext} from './source.ts'
@@ -93,7 +93,7 @@ async function removePartials(options: BuildOptions, context: SourceContext): Pr
   const places = [
     {dir: join(options.cacheDir, 'artifacts'), prefix: `.partial-${options.arch}-`},
     {dir: join(context.workDir, 'debian'), prefix: `downloads-${options.arch}-`},
-    {dir: dirname(options.dir), prefix: `${basename(options.dir)}.partial-`},
+    {dir: dirname(options.dir), prefix: `${basename(options.dir)}${PARTIAL}`},
   ]
   for (const {dir, prefix} of places) {
     const names = existsSync(dir) ? await readdir(dir) : []
@@ -175,13 +175,7 @@ async function loadPresent(
   if (bundle.lock.inputHash !== inputHashOf(planned)) return undefined
   if (bundle.lock.catalogueHash !== (await catalogueHash(options.kubernetes, options.packageRoot)))
     return undefined
-  const expected = [
-    ...bundle.lock.files,
-    ...bundle.lock.images.flatMap(({blobs}) =>
-      blobs.map(({digest, sizeBytes}) => ({path: `oci/blobs/${digest.replace(':', '/')}`, sizeBytes})),
-    ),
-  ]
-  for (const {path, sizeBytes} of expected) {
+  for (const {path, sizeBytes} of filesOf(bundle.lock)) {
     const found = statSync(join(options.dir, path), {throwIfNoEntry: false})
     if (found?.size !== sizeBytes) return undefined
   }
@@ -284,7 +278,8 @@ async function assemble(
   options: BuildOptions,
 ): Promise<Bundle> {
   await mkdir(dirname(options.dir), {recursive: true})
-  const partial = await mkdtemp(`${options.dir}.partial-`)
+  const partial = await mkdtemp(`${options.dir}${PARTIAL}`)
+  const replaced = `${partial}-replaced`
   try {
     await mkdir(join(partial, 'files'), {recursive: true})
     await mkdir(join(partial, 'oci', 'blobs', 'sha256'), {recursive: true})
@@ -298,11 +293,13 @@ async function assemble(
     await writeFile(join(partial, 'oci', 'oci-layout'), OCI_LAYOUT)
     await writeFile(join(partial, 'oci', 'index.json'), renderIndex(lock.images, options.arch))
     await writeFile(join(partial, LOCK_FILE), `${JSON.stringify(lock, null, 2)}\n`)
-    await rm(options.dir, {recursive: true, force: true})
+    if (existsSync(options.dir)) await rename(options.dir, replaced)
     await rename(partial, options.dir)
-    return {dir: options.dir, lock}
+    return await loadBundle(options.dir)
   } finally {
     await rm(partial, {recursive: true, force: true})
+    // Whoever installs from it has its files open.
+    await rm(replaced, {recursive: true, force: true})
   }
 }
 

@@ -1,10 +1,10 @@
-import {existsSync} from 'node:fs'
+import {closeSync, createReadStream, existsSync, openSync, statSync} from 'node:fs'
 import {readFile, readdir} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
 import {BundleError} from '../errors.ts'
 import {bundleLockSchema} from './types.ts'
-import type {Arch, Bundle, BundleLock} from './types.ts'
+import type {Arch, Bundle, BundleFolder, BundleLock} from './types.ts'
 
 export const LOCK_FILE = 'bundle.lock.json'
 
@@ -18,27 +18,98 @@ export function bundleDir(cacheDir: string, kubernetes: string, arch: Arch): str
   return join(bundlesDir(cacheDir), `${kubernetes}-${arch}`)
 }
 
-/** Reads the lock of a bundle; its content is not checked. Throws BundleError BUNDLE_MISSING or BUNDLE_INVALID. */
+/** What a file in the folder of a bundle must be. */
+export interface BundleFile {
+  /** Below the bundle's folder. */
+  readonly path: string
+  readonly sizeBytes: number
+  readonly sha256: string
+}
+
+/** Where a blob is in an OCI layout. */
+export function blobPath(digest: string): string {
+  return `blobs/${digest.replace(':', '/')}`
+}
+
+/** Every file that a lock names, blobs of images as well, each once. */
+export function filesOf({files, images}: BundleLock): readonly BundleFile[] {
+  const blobs = images.flatMap((image) => image.blobs)
+  const all = [
+    ...files.map(({path, sizeBytes, sha256}) => ({path, sizeBytes, sha256})),
+    ...blobs.map(({digest, sizeBytes}) => ({
+      path: `oci/${blobPath(digest)}`,
+      sizeBytes,
+      sha256: digest.slice('sha256:'.length),
+    })),
+  ]
+  return [...new Map(all.map((file) => [file.path, file])).values()]
+}
+
+/**
+ * Opens a bundle; its content is not checked. Its files stay open until the process ends, so that it can be installed
+ * from while a build replaces the folder: the kernel keeps what is open, and frees it with its last reader, killed or not.
+ * Throws BundleError BUNDLE_MISSING or BUNDLE_INVALID.
+ */
 export async function loadBundle(dir: string): Promise<Bundle> {
-  const path = join(dir, LOCK_FILE)
-  if (!existsSync(path)) {
-    throw new BundleError('BUNDLE_MISSING', `no bundle in ${dir}`, {suggestions: ['clouder bundle build']})
+  for (;;) {
+    const folder = folderAt(dir)
+    const lock = await readLock(dir)
+    const files = openFiles(dir, lock)
+    // Else the folder was replaced on the way, and the files need not be the lock's.
+    if (folderAt(dir) === folder) return {dir, lock, content: reader(dir, files)}
+    for (const file of files.values()) closeSync(file)
   }
-  const lock = bundleLockSchema.safeParse(parseJson(await readFile(path, 'utf8'), path))
+}
+
+const folderAt = (dir: string): bigint | undefined =>
+  statSync(dir, {bigint: true, throwIfNoEntry: false})?.ino
+
+/** Those that can be opened; of the others is told when they are wanted. */
+function openFiles(dir: string, lock: BundleLock): ReadonlyMap<string, number> {
+  const files = new Map<string, number>()
+  for (const {path} of filesOf(lock)) {
+    try {
+      files.set(path, openSync(join(dir, path), 'r'))
+    } catch {
+      continue
+    }
+  }
+  return files
+}
+
+const reader =
+  (dir: string, files: ReadonlyMap<string, number>): Bundle['content'] =>
+  (path, chunkBytes = 1 << 16) => {
+    const fd = files.get(path)
+    const where = fd === undefined ? {} : {fd, start: 0, autoClose: false}
+    return createReadStream(join(dir, path), {highWaterMark: chunkBytes, ...where})
+  }
+
+async function readLock(dir: string): Promise<BundleLock> {
+  const path = join(dir, LOCK_FILE)
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    if (existsSync(path)) throw cause
+    const suggestions = ['clouder bundle build']
+    throw new BundleError('BUNDLE_MISSING', `no bundle in ${dir}`, {cause, suggestions})
+  })
+  const lock = bundleLockSchema.safeParse(parseJson(text, path))
   if (!lock.success) {
     throw new BundleError('BUNDLE_INVALID', `${path} is not a bundle lock: ${z.prettifyError(lock.error)}`, {
       suggestions: ['clouder bundle build'],
     })
   }
-  return {dir, lock: lock.data}
+  return lock.data
 }
 
-/** All bundles below a folder; what is no bundle is passed over. */
-export async function listBundles(rootDir: string): Promise<readonly {dir: string; lock: BundleLock}[]> {
+/** Marks folders that builds put together or take away. */
+export const PARTIAL = '.partial-'
+
+/** All bundles below a folder; what is no bundle, or none yet, is passed over. */
+export async function listBundles(rootDir: string): Promise<readonly BundleFolder[]> {
   if (!existsSync(rootDir)) return []
-  const names = (await readdir(rootDir)).sort()
+  const names = (await readdir(rootDir)).filter((name) => !name.includes(PARTIAL)).sort()
   const dirs = names.map((name) => join(rootDir, name)).filter((dir) => existsSync(join(dir, LOCK_FILE)))
-  return Promise.all(dirs.map((dir) => loadBundle(dir)))
+  return Promise.all(dirs.map(async (dir) => ({dir, lock: await readLock(dir)})))
 }
 
 function parseJson(text: string, path: string): unknown {

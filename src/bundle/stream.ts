@@ -1,9 +1,8 @@
-import {createReadStream} from 'node:fs'
-import {join} from 'node:path'
 import {pipeline} from 'node:stream/promises'
 import {pack} from 'tar-stream'
 import type {Pack} from 'tar-stream'
 import {BundleError} from '../errors.ts'
+import {blobPath} from './load.ts'
 import {OCI_LAYOUT, renderIndex} from './oci.ts'
 import type {Bundle, FileItem, ImageItem} from './types.ts'
 
@@ -34,11 +33,6 @@ export async function* tarOfImages(bundle: Bundle, images: readonly ImageItem[])
       await addFile(archive, name, bundle, `oci/${name}`, sizeBytes)
     }
   })
-}
-
-/** Where a blob is in an OCI layout. */
-export function blobPath(digest: string): string {
-  return `blobs/${digest.replace(':', '/')}`
 }
 
 async function* streamTar(fill: (archive: Pack) => Promise<void>): AsyncIterable<Uint8Array> {
@@ -77,12 +71,7 @@ async function addFile(
 ): Promise<void> {
   const entry = archive.entry({name, mode: 0o644, mtime: EPOCH, size: sizeBytes})
   try {
-    await pipeline(
-      createReadStream(join(bundle.dir, path), {
-        highWaterMark: Math.max(1, Math.min(CHUNK_BYTES, sizeBytes)),
-      }),
-      entry,
-    )
+    await pipeline(bundle.content(path, Math.max(1, Math.min(CHUNK_BYTES, sizeBytes))), entry)
   } catch (error) {
     throw new BundleError('BUNDLE_INVALID', `${path} of bundle ${bundle.dir} cannot be read`, {
       cause: error,

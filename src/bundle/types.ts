@@ -1,3 +1,4 @@
+import type {Readable} from 'node:stream'
 import {z} from 'zod'
 
 export const archSchema = z.enum(['amd64', 'arm64'])
@@ -71,9 +72,18 @@ export const bundleLockSchema = z.strictObject({
 export type BundleLock = Readonly<z.output<typeof bundleLockSchema>>
 
 /** A bundle on this machine: a folder with `bundle.lock.json`, `files/` and `oci/` (an OCI image layout). */
-export interface Bundle {
+export interface BundleFolder {
   readonly dir: string
   readonly lock: BundleLock
+}
+
+/** A bundle to install from. */
+export interface Bundle extends BundleFolder {
+  /**
+   * A file that the lock names, by its path below the folder, as it was when the bundle was loaded: a build that
+   * replaces the folder meanwhile changes nothing here. The stream fails where the file was missing.
+   */
+  readonly content: (path: string, chunkBytes?: number) => Readable
 }
 
 /** Which images a machine of a role needs before its pods start. */

@@ -4,21 +4,14 @@ import {join} from 'node:path'
 import pLimit from 'p-limit'
 import {BundleError} from '../errors.ts'
 import {digestFile} from './digest.ts'
+import {filesOf, type BundleFile} from './load.ts'
 import {renderIndex} from './oci.ts'
-import {blobPath} from './stream.ts'
-import type {Bundle} from './types.ts'
+import type {BundleFolder} from './types.ts'
 
 export interface VerifyOptions {
   /** Every image reference that manifests of a cluster name. */
   readonly references: readonly string[]
   readonly signal: AbortSignal
-}
-
-interface ExpectedFile {
-  /** Below the bundle's folder. */
-  readonly path: string
-  readonly sizeBytes: number
-  readonly sha256: string
 }
 
 const PARALLEL_FILES = 4
@@ -28,10 +21,10 @@ const PARALLEL_FILES = 4
  * Throws BundleError BUNDLE_DIGEST_WRONG or BUNDLE_NOT_CLOSED; the message names every bad item.
  */
 export async function verifyBundle(
-  bundle: Bundle,
+  bundle: BundleFolder,
   {references, signal}: VerifyOptions,
 ): Promise<{items: number; sizeBytes: number}> {
-  const expected = expectedFiles(bundle)
+  const expected = filesOf(bundle.lock)
   const limit = pLimit(PARALLEL_FILES)
   const found = await Promise.all(expected.map((file) => limit(() => checkFile(bundle.dir, file, signal))))
   const problems = [
@@ -57,24 +50,7 @@ export async function verifyBundle(
   }
 }
 
-function expectedFiles(bundle: Bundle): readonly ExpectedFile[] {
-  const blobs = bundle.lock.images.flatMap((image) => image.blobs)
-  const files = [
-    ...bundle.lock.files.map(({path, sizeBytes, sha256}) => ({path, sizeBytes, sha256})),
-    ...blobs.map(({digest, sizeBytes}) => ({
-      path: `oci/${blobPath(digest)}`,
-      sizeBytes,
-      sha256: digest.slice('sha256:'.length),
-    })),
-  ]
-  return [...new Map(files.map((file) => [file.path, file])).values()]
-}
-
-async function checkFile(
-  dir: string,
-  expected: ExpectedFile,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
+async function checkFile(dir: string, expected: BundleFile, signal: AbortSignal): Promise<readonly string[]> {
   const {path, sizeBytes, sha256} = expected
   const found = statSync(join(dir, path), {throwIfNoEntry: false})
   if (found === undefined) return [`${path} is missing`]
@@ -83,7 +59,7 @@ async function checkFile(
   return digest.sha256 === sha256 ? [] : [`${path} has sha256 ${digest.sha256}, not ${sha256}`]
 }
 
-async function extraFiles(dir: string, expected: readonly ExpectedFile[]): Promise<readonly string[]> {
+async function extraFiles(dir: string, expected: readonly BundleFile[]): Promise<readonly string[]> {
   const known = new Set(expected.map((file) => file.path))
   const problems: string[] = []
   for (const folder of ['files', 'oci/blobs/sha256']) {
@@ -95,7 +71,7 @@ async function extraFiles(dir: string, expected: readonly ExpectedFile[]): Promi
 }
 
 /** The layout's own index is no blob: it must say what the lock says. */
-async function checkIndex(bundle: Bundle): Promise<readonly string[]> {
+async function checkIndex(bundle: BundleFolder): Promise<readonly string[]> {
   const path = join(bundle.dir, 'oci', 'index.json')
   if (!existsSync(path)) return ['oci/index.json is missing']
   const text = await readFile(path, 'utf8')

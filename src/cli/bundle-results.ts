@@ -1,4 +1,4 @@
-import type {Bundle, BundleLock} from '../bundle/types.ts'
+import type {BundleFolder, BundleLock} from '../bundle/types.ts'
 import {formatBytes} from './duration.ts'
 import type {ResultOptions} from './results.ts'
 import {renderTable} from './table.ts'
@@ -12,9 +12,9 @@ function sizeOf({files, images}: BundleLock): number {
   return sizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0)
 }
 
-export function bundlesText(bundles: readonly Bundle[], {colours, columns}: ResultOptions): string {
+export function bundlesText(bundles: readonly BundleFolder[], {colours, columns}: ResultOptions): string {
   if (bundles.length === 0) return 'no bundles yet: clouder bundle build'
-  return renderTable<Bundle>(
+  return renderTable<BundleFolder>(
     [
       {title: 'kubernetes', text: ({lock}) => lock.kubernetes},
       {title: 'arch', text: ({lock}) => lock.arch},
@@ -30,7 +30,7 @@ export function bundlesText(bundles: readonly Bundle[], {colours, columns}: Resu
 }
 
 /** Every item of a bundle: what, which version, from where. */
-export function bundleText({dir, lock}: Bundle, {colours, columns}: ResultOptions): string {
+export function bundleText({dir, lock}: BundleFolder, {colours, columns}: ResultOptions): string {
   const items = [...lock.files, ...lock.images]
   const table = renderTable<(typeof items)[number]>(
     [

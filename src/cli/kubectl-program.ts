@@ -1,8 +1,8 @@
-import {createReadStream} from 'node:fs'
 import {access, constants, mkdir, rename, rm} from 'node:fs/promises'
 import {createWriteStream} from 'node:fs'
 import {homedir} from 'node:os'
 import {delimiter, dirname, join} from 'node:path'
+import type {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {createGunzip} from 'node:zlib'
 import {BundleError} from '../errors.ts'
@@ -40,7 +40,7 @@ export async function kubectlProgram(
   const item = bundle.lock.files.find(({name}) => name === 'kubectl')
   if (item === undefined)
     throw new BundleError('BUNDLE_INVALID', `the bundle in ${bundle.dir} has no kubectl`)
-  await unpack(join(bundle.dir, item.path), unpacked, options.pid)
+  await unpack(bundle.content(item.path), unpacked, options.pid)
   return unpacked
 }
 
@@ -78,11 +78,11 @@ async function isExecutable(path: string): Promise<boolean> {
   )
 }
 
-async function unpack(from: string, to: string, pid: number): Promise<void> {
+async function unpack(from: Readable, to: string, pid: number): Promise<void> {
   await mkdir(dirname(to), {recursive: true})
   const partial = `${to}.${pid}`
   try {
-    await pipeline(createReadStream(from), createGunzip(), createWriteStream(partial, {mode: 0o755}))
+    await pipeline(from, createGunzip(), createWriteStream(partial, {mode: 0o755}))
     await rename(partial, to)
   } finally {
     await rm(partial, {force: true})

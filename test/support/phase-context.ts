@@ -1,5 +1,6 @@
 import {createHash} from 'node:crypto'
 import {join} from 'node:path'
+import {Readable} from 'node:stream'
 import type {Bundle, FileItem, ImageItem} from '../../src/bundle/types.ts'
 import type {HostReader} from '../../src/hosts/host.ts'
 import type {PhaseContext} from '../../src/phases/context.ts'
@@ -43,6 +44,7 @@ const imageItem = (name: string, reference: string): ImageItem => ({
 /** A bundle whose files are not there: for planning only. */
 export const plannedBundle: Bundle = {
   dir: '/bundles/test',
+  content: () => Readable.from([]),
   lock: {
     version: 1,
     kubernetes: '1.35.4',

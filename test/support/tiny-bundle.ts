@@ -14,9 +14,10 @@ export async function temporaryFolder(): Promise<{dir: string} & AsyncDisposable
   return {dir, [Symbol.asyncDispose]: () => rm(dir, {recursive: true, force: true})}
 }
 
-/** A source whose items are a few bytes each; `made` lists what was asked of it. */
-export function tinySource(made: string[] = [], failing?: string): BundleSource {
-  const blob = async (dir: string, content: string): Promise<ProducedBlob> => {
+/** A source whose items are a few bytes each, with `mark` in all; `made` lists what was asked of it. */
+export function tinySource(made: string[] = [], failing?: string, mark = ''): BundleSource {
+  const blob = async (dir: string, text: string): Promise<ProducedBlob> => {
+    const content = `${text}${mark}`
     const hex = createHash('sha256').update(content).digest('hex')
     await mkdir(dir, {recursive: true})
     await writeFile(join(dir, hex), content)
@@ -30,11 +31,11 @@ export function tinySource(made: string[] = [], failing?: string): BundleSource 
     kind: 'go',
     reachable: () => Promise.resolve(true),
     has: () => true,
-    inputs: (item) => Promise.resolve([item.name]),
+    inputs: (item) => Promise.resolve([item.name, mark]),
     file: async (item, {workDir}) => {
       note(item.name)
       const path = join(workDir, item.name)
-      await writeFile(path, `content of ${item.name}`)
+      await writeFile(path, `content of ${item.name}${mark}`)
       const packages =
         item.kind === 'archive'
           ? [

@@ -1,9 +1,11 @@
 import {existsSync} from 'node:fs'
-import {mkdir, readdir, rm, writeFile} from 'node:fs/promises'
+import {cp, mkdir, readdir, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
+import {buffer} from 'node:stream/consumers'
 import {expect, test} from 'vitest'
 import {expectedReferences} from '../../../src/bundle/catalogue.ts'
-import {bundleDir, listBundles, loadBundle} from '../../../src/bundle/load.ts'
+import {sha256Of} from '../../../src/bundle/digest.ts'
+import {bundleDir, filesOf, listBundles, loadBundle} from '../../../src/bundle/load.ts'
 import {verifyBundle} from '../../../src/bundle/verify.ts'
 import type {RunEvent} from '../../../src/engine/types.ts'
 import {buildTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
@@ -17,7 +19,7 @@ test('a built bundle holds every item of the catalogue and verifies', async () =
   expect(bundle.lock.images.map((image) => image.reference)).toEqual(references)
   expect(bundle.lock.files.map((file) => file.name)).toContain('kubelet')
   await expect(verifyBundle(bundle, {references, signal})).resolves.toMatchObject({items: 21})
-  expect(await loadBundle(bundle.dir)).toEqual(bundle)
+  expect(await loadBundle(bundle.dir)).toMatchObject({dir: bundle.dir, lock: bundle.lock})
 })
 
 test('a package in several archives is in the lock once, with all of them', async () => {
@@ -33,7 +35,7 @@ test('a second build of the same inputs makes nothing', async () => {
   const first = await buildTinyBundle({dir: folder.dir, source: tinySource(made)})
   made.length = 0
   const second = await buildTinyBundle({dir: folder.dir, source: tinySource(made), events})
-  expect([made, events, second]).toEqual([[], [], first])
+  expect([made, events, second.lock]).toEqual([[], [], first.lock])
 })
 
 test('a build goes on where a failed one stopped', async () => {
@@ -105,11 +107,27 @@ test('a version that is not pinned is refused with those that are', async () => 
   })
 })
 
+test('a bundle that is installed from stays whole while others are built in its place, and nothing of them is left', async () => {
+  await using folder = await temporaryFolder()
+  const bundles = [await buildTinyBundle({dir: folder.dir, source: tinySource()})]
+  for (const content of ['second', 'third']) {
+    bundles.push(await buildTinyBundle({dir: folder.dir, source: tinySource([], undefined, content)}))
+  }
+  expect(new Set(bundles.map(({lock}) => lock.files[0]?.sha256)).size).toBe(3)
+  for (const {lock, content} of bundles) {
+    for (const {path, sha256} of filesOf(lock)) {
+      expect(sha256Of(await buffer(content(path)))).toBe(sha256)
+    }
+  }
+  expect((await readdir(folder.dir)).sort()).toEqual(['bundle', 'cache'])
+})
+
 test('bundles are listed by folder, and what is none is passed over', async () => {
   await using folder = await temporaryFolder()
   const dir = bundleDir(folder.dir, '1.35.4', 'amd64')
   await buildTinyBundle({dir: folder.dir, source: tinySource(), overrides: {dir}})
   await writeFile(join(folder.dir, 'bundles', 'notes.txt'), 'not a bundle')
+  await cp(dir, `${dir}.partial-abc`, {recursive: true})
   expect((await listBundles(join(folder.dir, 'bundles'))).map((bundle) => bundle.dir)).toEqual([dir])
   expect(await listBundles(join(folder.dir, 'absent'))).toEqual([])
 })

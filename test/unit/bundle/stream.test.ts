@@ -1,4 +1,4 @@
-import {utimes, writeFile} from 'node:fs/promises'
+import {readdir, rm, utimes, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import {text} from 'node:stream/consumers'
@@ -6,6 +6,7 @@ import {extract} from 'tar-stream'
 import {expect, test} from 'vitest'
 import {imagesFor} from '../../../src/bundle/catalogue.ts'
 import {digestFile} from '../../../src/bundle/digest.ts'
+import {loadBundle} from '../../../src/bundle/load.ts'
 import {tarOfFiles, tarOfImages} from '../../../src/bundle/stream.ts'
 import {writeTar} from '../../../src/bundle/tar.ts'
 import type {TreeEntry} from '../../../src/bundle/tar.ts'
@@ -50,8 +51,10 @@ test('images travel as an OCI layout with their references, each blob once', asy
 test('a blob that is gone ends the stream with an error', async () => {
   await using folder = await temporaryFolder()
   const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
-  const elsewhere = {...bundle, dir: join(folder.dir, 'absent')}
-  await expect(contentsOf(tarOfImages(elsewhere, bundle.lock.images))).rejects.toMatchObject({
+  const [blob = ''] = await readdir(join(bundle.dir, 'oci/blobs/sha256'))
+  await rm(join(bundle.dir, 'oci/blobs/sha256', blob))
+  const damaged = await loadBundle(bundle.dir)
+  await expect(contentsOf(tarOfImages(damaged, bundle.lock.images))).rejects.toMatchObject({
     code: 'BUNDLE_INVALID',
     suggestions: ['clouder bundle verify', 'clouder bundle build --kubernetes 1.35.4'],
   })

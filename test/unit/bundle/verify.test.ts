@@ -69,7 +69,7 @@ test('a bundle is opened from its folder, and from one file that is unpacked onc
   const first = await open(file)
   const {ino} = await stat(first.dir)
   const again = await open(file)
-  expect(again).toEqual({dir: first.dir, lock: bundle.lock})
+  expect(again).toMatchObject({dir: first.dir, lock: bundle.lock})
   expect((await stat(again.dir)).ino).toBe(ino)
   expect((await open(bundle.dir)).dir).toBe(bundle.dir)
   await expect(open(join(folder.dir, 'absent'))).rejects.toMatchObject({code: 'BUNDLE_MISSING'})
