@@ -5,9 +5,12 @@ import {tellEvent} from './events.ts'
 import {endOrphan} from './node-loss.ts'
 import {parsed, refTo, type Reconciler, type World} from './world.ts'
 
+/** One that ended longer ago was counted before. */
+const NEWS_MS = 60_000
+
 /** Watches over Checkpoints: those that nobody ends, those that are deleted; and counts those that ended. */
 export function checkpointReconciler(): Reconciler {
-  const counted = new Set<string>()
+  const counted = new Map<string, number>()
   return {
     name: 'checkpoint',
     kind: 'Checkpoint',
@@ -33,13 +36,19 @@ export function checkpointReconciler(): Reconciler {
 }
 
 /** Those that ended before this controller began were counted by the one before. */
-async function count(object: KubeObject, counted: Set<string>, world: World): Promise<void> {
+async function count(object: KubeObject, counted: Map<string, number>, world: World): Promise<void> {
   const {metadata, status = {}} = checkpointSchema.parse(object)
   const {phase, reason, message, startedAt, finishedAt, sizeBytes} = status
-  if ((phase !== 'Ready' && phase !== 'Failed') || counted.has(metadata.uid ?? '')) return
-  counted.add(metadata.uid ?? '')
+  const uid = metadata.uid ?? ''
+  if ((phase !== 'Ready' && phase !== 'Failed') || counted.has(uid)) return
   const endedMs = Date.parse(finishedAt ?? '')
-  if (!(world.now() - endedMs < 60_000)) return
+  if (!(world.now() - endedMs < NEWS_MS)) return
+  // Oldest first; those that are too old to be counted need not be remembered.
+  for (const [old, atMs] of counted) {
+    if (world.now() - atMs < 2 * NEWS_MS) break
+    counted.delete(old)
+  }
+  counted.set(uid, world.now())
   const tookMs = endedMs - Date.parse(startedAt ?? '')
   world.metrics.checkpointEnded(
     phase === 'Ready' ? 'Ready' : (reason ?? 'Failed'),

@@ -7,6 +7,7 @@ import {selects} from '../checkpoint/policies.ts'
 import {
   checkpointPolicySchema,
   checkpointSchema,
+  migrationSchema,
   type Checkpoint,
   type CheckpointPolicy,
   type CheckpointSpec,
@@ -20,6 +21,9 @@ import {dueBy, type Due} from './schedule.ts'
 import {ensure, parsed, refTo, timeText, WATCHED, writeStatus, type Reconciler, type World} from './world.ts'
 
 const IDLE_LOOK_MS = 20_000
+/** A move that is older has been told of. */
+const NEWS_MS = 10 * 60_000
+const OWNER = 'policy/'
 /** Retention by age needs a look now and then. */
 const LOOK_MS = 10 * 60_000
 
@@ -42,6 +46,11 @@ export function policyReconciler(): Reconciler {
         const name = metadata.labels?.[POLICY_LABEL]
         return name === undefined ? [] : [refTo('CheckpointPolicy', name, metadata.namespace)]
       },
+      Migration: (object) => {
+        const {spec, metadata} = migrationSchema.safeParse(object).data ?? {}
+        const name = spec?.owner?.startsWith(OWNER) === true ? spec.owner.slice(OWNER.length) : undefined
+        return name === undefined ? [] : [refTo('CheckpointPolicy', name, metadata?.namespace)]
+      },
     },
     reconcile: (object, world) => reconcile(object, idle, world),
   }
@@ -63,6 +72,7 @@ async function reconcile(object: KubeObject, idle: IdleTimes, world: World) {
     .filter((checkpoint) => checkpoint.metadata.labels?.[POLICY_LABEL] === metadata.name)
   const made = parsed(ours, checkpointSchema)
   const at = {object, policy, pods, made, world}
+  await tellMoves(at)
   const time = dueOf(policy, world)
   const problem = time instanceof Error ? time.message : undefined
   const due = time instanceof Error ? undefined : time
@@ -76,6 +86,16 @@ async function reconcile(object: KubeObject, idle: IdleTimes, world: World) {
     ...(spec.idle === undefined || spec.suspend === true ? [] : [IDLE_LOOK_MS]),
   ]
   return {againMs: Math.max(0, Math.min(...waits))}
+}
+
+/** Moves that were asked for in its name: by a drain, or because the cloud takes a machine back. */
+async function tellMoves({object, policy: {metadata}, world}: PolicyAt): Promise<void> {
+  for (const migration of parsed(world.objects.list('Migration', metadata.namespace), migrationSchema)) {
+    const {owner, pod} = migration.spec
+    const ageMs = world.now() - Date.parse(migration.metadata.creationTimestamp ?? '')
+    if (owner !== `${OWNER}${metadata.name}` || !(ageMs < NEWS_MS)) continue
+    await tellEvent(object, 'Normal', 'Move', `pod ${pod} is moved: ${migration.metadata.name}`, world)
+  }
 }
 
 /** An Error says what is wrong with the schedule. */
@@ -134,7 +154,7 @@ async function take(
         pod: {name: pod.metadata.name, uid: pod.metadata.uid},
         store: spec.store,
         after,
-        owner: `policy/${metadata.name}`,
+        owner: `${OWNER}${metadata.name}`,
       },
     },
     world,

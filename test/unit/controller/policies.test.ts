@@ -113,6 +113,20 @@ test('a schedule that is not valid is told, and one that is suspended makes noth
   await scene.end()
 })
 
+test('moves that are asked for in the name of a policy are told in its events, once', async () => {
+  const scene = sceneWithPods(1)
+  scene.nodes.addNode('b')
+  scene.put('CheckpointPolicy', 'keep', {selector, onDrain: true})
+  scene.put('Migration', 'drain-web-0', {pod: 'web-0', store: 'default', owner: 'policy/keep'})
+  scene.put('Migration', 'by-hand', {pod: 'web-0', store: 'default'})
+  await scene.play({forMs: 3 * MINUTE_MS})
+  const told = scene.kube.peek('v1', 'Event').filter(({reason}) => reason === 'Move')
+  expect(told).toMatchObject([
+    {involvedObject: {kind: 'CheckpointPolicy', name: 'keep'}, message: 'pod web-0 is moved: drain-web-0'},
+  ])
+  await scene.end()
+})
+
 test('only the newest are kept', async () => {
   const scene = sceneWithPods(1, {start: '2026-11-21T09:00:30Z'})
   scene.put('CheckpointPolicy', 'often', {selector, schedule: '*/5 * * * *', retention: {keepLast: 3}})
