@@ -89,6 +89,16 @@ const commonEnvironment = [
   {name: 'CLAIM_DIR', value: CLAIM_DIR},
 ]
 
+/**
+ * glibc gives blocks of megabytes back to the kernel and takes them anew, each page of them cleared: of what sealing
+ * costs, that is half. Kept, pieces that are sealed one after another lie in the same pages.
+ */
+const keptMemory = [
+  {name: 'MALLOC_ARENA_MAX', value: '2'},
+  {name: 'MALLOC_MMAP_THRESHOLD_', value: String(32 * 1024 ** 2)},
+  {name: 'MALLOC_TRIM_THRESHOLD_', value: String(128 * 1024 ** 2)},
+]
+
 interface HostFolder {
   readonly name: string
   readonly path: string
@@ -193,6 +203,7 @@ function agent(options: CheckpointAddonOptions): KubeObject {
               ...program(options, 'node-agent'),
               env: [
                 ...commonEnvironment,
+                ...keptMemory,
                 field('NODE_NAME', 'spec.nodeName'),
                 field('NODE_IP', 'status.hostIP'),
               ],

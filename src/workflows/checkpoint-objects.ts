@@ -11,7 +11,7 @@ import {allMachines, recordOf} from './clusters.ts'
 import {openSession, type Session} from './session.ts'
 import type {Tools} from './types.ts'
 
-const POLL_MS = 400
+const POLL_MS = 100
 /** Nothing in the cluster takes longer; a store that is far away may need most of it. */
 const FOLLOW_TIMEOUT_MS = 6 * 3_600_000
 

@@ -78,7 +78,7 @@ async function waitGone(kube: KubeReader, {metadata}: Pod, {signal}: CheckpointT
       return now?.metadata.uid === uid ? {seen: 'still there'} : {value: true, seen: 'gone'}
     },
     timeoutMs: GONE_MS,
-    intervalMs: 300,
+    intervalMs: 100,
     signal,
   })
 }

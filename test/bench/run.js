@@ -1,4 +1,4 @@
-// `node test/bench/run.js [a [PAIRS]|b|c|d|e|f [PAIRS]|g [ROUNDS]]`, all when none is named: measures, and writes docs/benchmarks.md.
+// `node test/bench/run.js [a [PAIRS]|b|c|d|e|f [PAIRS]|g [ROUNDS [MIB,…]]]`, all when none is named: measures, and writes docs/benchmarks.md.
 import {existsSync} from 'node:fs'
 import {readFile, writeFile} from 'node:fs/promises'
 import {arch, availableParallelism, loadavg, release, totalmem, type} from 'node:os'
@@ -10,7 +10,7 @@ import {pageOf, tidy} from './page.js'
 const tsx = join(packageRoot, 'node_modules/.bin/tsx')
 const results = join(import.meta.dirname, 'results.json')
 const page = join(packageRoot, 'docs/benchmarks.md')
-const [wanted, count] = process.argv.slice(2)
+const [wanted, count, list] = process.argv.slice(2)
 
 const MEASUREMENTS = {
   a: async () => (await import('./init.js')).againstByHand(Number(count ?? 3)),
@@ -19,7 +19,11 @@ const MEASUREMENTS = {
   d: growth,
   e: synth,
   f: apply,
-  g: async () => (await import('./checkpoint.js')).moveMemory([10, 200, 1024], Number(count ?? 3)),
+  g: async () =>
+    (await import('./checkpoint.js')).moveMemory(
+      (list ?? '10,200,1024').split(',').map(Number),
+      Number(count ?? 3),
+    ),
 }
 
 async function growth() {
