@@ -72,7 +72,7 @@ async function movePod(
   const limit = AbortSignal.timeout(timeoutMs)
   try {
     const {namespace, name} = pod.metadata
-    const owner = `drain/${node}`
+    const owner = `policy/${policy}`
     const {status} = await migratePod(
       kube,
       {namespace, pod: name, store, owner},

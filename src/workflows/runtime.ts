@@ -56,8 +56,15 @@ export async function setRuntimeState(
   {wait}: WaitOption,
   tools: CheckpointTools,
 ): Promise<Runtime> {
-  await readRuntime(kube, place)
-  await kube.patch(refTo('Runtime', place.name, place.namespace), {spec: {state}})
+  const {spec, status} = await readRuntime(kube, place)
+  const turn = (to: State): Promise<void> =>
+    kube.patch(refTo('Runtime', place.name, place.namespace), {spec: {state: to}})
+  // What failed is tried again: its switch is turned back and on again, which the cluster takes for a new wish. Not when
+  // its memory is gone: it would begin anew.
+  const {phase, reason} = status ?? {}
+  if (spec.state === state && phase === 'Failed' && reason !== 'CHECKPOINT_UNKNOWN')
+    await turn(state === 'Paused' ? 'Running' : 'Paused')
+  await turn(state)
   return wait ? followRuntime(kube, place, state, tools) : readRuntime(kube, place)
 }
 
