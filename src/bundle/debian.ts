@@ -2,9 +2,9 @@ import {existsSync} from 'node:fs'
 import {mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {z} from 'zod'
+import {fetchOptions} from '../apt-sources.ts'
 import {BundleError} from '../errors.ts'
-import {debianSources} from './apt-sources.ts'
-import type {AptSource, SuiteKind} from './apt-sources.ts'
+import {debianSources, type DebianSource, type SuiteKind} from './debian-suites.ts'
 import {digestFile, moveFolder, sha256Of} from './digest.ts'
 import {requireProgram, runProcess} from './process.ts'
 import type {SourceContext} from './source.ts'
@@ -144,7 +144,7 @@ async function openAptRoot(suite: SuiteKind, context: SourceContext, cwd = conte
   for (const folder of ['lists/partial', 'cache/archives/partial', 'state', 'sources']) {
     await mkdir(join(root, folder), {recursive: true})
   }
-  const sources = await debianSources(suite, context)
+  const sources = await debianSources(suite)
   await writeFile(join(root, 'sources', 'clouder.sources'), sources.map(renderSource).join('\n'))
   await writeFile(join(root, 'state', 'status'), '')
   await writeFile(join(root, 'apt.conf'), await renderConfig(root, context))
@@ -153,13 +153,14 @@ async function openAptRoot(suite: SuiteKind, context: SourceContext, cwd = conte
   return apt
 }
 
-function renderSource(source: AptSource): string {
+function renderSource(source: DebianSource): string {
   return [
     'Types: deb',
     `URIs: ${source.uri}`,
     `Suites: ${source.suite}`,
     `Components: ${source.component}`,
     ...(source.allowExpired ? ['Check-Valid-Until: no'] : []),
+    // Not the one of the machine's own source, which may lack the key of testing.
     ...(existsSync(KEYRING) ? [`Signed-By: ${KEYRING}`] : []),
     '',
   ].join('\n')
@@ -171,12 +172,9 @@ async function renderConfig(root: string, context: SourceContext): Promise<strin
     environment: context.environment,
     signal: context.signal,
   })
-  // How to reach a mirror is the machine's business; hooks and caches are not taken over.
-  const acquire = dump
-    .split('\n')
-    .filter((line) => /^Acquire::(http|https|ftp|Check-Valid-Until|Check-Date|Retries)\b/.test(line))
   return [
-    ...acquire,
+    // How to reach a mirror is the machine's business; hooks and caches are not taken over.
+    ...fetchOptions(dump),
     'Dir::Etc::main "/dev/null";',
     'Dir::Etc::parts "/dev/null";',
     'Dir::Etc::preferences "/dev/null";',

@@ -1,12 +1,13 @@
 import {spawn} from 'node:child_process'
 import {createWriteStream} from 'node:fs'
-import {mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile} from 'node:fs/promises'
+import {mkdir, mkdtemp, readdir, rename, rm, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {createInterface} from 'node:readline'
 import {pipeline} from 'node:stream/promises'
 import {createZstdCompress} from 'node:zlib'
+import {fetchOptions, readAptSources} from '../apt-sources.ts'
 import {InfrastructureError} from '../errors.ts'
-import {fetchOptions, findDebianMirror, type DebianMirror} from './apt-sources.ts'
+import {debianMirrorOf, type DebianMirror} from './debian-mirror.ts'
 import {systemCodeOf} from './engine-errors.ts'
 import {NODE_INIT, type NodeImageRecipe} from './node-image-recipe.ts'
 
@@ -25,7 +26,7 @@ const withApt = 'use a machine with Debian’s packages, or one that reaches a c
 
 /** Makes a root file system with mmdebstrap from this machine's own Debian mirror. Throws NODE_IMAGE_FAILED. */
 export async function makeRootfs(options: MakeRootfsOptions): Promise<void> {
-  const mirror = await machineMirror()
+  const mirror = debianMirrorOf(await readAptSources())
   if (mirror === undefined) {
     throw new InfrastructureError(
       'NODE_IMAGE_FAILED',
@@ -77,9 +78,8 @@ async function mmdebstrapArguments(
   await writeFile(files.customise, recipe.customise.content)
   await writeFile(files.init, recipe.nodeInit.content)
   // A proxy's address can hold a password, so it travels in a file that only its owner reads.
-  await writeFile(files.apt, fetchOptions(await outputOf('apt-config', ['dump'], environment, signal)), {
-    mode: 0o600,
-  })
+  const dump = await outputOf('apt-config', ['dump'], environment, signal)
+  await writeFile(files.apt, fetchOptions(dump).join('\n'), {mode: 0o600})
   const suites = [
     `deb ${mirror.main} ${recipe.suite} main`,
     ...(mirror.security === undefined ? [] : [`deb ${mirror.security} ${recipe.suite}-security main`]),
@@ -146,30 +146,6 @@ function mmdebstrapMissing(cause: unknown): InfrastructureError {
       suggestions: ['apt-get install mmdebstrap', 'npm run quickstart'],
     },
   )
-}
-
-async function machineMirror(): Promise<DebianMirror | undefined> {
-  const folder = '/etc/apt/sources.list.d'
-  const names = (await readIfThere(() => readdir(folder))) ?? []
-  const paths = [
-    '/etc/apt/sources.list',
-    ...names.filter((name) => /\.(list|sources)$/.test(name)).map((name) => join(folder, name)),
-  ]
-  const files: {name: string; text: string}[] = []
-  for (const name of paths) {
-    const text = await readIfThere(() => readFile(name, 'utf8'))
-    if (text !== undefined) files.push({name, text})
-  }
-  return findDebianMirror(files)
-}
-
-async function readIfThere<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read()
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined
-    throw error
-  }
 }
 
 async function outputOf(

@@ -102,8 +102,9 @@ const ARCHITECTURE: Architecture = {
     // store: files are written atomically there.
     contexts: {code: ['spec', 'store', 'errors.ts'], types: ['clouds']},
     // engine: Report, for progress. templating: the node image's files are rendered.
-    containers: {code: ['errors.ts', 'waiting.ts'], types: ['engine', 'templating']},
-    bundle: {code: ['errors.ts', 'waiting.ts'], types: ['spec', 'hosts', 'engine']},
+    containers: {code: ['apt-sources.ts', 'errors.ts', 'waiting.ts'], types: ['engine', 'templating']},
+    // apt-sources: packages come from where this machine's apt gets them.
+    bundle: {code: ['apt-sources.ts', 'errors.ts', 'waiting.ts'], types: ['spec', 'hosts', 'engine']},
     // checkpoint: its custom resources become definitions.
     addons: {code: ['templating', 'checkpoint', 'errors.ts'], types: ['kubernetes', 'spec']},
     kubernetes: {code: ['errors.ts', 'waiting.ts'], types: []},
@@ -114,6 +115,7 @@ const ARCHITECTURE: Architecture = {
     hosts: {code: ['errors.ts', 'waiting.ts'], types: ['spec']},
     templating: {code: ['errors.ts'], types: []},
     spec: {code: ['errors.ts'], types: []},
+    'apt-sources.ts': {code: [], types: []},
     'waiting.ts': {code: ['errors.ts'], types: []},
     'errors.ts': {code: [], types: []},
   },
