@@ -10,8 +10,8 @@ const PORT = 8080
 const TIMEOUT_MS = 120_000
 const {signal} = new AbortController()
 
-/** Where the pods of these tests are. */
-export const NAMESPACE = 'travel'
+/** Where the pods of these tests are; another one where several work on a cluster that was kept. */
+export const NAMESPACE = process.env['CLOUDER_E2E_NAMESPACE'] ?? 'travel'
 
 /** kubectl on the control plane; `stdin` is applied or created from `-f -`. */
 export function kubectl(cluster: E2eCluster, words: string, stdin?: string): Promise<string> {
@@ -29,6 +29,10 @@ export interface TravellerOptions {
   readonly capabilities?: readonly string[]
   readonly tty?: boolean
   readonly runtimeClassName?: string
+  /** Default: that of the smoke test. */
+  readonly image?: string
+  /** A Secret with `file`, which is mounted, and `environment`, which is the variable SECRET. */
+  readonly secretName?: string
 }
 
 /** A pod whose process draws a token and a buffer at its start, holds them in memory only, and counts. */
@@ -44,8 +48,25 @@ export async function startTraveller(
 export async function applyTraveller(
   cluster: E2eCluster,
   name: string,
-  {node, mebibytes = 1, labels = {}, annotations = {}, capabilities, tty, runtimeClassName}: TravellerOptions,
+  {
+    node,
+    mebibytes = 1,
+    labels = {},
+    annotations = {},
+    capabilities,
+    tty,
+    runtimeClassName,
+    image = SMOKE_REFERENCE,
+    secretName,
+  }: TravellerOptions,
 ): Promise<void> {
+  const secret =
+    secretName === undefined
+      ? undefined
+      : {
+          env: [{name: 'SECRET', valueFrom: {secretKeyRef: {name: secretName, key: 'environment'}}}],
+          volumeMounts: [{name: 'secret', mountPath: '/run/secrets/own', readOnly: true}],
+        }
   const pod = {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -57,14 +78,20 @@ export async function applyTraveller(
       containers: [
         {
           name: 'smoke',
-          image: SMOKE_REFERENCE,
+          image,
           imagePullPolicy: 'IfNotPresent',
           args: ['serve', `:${PORT}`, String(mebibytes)],
           ...(tty === true ? {tty, stdin: true} : {}),
           ...(capabilities === undefined ? {} : {securityContext: {capabilities: {add: capabilities}}}),
           readinessProbe: {httpGet: {path: '/', port: PORT}, periodSeconds: 1},
+          ...secret,
         },
       ],
+      ...(secretName === undefined
+        ? {}
+        : {
+            volumes: [{name: 'secret', secret: {secretName, items: [{key: 'file', path: 'file'}]}}],
+          }),
     },
   }
   await kubectl(cluster, 'apply -f -', JSON.stringify(pod))
