@@ -4,9 +4,10 @@ import type {Cloud, CloudKind, CloudOpener} from '../clouds/cloud.ts'
 import {InfrastructureError} from '../errors.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Infrastructure} from '../spec/machine.ts'
-import type {Outputs, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
+import type {TerraformPlan, TerraformProgress} from '../terraform/types.ts'
 import {checkCloud} from './cloud-check.ts'
 import {knownHostKeys, readHostKeys} from './cloud-host-keys.ts'
+import {applied} from './terraform-apply.ts'
 import {inPlace, keptPlace, placeOf, variablesOf} from './cloud-place.ts'
 import type {Infra, InfraPlanOptions, MachineChange, Provider, ProviderContext} from './provider.ts'
 import {
@@ -18,7 +19,7 @@ import {
   takeVersionsOf,
   type WorkFolder,
 } from './terraform-folder.ts'
-import {imagesOf, readPins, writePins} from './terraform-images.ts'
+import {readPins} from './terraform-images.ts'
 import {keyPathOf, publicKeyOf} from './terraform-input.ts'
 import {
   cloudIdsOf,
@@ -29,7 +30,7 @@ import {
 } from './terraform-outputs.ts'
 import {configurationOf, lastingConfiguration, prepared, type PrepareOptions} from './terraform-prepare.ts'
 import {targetsOf, tellStops, type MachineKind} from './terraform-machines.ts'
-import {asPhase, asTask, changesOf, settle} from './terraform-report.ts'
+import {asPhase, asTask, changesOf} from './terraform-report.ts'
 import {refuseSaved, removalOf, removedAndKept, tellKept} from './terraform-removal.ts'
 
 export interface TerraformProviderOptions extends PrepareOptions {
@@ -94,7 +95,7 @@ class TerraformProvider implements Provider {
     await using folder = await openFolder(spec, context, this.#options)
     const outputs =
       plan?.hasChanges === true
-        ? await this.#apply(plan, `Make the infrastructure of ${spec.name}`, folder, spec, context)
+        ? await applied(plan, `Make the infrastructure of ${spec.name}`, folder, spec, context)
         : await folder.terraform.output({signal: context.signal})
     return await this.#infrastructure(parseOutputs(outputs ?? {}), spec, context)
   }
@@ -232,28 +233,10 @@ class TerraformProvider implements Provider {
     await using folder = await prepared(spec, context, this.#options)
     const plan = await folder.terraform.show(file, {signal})
     await agree(changesOf(plan, this.#options.machines))
-    const outputs = await this.#apply(plan, `Apply the plan for ${spec.name}`, folder, spec, context)
+    const outputs = await applied(plan, `Apply the plan for ${spec.name}`, folder, spec, context)
     return outputs === undefined
       ? undefined
       : await this.#infrastructure(parseOutputs(outputs), spec, context)
-  }
-
-  /** Applies a plan, and pins its images: that takes a while, and no machine is among the first things made. */
-  async #apply(
-    plan: TerraformPlan,
-    title: string,
-    {dir, terraform}: WorkFolder,
-    spec: ClusterSpec,
-    context: ProviderContext,
-  ): Promise<Outputs | undefined> {
-    const {signal} = context
-    const pin = async () => writePins(dir, spec, imagesOf(await plan.outputs({signal})))
-    const apply = (onProgress: (progress: TerraformProgress) => void) =>
-      terraform.apply(plan.file, {signal, onProgress})
-    const [pinned, made] = await Promise.allSettled([pin(), asPhase(context, title, plan.changes, apply)])
-    if (made.status === 'rejected') throw made.reason
-    if (pinned.status === 'rejected') throw pinned.reason
-    return (await settle(terraform, spec, context)) ?? made.value
   }
 
   async #outputs(
