@@ -45,3 +45,5 @@ export const POLICY_LABEL = 'clouder.dev/policy'
 export const RUNTIME_LABEL = 'clouder.dev/runtime'
 /** Label of a pod that a Restore made: its name. */
 export const RESTORE_LABEL = 'clouder.dev/restore'
+/** Labels of a node that is enrolled as a ContainerHost: what it has, `capability.clouder.dev/gpu=a10`. */
+export const CAPABILITY_PREFIX = 'capability.clouder.dev/'

@@ -376,6 +376,8 @@ export const containerHostSchema = z.looseObject({
   status: z
     .looseObject({
       heartbeatAt: z.string().optional(),
+      /** Whether it has joined: a node of its name, whose kubelet tells how it is. */
+      isNode: z.boolean().optional(),
       version: z.string().optional(),
       abilities: abilitiesSchema.partial().optional(),
       running: z.array(z.string()).optional(),

@@ -52,8 +52,10 @@ export function hostsText(hosts: readonly ContainerHost[], nowMs: number, option
       {title: 'slots', text: ({spec, status}) => `${status?.running?.length ?? 0}/${spec.slots}`},
       {
         title: 'heartbeat',
-        text: ({status}) =>
-          status?.heartbeatAt === undefined ? 'never' : ageText(nowMs - Date.parse(status.heartbeatAt)),
+        text: ({status}) => {
+          if (status?.isNode === true) return 'a node'
+          return status?.heartbeatAt === undefined ? 'never' : ageText(nowMs - Date.parse(status.heartbeatAt))
+        },
       },
       {
         title: 'capabilities',

@@ -1,7 +1,8 @@
 import {z} from 'zod'
-import {API_VERSION, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {API_VERSION, CAPABILITY_PREFIX, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {nodeSchema, type Node} from '../checkpoint/pod.ts'
 import {containerHostSchema, type ContainerHost} from '../checkpoint/resources.ts'
-import {CheckpointError, KubernetesError} from '../errors.ts'
+import {CheckpointError, ConfigError, KubernetesError} from '../errors.ts'
 import type {KubeApi, KubeObject, KubeReader} from '../kubernetes/types.ts'
 import type {Renderer} from '../templating/types.ts'
 import {listObjects, messageOf, nearNames, readAs, refTo} from './checkpoint-objects.ts'
@@ -19,14 +20,20 @@ export interface RegisterOptions {
 
 export interface Registration {
   readonly host: ContainerHost
-  /** A script for the host: it holds a token that may write the status of this one host, and nothing else. */
-  readonly script: string
+  /**
+   * For a host that is no node of the cluster: it holds a token that may write the status of this one host, and
+   * nothing else.
+   */
+  readonly script?: string
 }
 
 const tokenSchema = z.looseObject({status: z.looseObject({token: z.string()})})
 const caSchema = z.looseObject({data: z.looseObject({'ca.crt': z.string()})})
 
-/** Enrols an external container host, or changes one; the script for it carries a new token. */
+/**
+ * Enrols a container host, or changes one. One that has joined as a node gets its capabilities as labels, for pods and
+ * runtimes to be placed by; any other a script that tells that it is there. Throws ConfigError FLAG_INVALID.
+ */
 export async function registerHost(
   kube: KubeApi,
   {name, capabilities, slots, endpoint}: RegisterOptions,
@@ -40,12 +47,24 @@ export async function registerHost(
     readonly signal: AbortSignal
   },
 ): Promise<Registration> {
+  const labels = labelsOf(capabilities)
   const spec = {capabilities, slots, drain: false}
   const host = {
     apiVersion: API_VERSION,
     kind: 'ContainerHost',
     metadata: {name, labels: {[LABEL]: name}},
     spec,
+  }
+  const node = await nodeOf(kube, name)
+  if (node !== undefined) {
+    const known = await findHost(kube, name)
+    await kube.apply([host], signal)
+    await kube.patch(nodeRef(name), {
+      metadata: {labels: {...withoutCapabilities(node), ...labels}},
+      // Taken back after a drain; a node that somebody else has cordoned stays so.
+      ...(known?.spec.drain === true ? {spec: {unschedulable: null}} : {}),
+    })
+    return {host: await readHost(kube, name)}
   }
   await kube.apply([host, ...accessOf(name)], signal)
   const path = `/api/v1/namespaces/${SYSTEM_NAMESPACE}/serviceaccounts/${accountOf(name)}/token`
@@ -73,6 +92,36 @@ export async function registerHost(
   })
   return {host: await readHost(kube, name), script}
 }
+
+const nodeRef = (name: string) => ({apiVersion: 'v1', kind: 'Node', name}) as const
+
+/** The node of that name, when the host has joined. */
+async function nodeOf(kube: KubeReader, name: string): Promise<Node | undefined> {
+  const found = await kube.get(nodeRef(name))
+  return found === undefined ? undefined : nodeSchema.parse(found)
+}
+
+/** Placement is by labels, so a capability is what a label can be. */
+function labelsOf(capabilities: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const word = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/
+  const labels = Object.entries(capabilities).map(([key, value]) => {
+    if (word.test(key) && (value === '' || word.test(value)))
+      return [`${CAPABILITY_PREFIX}${key}`, value] as const
+    throw new ConfigError(
+      'FLAG_INVALID',
+      `--capability ${JSON.stringify(`${key}=${value}`)} is no label, expected letters, digits, ".", "_" and "-"`,
+    )
+  })
+  return Object.fromEntries(labels)
+}
+
+/** A merge patch takes away what is null. */
+const withoutCapabilities = ({metadata}: Node): Readonly<Record<string, null>> =>
+  Object.fromEntries(
+    Object.keys(metadata.labels)
+      .filter((key) => key.startsWith(CAPABILITY_PREFIX))
+      .map((key) => [key, null]),
+  )
 
 const accountOf = (name: string): string => `container-host-${name}`
 
@@ -114,9 +163,14 @@ function accessOf(name: string): readonly KubeObject[] {
 export const listHosts = (kube: KubeReader): Promise<readonly ContainerHost[]> =>
   listObjects(kube, 'ContainerHost', containerHostSchema)
 
-async function readHost(kube: KubeReader, name: string): Promise<ContainerHost> {
+async function findHost(kube: KubeReader, name: string): Promise<ContainerHost | undefined> {
   const found = await kube.get(refTo('ContainerHost', name))
-  if (found !== undefined) return readAs(containerHostSchema, found)
+  return found === undefined ? undefined : readAs(containerHostSchema, found)
+}
+
+async function readHost(kube: KubeReader, name: string): Promise<ContainerHost> {
+  const found = await findHost(kube, name)
+  if (found !== undefined) return found
   const known = (await listHosts(kube)).map(({metadata}) => metadata.name)
   const near = nearNames(name, known)
   throw new CheckpointError('CHECKPOINT_UNKNOWN', `there is no container host ${JSON.stringify(name)}`, {
@@ -124,16 +178,19 @@ async function readHost(kube: KubeReader, name: string): Promise<ContainerHost> 
   })
 }
 
-/** Gives the host no more work; what runs there goes on. */
+/** Gives the host no more work; what runs there goes on. A node is cordoned. */
 export async function drainHost(kube: KubeApi, name: string): Promise<ContainerHost> {
   await readHost(kube, name)
   await kube.patch(refTo('ContainerHost', name), {spec: {drain: true}})
+  if ((await nodeOf(kube, name)) !== undefined) await kube.patch(nodeRef(name), {spec: {unschedulable: true}})
   return readHost(kube, name)
 }
 
-/** Takes a host away, with its account: its token is worth nothing from then on. */
+/** Takes a host away, with its account, whose token is worth nothing from then on, or the labels of its node. */
 export async function removeHost(kube: KubeApi, name: string): Promise<ContainerHost> {
   const host = await readHost(kube, name)
+  const node = await nodeOf(kube, name)
+  if (node !== undefined) await kube.patch(nodeRef(name), {metadata: {labels: withoutCapabilities(node)}})
   for (const {apiVersion, kind, metadata} of accessOf(name)) {
     const {namespace} = metadata
     await kube.remove({

@@ -5,7 +5,8 @@ import {clusterFlag} from '../../cli/flags.ts'
 
 export default class ByocDrain extends BaseCommand {
   static override summary = 'give a container host no more work'
-  static override description = 'What runs there goes on. Register it again to take it back.'
+  static override description =
+    'What runs there goes on: clouder node drain HOST --checkpoint moves it, when the host is a node. Register it again to take it back.'
   static override examples = [{description: 'one', command: '<%= config.bin %> byoc drain lab-1'}]
   static override args = {host: Args.string({description: 'name of the host'})}
   static override flags = {...clusterFlag}

@@ -6,7 +6,7 @@ import {clusterFlag, listOf} from '../../cli/flags.ts'
 export default class ByocRegister extends BaseCommand {
   static override summary = 'enrol a container host of yours as capacity'
   static override description =
-    'Writes a script for the host, readable by you alone: it tells the cluster that the host is there, with a token that can do nothing else. Again for the same name: changes it, and makes a new token.'
+    'A host that has joined as a node of that name gets what it has as labels, capability.clouder.dev/KEY=VALUE, and runs pods and runtimes that ask for them. For any other a script is written, readable by you alone: it tells the cluster that the host is there, with a token that can do nothing else. Again for the same name: changes it, and makes a new token.'
   static override examples = [
     {
       description: 'a host with a graphics card, for four containers',
@@ -53,8 +53,16 @@ export default class ByocRegister extends BaseCommand {
       const endpoint = session.context.endpoint.external
       return registerHost(kube, {name, capabilities, slots: flags.slots, endpoint}, tools)
     })
-    const file = await writeScript(flags.script ?? `${name}-heartbeat.sh`, script)
-    const next = `on ${name}, as a service: sh ${file}`
-    await this.show({cluster, host, file}, () => `host ${name} is registered\n\nNext:\n  ${next}`)
+    const file =
+      script === undefined ? undefined : await writeScript(flags.script ?? `${name}-heartbeat.sh`, script)
+    const [[key, value] = ['KEY', 'VALUE']] = Object.entries(capabilities)
+    const next =
+      file === undefined
+        ? `clouder runtime create NAMESPACE/NAME --image IMAGE --placement capability.clouder.dev/${key}=${value}`
+        : `on ${name}, as a service: sh ${file}`
+    await this.show(
+      {cluster, host, ...(file === undefined ? {} : {file})},
+      () => `host ${name} is registered\n\nNext:\n  ${next}`,
+    )
   }
 }

@@ -5,7 +5,8 @@ import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class ByocRemove extends BaseCommand {
   static override summary = 'take a container host away'
-  static override description = 'Its token is worth nothing from then on.'
+  static override description =
+    'Its token is worth nothing from then on; a node loses the labels of what it has, and stays a node.'
   static override examples = [{description: 'one', command: '<%= config.bin %> byoc remove lab-1 --yes'}]
   static override args = {host: Args.string({description: 'name of the host'})}
   static override flags = {...yesFlag, ...clusterFlag}

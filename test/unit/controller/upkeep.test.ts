@@ -191,3 +191,23 @@ test('a host counts as gone a minute after its last heartbeat, and takes nothing
   expect(ready()).toMatchObject({status: 'False', reason: 'Draining'})
   await scene.end()
 })
+
+test('a host that has joined is as ready as its node, and tells the runtimes that run there', async () => {
+  const scene = controllerScene()
+  scene.nodes.addNode('lab-1')
+  scene.put('ContainerHost', 'lab-1', {slots: 1})
+  scene.put('Runtime', 'work', {image: 'i', store: 'default', state: 'Running'})
+  const told = () => scene.status('ContainerHost', 'lab-1')
+  await scene.play({forMs: 10_000})
+  expect(told()).toMatchObject({
+    isNode: true,
+    running: ['default/work'],
+    conditions: [{type: 'Ready', status: 'True', reason: 'Joined'}],
+  })
+  const node = scene.kube.peek('v1', 'Node')[0]
+  if (node !== undefined)
+    scene.kube.put({...node, status: {conditions: [{type: 'Ready', status: 'Unknown'}]}})
+  await scene.play({forMs: 10_000})
+  expect(told()).toMatchObject({conditions: [{type: 'Ready', status: 'False', reason: 'NodeNotReady'}]})
+  await scene.end()
+})

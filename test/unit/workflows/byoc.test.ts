@@ -1,0 +1,81 @@
+import {expect, test} from 'vitest'
+import {SYSTEM_NAMESPACE} from '../../../src/checkpoint/names.ts'
+import {drainHost, registerHost, removeHost} from '../../../src/workflows/byoc.ts'
+import {FakeKube} from '../../support/fake-kube.ts'
+
+const options = {name: 'lab-1', slots: 1, endpoint: '192.0.2.1:6443'}
+const ref = {apiVersion: 'v1', kind: 'Node', name: 'lab-1'}
+
+function cluster() {
+  const rendered: unknown[] = []
+  const secrets: string[] = []
+  const kube = new FakeKube({
+    answer: (path) =>
+      path.endsWith('/token') ? {status: 201, body: JSON.stringify({status: {token: 'a-token'}})} : undefined,
+  })
+  kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name: SYSTEM_NAMESPACE}})
+  kube.put({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: {name: 'kube-root-ca.crt', namespace: SYSTEM_NAMESPACE},
+    data: {'ca.crt': 'the CA'},
+  })
+  const tools = {
+    renderer: {
+      render: (_: string, view: unknown) => {
+        rendered.push(view)
+        return 'a script'
+      },
+    },
+    hideSecret: (value: string) => void secrets.push(value),
+    signal: new AbortController().signal,
+  }
+  const join = (metadata: object = {}, spec: object = {}): void =>
+    kube.put({apiVersion: 'v1', kind: 'Node', metadata: {name: 'lab-1', ...metadata}, spec})
+  return {kube, tools, rendered, secrets, join, node: () => kube.get(ref)}
+}
+
+test('a host that has joined gets what it has as labels, and no token', async () => {
+  const {kube, tools, join, node} = cluster()
+  join({labels: {'capability.clouder.dev/old': 'yes', 'clouder.dev/pool': 'big'}})
+  const {host, script} = await registerHost(kube, {...options, capabilities: {gpu: 'a10'}}, tools)
+  expect(script).toBeUndefined()
+  expect(host.spec).toMatchObject({capabilities: {gpu: 'a10'}, drain: false})
+  expect((await node())?.metadata.labels).toEqual({
+    'capability.clouder.dev/gpu': 'a10',
+    'clouder.dev/pool': 'big',
+  })
+  expect(kube.peek('v1', 'ServiceAccount')).toEqual([])
+  await removeHost(kube, 'lab-1')
+  expect((await node())?.metadata.labels).toEqual({'clouder.dev/pool': 'big'})
+})
+
+test('drained it is cordoned until it is registered again; a node that others cordoned stays so', async () => {
+  const {kube, tools, join, node} = cluster()
+  join()
+  await registerHost(kube, {...options, capabilities: {}}, tools)
+  await drainHost(kube, 'lab-1')
+  expect(await node()).toMatchObject({spec: {unschedulable: true}})
+  await registerHost(kube, {...options, capabilities: {}}, tools)
+  expect((await node())?.['spec']).toEqual({})
+  join({}, {unschedulable: true})
+  await registerHost(kube, {...options, capabilities: {}}, tools)
+  expect(await node()).toMatchObject({spec: {unschedulable: true}})
+})
+
+test('any other host gets a script with a token of its own, which is hidden', async () => {
+  const {kube, tools, rendered, secrets} = cluster()
+  expect((await registerHost(kube, {...options, capabilities: {}}, tools)).script).toBe('a script')
+  expect(rendered).toMatchObject([{name: 'lab-1', ca: 'the CA', token: 'a-token'}])
+  expect(secrets).toEqual(['a-token'])
+  await removeHost(kube, 'lab-1')
+  expect(kube.peek('v1', 'ServiceAccount')).toEqual([])
+})
+
+test('what cannot be a label is refused before anything is changed', async () => {
+  const {kube, tools} = cluster()
+  await expect(
+    registerHost(kube, {...options, capabilities: {gpu: 'two words'}}, tools),
+  ).rejects.toMatchObject({code: 'FLAG_INVALID'})
+  expect(kube.peek('clouder.dev/v1alpha1', 'ContainerHost')).toEqual([])
+})
