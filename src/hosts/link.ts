@@ -17,7 +17,7 @@ export interface Channel {
   close(): void
 }
 
-/** Starts commands of the login user; the only thing that SSH and local execution do differently. */
+/** Starts commands of the login user; all that the rest knows of SSH. */
 export interface Link {
   /** Starts a line for the login shell. Throws ConnectionError. */
   open(commandLine: string, signal: AbortSignal): Promise<Channel>

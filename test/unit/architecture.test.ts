@@ -123,8 +123,8 @@ const ARCHITECTURE: Architecture = {
     '@oclif/core': ['src/cli/', 'src/commands/'],
     listr2: ['src/cli/'],
     '@inquirer/prompts': ['src/cli/prompts.ts'],
-    'node-ssh': ['src/hosts/ssh.ts'],
-    ssh2: ['src/hosts/ssh.ts'],
+    'node-ssh': ['src/hosts/ssh-client.ts'],
+    ssh2: ['src/hosts/ssh-client.ts'],
     dockerode: ['src/containers/engine.ts'],
     '@kubernetes/client-node': ['src/kubernetes/exec.ts'],
     handlebars: ['src/templating/'],
@@ -254,9 +254,9 @@ const PLANTED: readonly (readonly [string, string, string, RegExp])[] = [
   ],
   [
     'a second importer of an SDK',
-    'src/hosts/local.ts',
+    'src/hosts/shell-host.ts',
     "import {NodeSSH} from 'node-ssh'",
-    /only src\/hosts\/ssh\.ts may/,
+    /only src\/hosts\/ssh-client\.ts may/,
   ],
   [
     'oclif below the commands',
