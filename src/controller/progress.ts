@@ -16,6 +16,8 @@ const FINAL_CODES = [
 const NO_IMAGE = ['ImagePullBackOff', 'ErrImageNeverPull', 'InvalidImageName']
 /** How containerd and the kubelet call a container that never ran. */
 const NEVER_RAN = ['StartError', 'ContainerCannotRun', 'CreateContainerError', 'RunContainerError']
+/** An outage, which ends: whoever waits has a limit of its own. */
+const PASSING_CODE = 'STORE_UNREACHABLE'
 const ATTEMPTS = 3
 
 export type Progress =
@@ -62,7 +64,8 @@ function failureOf(status: ContainerStatus): {reason: string; message: string} |
       message: `container ${status.name} was restored and ended${how}${ended.message === undefined ? '' : `: ${ended.message}`}`,
     }
   }
-  if ((status.restartCount ?? 0) >= ATTEMPTS && status.state?.running === undefined)
+  const tried = (status.restartCount ?? 0) >= ATTEMPTS && status.state?.running === undefined
+  if (tried && words?.includes(PASSING_CODE) !== true)
     return {
       reason: 'RESTORE_FAILED',
       message: words ?? `container ${status.name} was not restored in ${ATTEMPTS} attempts`,

@@ -1,0 +1,32 @@
+import {expect, test} from 'vitest'
+import {podSchema} from '../../../src/checkpoint/pod.ts'
+import {progressOf} from '../../../src/controller/progress.ts'
+
+function refused(words: string, restartCount: number) {
+  return podSchema.parse({
+    metadata: {name: 'web', namespace: 'team', uid: 'one'},
+    spec: {nodeName: 'worker-1', containers: [{name: 'main', image: 'x'}]},
+    status: {
+      phase: 'Running',
+      containerStatuses: [
+        {
+          name: 'main',
+          restartCount,
+          state: {waiting: {reason: 'CrashLoopBackOff', message: 'back-off'}},
+          lastState: {terminated: {reason: 'StartError', exitCode: 128, message: words}},
+        },
+      ],
+    },
+  })
+}
+
+test('a store that is away is waited for, whatever else fails is tried three times', () => {
+  const away =
+    'the node agent refuses: STORE_UNREACHABLE: registry.example.com/team does not answer: ECONNREFUSED'
+  expect(progressOf(refused(away, 7)).state).toBe('waiting')
+  expect(progressOf(refused('CRIU: it did not work', 2)).state).toBe('waiting')
+  expect(progressOf(refused('CRIU: it did not work', 3))).toMatchObject({
+    state: 'failed',
+    reason: 'RESTORE_FAILED',
+  })
+})
