@@ -21,8 +21,12 @@ export function doctorText(cluster: string, result: CheckpointDoctorResult, opti
     return `${bold(`${where}: ${check}`)} ${paint(weight === 'blocks' ? 'in the way' : 'not carried along')}\n  ${problem}\n  fix: ${fix}`
   })
   const probe = result.probe === undefined ? [] : [`round trip: ${result.probe}`]
+  const own =
+    result.podCheckpoint === undefined
+      ? []
+      : [`Kubernetes serves its own PodCheckpoint (${result.podCheckpoint}); clouder does not use it yet`]
   const verdict = result.healthy
     ? green(`${cluster}: checkpoint and restore work`)
     : red(`${cluster}: something stands in the way of checkpoints`)
-  return [table, ...findings, ...probe, verdict].join('\n\n')
+  return [table, ...findings, ...own, ...probe, verdict].join('\n\n')
 }

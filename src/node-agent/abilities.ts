@@ -81,6 +81,7 @@ export async function publishAbilities(abilities: Abilities, options: AbilitiesO
   const offers = {
     handler: status.runtimeHandlers?.some(({name}) => name === RESTORE_RUNTIME) === true,
     'create-image': await takesCheckpointImages(abilities.runtime, configFile),
+    // Nothing here restores by the API of Kubernetes, whose shape is not settled: src/checkpoint/native.ts looks for it.
     native: false,
   }
   const labels = Object.fromEntries(

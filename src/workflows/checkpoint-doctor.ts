@@ -1,6 +1,7 @@
 import {z} from 'zod'
 import {diagnose, type Cause} from '../checkpoint/archive/diagnose.ts'
 import {BACKEND_LABELS, NODE_ABILITIES_ANNOTATION, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {findPodCheckpoints} from '../checkpoint/native.ts'
 import {nodeSchema, podSchema, type Node, type Pod} from '../checkpoint/pod.ts'
 import {backends, type Backend} from '../checkpoint/resources.ts'
 import type {HostReader} from '../hosts/host.ts'
@@ -34,6 +35,8 @@ export interface CheckpointDoctorResult {
   readonly healthy: boolean
   readonly nodes: readonly DoctorNode[]
   readonly findings: readonly CheckpointFinding[]
+  /** API version in which Kubernetes serves its own PodCheckpoint, which clouder does not use; absent: in none. */
+  readonly podCheckpoint?: string
   /** What the live round trip said; absent: not tried. */
   readonly probe?: string
 }
@@ -69,7 +72,11 @@ export async function examineCheckpoints(
     ...(pod === undefined ? [] : podFindings(pod)),
     ...(pod === undefined ? [] : await lastFailure(kube, pod)),
   ]
-  const told = {nodes: looked.map(({node}) => node)}
+  const podCheckpoint = await findPodCheckpoints(kube, tools.signal)
+  const told = {
+    nodes: looked.map(({node}) => node),
+    ...(podCheckpoint === undefined ? {} : {podCheckpoint}),
+  }
   const isBlocked = findings.some(({weight}) => weight === 'blocks')
   if (!options.probe || pod !== undefined || isBlocked) return {healthy: !isBlocked, findings, ...told}
   const outcome = await probeRoundTrip(opened, probedNodes(nodes), tools)
