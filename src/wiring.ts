@@ -1,16 +1,13 @@
 import {readFile} from 'node:fs/promises'
 import {hostname, tmpdir} from 'node:os'
 import {isAbsolute, join, resolve} from 'node:path'
-import {catalogueHash} from './bundle/catalogue-hash.ts'
-import {catalogueFor} from './bundle/catalogue.ts'
-import {bundleDir, loadBundle} from './bundle/load.ts'
-import {archSchema, type Bundle} from './bundle/types.ts'
+import {bundleFor, checkKubernetesVersion, type BundleChoice} from './bundle/choice.ts'
 import type {CloudOpener} from './clouds/cloud.ts'
 import {diskContexts} from './contexts/contexts.ts'
 import type {FoundAccount} from './contexts/sync.ts'
 import {diskPrices} from './cost/price-cache.ts'
 import type {Report} from './engine/types.ts'
-import {BundleError, ConfigError, StateError} from './errors.ts'
+import {ConfigError, StateError} from './errors.ts'
 import type {HostConnector} from './hosts/host.ts'
 import {createKnownHosts} from './hosts/known-hosts.ts'
 import type {Redactor} from './hosts/redaction.ts'
@@ -69,6 +66,7 @@ export function buildTools(options: ToolsOptions): Tools {
   const where = {home: options.home, now, pid: options.pid, hostname: hostname()}
   const store = diskStore(where)
   const renderer = createRenderer(join(options.packageRoot, 'templates'))
+  const choice = bundleChoice(options)
   return {
     store,
     connectorFor: (spec) => connectorFor(spec, store.paths(spec.name).knownHosts, options),
@@ -77,7 +75,7 @@ export function buildTools(options: ToolsOptions): Tools {
         local: localProviderOptions(renderer, options),
         cloud: cloudProviderOptions(options),
       }),
-    bundleFor: (kubernetes, arch, signal) => bundleFor(kubernetes, arch, signal, options),
+    bundleFor: (kubernetes, arch, signal) => bundleFor(kubernetes, arch, signal, choice),
     openKube: async (how) => {
       const {openKube} = await import('./kubernetes/client.ts')
       return openKube(how)
@@ -93,7 +91,7 @@ export function buildTools(options: ToolsOptions): Tools {
         return fetchPrices(question)
       },
     }),
-    checkKubernetesVersion: (version) => checkKubernetesVersion(version, options),
+    checkKubernetesVersion: (version) => checkKubernetesVersion(version, options.signal, choice),
     renderer,
     report: options.report,
     signal: options.signal,
@@ -101,6 +99,17 @@ export function buildTools(options: ToolsOptions): Tools {
     run: options.run,
     userKubeconfig: userKubeconfig(options),
     hideSecret: (value) => options.redactor.add(value),
+  }
+}
+
+function bundleChoice(options: ToolsOptions): BundleChoice {
+  const {bundleDir, packageRoot, environment, userHome, report} = options
+  return {
+    ...(bundleDir === undefined ? {} : {given: resolve(bundleDir)}),
+    cacheDir: cacheDir(environment, userHome),
+    packageRoot,
+    environment,
+    report,
   }
 }
 
@@ -251,86 +260,4 @@ async function pluginCacheOf({environment, userHome, pid}: ToolsOptions): Promis
       }
     },
   }
-}
-
-async function bundleFor(
-  kubernetes: string,
-  arch: string,
-  signal: AbortSignal,
-  options: ToolsOptions,
-): Promise<Bundle> {
-  const known = archSchema.safeParse(arch)
-  if (!known.success)
-    throw new BundleError('BUNDLE_MISSING', `there is no bundle for the architecture ${arch}`)
-  if (options.bundleDir !== undefined) {
-    const bundle = await givenBundle(options.bundleDir, {kubernetes, arch}, options)
-    // One that was carried here may be damaged; what clouder built itself was verified when it was built.
-    const {verifyBundle} = await import('./bundle/verify.ts')
-    await verifyBundle(bundle, {references: [], signal})
-    return bundle
-  }
-  const cache = cacheDir(options.environment, options.userHome)
-  const dir = bundleDir(cache, kubernetes, known.data)
-  try {
-    const bundle = await loadBundle(dir)
-    if (bundle.lock.catalogueHash === (await catalogueHash(kubernetes, options.packageRoot))) return bundle
-  } catch (error) {
-    // In the cache an unreadable one is only stale: it is built anew.
-    if (!(error instanceof BundleError)) throw error
-  }
-  await useProxyOf(options.environment)
-  const {buildBundle} = await import('./bundle/build.ts')
-  return buildBundle({
-    kubernetes,
-    arch: known.data,
-    source: 'auto',
-    dir,
-    cacheDir: cache,
-    packageRoot: options.packageRoot,
-    report: options.report,
-    signal,
-    environment: options.environment,
-  })
-}
-
-/** Downloads go through HTTPS_PROXY and its kin where this Node can do that; older ones go straight. */
-export async function useProxyOf(environment: Environment): Promise<void> {
-  const http: {setGlobalProxyFromEnv?: (environment: Environment) => unknown} = await import('node:http')
-  try {
-    http.setGlobalProxyFromEnv?.(environment)
-  } catch (cause) {
-    const said = cause instanceof Error ? cause.message : String(cause)
-    throw new ConfigError('CONFIG_INVALID', `the proxy of the environment cannot be used: ${said}`, {
-      cause,
-      suggestions: ['correct HTTPS_PROXY and HTTP_PROXY: http://HOST:PORT'],
-    })
-  }
-}
-
-/** The bundle that --bundle names; it must be for what is asked. */
-async function givenBundle(
-  path: string,
-  wanted: {kubernetes: string; arch?: string},
-  {environment, userHome, signal}: ToolsOptions,
-): Promise<Bundle> {
-  const {openBundle} = await import('./bundle/archive.ts')
-  const bundle = await openBundle(resolve(path), cacheDir(environment, userHome), signal)
-  const {kubernetes, arch} = bundle.lock
-  if (kubernetes === wanted.kubernetes && arch === (wanted.arch ?? arch)) return bundle
-  const asked = [wanted.kubernetes, ...(wanted.arch === undefined ? [] : [wanted.arch])].join(' for ')
-  throw new BundleError(
-    'VERSION_NOT_IN_BUNDLE',
-    `the bundle in ${path} holds Kubernetes ${kubernetes} for ${arch}, not ${asked}`,
-    {
-      suggestions: [
-        `take its version: --kubernetes ${kubernetes}`,
-        `clouder bundle build --kubernetes ${wanted.kubernetes}`,
-      ],
-    },
-  )
-}
-
-async function checkKubernetesVersion(version: string, options: ToolsOptions): Promise<void> {
-  if (options.bundleDir === undefined) catalogueFor(version)
-  else await givenBundle(options.bundleDir, {kubernetes: version}, options)
 }

@@ -33,9 +33,10 @@ export default class BundleBuild extends BaseCommand {
 
   async run(): Promise<void> {
     const {flags} = await this.parse(BundleBuild)
-    const [{cacheDir, useProxyOf}, {bundleDir}, {buildBundle}, {bundleText}, {formatBytes}] =
+    const [{cacheDir}, {useProxyOf}, {bundleDir}, {buildBundle}, {bundleText}, {formatBytes}] =
       await Promise.all([
         import('../../wiring.ts'),
+        import('../../bundle/proxy.ts'),
         import('../../bundle/load.ts'),
         import('../../bundle/build.ts'),
         import('../../cli/bundle-results.ts'),
