@@ -169,8 +169,13 @@ async function refuseHeld(checkpoint: Named, pod: Pod, tools: AgentTools): Promi
 
 async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
   const {kube, log} = tools
-  const sealed = await sealDumped(checkpoint, tools, async (message) => {
-    await kube.patchStatus(checkpointRef(checkpoint), {message})
+  // A store that is away, or slow, is no reason to go on with what nobody wants any more.
+  const unwanted = new AbortController()
+  const signal = AbortSignal.any([tools.signal, unwanted.signal])
+  const sealed = await sealDumped(checkpoint, {...tools, signal}, async (message) => {
+    const now = await kube.patchStatus(checkpointRef(checkpoint), {message})
+    if (now === undefined || now.metadata.deletionTimestamp !== undefined)
+      unwanted.abort(new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${checkpoint.name} was deleted`))
   })
   const next = {
     ...sealed,

@@ -1,10 +1,15 @@
+import {readdir} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {checkpointStatusSchema} from '../../../src/checkpoint/resources.ts'
+import {objectStore} from '../../../src/checkpoint/stores/object-store.ts'
+import type {Objects} from '../../../src/checkpoint/stores/objects.ts'
+import {networkProblem} from '../../../src/checkpoint/stores/problems.ts'
 import {startAgent} from '../../../src/node-agent/agent.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
 import {diskPreparations} from '../../../src/node-agent/prepare.ts'
-import {FakeNode, Life, POD} from '../../support/fake-node.ts'
+import {clusterStores} from '../../../src/node-agent/stores.ts'
+import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
 
 const statusOf = async (node: FakeNode, name: string) =>
@@ -52,6 +57,53 @@ test('a pod that stands still for one checkpoint does so whatever becomes of oth
     expect(node.processes.podFrozen).toBe(true)
   })
 })
+
+test('a checkpoint that is deleted while it waits for its store is given up, and leaves nothing', async () => {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.ask('one', {})
+    const ended = new AbortController()
+    const alone = node.tools(new Life(), ended.signal)
+    const stores = clusterStores({
+      kube: node.kube,
+      node: NODE,
+      openBlobs: (_spec, _credentials, patience) =>
+        Promise.resolve(objectStore(awayObjects(), {pauseMs: 1, patience})),
+      openPeer: () => Promise.reject(new Error('there is none')),
+    })
+    // Time flies, so that each of its waits is told.
+    let nowMs = Date.now()
+    const tools = {...alone, stores, now: () => (nowMs += 10_000)}
+    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
+    await expect
+      .poll(async () => (await statusOf(node, 'one')).message, {interval: 5, timeout: 10_000})
+      .toBe('waits for store default, which is away: ECONNREFUSED')
+    await node.kube.delete(checkpointRef({namespace: POD.namespace, name: 'one'}))
+    await expect.poll(() => readdir(folder), {interval: 5, timeout: 10_000}).toEqual([])
+    await agent.idle()
+    expect(node.runs).toBe(true)
+    ended.abort()
+  })
+})
+
+/** Of a store where nobody listens. */
+function awayObjects(): Objects {
+  const away = () => Promise.reject(Object.assign(new Error('connect'), {code: 'ECONNREFUSED'}))
+  return {
+    place: 'away',
+    stat: away,
+    write: away,
+    read: away,
+     
+    list: async function* () {
+      await away()
+    },
+    remove: away,
+    touch: away,
+    removePartial: away,
+    problemOf: networkProblem,
+  }
+}
 
 test('a store that is away is waited for by a pod that runs on, not by one that stands still', async () => {
   for (const after of ['run', 'freeze', 'delete'] as const) {
