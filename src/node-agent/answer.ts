@@ -65,7 +65,10 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
   }
 }
 
-/** Whether an earlier container of this name in this pod, for which `restore` was answered, came to run. */
+/**
+ * Whether an earlier container of this name in this pod, for which `restore` was answered, came to run. Throws
+ * CheckpointError RESTORE_FAILED as long as it cannot be told: to begin anew what never ran would lose its memory.
+ */
 async function hasRun(
   pod: Pod,
   {container, podUid, id}: RestoreRequest,
@@ -73,8 +76,10 @@ async function hasRun(
 ): Promise<boolean> {
   const earlier = await preparations.asked(podUid, container)
   if (earlier === undefined || earlier === id) return false
-  if ((await cgroups.find(podUid, earlier)) !== undefined) return true
-  return ranAs(pod, container, earlier)
+  if (ranAs(pod, container, earlier)) return true
+  if ((await cgroups.find(podUid, earlier)) !== undefined)
+    throw new CheckpointError('RESTORE_FAILED', `the attempt before, ${earlier}, has not come to its end`)
+  return false
 }
 
 /** Whether the pod's status tells that the container with this id runs or ran; one that could not be started did not. */

@@ -126,6 +126,17 @@ test('one whose restore failed is restored again; one that had run is created an
   })
 })
 
+test('while an attempt that nobody tells of still has processes, none is begun, anew least of all', async () => {
+  await withRestore(async ({ask, node, tell}) => {
+    expect(await ask('id-of-smoke')).toMatchObject({action: 'restore'})
+    expect(refusal(await ask('second'))).toContain('has not come to its end')
+    node.processes.alive = false
+    expect(await ask('second')).toMatchObject({action: 'restore'})
+    tell({containerID: 'containerd://second', state: {running: {}}})
+    expect(await ask('third')).toEqual({version: 1, action: 'create'})
+  })
+})
+
 test('a container that the checkpoint does not hold is created as any other', async () => {
   await withRestore(async ({ask}) => {
     expect(await ask('first', {container: 'sidecar'})).toEqual({version: 1, action: 'create'})
