@@ -1,3 +1,4 @@
+import {describeCause, diagnose} from '../checkpoint/archive/diagnose.ts'
 import {isReady, type ContainerStatus, type Pod} from '../checkpoint/pod.ts'
 
 /** Refusals that another attempt does not change. */
@@ -68,7 +69,7 @@ function failureOf(status: ContainerStatus): {reason: string; message: string} |
   if (tried && words?.includes(PASSING_CODE) !== true)
     return {
       reason: 'RESTORE_FAILED',
-      message: words ?? `container ${status.name} was not restored in ${ATTEMPTS} attempts`,
+      message: explained(words) ?? `container ${status.name} was not restored in ${ATTEMPTS} attempts`,
     }
   return undefined
 }
@@ -76,6 +77,12 @@ function failureOf(status: ContainerStatus): {reason: string; message: string} |
 /** What the runtime said last of a container that does not run. */
 function wordsOf({state, lastState}: ContainerStatus): string | undefined {
   return state?.terminated?.message ?? lastState?.terminated?.message ?? state?.waiting?.message
+}
+
+/** What the restore handler passed on of CRIU's log, with the cause and its fix before it where they are known. */
+function explained(words: string | undefined): string | undefined {
+  const known = diagnose(words ?? '').filter(({code}) => code !== 'unknown')
+  return known.length === 0 ? words : `${known.map(describeCause).join('; ')} (${words})`
 }
 
 function waitingFor(pod: Pod): string {

@@ -30,3 +30,15 @@ test('a store that is away is waited for, whatever else fails is tried three tim
     reason: 'RESTORE_FAILED',
   })
 })
+
+test('what CRIU wrote of its errors is told as cause and fix, and in its own words', () => {
+  const words = [
+    'failed to create shim task: OCI runtime create failed: web-1 could not be restored: exit status 1:',
+    "(00.012345)      7: Error (criu/files-reg.c:2340): Can't open file scratch/log on restore: No such file or directory",
+    "(00.012400)      7: Error (criu/files-reg.c:2388): Can't open file /scratch/log",
+  ].join('\n')
+  const progress = progressOf(refused(words, 3))
+  expect(progress).toMatchObject({state: 'failed', reason: 'RESTORE_FAILED'})
+  expect(progress.message).toMatch(/^process 7: \/scratch\/log is not there, and it was open; restore where/)
+  expect(progress.message).toContain('files-reg.c:2340')
+})

@@ -176,12 +176,12 @@ func restore(c call, bundle string, wanted config, a answer) error {
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Run(); err != nil {
 		os.Remove(marker(c.id))
-		return fmt.Errorf("%s could not be restored: %w%s", wanted.Annotations[annotation], err, reason(a.WorkDir))
+		return fmt.Errorf("%s could not be restored: %w:%s", wanted.Annotations[annotation], err, reason(a.WorkDir))
 	}
 	return nil
 }
 
-// reason is the last error that CRIU wrote down.
+// reason is what CRIU wrote down of errors, in its order: the first is the cause, the others follow from it.
 func reason(workDir string) string {
 	text, err := os.ReadFile(filepath.Join(workDir, "restore.log"))
 	if err != nil {
@@ -189,11 +189,16 @@ func reason(workDir string) string {
 	}
 	found := ""
 	for line := range bytes.Lines(text) {
-		if bytes.Contains(line, []byte("Error (")) {
-			found = ": " + strings.TrimSpace(string(line))
+		words := strings.TrimSpace(string(line))
+		if !strings.Contains(words, "Error (") || strings.Contains(words, "Restoring FAILED") {
+			continue
 		}
+		if len(found)+len(words) > maxReasonLen {
+			break
+		}
+		found += "\n" + words
 	}
-	return found[:min(len(found), maxReasonLen)]
+	return found
 }
 
 func marker(id string) string {
