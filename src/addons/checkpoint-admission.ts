@@ -2,7 +2,7 @@ import {
   API_VERSION,
   BACKEND_LABELS,
   CHECKPOINT_IMAGE_PREFIX,
-  CREATE_IMAGE_NAMESPACE_LABEL,
+  CHECKPOINT_IMAGES_LABEL,
   NODE_ABILITIES_ANNOTATION,
   RESTORE_ANNOTATION,
   RESTORE_RUNTIME,
@@ -34,8 +34,11 @@ interface Policy {
 }
 
 const OF_CHECKPOINT = `startsWith('${CHECKPOINT_IMAGE_PREFIX}')`
+const NAMES_AN_ID = `matches('^(docker[.]io/)?(library/)?sha256:[0-9a-f]+$')`
 const ALL_CONTAINERS =
   'object.spec.containers.map(c, c.image) + object.spec.?initContainers.orValue([]).map(c, c.image) + object.spec.?ephemeralContainers.orValue([]).map(c, c.image)'
+const SAME_IMAGES =
+  "request.operation == 'UPDATE' && request.subResource == '' && object.spec.containers.map(c, c.image) == oldObject.spec.containers.map(c, c.image)"
 const PODS = [
   {resources: ['pods'], operations: ['CREATE', 'UPDATE']},
   {resources: ['pods/ephemeralcontainers'], operations: ['UPDATE']},
@@ -53,13 +56,43 @@ const images: Policy = {
       `images below ${CHECKPOINT_IMAGE_PREFIX} are named by digest`,
     ],
     [
-      `namespaceObject.metadata.?labels[?'${CREATE_IMAGE_NAMESPACE_LABEL}'].orValue('') == 'true'`,
-      `images below ${CHECKPOINT_IMAGE_PREFIX} run only in namespaces with the label ${CREATE_IMAGE_NAMESPACE_LABEL}=true`,
+      `namespaceObject.metadata.?labels[?'${CHECKPOINT_IMAGES_LABEL}'].orValue('') == 'true'`,
+      `images below ${CHECKPOINT_IMAGE_PREFIX} run only in namespaces with the label ${CHECKPOINT_IMAGES_LABEL}=true`,
     ],
     [
       // The kubelet and the scheduler write to pods that are there already.
-      `request.operation == 'UPDATE' && request.subResource == '' && object.spec.containers.map(c, c.image) == oldObject.spec.containers.map(c, c.image) || request.userInfo.username == '${controllerUser(SYSTEM_NAMESPACE)}'`,
+      `${SAME_IMAGES} || request.userInfo.username == '${controllerUser(SYSTEM_NAMESPACE)}'`,
       `pods with images below ${CHECKPOINT_IMAGE_PREFIX} are made by a Restore, not by hand`,
+    ],
+  ],
+}
+
+const CHOSEN = `object.spec.?nodeSelector[?'${CHECKPOINT_IMAGES_LABEL}'].hasValue()`
+const TOLERATED = `object.spec.?tolerations.orValue([]).exists(toleration, toleration.?key.orValue('') == '${CHECKPOINT_IMAGES_LABEL}')`
+
+/** The nodes where containerd restores whatever image says that it is a checkpoint: nobody else's pods go there on purpose. */
+const imageNodes: Policy = {
+  name: 'clouder-checkpoint-image-nodes',
+  rules: PODS,
+  when: [['wants-these-nodes', `${CHOSEN} || ${TOLERATED}`]],
+  must: [
+    [
+      `(${ALL_CONTAINERS}).all(image, image.${OF_CHECKPOINT})`,
+      `pods that ask for the nodes ${CHECKPOINT_IMAGES_LABEL} have images below ${CHECKPOINT_IMAGE_PREFIX} only`,
+    ],
+  ],
+}
+
+/** An image that was made of a checkpoint has an id too, and any beginning of it would do. */
+const imageIds: Policy = {
+  name: 'clouder-image-ids',
+  rules: PODS,
+  when: [['names-an-id', `(${ALL_CONTAINERS}).exists(image, image.${NAMES_AN_ID})`]],
+  must: [
+    [
+      // One that was there before this was said.
+      SAME_IMAGES,
+      'images are named, by digest if need be, and not by their id on a node',
     ],
   ],
 }
@@ -212,5 +245,15 @@ function objectsOf({
 
 /** What the API server refuses, whoever asks. */
 export function checkpointAdmission(): readonly KubeObject[] {
-  return [images, annotation, ownNode, ownPods, ownStatus, ownMoves, movingPods].flatMap(objectsOf)
+  return [
+    images,
+    imageNodes,
+    imageIds,
+    annotation,
+    ownNode,
+    ownPods,
+    ownStatus,
+    ownMoves,
+    movingPods,
+  ].flatMap(objectsOf)
 }

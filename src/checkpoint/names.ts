@@ -20,10 +20,15 @@ export const BACKEND_LABELS = {
   'create-image': 'clouder.dev/restore-create-image',
   native: 'clouder.dev/restore-native',
 } as const
-/** Label of namespaces where pods may run checkpoint images (backend create-image). */
-export const CREATE_IMAGE_NAMESPACE_LABEL = 'clouder.dev/checkpoint-images'
+/**
+ * Label `true` of the namespaces and of the nodes where images of checkpoints may run (backend create-image), and key of
+ * a taint that keeps other pods off these nodes.
+ */
+export const CHECKPOINT_IMAGES_LABEL = 'clouder.dev/checkpoint-images'
 /** Prefix of the images that an agent makes of checkpoints for backend create-image. */
 export const CHECKPOINT_IMAGE_PREFIX = 'checkpoint.clouder.dev/'
+/** Annotation of a pod whose images were made of a checkpoint: what its spec said before, as JSON. */
+export const ORIGINAL_ANNOTATION = 'clouder.dev/original-spec'
 /** Annotation by which the agent of the node tells what nodes are alike: kernel, CRIU, CPU features. */
 export const NODE_ABILITIES_ANNOTATION = 'clouder.dev/checkpoint-abilities'
 /** Annotation `true` of a Checkpoint whose pod stands still: let the pod go on, for a move that will not be. */

@@ -91,7 +91,8 @@ function targetPod(taken: Checkpoint, replaces: boolean, {migration}: MigrationA
     name: status.newPod ?? spec.pod,
     template: taken.status?.podTemplate ?? {metadata: {}, spec: {containers: []}},
     checkpoint: taken.metadata.name,
-    backend: 'handler',
+    backend: spec.backend ?? 'handler',
+    images: status.images,
     nodes: [status.targetNode ?? ''],
     labels: {[MIGRATION_LABEL]: metadata.name},
     // A ReplicaSet that sees one too many would end the one that is not ready: ours. It gets it when it is.

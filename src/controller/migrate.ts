@@ -3,6 +3,7 @@ import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_ABILITIES_ANNOTATION} from '.
 import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../checkpoint/pod.ts'
 import {reasonNotToMove} from '../checkpoint/policies.ts'
 import {migrationSchema, type Migration} from '../checkpoint/resources.ts'
+import {namespaceProblem} from './checkpoint-images.ts'
 import {claimProblem} from './claims.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
 import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
@@ -26,6 +27,8 @@ import {
 const KEEP_MS = 10 * 60_000
 /** The agent of the target answers within so long. */
 const ANSWER_MS = 60_000
+/** And within so long where it has to make images before. */
+const IMAGES_MS = 10 * 60_000
 
 /**
  * Moves a pod to another node with its memory. Each step is written to the status before the next begins, and may be
@@ -147,8 +150,11 @@ async function problemOf(
       reason: 'ADDON_MISSING',
       message: `node ${nodeName} has no node agent: it lacks the annotation ${NODE_ABILITIES_ANNOTATION}`,
     }
+  const images =
+    spec.backend === 'create-image' ? await namespaceProblem(migration.metadata.namespace, world) : undefined
+  if (images !== undefined) return {reason: 'RESTORE_UNSUPPORTED', message: images}
   const places = placesFor(
-    {source, backend: 'handler', node: spec.node, exceptNode: nodeName, spec: ownSpec(pod)},
+    {source, backend: spec.backend ?? 'handler', node: spec.node, exceptNode: nodeName, spec: ownSpec(pod)},
     world.objects,
   )
   return places.candidates.length > 0
@@ -206,7 +212,7 @@ async function prepare(at: MigrationAt): Promise<Again> {
   const places = placesFor(
     {
       source: taken.source,
-      backend: 'handler',
+      backend: spec.backend ?? 'handler',
       node: spec.node,
       exceptNode: status.sourceNode,
       spec: ownSpec(taken.podTemplate),
@@ -231,7 +237,7 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
   const {metadata, spec, status = {}} = migration
   const {targetAnswer: answer} = status
   if (answer === undefined) {
-    const leftMs = ANSWER_MS - phaseMs(at)
+    const leftMs = (spec.backend === 'create-image' ? IMAGES_MS : ANSWER_MS) - phaseMs(at)
     if (leftMs > 0) return {againMs: leftMs}
     return step(at, 'RollingBack', {reason: 'RESTORE_UNSUPPORTED'}, `the agent of ${target} did not answer`)
   }

@@ -123,7 +123,8 @@ function backendOf({metadata: {labels}}: Node, wanted: Backend | undefined): Bac
 /** Of a node that does not offer the backend that is wanted, or none at all. */
 function whyUnsupported({metadata}: Node, wanted: Backend | undefined): string {
   const offered = backends.filter((backend) => metadata.labels[BACKEND_LABELS[backend]] === 'true')
-  if (offered.includes('create-image') && (wanted === 'create-image' || offered.length === 1))
+  const isPooled = metadata.labels[CHECKPOINT_IMAGES_LABEL] === 'true'
+  if (!isPooled && (wanted === 'create-image' || offered.join() === 'create-image'))
     return `it is none of those for images of checkpoints: it lacks the label ${CHECKPOINT_IMAGES_LABEL}=true`
   return offered.length > 0
     ? `its runtime restores by ${offered.join(', ')}, not in the way asked for`

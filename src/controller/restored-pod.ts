@@ -1,11 +1,14 @@
 import {z} from 'zod'
 import {
+  CHECKPOINT_IMAGES_LABEL,
   MIGRATION_LABEL,
+  ORIGINAL_ANNOTATION,
   RESTORE_ANNOTATION,
   RESTORE_LABEL,
   RESTORE_RUNTIME,
   RUNTIME_LABEL,
 } from '../checkpoint/names.ts'
+import {originalSpecSchema, type OriginalSpec} from '../checkpoint/original-spec.ts'
 import type {Backend, CheckpointStatus} from '../checkpoint/resources.ts'
 import {kubeObjectSchema, type KubeObject} from '../kubernetes/types.ts'
 
@@ -39,6 +42,8 @@ const templateSchema = z.looseObject({
   spec: z.looseObject({
     affinity: affinitySchema.optional(),
     runtimeClassName: z.string().optional(),
+    nodeSelector: z.record(z.string(), z.string()).optional(),
+    tolerations: z.array(z.looseObject({})).optional(),
     containers: z.array(z.looseObject({name: z.string()})),
   }),
 })
@@ -68,9 +73,17 @@ type Affinity = z.output<typeof affinitySchema>
 /** What a template asks of nodes, without what an earlier restore added. */
 export function ownSpec(template: unknown): Template['spec'] {
   const {metadata, spec} = templateSchema.parse(template)
-  const {affinity, ...rest} = spec
+  const {affinity, ...bound} = spec
   const own = ownAffinity(metadata.annotations, affinity)
+  const kept = metadata.annotations[ORIGINAL_ANNOTATION]
+  const rest = kept === undefined ? bound : unpooled(bound, kept)
   return own === undefined ? rest : {...rest, affinity: own}
+}
+
+/** Without what let it onto the nodes for images of checkpoints. */
+function unpooled(spec: Template['spec'], kept: string): Template['spec'] {
+  const {nodeSelector, tolerations} = originalSpecSchema.parse(JSON.parse(kept))
+  return {...spec, nodeSelector: nodeSelector ?? {}, tolerations: [...(tolerations ?? [])]}
 }
 
 function ownAffinity(
@@ -105,6 +118,9 @@ export function restoredPod(wanted: RestoredPod): KubeObject {
         ...wanted.annotations,
         [AFFINITY_ANNOTATION]: JSON.stringify(original ?? null),
         ...(wanted.backend === 'handler' ? {[RESTORE_ANNOTATION]: wanted.checkpoint} : {}),
+        ...(wanted.backend === 'create-image'
+          ? {[ORIGINAL_ANNOTATION]: JSON.stringify(originalOf(spec))}
+          : {}),
       },
       ...(wanted.owners.length === 0 ? {} : {ownerReferences: wanted.owners}),
     },
@@ -119,9 +135,21 @@ function runtimeOf(spec: Template['spec'], {backend, images = {}}: RestoredPod):
     runtimeClassName === undefined || runtimeClassName === RESTORE_RUNTIME ? {} : {runtimeClassName}
   const containers = spec.containers.map((container) => {
     const image = images[container.name]
-    return image === undefined ? container : {...container, image}
+    // It is in no registry.
+    return image === undefined ? container : {...container, image, imagePullPolicy: 'Never'}
   })
-  return {...rest, ...runtime, containers}
+  return {
+    ...rest,
+    ...runtime,
+    nodeSelector: {...rest.nodeSelector, [CHECKPOINT_IMAGES_LABEL]: 'true'},
+    tolerations: [...(rest.tolerations ?? []), {key: CHECKPOINT_IMAGES_LABEL, operator: 'Exists'}],
+    containers,
+  }
+}
+
+function originalOf({nodeSelector, tolerations, containers}: Template['spec']): OriginalSpec {
+  const images = containers.map(({name, image, imagePullPolicy}) => [name, {image, imagePullPolicy}])
+  return originalSpecSchema.parse({containers: Object.fromEntries(images), nodeSelector, tolerations})
 }
 
 /** The affinity with nodes by their names added: every term of ours with every term that was there. */

@@ -6,6 +6,7 @@ import {CheckpointError} from '../errors.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
 import type {ImageDigests} from './answer.ts'
 import {digestSchema} from '../checkpoint/sealed/types.ts'
+import type {CheckpointImages} from './create-image.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
 import type {AgentTools} from './tools.ts'
 
@@ -14,6 +15,7 @@ export interface AdmitTools extends Pick<
   'kube' | 'stores' | 'abilities' | 'node' | 'signal' | 'log'
 > {
   readonly imageDigests: ImageDigests
+  readonly checkpointImages: CheckpointImages
 }
 
 /** Whether a Migration waits for the agent of that node to say that it can take the pod. */
@@ -29,12 +31,20 @@ export function isToAdmit(object: KubeObject, node: string): boolean {
  */
 export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<void> {
   if (!isToAdmit(object, tools.node)) return
-  const {metadata, status} = migrationSchema.parse(object)
+  const {metadata, spec, status} = migrationSchema.parse(object)
   const {name, namespace = ''} = metadata
+  const checkpoint = {namespace, name: status?.checkpoint ?? ''}
   const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
   try {
-    await canTake({namespace, name: status?.checkpoint ?? ''}, tools)
-    await tools.kube.patchStatus(ref, {targetAnswer: {ok: true, message: `${tools.node} can take it`}})
+    const targetAnswer = {ok: true, message: `${tools.node} can take it`}
+    if (spec.backend === 'create-image') {
+      await tools.checkpointImages.make(checkpoint, async (images) => {
+        await tools.kube.patchStatus(ref, {images, targetAnswer})
+      })
+    } else {
+      await canTake(checkpoint, tools)
+      await tools.kube.patchStatus(ref, {targetAnswer})
+    }
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error
     const {code, message} = error

@@ -5,12 +5,13 @@ import {
   RESTORE_RUNTIME,
 } from '../checkpoint/names.ts'
 import type {WatchEvent} from '../kubernetes/types.ts'
+import {z} from 'zod'
 import {admitMove, isToAdmit} from './admit.ts'
 import {ranAs} from './answer.ts'
 import {parsePod, podRef, type Pod} from './pods.ts'
 import type {Preparations} from './prepare.ts'
 import {keyedQueue, type KeyedQueue} from './queue.ts'
-import {isForImages, makeImages} from './create-image.ts'
+import {checkpointImages, isForImages, makeImages, type CheckpointImages} from './create-image.ts'
 import {parseCheckpoint, type Named} from './named.ts'
 import {abandon, takeCheckpoint} from './take.ts'
 import type {AgentTools} from './tools.ts'
@@ -39,16 +40,24 @@ class Watching {
   readonly #preparing: KeyedQueue
   readonly #making: KeyedQueue
   readonly #admitting: KeyedQueue
+  readonly #cleaning: KeyedQueue
+  readonly #images: CheckpointImages
   #unsynced = 2
 
   constructor(tools: AgentTools, preparations: Preparations) {
     this.#tools = tools
     this.#preparations = preparations
+    this.#images = checkpointImages(tools)
     const {kube, log, signal, node} = tools
     this.#taking = keyedQueue({work: (key) => takeCheckpoint(nameOf(key), tools), log, signal})
     this.#preparing = keyedQueue({work: (uid) => this.#prepare(uid), log, signal})
     this.#making = keyedQueue({work: (key) => this.#makeImages(key), log, signal})
     this.#admitting = keyedQueue({work: (key) => this.#admit(key), log, signal})
+    this.#cleaning = keyedQueue({
+      work: () => this.#images.removeUnused(() => this.#pods.values()),
+      log,
+      signal,
+    })
     const onProblem = (error: Error): void => log('warn', 'watch failed', {error: error.message})
     const onSynced = (): void => {
       if (--this.#unsynced === 0) this.#background(this.#sweep())
@@ -73,6 +82,7 @@ class Watching {
         ({type, object}) => {
           const {namespace = '', name} = object.metadata
           if (type !== 'DELETED' && isForImages(object, node)) this.#making.add(keyOf({namespace, name}))
+          else if (leavesImages({type, object}, node)) this.#cleaning.add(IMAGES)
         },
         signal,
       ),
@@ -83,6 +93,7 @@ class Watching {
         ({type, object}) => {
           const {namespace = '', name} = object.metadata
           if (type !== 'DELETED' && isToAdmit(object, node)) this.#admitting.add(keyOf({namespace, name}))
+          else if (leavesImages({type, object}, node)) this.#cleaning.add(IMAGES)
         },
         signal,
       ),
@@ -91,7 +102,7 @@ class Watching {
 
   async #admit(key: string): Promise<void> {
     const object = await this.#tools.kube.get({apiVersion: API_VERSION, kind: 'Migration', ...nameOf(key)})
-    if (object !== undefined) await admitMove(object, this.#tools)
+    if (object !== undefined) await admitMove(object, {...this.#tools, checkpointImages: this.#images})
   }
 
   async idle(): Promise<void> {
@@ -99,6 +110,7 @@ class Watching {
     await this.#preparing.idle()
     await this.#making.idle()
     await this.#admitting.idle()
+    await this.#cleaning.idle()
   }
 
   #onCheckpoint({type, object}: WatchEvent): void {
@@ -122,7 +134,8 @@ class Watching {
     if (type === 'DELETED') {
       this.#pods.delete(uid)
       this.#background(this.#preparations.remove(uid))
-      this.#background(this.#removeImages(pod))
+      if (pod.spec.containers.some(({image}) => image.startsWith(CHECKPOINT_IMAGE_PREFIX)))
+        this.#cleaning.add(IMAGES)
     } else this.#pods.set(uid, pod)
     if (ends) {
       for (const [key, {status}] of this.#checkpoints)
@@ -137,14 +150,7 @@ class Watching {
 
   async #makeImages(key: string): Promise<void> {
     const object = await this.#tools.kube.get({apiVersion: API_VERSION, kind: 'Restore', ...nameOf(key)})
-    if (object !== undefined) await makeImages(object, this.#tools)
-  }
-
-  /** An image of a checkpoint is memory in clear: it goes with the pod that it was made for. */
-  async #removeImages({spec}: Pod): Promise<void> {
-    const {removeImage, signal} = this.#tools
-    for (const {image} of spec.containers)
-      if (image.startsWith(CHECKPOINT_IMAGE_PREFIX)) await removeImage(image, signal)
+    if (object !== undefined) await makeImages(object, {...this.#tools, checkpointImages: this.#images})
   }
 
   /** Unpacks ahead of the container's creation, and cleans up behind its start. */
@@ -178,6 +184,7 @@ class Watching {
       log('info', 'archive of a checkpoint that is gone', {uid})
       await archives.remove(uid)
     }
+    this.#cleaning.add(IMAGES)
     for (const uid of await this.#preparations.list())
       if (!this.#pods.has(uid)) await this.#preparations.remove(uid)
     const held = new Set(
@@ -199,6 +206,23 @@ class Watching {
         log('error', 'failed', {error: error instanceof Error ? error.stack : String(error)})
     })
   }
+}
+
+/** There is one thing of its kind to do. */
+const IMAGES = 'images'
+
+const endedSchema = z.looseObject({
+  phase: z.string().optional(),
+  node: z.string().optional(),
+  targetNode: z.string().optional(),
+  images: z.looseObject({}).optional(),
+})
+
+/** Whether a Restore or a Migration that came to nothing, or is gone, had images made on this node. */
+function leavesImages({type, object}: Pick<WatchEvent, 'type' | 'object'>, own: string): boolean {
+  const {phase = '', node, targetNode, images} = endedSchema.parse(object['status'] ?? {})
+  const isOver = phase === 'Failed' || phase === 'RolledBack'
+  return images !== undefined && (targetNode ?? node) === own && (type === 'DELETED' || isOver)
 }
 
 const mayHold = (status: Named['status']): boolean =>

@@ -1,7 +1,7 @@
 import {CheckpointError} from '../errors.ts'
 import type {Checkpoint, CheckpointStatus} from '../checkpoint/resources.ts'
 import type {ContainerCgroup} from './cgroups.ts'
-import {containerIdOf, podTemplateOf, statusOf, type Pod} from './pods.ts'
+import {containerIdOf, originalPod, podTemplateOf, statusOf, type Pod} from './pods.ts'
 import type {AgentTools} from './tools.ts'
 
 type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
@@ -67,7 +67,7 @@ const targetOf = ({metadata: {namespace, name}}: Pod, container: string) => ({
 })
 
 function runningContainer(pod: Pod, name: string): {name: string; id: string; image: string} {
-  const container = pod.spec.containers.find((one) => one.name === name)
+  const container = originalPod(pod).spec.containers.find((one) => one.name === name)
   if (container === undefined) {
     const names = pod.spec.containers.map((one) => one.name).join(', ')
     throw failed(pod, name, `the pod has no such container, but ${names}`)

@@ -34,7 +34,13 @@ import {pause} from './queue.ts'
 import {serveRestores} from './serve.ts'
 import {containerdShims} from './shims.ts'
 import {clusterStores} from './stores.ts'
-import {containerdImages, containerdImport, containerdRemoval, storeTools} from './tools-of-host.ts'
+import {
+  containerdImages,
+  containerdImport,
+  containerdNames,
+  containerdRemoval,
+  storeTools,
+} from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
 import {serveUsage} from './usage.ts'
 
@@ -116,6 +122,7 @@ export async function runNodeAgent(
     explain: explainFailure,
     importImage: containerdImport(hostTools),
     removeImage: containerdRemoval(hostTools),
+    listImages: containerdNames(hostTools),
     imageDigests: containerdImages(hostTools, signal),
     metrics,
     now,

@@ -1,6 +1,7 @@
 import {z} from 'zod'
 import type {KubeObject} from '../kubernetes/types.ts'
-import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
+import {ORIGINAL_ANNOTATION, RESTORE_ANNOTATION} from '../checkpoint/names.ts'
+import {originalSpecSchema} from '../checkpoint/original-spec.ts'
 
 const stateSchema = z.looseObject({
   running: z.looseObject({startedAt: z.string().optional()}).optional(),
@@ -63,6 +64,19 @@ export const statusOf = (pod: Pod, container: string): ContainerStatus | undefin
 export const containerIdOf = (status: ContainerStatus | undefined): string | undefined =>
   status?.containerID?.replace(/^.*:\/\//, '')
 
+/** The pod as it was before a restore gave it images that were made of a checkpoint. */
+export function originalPod(pod: Pod): Pod {
+  const kept = pod.metadata.annotations?.[ORIGINAL_ANNOTATION]
+  if (kept === undefined) return pod
+  const {containers: before, ...rest} = originalSpecSchema.parse(JSON.parse(kept))
+  const {nodeSelector: _selector, tolerations: _tolerations, ...spec} = pod.spec
+  const containers = pod.spec.containers.map(({imagePullPolicy: _policy, ...container}) => ({
+    ...container,
+    ...before[container.name],
+  }))
+  return {...pod, spec: {...spec, ...rest, containers}}
+}
+
 /** What the server, the scheduler and the kubelet wrote into the spec of a pod, which a new one gets anew. */
 const WRITTEN_BY_OTHERS = [
   'nodeName',
@@ -72,7 +86,11 @@ const WRITTEN_BY_OTHERS = [
   'ephemeralContainers',
   'overhead',
 ]
-const OTHERS_ANNOTATIONS = ['kubectl.kubernetes.io/last-applied-configuration', RESTORE_ANNOTATION]
+const OTHERS_ANNOTATIONS = [
+  'kubectl.kubernetes.io/last-applied-configuration',
+  RESTORE_ANNOTATION,
+  ORIGINAL_ANNOTATION,
+]
 const mountsSchema = z.looseObject({volumeMounts: z.array(z.looseObject({name: z.string()})).optional()})
 const volumesSchema = z.looseObject({
   volumes: z.array(z.looseObject({name: z.string()})).optional(),
@@ -84,7 +102,11 @@ const volumesSchema = z.looseObject({
 })
 
 /** The pod to make for a restore: labels, annotations and spec, as somebody would have written them. */
-export function podTemplateOf(pod: Pod): {metadata: Record<string, unknown>; spec: Record<string, unknown>} {
+export function podTemplateOf(given: Pod): {
+  metadata: Record<string, unknown>
+  spec: Record<string, unknown>
+} {
+  const pod = originalPod(given)
   const {labels, annotations = {}} = pod.metadata
   const kept = Object.fromEntries(
     Object.entries(annotations).filter(([key]) => !OTHERS_ANNOTATIONS.includes(key)),

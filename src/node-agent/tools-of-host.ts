@@ -82,8 +82,7 @@ const CONTAINERD = ['--address', '/run/containerd/containerd.sock', '--namespace
 /** Digests of the manifest and of the config of an image, as containerd names both; empty: it is not known here. */
 export function containerdImages(tools: HostTools, signal: AbortSignal): ImageDigests {
   return async (image) => {
-    const lines = (await tools.run('ctr', [...CONTAINERD, 'images', 'list'], signal)).split('\n').slice(1)
-    const known = lines.map((line) => line.split(/\s+/)).map(([name = '', , digest = '']) => ({name, digest}))
+    const known = await knownImages(tools, signal)
     const target = known.find(({name}) => name === image || name === fullName(image))?.digest
     if (target === undefined) return []
     const names = known.filter(({digest}) => digest === target).map(({name}) => name)
@@ -91,24 +90,45 @@ export function containerdImages(tools: HostTools, signal: AbortSignal): ImageDi
   }
 }
 
+async function knownImages(
+  tools: HostTools,
+  signal: AbortSignal,
+): Promise<readonly {readonly name: string; readonly digest: string}[]> {
+  const lines = (await tools.run('ctr', [...CONTAINERD, 'images', 'list'], signal)).split('\n').slice(1)
+  return lines
+    .map((line) => line.split(/\s+/))
+    .map(([name = '', , digest = '']) => ({name, digest}))
+    .filter(({name}) => name !== '')
+}
+
+/** Names of all images of the node. */
+export function containerdNames(tools: HostTools): (signal: AbortSignal) => Promise<readonly string[]> {
+  return async (signal) => (await knownImages(tools, signal)).map(({name}) => name)
+}
+
 /**
- * Imports an image and names it by digest alone, as pods name it. Its layer is an archive, not a file system, and is not
- * unpacked.
+ * Imports an image and names it by digest alone, as pods name it. It is unpacked: containerd mounts what it restores
+ * from.
  */
 export function containerdImport(tools: HostTools): ImageImport {
   return async ({repository, digest}, layout, signal) => {
     const [tag, named] = [`${repository}:latest`, `${repository}@${digest}`]
-    await tools.feed('ctr', [...CONTAINERD, 'images', 'import', '--no-unpack', '-'], layout, signal)
+    await tools.feed('ctr', [...CONTAINERD, 'images', 'import', '-'], layout, signal)
     await tools.run('ctr', [...CONTAINERD, 'images', 'tag', '--force', tag, named], signal)
     await tools.run('ctr', [...CONTAINERD, 'images', 'remove', tag], signal)
   }
 }
 
+/** Removes an image under all its names, and with the last one what is in it. */
 export function containerdRemoval(
   tools: HostTools,
 ): (reference: string, signal: AbortSignal) => Promise<void> {
   return async (reference, signal) => {
-    await tools.run('ctr', [...CONTAINERD, 'images', 'remove', reference], signal)
+    const known = await knownImages(tools, signal)
+    const target = known.find(({name}) => name === reference)?.digest
+    const names = known.filter(({digest}) => digest === target).map(({name}) => name)
+    if (names.length > 0)
+      await tools.run('ctr', [...CONTAINERD, 'images', 'remove', '--sync', ...names], signal)
   }
 }
 

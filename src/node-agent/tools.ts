@@ -40,6 +40,8 @@ export interface AgentTools {
   readonly importImage: ImageImport
   /** Absent is fine. */
   readonly removeImage: (reference: string, signal: AbortSignal) => Promise<void>
+  /** Names of all images of the node's runtime. */
+  readonly listImages: (signal: AbortSignal) => Promise<readonly string[]>
   /** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
   readonly imageDigests: (image: string) => Promise<readonly string[]>
   readonly metrics: Pick<Metrics, 'checkpointed' | 'dumped'>

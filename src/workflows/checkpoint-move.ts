@@ -110,7 +110,8 @@ export interface MigrateOptions {
   readonly pod: string
   readonly node?: string
   readonly store: string
-  /** Told in the object: `user`, `drain/worker-1`. */
+  readonly backend?: Migration['spec']['backend']
+  /** Told in the object: `user`, `policy/nightly`. */
   readonly owner?: string
   readonly wait?: boolean
 }
@@ -124,7 +125,7 @@ export async function migratePod(
   options: MigrateOptions,
   tools: CheckpointTools,
 ): Promise<Migration> {
-  const {namespace, pod, node, store, owner = 'user'} = options
+  const {namespace, pod, node, store, backend, owner = 'user'} = options
   const moves = (await listObjects(kube, 'Migration', migrationSchema, namespace)).filter(
     (migration) => migration.spec.pod === pod,
   )
@@ -138,7 +139,13 @@ export async function migratePod(
         throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${pod} is on ${node} already`)
     }
     name = nameFor(pod, tools.now())
-    const spec = {pod, ...(node === undefined ? {} : {node}), store, owner}
+    const spec = {
+      pod,
+      ...(node === undefined ? {} : {node}),
+      ...(backend === undefined ? {} : {backend}),
+      store,
+      owner,
+    }
     await createObject(kube, 'Migration', {name, namespace, spec}, tools.signal)
   }
   return options.wait === false

@@ -161,6 +161,7 @@ export class FakeNode {
       explain: () => Promise.resolve(undefined),
       importImage: () => Promise.resolve(),
       removeImage: () => Promise.resolve(),
+      listImages: () => Promise.resolve([]),
       imageDigests: () => Promise.resolve([]),
       metrics: {checkpointed: () => undefined, dumped: () => undefined},
       now: Date.now,

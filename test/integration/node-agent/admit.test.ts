@@ -1,6 +1,7 @@
 import {expect, test} from 'vitest'
 import {API_VERSION} from '../../../src/checkpoint/names.ts'
 import {admitMove} from '../../../src/node-agent/admit.ts'
+import {checkpointImages} from '../../../src/node-agent/create-image.ts'
 import {digestSchema} from '../../../src/checkpoint/sealed/types.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
 import {takeCheckpoint} from '../../../src/node-agent/take.ts'
@@ -33,7 +34,8 @@ async function answerTo(
     before(node)
     const move = await node.kube.get(MOVE)
     if (move === undefined) throw new Error('no migration')
-    await admitMove(move, {...lived, imageDigests: () => Promise.resolve([OWN_IMAGE]), ...tools})
+    const own = {...lived, imageDigests: () => Promise.resolve([OWN_IMAGE]), ...tools}
+    await admitMove(move, {...own, checkpointImages: checkpointImages(own)})
     const after = (await node.kube.get(MOVE))?.['status']
     answer = Object(after)
   })
