@@ -1,0 +1,292 @@
+import {writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {expect} from 'vitest'
+import {stringify} from 'yaml'
+import {z} from 'zod'
+import {
+  API_VERSION,
+  CHECKPOINT_IMAGE_PREFIX,
+  CHECKPOINT_IMAGES_LABEL,
+  ORIGINAL_ANNOTATION,
+} from '../../src/checkpoint/names.ts'
+import {waitFor} from '../../src/waiting.ts'
+import {kubectl, run} from '../support/e2e-checkpoints.ts'
+import {makeSharedClaim} from '../support/e2e-claim.ts'
+import type {E2eCluster} from '../support/e2e-cluster.ts'
+import {NAMESPACE, PROGRAMS, startProgram, talkTo, type Program} from '../support/e2e-programs.ts'
+import {givePrograms, needPrograms, PROGRAMS_IMAGE} from '../support/e2e-programs-image.ts'
+import {endOf, errorSchema, lastLine, resultOf} from '../support/e2e-results.ts'
+import {scenario} from '../support/e2e-scenario.ts'
+
+const WORKERS = ['worker-1', 'worker-2']
+const CONTROLLER = 'system:serviceaccount:clouder-system:clouder-controller'
+const BY_IMAGE = ['repl', 'redis', 'node']
+const {signal} = new AbortController()
+
+const made = z.looseObject({checkpoint: z.looseObject({metadata: z.looseObject({name: z.string()})})})
+const restored = z.looseObject({restore: z.looseObject({status: z.looseObject({backend: z.string()})})})
+
+const named = (name: string): Program => {
+  const found = PROGRAMS.find((program) => program.name === name)
+  if (found === undefined) throw new Error(`there is no program ${name}`)
+  return found
+}
+
+/** What each program is to be known by. */
+const identities = new Map<string, string>()
+
+async function checkpointOf(cluster: E2eCluster, pod: string, more = ''): Promise<string> {
+  const result = await run(cluster, `checkpoint create ${NAMESPACE}/${pod}${more}`)
+  return resultOf(result, made).checkpoint.metadata.name
+}
+
+async function expectDone(cluster: E2eCluster, words: string): Promise<void> {
+  const result = await run(cluster, words)
+  expect(result.exitCode, endOf(result)).toBe(0)
+}
+
+async function expectRefused(
+  cluster: E2eCluster,
+  words: string,
+  code: string,
+  message: RegExp,
+): Promise<void> {
+  const result = await run(cluster, words)
+  expect(lastLine(result, errorSchema), endOf(result)).toMatchObject({
+    code,
+    message: expect.stringMatching(message) as string,
+  })
+}
+
+const nodeOf = (cluster: E2eCluster, pod: string): Promise<string> =>
+  kubectl(cluster, `get pod ${pod} -n ${NAMESPACE} -o jsonpath={.spec.nodeName}`)
+
+async function expectSame(cluster: E2eCluster, program: Program, pod = program.name): Promise<void> {
+  expect(await program.identity(talkTo(cluster, pod)), pod).toBe(identities.get(program.name))
+}
+
+/** All at the same time. */
+const forEach = async (
+  names: readonly string[],
+  work: (program: Program) => Promise<void>,
+): Promise<void> => {
+  const results = await Promise.allSettled(names.map((name) => work(named(name))))
+  const problems = results.flatMap((result, index) =>
+    result.status === 'rejected' ? [`${names[index] ?? ''}: ${String(result.reason)}`] : [],
+  )
+  expect(problems.join('\n')).toBe('')
+}
+const ALL = PROGRAMS.map(({name}) => name)
+
+/** What the API server says to a pod, as somebody. */
+async function answerTo(
+  cluster: E2eCluster,
+  pod: {namespace: string; image: string; more?: object},
+  as?: string,
+): Promise<string> {
+  const object = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {name: 'forged', namespace: pod.namespace},
+    spec: {containers: [{name: 'main', image: pod.image}], ...pod.more},
+  }
+  const who = as === undefined ? '' : ` --as=${as}`
+  return kubectl(cluster, `create --dry-run=server${who} -f - 2>&1 || true`, JSON.stringify(object))
+}
+
+scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, (chapter) => {
+  chapter('a cluster comes up, with nodes for images of checkpoints', async (cluster, context) => {
+    const image = await needPrograms(context)
+    const document = {
+      apiVersion: API_VERSION,
+      kind: 'Cluster',
+      metadata: {name: cluster.name},
+      spec: {
+        provider: {kind: 'local'},
+        workers: [{count: 2, labels: {[CHECKPOINT_IMAGES_LABEL]: 'true'}}],
+        checkpoint: {restore: 'trusted-images'},
+      },
+    }
+    const file = join(cluster.home, 'cluster.yaml')
+    await writeFile(file, stringify(document))
+    const result = await cluster.clouder(['kubeadm', 'init', '--config', file, '--json'])
+    expect(result.exitCode, endOf(result)).toBe(0)
+    for (const worker of WORKERS) await givePrograms(cluster, worker, image)
+    const labels = {[CHECKPOINT_IMAGES_LABEL]: 'true'}
+    const namespaces = [{name: NAMESPACE, labels}, {name: `${NAMESPACE}-other`}]
+    for (const metadata of namespaces)
+      await kubectl(cluster, 'apply -f -', JSON.stringify({apiVersion: 'v1', kind: 'Namespace', metadata}))
+    await makeSharedClaim(cluster, NAMESPACE, WORKERS)
+  })
+
+  chapter('they run, each with something that only its memory holds', async (cluster) => {
+    await Promise.all(PROGRAMS.map((program) => startProgram(cluster, program, 'worker-1')))
+    await kubectl(cluster, `wait --for=condition=Ready pod --all -n ${NAMESPACE} --timeout=50s`)
+    await forEach(ALL, async (program) => {
+      identities.set(program.name, await program.prime(talkTo(cluster, program.name)))
+    })
+  })
+
+  chapter('each goes on where it was, after its pod was gone', async (cluster) => {
+    await forEach(ALL, async (program) => {
+      const checkpoint = await checkpointOf(cluster, program.name, ' --stop')
+      await expectDone(cluster, `checkpoint restore ${NAMESPACE}/${checkpoint} --to worker-1`)
+      expect(await nodeOf(cluster, program.name)).toBe('worker-1')
+      await expectSame(cluster, program)
+    })
+  })
+
+  chapter('each goes on on another node', async (cluster) => {
+    await forEach(ALL, async (program) => {
+      await expectDone(cluster, `checkpoint migrate ${NAMESPACE}/${program.name} --to worker-2`)
+      expect(await nodeOf(cluster, program.name)).toBe('worker-2')
+      await expectSame(cluster, program)
+    })
+  })
+
+  chapter(
+    'a claim holds what was written last, and an old memory that has another length in mind is refused',
+    async (cluster) => {
+      const {name} = named('claim')
+      const talk = talkTo(cluster, name)
+      const old = await checkpointOf(cluster, name)
+      await talk.python(['n = open("/claim/later", "w").write("after the dump")'], '0')
+      await talk.python(['n = journal.write("more\\n"); journal.flush()'], '0')
+      await kubectl(cluster, `delete pod ${name} -n ${NAMESPACE}`)
+      // It is held open, and longer than it was.
+      await expectRefused(
+        cluster,
+        `checkpoint restore ${NAMESPACE}/${old} --to worker-2`,
+        'RESTORE_FAILED',
+        /journal has bad size/,
+      )
+      const talkRepl = talkTo(cluster, 'other')
+      await startProgram(cluster, {...named('claim'), name: 'other'}, 'worker-1')
+      expect(await talkRepl.sh('cat /claim/later')).toBe('after the dump')
+      await kubectl(cluster, `delete pod other -n ${NAMESPACE}`)
+    },
+  )
+
+  chapter('three go on by images of their checkpoints, on another node and on the same', async (cluster) => {
+    await forEach(BY_IMAGE, async (program) => {
+      const {name} = program
+      const checkpoint = await checkpointOf(cluster, name)
+      for (const worker of WORKERS) {
+        const copy = `${name}-${worker}`
+        const words = `checkpoint restore ${NAMESPACE}/${checkpoint} --as ${copy} --to ${worker} --backend create-image`
+        const {restore} = resultOf(await run(cluster, words), restored)
+        expect(restore.status.backend).toBe('create-image')
+        expect(await nodeOf(cluster, copy)).toBe(worker)
+        await expectSame(cluster, program, copy)
+        const image = await kubectl(
+          cluster,
+          `get pod ${copy} -n ${NAMESPACE} -o jsonpath={.spec.containers[0].image}`,
+        )
+        expect(image).toMatch(
+          new RegExp(`^${CHECKPOINT_IMAGE_PREFIX}${NAMESPACE}/${checkpoint}/main@sha256:[0-9a-f]{64}$`),
+        )
+      }
+      await kubectl(cluster, `delete pod ${name}-worker-2 -n ${NAMESPACE}`)
+    })
+  })
+
+  chapter('moves go by images too, and what came by one goes on by the handler', async (cluster) => {
+    await forEach(BY_IMAGE, async (program) => {
+      const pod = `${program.name}-worker-1`
+      const move = `checkpoint migrate ${NAMESPACE}/${pod}`
+      await expectDone(cluster, `${move} --to worker-2 --backend create-image`)
+      expect(await nodeOf(cluster, pod)).toBe('worker-2')
+      await expectSame(cluster, program, pod)
+      await expectDone(cluster, `${move} --to worker-1`)
+      await expectSame(cluster, program, pod)
+      const path = `get pod ${pod} -n ${NAMESPACE} -o jsonpath={.metadata.annotations}{.spec}`
+      const object = await kubectl(cluster, path)
+      for (const left of [CHECKPOINT_IMAGE_PREFIX, CHECKPOINT_IMAGES_LABEL, ORIGINAL_ANNOTATION])
+        expect(object).not.toContain(left)
+      await kubectl(cluster, `delete pod ${pod} -n ${NAMESPACE}`)
+    })
+    // Images are memory in clear: with the last pod of one it goes, and what it held.
+    for (const worker of WORKERS)
+      await waitFor({
+        what: `images of checkpoints to leave ${worker}`,
+        check: async () => {
+          const seen = await cluster.read(
+            worker,
+            `ctr -n k8s.io images list -q | grep ${CHECKPOINT_IMAGE_PREFIX} || true`,
+          )
+          return seen === '' ? {value: true, seen} : {seen}
+        },
+        timeoutMs: 60_000,
+        intervalMs: 500,
+        signal,
+      })
+  })
+
+  chapter(
+    'images of checkpoints are admitted as a Restore makes them, and not otherwise',
+    async (cluster) => {
+      const digest = `@sha256:${'ab'.repeat(32)}`
+      const image = `${CHECKPOINT_IMAGE_PREFIX}${NAMESPACE}/x/main${digest}`
+      const more = {nodeSelector: {[CHECKPOINT_IMAGES_LABEL]: 'true'}}
+      const pod = {namespace: NAMESPACE, image, more}
+      expect(await answerTo(cluster, pod, CONTROLLER)).toContain('pod/forged created')
+      expect(await answerTo(cluster, pod)).toContain('are made by a Restore, not by hand')
+      const tagged = {...pod, image: image.replace(digest, ':latest')}
+      expect(await answerTo(cluster, tagged, CONTROLLER)).toContain('are named by digest')
+      const elsewhere = {...pod, namespace: `${NAMESPACE}-other`}
+      expect(await answerTo(cluster, elsewhere, CONTROLLER)).toContain(
+        'run only in namespaces with the label',
+      )
+      const foreign = {...pod, image: `registry.example.com/checkpoint${digest}`}
+      expect(await answerTo(cluster, foreign, CONTROLLER)).toContain(
+        `have images below ${CHECKPOINT_IMAGE_PREFIX} only`,
+      )
+      const byId = {namespace: NAMESPACE, image: 'sha256:3'}
+      expect(await answerTo(cluster, byId)).toContain('not by their id')
+      expect(await answerTo(cluster, {namespace: NAMESPACE, image: PROGRAMS_IMAGE})).toContain(
+        'pod/forged created',
+      )
+    },
+  )
+
+  chapter(
+    'an image is not made for wider privileges, for another namespace, or on another node',
+    async (cluster) => {
+      const {name} = named('repl')
+      const wide = {
+        ...named('repl'),
+        name: 'wide',
+        container: {...named('repl').container, securityContext: {capabilities: {add: ['NET_ADMIN']}}},
+      }
+      await startProgram(cluster, wide, 'worker-1')
+      await kubectl(cluster, `wait --for=condition=Ready pod/wide -n ${NAMESPACE} --timeout=50s`)
+      const checkpoint = await checkpointOf(cluster, 'wide', ' --stop')
+      const restore = `checkpoint restore ${NAMESPACE}/${checkpoint} --backend create-image`
+      // What the pod is made from says less than what was dumped.
+      const narrowed = {status: {podTemplate: {spec: {containers: [{name: 'main', image: PROGRAMS_IMAGE}]}}}}
+      await kubectl(
+        cluster,
+        `patch ckpt ${checkpoint} -n ${NAMESPACE} --subresource=status --type=merge -p '${JSON.stringify(narrowed)}'`,
+      )
+      await expectRefused(cluster, `${restore} --as narrow`, 'PRIVILEGES_WIDER', /CAP_NET_ADMIN/)
+
+      const other = await checkpointOf(cluster, name)
+      const toOther = `checkpoint restore ${NAMESPACE}/${other} --as elsewhere --backend create-image`
+      await expectRefused(
+        cluster,
+        `${toOther} --to cp-1`,
+        'RESTORE_UNSUPPORTED',
+        new RegExp(CHECKPOINT_IMAGES_LABEL),
+      )
+      await kubectl(cluster, `label namespace ${NAMESPACE} ${CHECKPOINT_IMAGES_LABEL}-`)
+      await expectRefused(cluster, toOther, 'RESTORE_UNSUPPORTED', /namespace programs is not for images/)
+      await expectRefused(
+        cluster,
+        `checkpoint migrate ${NAMESPACE}/${name} --to worker-1 --backend create-image`,
+        'RESTORE_UNSUPPORTED',
+        /namespace programs is not for images/,
+      )
+      await expectSame(cluster, named('repl'))
+    },
+  )
+})

@@ -1,0 +1,74 @@
+import {execFile} from 'node:child_process'
+import {readFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {promisify} from 'node:util'
+import {gzipSync} from 'node:zlib'
+import {containerName} from '../../src/providers/local-decision.ts'
+import {kubectl} from './e2e-checkpoints.ts'
+import type {E2eCluster} from './e2e-cluster.ts'
+import {withTempFolder} from './temp-folder.ts'
+
+const run = promisify(execFile)
+const PATH = '/mnt/shared-claim'
+const DISK = '/var/tmp/shared-claim.ext4'
+
+/**
+ * A claim `shared` in a namespace whose volume several machines reach, as one of a network would be: an ext4 file
+ * system on one loop device, which the kernel that they share mounts in each of them. It goes with the machines.
+ */
+export async function makeSharedClaim(
+  cluster: E2eCluster,
+  namespace: string,
+  machines: readonly string[],
+): Promise<void> {
+  const [first = '', ...others] = machines
+  await withTempFolder(async (folder) => {
+    const file = join(folder, 'disk')
+    await run('mke2fs', ['-q', '-t', 'ext4', '-O', '^has_journal', file, '8M'])
+    // The engine takes text.
+    const content = gzipSync(await readFile(file), {level: 1}).toString('base64')
+    const path = `${DISK}.gz.b64`
+    await cluster.engine.putFile(containerName(cluster.name, first), {path, content, mode: 0o600})
+  })
+  const nodes = `[ -e /dev/loop-control ] || mknod /dev/loop-control c 10 237
+    for number in $(seq 0 31); do [ -e /dev/loop$number ] || mknod /dev/loop$number b 7 $number; done
+    mkdir -p ${PATH}`
+  const mounted = `findmnt -n -o SOURCE ${PATH}`
+  const [device = ''] = (
+    await cluster.read(
+      first,
+      `set -e; ${nodes}
+      base64 -d ${DISK}.gz.b64 | gunzip > ${DISK}
+      ${mounted} > /dev/null || mount -o loop ${DISK} ${PATH}
+      ${mounted}`,
+    )
+  ).split('\n')
+  for (const machine of others)
+    await cluster.read(machine, `set -e; ${nodes}; ${mounted} > /dev/null || mount ${device} ${PATH}`)
+  const name = `${namespace}-shared`
+  const volume = {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: {name},
+    spec: {
+      capacity: {storage: '8Mi'},
+      accessModes: ['ReadWriteOnce'],
+      storageClassName: '',
+      claimRef: {namespace, name: 'shared'},
+      hostPath: {path: PATH, type: 'Directory'},
+    },
+  }
+  const claim = {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: {name: 'shared', namespace},
+    spec: {
+      accessModes: ['ReadWriteOnce'],
+      storageClassName: '',
+      volumeName: name,
+      resources: {requests: {storage: '8Mi'}},
+    },
+  }
+  const items = [volume, claim]
+  await kubectl(cluster, 'apply -f -', JSON.stringify({apiVersion: 'v1', kind: 'List', items}))
+}

@@ -1,0 +1,147 @@
+import {existsSync} from 'node:fs'
+import {mkdir, mkdtemp, readdir, readFile, rm} from 'node:fs/promises'
+import {homedir} from 'node:os'
+import {dirname, join} from 'node:path'
+import type {TestContext} from 'vitest'
+import {resolvePackages, unpackPackages} from '../../src/bundle/debian.ts'
+import type {DebianRecipe} from '../../src/bundle/debian-recipes.ts'
+import {moveFolder, sha256Of} from '../../src/bundle/digest.ts'
+import {OCI_LAYOUT, writeImage, writeLayer} from '../../src/bundle/oci.ts'
+import {imageTree, selectFiles} from '../../src/bundle/portable.ts'
+import type {SourceContext} from '../../src/bundle/source.ts'
+import {writeTar, type TreeEntry} from '../../src/bundle/tar.ts'
+import {BundleError} from '../../src/errors.ts'
+import {containerName} from '../../src/providers/local-decision.ts'
+import {cacheDir} from '../../src/wiring.ts'
+import type {E2eCluster} from './e2e-cluster.ts'
+
+/** Debian's Python, Redis and shell, as a pod names them. */
+export const PROGRAMS_IMAGE = 'clouder.test/programs:1'
+
+const SHELL_TOOLS = 'cat cut date echo head ls mkdir mkfifo mv rm sha256sum sleep stat tail touch wc'.split(
+  ' ',
+)
+const recipeFor = (python: string): DebianRecipe => ({
+  from: 'debian',
+  suite: 'stable',
+  packages: ['python3-minimal', 'redis-server', 'dash', 'coreutils', 'grep'],
+  programs: [
+    {path: `usr/bin/${python}`, names: ['python3']},
+    {path: 'usr/bin/redis-server'},
+    {path: 'usr/bin/redis-cli'},
+    {path: 'usr/bin/dash', names: ['sh']},
+    {path: 'usr/bin/grep'},
+    ...SHELL_TOOLS.map((name) => ({path: `usr/bin/${name}`})),
+  ],
+  plugins: [],
+})
+/** Folders that a container has and no package. */
+const FOLDERS = ['tmp', 'data', 'claim', 'proc', 'sys', 'dev', 'etc']
+const AWAY =
+  /Failed to fetch|Could not (resolve|connect)|Temporary failure|has no source|is not Debian|not found/
+
+/**
+ * The image as an OCI layout in a tar, made of this machine's own package sources without a registry, and kept in the
+ * cache. Ends the test as skipped, with the reason, where packages cannot be had; as failed where every test must run.
+ */
+export async function needPrograms(context: TestContext): Promise<string> {
+  try {
+    return await programsImage(context.signal)
+  } catch (error) {
+    const isAway = error instanceof BundleError && AWAY.test(error.message)
+    if (!isAway || process.env['CLOUDER_REQUIRE_E2E'] === '1') throw error
+    return context.skip(`needs Debian's packages: ${error.message.slice(0, 300)}`)
+  }
+}
+
+async function programsImage(signal: AbortSignal): Promise<string> {
+  const cache = cacheDir(process.env, homedir())
+  const arch = process.arch === 'arm64' ? 'arm64' : 'amd64'
+  const key = sha256Of(JSON.stringify([recipeFor(''), FOLDERS])).slice(0, 12)
+  const dir = join(cache, 'test', `programs-${key}-${arch}`)
+  const image = join(dir, 'image.tar')
+  if (existsSync(image)) return image
+  await mkdir(dirname(dir), {recursive: true})
+  const context: SourceContext = {
+    arch,
+    kubernetes: '',
+    workDir: join(cache, 'work'),
+    packageRoot: join(import.meta.dirname, '../..'),
+    environment: process.env,
+    signal,
+    progress: () => undefined,
+  }
+  await mkdir(join(context.workDir, 'debian'), {recursive: true})
+  const partial = await mkdtemp(`${dir}.partial-`)
+  try {
+    await writeImageTar(await treeOf(context), join(partial, 'blobs'), join(partial, 'image.tar'), context)
+    await rm(join(partial, 'blobs'), {recursive: true})
+    await moveFolder(partial, dir)
+  } finally {
+    await rm(partial, {recursive: true, force: true})
+  }
+  return image
+}
+
+async function treeOf(context: SourceContext): Promise<readonly TreeEntry[]> {
+  const {packages: names, suite} = recipeFor('')
+  const packages = await resolvePackages(names, suite, context)
+  const trees = await unpackPackages(packages, suite, context)
+  const [library] = trees.filter(({item}) => /^libpython3\.\d+-minimal$/.test(item.name))
+  const [python] = /python3\.\d+/.exec(library?.item.name ?? '') ?? []
+  if (library === undefined || python === undefined) throw new Error('Debian has no minimal Python 3')
+  const recipe = recipeFor(python)
+  return [
+    ...imageTree(recipe, await selectFiles(recipe, trees, context.arch), context.arch),
+    ...(await filesBelow(library.dir, `usr/lib/${python}`)),
+    ...FOLDERS.map((folder) => ({path: `${folder}/.keep`, text: '', mode: 0o644})),
+  ]
+}
+
+async function filesBelow(root: string, folder: string): Promise<readonly TreeEntry[]> {
+  const entries = await readdir(join(root, folder), {withFileTypes: true, recursive: true})
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((file) => ({path: file.slice(root.length + 1), file, mode: 0o644}))
+}
+
+async function writeImageTar(
+  tree: readonly TreeEntry[],
+  blobDir: string,
+  path: string,
+  {arch, signal}: SourceContext,
+): Promise<void> {
+  const layer = await writeLayer(tree, blobDir, 'programs', signal)
+  const {manifest, blobs} = await writeImage([layer], {arch, entrypoint: [], command: ['/bin/sh']}, blobDir)
+  const {digest, sizeBytes: size, mediaType} = manifest
+  const index = {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    manifests: [
+      {
+        ...{mediaType, digest, size, platform: {architecture: arch, os: 'linux'}},
+        annotations: {'io.containerd.image.name': PROGRAMS_IMAGE},
+      },
+    ],
+  }
+  const entries: readonly TreeEntry[] = [
+    {path: 'oci-layout', text: OCI_LAYOUT, mode: 0o644},
+    {path: 'index.json', text: JSON.stringify(index), mode: 0o644},
+    ...[manifest, ...blobs].map((blob) => ({
+      path: `blobs/sha256/${blob.digest.slice('sha256:'.length)}`,
+      file: blob.path,
+      mode: 0o644,
+    })),
+  ]
+  await writeTar(entries, path, signal)
+}
+
+/** Puts the image into the runtime of a machine. */
+export async function givePrograms(cluster: E2eCluster, machine: string, image: string): Promise<void> {
+  const path = '/var/tmp/programs.tar.b64'
+  // The engine takes text.
+  const content = (await readFile(image)).toString('base64')
+  await cluster.engine.putFile(containerName(cluster.name, machine), {path, content, mode: 0o600})
+  await cluster.read(machine, `base64 -d ${path} | ctr -n k8s.io images import - && rm ${path}`)
+}
