@@ -32,6 +32,7 @@ const specSchema = z.looseObject({
   hostNetwork: z.boolean().default(false),
   hostPID: z.boolean().default(false),
   hostIPC: z.boolean().default(false),
+  hostUsers: z.boolean().default(true),
   volumes: z
     .array(
       z.looseObject({
@@ -135,11 +136,12 @@ function widerSeccomp(
     : []
 }
 
-function widerNamespaces(dumped: Privileges, {hostNetwork, hostPID, hostIPC}: Spec): string[] {
+function widerNamespaces(dumped: Privileges, {hostNetwork, hostPID, hostIPC, hostUsers}: Spec): string[] {
   const shared = [
     ...(hostNetwork ? ['network', 'uts'] : []),
     ...(hostPID ? ['pid'] : []),
     ...(hostIPC ? ['ipc'] : []),
+    ...(hostUsers ? ['user'] : []),
   ]
   return dumped.hostNamespaces
     .filter((namespace) => !shared.includes(namespace))

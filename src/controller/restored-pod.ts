@@ -148,7 +148,10 @@ function runtimeOf(spec: Template['spec'], {backend, images = {}}: RestoredPod):
 }
 
 function originalOf({nodeSelector, tolerations, containers}: Template['spec']): OriginalSpec {
-  const images = containers.map(({name, image, imagePullPolicy}) => [name, {image, imagePullPolicy}])
+  const images = containers.map(({name, image, imagePullPolicy}): [string, unknown] => [
+    name,
+    {image, imagePullPolicy},
+  ])
   return originalSpecSchema.parse({containers: Object.fromEntries(images), nodeSelector, tolerations})
 }
 

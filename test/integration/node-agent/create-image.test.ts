@@ -1,0 +1,156 @@
+import {expect, test} from 'vitest'
+import {API_VERSION, CHECKPOINT_IMAGE_PREFIX} from '../../../src/checkpoint/names.ts'
+import {checkpointImages, makeImages} from '../../../src/node-agent/create-image.ts'
+import {checkpointRef} from '../../../src/node-agent/named.ts'
+import {parsePod} from '../../../src/node-agent/pods.ts'
+import {takeCheckpoint} from '../../../src/node-agent/take.ts'
+import {mergePatch} from '../../support/fake-kube-json.ts'
+import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
+import {withTempFolder} from '../../support/temp-folder.ts'
+
+const NAME = {namespace: POD.namespace, name: 'nightly'}
+const RESTORE = {apiVersion: API_VERSION, kind: 'Restore', namespace: NAME.namespace, name: 'again'} as const
+const OWN_IMAGE = `sha256:${'ad'.repeat(32)}`
+const IMAGE = new RegExp(`^${CHECKPOINT_IMAGE_PREFIX}default/nightly/smoke@sha256:[0-9a-f]{64}$`)
+
+interface Bench {
+  readonly node: FakeNode
+  /** Images of the runtime. */
+  readonly there: Set<string>
+  /** What the runtime knows the base image by. */
+  digests: readonly string[]
+  cpuFeatures: readonly string[]
+  /** Has the agent look at the Restore; gives its status. */
+  readonly make: () => Promise<unknown>
+  readonly removeUnused: (images?: readonly string[]) => Promise<void>
+}
+
+async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.ask(NAME.name, {})
+    const there = new Set(['clouder.dev/smoke:1'])
+    const lived = node.tools(new Life(), new AbortController().signal)
+    await takeCheckpoint(NAME, lived)
+    node.kube.put({
+      ...RESTORE,
+      metadata: {name: RESTORE.name, namespace: RESTORE.namespace},
+      spec: {checkpoint: NAME.name},
+      status: {phase: 'Preparing', backend: 'create-image', node: NODE},
+    })
+    const tools = {
+      ...lived,
+      abilities: async () => ({...(await lived.abilities()), cpuFeatures: [...bench.cpuFeatures]}),
+      imageDigests: () => Promise.resolve(bench.digests),
+      listImages: () => Promise.resolve([...there]),
+      importImage: async (
+        {repository, digest}: {repository: string; digest: string},
+        layout: AsyncIterable<Uint8Array>,
+      ) => {
+        for await (const _part of layout);
+        there.add(`${repository}@${digest}`)
+      },
+      removeImage: (name: string) => {
+        there.delete(name)
+        return Promise.resolve()
+      },
+    }
+    const images = checkpointImages(tools)
+    const get = async () => {
+      const object = await node.kube.get(RESTORE)
+      if (object === undefined) throw new Error('no restore')
+      return object
+    }
+    const bench: Bench = {
+      node,
+      there,
+      digests: [OWN_IMAGE],
+      cpuFeatures: (await lived.abilities()).cpuFeatures,
+      make: async () => {
+        await makeImages(await get(), {...tools, checkpointImages: images})
+        return (await get())['status']
+      },
+      removeUnused: (used = []) => images.removeUnused(() => used.map(podWith)),
+    }
+    await use(bench)
+  })
+}
+
+const podWith = (image: string) =>
+  parsePod({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {name: 'again', namespace: POD.namespace, uid: 'u'},
+    spec: {containers: [{name: 'smoke', image}]},
+  })
+
+test('an image is made for a Restore, and goes when nobody names it any more', async () => {
+  await withBench(async ({node, there, make, removeUnused}) => {
+    expect(await make()).toMatchObject({images: {smoke: expect.stringMatching(IMAGE) as string}})
+    const made = [...there].find((name) => IMAGE.test(name)) ?? ''
+    expect(there.size).toBe(2)
+    await removeUnused()
+    expect(there, 'the Restore still needs it').toContain(made)
+    node.kube.drop(RESTORE)
+    await removeUnused([made])
+    expect(there, 'a pod runs with it').toContain(made)
+    await removeUnused()
+    expect([...there]).toEqual(['clouder.dev/smoke:1'])
+  })
+})
+
+test('an absent base image is asked for once', async () => {
+  await withBench(async (bench) => {
+    bench.digests = []
+    expect(await bench.make()).toMatchObject({phase: 'Preparing', absentImages: ['clouder.dev/smoke:1']})
+    const restore = await bench.node.kube.get(RESTORE)
+    if (restore === undefined) throw new Error('no restore')
+    const status = mergePatch(restore['status'] ?? {}, {absentImages: null, pulled: true})
+    bench.node.kube.put({...restore, status})
+    expect(await bench.make()).toMatchObject({phase: 'Failed', reason: 'IMAGE_UNAVAILABLE'})
+  })
+})
+
+test.for<[string, string, RegExp, (bench: Bench) => Promise<void> | void]>([
+  [
+    'the base image is another one',
+    'IMAGE_UNAVAILABLE',
+    /the checkpoint is of/,
+    (bench) => {
+      bench.digests = [`sha256:${'ee'.repeat(32)}`]
+    },
+  ],
+  [
+    'the CPU lacks what was there',
+    'NODE_UNLIKE',
+    /lacks/,
+    (bench) => {
+      bench.cpuFeatures = []
+    },
+  ],
+  [
+    'the processes may do more than the pod',
+    'PRIVILEGES_WIDER',
+    /may gain privileges/,
+    async ({node: {kube}}) => {
+      const container = {name: 'smoke', securityContext: {allowPrivilegeEscalation: false}}
+      await kube.patchStatus(checkpointRef(NAME), {podTemplate: {spec: {containers: [container]}}})
+    },
+  ],
+  [
+    'there is no such checkpoint',
+    'CHECKPOINT_UNKNOWN',
+    /nightly is not Ready/,
+    ({node: {kube}}) => kube.drop(checkpointRef(NAME)),
+  ],
+])('no image is made when %s', async ([, reason, words, before]) => {
+  await withBench(async (bench) => {
+    await before(bench)
+    expect(await bench.make()).toMatchObject({
+      phase: 'Failed',
+      reason,
+      message: expect.stringMatching(words) as string,
+    })
+    expect(bench.there.size).toBe(1)
+  })
+})
