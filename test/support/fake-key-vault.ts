@@ -22,7 +22,7 @@ export class FakeKeyVault implements KeyVaultClient {
   rotate(keyId: string): void {
     const versions = this.#versions.get(keyId) ?? []
     const version = `v${versions.length + 1}`
-    this.#versions.set(keyId, [...versions, {version, ...generateKeyPairSync('rsa', {modulusLength: 2048})}])
+    this.#versions.set(keyId, [...versions, {version, ...keyPairOf(`${keyId}/${version}`)}])
   }
 
   wrapKey(keyId: string, bytes: Uint8Array): Promise<{keyId: string; wrapped: Uint8Array}> {
@@ -54,6 +54,15 @@ export class FakeKeyVault implements KeyVaultClient {
       resolve(work())
     })
   }
+}
+
+const keyPairs = new Map<string, {readonly privateKey: KeyObject; readonly publicKey: KeyObject}>()
+
+/** Another for each version of each key, made once for all vaults: making one takes longer than most tests. */
+function keyPairOf(version: string): {readonly privateKey: KeyObject; readonly publicKey: KeyObject} {
+  const made = keyPairs.get(version) ?? generateKeyPairSync('rsa', {modulusLength: 2048})
+  keyPairs.set(version, made)
+  return made
 }
 
 const PADDING = {padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256'}
