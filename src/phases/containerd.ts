@@ -61,7 +61,7 @@ async function planHost(
   signal: AbortSignal,
 ): Promise<readonly HostStep[]> {
   const {spec, bundles, renderer} = context
-  const wanted = wantedContainerd(spec, host.facts, bundles(host.facts.arch), renderer)
+  const wanted = wantedContainerd(spec, host, bundles(host.facts.arch), renderer)
   const text = renderer.render('containerd/probe.sh', {
     paths: [...wanted.daemonFiles, ...wanted.mirrorFiles].map(({path}) => path),
     restartPaths: [CONFIG_PATH, UNIT_PATH],

@@ -140,7 +140,7 @@ export const specBodySchema = z.strictObject({
         .enum(['handler', 'trusted-images'])
         .default('handler')
         .describe(
-          'how pods are restored; `trusted-images`: also from images, by an experimental feature of containerd 2.1 to 2.3 that runs what is in them with the privileges they had',
+          'how pods are restored; `trusted-images`: on machines with the label `clouder.dev/checkpoint-images: "true"` also from images, by an experimental feature of containerd 2.1 to 2.3 that runs what is in them with the privileges they had',
         ),
       store: storeSpecSchema
         .default({node: {}})

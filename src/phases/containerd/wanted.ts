@@ -1,7 +1,7 @@
-import {RESTORE_RUNTIME} from '../../checkpoint/names.ts'
+import {CHECKPOINT_IMAGES_LABEL, RESTORE_RUNTIME} from '../../checkpoint/names.ts'
 import type {Bundle} from '../../bundle/types.ts'
 import {BundleError} from '../../errors.ts'
-import type {HostFacts} from '../../hosts/host.ts'
+import type {HostFacts, HostReader} from '../../hosts/host.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Renderer} from '../../templating/types.ts'
 import type {ManagedFile} from '../managed-files.ts'
@@ -42,7 +42,7 @@ const upstreamOf = (registry: string): string =>
 /** Files of containerd for a host, and what it must show when it has read them; pure. */
 export function wantedContainerd(
   spec: ClusterSpec,
-  facts: HostFacts,
+  {facts, machine}: Pick<HostReader, 'facts' | 'machine'>,
   bundle: Bundle,
   renderer: Renderer,
 ): WantedContainerd {
@@ -52,7 +52,11 @@ export function wantedContainerd(
     sandboxImage: sandboxImage(bundle),
     certsDir: CERTS_DIR,
     checkpoint,
-    restoreViaCreate: checkpoint && spec.checkpoint.restore === 'trusted-images',
+    // It restores whatever image says that it is a checkpoint, so only where pods are let in for that.
+    restoreViaCreate:
+      checkpoint &&
+      spec.checkpoint.restore === 'trusted-images' &&
+      machine.labels[CHECKPOINT_IMAGES_LABEL] === 'true',
     restrictOomScoreAdj: cannotLowerOomScore(facts),
     systemdCgroup: facts.cgroupVersion === 2,
     restoreRuntime: RESTORE_RUNTIME,

@@ -8,8 +8,10 @@ import {fakeFacts, FakeHost} from '../../support/fake-host.ts'
 import {fileLines, phaseContext, plannedBundle, renderer, specOf} from '../../support/phase-context.ts'
 
 const never = new AbortController().signal
-const wantedFor = (body = '', facts = fakeFacts()): WantedContainerd =>
-  wantedContainerd(specOf(body), facts, plannedBundle, renderer)
+const wantedFor = (body = '', facts = fakeFacts(), labels: Record<string, string> = {}): WantedContainerd => {
+  const {machine} = new FakeHost()
+  return wantedContainerd(specOf(body), {facts, machine: {...machine, labels}}, plannedBundle, renderer)
+}
 
 /** What `containerd config dump` of a containerd that took everything looks like. */
 const dumpLines = ({settings}: WantedContainerd): string =>
@@ -117,12 +119,15 @@ test('without checkpointing there is no restoring runtime', () => {
   expect(valueOf(wanted, 'enable_criu')).toBe(false)
 })
 
+const POOL = {'clouder.dev/checkpoint-images': 'true'}
+
 test.each([
-  ['', false],
-  ['checkpoint: {restore: trusted-images}', true],
-  ['checkpoint: {enabled: false, restore: trusted-images}', false],
-])('containerd restores from images only where the spec trusts them: %j', (body, on) => {
-  const wanted = wantedFor(body)
+  ['', POOL, false],
+  ['checkpoint: {restore: trusted-images}', POOL, true],
+  ['checkpoint: {restore: trusted-images}', {}, false],
+  ['checkpoint: {enabled: false, restore: trusted-images}', POOL, false],
+])('containerd restores from images only where the spec trusts them: %j %j', (body, labels, on) => {
+  const wanted = wantedFor(body, fakeFacts(), labels)
   expect(valueOf(wanted, 'enable_experimental_restore_via_create')).toBe(on)
   expect(wanted.daemonFiles[0]?.content).toContain(`enable_experimental_restore_via_create = ${on}\n`)
 })
