@@ -1,4 +1,3 @@
-import {createReadStream} from 'node:fs'
 import {open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import type {SkippableBytes} from '../checkpoint/archive/tar.ts'
@@ -13,8 +12,9 @@ export interface Archives {
   claim(path: string, checkpointUid: string, container: string): Promise<number>
   /** Undefined: it is not there. */
   sizeOf(checkpointUid: string, container: string): Promise<number | undefined>
+  /** A piece of it is there until the next one is asked for. */
   read(checkpointUid: string, container: string): AsyncIterable<Uint8Array>
-  /** The same, for whoever wants only some of it. */
+  /** The same in pieces that stay, for whoever wants only some of it. */
   skim(checkpointUid: string, container: string): SkippableBytes
   /** Removes all of a checkpoint. */
   remove(checkpointUid: string): Promise<void>
@@ -58,7 +58,7 @@ export function kubeletArchives(folder: string): Archives {
         throw error
       }
     },
-    read: (uid, container) => createReadStream(pathOf(uid, container), {highWaterMark: READ_BYTES}),
+    read: (uid, container) => wholeOf(pathOf(uid, container)),
     skim: (uid, container) => skimmed(pathOf(uid, container)),
     async remove(uid) {
       const ours = (await names()).filter((name) => OURS.exec(name)?.[1] === uid)
@@ -79,6 +79,16 @@ export function kubeletArchives(folder: string): Archives {
     async list() {
       return [...new Set((await names()).flatMap((name) => OURS.exec(name)?.[1] ?? []))]
     },
+  }
+}
+
+async function* wholeOf(path: string): AsyncGenerator<Uint8Array> {
+  await using file = await open(path)
+  const buffer = Buffer.allocUnsafe(READ_BYTES)
+  for (;;) {
+    const {bytesRead} = await file.read(buffer, 0, READ_BYTES)
+    if (bytesRead === 0) return
+    yield buffer.subarray(0, bytesRead)
   }
 }
 

@@ -1,3 +1,4 @@
+import {availableParallelism} from 'node:os'
 import {join} from 'node:path'
 import {z} from 'zod'
 import {
@@ -28,6 +29,7 @@ import {httpsKubelet} from './kubelet.ts'
 import type {Log} from './log.ts'
 import {agentMetrics} from './metrics.ts'
 import {peerStore, servePeer} from './peer.ts'
+import {threadedCiphers} from './piece-threads.ts'
 import {parsePod} from './pods.ts'
 import {diskPreparations} from './prepare.ts'
 import {pause} from './queue.ts'
@@ -117,6 +119,7 @@ export async function runNodeAgent(
     watchDump: dumpWatcher(script),
     archives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
+    ciphers: threadedCiphers(script, availableParallelism()),
     abilities: () => readAbilities(abilitiesOptions),
     inspect: inspectArchive,
     explain: explainFailure,

@@ -46,7 +46,7 @@ export interface Preparations {
 /** Preparations on the disk. */
 export function diskPreparations(
   folder: string,
-  tools: Pick<AgentTools, 'kube' | 'stores' | 'abilities' | 'signal' | 'log'>,
+  tools: Pick<AgentTools, 'kube' | 'stores' | 'ciphers' | 'abilities' | 'signal' | 'log'>,
 ): Preparations {
   const podDir = (uid: string): string => {
     if (!/^[0-9a-f-]{8,}$/.test(uid)) throw new Error(`${uid} is not the uid of a pod`)
@@ -103,9 +103,9 @@ async function unpackPod(
   pod: Pod,
   preparations: Preparations,
   dir: string,
-  tools: Pick<AgentTools, 'kube' | 'stores' | 'abilities' | 'signal' | 'log'>,
+  tools: Pick<AgentTools, 'kube' | 'stores' | 'ciphers' | 'abilities' | 'signal' | 'log'>,
 ): Promise<void> {
-  const {kube, stores, signal, log} = tools
+  const {kube, stores, ciphers, signal, log} = tools
   const {namespace, uid} = pod.metadata
   const name = pod.metadata.annotations?.[RESTORE_ANNOTATION] ?? ''
   const object = await kube.get(checkpointRef({namespace, name}))
@@ -119,7 +119,14 @@ async function unpackPod(
       `checkpoint ${namespace}/${name} is ${status.phase ?? 'Pending'}, not Ready`,
     )
   const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
-  const opened = await openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal})
+  const opened = await openCheckpoint({
+    store: blobs,
+    digest,
+    keys: keys.wrappers,
+    trust: keys.trust,
+    ciphers,
+    signal,
+  })
   if (opened.metadata.namespace !== namespace)
     throw new CheckpointError(
       'CHECKPOINT_UNKNOWN',

@@ -24,7 +24,7 @@ export async function sealDumped(
   tools: AgentTools,
   tell: (message: string) => Promise<void>,
 ): Promise<SealedStatus & {readonly summary: CheckpointSummary}> {
-  const {stores, archives, signal} = tools
+  const {stores, archives, ciphers, signal} = tools
   const say = everyFewSeconds(tools, tell)
   const patience = patienceOf(checkpoint, say)
   const {blobs, keys} = await stores.open(checkpoint.spec.store, {patience, signal})
@@ -36,6 +36,7 @@ export async function sealDumped(
     ),
     keys: keys.sealing,
     signer: keys.signer,
+    ciphers,
     store: blobs,
     name: `${checkpoint.namespace}-${checkpoint.name}`,
     signal,

@@ -1,5 +1,6 @@
 import type {PodNamespaces} from '../checkpoint/archive/privileges.ts'
 import type {CheckpointSummary} from '../checkpoint/resources.ts'
+import type {Ciphers} from '../checkpoint/sealed/pieces.ts'
 import type {Abilities, Privileges} from '../checkpoint/sealed/types.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 import type {Archives} from './archives.ts'
@@ -29,6 +30,7 @@ export interface AgentTools {
   readonly watchDump: DumpWatcher
   readonly archives: Archives
   readonly stores: Stores
+  readonly ciphers: Ciphers
   readonly abilities: () => Promise<Abilities>
   readonly inspect: (
     archive: AsyncIterable<Uint8Array>,

@@ -6,12 +6,17 @@ import {jsonLog, type Log} from '../node-agent/log.ts'
  * the one that needs it; a thread of the node agent starts from this file too.
  */
 async function main(): Promise<void> {
+  const [program] = process.argv.slice(2)
+  if (!isMainThread && program === 'piece-thread') {
+    const {runPieceThread} = await import('../node-agent/piece-thread.ts')
+    runPieceThread()
+    return
+  }
   if (!isMainThread) {
     const {runFreezeWorker} = await import('../node-agent/freeze-worker.ts')
     runFreezeWorker()
     return
   }
-  const [program] = process.argv.slice(2)
   const ended = new AbortController()
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ended.abort())
   const log = jsonLog((line) => process.stdout.write(line), Date.now, {program: program ?? ''})

@@ -1,6 +1,7 @@
 import {writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../src/checkpoint/names.ts'
+import {pieceCipher} from '../../src/checkpoint/sealed/pieces.ts'
 import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
 import type {Patience} from '../../src/checkpoint/stores/problems.ts'
 import {kubeletArchives} from '../../src/node-agent/archives.ts'
@@ -156,6 +157,7 @@ export class FakeNode {
         },
         openPeer: () => Promise.resolve(blobs),
       }),
+      ciphers: pieceCipher,
       abilities: () => Promise.resolve(metadataOf([]).source),
       inspect: inspectArchive,
       explain: () => Promise.resolve(undefined),

@@ -6,7 +6,7 @@ import {MAX_CHUNK_BYTES} from './chunks.ts'
 import {inOrder} from './in-order.ts'
 import {unwrapDataKey, type OpeningKeys} from './keys.ts'
 import {readManifest} from './manifest.ts'
-import {clearCipher, pieceCipher, type PieceCipher, type PieceKind} from './pieces.ts'
+import {clearCipher, pieceCipher, type Ciphers, type PieceCipher, type PieceKind} from './pieces.ts'
 import {envelopeSchema, tableSchema, type CheckpointMetadata, type Envelope, type Table} from './types.ts'
 
 /** Pieces that are fetched ahead of the reader. */
@@ -43,14 +43,14 @@ export interface OpenedCheckpoint {
  * BLOB_MISSING, BLOB_TAMPERED, SIGNATURE_INVALID, KEY_WRONG, KEY_UNREACHABLE, STORE_UNREACHABLE.
  */
 export async function openCheckpoint(
-  options: ReadOptions & {readonly keys: OpeningKeys},
+  options: ReadOptions & {readonly keys: OpeningKeys; readonly ciphers?: Ciphers},
 ): Promise<OpenedCheckpoint> {
-  const {keys, signal} = options
+  const {keys, signal, ciphers = pieceCipher} = options
   const {envelope, name, signer} = await readEnvelope(options)
   const cipher =
     envelope.encryption === 'none'
       ? clearCipher
-      : pieceCipher(createSecretKey(await unwrapDataKey(envelope.keys, keys, signal)))
+      : ciphers(createSecretKey(await unwrapDataKey(envelope.keys, keys, signal)))
   const opening = new Opening(options, envelope, cipher)
   const table = await opening.table()
   return {
@@ -157,7 +157,7 @@ async function readBlob(
   digest: Digest,
   sizeBytes: number,
   signal: AbortSignal,
-): Promise<Buffer<ArrayBuffer>> {
+): Promise<Buffer> {
   if (sizeBytes > MAX_TABLE_BYTES) throw oversized(digest, sizeBytes)
   const parts: Uint8Array[] = []
   let readBytes = 0

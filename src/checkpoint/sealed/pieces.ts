@@ -1,4 +1,12 @@
-import {createHash, createSecretKey, hkdfSync, webcrypto, type KeyObject} from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+} from 'node:crypto'
 import {promisify} from 'node:util'
 import {constants, zstdCompress, zstdDecompress} from 'node:zlib'
 import {CheckpointError} from '../../errors.ts'
@@ -10,40 +18,39 @@ const unzstd = promisify(zstdDecompress)
 const PARAMS = {[constants.ZSTD_c_compressionLevel]: 1}
 /** What does not compress grows by less. */
 const GROWTH_BYTES = 64 * 1024
-const CIPHER = 'AES-GCM'
+const CIPHER = 'aes-256-gcm'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
-// Each of its calls works on a thread of its own, so that several pieces are sealed at once.
-const {subtle} = webcrypto
-
-type Bytes = Uint8Array<ArrayBuffer>
 
 /** What a piece is for; one can never be opened as the other. */
 export type PieceKind = 'chunk' | 'table'
 
 export interface SealedPiece {
   readonly digest: Digest
-  readonly bytes: Buffer<ArrayBuffer>
+  readonly bytes: Buffer
 }
 
 /** Turns pieces into blobs, and back. */
 export interface PieceCipher {
-  seal(plain: Uint8Array, kind: PieceKind): Promise<SealedPiece>
-  /** Throws CheckpointError BLOB_TAMPERED; also for what opens to more than `sizeBytes`. */
-  open(sealed: {digest: Digest; bytes: Bytes; sizeBytes: number; kind: PieceKind}): Promise<Buffer>
+  /** `plain` may be taken over: it is not to be used any more. What is given was opened again, to just this. */
+  seal(plain: Buffer, kind: PieceKind): Promise<SealedPiece>
+  /**
+   * `bytes` may be taken over as well. Throws CheckpointError BLOB_TAMPERED; also for what opens to more than `sizeBytes`.
+   */
+  open(sealed: {digest: Digest; bytes: Buffer; sizeBytes: number; kind: PieceKind}): Promise<Buffer>
 }
+
+/** What seals and opens under a data key. */
+export type Ciphers = (dataKey: KeyObject) => PieceCipher
 
 export const digestOf = (bytes: Uint8Array): Digest =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`
-
-const digestBeside = async (bytes: Bytes): Promise<Digest> =>
-  `sha256:${Buffer.from(await subtle.digest('SHA-256', bytes)).toString('hex')}`
 
 /** zstd alone, for a store that is to hold checkpoints in clear. */
 export const clearCipher: PieceCipher = {
   seal: async (plain) => {
     const bytes = await compress(plain)
-    return {digest: await digestBeside(bytes), bytes}
+    return {digest: digestOf(bytes), bytes}
   },
   open: async ({digest, bytes, sizeBytes}) => {
     // The store has checked the digest; nothing else guards these bytes.
@@ -61,48 +68,50 @@ export const clearCipher: PieceCipher = {
  * same piece to other bytes.
  */
 export function pieceCipher(dataKey: KeyObject): PieceCipher {
-  const key = derived(dataKey, 'clouder checkpoint v1: encryption').toCryptoKey(CIPHER, false, [
-    'encrypt',
-    'decrypt',
-  ])
-  const nonceKey = derived(dataKey, 'clouder checkpoint v1: nonces').toCryptoKey(
-    {name: 'HMAC', hash: 'SHA-256'},
-    false,
-    ['sign'],
-  )
-  const wayOf = (iv: Bytes, additionalData: Bytes) => ({
-    name: CIPHER,
-    iv,
-    additionalData,
-    tagLength: 8 * TAG_BYTES,
-  })
-  return {
+  const key = derived(dataKey, 'clouder checkpoint v1: encryption')
+  const nonceKey = derived(dataKey, 'clouder checkpoint v1: nonces')
+  const cipher: PieceCipher = {
     seal: async (plain, kind) => {
       const packed = await compress(plain)
       const context = contextOf(kind)
-      const mac = await subtle.sign('HMAC', nonceKey, Buffer.concat([context, packed]))
-      const nonce = Buffer.from(mac).subarray(0, NONCE_BYTES)
-      const sealed = await subtle.encrypt(wayOf(nonce, context), key, packed)
-      const bytes = Buffer.concat([nonce, Buffer.from(sealed)])
-      return {digest: await digestBeside(bytes), bytes}
+      const nonce = createHmac('sha256', nonceKey)
+        .update(context)
+        .update(packed)
+        .digest()
+        .subarray(0, NONCE_BYTES)
+      const gcm = createCipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES}).setAAD(context)
+      const bytes = Buffer.concat([nonce, gcm.update(packed), gcm.final(), gcm.getAuthTag()])
+      const digest = digestOf(bytes)
+      const opened = await cipher.open({digest, bytes, sizeBytes: plain.length, kind})
+      if (!opened.equals(plain)) throw tampered(digest)
+      return {digest, bytes}
     },
     open: async ({digest, bytes, sizeBytes, kind}) => {
       if (bytes.length < NONCE_BYTES + TAG_BYTES) throw tampered(digest)
-      const way = wayOf(bytes.subarray(0, NONCE_BYTES), contextOf(kind))
-      const packed = await subtle
-        .decrypt(way, key, bytes.subarray(NONCE_BYTES))
-        .catch((error: unknown) => Promise.reject(tampered(digest, error)))
-      return inflate(digest, new Uint8Array(packed), sizeBytes)
+      const end = bytes.length - TAG_BYTES
+      const decipher = createDecipheriv(CIPHER, key, bytes.subarray(0, NONCE_BYTES), {
+        authTagLength: TAG_BYTES,
+      })
+        .setAAD(contextOf(kind))
+        .setAuthTag(bytes.subarray(end))
+      const packed = decipher.update(bytes.subarray(NONCE_BYTES, end))
+      try {
+        decipher.final()
+      } catch (error) {
+        throw tampered(digest, error)
+      }
+      return inflate(digest, packed, sizeBytes)
     },
   }
+  return cipher
 }
 
 /** All of it in one step: in Node's default steps of 16 KiB most of the time goes into putting them together. */
-const compress = (plain: Uint8Array): Promise<Buffer<ArrayBuffer>> =>
+const compress = (plain: Uint8Array): Promise<Buffer> =>
   zstd(plain, {params: PARAMS, chunkSize: plain.length + GROWTH_BYTES})
 
 /** Of fixed length per kind, and neither a prefix of the other. */
-const contextOf = (kind: PieceKind): Bytes => Buffer.from(`clouder checkpoint v1: ${kind}\n`)
+const contextOf = (kind: PieceKind): Buffer => Buffer.from(`clouder checkpoint v1: ${kind}\n`)
 
 const derived = (dataKey: KeyObject, info: string): KeyObject =>
   createSecretKey(Buffer.from(hkdfSync('sha256', dataKey, Buffer.alloc(0), info, 32)))
