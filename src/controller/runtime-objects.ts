@@ -82,6 +82,8 @@ export function runtimePod(runtime: Runtime): KubeObject {
         {
           name: RUNTIME_CONTAINER,
           image: spec.image,
+          // For `clouder runtime attach`, which types into it.
+          stdin: true,
           ...(command === undefined ? {} : {command}),
           ...(args === undefined ? {} : {args}),
           ...(workingDir === undefined ? {} : {workingDir}),

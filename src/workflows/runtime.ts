@@ -10,6 +10,8 @@ import {createObject, follow, listObjects, nearNames, readAs, refTo} from './che
 export type RuntimeInput = z.input<typeof runtimeSpecSchema>
 type State = Runtime['spec']['state']
 
+const BETWEEN = ['Pending', 'Pausing', 'Resuming']
+
 export interface WaitOption {
   readonly wait: boolean
 }
@@ -82,15 +84,16 @@ function followRuntime(
       title: `${namespace}/${name}`,
       lookAgain: 'clouder runtime ls',
       look: ({metadata, spec, status = {}}) => {
+        const seen = [status.phase ?? 'waiting for the controller', status.message].filter(Boolean).join(': ')
         // What it says of an earlier wish is no answer to this one.
-        if (status.observedGeneration !== metadata.generation) return {seen: 'waiting for the controller'}
+        if (status.observedGeneration !== metadata.generation)
+          return {seen: BETWEEN.includes(status.phase ?? '') ? seen : 'waiting for the controller'}
         if (status.phase === 'Failed')
           throw failureOf(
             status.reason,
             'CHECKPOINT_FAILED',
             status.message ?? 'the cluster does not say why',
           )
-        const seen = [status.phase ?? 'waiting for the controller', status.message].filter(Boolean).join(': ')
         const isThere = spec.state === state && status.phase === state
         return isThere
           ? {value: status.node === undefined ? state : `${state} on ${status.node}`, seen}
