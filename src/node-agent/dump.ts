@@ -91,11 +91,10 @@ async function dumpContainer(
 ): Promise<{readonly archiveBytes: number; readonly frozenMs?: number; readonly gapMs?: number}> {
   const {kubelet, watchDump, archives, signal} = tools
   const target = targetOf(pod, name)
-  const {answer, seen} = await watchDump(cgroup, {freezePod}, () => kubelet.checkpoint(target, signal)).catch(
-    async (error: unknown) => {
-      throw await explained(error, tools)
-    },
-  )
+  const once = () => watchDump(cgroup, {freezePod}, () => kubelet.checkpoint(target, signal))
+  const {answer, seen} = await untilFrozen(once, tools).catch(async (error: unknown) => {
+    throw await explained(error, tools)
+  })
   const archiveBytes = await archives.claim(answer, uid, name)
   if (freezePod && !seen.podFrozen)
     throw failed(
@@ -107,6 +106,25 @@ async function dumpContainer(
     archiveBytes,
     ...(seen.frozenMs === undefined ? {} : {frozenMs: Math.round(seen.frozenMs)}),
     ...(seen.gapMs === undefined ? {} : {gapMs: Math.round(seen.gapMs * 10) / 10}),
+  }
+}
+
+const FREEZE_ATTEMPTS = 4
+
+/**
+ * Again when runc could not make the container stand still, which it gives up after some milliseconds on a busy machine:
+ * https://github.com/opencontainers/cgroups/blob/v0.0.6/fs/freezer.go. Nothing was touched then.
+ */
+async function untilFrozen<T>(dump: () => Promise<T>, {signal, log}: AgentTools): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await dump()
+    } catch (error) {
+      const isBusy = error instanceof CheckpointError && error.message.includes('unable to freeze')
+      if (!isBusy || attempt === FREEZE_ATTEMPTS) throw error
+      log('info', 'a container did not stand still in time; again', {attempt})
+      signal.throwIfAborted()
+    }
   }
 }
 

@@ -1,0 +1,36 @@
+import {expect, test} from 'vitest'
+import {CheckpointError} from '../../../src/errors.ts'
+import {checkpointRef} from '../../../src/node-agent/named.ts'
+import {takeCheckpoint} from '../../../src/node-agent/take.ts'
+import type {AgentTools} from '../../../src/node-agent/tools.ts'
+import {FakeNode, Life, POD} from '../../support/fake-node.ts'
+import {withTempFolder} from '../../support/temp-folder.ts'
+
+const NAME = {namespace: POD.namespace, name: 'nightly'}
+
+test.for([
+  [3, 'Ready', 4],
+  [9, 'Failed', 4],
+] as const)(
+  'a container that does not stand still %i times on a busy node is checkpointed: %s',
+  async ([times, phase, calls]) => {
+    await withTempFolder(async (folder) => {
+      const node = new FakeNode(folder)
+      node.ask(NAME.name, {})
+      const lived = node.tools(new Life(), new AbortController().signal)
+      let asked = 0
+      const kubelet: AgentTools['kubelet'] = {
+        checkpoint: (target, signal) => {
+          asked += 1
+          if (asked > times) return lived.kubelet.checkpoint(target, signal)
+          const said = 'OCI runtime pause failed: unable to freeze'
+          return Promise.reject(new CheckpointError('CHECKPOINT_FAILED', said))
+        },
+      }
+      await takeCheckpoint(NAME, {...lived, kubelet})
+      expect(asked).toBe(calls)
+      expect(await node.kube.get(checkpointRef(NAME))).toMatchObject({status: {phase}})
+      expect(node.runs).toBe(true)
+    })
+  },
+)
