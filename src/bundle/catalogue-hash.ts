@@ -1,4 +1,4 @@
-import {existsSync} from 'node:fs'
+import {statSync} from 'node:fs'
 import {readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {catalogueFor} from './catalogue.ts'
@@ -30,7 +30,15 @@ export async function catalogueHash(kubernetes: string, packageRoot: string): Pr
   return sha256Of(JSON.stringify([catalogue, modules, programs]))
 }
 
+const digests = new Map<string, string>()
+
 /** A program that is not built yet is none of any bundle; the build says what is to be run. */
 async function digestOf(path: string): Promise<string> {
-  return existsSync(path) ? sha256Of(await readFile(path)) : 'absent'
+  const found = statSync(path, {throwIfNoEntry: false})
+  if (found === undefined) return 'absent'
+  // Megabytes, asked for several times in a run.
+  const key = `${found.size} ${found.mtimeMs} ${path}`
+  const digest = digests.get(key) ?? sha256Of(await readFile(path))
+  digests.set(key, digest)
+  return digest
 }

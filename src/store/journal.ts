@@ -2,10 +2,10 @@ import {open, type FileHandle} from 'node:fs/promises'
 import {dirname} from 'node:path'
 import {z} from 'zod'
 import {fanOut} from '../engine/fan-out.ts'
-import {HostCommandError} from '../errors.ts'
+import {HostCommandError, StateError} from '../errors.ts'
 import type {Journal, JournalEntry, Report} from '../engine/types.ts'
 import type {Host} from '../hosts/host.ts'
-import {makeFolder, readIfThere, unwritable} from './files.ts'
+import {makeFolder, readIfThere, systemCode, unwritable} from './files.ts'
 
 /** Where a node keeps the journal of what was done to it. */
 export const NODE_JOURNAL = '/var/lib/clouder/journal.jsonl'
@@ -148,14 +148,24 @@ function batched(write: (lines: string) => Promise<void>): (line: string) => Pro
 }
 
 async function appendHere(path: string, lines: string): Promise<void> {
-  await makeFolder(dirname(path))
   try {
-    await using file = await open(path, 'a+', 0o600)
+    await using file = await openToAppend(path)
     const torn = await endsMidLine(file)
     await file.appendFile(torn ? `\n${lines}` : lines)
     await file.sync()
   } catch (error) {
-    throw unwritable(path, error)
+    throw error instanceof StateError ? error : unwritable(path, error)
+  }
+}
+
+/** Makes the folder when that is what was missing. */
+async function openToAppend(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'a+', 0o600)
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error
+    await makeFolder(dirname(path))
+    return open(path, 'a+', 0o600)
   }
 }
 

@@ -55,3 +55,9 @@ export function fieldSelectorOf(text: string): (object: unknown) => boolean {
       return ((found ?? '') === value) !== (operator === '!=')
     })
 }
+
+export function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const item of Object.values(value)) deepFreeze(item)
+  return Object.freeze(value)
+}

@@ -15,7 +15,7 @@ import {
   type WatchEvent,
   type WatchQuery,
 } from '../../src/kubernetes/types.ts'
-import {isObject, mergePatch, merged, without} from './fake-kube-json.ts'
+import {deepFreeze, isObject, mergePatch, merged, without} from './fake-kube-json.ts'
 import {
   DNS_SUBDOMAIN,
   RESOURCES,
@@ -118,7 +118,7 @@ export class FakeKube implements OpenKubeClient {
     ])
     this.#stored.clear()
     for (const [key, {object, applied}] of z.array(entry).parse(saved))
-      this.#stored.set(key, {object, applied})
+      this.#stored.set(key, {object: deepFreeze(object), applied})
   }
 
   close(): void {
@@ -312,9 +312,10 @@ export class FakeKube implements OpenKubeClient {
     this.#options.onChange?.(what)
   }
 
+  /** What is stored is frozen: whoever reads it needs no copy, and whoever would change it is told. */
   #seen(object: KubeObject): KubeObject {
     const status = this.#options.statusOf?.(object)
-    return structuredClone(status === undefined ? object : {...object, status})
+    return status === undefined ? object : {...object, status: structuredClone(status)}
   }
 
   #problemOf(object: KubeObject): string | undefined {
@@ -369,7 +370,7 @@ export class FakeKube implements OpenKubeClient {
       this.#forget(key)
       return
     }
-    this.#stored.set(key, {object: made, applied})
+    this.#stored.set(key, {object: deepFreeze(made), applied})
     for (const watcher of this.#watchers) this.#tell(watcher, key, made)
   }
 

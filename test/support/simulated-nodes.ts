@@ -6,7 +6,8 @@ import {
   RESTORE_ANNOTATION,
   THAW_ANNOTATION,
 } from '../../src/checkpoint/names.ts'
-import {podSchema, type Pod} from '../../src/checkpoint/pod.ts'
+import type {z} from 'zod'
+import {nodeSchema, podSchema, type Pod} from '../../src/checkpoint/pod.ts'
 import {
   checkpointSchema,
   migrationSchema,
@@ -15,7 +16,6 @@ import {
 } from '../../src/checkpoint/resources.ts'
 import type {Abilities} from '../../src/checkpoint/sealed/types.ts'
 import {matchesTerms, nodeTermsSchema} from '../../src/controller/placement.ts'
-import {nodeSchema} from '../../src/checkpoint/pod.ts'
 import type {KubeObject} from '../../src/kubernetes/types.ts'
 import type {FakeKube} from './fake-kube.ts'
 import {mergePatch} from './fake-kube-json.ts'
@@ -30,6 +30,21 @@ export const ABILITIES: Abilities = {
   cpuFeatures: ['avx2', 'sse2'],
   cpuModel: 'Simulated',
 }
+
+/** Reads an object once: those of a FakeKube never change, they are replaced. */
+function reader<Schema extends z.ZodType>(schema: Schema): (object: KubeObject) => z.output<Schema> {
+  const known = new WeakMap<KubeObject, {readonly read: z.output<Schema>}>()
+  return (object) => {
+    const {read} = known.get(object) ?? {read: schema.parse(object)}
+    known.set(object, {read})
+    return read
+  }
+}
+
+const readCheckpoint = reader(checkpointSchema)
+const readMigration = reader(migrationSchema)
+const readPod = reader(podSchema)
+const readNode = reader(nodeSchema)
 
 /** What agents, kubelets and the scheduler do, one step of each per `tick`, and what processes hold in memory. */
 export class SimulatedNodes {
@@ -307,11 +322,9 @@ export class SimulatedNodes {
     return found
   }
 
-  #checkpoints = (): readonly Checkpoint[] =>
-    this.#kube.peek(API_VERSION, 'Checkpoint').map((object) => checkpointSchema.parse(object))
-  #migrations = (): readonly Migration[] =>
-    this.#kube.peek(API_VERSION, 'Migration').map((object) => migrationSchema.parse(object))
-  #pods = (): readonly Pod[] => this.#kube.peek('v1', 'Pod').map((object) => podSchema.parse(object))
-  #nodes = () => this.#kube.peek('v1', 'Node').map((object) => nodeSchema.parse(object))
+  #checkpoints = (): readonly Checkpoint[] => this.#kube.peek(API_VERSION, 'Checkpoint').map(readCheckpoint)
+  #migrations = (): readonly Migration[] => this.#kube.peek(API_VERSION, 'Migration').map(readMigration)
+  #pods = (): readonly Pod[] => this.#kube.peek('v1', 'Pod').map(readPod)
+  #nodes = () => this.#kube.peek('v1', 'Node').map(readNode)
   #time = (): string => new Date(this.#now()).toISOString()
 }
