@@ -30,7 +30,7 @@ on "$source" "
   echo -n '{\"imageLayoutVersion\":\"1.0.0\"}' > oci-layout
   echo -n '{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:'\$manifest'\",\"size\":'\$manifestSize',\"annotations\":{\"io.containerd.image.name\":\"$image\"}}]}' > index.json
   tar -cf - oci-layout index.json blobs
-  rm -rf \"\$work\"" | on "$target" 'ctr -n k8s.io images import --no-unpack - > /dev/null'
+  rm -rf \"\$work\"" | on "$target" 'ctr -n k8s.io images import - > /dev/null'
 on "$plane" "
   set -e
   $api delete pod $pod --grace-period=0 --force > /dev/null 2>&1
