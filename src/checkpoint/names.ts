@@ -4,6 +4,8 @@ export const API_VERSION = 'clouder.dev/v1alpha1'
 export const SYSTEM_NAMESPACE = 'clouder-system'
 /** Unpacked checkpoints while containers are restored from them, one folder per container; root only. */
 export const RESTORE_DIR = '/var/lib/clouder/restore'
+/** Where containerd has CRIU write a dump before it makes an archive of it. */
+export const DUMP_DIR = '/var/lib/clouder/dumps'
 /** Sealed checkpoints of a store of kind `node`. */
 export const NODE_STORE_DIR = '/var/lib/clouder/store'
 /** The node agent listens here; only root may connect. */

@@ -177,7 +177,8 @@ class Watching {
 
   /** Once everything is known: what belongs to pods and Checkpoints that are gone is removed. */
   async #sweep(): Promise<void> {
-    const {archives, kube, log} = this.#tools
+    const {archives, dumps, kube, log} = this.#tools
+    await dumps.clean()
     const uids = new Set([...this.#checkpoints.values()].map(({uid}) => uid))
     for (const uid of await archives.list()) {
       if (uids.has(uid)) continue

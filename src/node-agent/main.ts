@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {z} from 'zod'
 import {
   AGENT_SOCKET,
+  DUMP_DIR,
   KUBELET_CHECKPOINT_DIR,
   NODE_STORE_DIR,
   RESTORE_DIR,
@@ -18,6 +19,7 @@ import {startAgent} from './agent.ts'
 import {answerRestore} from './answer.ts'
 import {kubeletArchives} from './archives.ts'
 import {openCgroups} from './cgroups.ts'
+import {dumpFolder} from './dump-folder.ts'
 import {explainFailure} from './explain.ts'
 import {dumpWatcher} from './freeze.ts'
 import {collectGarbage} from './garbage.ts'
@@ -117,6 +119,7 @@ export async function runNodeAgent(
     cgroups,
     shims: containerdShims('/run/containerd/io.containerd.runtime.v2.task/k8s.io'),
     watchDump: dumpWatcher(script),
+    dumps: dumpFolder(DUMP_DIR, log),
     archives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers: threadedCiphers(script, availableParallelism()),

@@ -137,8 +137,10 @@ async function dumpInTurn(
   await refuseHeld(checkpoint, pod, tools)
   // An earlier attempt may have left it standing still.
   await wakePod(pod.metadata.uid, tools)
-  const dumped = await dumpPod(checkpoint, checkpoint.uid, pod, tools).catch(async (error: unknown) => {
+  const dump = () => dumpPod(checkpoint, checkpoint.uid, pod, tools)
+  const dumped = await tools.dumps.during(dump).catch(async (error: unknown) => {
     await wakePod(pod.metadata.uid, tools)
+    await tools.dumps.clean()
     throw error
   })
   const {containers, frozen, podTemplate} = dumped

@@ -6,6 +6,7 @@ import type {KubeClient} from '../kubernetes/types.ts'
 import type {Archives} from './archives.ts'
 import type {Cgroups} from './cgroups.ts'
 import type {ImageImport} from './create-image.ts'
+import type {DumpFolder} from './dump-folder.ts'
 import type {DumpWatcher} from './freeze.ts'
 import type {Kubelet} from './kubelet.ts'
 import type {Log} from './log.ts'
@@ -28,6 +29,7 @@ export interface AgentTools {
   readonly cgroups: Cgroups
   readonly shims: Shims
   readonly watchDump: DumpWatcher
+  readonly dumps: DumpFolder
   readonly archives: Archives
   readonly stores: Stores
   readonly ciphers: Ciphers

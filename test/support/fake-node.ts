@@ -147,6 +147,7 @@ export class FakeNode {
       shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},
       cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),
       watchDump: this.#watchDump(),
+      dumps: {during: (dump) => dump(), clean: () => Promise.resolve()},
       archives: life.of('archives', kubeletArchives(this.folder), ['claim', 'remove', 'removeUnclaimed']),
       stores: clusterStores({
         kube,

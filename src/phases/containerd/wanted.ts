@@ -1,4 +1,4 @@
-import {CHECKPOINT_IMAGES_LABEL, RESTORE_RUNTIME} from '../../checkpoint/names.ts'
+import {CHECKPOINT_IMAGES_LABEL, DUMP_DIR, RESTORE_RUNTIME} from '../../checkpoint/names.ts'
 import type {Bundle} from '../../bundle/types.ts'
 import {BundleError} from '../../errors.ts'
 import type {HostFacts, HostReader} from '../../hosts/host.ts'
@@ -52,6 +52,7 @@ export function wantedContainerd(
     sandboxImage: sandboxImage(bundle),
     certsDir: CERTS_DIR,
     checkpoint,
+    dumpDir: DUMP_DIR,
     // It restores whatever image says that it is a checkpoint, so only where pods are let in for that.
     restoreViaCreate:
       checkpoint &&
@@ -87,6 +88,7 @@ export function wantedContainerd(
       {section: options('runc'), key: 'SystemdCgroup', value: view.systemdCgroup},
       ...(checkpoint
         ? [
+            {section: '', key: 'temp', value: DUMP_DIR},
             {section: options(RESTORE_RUNTIME), key: 'BinaryName', value: RESTORE_HANDLER},
             {section: options(RESTORE_RUNTIME), key: 'SystemdCgroup', value: view.systemdCgroup},
           ]

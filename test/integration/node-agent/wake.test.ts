@@ -1,8 +1,9 @@
-import {mkdir, writeFile} from 'node:fs/promises'
+import {mkdir, readdir, writeFile} from 'node:fs/promises'
 import {createServer} from 'node:net'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import type {Cgroups, ContainerCgroup} from '../../../src/node-agent/cgroups.ts'
+import {dumpFolder} from '../../../src/node-agent/dump-folder.ts'
 import {containerdShims, type Shims} from '../../../src/node-agent/shims.ts'
 import {isStopped, wakePod} from '../../../src/node-agent/wake.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
@@ -97,5 +98,25 @@ test('a pod that nobody stopped is only thawed', async () => {
     await wakePod(UID, {cgroups, shims, log: () => undefined, signal: new AbortController().signal})
     expect(done).toEqual(['thaw with -1 looks left'])
     expect(state.calls).toEqual(['State'])
+  })
+})
+
+test('what a broken dump left is removed when no dump is at work, and nothing else', async () => {
+  await withTempFolder(async (folder) => {
+    const dumps = dumpFolder(join(folder, 'dumps'), () => undefined)
+    await dumps.clean()
+    for (const name of ['ctrd-checkpoint4806', 'containerd-mount12'])
+      await mkdir(join(folder, 'dumps', name), {recursive: true})
+    const left = () => readdir(join(folder, 'dumps'))
+    await dumps.during(async () => {
+      await dumps.clean()
+      expect(await left()).toHaveLength(2)
+    })
+    expect(await left()).toEqual(['containerd-mount12'])
+    const broken = dumps.during(() => Promise.reject(new Error('broken off')))
+    await expect(broken).rejects.toThrow('broken off')
+    await mkdir(join(folder, 'dumps/ctrd-checkpoint1'))
+    await dumps.clean()
+    expect(await left()).toEqual(['containerd-mount12'])
   })
 })

@@ -5,6 +5,7 @@ const config = {
   sandboxImage: 'registry.k8s.io/pause:3.10.1',
   certsDir: '/etc/containerd/certs.d',
   checkpoint: true,
+  dumpDir: '/var/lib/clouder/dumps',
   restoreViaCreate: false,
   restrictOomScoreAdj: false,
   systemdCgroup: true,
