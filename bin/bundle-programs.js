@@ -10,10 +10,8 @@ const out = join(root, 'dist/programs')
 
 await rm(out, {recursive: true, force: true})
 await mkdir(out, {recursive: true})
-const {metafile} = await build({
+const common = {
   absWorkingDir: root,
-  entryPoints: ['src/programs/cluster.ts'],
-  outfile: join(out, 'cluster.js'),
   bundle: true,
   format: 'esm',
   platform: 'node',
@@ -22,8 +20,15 @@ const {metafile} = await build({
   // Names of errors and classes are told in logs.
   keepNames: true,
   legalComments: 'none',
-  metafile: true,
   logLevel: 'warning',
+}
+const threads = await build({...common, entryPoints: ['src/programs/threads.ts'], write: false})
+const {metafile} = await build({
+  ...common,
+  entryPoints: ['src/programs/cluster.ts'],
+  outfile: join(out, 'cluster.js'),
+  define: {THREADS_SOURCE: JSON.stringify(threads.outputFiles[0].text)},
+  metafile: true,
   // Parts of it are CommonJS and require what belongs to Node.
   banner: {
     js: "import {createRequire as requireOf} from 'node:module';import {dirname as folderOf} from 'node:path';import {fileURLToPath as pathOf} from 'node:url';const require=requireOf(import.meta.url),__filename=pathOf(import.meta.url),__dirname=folderOf(__filename);",

@@ -207,7 +207,8 @@ function agent(options: CheckpointAddonOptions): KubeObject {
                 field('NODE_NAME', 'spec.nodeName'),
                 field('NODE_IP', 'status.hostIP'),
               ],
-              resources: {requests: {cpu: '20m', memory: '96Mi'}, limits: {memory: '1Gi'}},
+              // Pods stand still while it works: on a busy node it needs a share.
+              resources: {requests: {cpu: '100m', memory: '96Mi'}, limits: {memory: '1Gi'}},
               securityContext: {
                 allowPrivilegeEscalation: false,
                 readOnlyRootFilesystem: true,

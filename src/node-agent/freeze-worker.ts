@@ -1,23 +1,27 @@
 import {readFileSync, writeFileSync} from 'node:fs'
-import {parentPort, workerData} from 'node:worker_threads'
-import {z} from 'zod'
+import {parentPort} from 'node:worker_threads'
 
 const POLL_MS = 0.5
 const SETTLE_MS = 2_000
 
-export const watchTaskSchema = z.strictObject({
+/** Argument of a thread of this program that watches one dump. */
+export const FREEZE_THREAD = 'freeze'
+
+export interface WatchTask {
   /** Reads 1 while containerd or CRIU holds the container's own cgroup frozen. */
-  selfFile: z.string(),
+  readonly selfFile: string
   /** /proc/<pid>/status of the container's first process. */
-  statusFile: z.string(),
+  readonly statusFile: string
   /** What to freeze in the gap, and with which words; absent: only watch. */
-  pod: z
-    .strictObject({file: z.string(), freeze: z.string(), frozenFile: z.string(), frozen: z.string()})
-    .optional(),
+  readonly pod?: {
+    readonly file: string
+    readonly freeze: string
+    readonly frozenFile: string
+    readonly frozen: string
+  }
   /** One 32-bit word: 0 while the dump may come, 1 once the kubelet has answered. */
-  over: z.instanceof(SharedArrayBuffer),
-})
-export type WatchTask = z.output<typeof watchTaskSchema>
+  readonly over: SharedArrayBuffer
+}
 
 export interface WatchResult {
   /** A tracer was seen: CRIU held the processes. */
@@ -115,8 +119,11 @@ const kernelFiles: KernelFiles = {
   pause: (durationMs) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, durationMs),
 }
 
-/** The body of the thread: says that it watches, watches the dump that it was started for, and tells the result. */
+/** The body of the thread: says that it watches, watches the dump that it is told of, and tells the result. */
 export function runFreezeWorker(): void {
-  parentPort?.postMessage('watching')
-  parentPort?.postMessage(watchDump(watchTaskSchema.parse(workerData), kernelFiles))
+  const port = parentPort
+  port?.once('message', (task: WatchTask) => {
+    port.postMessage('watching')
+    port.postMessage(watchDump(task, kernelFiles))
+  })
 }

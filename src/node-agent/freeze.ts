@@ -2,7 +2,7 @@ import {once} from 'node:events'
 import {join} from 'node:path'
 import {Worker} from 'node:worker_threads'
 import {FREEZER, type ContainerCgroup} from './cgroups.ts'
-import type {WatchResult, WatchTask} from './freeze-worker.ts'
+import {FREEZE_THREAD, type WatchResult, type WatchTask} from './freeze-worker.ts'
 
 /** Runs `dump` while it watches the container's processes, and freezes their pod at the end of the dump when asked. */
 export type DumpWatcher = <T>(
@@ -15,7 +15,8 @@ export type DumpWatcher = <T>(
 export function dumpWatcher(script: URL): DumpWatcher {
   return async (cgroup, {freezePod}, dump) => {
     const over = new SharedArrayBuffer(4)
-    const worker = new Worker(script, {workerData: taskFor(cgroup, freezePod, over)})
+    const worker = new Worker(script, {argv: [FREEZE_THREAD]})
+    worker.postMessage(taskFor(cgroup, freezePod, over))
     const watching = once(worker, 'message')
     const seen = new Promise<WatchResult>((resolve, reject) => {
       worker.on('message', (message: WatchResult | 'watching') => {

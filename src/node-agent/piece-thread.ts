@@ -4,8 +4,8 @@ import {pieceCipher, type PieceKind} from '../checkpoint/sealed/pieces.ts'
 import type {Digest} from '../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../errors.ts'
 
-/** First argument of a thread of this program that seals and opens pieces. */
-export const PIECE_THREAD = 'piece-thread'
+/** Argument of a thread of this program that seals and opens pieces. */
+export const PIECE_THREAD = 'pieces'
 
 export type PieceTask = {readonly id: number; readonly dataKey: KeyObject; readonly kind: PieceKind} & (
   | {readonly work: 'seal'; readonly bytes: Uint8Array}

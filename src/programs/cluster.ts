@@ -1,22 +1,14 @@
-import {isMainThread} from 'node:worker_threads'
 import {jsonLog, type Log} from '../node-agent/log.ts'
+
+/** threads.ts with all that it needs, put in by bin/bundle-programs.js: the image holds one file. */
+declare const THREADS_SOURCE: string
 
 /**
  * The programs that run in the cluster, by their first argument: `node-agent`, `controller`. Everything is loaded by
- * the one that needs it; a thread of the node agent starts from this file too.
+ * the one that needs it.
  */
 async function main(): Promise<void> {
   const [program] = process.argv.slice(2)
-  if (!isMainThread && program === 'piece-thread') {
-    const {runPieceThread} = await import('../node-agent/piece-thread.ts')
-    runPieceThread()
-    return
-  }
-  if (!isMainThread) {
-    const {runFreezeWorker} = await import('../node-agent/freeze-worker.ts')
-    runFreezeWorker()
-    return
-  }
   const ended = new AbortController()
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ended.abort())
   const log = jsonLog((line) => process.stdout.write(line), Date.now, {program: program ?? ''})
@@ -37,7 +29,8 @@ async function run(program: string | undefined, log: Log, signal: AbortSignal): 
     case 'node-agent': {
       const {agentEnvironmentSchema, runNodeAgent} = await import('../node-agent/main.ts')
       const environment = agentEnvironmentSchema.parse(process.env)
-      await runNodeAgent(environment, {script: new URL(import.meta.url), now: Date.now, log, signal})
+      const script = new URL(`data:text/javascript;base64,${Buffer.from(THREADS_SOURCE).toString('base64')}`)
+      await runNodeAgent(environment, {script, now: Date.now, log, signal})
       return
     }
     case 'controller': {
