@@ -2,7 +2,6 @@ import {readdir} from 'node:fs/promises'
 import {join, relative} from 'node:path'
 import {pathToFileURL} from 'node:url'
 import type {Command} from '@oclif/core'
-import {format, resolveConfig} from 'prettier'
 import {packageRoot} from './cli.ts'
 
 export interface CommandFile {
@@ -33,13 +32,8 @@ export function flagsOf({command}: CommandFile): readonly (readonly [string, Com
   return Object.entries({...command.baseFlags, ...command.flags})
 }
 
-/** docs/commands.md, formatted like every other file. */
-export async function commandsPage(files: readonly CommandFile[]): Promise<string> {
-  const path = join(packageRoot, 'docs/commands.md')
-  return format(pageText(files), {...(await resolveConfig(path)), filepath: path})
-}
-
-function pageText(files: readonly CommandFile[]): string {
+/** docs/commands.md, as Prettier would have it: loading that takes longer than all commands. */
+export function commandsPage(files: readonly CommandFile[]): string {
   return [
     '# Commands',
     '',
@@ -77,17 +71,34 @@ function sentence(text: string): string {
 }
 
 function table(file: CommandFile): readonly string[] {
-  const args = Object.entries(file.command.args).map(
-    ([name, arg]) => `| \`${name.toUpperCase()}\` | | ${cell(arg.description ?? '')} |`,
-  )
+  const args = Object.entries(file.command.args).map(([name, arg]) => [
+    `\`${name.toUpperCase()}\``,
+    '',
+    cell(arg.description ?? ''),
+  ])
   const flags = flagsOf(file)
     .filter(([name]) => name !== 'json')
     .map(([name, flag]) => {
       const short = flag.char === undefined ? '' : `, \`-${flag.char}\``
-      return `| \`--${name}${valueOf(flag)}\`${short} | \`${flag.env ?? ''}\` | ${cell(flag.description ?? '')}${defaultOf(flag)} |`
+      return [
+        `\`--${name}${valueOf(flag)}\`${short}`,
+        `\`${flag.env ?? ''}\``,
+        `${cell(flag.description ?? '')}${defaultOf(flag)}`,
+      ]
     })
   const rows = [...args, ...flags]
-  return rows.length === 0 ? [] : ['| flag | variable | meaning |', '|---|---|---|', ...rows, '']
+  return rows.length === 0 ? [] : [...aligned([['flag', 'variable', 'meaning'], ...rows]), '']
+}
+
+/** Lines of a table, the first row its heading, columns as wide as their widest cell. */
+function aligned([heading = [], ...rows]: readonly (readonly string[])[]): readonly string[] {
+  const widths = heading.map((_, column) =>
+    Math.max(...[heading, ...rows].map((row) => row[column]?.length ?? 0)),
+  )
+  const rule = widths.map((width) => '-'.repeat(width))
+  return [heading, rule, ...rows].map(
+    (row) => `| ${row.map((text, column) => text.padEnd(widths[column] ?? 0)).join(' | ')} |`,
+  )
 }
 
 function valueOf(flag: Command.Flag): string {
