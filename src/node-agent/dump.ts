@@ -16,7 +16,8 @@ export interface Dumped {
 /**
  * Dumps the containers of a pod in order. One that was dumped stands still until all are, so that they fit each other,
  * and goes on then if the checkpoint leaves the pod running. Whatever an earlier attempt left is taken away first.
- * Throws CheckpointError CHECKPOINT_FAILED; the pod may be frozen then.
+ * Once more when its
+ * processes could not be stopped just then. Throws CheckpointError CHECKPOINT_FAILED; the pod may be frozen then.
  */
 export async function dumpPod(
   checkpoint: Checkpoint,
@@ -24,6 +25,29 @@ export async function dumpPod(
   pod: Pod,
   tools: AgentTools,
 ): Promise<Dumped> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await dumpOnce(checkpoint, uid, pod, tools)
+    } catch (error) {
+      if (!(error instanceof CheckpointError) || !BUSY.test(error.message) || attempt === ATTEMPTS)
+        throw error
+      tools.log('info', 'a pod could not be stopped just then; again', {attempt, error: error.message})
+      await tools.cgroups.thaw(pod.metadata.uid)
+      tools.signal.throwIfAborted()
+    }
+  }
+}
+
+const ATTEMPTS = 4
+/**
+ * runc gives up on a busy machine after some milliseconds
+ * (https://github.com/opencontainers/cgroups/blob/v0.0.6/fs/freezer.go). And a process that has started another one by
+ * vfork, as shells do, cannot be stopped until that has become its program: CRIU waits for ten seconds, in which that one
+ * stands still too.
+ */
+const BUSY = /unable to freeze|Unseizable non-zombie/
+
+async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: AgentTools): Promise<Dumped> {
   const {kube, cgroups, archives, signal} = tools
   const {spec, status} = checkpoint
   const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
@@ -91,10 +115,11 @@ async function dumpContainer(
 ): Promise<{readonly archiveBytes: number; readonly frozenMs?: number; readonly gapMs?: number}> {
   const {kubelet, watchDump, archives, signal} = tools
   const target = targetOf(pod, name)
-  const once = () => watchDump(cgroup, {freezePod}, () => kubelet.checkpoint(target, signal))
-  const {answer, seen} = await untilFrozen(once, tools).catch(async (error: unknown) => {
-    throw await explained(error, tools)
-  })
+  const {answer, seen} = await watchDump(cgroup, {freezePod}, () => kubelet.checkpoint(target, signal)).catch(
+    async (error: unknown) => {
+      throw await explained(error, tools)
+    },
+  )
   const archiveBytes = await archives.claim(answer, uid, name)
   if (freezePod && !seen.podFrozen)
     throw failed(
@@ -106,25 +131,6 @@ async function dumpContainer(
     archiveBytes,
     ...(seen.frozenMs === undefined ? {} : {frozenMs: Math.round(seen.frozenMs)}),
     ...(seen.gapMs === undefined ? {} : {gapMs: Math.round(seen.gapMs * 10) / 10}),
-  }
-}
-
-const FREEZE_ATTEMPTS = 4
-
-/**
- * Again when runc could not make the container stand still, which it gives up after some milliseconds on a busy machine:
- * https://github.com/opencontainers/cgroups/blob/v0.0.6/fs/freezer.go. Nothing was touched then.
- */
-async function untilFrozen<T>(dump: () => Promise<T>, {signal, log}: AgentTools): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await dump()
-    } catch (error) {
-      const isBusy = error instanceof CheckpointError && error.message.includes('unable to freeze')
-      if (!isBusy || attempt === FREEZE_ATTEMPTS) throw error
-      log('info', 'a container did not stand still in time; again', {attempt})
-      signal.throwIfAborted()
-    }
   }
 }
 

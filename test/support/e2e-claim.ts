@@ -38,8 +38,7 @@ export async function makeSharedClaim(
     await cluster.read(
       first,
       `set -e; ${nodes}
-      base64 -d ${DISK}.gz.b64 | gunzip > ${DISK}
-      ${mounted} > /dev/null || mount -o loop ${DISK} ${PATH}
+      ${mounted} > /dev/null || { base64 -d ${DISK}.gz.b64 | gunzip > ${DISK}; mount -o loop ${DISK} ${PATH}; }
       ${mounted}`,
     )
   ).split('\n')

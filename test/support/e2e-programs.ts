@@ -253,7 +253,7 @@ export async function startProgram(
     kind: 'Pod',
     metadata: {name, namespace: NAMESPACE, labels: {app: name}},
     spec: {
-      nodeSelector: {'kubernetes.io/hostname': machine},
+      nodeName: machine,
       terminationGracePeriodSeconds: 1,
       ...pod,
       containers: [{name: 'main', imagePullPolicy: 'IfNotPresent', ...container}],
