@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import {PORT} from '../../src/addons/checkpoint-names.ts'
 import {PROGRAM_REFERENCE} from '../../src/bundle/catalogue.ts'
 import {API_VERSION, POLICY_LABEL} from '../../src/checkpoint/names.ts'
 import {waitFor} from '../../src/waiting.ts'
@@ -129,7 +130,7 @@ export async function figuresOfControllers(cluster: E2eCluster): Promise<Readonl
     )
   ).split(' ')
   const figures = names.map(async (name) => {
-    const path = `/api/v1/namespaces/${SYSTEM}/pods/${name}:metrics/proxy/metrics`
+    const path = `/api/v1/namespaces/${SYSTEM}/pods/${name}:${PORT}/proxy/metrics`
     return [name, await kubectl(cluster, `get --raw ${path}`)] as const
   })
   return new Map(await Promise.all(figures))
@@ -170,7 +171,7 @@ export async function pretendCloud(
 ): Promise<(text: string) => Promise<void>> {
   const tell = async (text: string): Promise<void> => {
     const coded = Buffer.from(text).toString('base64')
-    await cluster.read(machine, `base64 -d <<<${coded} > ${TOLD}.new && mv ${TOLD}.new ${TOLD}`)
+    await cluster.read(machine, `base64 -d <<<'${coded}' > ${TOLD}.new && mv ${TOLD}.new ${TOLD}`)
   }
   await tell('')
   await cluster.read(machine, `ip address add ${METADATA_ADDRESS}/32 dev lo`)
