@@ -157,7 +157,7 @@ async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
 
 /** Lets the source go on, or makes it anew from the checkpoint where it was. */
 export async function rollBack(at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+  const {migration} = at
   const {status = {}, spec} = migration
   const reason = status.reason ?? 'MIGRATION_FAILED'
   const source = await podNamed(spec.pod, at)
@@ -174,11 +174,25 @@ export async function rollBack(at: MigrationAt): Promise<Again> {
     if (isOurs(source, at) && source.metadata.annotations[ROLLED_BACK] === 'true')
       return verifyBack(source, at)
     if (!isOurs(source, at)) return occupied(source, at)
-    await world.kube.delete(refTo('Pod', spec.pod, source.metadata.namespace), {uid: source.metadata.uid})
-    return {againMs: AGAIN_MS}
+    return leave(source, at)
   }
   if (status.newPod !== undefined && status.newPod !== spec.pod) await removeTarget(at)
   return makeBack(at)
+}
+
+/**
+ * Ends the pod on the target. It may run there although nothing is heard of its node, and two of it must not run: only who
+ * knows that the machine is off can say so, by deleting its Node.
+ */
+async function leave(pod: Pod, at: MigrationAt): Promise<Again> {
+  const {name, namespace, uid} = pod.metadata
+  const {nodeName = ''} = pod.spec
+  if (!isTerminating(pod)) await at.world.kube.delete(refTo('Pod', name, namespace), {uid})
+  if (nodeName !== '' && !isNodeThere(nodeName, at))
+    await tell(at, {
+      message: `waits for node ${nodeName}, where pod ${name} may run; delete the node when its machine is off for good`,
+    })
+  return {againMs: AGAIN_MS}
 }
 
 async function removeTarget(at: MigrationAt): Promise<void> {
