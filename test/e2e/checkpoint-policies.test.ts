@@ -4,6 +4,7 @@ import {expect} from 'vitest'
 import {z} from 'zod'
 import {PROGRAM_REFERENCE} from '../../src/bundle/catalogue.ts'
 import {API_VERSION} from '../../src/checkpoint/names.ts'
+import {waitFor} from '../../src/waiting.ts'
 import {
   checkpointOf,
   identityOf,
@@ -33,6 +34,7 @@ import {scenario} from '../support/e2e-scenario.ts'
 
 const WORKERS = ['worker-1', 'worker-2']
 const MINUTE_MS = 60_000
+const {signal} = new AbortController()
 
 /** The same process, further on. */
 function expectSame(after: Identity, before: Identity): void {
@@ -86,20 +88,43 @@ const hostsSchema = z.looseObject({
   hosts: z.array(
     z.looseObject({
       metadata: z.looseObject({name: z.string()}),
-      status: z.looseObject({
-        running: z.array(z.string()).optional(),
-        conditions: z.array(z.looseObject({status: z.string(), reason: z.string()})),
-      }),
+      status: z
+        .looseObject({
+          running: z.array(z.string()).optional(),
+          conditions: z.array(z.looseObject({status: z.string(), reason: z.string()})).optional(),
+        })
+        .optional(),
     }),
   ),
 })
-/** `NAME STATUS REASON` of what `clouder byoc ls` has of a host. */
-async function hostOf(cluster: E2eCluster, name: string): Promise<string> {
-  const {hosts} = resultOf(await run(cluster, 'byoc ls'), hostsSchema)
-  const {status} = hosts.find(({metadata}) => metadata.name === name) ?? {}
-  const {status: ready, reason} = status?.conditions[0] ?? {}
-  return [ready, reason, ...(status?.running ?? [])].join(' ')
-}
+/** Waits until `clouder byoc ls` has this of a host: whether it is ready, why, and the runtimes that are there. */
+const expectHost = (cluster: E2eCluster, name: string, wanted: string): Promise<string> =>
+  waitFor({
+    what: `host ${name}`,
+    check: async () => {
+      const {hosts} = resultOf(await run(cluster, 'byoc ls'), hostsSchema)
+      const {status} = hosts.find(({metadata}) => metadata.name === name) ?? {}
+      const {status: ready, reason} = status?.conditions?.[0] ?? {}
+      const seen = [ready, reason, ...(status?.running ?? [])].join(' ')
+      return seen === wanted ? {value: seen, seen} : {seen}
+    },
+    timeoutMs: MINUTE_MS,
+    intervalMs: 1000,
+    signal,
+  })
+
+/** Waits until `clouder runtime logs` ends with this line. */
+const expectLogged = (cluster: E2eCluster, place: string, line: string): Promise<string> =>
+  waitFor({
+    what: `${place} to write ${line}`,
+    check: async () => {
+      const {stdout} = resultOf(await run(cluster, `runtime logs ${place}`), outputSchema)
+      return stdout.endsWith(`${line}\n`) ? {value: stdout, seen: stdout} : {seen: stdout}
+    },
+    timeoutMs: MINUTE_MS,
+    intervalMs: 1000,
+    signal,
+  })
 
 scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', workers: 2}, (chapter) => {
   chapter('a cluster comes up, with pods and policies for them', async (cluster) => {
@@ -127,7 +152,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
       const made = await waitForMade(
         cluster,
         'every',
-        (all) => new Set(all.map(({name}) => minuteOf(name))).size >= 3,
+        (all) => new Set(all.map(({name}) => minuteOf(name))).size >= 2,
       )
       expect(await leaderOf(cluster)).not.toBe(killed)
       const suspend = `-n ${NAMESPACE} --type merge -p '{"spec":{"suspend":true}}'`
@@ -177,8 +202,11 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
       await applyPolicy(cluster, 'spot', {selector: {matchLabels: {group: 'clock'}}, onInterruption: true})
       const before = await identityOf(cluster, 'clock-1')
       const onNode = (node: string): Promise<string> =>
-        waitForValue(cluster, 'pod/clock-1', '.spec.nodeName} {.status.phase', (seen) =>
-          seen.startsWith(`${node} Running`),
+        waitForValue(
+          cluster,
+          'pod -l app=clock-1',
+          '.items[*].spec.nodeName} {.items[*].status.phase',
+          (seen) => seen === `${node} Running`,
         )
       const tellOfAws = await pretendCloud(cluster, 'worker-1', 'aws')
       const tellOfAzure = await pretendCloud(cluster, 'worker-2', 'azure')
@@ -224,22 +252,23 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
       const before = await identityOf(cluster, 'anna')
       const was = await nodeOf(cluster, 'anna')
       expect(await execIn(cluster, place, READ_WORD)).toBe('first')
-      await cluster.clouder(['runtime', 'attach', place, '--cluster', cluster.name], {
+      // It sees the process until that ends with the pause.
+      const attached = cluster.clouder(['runtime', 'attach', place, '--cluster', cluster.name], {
         stdin: 'hello\n',
-        timeoutMs: 15_000,
+        timeoutMs: 2 * MINUTE_MS,
       })
-      const logs = resultOf(await run(cluster, `runtime logs ${place}`), outputSchema)
-      expect(logs.stdout.split('\n')).toEqual(['up', 'heard hello', ''])
-      expect(await hostOf(cluster, was)).toBe(`True Joined ${place}`)
+      expect(await expectLogged(cluster, place, 'heard hello')).toBe('up\nheard hello\n')
+      await expectHost(cluster, was, `True Joined ${place}`)
 
       await expectDone(cluster, `runtime pause ${place}`)
+      expect((await attached).signal).toBeNull()
       await expect(nodeOf(cluster, 'anna')).rejects.toThrow(/NotFound/)
       const refused = await run(cluster, `runtime exec ${place}`)
       expect(lastLine(refused, errorSchema).code).toBe('POD_NOT_FOUND')
       await setWord(cluster, 'second')
       // A checkpoint on the disk of a node is fetched from there, so that node stays.
       await expectDone(cluster, `byoc drain ${was}`)
-      expect(await hostOf(cluster, was)).toBe('False Draining')
+      await expectHost(cluster, was, 'False Draining')
       await expectDone(cluster, `runtime resume ${place}`)
       expect(await nodeOf(cluster, 'anna')).toBe(WORKERS.find((name) => name !== was))
       expectSame(await identityOf(cluster, 'anna'), before)
@@ -267,7 +296,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
   chapter('a host that is no node tells that it is there, until it is removed', async (cluster) => {
     const file = join(cluster.home, 'outside.sh')
     await expectDone(cluster, `byoc register outside --capability arch=amd64 --script ${file}`)
-    expect(await hostOf(cluster, 'outside')).toBe('False NeverHeard')
+    await expectHost(cluster, 'outside', 'False NeverHeard')
     // As it would be on a host that reaches the API server by its own address.
     const address = await kubectl(cluster, `get node cp-1 -o 'jsonpath={.status.addresses[0].address}'`)
     const script = (await readFile(file, 'utf8')).replace(/127\.0\.0\.1:\d+/, `${address}:6443`)
@@ -275,9 +304,9 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
     const beat = (): Promise<string> =>
       cluster.read('worker-1', `timeout 5 sh -c "$(base64 -d <<<${coded})" 2>&1 || true`)
     expect(await beat()).toBe('')
-    expect(await hostOf(cluster, 'outside')).toBe('True Heard')
+    await expectHost(cluster, 'outside', 'True Heard')
     await expectDone(cluster, 'byoc remove outside --yes')
-    expect(await beat()).toContain('401')
+    expect(await beat()).toMatch(/error: 40[134]/)
   })
 
   chapter(
