@@ -1,9 +1,7 @@
-import {rmSync} from 'node:fs'
 import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {expect} from 'vitest'
-import type {Bundle} from '../../src/bundle/types.ts'
 import type {ClusterSpec} from '../../src/spec/cluster-spec.ts'
 import {byonMachines} from '../../src/spec/machines.ts'
 import type {ClusterStore} from '../../src/store/types.ts'
@@ -11,7 +9,8 @@ import {initCluster, type InitFlags} from '../../src/workflows/init.ts'
 import type {InitResult, InitScope, RunFlags} from '../../src/workflows/types.ts'
 import {memoryStore} from './memory-store.ts'
 import {simulatedFleet, type SimulatedFleet} from './simulated-fleet.ts'
-import {byonSpec, localSpec, simulatedBundle, simulatedRun, type SimulatedRun} from './simulated-run.ts'
+import {byonSpec, localSpec, simulatedRun, type SimulatedRun} from './simulated-run.ts'
+import {sharedTinyBundle} from './tiny-bundle.ts'
 
 export interface DemoOptions {
   /** Default: byon. */
@@ -39,12 +38,10 @@ export interface Demo {
 
 export const runFlags: RunFlags = {dryRun: false, skipPhases: [], ignorePreflight: [], concurrency: 20}
 
-let shared: Promise<Bundle> | undefined
-
 /** Gives a demo whose machines are bare, and fails when anything asked the fleet for what it does not know. */
 export async function withDemo(options: DemoOptions, use: (demo: Demo) => Promise<void>): Promise<void> {
   const home = await mkdtemp(join(tmpdir(), 'clouder-demo-'))
-  const bundle = await (shared ??= sharedBundle())
+  const bundle = await sharedTinyBundle()
   const spec = options.provider === 'local' ? localSpec(options) : byonSpec(options)
   const fleet = simulatedFleet({machines: options.provider === 'local' ? [] : byonMachines(spec)})
   const store = memoryStore({home})
@@ -72,9 +69,3 @@ export async function withDemo(options: DemoOptions, use: (demo: Demo) => Promis
 /** `phase host` of steps, in order; `cluster` for those on no host. */
 export const placesOf = ({steps}: Pick<InitResult, 'steps'>): readonly string[] =>
   steps.map(({phase, host}) => `${phase} ${host ?? 'cluster'}`)
-
-async function sharedBundle(): Promise<Bundle> {
-  const dir = await mkdtemp(join(tmpdir(), 'clouder-demo-bundle-'))
-  process.once('exit', () => rmSync(dir, {recursive: true, force: true}))
-  return simulatedBundle(dir)
-}

@@ -1,9 +1,11 @@
 import {createHash} from 'node:crypto'
-import {mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises'
+import {rmSync} from 'node:fs'
+import {cp, mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {buildBundle} from '../../src/bundle/build.ts'
 import type {BuildOptions} from '../../src/bundle/build.ts'
+import {loadBundle} from '../../src/bundle/load.ts'
 import type {BundleSource, ProducedBlob} from '../../src/bundle/source.ts'
 import type {Bundle} from '../../src/bundle/types.ts'
 import type {RunEvent} from '../../src/engine/types.ts'
@@ -82,4 +84,22 @@ export function buildTinyBundle({dir, source, events = [], overrides = {}}: Tiny
     sources: {go: () => source, release: () => ({...source, reachable: () => Promise.resolve(false)})},
     ...overrides,
   })
+}
+
+let shared: Promise<Bundle> | undefined
+
+/** One bundle of a few kilobytes for all that only read it: to build one takes longer than most tests. */
+export function sharedTinyBundle(): Promise<Bundle> {
+  const build = async (): Promise<Bundle> => {
+    const dir = await mkdtemp(join(tmpdir(), 'clouder-tiny-'))
+    process.once('exit', () => rmSync(dir, {recursive: true, force: true}))
+    return buildTinyBundle({dir, source: tinySource()})
+  }
+  return (shared ??= build())
+}
+
+/** A copy of it, to be damaged. */
+export async function copyOfTinyBundle(dir: string): Promise<Bundle> {
+  await cp((await sharedTinyBundle()).dir, join(dir, 'bundle'), {recursive: true})
+  return loadBundle(join(dir, 'bundle'))
 }

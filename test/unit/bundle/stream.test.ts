@@ -10,7 +10,7 @@ import {loadBundle} from '../../../src/bundle/load.ts'
 import {tarOfFiles, tarOfImages} from '../../../src/bundle/stream.ts'
 import {writeTar} from '../../../src/bundle/tar.ts'
 import type {TreeEntry} from '../../../src/bundle/tar.ts'
-import {buildTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
+import {copyOfTinyBundle, sharedTinyBundle, temporaryFolder} from '../../support/tiny-bundle.ts'
 
 const {signal} = new AbortController()
 
@@ -25,8 +25,7 @@ async function contentsOf(tar: AsyncIterable<Uint8Array>): Promise<Map<string, s
 }
 
 test('files travel under the digest of their content', async () => {
-  await using folder = await temporaryFolder()
-  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  const bundle = await sharedTinyBundle()
   const items = bundle.lock.files.filter(({name}) => name === 'kubelet' || name === 'criu')
   const names = [...(await contentsOf(tarOfFiles(bundle, items))).keys()]
   const [kubelet, criu] = items
@@ -34,8 +33,7 @@ test('files travel under the digest of their content', async () => {
 })
 
 test('images travel as an OCI layout with their references, each blob once', async () => {
-  await using folder = await temporaryFolder()
-  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  const bundle = await sharedTinyBundle()
   const images = imagesFor(bundle, 'worker')
   const contents = await contentsOf(tarOfImages(bundle, images))
   // One shared layer; a layer and a manifest of each image.
@@ -50,7 +48,7 @@ test('images travel as an OCI layout with their references, each blob once', asy
 
 test('a blob that is gone ends the stream with an error', async () => {
   await using folder = await temporaryFolder()
-  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  const bundle = await copyOfTinyBundle(folder.dir)
   const [blob = ''] = await readdir(join(bundle.dir, 'oci/blobs/sha256'))
   await rm(join(bundle.dir, 'oci/blobs/sha256', blob))
   const damaged = await loadBundle(bundle.dir)

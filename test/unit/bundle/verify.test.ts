@@ -5,7 +5,7 @@ import {openBundle, packBundle, unpackBundle} from '../../../src/bundle/archive.
 import {expectedReferences} from '../../../src/bundle/catalogue.ts'
 import {loadBundle} from '../../../src/bundle/load.ts'
 import {verifyBundle} from '../../../src/bundle/verify.ts'
-import {buildTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
+import {buildTinyBundle, copyOfTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
 
 const options = {references: expectedReferences('1.35.4'), signal: new AbortController().signal}
 
@@ -28,7 +28,7 @@ test('one flipped byte is found, and the file named', async () => {
 
 test('every bad item is named at once', async () => {
   await using folder = await temporaryFolder()
-  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  const bundle = await copyOfTinyBundle(folder.dir)
   const [blob = ''] = await readdir(join(bundle.dir, 'oci/blobs/sha256'))
   await rm(join(bundle.dir, 'oci/blobs/sha256', blob))
   await appendFile(join(bundle.dir, 'oci/index.json'), ' ')
@@ -41,7 +41,7 @@ test('every bad item is named at once', async () => {
 
 test('an image that manifests name and the bundle lacks is an error', async () => {
   await using folder = await temporaryFolder()
-  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  const bundle = await copyOfTinyBundle(folder.dir)
   const references = [...options.references, 'registry.k8s.io/other:v1']
   await expect(verifyBundle(bundle, {...options, references})).rejects.toMatchObject({
     code: 'BUNDLE_NOT_CLOSED',
@@ -51,7 +51,7 @@ test('an image that manifests name and the bundle lacks is an error', async () =
 
 test('a bundle survives being one file', async () => {
   await using folder = await temporaryFolder()
-  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  const bundle = await copyOfTinyBundle(folder.dir)
   const file = join(folder.dir, 'bundle.tar.zst')
   await packBundle(bundle, file, options.signal)
   const unpacked = await unpackBundle(file, join(folder.dir, 'copy'), options.signal)
@@ -61,7 +61,7 @@ test('a bundle survives being one file', async () => {
 
 test('a bundle is opened from its folder, and from one file that is unpacked once', async () => {
   await using folder = await temporaryFolder()
-  const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
+  const bundle = await copyOfTinyBundle(folder.dir)
   const file = join(folder.dir, 'bundle.tar.zst')
   await packBundle(bundle, file, options.signal)
   const cache = join(folder.dir, 'cache')
