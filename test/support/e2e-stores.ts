@@ -224,7 +224,7 @@ export async function shareFolder(cluster: E2eCluster): Promise<void> {
     '[ -e /dev/loop-control ] || mknod -m 600 /dev/loop-control c 10 237; for number in {0..31}; do [ -e /dev/loop$number ] || mknod -m 600 /dev/loop$number b 7 $number; done'
   const device = await cluster.read(
     first,
-    `set -euo pipefail; ${nodes}; cd /srv; base64 -d shared.gz.base64 | gunzip | dd of=shared bs=64k conv=sparse status=none; losetup --find --show shared`,
+    `set -euo pipefail; ${nodes}; cd /srv; base64 -d shared.gz.base64 | gunzip | dd of=shared.ext4 bs=64k conv=sparse status=none; losetup --find --show shared.ext4`,
   )
   for (const machine of machines)
     await cluster.read(
