@@ -15,7 +15,9 @@ const wantedFor = (body = '', facts = fakeFacts(), labels: Record<string, string
 
 /** What `containerd config dump` of a containerd that took everything looks like. */
 const dumpLines = ({settings}: WantedContainerd): string =>
+  // Keys of no section come first, as in any TOML.
   settings
+    .toSorted((a, b) => Number(a.section !== '') - Number(b.section !== ''))
     .map(({section, key, value}) => {
       const quoted = section.replace(/io\.containerd\.cri\.v1\.\w+/, "'$&'")
       const header = section === '' ? '' : `dump=  [${quoted}]\n`
