@@ -35,6 +35,7 @@ import {threadedCiphers} from './piece-threads.ts'
 import {parsePod} from './pods.ts'
 import {diskPreparations} from './prepare.ts'
 import {pause} from './queue.ts'
+import {remembered} from './remembered.ts'
 import {serveRestores} from './serve.ts'
 import {containerdShims} from './shims.ts'
 import {clusterStores} from './stores.ts'
@@ -67,7 +68,7 @@ export const agentEnvironmentSchema = z.object({
 })
 export type AgentEnvironment = z.output<typeof agentEnvironmentSchema>
 
-/** The node agent, until the signal is aborted. `script` is this program: a thread of it watches dumps. */
+/** The node agent, until the signal is aborted. Its threads start from `script`. */
 export async function runNodeAgent(
   environment: AgentEnvironment,
   {
@@ -123,7 +124,8 @@ export async function runNodeAgent(
     archives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers: threadedCiphers(script, availableParallelism()),
-    abilities: () => readAbilities(abilitiesOptions),
+    // As new as what the node tells of itself; reading it starts two programs.
+    abilities: remembered(() => readAbilities(abilitiesOptions), {maxAgeMs: PUBLISH_EVERY_MS, now}),
     inspect: inspectArchive,
     explain: explainFailure,
     importImage: containerdImport(hostTools),

@@ -255,6 +255,9 @@ async function letGo(checkpoint: Named, tools: AgentTools): Promise<void> {
   } else if (isDeleted || (spec.after === 'delete' && status.phase === 'Ready')) {
     if (!isDeleted) await kube.delete(podRef(checkpoint.namespace, spec.pod.name), {uid: podUid})
     await endFrozen(podUid, tools)
+    // Nothing of it runs any more: whoever is to have its name need not wait until its kubelet has tidied up.
+    if (pod !== undefined)
+      await kube.delete(podRef(checkpoint.namespace, spec.pod.name), {uid: podUid, graceSeconds: 0})
   } else {
     return
   }
