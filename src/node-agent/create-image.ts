@@ -23,6 +23,9 @@ export type ImageImport = (
 /** By container, as a pod names them. */
 export type ImagesByContainer = Readonly<Record<string, string>>
 
+/** A store that is away for so long is told. */
+const PATIENCE_MS = 60_000
+
 type CheckpointName = {readonly namespace: string; readonly name: string}
 
 /** Images that this node's runtime restores: of checkpoints, for backend create-image. They are memory in clear. */
@@ -51,7 +54,7 @@ export function isForImages(object: KubeObject, node: string): boolean {
  */
 export async function makeImages(
   object: KubeObject,
-  tools: Pick<AgentTools, 'kube' | 'node' | 'log'> & {readonly checkpointImages: CheckpointImages},
+  tools: Pick<AgentTools, 'kube' | 'node' | 'now' | 'log'> & {readonly checkpointImages: CheckpointImages},
 ): Promise<void> {
   if (!isForImages(object, tools.node)) return
   const {metadata, spec, status} = restoreSchema.parse(object)
@@ -67,6 +70,9 @@ export async function makeImages(
       return
     }
     if (!(error instanceof CheckpointError)) throw error
+    // An agent that is started anew is away for some seconds, with its disk.
+    const waitedMs = tools.now() - Date.parse(status?.startedAt ?? '')
+    if (error.code === 'STORE_UNREACHABLE' && waitedMs < PATIENCE_MS) throw error
     tools.log('warn', 'images could not be made', {restore: name, namespace, error: error.message})
     await tools.kube.patchStatus(ref, {phase: 'Failed', reason: error.code, message: error.message})
   }

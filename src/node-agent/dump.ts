@@ -15,9 +15,9 @@ export interface Dumped {
 
 /**
  * Dumps the containers of a pod in order. One that was dumped stands still until all are, so that they fit each other,
- * and goes on then if the checkpoint leaves the pod running. Whatever an earlier attempt left is taken away first.
- * Once more when its
- * processes could not be stopped just then. Throws CheckpointError CHECKPOINT_FAILED; the pod may be frozen then.
+ * and goes on then if the checkpoint leaves the pod running. Whatever an earlier attempt left is taken away first. Tried
+ * again when its processes could not be stopped just then. Throws CheckpointError CHECKPOINT_FAILED; the pod may be
+ * frozen then.
  */
 export async function dumpPod(
   checkpoint: Checkpoint,

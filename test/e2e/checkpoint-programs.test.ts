@@ -16,12 +16,14 @@ import {makeSharedClaim} from '../support/e2e-claim.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {NAMESPACE, PROGRAMS, startProgram, talkTo, type Program} from '../support/e2e-programs.ts'
 import {givePrograms, needPrograms, PROGRAMS_IMAGE} from '../support/e2e-programs-image.ts'
+import {addressAmong} from '../support/e2e-stores.ts'
 import {endOf, errorSchema, lastLine, resultOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
+import {needRegistry, REGISTRY_LOGIN} from '../support/with-registry.ts'
 
 const WORKERS = ['worker-1', 'worker-2']
 const CONTROLLER = 'system:serviceaccount:clouder-system:clouder-controller'
-const BY_IMAGE = ['repl', 'redis', 'node']
+const BY_IMAGE = ['redis', 'node']
 const {signal} = new AbortController()
 
 const made = z.looseObject({checkpoint: z.looseObject({metadata: z.looseObject({name: z.string()})})})
@@ -169,7 +171,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
     },
   )
 
-  chapter('three go on by images of their checkpoints, on another node and on the same', async (cluster) => {
+  chapter('two go on by images of their checkpoints, on another node and on the same', async (cluster) => {
     await forEach(BY_IMAGE, async (program) => {
       const {name} = program
       const checkpoint = await checkpointOf(cluster, name)
@@ -291,4 +293,48 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       await expectSame(cluster, named('repl'))
     },
   )
+
+  chapter('the base image is pulled before, with the secret of the pod', async (cluster, context) => {
+    await kubectl(cluster, `label namespace ${NAMESPACE} ${CHECKPOINT_IMAGES_LABEL}=true --overwrite`)
+    const address = await addressAmong(cluster)
+    await using registry = await needRegistry(context, {address, auth: 'basic'})
+    const {host} = registry
+    const image = `${host}/team/programs:1`
+    const hosts = `/etc/containerd/certs.d/${host}`
+    for (const worker of WORKERS)
+      await cluster.read(
+        worker,
+        `mkdir -p ${hosts} && echo 'server = "http://${host}"' > ${hosts}/hosts.toml`,
+      )
+    const {username, password} = REGISTRY_LOGIN
+    const ctr = 'ctr -n k8s.io images'
+    await cluster.read(
+      'worker-1',
+      `${ctr} tag --force ${PROGRAMS_IMAGE} ${image} && ${ctr} push --plain-http --user ${username}:${password} ${image} && ${ctr} rm ${image}`,
+    )
+    const auths = {auths: {[host]: {username, password}}}
+    const secret = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: {name: 'login', namespace: NAMESPACE},
+      type: 'kubernetes.io/dockerconfigjson',
+      stringData: {'.dockerconfigjson': JSON.stringify(auths)},
+    }
+    await kubectl(cluster, 'apply -f -', JSON.stringify(secret))
+    const repl = named('repl')
+    const pod = {imagePullSecrets: [{name: 'login'}]}
+    const hidden = {...repl, name: 'hidden', container: {...repl.container, image}, pod}
+    await startProgram(cluster, hidden, 'worker-1')
+    const talk = talkTo(cluster, hidden.name)
+    const identity = await hidden.prime(talk)
+    const checkpoint = await checkpointOf(cluster, hidden.name)
+    const words = `checkpoint restore ${NAMESPACE}/${checkpoint} --to worker-2 --backend create-image --as`
+    await expectDone(cluster, `${words} pulled`)
+    expect(await hidden.identity(talkTo(cluster, 'pulled'))).toBe(identity)
+
+    await kubectl(cluster, `delete pod/pulled secret/login -n ${NAMESPACE}`)
+    await cluster.read('worker-2', `${ctr} list -q | grep '^${host}/' | xargs ${ctr} rm`)
+    await expectRefused(cluster, `${words} unpulled`, 'IMAGE_UNAVAILABLE', /team\/programs/)
+    await kubectl(cluster, `delete pod/hidden -n ${NAMESPACE}`)
+  })
 })

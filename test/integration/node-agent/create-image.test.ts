@@ -1,5 +1,6 @@
 import {expect, test} from 'vitest'
 import {API_VERSION, CHECKPOINT_IMAGE_PREFIX} from '../../../src/checkpoint/names.ts'
+import {CheckpointError} from '../../../src/errors.ts'
 import {checkpointImages, makeImages} from '../../../src/node-agent/create-image.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
 import {parsePod} from '../../../src/node-agent/pods.ts'
@@ -20,6 +21,8 @@ interface Bench {
   /** What the runtime knows the base image by. */
   digests: readonly string[]
   cpuFeatures: readonly string[]
+  away: boolean
+  nowMs: number
   /** Has the agent look at the Restore; gives its status. */
   readonly make: () => Promise<unknown>
   readonly removeUnused: (images?: readonly string[]) => Promise<void>
@@ -36,11 +39,23 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
       ...RESTORE,
       metadata: {name: RESTORE.name, namespace: RESTORE.namespace},
       spec: {checkpoint: NAME.name},
-      status: {phase: 'Preparing', backend: 'create-image', node: NODE},
+      status: {
+        phase: 'Preparing',
+        backend: 'create-image',
+        node: NODE,
+        startedAt: new Date(0).toISOString(),
+      },
     })
     const tools = {
       ...lived,
       abilities: async () => ({...(await lived.abilities()), cpuFeatures: [...bench.cpuFeatures]}),
+      now: () => bench.nowMs,
+      stores: {
+        open: (...given: Parameters<typeof lived.stores.open>) =>
+          bench.away
+            ? Promise.reject(new CheckpointError('STORE_UNREACHABLE', 'its node has no agent'))
+            : lived.stores.open(...given),
+      },
       imageDigests: () => Promise.resolve(bench.digests),
       listImages: () => Promise.resolve([...there]),
       importImage: async (
@@ -65,6 +80,8 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
       node,
       there,
       digests: [OWN_IMAGE],
+      away: false,
+      nowMs: 0,
       cpuFeatures: (await lived.abilities()).cpuFeatures,
       make: async () => {
         await makeImages(await get(), {...tools, checkpointImages: images})
@@ -96,6 +113,15 @@ test('an image is made for a Restore, and goes when nobody names it any more', a
     expect(there, 'a pod runs with it').toContain(made)
     await removeUnused()
     expect([...there]).toEqual(['clouder.dev/smoke:1'])
+  })
+})
+
+test('a store that is away for a moment is asked again, and told when it stays away', async () => {
+  await withBench(async (bench) => {
+    bench.away = true
+    await expect(bench.make()).rejects.toMatchObject({code: 'STORE_UNREACHABLE'})
+    bench.nowMs += 61_000
+    expect(await bench.make()).toMatchObject({phase: 'Failed', reason: 'STORE_UNREACHABLE'})
   })
 })
 
