@@ -408,7 +408,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
     } finally {
       await cluster.engine.startContainer(node)
     }
-    await remove(cluster, 'survivor')
+    await remove(cluster, 'survivor', 'orphan')
   })
 
   chapter('a node whose runtime cannot restore is refused, with what could', async (cluster) => {
