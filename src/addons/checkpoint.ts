@@ -207,8 +207,9 @@ function agent(options: CheckpointAddonOptions): KubeObject {
                 field('NODE_NAME', 'spec.nodeName'),
                 field('NODE_IP', 'status.hostIP'),
               ],
-              // Pods stand still while it works: on a busy node it needs a share.
-              resources: {requests: {cpu: '100m', memory: '96Mi'}, limits: {memory: '1Gi'}},
+              // Pods stand still while it works: on a busy node it needs a share. Of memory it holds 175 MiB, and 390 MiB while
+              // it seals or opens a checkpoint of any size.
+              resources: {requests: {cpu: '100m', memory: '192Mi'}, limits: {memory: '1Gi'}},
               securityContext: {
                 allowPrivilegeEscalation: false,
                 readOnlyRootFilesystem: true,
