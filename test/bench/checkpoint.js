@@ -43,7 +43,8 @@ const document = {
   metadata: {name: NAME},
   spec: {
     provider: {kind: 'local'},
-    workers: [{count: 2}],
+    // The way by hand restores from an image, which only nodes with this label do.
+    workers: [{count: 2, labels: {'clouder.dev/checkpoint-images': 'true'}}],
     checkpoint: {restore: 'trusted-images'},
   },
 }
