@@ -286,7 +286,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       await expectRefused(cluster, toOther, 'RESTORE_UNSUPPORTED', /namespace programs is not for images/)
       await expectRefused(
         cluster,
-        `checkpoint migrate ${NAMESPACE}/${name} --to worker-1 --backend create-image`,
+        `checkpoint migrate ${NAMESPACE}/${name} --backend create-image`,
         'RESTORE_UNSUPPORTED',
         /namespace programs is not for images/,
       )
