@@ -125,7 +125,6 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
 
   chapter('they run, each with something that only its memory holds', async (cluster) => {
     await Promise.all(PROGRAMS.map((program) => startProgram(cluster, program, 'worker-1')))
-    await kubectl(cluster, `wait --for=condition=Ready pod --all -n ${NAMESPACE} --timeout=50s`)
     await forEach(ALL, async (program) => {
       identities.set(program.name, await program.prime(talkTo(cluster, program.name)))
     })
@@ -263,7 +262,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
         container: {...named('repl').container, securityContext: {capabilities: {add: ['NET_ADMIN']}}},
       }
       await startProgram(cluster, wide, 'worker-1')
-      await kubectl(cluster, `wait --for=condition=Ready pod/wide -n ${NAMESPACE} --timeout=50s`)
+      await talkTo(cluster, 'wide').sh('true')
       const checkpoint = await checkpointOf(cluster, 'wide', ' --stop')
       const restore = `checkpoint restore ${NAMESPACE}/${checkpoint} --backend create-image`
       // What the pod is made from says less than what was dumped.
