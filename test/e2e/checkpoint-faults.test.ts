@@ -1,0 +1,223 @@
+import type {ChildProcess} from 'node:child_process'
+import {expect} from 'vitest'
+import {
+  checkpointOf,
+  identityOf,
+  kubectl,
+  NAMESPACE,
+  nodeOf,
+  run,
+  startTraveller,
+} from '../support/e2e-checkpoints.ts'
+import type {E2eCluster} from '../support/e2e-cluster.ts'
+import {
+  agentsBack,
+  cutOff,
+  expectClean,
+  expectKept,
+  expectSame,
+  openCluster,
+  settled,
+  startNode,
+  strikeAt,
+  victims,
+  type Place,
+  type Stage,
+  type Victim,
+} from '../support/e2e-faults.ts'
+import {randomOf} from '../support/e2e-kill.ts'
+import {medianOf, moveAtRandom} from '../support/e2e-moves.ts'
+import type {CliResult} from '../support/cli.ts'
+import {endOf} from '../support/e2e-results.ts'
+import {scenario} from '../support/e2e-scenario.ts'
+import {startNodeStore} from '../support/e2e-store.ts'
+
+const WHOLE = process.env['CLOUDER_CHAOS'] === 'all'
+const SEEDS = WHOLE ? [1, 2] : [1]
+const MOVES = WHOLE ? 50 : 6
+const MEBIBYTES = 48
+
+type Deed = 'create' | 'migrate' | 'restore'
+
+interface Stroke {
+  readonly deed: Deed
+  readonly victim: Victim
+  readonly stage: Stage
+  readonly on: 'source' | 'target'
+}
+
+const source = {criuOn: 'source'} as const
+const target = {criuOn: 'target'} as const
+const at = (kind: 'Checkpoint' | 'Migration' | 'Restore', phase: string): Stage => ({kind, phase})
+
+/** Every stage of every deed that takes long enough to be struck in, and the node that it happens on. */
+const stages: readonly (readonly [Deed, Stage, on: 'source' | 'target'])[] = [
+  ['create', source, 'source'],
+  ['create', at('Checkpoint', 'Storing'), 'source'],
+  ['migrate', source, 'source'],
+  ['migrate', at('Checkpoint', 'Storing'), 'source'],
+  ['migrate', at('Migration', 'Preparing'), 'target'],
+  ['migrate', at('Migration', 'Moving'), 'source'],
+  ['migrate', at('Migration', 'Verifying'), 'target'],
+  ['migrate', target, 'target'],
+  ['restore', at('Restore', 'Starting'), 'target'],
+  ['restore', target, 'target'],
+]
+
+const every: readonly Stroke[] = stages.flatMap(([deed, stage, on]) =>
+  victims.map((victim) => ({deed, stage, on, victim})),
+)
+
+const chosen: readonly (readonly [Deed, Victim, Stage])[] = [
+  ['create', 'containerd', source],
+  ['create', 'kubelet', source],
+  ['create', 'agent', source],
+  ['create', 'store', at('Checkpoint', 'Storing')],
+  ['migrate', 'agent', source],
+  ['migrate', 'containerd', at('Checkpoint', 'Storing')],
+  ['migrate', 'node', at('Checkpoint', 'Storing')],
+  ['migrate', 'cli', at('Migration', 'Preparing')],
+  ['migrate', 'controller', at('Migration', 'Moving')],
+  ['migrate', 'containerd', target],
+  ['migrate', 'kubelet', target],
+  ['migrate', 'store', at('Migration', 'Verifying')],
+  ['restore', 'agent', at('Restore', 'Starting')],
+  ['restore', 'node', target],
+]
+
+const isChosen = ({deed, victim, stage}: Stroke): boolean =>
+  chosen.some((one) => JSON.stringify(one) === JSON.stringify([deed, victim, stage]))
+
+const wordsOf = (stage: Stage): string =>
+  'criuOn' in stage
+    ? `while CRIU is at work on the ${stage.criuOn}`
+    : `when the ${stage.kind} is ${stage.phase}`
+
+scenario('checkpoints while things are killed', {prefix: 'e2e-fault', workers: 2}, (chapter) => {
+  let place: Place | undefined
+  const here = async (cluster: E2eCluster): Promise<Place> => {
+    place ??= {cluster, kube: await openCluster(cluster), store: await startNodeStore(cluster)}
+    return place
+  }
+
+  chapter('a cluster with a store that nodes reach', async (cluster) => {
+    const made = await cluster.init()
+    expect(made.exitCode, endOf(made)).toBe(0)
+    const namespace = {apiVersion: 'v1', kind: 'Namespace', metadata: {name: NAMESPACE}}
+    await kubectl(cluster, 'apply -f -', JSON.stringify(namespace))
+    await here(cluster)
+    await startTraveller(cluster, 'struck', {node: 'worker-1', mebibytes: MEBIBYTES})
+  })
+
+  for (const seed of SEEDS)
+    for (const stroke of every.filter((one) => WHOLE || isChosen(one)))
+      chapter(
+        `${stroke.deed}: the ${stroke.victim} is killed ${wordsOf(stroke.stage)} (seed ${seed})`,
+        async (cluster) => {
+          await hold(await here(cluster), stroke, randomOf(seed * 100 + every.indexOf(stroke)))
+        },
+      )
+
+  chapter('a node is lost, and its pod goes on elsewhere from an object store', async (cluster) => {
+    const {store} = await here(cluster)
+    const lost = await nodeOf(cluster, 'struck')
+    const other = otherThan(lost)
+    const before = await identityOf(cluster, 'struck')
+    const name = await checkpointOf(cluster, 'struck', ` --store ${store.name}`)
+    await cutOff(cluster, lost)
+    const restored = await run(cluster, `checkpoint restore ${NAMESPACE}/${name} --to ${other} --as heir`)
+    expect(restored.exitCode, endOf(restored)).toBe(0)
+    expectSame(await identityOf(cluster, 'heir'), before)
+    await startNode({cluster}, lost)
+    await kubectl(cluster, `delete pod struck heir -n ${NAMESPACE}`)
+  })
+
+  chapter(`${MOVES} random moves under load lose nobody`, async (cluster) => {
+    const moved = await moveAtRandom(await here(cluster), {
+      moves: MOVES,
+      pods: WHOLE ? [16, 32, 64, 128] : [16, 32, 64],
+      random: randomOf(7),
+    })
+    const {moves, killed, answers, downtimesMs} = moved
+    process.stderr.write(
+      `${moves} moves, ${killed} commands killed, ${answers} answers; stood still: median ${medianOf(downtimesMs)} ms, most ${Math.max(...downtimesMs)} ms\n`,
+    )
+    expect(answers).toBeGreaterThan(moves)
+  })
+
+  chapter('nothing is left to do, and nothing is left over', async (cluster) => {
+    const scene = await here(cluster)
+    await expectClean(scene)
+    expect(await cluster.plan()).toMatchObject({steps: [], machineChanges: []})
+    const collected = await run(cluster, 'checkpoint gc --keep-last 1')
+    expect(collected.exitCode, endOf(collected)).toBe(0)
+    scene.kube.close()
+    await scene.store[Symbol.asyncDispose]()
+  })
+})
+
+const otherThan = (node: string): string => (node === 'worker-1' ? 'worker-2' : 'worker-1')
+
+/** One stroke, and the law: the pod is kept, the same asked for again ends well, and no trace is left. */
+async function hold(place: Place, {deed, stage, victim, on}: Stroke, random: () => number): Promise<void> {
+  const {cluster, store} = place
+  const before = await identityOf(cluster, 'struck')
+  const from = await nodeOf(cluster, 'struck')
+  const to = otherThan(from)
+  // What a node has not stored is lost with it: what it stored before is not.
+  const first = victim === 'node' || deed === 'restore' ? await saved(place, deed === 'restore') : ''
+  const words = {
+    create: `checkpoint create ${NAMESPACE}/struck --store ${store.name}`,
+    migrate: `checkpoint migrate ${NAMESPACE}/struck --to ${to} --store ${store.name}`,
+    restore: `checkpoint restore ${NAMESPACE}/${first} --to ${to}`,
+  }[deed]
+  let cli: ChildProcess | undefined
+  const blow = {
+    victim,
+    node: on === 'source' ? from : to,
+    afterMs: Math.round(random() * 150),
+    cli: () => cli,
+  }
+  const asked = () =>
+    run(cluster, words, {
+      onStart: (child) => {
+        cli = child
+      },
+    })
+  let working: Promise<CliResult> | undefined
+  const back = await strikeAt(place, stage, blow, () => (working = asked()))
+  expect(back, `the stage came: ${wordsOf(stage)}`).toBeDefined()
+  // Long enough to be noticed, and for most of it to be over with when it comes back.
+  if (victim === 'store' || victim === 'node') await new Promise((resolve) => setTimeout(resolve, 5000))
+  await back?.()
+  await agentsBack(place)
+  const ended = await working
+  await settled(place)
+  const kept = await expectKept(place, 'struck', before)
+  const how = ended?.signal ?? `exit code ${ended?.exitCode ?? 'none'}`
+  process.stderr.write(`${deed}, ${victim} killed ${wordsOf(stage)}: ${how}, ${kept}\n`)
+  await expectAgain(place, {deed, to, words, kept})
+  expectSame(await identityOf(cluster, 'struck'), before)
+  await expectClean(place)
+}
+
+/** A checkpoint of the pod as it is, after which it is there or gone. */
+const saved = ({cluster, store}: Place, stop: boolean): Promise<string> =>
+  checkpointOf(cluster, 'struck', ` --store ${store.name}${stop ? ' --stop' : ''}`)
+
+interface Asked {
+  readonly deed: Deed
+  readonly to: string
+  readonly words: string
+  readonly kept: 'runs' | 'restored'
+}
+
+/** The same command again ends well. A pod that was made by hand of its checkpoint is not where that command left it. */
+async function expectAgain({cluster}: Place, {deed, to, words, kept}: Asked): Promise<void> {
+  if (kept === 'restored' && deed === 'restore') await kubectl(cluster, `delete pod struck -n ${NAMESPACE}`)
+  const elsewhere = kept === 'restored' && deed === 'migrate' && (await nodeOf(cluster, 'struck')) === to
+  const target = elsewhere ? otherThan(to) : to
+  const again = await run(cluster, words.replace(`--to ${to}`, `--to ${target}`))
+  expect(again.exitCode, endOf(again)).toBe(0)
+  if (deed !== 'create') expect(await nodeOf(cluster, 'struck')).toBe(target)
+}
