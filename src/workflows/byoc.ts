@@ -48,17 +48,9 @@ export async function registerHost(
   },
 ): Promise<Registration> {
   const labels = labelsOf(capabilities)
-  const spec = {capabilities, slots, drain: false}
-  const host = {
-    apiVersion: API_VERSION,
-    kind: 'ContainerHost',
-    metadata: {name, labels: {[LABEL]: name}},
-    spec,
-  }
-  const node = await nodeOf(kube, name)
+  const [node, known] = [await nodeOf(kube, name), await findHost(kube, name)]
+  await writeHost(kube, name, {capabilities, slots, drain: false}, known, signal)
   if (node !== undefined) {
-    const known = await findHost(kube, name)
-    await kube.apply([host], signal)
     await kube.patch(nodeRef(name), {
       metadata: {labels: {...withoutCapabilities(node), ...labels}},
       // Taken back after a drain; a node that somebody else has cordoned stays so.
@@ -66,7 +58,7 @@ export async function registerHost(
     })
     return {host: await readHost(kube, name)}
   }
-  await kube.apply([host, ...accessOf(name)], signal)
+  await kube.apply(accessOf(name), signal)
   const path = `/api/v1/namespaces/${SYSTEM_NAMESPACE}/serviceaccounts/${accountOf(name)}/token`
   const request = {
     apiVersion: 'authentication.k8s.io/v1',
@@ -91,6 +83,23 @@ export async function registerHost(
     token,
   })
   return {host: await readHost(kube, name), script}
+}
+
+/** Makes a host or changes it: not by apply, which makes a map null when the last of its entries goes. */
+async function writeHost(
+  kube: KubeApi,
+  name: string,
+  spec: Pick<RegisterOptions, 'capabilities' | 'slots'> & {readonly drain: boolean},
+  known: ContainerHost | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  if (known === undefined) {
+    const metadata = {name, labels: {[LABEL]: name}}
+    return kube.apply([{apiVersion: API_VERSION, kind: 'ContainerHost', metadata, spec}], signal)
+  }
+  const gone = Object.keys(known.spec.capabilities ?? {}).map((key) => [key, null] as const)
+  const capabilities = {...Object.fromEntries(gone), ...spec.capabilities}
+  await kube.patch(refTo('ContainerHost', name), {spec: {...spec, capabilities}})
 }
 
 const nodeRef = (name: string) => ({apiVersion: 'v1', kind: 'Node', name}) as const

@@ -46,6 +46,8 @@ test('a host that has joined gets what it has as labels, and no token', async ()
     'clouder.dev/pool': 'big',
   })
   expect(kube.peek('v1', 'ServiceAccount')).toEqual([])
+  const again = await registerHost(kube, {...options, capabilities: {disk: 'fast'}}, tools)
+  expect(again.host.spec.capabilities).toEqual({disk: 'fast'})
   await removeHost(kube, 'lab-1')
   expect((await node())?.metadata.labels).toEqual({'clouder.dev/pool': 'big'})
 })
