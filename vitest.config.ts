@@ -1,10 +1,17 @@
 import {accessSync, constants} from 'node:fs'
 import {defineConfig} from 'vitest/config'
 
-const suite = (name: string, include: string[], timeoutMs: number, parallel: boolean) => ({
+const suite = (
+  name: string,
+  include: string[],
+  timeoutMs: number,
+  parallel: boolean,
+  exclude: string[] = [],
+) => ({
   test: {
     name,
     include,
+    exclude,
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
     sequence: {shuffle: true},
@@ -13,6 +20,9 @@ const suite = (name: string, include: string[], timeoutMs: number, parallel: boo
     isolate: !parallel,
   },
 })
+
+/** Every store, program, stroke and policy on real nodes: half an hour of its own. */
+const CHECKPOINTS = 'test/e2e/checkpoint-*.test.ts'
 
 const unit = suite('unit', ['test/unit/**/*.test.ts'], 10_000, true)
 
@@ -26,7 +36,8 @@ export default defineConfig({
       suite('stacks', ['test/stacks/**/*.test.ts'], 60_000, true),
       suite('integration', ['test/integration/**/*.test.ts'], 300_000, false),
       suite('cloud', ['test/cloud/**/*.test.ts'], 1_800_000, false),
-      suite('e2e', ['test/e2e/**/*.test.ts'], 1_800_000, false),
+      suite('e2e', ['test/e2e/**/*.test.ts'], 1_800_000, false, [CHECKPOINTS]),
+      suite('checkpoints', [CHECKPOINTS], 1_800_000, false),
     ],
   },
 })

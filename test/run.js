@@ -1,6 +1,7 @@
 // Runs every check and suite, goes on after a failure, and ends with one line that counts all of them.
-import {spawnSync} from 'node:child_process'
-import {mkdtempSync, readFileSync, rmSync} from 'node:fs'
+import {spawn, spawnSync} from 'node:child_process'
+import {once} from 'node:events'
+import {closeSync, mkdtempSync, openSync, readFileSync, rmSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 
@@ -13,13 +14,15 @@ let optional = 0
 const suites =
   process.argv.length > 2
     ? process.argv.slice(2)
-    : // `cloud` is run by name until it has passed in one go: npm run test:cloud builds the AWS provider first.
-      ['checks', 'unit', 'templates', 'stacks', 'bundle', 'integration', 'e2e']
+    : ['checks', 'unit', 'templates', 'stacks', 'bundle', 'cloud', 'integration', 'e2e']
+/** Mostly waits for what a cloud does, so it runs beside those after it, and is told when it has ended. */
+const BESIDE = 'cloud'
 
-function run(title, command, args) {
+async function run(title, command, args, stdio = 'inherit') {
   const startedMs = Date.now()
   process.stdout.write(`\n== ${title}\n`)
-  const {status} = spawnSync(join(bin, command), args, {cwd: root, env: environment, stdio: 'inherit'})
+  const child = spawn(join(bin, command), args, {cwd: root, env: environment, stdio})
+  const [status] = await once(child, 'close')
   process.stdout.write(
     `== ${title}: ${status === 0 ? 'ok' : 'FAILED'} in ${Math.round((Date.now() - startedMs) / 1000)} s\n`,
   )
@@ -32,11 +35,11 @@ function hasAwsProvider() {
   return spawnSync(join(bin, 'tsx'), args, {cwd: root, env: environment, stdio: 'inherit'}).status === 0
 }
 
-function check(title, command, args) {
-  total[run(title, command, args) ? 'passed' : 'failed'] += 1
+async function check(title, command, args) {
+  total[(await run(title, command, args)) ? 'passed' : 'failed'] += 1
 }
 
-function suite(name) {
+async function suite(name) {
   const folder = mkdtempSync(join(tmpdir(), 'clouder-test-'))
   const report = join(folder, 'report.json')
   const args = [
@@ -47,7 +50,13 @@ function suite(name) {
     '--reporter=json',
     `--outputFile.json=${report}`,
   ]
-  const ok = run(name, 'vitest', args)
+  const log = name === BESIDE ? join(folder, 'log') : undefined
+  const output = log === undefined ? undefined : openSync(log, 'w')
+  const ok = await run(name, 'vitest', args, output === undefined ? 'inherit' : ['ignore', output, output])
+  if (output !== undefined) {
+    closeSync(output)
+    process.stdout.write(readFileSync(log))
+  }
   const before = total.failed
   try {
     const {numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults} = JSON.parse(
@@ -68,24 +77,28 @@ function suite(name) {
   rmSync(folder, {recursive: true, force: true})
 }
 
+let beside = Promise.resolve()
 for (const name of suites) {
   if (name === 'checks') {
-    check('format', 'prettier', ['--check', '--log-level', 'warn', '.'])
-    check('lint', 'eslint', ['--max-warnings', '0', '.'])
-    check('types', 'tsc', ['-p', 'tsconfig.check.json'])
+    await check('format', 'prettier', ['--check', '--log-level', 'warn', '.'])
+    await check('lint', 'eslint', ['--max-warnings', '0', '.'])
+    await check('types', 'tsc', ['-p', 'tsconfig.check.json'])
   } else if (name === 'bundle') {
     // What integration and end to end install from; minutes the first time, an instant afterwards.
-    check('bundle', 'node', ['bin/run.js', 'bundle', 'build'])
-    check('bundle digests and closure', 'node', ['bin/run.js', 'bundle', 'verify'])
-    check('registry for the stores of checkpoints', 'tsx', ['test/support/registry-build.ts'])
+    await check('bundle', 'node', ['bin/run.js', 'bundle', 'build'])
+    await check('bundle digests and closure', 'node', ['bin/run.js', 'bundle', 'verify'])
+    await check('registry for the stores of checkpoints', 'tsx', ['test/support/registry-build.ts'])
   } else if (name === 'cloud' && !hasAwsProvider()) {
     // Half an hour to build, so nobody is made to wait for it: said there, and counted.
     total.skipped += 1
     optional += 1
+  } else if (name === BESIDE) {
+    beside = suite(name)
   } else {
-    suite(name)
+    await suite(name)
   }
 }
+await beside
 const forbidden = process.env.CLOUDER_REQUIRE_E2E === '1' ? total.skipped - optional : 0
 if (forbidden > 0) {
   process.stdout.write(`\n${forbidden} skipped although CLOUDER_REQUIRE_E2E=1: that is a failure\n`)

@@ -12,11 +12,12 @@ import {asPhase, settle} from './terraform-report.ts'
 export async function applied(
   plan: TerraformPlan,
   title: string,
-  {dir, terraform}: WorkFolder,
+  folder: WorkFolder,
   spec: ClusterSpec,
   context: ProviderContext,
 ): Promise<Outputs | undefined> {
   const {signal} = context
+  const {dir, terraform} = folder
   const begun = Promise.withResolvers<undefined>()
   const pin = async () => {
     await begun.promise
@@ -33,5 +34,5 @@ export async function applied(
   const [pinned, made] = await Promise.allSettled([pin(), apply()])
   if (made.status === 'rejected') throw made.reason
   if (pinned.status === 'rejected') throw pinned.reason
-  return (await settle(terraform, spec, context)) ?? made.value
+  return (await settle(folder, spec, context)) ?? made.value
 }

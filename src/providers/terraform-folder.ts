@@ -1,5 +1,5 @@
 import {existsSync} from 'node:fs'
-import {copyFile, mkdir, rm, symlink, writeFile} from 'node:fs/promises'
+import {copyFile, mkdir, readFile, rm, symlink, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
 import type {TerraformJson} from '../../stacks/input.ts'
@@ -46,6 +46,18 @@ export function isInitialised(dir: string): boolean {
 
 export function hasConfiguration(dir: string): boolean {
   return existsSync(join(dir, CONFIGURATION))
+}
+
+const resourcesSchema = z.looseObject({
+  resource: z.record(z.string(), z.record(z.string(), z.unknown())).default({}),
+})
+
+/** Addresses of what a folder's configuration asks for. */
+export async function addressesIn(dir: string): Promise<readonly string[]> {
+  const {resource} = resourcesSchema.parse(JSON.parse(await readFile(join(dir, CONFIGURATION), 'utf8')))
+  return Object.entries(resource).flatMap(([type, byName]) =>
+    Object.keys(byName).map((name) => `${type}.${name}`),
+  )
 }
 
 /** The cluster's own folder, or one beside it that is removed afterwards, for looking while others may work there. */

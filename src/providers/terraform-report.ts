@@ -1,13 +1,8 @@
 import {InfrastructureError} from '../errors.ts'
 import type {MachineChange, ProviderContext} from './provider.ts'
+import {addressesIn, type WorkFolder} from './terraform-folder.ts'
 import {nodeOfChange, type MachineKind} from './terraform-machines.ts'
-import type {
-  Outputs,
-  ResourceChange,
-  Terraform,
-  TerraformPlan,
-  TerraformProgress,
-} from '../terraform/types.ts'
+import type {Outputs, ResourceChange, TerraformPlan, TerraformProgress} from '../terraform/types.ts'
 
 const PHASE = 'infrastructure'
 
@@ -110,18 +105,24 @@ function reportStep(
   }
 }
 
+/** Settings that nothing else writes, and whose reading waits for seconds until the cloud says the same twice. */
+const SLOW_TO_READ = /^aws_s3_bucket_(versioning|lifecycle_configuration)\./
+
 /**
  * What was made first does not know in the state of what was made from it later: who is attached, what refers to it.
  * Taken in now, it is no drift tomorrow. Where that fails, what was made is made all the same. Gives the outputs after it.
  */
 export async function settle(
-  terraform: Terraform,
+  {dir, terraform}: Pick<WorkFolder, 'dir' | 'terraform'>,
   {name}: {readonly name: string},
   context: ProviderContext,
 ): Promise<Outputs | undefined> {
+  const all = await addressesIn(dir)
+  const quick = all.filter((address) => !SLOW_TO_READ.test(address))
+  const targets = quick.length === all.length ? [] : quick
   try {
     return await asTask(context, {task: 'refresh', title: `Look at what was made for ${name}`}, () =>
-      terraform.refresh({signal: context.signal}),
+      terraform.refresh({signal: context.signal, targets}),
     )
   } catch (error) {
     if (!(error instanceof InfrastructureError)) throw error

@@ -78,7 +78,7 @@ class TerraformBinary implements Terraform {
       ...(destroy === true ? ['-destroy'] : []),
       ...(refreshOnly === true ? ['-refresh-only'] : []),
       ...(lock === false ? ['-lock=false'] : []),
-      ...targets.map((address) => `-target=${address}`),
+      ...targets.map(targetOption),
     ]
     const {exitCode, planned} = await this.#change('plan', args, run, {alsoGood: somethingToDo})
     const isEmpty = exitCode === nothingToDo
@@ -105,9 +105,9 @@ class TerraformBinary implements Terraform {
     return this.#applied('apply', ['apply', '-json', '-input=false', planFile], run)
   }
 
-  async refresh(run: TerraformRun): Promise<Outputs | undefined> {
+  async refresh({targets = [], ...run}: Parameters<Terraform['refresh']>[0]): Promise<Outputs | undefined> {
     const args = ['apply', '-refresh-only', '-auto-approve', '-json', '-input=false']
-    return this.#applied('refresh', args, run)
+    return this.#applied('refresh', [...args, ...targets.map(targetOption)], run)
   }
 
   async output(run: TerraformRun): Promise<Outputs | undefined> {
@@ -225,6 +225,8 @@ class TerraformBinary implements Terraform {
     throw failureOf({program, operation, dir: this.#options.dir, exitCode, diagnostics, stderr})
   }
 }
+
+const targetOption = (address: string) => `-target=${address}`
 
 function someOf(outputs: Outputs): Outputs | undefined {
   return Object.keys(outputs).length === 0 ? undefined : outputs

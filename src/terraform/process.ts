@@ -85,9 +85,9 @@ function start(call: TerraformCall, stdio: ['ignore', 'pipe' | number, 'pipe' | 
 
 /**
  * A provider of a cloud makes hundreds of megabytes of schemas whenever it starts, most of what Terraform's own seconds
- * are: a quarter of that is Go's collector. What it may hold in return has a bound. https://go.dev/doc/gc-guide
+ * are: a quarter of that is Go's collector. https://go.dev/doc/gc-guide
  */
-const COLLECT_LESS = {GOGC: '400', GOMEMLIMIT: '1GiB'}
+const COLLECT_LESS = {GOGC: '400'}
 
 /** The user's own environment, less what would change what a run means or where its state is. */
 function environmentOf(environment: TerraformCall['environment']): NodeJS.ProcessEnv {

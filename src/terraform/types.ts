@@ -61,8 +61,11 @@ export interface Terraform {
   show(planFile: string, run: TerraformRun): Promise<TerraformPlan>
   /** Applies a saved plan, nothing else. Gives the outputs, as `output` does. */
   apply(planFile: string, run: TerraformRun): Promise<Outputs | undefined>
-  /** Takes what the cloud says now into the state; changes nothing there. Gives the outputs, as `output` does. */
-  refresh(run: TerraformRun): Promise<Outputs | undefined>
+  /**
+   * Takes what the cloud says now into the state; changes nothing there. `targets`: of these addresses alone, and what
+   * they need; none: of all. Gives the outputs, as `output` does.
+   */
+  refresh(run: TerraformRun & Pick<PlanRun, 'targets'>): Promise<Outputs | undefined>
   /** Outputs by name, unwrapped; undefined: nothing was applied yet. */
   output(run: TerraformRun): Promise<Outputs | undefined>
   /** Addresses of what the state holds. */

@@ -42,7 +42,7 @@ export function bucketOf(frame: Frame): S3Bucket {
     bucket: bucket.id,
     rule: [
       aws.kmsKeyId === undefined
-        ? {applyServerSideEncryptionByDefault: {sseAlgorithm: 'AES256'}}
+        ? {applyServerSideEncryptionByDefault: {sseAlgorithm: 'AES256'}, bucketKeyEnabled: false}
         : {
             applyServerSideEncryptionByDefault: {sseAlgorithm: 'aws:kms', kmsMasterKeyId: aws.kmsKeyId},
             bucketKeyEnabled: true,

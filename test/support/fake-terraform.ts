@@ -98,9 +98,9 @@ export function fakeTerraform(dir: string): FakeTerraform {
       await applyPlan(saved, state, run, save)
       return someOf(state.outputs)
     },
-    refresh: async (run) => {
+    refresh: async ({targets = [], ...run}) => {
       await begin('refresh', run)
-      drifted.clear()
+      for (const address of targets.length === 0 ? [...drifted.keys()] : targets) drifted.delete(address)
       return someOf((await load()).outputs)
     },
     output: async (run) => {

@@ -99,6 +99,7 @@ export function terraformContract(
         'terraform_data.b',
       ])
       expect(await terraform.refresh({signal})).toEqual(outputs)
+      expect(await terraform.refresh({signal, targets: ['terraform_data.a']})).toEqual(outputs)
       expect(await terraform.plan({signal})).toMatchObject({changes: [], drift: [], hasChanges: false})
       expect(await terraform.plan({signal, refreshOnly: true})).toMatchObject({drift: [], hasChanges: false})
     }),
