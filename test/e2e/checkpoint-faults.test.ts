@@ -1,5 +1,5 @@
 import type {ChildProcess} from 'node:child_process'
-import {expect} from 'vitest'
+import {afterAll, expect} from 'vitest'
 import {
   checkpointOf,
   identityOf,
@@ -100,6 +100,11 @@ scenario('checkpoints while things are killed', {prefix: 'e2e-fault', workers: 2
     return place
   }
 
+  afterAll(async () => {
+    place?.kube.close()
+    await place?.store[Symbol.asyncDispose]()
+  })
+
   chapter('a cluster with a store that nodes reach', async (cluster) => {
     const made = await cluster.init()
     expect(made.exitCode, endOf(made)).toBe(0)
@@ -151,8 +156,6 @@ scenario('checkpoints while things are killed', {prefix: 'e2e-fault', workers: 2
     expect(await cluster.plan()).toMatchObject({steps: [], machineChanges: []})
     const collected = await run(cluster, 'checkpoint gc --keep-last 1')
     expect(collected.exitCode, endOf(collected)).toBe(0)
-    scene.kube.close()
-    await scene.store[Symbol.asyncDispose]()
   })
 })
 
