@@ -94,7 +94,7 @@ function awayObjects(): Objects {
     stat: away,
     write: away,
     read: away,
-     
+
     list: async function* () {
       await away()
     },
