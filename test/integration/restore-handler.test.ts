@@ -173,15 +173,17 @@ test.each(['../escaped', '/escaped', 'etc/../../escaped'])(
   },
 )
 
-test("a restore that fails says CRIU's last error, and leaves no mark of one that worked", async () => {
+test("a restore that fails says CRIU's errors in their order, and leaves no mark of one that worked", async () => {
   const log = node.path('restore/pod/counter/restore.log')
   await node.setRunc(
-    `if [ "$8" = restore ]; then printf 'Error (a.c:1): first\\nfine\\nError (b.c:2): last\\nend\\n' >'${log}'; exit 1; fi`,
+    `if [ "$8" = restore ]; then printf 'Error (a.c:1): first\\nfine\\nError (b.c:2): last\\nError (c.c:3): Restoring FAILED.\\n' >'${log}'; exit 1; fi`,
   )
   await node.listen(() => node.restoreAnswer())
   const {code, logged} = await node.call(...node.createWords())
   expect(code).toBe(1)
-  expect(logged).toBe('clouder restore: redis-1 could not be restored: exit status 1: Error (b.c:2): last')
+  expect(logged).toBe(
+    'clouder restore: redis-1 could not be restored: exit status 1:\nError (a.c:1): first\nError (b.c:2): last',
+  )
   expect((await node.call('start', 'abc123')).runc).toEqual([['start', 'abc123']])
 })
 

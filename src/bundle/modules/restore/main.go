@@ -176,7 +176,7 @@ func restore(c call, bundle string, wanted config, a answer) error {
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Run(); err != nil {
 		os.Remove(marker(c.id))
-		return fmt.Errorf("%s could not be restored: %w:%s", wanted.Annotations[annotation], err, reason(a.WorkDir))
+		return fmt.Errorf("%s could not be restored: %w%s", wanted.Annotations[annotation], err, reason(a.WorkDir))
 	}
 	return nil
 }
@@ -198,7 +198,10 @@ func reason(workDir string) string {
 		}
 		found += "\n" + words
 	}
-	return found
+	if found == "" {
+		return ""
+	}
+	return ":" + found
 }
 
 func marker(id string) string {
