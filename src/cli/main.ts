@@ -1,3 +1,4 @@
+import {fileURLToPath} from 'node:url'
 import {run, settings} from '@oclif/core'
 import {showFailure} from './failure.ts'
 import {programFacts} from './quick.ts'
@@ -6,11 +7,14 @@ import {terminalOf} from './terminal.ts'
 
 /** Starts oclif and ends the process. Errors of a command are shown by the command; this shows what comes before one. */
 export async function main(argv: readonly string[], packageRoot: string): Promise<void> {
-  settings.enableAutoTranspile = false
-  // Development runs the sources; oclif finds them beside dist only when it may transpile.
-  if (import.meta.url.endsWith('.ts')) settings.enableAutoTranspile = true
+  // Development runs the sources; oclif finds them beside dist only when it may transpile, and the manifest names dist.
+  const isDevelopment = import.meta.url.endsWith('.ts')
+  settings.enableAutoTranspile = isDevelopment
   try {
-    await run([...argv], packageRoot)
+    await run(
+      [...argv],
+      isDevelopment ? {root: fileURLToPath(packageRoot), ignoreManifest: true} : packageRoot,
+    )
   } catch (error) {
     process.exitCode = showFailure(error, {
       terminal: terminalOf(process),

@@ -219,3 +219,19 @@ async function remember(home: string): Promise<void> {
     joined: [],
   }))
 }
+
+test('the program for development runs the sources, whatever was built before', async () => {
+  const told =
+    "import {registerHooks} from 'node:module'; registerHooks({load(url, context, next) { if (/commands.kubeadm.ls/.test(url)) process.stderr.write(url); return next(url, context) }})"
+  await withTempFolder((home) => {
+    const {stderr, status} = spawnSync(
+      process.execPath,
+      ['--import', `data:text/javascript,${told}`, join(packageRoot, 'bin/dev.js'), 'kubeadm', 'ls'],
+      {encoding: 'utf8', env: {...process.env, CLOUDER_HOME: home}},
+    )
+    expect(status).toBe(0)
+    expect(stderr).toContain('/src/commands/kubeadm/ls.ts')
+    expect(stderr).not.toContain('/dist/')
+    return Promise.resolve()
+  })
+})
