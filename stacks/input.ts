@@ -9,7 +9,10 @@ export interface StackInput {
   readonly sshPublicKey: string
   /** cloud-init configuration of every node: user, key, host keys. Holds no secret. */
   readonly cloudInit: string
-  /** Image of `control-plane` and of each worker pool by name, once it was looked up; absent: the stack looks it up. */
+  /**
+   * Image of `control-plane` and of each worker pool by name, once it was looked up; by the address of a look-up, what
+   * an apply that was cut short had found. Absent: the stack looks it up.
+   */
   readonly imageIds: Readonly<Record<string, string>>
 }
 

@@ -3,6 +3,9 @@ import {join} from 'node:path'
 import {z} from 'zod'
 import {cloudOf} from '../spec/cloud-machines.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import type {TerraformPlan} from '../terraform/types.ts'
+
+const LOOK_UP = /^data\.aws_ami\./
 
 type ImageIds = Readonly<Record<string, string>>
 
@@ -35,6 +38,11 @@ export function imagesOf(outputs: unknown): ImageIds {
   return Object.fromEntries(found.toReversed())
 }
 
+/** What a plan looked up, by the address of the look-up: stacks take it for every group that has no image of its own. */
+export function imagesFound({read}: Pick<TerraformPlan, 'read'>): ImageIds {
+  return Object.fromEntries(Object.entries(read).filter(([address]) => LOOK_UP.test(address)))
+}
+
 /** The images that were pinned in this folder for what the spec asks; undefined: none yet. */
 export async function readPins(dir: string, spec: ClusterSpec): Promise<ImageIds | undefined> {
   try {
@@ -46,10 +54,16 @@ export async function readPins(dir: string, spec: ClusterSpec): Promise<ImageIds
   }
 }
 
-/** Pins images before the first machine is made of them, so that a newer one changes nothing that is there. */
+/**
+ * Pins images before the first machine is made of them, so that a newer one changes nothing that is there. Those of
+ * groups take the place of what was looked up.
+ */
 export async function writePins(dir: string, spec: ClusterSpec, images: ImageIds): Promise<void> {
   const known = (await readPins(dir, spec)) ?? {}
-  const pins = {wanted: wantedOf(spec), images: {...images, ...known}}
+  const all = Object.entries({...images, ...known})
+  const areFound = Object.keys(images).every((name) => LOOK_UP.test(name))
+  const kept = areFound ? all : all.filter(([name]) => !LOOK_UP.test(name))
+  const pins = {wanted: wantedOf(spec), images: Object.fromEntries(kept)}
   await writeFile(pinsPath(dir), `${JSON.stringify(pins, undefined, 2)}\n`, {mode: 0o600})
 }
 

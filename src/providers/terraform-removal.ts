@@ -30,7 +30,7 @@ export function removalOf(addresses: readonly string[]): TerraformPlan {
     reason: 'everything is removed',
   }))
   const outputs = () => Promise.resolve({})
-  return {changes, drift: [], hasChanges: changes.length > 0, outputs, priorOutputs: {}, file: ''}
+  return {changes, drift: [], hasChanges: changes.length > 0, outputs, priorOutputs: {}, read: {}, file: ''}
 }
 
 /** One line for each thing with a name of its own; its settings are kept with it, under the same id. */

@@ -38,6 +38,7 @@ interface ChangeOptions {
 /** How a run ended, and what it told on the way. */
 interface Told extends TerraformEnd {
   readonly planned: readonly (ResourceChange | 'other')[]
+  readonly read: TerraformPlan['read']
   /** Of the last message about them. */
   readonly outputs: Outputs | 'untold' | undefined
 }
@@ -80,10 +81,10 @@ class TerraformBinary implements Terraform {
       ...(lock === false ? ['-lock=false'] : []),
       ...targets.map(targetOption),
     ]
-    const {exitCode, planned} = await this.#change('plan', args, run, {alsoGood: somethingToDo})
+    const {exitCode, planned, read} = await this.#change('plan', args, run, {alsoGood: somethingToDo})
     const isEmpty = exitCode === nothingToDo
     const onlyMakes = planned.length > 0 && planned.every((change) => change !== 'other')
-    if (!isEmpty && !onlyMakes) return this.show(file, run)
+    if (!isEmpty && !onlyMakes) return {...(await this.show(file, run)), read}
     // `show` loads the provider's schemas once more, which takes seconds, and of what is only made it tells no more.
     return {
       changes: planned.filter((change) => change !== 'other'),
@@ -91,6 +92,7 @@ class TerraformBinary implements Terraform {
       hasChanges: !isEmpty,
       outputs: async (later) => (isEmpty ? {} : (await this.show(file, later)).outputs(later)),
       priorOutputs: {},
+      read,
       file,
     }
   }
@@ -98,7 +100,7 @@ class TerraformBinary implements Terraform {
   async show(planFile: string, run: TerraformRun): Promise<TerraformPlan> {
     const {stdout} = await this.#read('show', ['show', '-json', planFile], run)
     const {outputs, ...plan} = parsePlan(stdout)
-    return {...plan, outputs: () => Promise.resolve(outputs), file: planFile}
+    return {...plan, outputs: () => Promise.resolve(outputs), read: {}, file: planFile}
   }
 
   async apply(planFile: string, run: TerraformRun): Promise<Outputs | undefined> {
@@ -188,6 +190,7 @@ class TerraformBinary implements Terraform {
     const {dir, environment, identify, log} = this.#options
     const errors: TerraformDiagnostic[] = []
     const planned: (ResourceChange | 'other')[] = []
+    const read: Record<string, string> = {}
     let outputs: Told['outputs']
     log(`terraform: ${args.join(' ')}`)
     const call = {program: this.program.path, args, dir, environment: {...environment, ...variables}, signal}
@@ -197,12 +200,13 @@ class TerraformBinary implements Terraform {
       if (told.progress !== undefined) onProgress?.(told.progress)
       if (told.error !== undefined) errors.push(told.error)
       if (told.planned !== undefined) planned.push(told.planned)
+      if (told.read !== undefined) read[told.read.address] = told.read.id
       outputs = told.outputs ?? outputs
     })
     const lock = unreleasedLock(errors)
     if (lock !== undefined) await rememberLock(dir, lock.id)
     if (end.exitCode !== alsoGood) this.#refuse(operation, end, errors)
-    return {...end, planned, outputs}
+    return {...end, planned, read, outputs}
   }
 
   async #unlock({lock}: StateLockedError, {signal}: TerraformRun): Promise<boolean> {

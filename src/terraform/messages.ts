@@ -9,6 +9,7 @@ const messageSchema = z.looseObject({
     .looseObject({
       resource: z.looseObject({addr: z.string()}),
       action: z.string().default('refresh'),
+      id_value: z.string().optional(),
       elapsed_seconds: z.number().default(0),
     })
     .optional(),
@@ -33,6 +34,8 @@ export interface UiMessage {
   readonly progress?: TerraformProgress
   /** An error; warnings are left out. */
   readonly error?: TerraformDiagnostic
+  /** A data source that was read, and the id of what it found. */
+  readonly read?: {readonly address: string; readonly id: string}
   /** Something that would only be made; `other`: a change that has more to tell than this line does. */
   readonly planned?: ResourceChange | 'other'
   /** Outputs, unwrapped; `untold`: there are some without their values, as in a plan. */
@@ -62,13 +65,16 @@ export function parseMessage(line: string): UiMessage {
   if (type === 'outputs' && outputs !== undefined) return {outputs: valuesOf(outputs)}
   const state = states[type]
   if (state === undefined || hook === undefined) return {}
+  const {
+    resource: {addr: address},
+    action,
+    elapsed_seconds: elapsedSeconds,
+    id_value: id,
+  } = hook
+  const isRead = state === 'done' && address.startsWith('data.') && id !== undefined
   return {
-    progress: {
-      address: hook.resource.addr,
-      action: hook.action,
-      state,
-      elapsedSeconds: hook.elapsed_seconds,
-    },
+    progress: {address, action, state, elapsedSeconds},
+    ...(isRead ? {read: {address, id}} : {}),
   }
 }
 

@@ -43,7 +43,9 @@ const planSchema = z.looseObject({
 })
 
 /** What a saved plan says. */
-export function parsePlan(text: string): Omit<TerraformPlan, 'file' | 'outputs'> & {outputs: Outputs} {
+export function parsePlan(
+  text: string,
+): Omit<TerraformPlan, 'file' | 'outputs' | 'read'> & {outputs: Outputs} {
   const plan = planSchema.parse(JSON.parse(text))
   const changes = (found: typeof plan.resource_changes) =>
     found

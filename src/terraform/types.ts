@@ -22,6 +22,8 @@ export interface TerraformPlan {
   readonly hasChanges: boolean
   /** Outputs as they will be, as far as that is known before; asking may take seconds the first time. */
   readonly outputs: (run: TerraformRun) => Promise<Outputs>
+  /** By address, the id of what each data source found, where that was told. */
+  readonly read: Readonly<Record<string, string>>
   /** Outputs of the state that it was made over; empty where it only makes what was not there. */
   readonly priorOutputs: Outputs
   /** Where the plan is saved; `apply` takes exactly this. */

@@ -31,13 +31,19 @@ const PUBLISHERS: Readonly<Record<Aws['image'], Publisher>> = {
 /** Gives the machine image of a group of machines: `control-plane`, `bastion` or the name of a pool. */
 export type ImageOf = (group: string, size: string) => string
 
-/** The image that the spec names, the one that was kept, or the newest, looked up once for each architecture. */
+/**
+ * The image that the spec names, the one that was kept, what an apply that was cut short had found, or the newest,
+ * looked up once for each architecture.
+ */
 export function imagesOf(frame: Frame): ImageOf {
   const found = new Map<Architecture, string>()
   return (group, size) => {
     const architecture = architectureOf(size)
-    const known = frame.aws.imageId ?? frame.input.imageIds[group] ?? found.get(architecture)
+    const {imageIds} = frame.input
+    const known = frame.aws.imageId ?? imageIds[group] ?? imageIds[`data.aws_ami.${architecture}`]
     if (known !== undefined) return known
+    const before = found.get(architecture)
+    if (before !== undefined) return before
     const id = lookUp(frame, architecture)
     found.set(architecture, id)
     return id

@@ -261,6 +261,12 @@ test('an image that was kept, or that the spec names, is not looked up', () => {
   expect(['cp-1', 'worker-2', 'bastion'].map((name) => at(kept.one('aws_instance', name), 'ami'))).toEqual(
     Object.values(imageIds),
   )
+  const cutShort = awsStack({imageIds: {'data.aws_ami.x86_64': 'ami-0000000f', worker: 'ami-0000000d'}})
+  expect(cutShort.all('aws_ami', 'data')).toEqual({})
+  expect(['cp-1', 'worker-2'].map((name) => at(cutShort.one('aws_instance', name), 'ami'))).toEqual([
+    'ami-0000000f',
+    'ami-0000000d',
+  ])
   const named = awsStack({aws: {imageId: 'ami-00000001'}, imageIds})
   expect(at(named.one('aws_instance', 'cp-1'), 'ami')).toBe('ami-00000001')
 })

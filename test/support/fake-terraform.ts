@@ -80,7 +80,15 @@ export function fakeTerraform(dir: string): FakeTerraform {
       const drift = [...drifted].map(([address, attributes]) => changed(address, ['update'], {attributes}))
       const priorOutputs = state.outputs
       if (refreshOnly)
-        return {changes: [], drift, hasChanges: drift.length > 0, outputs: later({}), priorOutputs, file}
+        return {
+          changes: [],
+          drift,
+          hasChanges: drift.length > 0,
+          outputs: later({}),
+          priorOutputs,
+          read: {},
+          file,
+        }
       const plan = told(saved, state, file)
       const onlyMakes = plan.changes.length > 0 && plan.changes.every(({actions}) => actions[0] === 'create')
       return onlyMakes ? {...plan, priorOutputs: {}} : plan
@@ -201,7 +209,15 @@ function told(saved: SavedPlan, state: State, file: string): TerraformPlan {
   })
   const hasChanges = changes.length > 0 || !same(resolved(saved.outputs, true), state.outputs)
   const outputs = later(hasChanges ? resolved(saved.outputs, false) : {})
-  return {changes, drift: [], hasChanges, outputs, priorOutputs: hasChanges ? state.outputs : {}, file}
+  return {
+    changes,
+    drift: [],
+    hasChanges,
+    outputs,
+    priorOutputs: hasChanges ? state.outputs : {},
+    read: {},
+    file,
+  }
 }
 
 /** `${type.name.id}` becomes the address; what is not known yet is left out, as in a plan. */

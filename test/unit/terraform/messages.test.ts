@@ -60,3 +60,14 @@ test('an apply tells outputs with values, a plan without', () => {
   const planned = {list: {sensitive: false, action: 'create'}}
   expect(parseMessage(line({type: 'outputs', outputs: planned}))).toEqual({outputs: 'untold'})
 })
+
+test('a data source that was read tells the id of what it found', () => {
+  const data = {addr: 'data.aws_ami.x86_64', resource_type: 'aws_ami'}
+  const read = (hook: object) => parseMessage(line({type: 'apply_complete', hook: {action: 'read', ...hook}}))
+  expect(read({resource: data, id_value: 'ami-1'}).read).toEqual({
+    address: 'data.aws_ami.x86_64',
+    id: 'ami-1',
+  })
+  expect(read({resource: data}).read).toBeUndefined()
+  expect(read({resource, id_value: 'vpc-1'}).read).toBeUndefined()
+})
