@@ -30,9 +30,10 @@ async function run(title, command, args, stdio = 'inherit') {
 }
 
 function hasAwsProvider() {
-  process.stdout.write('\n== cloud\n')
   const args = ['test/support/aws-provider-build.ts', '--check']
-  return spawnSync(join(bin, 'tsx'), args, {cwd: root, env: environment, stdio: 'inherit'}).status === 0
+  const {status, stdout, stderr} = spawnSync(join(bin, 'tsx'), args, {cwd: root, env: environment})
+  if (status !== 0) process.stdout.write(`\n== cloud\n${stdout}${stderr}`)
+  return status === 0
 }
 
 async function check(title, command, args) {
