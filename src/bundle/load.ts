@@ -1,10 +1,14 @@
-import {closeSync, createReadStream, existsSync, openSync, statSync} from 'node:fs'
+import {closeSync, createReadStream, existsSync, openSync, read, statSync} from 'node:fs'
 import {readFile, readdir} from 'node:fs/promises'
 import {join} from 'node:path'
+import {Readable} from 'node:stream'
+import {promisify} from 'node:util'
 import {z} from 'zod'
 import {BundleError} from '../errors.ts'
 import {bundleLockSchema} from './types.ts'
 import type {Arch, Bundle, BundleFolder, BundleLock} from './types.ts'
+
+const readAt = promisify(read)
 
 export const LOCK_FILE = 'bundle.lock.json'
 
@@ -81,9 +85,20 @@ const reader =
   (dir: string, files: ReadonlyMap<string, number>): Bundle['content'] =>
   (path, chunkBytes = 1 << 16) => {
     const fd = files.get(path)
-    const where = fd === undefined ? {} : {fd, start: 0, autoClose: false}
-    return createReadStream(join(dir, path), {highWaterMark: chunkBytes, ...where})
+    return fd === undefined
+      ? createReadStream(join(dir, path), {highWaterMark: chunkBytes})
+      : Readable.from(chunksOf(fd, chunkBytes), {objectMode: false, highWaterMark: chunkBytes})
   }
+
+/** A file's own stream would close it when it is destroyed, `autoClose` or not; another host may be reading from it. */
+async function* chunksOf(fd: number, chunkBytes: number): AsyncIterable<Uint8Array> {
+  for (let position = 0; ;) {
+    const {bytesRead, buffer} = await readAt(fd, Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, position)
+    if (bytesRead === 0) return
+    yield buffer.subarray(0, bytesRead)
+    position += bytesRead
+  }
+}
 
 async function readLock(dir: string): Promise<BundleLock> {
   const path = join(dir, LOCK_FILE)

@@ -46,6 +46,23 @@ test('images travel as an OCI layout with their references, each blob once', asy
   })
 })
 
+test('a host that is lost in the middle takes nothing from those that read the same files', async () => {
+  const bundle = await sharedTinyBundle()
+  const images = imagesFor(bundle, 'worker')
+  const whole = await contentsOf(tarOfImages(bundle, images))
+  for (let chunks = 1; chunks <= 8; chunks += 1) {
+    let left = chunks
+    for await (const _ of tarOfImages(bundle, images)) {
+      left -= 1
+      if (left === 0) break
+    }
+    bundle.content(bundle.lock.files[0]?.path ?? '').destroy()
+  }
+  expect(await contentsOf(tarOfImages(bundle, images))).toEqual(whole)
+  const kubelet = bundle.lock.files.filter(({name}) => name === 'kubelet')
+  expect((await contentsOf(tarOfFiles(bundle, kubelet))).size).toBe(1)
+})
+
 test('a blob that is gone ends the stream with an error', async () => {
   await using folder = await temporaryFolder()
   const bundle = await copyOfTinyBundle(folder.dir)
