@@ -33,7 +33,12 @@ export type Pull =
  */
 export async function pullImages(
   wanted: {
-    readonly restore: {readonly name: string; readonly uid?: string | undefined}
+    /** The Restore or Migration that they are for; the pod goes with it. */
+    readonly owner: {
+      readonly kind: 'Restore' | 'Migration'
+      readonly name: string
+      readonly uid?: string | undefined
+    }
     readonly namespace: string
     readonly node: string
     readonly images: readonly string[]
@@ -42,10 +47,9 @@ export async function pullImages(
   },
   world: World,
 ): Promise<Pull> {
-  const {restore, namespace, node, images, spec} = wanted
+  const {owner, namespace, node, images, spec} = wanted
   const {serviceAccountName, imagePullSecrets} = templateSchema.parse(spec)
-  const name = nameOf(restore.name, 'pull')
-  const owner = {apiVersion: API_VERSION, kind: 'Restore', ...restore}
+  const name = nameOf(owner.name, 'pull')
   const pod = podSchema.parse(
     await ensure(
       kubeObjectSchema.parse({
@@ -54,8 +58,9 @@ export async function pullImages(
         metadata: {
           name,
           namespace,
-          labels: {[RESTORE_LABEL]: restore.name},
-          ...(restore.uid === undefined ? {} : {ownerReferences: [owner]}),
+          // The label of a Migration is that of the pod it makes.
+          ...(owner.kind === 'Restore' ? {labels: {[RESTORE_LABEL]: owner.name}} : {}),
+          ...(owner.uid === undefined ? {} : {ownerReferences: [{apiVersion: API_VERSION, ...owner}]}),
         },
         spec: {
           nodeName: node,

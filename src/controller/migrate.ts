@@ -5,6 +5,7 @@ import {reasonNotToMove} from '../checkpoint/policies.ts'
 import {migrationSchema, type Migration} from '../checkpoint/resources.ts'
 import {namespaceProblem} from './checkpoint-images.ts'
 import {claimProblem} from './claims.ts'
+import {imagesFirst} from './migrate-images.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
 import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
 import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
@@ -97,8 +98,10 @@ async function begin(at: MigrationAt): Promise<Again> {
   const found = await world.kube.get(refTo('Pod', spec.pod, metadata.namespace))
   const pod = found === undefined ? undefined : podSchema.parse(found)
   if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `there is no pod ${spec.pod}`)
-  const problem = await problemOf(pod, at)
-  if (problem !== undefined) return finish(at, 'Failed', problem.reason, problem.message)
+  const target = await targetOf(pod, at)
+  if (typeof target !== 'string') return finish(at, 'Failed', target.reason, target.message)
+  const images = await imagesFirst(pod, target, at)
+  if (images !== 'done') return images
   const object = await addFinalizer(at.object, MIGRATION_FINALIZER, world)
   return step(
     {...at, object},
@@ -110,6 +113,7 @@ async function begin(at: MigrationAt): Promise<Again> {
       sourceRestarts: restartsOf(pod),
       owners: pod.metadata.ownerReferences,
       startedAt: timeText(world.now()),
+      absentImages: null,
     },
     `takes the memory of ${spec.pod} on ${pod.spec.nodeName ?? ''}`,
   )
@@ -128,11 +132,11 @@ function earlierOf({metadata, spec}: Migration, {objects}: World): string | unde
   )?.metadata.name
 }
 
-/** Why the pod cannot be moved; what can be known before it has to stand still. */
-async function problemOf(
+/** The node that is best for the pod, or why it cannot be moved; what can be known before it has to stand still. */
+async function targetOf(
   pod: Pod,
   {migration, world}: MigrationAt,
-): Promise<{reason: string; message: string} | undefined> {
+): Promise<string | {reason: string; message: string}> {
   const {spec} = migration
   const {nodeName} = pod.spec
   const failed = (message: string) => ({reason: 'MIGRATION_FAILED', message})
@@ -157,9 +161,16 @@ async function problemOf(
     {source, backend: spec.backend ?? 'handler', node: spec.node, exceptNode: nodeName, spec: ownSpec(pod)},
     world.objects,
   )
-  return places.candidates.length > 0
-    ? undefined
-    : {reason: 'NODE_UNLIKE', message: `no node can take pod ${spec.pod}: ${wordsOfRefused(places)}`}
+  const names = places.candidates.map((candidate) => candidate.node.metadata.name)
+  // One that was asked already stays, as long as it can take it.
+  const asked = names.find((name) => name === migration.status?.targetNode)
+  return (
+    asked ??
+    names[0] ?? {
+      reason: 'NODE_UNLIKE',
+      message: `no node can take pod ${spec.pod}: ${wordsOfRefused(places)}`,
+    }
+  )
 }
 
 async function checkpoint(at: MigrationAt): Promise<Again> {
@@ -205,7 +216,7 @@ async function prepare(at: MigrationAt): Promise<Again> {
   const {metadata, spec, status = {}} = migration
   if (metadata.deletionTimestamp !== undefined)
     return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
-  if (status.targetNode !== undefined) return heedTarget(status.targetNode, at)
+  if (status.targetAnswer !== undefined) return heedTarget(status.targetNode ?? '', at)
   const taken = (await checkpointOf(at))?.status
   if (taken?.podTemplate === undefined)
     return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
@@ -219,16 +230,16 @@ async function prepare(at: MigrationAt): Promise<Again> {
     },
     world.objects,
   )
-  const [best] = places.candidates
+  const names = places.candidates.map((candidate) => candidate.node.metadata.name)
+  const asked = names.find((name) => name === status.targetNode)
+  const [best = asked] = names
   if (best === undefined)
     return step(at, 'RollingBack', {reason: 'NODE_UNLIKE'}, `no node can take it: ${wordsOfRefused(places)}`)
-  const target = best.node.metadata.name
-  await tell(at, {
-    targetNode: target,
-    since: timeText(world.now()),
-    message: `asks ${target} whether it can take it`,
-  })
-  return {againMs: ANSWER_MS}
+  const target = asked ?? best
+  const message = `asks ${target} whether it can take it`
+  if (asked === undefined) await tell(at, {targetNode: target, since: timeText(world.now()), message})
+  else await tell(at, {message})
+  return heedTarget(target, at)
 }
 
 /** Goes on when the agent of the target has said that it can; until then the source could just go on. */

@@ -146,7 +146,10 @@ async function pull(object: KubeObject, restore: Restore, spec: unknown, world: 
   const {metadata, status = {}} = restore
   const {absentImages = [], node = ''} = status
   const {namespace = 'default', name, uid} = metadata
-  const pulled = await pullImages({restore: {name, uid}, namespace, node, images: absentImages, spec}, world)
+  const pulled = await pullImages(
+    {owner: {kind: 'Restore', name, uid}, namespace, node, images: absentImages, spec},
+    world,
+  )
   if (pulled.state === 'failed') return fail(object, 'IMAGE_UNAVAILABLE', pulled.why, world)
   if (pulled.state === 'pulled') {
     await writeStatus(object, {absentImages: null, pulled: true, message: `${node} has the images`}, world)

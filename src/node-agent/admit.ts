@@ -8,6 +8,7 @@ import type {ImageDigests} from './answer.ts'
 import {digestSchema} from '../checkpoint/sealed/types.ts'
 import type {CheckpointImages} from './create-image.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
+import {parsePod, podRef} from './pods.ts'
 import type {AgentTools} from './tools.ts'
 
 export interface AdmitTools extends Pick<
@@ -23,6 +24,27 @@ export function isToAdmit(object: KubeObject, node: string): boolean {
   const {status = {}} = migrationSchema.parse(object)
   const {phase, targetNode, targetAnswer} = status
   return phase === 'Preparing' && targetNode === node && targetAnswer === undefined
+}
+
+/** Whether a Migration waits for the agent of that node to say which images the pod would lack there. */
+export function isToLook(object: KubeObject, node: string): boolean {
+  const {phase, targetNode, absentImages} = migrationSchema.parse(object).status ?? {}
+  return phase === 'Pending' && targetNode === node && absentImages === undefined
+}
+
+/** Tells, before a pod stands still, which of its images are not here, so that they are fetched while it runs. */
+export async function lookForImages(
+  object: KubeObject,
+  {kube, node, imageDigests}: Pick<AdmitTools, 'kube' | 'node' | 'imageDigests'>,
+): Promise<void> {
+  if (!isToLook(object, node)) return
+  const {metadata, spec} = migrationSchema.parse(object)
+  const {name, namespace = ''} = metadata
+  const found = await kube.get(podRef(namespace, spec.pod))
+  const images = new Set(found === undefined ? [] : parsePod(found).spec.containers.map(({image}) => image))
+  const absentImages: string[] = []
+  for (const image of images) if ((await imageDigests(image)).length === 0) absentImages.push(image)
+  await kube.patchStatus({apiVersion: API_VERSION, kind: 'Migration', namespace, name}, {absentImages})
 }
 
 /**

@@ -6,7 +6,7 @@ import {
 } from '../checkpoint/names.ts'
 import type {WatchEvent} from '../kubernetes/types.ts'
 import {z} from 'zod'
-import {admitMove, isToAdmit} from './admit.ts'
+import {admitMove, isToAdmit, isToLook, lookForImages} from './admit.ts'
 import {ranAs} from './answer.ts'
 import {parsePod, podRef, type Pod} from './pods.ts'
 import type {Preparations} from './prepare.ts'
@@ -92,7 +92,8 @@ class Watching {
         {apiVersion: API_VERSION, kind: 'Migration', onProblem},
         ({type, object}) => {
           const {namespace = '', name} = object.metadata
-          if (type !== 'DELETED' && isToAdmit(object, node)) this.#admitting.add(keyOf({namespace, name}))
+          const isAsked = isToAdmit(object, node) || isToLook(object, node)
+          if (type !== 'DELETED' && isAsked) this.#admitting.add(keyOf({namespace, name}))
           else if (leavesImages({type, object}, node)) this.#cleaning.add(IMAGES)
         },
         signal,
@@ -102,7 +103,9 @@ class Watching {
 
   async #admit(key: string): Promise<void> {
     const object = await this.#tools.kube.get({apiVersion: API_VERSION, kind: 'Migration', ...nameOf(key)})
-    if (object !== undefined) await admitMove(object, {...this.#tools, checkpointImages: this.#images})
+    if (object === undefined) return
+    await lookForImages(object, this.#tools)
+    await admitMove(object, {...this.#tools, checkpointImages: this.#images})
   }
 
   async idle(): Promise<void> {

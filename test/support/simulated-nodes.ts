@@ -52,6 +52,8 @@ export class SimulatedNodes {
   readonly refusals = new Map<string, string>()
   /** Nodes whose agents say that they cannot take a pod, and why. */
   readonly unfit = new Map<string, string>()
+  /** Nodes that lack images, and which. */
+  readonly lacking = new Map<string, readonly string[]>()
   /** Nodes that are off: nothing happens there. */
   readonly dead = new Set<string>()
   /** Names of pods whose dump fails. */
@@ -137,9 +139,11 @@ export class SimulatedNodes {
     return steps.includes(true)
   }
 
-  /** Says for the target of a move whether it can take the pod. */
+  /** Says for the target of a move which images it lacks, and later whether it can take the pod. */
   #admit({metadata, status = {}}: Migration): boolean {
-    const {targetNode = '', targetAnswer, phase} = status
+    const {targetNode = '', targetAnswer, absentImages, phase} = status
+    if (phase === 'Pending' && absentImages === undefined && targetNode !== '' && !this.dead.has(targetNode))
+      return this.#setStatus('Migration', metadata, {absentImages: this.lacking.get(targetNode) ?? []})
     if (phase !== 'Preparing' || targetNode === '' || targetAnswer !== undefined || this.dead.has(targetNode))
       return false
     const unfit = this.unfit.get(targetNode)

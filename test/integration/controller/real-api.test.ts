@@ -146,6 +146,9 @@ test('two controllers move a pod on a real API server: one acts, and the other o
     metadata: {name: 'move', namespace: 'default'},
     spec: {pod: 'web', node: 'b'},
   })
+  const isToLook = ({status}: KubeObject): boolean => statusSchema.parse(status).targetNode === 'b'
+  await eventually('the target to be asked for images', kube, inDefault('Migration', 'move'), isToLook)
+  await kube.patchStatus(inDefault('Migration', 'move'), {absentImages: []})
   const made = await eventually('the checkpoint', kube, inDefault('Checkpoint', 'move-move'), () => true)
   expect(made['spec']).toMatchObject({pod: {name: 'web'}, after: 'freeze', owner: 'migration/move'})
   const second = await controller(api, 'second')
@@ -158,7 +161,7 @@ test('two controllers move a pod on a real API server: one acts, and the other o
     source: ABILITIES,
     podTemplate: {metadata: {labels: {app: 'web'}}, spec: {containers: [{name: 'main', image: 'app:1'}]}},
   })
-  const asked = ({status}: KubeObject): boolean => statusSchema.parse(status).targetNode === 'b'
+  const asked = ({status}: KubeObject): boolean => statusSchema.parse(status).phase === 'Preparing'
   await eventually('the target to be asked', kube, inDefault('Migration', 'move'), asked)
   await kube.patchStatus(inDefault('Migration', 'move'), {targetAnswer: {ok: true, message: 'it can'}})
   const moved = await eventually(

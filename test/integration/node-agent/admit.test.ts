@@ -1,9 +1,10 @@
 import {expect, test} from 'vitest'
 import {API_VERSION} from '../../../src/checkpoint/names.ts'
-import {admitMove} from '../../../src/node-agent/admit.ts'
+import {admitMove, lookForImages} from '../../../src/node-agent/admit.ts'
 import {checkpointImages} from '../../../src/node-agent/create-image.ts'
 import {digestSchema} from '../../../src/checkpoint/sealed/types.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
+import {parsePod} from '../../../src/node-agent/pods.ts'
 import {takeCheckpoint} from '../../../src/node-agent/take.ts'
 import type {AgentTools} from '../../../src/node-agent/tools.ts'
 import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
@@ -83,3 +84,36 @@ test.for([
 ] as const)('nothing is said of a move %s', async ([, status]) => {
   expect(await answerTo(() => undefined, {}, status)).not.toHaveProperty('targetAnswer')
 })
+
+test.for([
+  ['lacks them', [], true],
+  ['has them', [OWN_IMAGE], false],
+] as const)(
+  'a target says of images, before the pod is dumped, that it %s',
+  async ([, digests, isAbsent]) => {
+    await withTempFolder(async (folder) => {
+      const node = new FakeNode(folder)
+      const tools = node.tools(new Life(), new AbortController().signal)
+      const pod = await node.kube.get({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        namespace: POD.namespace,
+        name: POD.name,
+      })
+      if (pod === undefined) throw new Error('no pod')
+      const [image] = parsePod(pod).spec.containers.map((container) => container.image)
+      node.kube.put({
+        ...MOVE,
+        metadata: {name: MOVE.name, namespace: MOVE.namespace},
+        spec: {pod: POD.name, store: 'default'},
+        status: {phase: 'Pending', targetNode: NODE},
+      })
+      const move = await node.kube.get(MOVE)
+      if (move === undefined) throw new Error('no migration')
+      await lookForImages(move, {...tools, imageDigests: () => Promise.resolve([...digests])})
+      expect((await node.kube.get(MOVE))?.['status']).toMatchObject({
+        absentImages: isAbsent ? [image] : [],
+      })
+    })
+  },
+)
