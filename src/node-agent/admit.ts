@@ -8,7 +8,7 @@ import type {ImageDigests} from './answer.ts'
 import {digestSchema} from '../checkpoint/sealed/types.ts'
 import type {CheckpointImages} from './create-image.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
-import {parsePod, podRef} from './pods.ts'
+import {originalPod, parsePod, podRef} from './pods.ts'
 import type {AgentTools} from './tools.ts'
 
 export interface AdmitTools extends Pick<
@@ -41,7 +41,9 @@ export async function lookForImages(
   const {metadata, spec} = migrationSchema.parse(object)
   const {name, namespace = ''} = metadata
   const found = await kube.get(podRef(namespace, spec.pod))
-  const images = new Set(found === undefined ? [] : parsePod(found).spec.containers.map(({image}) => image))
+  // One made of a checkpoint is in no registry; the pod is made with what it had before that.
+  const containers = found === undefined ? [] : originalPod(parsePod(found)).spec.containers
+  const images = new Set(containers.map(({image}) => image))
   const absentImages: string[] = []
   for (const image of images) if ((await imageDigests(image)).length === 0) absentImages.push(image)
   await kube.patchStatus({apiVersion: API_VERSION, kind: 'Migration', namespace, name}, {absentImages})

@@ -70,4 +70,5 @@ export async function makeSharedClaim(
   }
   const items = [volume, claim]
   await kubectl(cluster, 'apply -f -', JSON.stringify({apiVersion: 'v1', kind: 'List', items}))
+  await kubectl(cluster, `wait pvc/shared -n ${namespace} --for=jsonpath={.status.phase}=Bound --timeout=60s`)
 }

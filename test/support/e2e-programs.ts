@@ -301,7 +301,8 @@ export function talkTo(cluster: E2eCluster, pod: string): Talk {
       return waitFor({
         what: `Python in ${pod} to answer`,
         check: async () => {
-          const log = await kubectl(cluster, `logs -n ${NAMESPACE} ${pod} --tail=20`)
+          // A container that answers may for a moment not be known to the API server as one that runs.
+          const log = await kubectl(cluster, `logs -n ${NAMESPACE} ${pod} --tail=20`).catch(String)
           const [, answer] = new RegExp(`${id} (.*)`).exec(log) ?? []
           return answer === undefined ? {seen: log} : {value: answer, seen: answer}
         },

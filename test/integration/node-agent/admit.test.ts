@@ -1,10 +1,11 @@
 import {expect, test} from 'vitest'
-import {API_VERSION} from '../../../src/checkpoint/names.ts'
+import {API_VERSION, CHECKPOINT_IMAGE_PREFIX, ORIGINAL_ANNOTATION} from '../../../src/checkpoint/names.ts'
+import {kubeObjectSchema} from '../../../src/kubernetes/types.ts'
 import {admitMove, lookForImages} from '../../../src/node-agent/admit.ts'
 import {checkpointImages} from '../../../src/node-agent/create-image.ts'
 import {digestSchema} from '../../../src/checkpoint/sealed/types.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
-import {parsePod} from '../../../src/node-agent/pods.ts'
+import {parsePod, podRef, type Pod} from '../../../src/node-agent/pods.ts'
 import {takeCheckpoint} from '../../../src/node-agent/take.ts'
 import type {AgentTools} from '../../../src/node-agent/tools.ts'
 import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
@@ -85,35 +86,48 @@ test.for([
   expect(await answerTo(() => undefined, {}, status)).not.toHaveProperty('targetAnswer')
 })
 
-test.for([
-  ['lacks them', [], true],
-  ['has them', [OWN_IMAGE], false],
-] as const)(
-  'a target says of images, before the pod is dumped, that it %s',
-  async ([, digests, isAbsent]) => {
-    await withTempFolder(async (folder) => {
-      const node = new FakeNode(folder)
-      const tools = node.tools(new Life(), new AbortController().signal)
-      const pod = await node.kube.get({
-        apiVersion: 'v1',
-        kind: 'Pod',
-        namespace: POD.namespace,
-        name: POD.name,
-      })
-      if (pod === undefined) throw new Error('no pod')
-      const [image] = parsePod(pod).spec.containers.map((container) => container.image)
-      node.kube.put({
-        ...MOVE,
-        metadata: {name: MOVE.name, namespace: MOVE.namespace},
-        spec: {pod: POD.name, store: 'default'},
-        status: {phase: 'Pending', targetNode: NODE},
-      })
-      const move = await node.kube.get(MOVE)
-      if (move === undefined) throw new Error('no migration')
-      await lookForImages(move, {...tools, imageDigests: () => Promise.resolve([...digests])})
-      expect((await node.kube.get(MOVE))?.['status']).toMatchObject({
-        absentImages: isAbsent ? [image] : [],
-      })
+/** What the agent says of the images of a pod before it is dumped. */
+async function absentOf(digests: readonly string[], change: (pod: Pod) => object): Promise<unknown> {
+  let said: unknown
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    const tools = node.tools(new Life(), new AbortController().signal)
+    const found = await node.kube.get(podRef(POD.namespace, POD.name))
+    if (found === undefined) throw new Error('no pod')
+    node.kube.put(kubeObjectSchema.parse({...found, ...change(parsePod(found))}))
+    node.kube.put({
+      ...MOVE,
+      metadata: {name: MOVE.name, namespace: MOVE.namespace},
+      spec: {pod: POD.name, store: 'default'},
+      status: {phase: 'Pending', targetNode: NODE},
     })
-  },
-)
+    const move = await node.kube.get(MOVE)
+    if (move === undefined) throw new Error('no migration')
+    await lookForImages(move, {...tools, imageDigests: () => Promise.resolve([...digests])})
+    said = Object((await node.kube.get(MOVE))?.['status'])
+  })
+  return said
+}
+
+const withImage = ({spec}: Pod, image: string): object => ({
+  spec: {...spec, containers: spec.containers.map((container) => ({...container, image}))},
+})
+
+test.for([
+  ['lacks them', [], ['registry.example.com/web:1']],
+  ['has them', [OWN_IMAGE], []],
+] as const)('a target says of images, before the pod is dumped, that it %s', async ([, digests, absent]) => {
+  const pod = (found: Pod): object => withImage(found, 'registry.example.com/web:1')
+  expect(await absentOf(digests, pod)).toMatchObject({absentImages: absent})
+})
+
+test('of a pod that came by an image of its checkpoint, the images that it had before are looked for', async () => {
+  const said = await absentOf([], (pod) => {
+    const image = 'registry.example.com/web:1'
+    const original = {containers: Object.fromEntries(pod.spec.containers.map(({name}) => [name, {image}]))}
+    const annotations = {[ORIGINAL_ANNOTATION]: JSON.stringify(original)}
+    const made = withImage(pod, `${CHECKPOINT_IMAGE_PREFIX}work/c/main@${OWN_IMAGE}`)
+    return {...made, metadata: {...pod.metadata, annotations}}
+  })
+  expect(said).toMatchObject({absentImages: ['registry.example.com/web:1']})
+})
