@@ -6,6 +6,12 @@ import {CheckpointError, KubernetesError} from '../errors.ts'
 /** The kubelet gives its runtime two minutes by default; a dump of many gigabytes may be given more there. */
 const DUMP_TIMEOUT_MS = 30 * 60_000
 
+/**
+ * What gRPC says of a socket that nobody serves, as when containerd is started anew. A call that was broken off in its
+ * middle reads otherwise.
+ */
+const RUNTIME_AWAY = /code = Unavailable .*connect: (?:connection refused|no such file or directory)/
+
 const answerSchema = z.object({items: z.array(z.string()).min(1)})
 
 export interface DumpTarget {
@@ -17,7 +23,8 @@ export interface DumpTarget {
 export interface Kubelet {
   /**
    * Checkpoints a running container, which goes on afterwards; gives the path of the archive.
-   * Throws CheckpointError CHECKPOINT_FAILED with what the runtime said.
+   * Throws CheckpointError CHECKPOINT_FAILED with what the runtime said, KubernetesError API_UNREACHABLE when the
+   * kubelet, or the runtime behind it, is away and nothing was begun.
    */
   checkpoint(target: DumpTarget, signal: AbortSignal): Promise<string>
 }
@@ -46,6 +53,11 @@ export function httpsKubelet(options: KubeletOptions): Kubelet {
         if (archive !== undefined) return archive
       }
       const what = `${target.namespace}/${target.pod}/${target.container}`
+      if (RUNTIME_AWAY.test(body))
+        throw new KubernetesError(
+          'API_UNREACHABLE',
+          `the kubelet of ${options.nodeName} does not reach its container runtime: ${body.trim()}`,
+        )
       throw new CheckpointError(
         'CHECKPOINT_FAILED',
         `the kubelet of ${options.nodeName} did not checkpoint ${what}: ${status} ${body.trim()}`,
