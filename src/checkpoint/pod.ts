@@ -88,6 +88,13 @@ export const podSchema = z.looseObject({
 })
 export type Pod = z.output<typeof podSchema>
 
+/** Whether a pod has volumes that somebody else may wait for. */
+export const hasClaims = (pod: {
+  readonly spec: {
+    readonly volumes?: readonly {readonly persistentVolumeClaim?: object | undefined}[] | undefined
+  }
+}): boolean => pod.spec.volumes?.some((volume) => volume.persistentVolumeClaim !== undefined) === true
+
 /** A Node, as far as placing a pod there looks. */
 export const nodeSchema = z.looseObject({
   metadata: z.looseObject({

@@ -1,5 +1,13 @@
 import {MIGRATION_LABEL, THAW_ANNOTATION} from '../checkpoint/names.ts'
-import {controllerOf, isTerminating, nodeSchema, podSchema, restartsOf, type Pod} from '../checkpoint/pod.ts'
+import {
+  controllerOf,
+  hasClaims,
+  isTerminating,
+  nodeSchema,
+  podSchema,
+  restartsOf,
+  type Pod,
+} from '../checkpoint/pod.ts'
 import type {Checkpoint} from '../checkpoint/resources.ts'
 import {checkpointOf, finish, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
 import {isNodeReady, placesFor} from './placement.ts'
@@ -54,8 +62,7 @@ async function end(source: Pod, at: MigrationAt): Promise<Again> {
   world.signal.throwIfAborted()
   if (deletionTimestamp === undefined) {
     // It stands still, and its agent ends it before it could go on: only its volumes have to be let go of first.
-    const hasClaims = source.spec.volumes?.some((volume) => volume.persistentVolumeClaim !== undefined)
-    await world.kube.delete(ref, {uid, ...(hasClaims === true ? {} : {graceSeconds: 0})})
+    await world.kube.delete(ref, {uid, ...(hasClaims(source) ? {} : {graceSeconds: 0})})
     return {againMs: AGAIN_MS}
   }
   const waitedMs = world.now() - Date.parse(deletionTimestamp)

@@ -2,7 +2,7 @@ import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {KubernetesError} from '../errors.ts'
 import {execInContainer} from './exec.ts'
-import {currentCredentials} from './kubeconfig.ts'
+import {currentCredentials, currentServer} from './kubeconfig.ts'
 import {describeRef, refOf} from './refs.ts'
 import {openTransport, type Call, type Transport} from './transport.ts'
 import {
@@ -31,11 +31,13 @@ const statusSchema = z.looseObject({message: z.string().optional(), reason: z.st
 /**
  * A client for one API server, authenticated by a kubeconfig.
  * `port` on this machine's loopback leads to the API server (an SSH tunnel), so that the kubeconfig's own address
- * need not be reachable from here.
- * Throws KubernetesError API_UNREACHABLE from each call without an answer, API_REJECTED for a refused change.
+ * need not be reachable from here; without it that address is used.
+ * Throws StateError RECORD_INVALID; from each call KubernetesError API_UNREACHABLE when there is no answer,
+ * API_REJECTED for a refused change.
  */
 export const openKube: KubeOpener = ({kubeconfig, port, signal}) => {
-  const server = {host: '127.0.0.1', port, ...currentCredentials(kubeconfig)}
+  const place = port === undefined ? currentServer(kubeconfig) : {host: '127.0.0.1', port}
+  const server = {...place, ...currentCredentials(kubeconfig)}
   return Promise.resolve(kubeClient(openTransport(server, signal)))
 }
 

@@ -1,4 +1,4 @@
-import {parse, stringify} from 'yaml'
+import {parseDocument, stringify} from 'yaml'
 import {z} from 'zod'
 import {StateError} from '../errors.ts'
 
@@ -25,9 +25,33 @@ const kubeconfigSchema = z.looseObject({
 type Kubeconfig = z.output<typeof kubeconfigSchema>
 
 function parseKubeconfig(text: string, where: string): Kubeconfig {
-  const parsed = kubeconfigSchema.safeParse(parse(text) ?? {})
+  const parsed = kubeconfigSchema.safeParse(yamlOf(text) ?? {})
   if (parsed.success) return parsed.data
   throw new StateError('RECORD_INVALID', `${where} is not a kubeconfig`, {cause: parsed.error})
+}
+
+/** What is no YAML is read as a text, which no kubeconfig is. */
+function yamlOf(text: string): unknown {
+  const document = parseDocument(text)
+  return document.errors.length === 0 ? document.toJS() : 'not YAML'
+}
+
+/** The entry of a list that has this name. */
+const named = <T extends {name: string}>(
+  items: readonly T[] | null | undefined,
+  name: string | undefined,
+): T | undefined => items?.find((item) => item.name === name)
+
+/** Where the API server of the current context is. Throws StateError RECORD_INVALID. */
+export function currentServer(kubeconfig: string): {readonly host: string; readonly port: number} {
+  const where = 'the kubeconfig of the API server'
+  const config = parseKubeconfig(kubeconfig, where)
+  const context = named(config.contexts, config['current-context'])?.context
+  const url = z.url().safeParse(named(config.clusters, context?.cluster)?.cluster.server)
+  if (!url.success) throw new StateError('RECORD_INVALID', `${where} names no server`, {cause: url.error})
+  const {hostname, port} = new URL(url.data)
+  // An IPv6 address is in brackets there.
+  return {host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 443 : Number(port)}
 }
 
 const base64 = z.base64().transform((text) => Buffer.from(text, 'base64').toString())
@@ -41,10 +65,6 @@ const currentSchema = z.object({
 export function currentCredentials(kubeconfig: string): Credentials {
   const where = 'the kubeconfig of the API server'
   const config = parseKubeconfig(kubeconfig, where)
-  const named = <T extends {name: string}>(
-    items: readonly T[] | null | undefined,
-    name: string | undefined,
-  ) => items?.find((item) => item.name === name)
   const context = named(config.contexts, config['current-context'])?.context
   const cluster = named(config.clusters, context?.cluster)?.cluster
   const user = named(config.users, context?.user)?.user

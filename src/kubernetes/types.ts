@@ -63,10 +63,13 @@ export interface OpenKube extends KubeApi {
   close(): void
 }
 
-/** Opens the API server that a port on this machine's loopback leads to, as the user of the kubeconfig. */
+/**
+ * Opens an API server as the user of the kubeconfig: the one that a port on this machine's loopback leads to, or
+ * without a port where the kubeconfig says.
+ */
 export type KubeOpener = (options: {
   readonly kubeconfig: string
-  readonly port: number
+  readonly port?: number
   readonly signal: AbortSignal
 }) => Promise<OpenKubeClient>
 

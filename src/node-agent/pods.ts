@@ -41,6 +41,7 @@ const podSchema = z.looseObject({
     nodeName: z.string().optional(),
     runtimeClassName: z.string().optional(),
     containers: z.array(containerSchema),
+    volumes: z.array(z.looseObject({persistentVolumeClaim: z.looseObject({}).optional()})).optional(),
   }),
   status: z
     .looseObject({

@@ -1,4 +1,5 @@
 import {THAW_ANNOTATION} from '../checkpoint/names.ts'
+import {hasClaims} from '../checkpoint/pod.ts'
 import type {CheckpointStatus} from '../checkpoint/resources.ts'
 import {CheckpointError, KubernetesError} from '../errors.ts'
 import {waitFor} from '../waiting.ts'
@@ -253,11 +254,12 @@ async function letGo(checkpoint: Named, tools: AgentTools): Promise<void> {
     const {hooks} = spec
     if (hooks?.after !== undefined) await runHook('after', pod, hooks.after, tools)
   } else if (isDeleted || (spec.after === 'delete' && status.phase === 'Ready')) {
-    if (!isDeleted) await kube.delete(podRef(checkpoint.namespace, spec.pod.name), {uid: podUid})
+    const ref = podRef(checkpoint.namespace, spec.pod.name)
+    // It stands still, and is ended before it could go on: only its volumes have to be let go of before its name is free.
+    if (!isDeleted) await kube.delete(ref, {uid: podUid, ...(hasClaims(pod) ? {} : {graceSeconds: 0})})
     await endFrozen(podUid, tools)
     // Nothing of it runs any more: whoever is to have its name need not wait until its kubelet has tidied up.
-    if (pod !== undefined)
-      await kube.delete(podRef(checkpoint.namespace, spec.pod.name), {uid: podUid, graceSeconds: 0})
+    if (pod !== undefined) await kube.delete(ref, {uid: podUid, graceSeconds: 0})
   } else {
     return
   }

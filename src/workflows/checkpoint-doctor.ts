@@ -7,7 +7,8 @@ import {backends, type Backend} from '../checkpoint/resources.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {KubeReader} from '../kubernetes/types.ts'
 import type {PodTarget} from './checkpoint-objects.ts'
-import {needNode, runningPod, type CheckpointSession} from './checkpoint-objects.ts'
+import {needNode, runningPod} from './checkpoint-objects.ts'
+import type {CheckpointNodes} from './checkpoint-cluster.ts'
 import {listCheckpoints} from './checkpoint.ts'
 import {podFindings} from './checkpoint-pod-look.ts'
 import {probeRoundTrip} from './checkpoint-probe.ts'
@@ -51,7 +52,7 @@ export interface DoctorOptions {
 
 /** Whether checkpoint and restore work on the nodes, or for a pod, with the reasons why not. */
 export async function examineCheckpoints(
-  opened: CheckpointSession,
+  opened: CheckpointNodes,
   options: DoctorOptions,
   tools: Tools,
 ): Promise<CheckpointDoctorResult> {

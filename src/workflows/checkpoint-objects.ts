@@ -1,78 +1,16 @@
 import {z} from 'zod'
-import {API_VERSION, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {API_VERSION} from '../checkpoint/names.ts'
 import {podSchema, type Pod} from '../checkpoint/pod.ts'
 import {RESOURCES, type ResourceKind} from '../checkpoint/resources.ts'
 import {AbortError, CheckpointError, ConfigError, KubernetesError} from '../errors.ts'
 import type {KubeApi, KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
-import {specFromDocument} from '../spec/load.ts'
 import {distanceOf} from '../spec/problems.ts'
 import {waitFor} from '../waiting.ts'
-import {allMachines, recordOf} from './clusters.ts'
-import {openSession, type Session} from './session.ts'
 import type {Tools} from './types.ts'
 
 const POLL_MS = 100
 /** Nothing in the cluster takes longer; a store that is far away may need most of it. */
 const FOLLOW_TIMEOUT_MS = 6 * 3_600_000
-
-export interface CheckpointSession {
-  readonly cluster: string
-  readonly kube: KubeApi
-  readonly session: Session
-}
-
-/**
- * Opens the API server of a cluster that runs the programs for checkpoints.
- * `withNodes`: connects to every machine that answers, not to control planes only. Throws CheckpointError ADDON_MISSING.
- */
-export async function withCheckpoints<T>(
-  cluster: string,
-  tools: Tools,
-  use: (opened: CheckpointSession) => Promise<T>,
-  {withNodes = false, withAddon = true}: {readonly withNodes?: boolean; readonly withAddon?: boolean} = {},
-): Promise<T> {
-  const record = await recordOf(cluster, tools)
-  const {endpoint} = record
-  if (endpoint === undefined)
-    throw new KubernetesError('API_UNREACHABLE', `cluster ${cluster} has no machines yet`)
-  const machines = allMachines(record)
-  await using session = await openSession(
-    {
-      spec: specFromDocument(record.document),
-      machines: withNodes ? machines : machines.filter(({role}) => role === 'control-plane'),
-      endpoint,
-      ignorePreflight: [],
-      concurrency: 20,
-      tolerateUnreachable: true,
-      withBundle: false,
-      exclusive: false,
-    },
-    tools,
-  )
-  const kube = await session.clusterTools.kube()
-  if (withAddon) await needAddon(cluster, kube)
-  return await use({cluster, kube, session})
-}
-
-async function needAddon(cluster: string, kube: KubeReader): Promise<void> {
-  const agent = {
-    apiVersion: 'apps/v1',
-    kind: 'DaemonSet',
-    namespace: SYSTEM_NAMESPACE,
-    name: 'clouder-node-agent',
-  }
-  if ((await kube.get(agent)) !== undefined) return
-  throw new CheckpointError(
-    'ADDON_MISSING',
-    `cluster ${cluster} does not run clouder's node agent and controller`,
-    {
-      suggestions: [
-        `clouder kubeadm init ${cluster}`,
-        'spec.checkpoint.enabled of the cluster must not be false',
-      ],
-    },
-  )
-}
 
 /** A reference to an object of ours; without a namespace for kinds that have none. */
 export function refTo(kind: ResourceKind, name: string, namespace?: string): ObjectRef {

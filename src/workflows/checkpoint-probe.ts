@@ -1,6 +1,6 @@
 import {ClouderError, TimeoutError} from '../errors.ts'
 import type {CheckpointFinding} from './checkpoint-doctor.ts'
-import type {CheckpointSession} from './checkpoint-objects.ts'
+import type {CheckpointNodes} from './checkpoint-cluster.ts'
 import {timeName} from './checkpoint-objects.ts'
 import {roundTrip} from './checkpoint-round-trip.ts'
 import {LABEL} from './smoke-pods.ts'
@@ -8,7 +8,7 @@ import type {Tools} from './types.ts'
 
 /** Checkpoints and restores a process of our own, in a namespace of its own, which is gone afterwards. */
 export async function probeRoundTrip(
-  {kube, session}: CheckpointSession,
+  {kube, session}: CheckpointNodes,
   nodes: readonly [string, string],
   tools: Tools,
 ): Promise<CheckpointFinding | {readonly said: string}> {

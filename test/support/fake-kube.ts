@@ -161,6 +161,10 @@ export class FakeKube implements OpenKubeClient {
         body: JSON.stringify({gitVersion: `v${this.#options.kubernetesVersion ?? '1.35.4'}`}),
       }
     }
+    if (base === '/api/v1/nodes') {
+      const items = await this.list({apiVersion: 'v1', kind: 'Node'})
+      return {status: 200, body: JSON.stringify({apiVersion: 'v1', kind: 'NodeList', items})}
+    }
     return discovered(base) ?? notFound(path)
   }
 

@@ -229,7 +229,7 @@ export class FakeNode {
       },
       isTerminating: async () => {
         const pod = await this.kube.get(podRef(POD.namespace, POD.name))
-        return pod?.metadata.deletionTimestamp !== undefined
+        return pod === undefined || pod.metadata.deletionTimestamp !== undefined
       },
     }
   }

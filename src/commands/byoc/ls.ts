@@ -11,7 +11,7 @@ export default class ByocLs extends BaseCommand {
     const [{hostsText}, {resolveClusterName}, {withCheckpoints}, {listHosts}] = await Promise.all([
       import('../../cli/runtime-results.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/byoc.ts'),
     ])
     const tools = await this.tools()

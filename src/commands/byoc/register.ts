@@ -43,16 +43,15 @@ export default class ByocRegister extends BaseCommand {
     const capabilities = pairsOf(listOf(flags.capability), 'capability')
     const [{resolveClusterName}, {withCheckpoints}, {registerHost}, {writeScript}] = await Promise.all([
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/byoc.ts'),
       import('../../cli/byoc-script.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)
-    const {host, script} = await withCheckpoints(cluster, tools, ({kube, session}) => {
-      const endpoint = session.context.endpoint.external
-      return registerHost(kube, {name, capabilities, slots: flags.slots, endpoint}, tools)
-    })
+    const {host, script} = await withCheckpoints(cluster, tools, ({kube, endpoint}) =>
+      registerHost(kube, {name, capabilities, slots: flags.slots, endpoint}, tools),
+    )
     const file =
       script === undefined ? undefined : await writeScript(flags.script ?? `${name}-heartbeat.sh`, script)
     const [[key, value] = ['KEY', 'VALUE']] = Object.entries(capabilities)

@@ -16,7 +16,7 @@ export default class ByocRemove extends BaseCommand {
     const name = needName(args.host, 'host')
     const [{resolveClusterName}, {withCheckpoints}, {removeHost}] = await Promise.all([
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/byoc.ts'),
     ])
     const tools = await this.tools()

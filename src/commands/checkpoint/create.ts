@@ -46,7 +46,7 @@ export default class CheckpointCreate extends BaseCommand {
       [
         import('../../cli/checkpoint-results.ts'),
         import('../../workflows/clusters.ts'),
-        import('../../workflows/checkpoint-objects.ts'),
+        import('../../workflows/checkpoint-cluster.ts'),
         import('../../workflows/checkpoint.ts'),
       ],
     )

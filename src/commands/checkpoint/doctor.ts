@@ -30,19 +30,17 @@ export default class CheckpointDoctor extends BaseCommand {
     const {target} = args
     const isPod = target?.includes('/') === true
     const about = isPod ? {pod: podOf(target)} : target === undefined ? {} : {node: target}
-    const [{doctorText}, {resolveClusterName}, {withCheckpoints}, {examineCheckpoints}] = await Promise.all([
-      import('../../cli/checkpoint-doctor-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
-      import('../../workflows/checkpoint-doctor.ts'),
-    ])
+    const [{doctorText}, {resolveClusterName}, {withCheckpointNodes}, {examineCheckpoints}] =
+      await Promise.all([
+        import('../../cli/checkpoint-doctor-results.ts'),
+        import('../../workflows/clusters.ts'),
+        import('../../workflows/checkpoint-cluster.ts'),
+        import('../../workflows/checkpoint-doctor.ts'),
+      ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)
-    const result = await withCheckpoints(
-      cluster,
-      tools,
-      (opened) => examineCheckpoints(opened, {...about, probe: flags.probe}, tools),
-      {withNodes: true},
+    const result = await withCheckpointNodes(cluster, tools, (opened) =>
+      examineCheckpoints(opened, {...about, probe: flags.probe}, tools),
     )
     const options = {colours: this.colours, columns: this.terminal.columns}
     await this.show({cluster, ...result}, () => doctorText(cluster, result, options))

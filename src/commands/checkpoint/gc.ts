@@ -32,7 +32,7 @@ export default class CheckpointGc extends BaseCommand {
     const [{gcText}, {resolveClusterName}, {withCheckpoints}, {collectCheckpoints}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/checkpoint-gc.ts'),
     ])
     const tools = await this.tools()

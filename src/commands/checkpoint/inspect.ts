@@ -19,7 +19,7 @@ export default class CheckpointInspect extends BaseCommand {
     const [{inspectText}, {resolveClusterName}, {withCheckpoints}, {readCheckpoint}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/checkpoint.ts'),
     ])
     const tools = await this.tools()

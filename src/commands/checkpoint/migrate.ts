@@ -34,7 +34,7 @@ export default class CheckpointMigrate extends BaseCommand {
     const [{migrationText}, {resolveClusterName}, {withCheckpoints}, {migratePod}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/checkpoint-move.ts'),
     ])
     const tools = await this.tools()

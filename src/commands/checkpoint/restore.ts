@@ -41,7 +41,7 @@ export default class CheckpointRestore extends BaseCommand {
     const [{restoreText}, {resolveClusterName}, {withCheckpoints}, {restoreCheckpoint}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/checkpoint-move.ts'),
     ])
     const tools = await this.tools()

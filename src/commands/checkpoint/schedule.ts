@@ -38,7 +38,7 @@ export default class CheckpointSchedule extends BaseCommand {
       await Promise.all([
         import('../../cli/checkpoint-results.ts'),
         import('../../workflows/clusters.ts'),
-        import('../../workflows/checkpoint-objects.ts'),
+        import('../../workflows/checkpoint-cluster.ts'),
         import('../../workflows/checkpoint-move.ts'),
       ])
     const tools = await this.tools()

@@ -33,7 +33,7 @@ export default class NodeDrain extends BaseCommand {
     const [{drainText}, {resolveClusterName}, {withCheckpoints}, {drainNode}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/drain.ts'),
     ])
     const tools = await this.tools()

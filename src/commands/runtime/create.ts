@@ -28,7 +28,7 @@ export default class RuntimeCreate extends BaseCommand {
     const [{runtimeText}, {resolveClusterName}, {withCheckpoints}, {createRuntime}] = await Promise.all([
       import('../../cli/runtime-results.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/runtime.ts'),
     ])
     const tools = await this.tools()

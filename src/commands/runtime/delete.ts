@@ -15,7 +15,7 @@ export default class RuntimeDelete extends BaseCommand {
     const place = placeOf(args.runtime, 'runtime')
     const [{resolveClusterName}, {withCheckpoints}, {deleteRuntime, readRuntime}] = await Promise.all([
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/runtime.ts'),
     ])
     const tools = await this.tools()

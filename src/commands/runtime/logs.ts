@@ -21,7 +21,7 @@ export default class RuntimeLogs extends BaseCommand {
     const [{runKubectl}, {resolveClusterName}, {withCheckpoints}, {runtimePod}] = await Promise.all([
       import('../../cli/kubectl-program.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/runtime.ts'),
     ])
     const tools = await this.tools({signals: false})

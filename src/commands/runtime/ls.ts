@@ -12,7 +12,7 @@ export default class RuntimeLs extends BaseCommand {
     const [{runtimesText}, {resolveClusterName}, {withCheckpoints}, {listRuntimes}] = await Promise.all([
       import('../../cli/runtime-results.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/runtime.ts'),
     ])
     const tools = await this.tools()

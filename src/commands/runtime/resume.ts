@@ -16,7 +16,7 @@ export default class RuntimeResume extends BaseCommand {
     const [{runtimeText}, {resolveClusterName}, {withCheckpoints}, {setRuntimeState}] = await Promise.all([
       import('../../cli/runtime-results.ts'),
       import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-objects.ts'),
+      import('../../workflows/checkpoint-cluster.ts'),
       import('../../workflows/runtime.ts'),
     ])
     const tools = await this.tools()
