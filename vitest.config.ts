@@ -21,9 +21,10 @@ const suite = (
   },
 })
 
-/** Every store, program, stroke and policy on real nodes: half an hour of its own. */
+/** Every store, program, stroke and policy, each on a cluster of its own: they wait more than they work, so two at once. */
 const CHECKPOINTS = 'test/e2e/checkpoint-*.test.ts'
 
+const checkpoints = suite('checkpoints', [CHECKPOINTS], 1_800_000, true)
 const unit = suite('unit', ['test/unit/**/*.test.ts'], 10_000, true)
 
 export default defineConfig({
@@ -37,7 +38,7 @@ export default defineConfig({
       suite('integration', ['test/integration/**/*.test.ts'], 300_000, false),
       suite('cloud', ['test/cloud/**/*.test.ts'], 1_800_000, false),
       suite('e2e', ['test/e2e/**/*.test.ts'], 1_800_000, false, [CHECKPOINTS]),
-      suite('checkpoints', [CHECKPOINTS], 1_800_000, false),
+      {test: {...checkpoints.test, isolate: true}},
     ],
   },
 })

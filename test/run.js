@@ -14,7 +14,7 @@ let optional = 0
 const suites =
   process.argv.length > 2
     ? process.argv.slice(2)
-    : ['checks', 'unit', 'templates', 'stacks', 'bundle', 'cloud', 'integration', 'e2e']
+    : ['checks', 'unit', 'templates', 'stacks', 'bundle', 'cloud', 'integration', 'e2e', 'checkpoints']
 /** Mostly waits for what a cloud does, so it runs beside those after it, and is told when it has ended. */
 const BESIDE = 'cloud'
 

@@ -1,4 +1,4 @@
-// (g) A process of some size is moved with its memory: clouder against by-hand-checkpoint.sh.
+// (g) A process of some size is moved with its memory: clouder, by two commands and by one, against by-hand-checkpoint.sh.
 import {spawn} from 'node:child_process'
 import {once} from 'node:events'
 import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises'
@@ -12,7 +12,7 @@ import {sshConfig} from './prepare.js'
 const NAME = 'bench-g'
 const [SOURCE, TARGET] = ['worker-1', 'worker-2']
 
-/** Rounds of both ways per size in MiB, alternating, on one cluster whose containerd may restore images. */
+/** Rounds of all ways per size in MiB, in turn, on one cluster whose containerd may restore images. */
 export async function moveMemory(sizes, rounds) {
   const home = await mkdtemp(join(tmpdir(), 'clouder-bench-'))
   const clouder = (...args) =>
@@ -29,8 +29,10 @@ export async function moveMemory(sizes, rounds) {
     // Keys are made at first use, and programs are read from the disk then: that is in no round.
     await moveByHand(bench, 1)
     await moveByClouder(bench, 1)
+    await moveByOneCommand(bench, 1)
     for (const mebibytes of sizes) found.push(await ofSize(bench, mebibytes, rounds))
-    return {sizes: found, worst: Math.max(...found.map(({ratio}) => ratio))}
+    const worstOf = (key) => Math.max(...found.map((size) => size[key]))
+    return {sizes: found, worst: worstOf('ratio'), worstMove: worstOf('moveRatio')}
   } finally {
     await clouder('kubeadm', 'terminate', NAME, '--yes')
     await rm(home, {recursive: true, force: true})
@@ -49,39 +51,34 @@ const document = {
   },
 }
 
-/** Both ways in turn, and which goes first in turn too; what either leaves is removed before the other one's clock starts. */
+/** The ways in turn, each first in its turn too; what one leaves is removed before the next one's clock starts. */
 async function ofSize(bench, mebibytes, rounds) {
-  const pairs = []
-  let sizes = {}
-  for (let round = 1; round <= rounds; round += 1) {
-    const found = {}
-    const ways = {
-      byHand: async () => (found.byHandSeconds = await moveByHand(bench, mebibytes)),
-      clouder: async () => Object.assign(found, await moveByClouder(bench, mebibytes)),
-    }
-    for (const way of round % 2 === 1 ? ['byHand', 'clouder'] : ['clouder', 'byHand']) await ways[way]()
-    const {clouderSeconds, byHandSeconds} = found
-    ;({sizes} = found)
-    pairs.push({clouderSeconds, byHandSeconds, ratio: clouderSeconds / byHandSeconds})
+  const ways = [
+    async () => ({byHandSeconds: await moveByHand(bench, mebibytes)}),
+    () => moveByClouder(bench, mebibytes),
+    () => moveByOneCommand(bench, mebibytes),
+  ]
+  const found = []
+  let sizes
+  for (let round = 0; round < rounds; round += 1) {
+    const one = {}
+    for (const index of ways.keys()) Object.assign(one, await ways[(round + index) % ways.length]())
+    const {clouderSeconds, byHandSeconds, moveSeconds, downtimeSeconds, steps} = one
+    const ratios = {ratio: clouderSeconds / byHandSeconds, moveRatio: moveSeconds / byHandSeconds}
+    found.push({clouderSeconds, byHandSeconds, moveSeconds, downtimeSeconds, ...ratios})
+    sizes = one.sizes
     console.log(
-      `${mebibytes} MiB: clouder ${clouderSeconds.toFixed(1)} s (${found.steps}), by hand ${byHandSeconds.toFixed(1)} s`,
+      `${mebibytes} MiB: by hand ${byHandSeconds.toFixed(1)} s; two commands ${clouderSeconds.toFixed(1)} s (${steps}); one ${moveSeconds.toFixed(1)} s, stood still for ${downtimeSeconds.toFixed(1)} s`,
     )
   }
-  const moves = []
-  for (let round = 1; round <= rounds; round += 1) {
-    moves.push(await migrated(bench, mebibytes))
-    const {seconds, downtimeSeconds} = moves.at(-1)
-    console.log(
-      `${mebibytes} MiB: a move took ${seconds.toFixed(1)} s, stood still for ${downtimeSeconds.toFixed(1)} s`,
-    )
-  }
+  const middle = (key) => median(found.map((one) => one[key]))
   return {
     mebibytes,
-    pairs,
-    ratio: median(pairs.map(({ratio}) => ratio)),
+    pairs: found,
+    ratio: middle('ratio'),
+    moveRatio: middle('moveRatio'),
+    downtimeSeconds: middle('downtimeSeconds'),
     ...sizes,
-    moveSeconds: median(moves.map(({seconds}) => seconds)),
-    downtimeSeconds: median(moves.map(({downtimeSeconds}) => downtimeSeconds)),
   }
 }
 
@@ -141,9 +138,9 @@ async function sizesOf(bench, name) {
   return {residentBytes, archiveBytes: status.sizeBytes, storedBytes: status.storedBytes}
 }
 
-async function migrated(bench, mebibytes) {
+async function moveByOneCommand(bench, mebibytes) {
   let status
-  const seconds = await moved(
+  const moveSeconds = await moved(
     bench,
     mebibytes,
     async (pod) => {
@@ -155,7 +152,7 @@ async function migrated(bench, mebibytes) {
     },
     () => removeCheckpoint(bench, status.checkpoint),
   )
-  return {seconds, downtimeSeconds: status.downtimeMs / 1000}
+  return {moveSeconds, downtimeSeconds: status.downtimeMs / 1000}
 }
 
 const removeCheckpoint = (bench, name) =>
