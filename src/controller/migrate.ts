@@ -198,8 +198,11 @@ async function checkpoint(at: MigrationAt): Promise<Again> {
       world,
     ).then(() => checkpointOf(at)))
   const {phase, reason, message, frozen} = made?.status ?? {}
-  if (phase === 'Failed')
-    return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', message ?? 'the checkpoint failed')
+  if (phase === 'Failed') {
+    // It holds nothing, and is not told as if it did.
+    const why = message ?? 'the checkpoint failed'
+    return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', why, {checkpoint: null})
+  }
   const frozenAt =
     frozen === true && status.frozenAt === undefined ? {frozenAt: new Date(world.now()).toISOString()} : {}
   if (phase === 'Ready') {

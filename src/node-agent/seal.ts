@@ -1,3 +1,4 @@
+import pLimit from 'p-limit'
 import type {CheckpointStatus, CheckpointSummary} from '../checkpoint/resources.ts'
 import {sealCheckpoint, type UnsealedMetadata} from '../checkpoint/sealed/seal.ts'
 import type {Patience} from '../checkpoint/stores/problems.ts'
@@ -15,15 +16,31 @@ type SealedStatus = Required<
   Pick<CheckpointStatus, 'digest' | 'place' | 'sizeBytes' | 'storedBytes' | 'newBytes'>
 >
 
+/** Sealed at once on a node: each takes some tens of megabytes, and all have the same processors. */
+const AT_ONCE = 8
+const turn = pLimit(AT_ONCE)
+
+type Sealed = SealedStatus & {readonly summary: CheckpointSummary}
+
 /**
- * Seals the archives of a dumped checkpoint into its store, reads everything back and verifies it.
+ * Seals the archives of a dumped checkpoint into its store, reads everything back and verifies it; some at a time.
  * Throws CheckpointError, CHECKPOINT_FAILED when an archive is gone.
  */
-export async function sealDumped(
+export const sealDumped = (
   checkpoint: Named,
   tools: AgentTools,
   tell: (message: string) => Promise<void>,
-): Promise<SealedStatus & {readonly summary: CheckpointSummary}> {
+): Promise<Sealed> =>
+  turn(() => {
+    tools.signal.throwIfAborted()
+    return sealInTurn(checkpoint, tools, tell)
+  })
+
+async function sealInTurn(
+  checkpoint: Named,
+  tools: AgentTools,
+  tell: (message: string) => Promise<void>,
+): Promise<Sealed> {
   const {stores, archives, ciphers, signal} = tools
   const say = everyFewSeconds(tools, tell)
   const patience = patienceOf(checkpoint, say)
