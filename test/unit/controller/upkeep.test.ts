@@ -62,6 +62,27 @@ test('a deleted checkpoint takes what it stored with it, with the credentials of
   await scene.end()
 })
 
+test('a deleted checkpoint waits for a store that is away, and goes without one that was deleted too', async () => {
+  const scene = sceneWithPod({
+    openStore: () => Promise.reject(new CheckpointError('STORE_UNREACHABLE', 'b does not answer')),
+  })
+  scene.put('CheckpointStore', 'far', {s3: S3.s3})
+  scene.nodes.dead.add('a')
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'far', after: 'run'})
+  const object = scene.object('Checkpoint', 'saved')
+  const status = {phase: 'Ready', node: 'a', digest: `sha256:${'ab'.repeat(32)}`}
+  if (object !== undefined) scene.kube.put({...object, status})
+  await scene.play({forMs: 10_000})
+  await deleteCheckpoint(scene, 'saved')
+  // The queue tries such work again.
+  await expect(scene.play({forMs: 60_000})).rejects.toThrow('b does not answer')
+  expect(scene.object('Checkpoint', 'saved')).toBeDefined()
+  scene.kube.drop({apiVersion: 'clouder.dev/v1alpha1', kind: 'CheckpointStore', name: 'far'})
+  await scene.play({forMs: 10 * 60_000})
+  expect(scene.object('Checkpoint', 'saved')).toBeUndefined()
+  await scene.end()
+})
+
 test('a checkpoint on the disk of a node that is gone goes by itself', async () => {
   const scene = sceneWithPod()
   scene.put('CheckpointStore', 'default', {node: {}})
