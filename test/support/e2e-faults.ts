@@ -119,12 +119,20 @@ async function strike(place: Place, {victim, node, cli}: Blow): Promise<() => Pr
 
 /**
  * Ends a node as a power cut would. In version 1 of cgroups nothing ends a process that stands still, and so no container
- * that holds one: a SIGKILL that waits for it is its end as soon as it may go on.
+ * that holds one: whoever could stop one is ended first, and a SIGKILL that waits for those that stand still is their end
+ * as soon as they may go on.
  */
 export async function cutOff(cluster: E2eCluster, node: string): Promise<void> {
-  const script = `still=$(find /sys/fs/cgroup/freezer -path '*kubepods*' -name freezer.state -exec grep -L THAWED {} + 2>/dev/null || true)
-    for file in $still; do for pid in $(cat \${file%/*}/cgroup.procs); do kill -KILL $pid; done; done
-    for file in $still; do echo THAWED >$file; done`
+  const script = `pkill -KILL -f '/[c]luster.js node-agent$'
+    pkill -KILL -x 'kubelet|containerd|containerd-shim|runc|criu'
+    still() { find /sys/fs/cgroup/freezer -path '*kubepods*' -name freezer.state -exec grep -L THAWED {} + 2>/dev/null; }
+    for i in $(seq 50); do
+      files=$(still); [ -n "$files" ] || break
+      for file in $files; do for pid in $(cat \${file%/*}/cgroup.procs); do kill -KILL $pid; done; done
+      for file in $files; do echo THAWED >$file; done
+      sleep 0.02
+    done
+    true`
   await cluster.read(node, script)
   await cluster.engine.stopContainer(containerName(cluster.name, node), 0)
 }
