@@ -1,6 +1,6 @@
 import {readFile} from 'node:fs/promises'
 import {hostname, tmpdir} from 'node:os'
-import {isAbsolute, join, resolve} from 'node:path'
+import {join, resolve} from 'node:path'
 import {bundleFor, checkKubernetesVersion, type BundleChoice} from './bundle/choice.ts'
 import type {CloudOpener} from './clouds/cloud.ts'
 import {diskContexts} from './contexts/contexts.ts'
@@ -16,6 +16,7 @@ import {providerFor, type ProviderOptions} from './providers/registry.ts'
 import type {ClusterSpec} from './spec/cluster-spec.ts'
 import {expandHome, machineAtHome} from './spec/home-paths.ts'
 import type {SecretRef} from './spec/machine.ts'
+import {cacheDir} from './store/cache-dir.ts'
 import {diskStore} from './store/disk.ts'
 import {readIfThere} from './store/files.ts'
 import {acquireLock} from './store/lock.ts'
@@ -25,6 +26,8 @@ import type {Renderer} from './templating/types.ts'
 import type {PluginCache} from './terraform/plugin-cache.ts'
 import type {Terraform} from './terraform/types.ts'
 import type {Tools} from './workflows/types.ts'
+
+export {cacheDir}
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -52,12 +55,6 @@ export interface ToolsOptions {
 export function clouderHome(environment: Environment, userHome: string): string {
   const said = environment.CLOUDER_HOME ?? ''
   return said === '' ? join(userHome, '.clouder') : resolve(said)
-}
-
-/** `$XDG_CACHE_HOME/clouder`, or `~/.cache/clouder`; a relative XDG_CACHE_HOME is ignored, as its standard says. */
-export function cacheDir(environment: Environment, userHome: string): string {
-  const said = environment.XDG_CACHE_HOME ?? ''
-  return join(isAbsolute(said) ? said : join(userHome, '.cache'), 'clouder')
 }
 
 /** The real adapters behind every interface, built once per run. What is heavy to load is loaded at its first use. */

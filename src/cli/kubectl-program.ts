@@ -9,7 +9,7 @@ import {BundleError} from '../errors.ts'
 import {fetchKubeconfig} from '../workflows/kubeconfig.ts'
 import {specOf} from '../workflows/clusters.ts'
 import type {Tools} from '../workflows/types.ts'
-import {cacheDir} from '../wiring.ts'
+import {cacheDir} from '../store/cache-dir.ts'
 import {runChild, type ChildResult} from './child.ts'
 
 export interface KubectlOptions {

@@ -6,7 +6,7 @@ import {gzipSync} from 'node:zlib'
 import {moveFolder, sha256Of} from '../../src/bundle/digest.ts'
 import {runProcess} from '../../src/bundle/process.ts'
 import {containerName} from '../../src/providers/local-decision.ts'
-import {cacheDir} from '../../src/wiring.ts'
+import {cacheDir} from '../../src/store/cache-dir.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 
 const MODULE = join(import.meta.dirname, 'containerd-2.4')

@@ -12,7 +12,7 @@ import type {SourceContext} from '../../src/bundle/source.ts'
 import {writeTar, type TreeEntry} from '../../src/bundle/tar.ts'
 import {BundleError} from '../../src/errors.ts'
 import {containerName} from '../../src/providers/local-decision.ts'
-import {cacheDir} from '../../src/wiring.ts'
+import {cacheDir} from '../../src/store/cache-dir.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 
 /** Debian's Python, Redis and shell, as a pod names them. */

@@ -157,6 +157,7 @@ const ARCHITECTURE: Architecture = {
       'src/providers/',
       'src/hosts/',
       'src/clouds/',
+      'src/node-agent/seal.ts',
     ],
   },
   sharedByPhases: [

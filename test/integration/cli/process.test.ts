@@ -30,6 +30,20 @@ test('a command that is not there exits 2 with one message', async () => {
   })
 })
 
+test('what a command loads is compiled once, and a cache that cannot be written is done without', async () => {
+  await withTempFolder(async (dir) => {
+    const home = join(dir, 'home')
+    const cache = join(dir, 'cache')
+    const list = (folder: string) =>
+      clouder(['kubeadm', 'ls', '--json'], {home, environment: {XDG_CACHE_HOME: folder}})
+    expect((await list(cache)).exitCode).toBe(0)
+    expect(await readdir(join(cache, 'clouder', 'compiled'))).toHaveLength(1)
+    await writeFile(join(dir, 'file'), '')
+    const without = await list(join(dir, 'file'))
+    expect([without.exitCode, without.stderr]).toEqual([0, ''])
+  })
+})
+
 test('a wrong configuration exits 3 with every problem, and changes nothing', async () => {
   await withTempFolder(async (dir) => {
     const config = join(dir, 'cluster.yaml')
