@@ -64,10 +64,12 @@ export async function runControllerProgram(
   environment: ControllerEnvironment,
   {now, log, signal}: {readonly now: () => number; readonly log: Log; readonly signal: AbortSignal},
 ): Promise<void> {
+  // It outlives the signal: the Lease is given back after that.
+  const over = new AbortController()
   const kube = await openInClusterKube({
     host: environment.KUBERNETES_SERVICE_HOST,
     port: environment.KUBERNETES_SERVICE_PORT,
-    signal,
+    signal: over.signal,
   })
   const registry = new Registry()
   collectDefaultMetrics({register: registry})
@@ -92,6 +94,7 @@ export async function runControllerProgram(
   } finally {
     server.close()
     server.closeAllConnections()
+    over.abort()
     kube.close()
   }
 }

@@ -195,6 +195,22 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
     expect(sumOf(text, 'clouder_controller_reconciles_total', 'result="done"')).toBeGreaterThan(0)
   })
 
+  chapter('a controller that is ended lets another one lead at once', async (cluster) => {
+    const leader = await leaderOf(cluster)
+    await kubectl(cluster, `delete pod ${leader} -n clouder-system --wait=false`)
+    await waitFor({
+      what: 'another controller to lead',
+      check: async () => {
+        const now = await leaderOf(cluster)
+        return now === leader || now === '' ? {seen: now} : {value: now, seen: now}
+      },
+      // A lease that is not given back runs out after 15 seconds.
+      timeoutMs: 10_000,
+      intervalMs: 500,
+      signal,
+    })
+  })
+
   chapter(
     'what a policy opts in leaves a machine that its cloud takes back: AWS, Azure, and where there is no other',
     async (cluster) => {
