@@ -80,8 +80,13 @@ interface Way {
 async function send(call: Call, way: Way): Promise<HttpAnswer> {
   const limit = AbortSignal.timeout(call.timeoutMs ?? REQUEST_TIMEOUT_MS)
   const stops = [way.signal, ...(call.signal ? [call.signal] : [])]
-  const {response, chunks} = await answered(call, way, AbortSignal.any([limit, ...stops]), stops)
-  return {status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8')}
+  const signal = AbortSignal.any([limit, ...stops])
+  for (;;) {
+    const answer = await answered(call, way, signal, stops)
+    if (answer === 'stale') continue
+    const {response, chunks} = answer
+    return {status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8')}
+  }
 }
 
 async function answered(
@@ -89,7 +94,7 @@ async function answered(
   way: Way,
   signal: AbortSignal,
   stops: readonly AbortSignal[],
-): Promise<{response: IncomingMessage; chunks: readonly Buffer[]}> {
+): Promise<{response: IncomingMessage; chunks: readonly Buffer[]} | 'stale'> {
   const options = await requestOptions(call, way, signal)
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void =>
@@ -100,10 +105,20 @@ async function answered(
       response.on('error', fail)
       response.on('end', () => resolve({response, chunks}))
     })
-    outgoing.on('error', fail)
+    outgoing.on('error', (error) => {
+      if (isStale(call, outgoing, error)) resolve('stale')
+      else fail(error)
+    })
     outgoing.end(call.body)
   })
 }
+
+/**
+ * Whether a connection that was kept had been closed by the other side meanwhile, so that the question was never read
+ * (https://nodejs.org/api/http.html#requestreusedsocket). What would change something is not asked again all the same.
+ */
+const isStale = (call: Call, {reusedSocket}: ClientRequest, error: Error): boolean =>
+  call.method === 'GET' && reusedSocket && 'code' in error && error.code === 'ECONNRESET'
 
 async function stream(path: string, way: Way): Promise<StreamAnswer> {
   const call: Call = {method: 'GET', path}
