@@ -20,6 +20,9 @@ export const restoreRequestSchema = z.strictObject({
 })
 export type RestoreRequest = z.output<typeof restoreRequestSchema>
 
+/** What the handler says when there is no agent on AGENT_SOCKET, as on a node that has just begun. */
+export const AGENT_AWAY = 'the node agent does not answer'
+
 export const restoreAnswerSchema = z.discriminatedUnion('action', [
   /** Restore from `imageDir` (CRIU's images), after `changes` was unpacked over the root file system. */
   z.strictObject({

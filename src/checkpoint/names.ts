@@ -37,6 +37,8 @@ export const NODE_ABILITIES_ANNOTATION = 'clouder.dev/checkpoint-abilities'
 export const THAW_ANNOTATION = 'clouder.dev/thaw'
 /** Marks what a move made, so that one that was interrupted finds it: name of the Migration. */
 export const MIGRATION_LABEL = 'clouder.dev/migration'
+/** Annotation `true` of a pod that was put back where it was, apart from the one on the target of the same move. */
+export const ROLLED_BACK_ANNOTATION = 'clouder.dev/rolled-back'
 /** Annotation of a Checkpoint: an agent is to read it back from its store and check it again, once per value (a time). */
 export const VERIFY_ANNOTATION = 'clouder.dev/verify'
 /**

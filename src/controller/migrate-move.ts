@@ -1,4 +1,4 @@
-import {MIGRATION_LABEL, THAW_ANNOTATION} from '../checkpoint/names.ts'
+import {MIGRATION_LABEL, ROLLED_BACK_ANNOTATION, THAW_ANNOTATION} from '../checkpoint/names.ts'
 import {
   controllerOf,
   hasClaims,
@@ -22,8 +22,6 @@ const GONE_MS = 60_000
 /** A pod that has no node after so long will not get the one that it is bound to. */
 const PLACED_MS = 45_000
 const AGAIN_MS = 2000
-/** On the pod that a rollback made, apart from the one on the target. */
-const ROLLED_BACK = 'clouder.dev/rolled-back'
 /** https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost */
 const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost'
 
@@ -178,7 +176,7 @@ export async function rollBack(at: MigrationAt): Promise<Again> {
   }
   if (isSource) return end(source, at)
   if (source !== undefined) {
-    if (isOurs(source, at) && source.metadata.annotations[ROLLED_BACK] === 'true')
+    if (isOurs(source, at) && source.metadata.annotations[ROLLED_BACK_ANNOTATION] === 'true')
       return verifyBack(source, at)
     if (!isOurs(source, at)) return occupied(source, at)
     return leave(source, at)
@@ -249,7 +247,7 @@ async function makeBack(at: MigrationAt): Promise<Again> {
       // It may be cordoned: it was there all the same.
       nodes: isNodeThere(back, at) ? {bound: back} : others.slice(0, 20),
       labels: {[MIGRATION_LABEL]: metadata.name},
-      annotations: {[ROLLED_BACK]: 'true'},
+      annotations: {[ROLLED_BACK_ANNOTATION]: 'true'},
       owners: status.owners ?? [],
       takesPlace: true,
     }),

@@ -1,3 +1,4 @@
+import {AGENT_AWAY} from '../checkpoint/handler-protocol.ts'
 import {describeCause, diagnose} from '../checkpoint/archive/diagnose.ts'
 import {isReady, type ContainerStatus, type Pod} from '../checkpoint/pod.ts'
 
@@ -17,8 +18,11 @@ const FINAL_CODES = [
 const NO_IMAGE = ['ImagePullBackOff', 'ErrImageNeverPull', 'InvalidImageName']
 /** How containerd and the kubelet call a container that never ran. */
 const NEVER_RAN = ['StartError', 'ContainerCannotRun', 'CreateContainerError', 'RunContainerError']
-/** An outage, which ends: whoever waits has a limit of its own. */
-const PASSING_CODE = 'STORE_UNREACHABLE'
+/**
+ * Outages, which end: whoever waits has a limit of its own. A node that comes back makes containers before its agent is
+ * there, and before the agent reaches the API server.
+ */
+const PASSING = ['STORE_UNREACHABLE', 'API_UNREACHABLE', AGENT_AWAY]
 const ATTEMPTS = 3
 
 export type Progress =
@@ -66,7 +70,7 @@ function failureOf(status: ContainerStatus): {reason: string; message: string} |
     }
   }
   const tried = (status.restartCount ?? 0) >= ATTEMPTS && status.state?.running === undefined
-  if (tried && words?.includes(PASSING_CODE) !== true)
+  if (tried && !PASSING.some((one) => words?.includes(one) === true))
     return {
       reason: 'RESTORE_FAILED',
       message: explained(words) ?? `container ${status.name} was not restored in ${ATTEMPTS} attempts`,

@@ -6,6 +6,7 @@ import {
   RESTORE_ANNOTATION,
   RESTORE_LABEL,
   RESTORE_RUNTIME,
+  ROLLED_BACK_ANNOTATION,
   RUNTIME_LABEL,
 } from '../checkpoint/names.ts'
 import {originalSpecSchema, type OriginalSpec} from '../checkpoint/original-spec.ts'
@@ -98,7 +99,8 @@ function ownAffinity(
 export function restoredPod(wanted: RestoredPod): KubeObject {
   const {metadata, spec} = templateSchema.parse(wanted.template)
   const original = ownAffinity(metadata.annotations, spec.affinity)
-  const {[AFFINITY_ANNOTATION]: _kept, ...annotations} = metadata.annotations
+  // Of an earlier restore: they say nothing of this one.
+  const {[AFFINITY_ANNOTATION]: _kept, [ROLLED_BACK_ANNOTATION]: _back, ...annotations} = metadata.annotations
   const foreign = wanted.takesPlace ? OURS : [...OURS, ...OF_CONTROLLERS]
   const labels = Object.entries(metadata.labels).filter(([key]) => !foreign.includes(key))
   const {affinity: _bound, ...free} = runtimeOf(spec, wanted)

@@ -4,7 +4,7 @@ import {ociSpecSchema} from '../checkpoint/archive/oci-spec.ts'
 import {privilegesOf, widerThan} from '../checkpoint/archive/privileges.ts'
 import type {RestoreAnswer, RestoreRequest} from '../checkpoint/handler-protocol.ts'
 import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
-import {CheckpointError} from '../errors.ts'
+import {CheckpointError, KubernetesError} from '../errors.ts'
 import {containerIdOf, parsePod, podNamespacesSchema, podRef, statusOf, type Pod} from './pods.ts'
 import type {Preparations} from './prepare.ts'
 import type {AgentTools} from './tools.ts'
@@ -28,7 +28,8 @@ export async function answerRestore(request: RestoreRequest, tools: AnswerTools)
     return answer
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
-    const code = error instanceof CheckpointError ? `${error.code}: ` : ''
+    const isOurs = error instanceof CheckpointError || error instanceof KubernetesError
+    const code = isOurs ? `${error.code}: ` : ''
     log('warn', 'refused', {...about, error: message})
     return {version: 1, action: 'refuse', message: `${code}${message}`}
   }

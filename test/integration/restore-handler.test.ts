@@ -5,6 +5,7 @@ import {once} from 'node:events'
 import {promisify} from 'node:util'
 import {pack} from 'tar-stream'
 import {afterAll, beforeAll, beforeEach, expect, test} from 'vitest'
+import {AGENT_AWAY} from '../../src/checkpoint/handler-protocol.ts'
 import {RESTORE_ANNOTATION} from '../../src/checkpoint/names.ts'
 import {waitFor} from '../../src/waiting.ts'
 import {HandlerNode, MODULE} from '../support/restore-handler.ts'
@@ -116,7 +117,7 @@ test.each([
 test('without an agent nothing starts, neither restored nor anew', async () => {
   const {code, runc, logged} = await node.call(...node.createWords())
   expect({code, runc}).toEqual({code: 1, runc: []})
-  expect(logged).toContain('the node agent does not answer')
+  expect(logged).toContain(AGENT_AWAY)
 })
 
 test('a container of which not all is known is not asked about', async () => {

@@ -292,8 +292,13 @@ export async function stateOf(
   pod: string,
   before: Identity,
 ): Promise<'gone' | 'same' | 'anew'> {
-  const found = await kubectl(place.cluster, `get pod ${pod} -n ${NAMESPACE} --ignore-not-found -o name`)
-  if (found === '') return 'gone'
+  const path = 'jsonpath={.metadata.name} {.metadata.deletionTimestamp}'
+  const [found = '', leavesAt = ''] = (
+    await kubectl(place.cluster, `get pod ${pod} -n ${NAMESPACE} --ignore-not-found -o '${path}'`)
+  ).split(' ')
+  if (leavesAt !== '')
+    await kubectl(place.cluster, `wait pod/${pod} -n ${NAMESPACE} --for=delete --timeout=120s`)
+  if (found === '' || leavesAt !== '') return 'gone'
   const now = await identityOf(place.cluster, pod)
   if (now.token !== before.token) return 'anew'
   expectSame(now, before)

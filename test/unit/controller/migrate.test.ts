@@ -161,6 +161,18 @@ test('what cannot go on at the target goes on where it was, from the same checkp
   await scene.end()
 })
 
+test('a pod that was put back once is put back the next time too', async () => {
+  const scene = sceneWithPod()
+  scene.nodes.refusals.set('b', 'PRIVILEGES_WIDER: CAP_SYS_ADMIN')
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  scene.put('Migration', 'again', {pod: 'web', node: 'b'})
+  await scene.play({until: () => phaseOf(scene, 'again') === 'RolledBack', each: holds(scene)})
+  expect(scene.pod('web')).toMatchObject({spec: {nodeName: 'a'}})
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
 test('a source that its kubelet began anew while it stood still is put back from the checkpoint', async () => {
   const scene = sceneWithPod()
   move(scene)

@@ -20,10 +20,15 @@ function refused(words: string, restartCount: number) {
   })
 }
 
-test('a store that is away is waited for, whatever else fails is tried three times', () => {
-  const away =
-    'the node agent refuses: STORE_UNREACHABLE: registry.example.com/team does not answer: ECONNREFUSED'
-  expect(progressOf(refused(away, 7)).state).toBe('waiting')
+test.for([
+  'the node agent refuses: STORE_UNREACHABLE: registry.example.com/team does not answer: ECONNREFUSED',
+  'the node agent refuses: API_UNREACHABLE: the API server did not answer GET /api/v1: socket hang up',
+  'clouder restore: the node agent does not answer: dial unix /run/clouder/agent/restore.sock: no such file',
+])('what is away is waited for: %s', (words) => {
+  expect(progressOf(refused(words, 7)).state).toBe('waiting')
+})
+
+test('whatever else fails is tried three times', () => {
   expect(progressOf(refused('CRIU: it did not work', 2)).state).toBe('waiting')
   expect(progressOf(refused('CRIU: it did not work', 3))).toMatchObject({
     state: 'failed',
