@@ -11,16 +11,7 @@ import {
 import {CheckpointError} from '../errors.ts'
 import type {KubeApi, KubeReader} from '../kubernetes/types.ts'
 import {failureOf, readCheckpoint, type CheckpointTools, type ObjectName} from './checkpoint.ts'
-import {
-  createObject,
-  follow,
-  listObjects,
-  nameFor,
-  needNode,
-  readAs,
-  refTo,
-  runningPod,
-} from './checkpoint-objects.ts'
+import {createNamed, follow, listObjects, needNode, readAs, refTo, runningPod} from './checkpoint-objects.ts'
 import type {z} from 'zod'
 
 export interface RestoreOptions extends ObjectName {
@@ -57,14 +48,15 @@ export async function restoreCheckpoint(
     ...(backend === undefined ? {} : {backend}),
   }
   const uid = await uidOfPod(kube, namespace, podName ?? made.spec.pod?.name)
-  const same = (await listObjects(kube, 'Restore', restoreSchema, namespace)).find(
-    (restore) =>
-      isDeepStrictEqual(restore.spec, restoreSchema.shape.spec.parse(spec)) &&
-      restore.status?.phase !== 'Failed' &&
-      (restore.status?.phase !== 'Restored' || (uid !== undefined && restore.status.podUid === uid)),
-  )
-  const name = same?.metadata.name ?? nameFor(podName ?? checkpoint, tools.now())
-  if (same === undefined) await createObject(kube, 'Restore', {name, namespace, spec}, tools.signal)
+  const isAsked = (restore: Restore): boolean =>
+    isDeepStrictEqual(restore.spec, restoreSchema.shape.spec.parse(spec)) &&
+    restore.status?.phase !== 'Failed' &&
+    (restore.status?.phase !== 'Restored' || (uid !== undefined && restore.status.podUid === uid))
+  const same = (await listObjects(kube, 'Restore', restoreSchema, namespace)).find(isAsked)
+  const wanted = {pod: podName ?? checkpoint, namespace, spec}
+  const name =
+    same?.metadata.name ??
+    (await createNamed(kube, 'Restore', wanted, (other) => isAsked(readAs(restoreSchema, other)), tools))
   if (options.wait === false) return readRestore(kube, {namespace, name})
   return follow(
     kube,
@@ -138,7 +130,6 @@ export async function migratePod(
       if (found.spec.nodeName === node)
         throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${pod} is on ${node} already`)
     }
-    name = nameFor(pod, tools.now())
     const spec = {
       pod,
       ...(node === undefined ? {} : {node}),
@@ -146,7 +137,14 @@ export async function migratePod(
       store,
       owner,
     }
-    await createObject(kube, 'Migration', {name, namespace, spec}, tools.signal)
+    const isAsked = (migration: Migration): boolean => migration.spec.pod === pod && !hasEnded(migration)
+    name = await createNamed(
+      kube,
+      'Migration',
+      {pod, namespace, spec},
+      (other) => isAsked(readAs(migrationSchema, other)),
+      tools,
+    )
   }
   return options.wait === false
     ? readMigration(kube, {namespace, name})

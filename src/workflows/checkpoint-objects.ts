@@ -37,6 +37,27 @@ export async function createObject(
   )
 }
 
+/**
+ * Makes an object under a name of a pod and the time, and gives that name. Of two in one second the later one gets a
+ * number, unless `isAsked` says of the other that it is the very thing that is wanted.
+ */
+export async function createNamed(
+  kube: KubeApi,
+  kind: ResourceKind,
+  object: {readonly pod: string; readonly namespace: string; readonly spec: object},
+  isAsked: (other: KubeObject) => boolean,
+  {signal, now}: Pick<Tools, 'signal' | 'now'>,
+): Promise<string> {
+  const {pod, namespace, spec} = object
+  const first = nameFor(pod, now())
+  for (let number = 1; ; number += 1) {
+    const name = number === 1 ? first : `${first}-${number}`
+    if (await createObject(kube, kind, {name, namespace, spec}, signal)) return name
+    const other = await kube.get(refTo(kind, name, namespace))
+    if (other !== undefined && isAsked(other)) return name
+  }
+}
+
 /** What the API server says of a refusal. */
 export function messageOf(body: string): string {
   const parsed = z.looseObject({message: z.string()}).safeParse(jsonOf(body))
@@ -206,7 +227,7 @@ export function timeName(nowMs: number): string {
   return new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
 }
 
-/** A name of Kubernetes of at most 63 letters: `web-20261121-091402`. */
+/** A name of Kubernetes that a number can be added to within its 63 letters: `web-20261121-091402`. */
 export function nameFor(pod: string, nowMs: number): string {
-  return `${pod.slice(0, 63 - 16).replace(/[^a-z0-9]+$/, '')}-${timeName(nowMs)}`
+  return `${pod.slice(0, 63 - 16 - 3).replace(/[^a-z0-9]+$/, '')}-${timeName(nowMs)}`
 }

@@ -12,10 +12,10 @@ import {CheckpointError, type CheckpointErrorCode} from '../errors.ts'
 import type {KubeApi, KubeReader} from '../kubernetes/types.ts'
 import {waitFor} from '../waiting.ts'
 import {
+  createNamed,
   createObject,
   follow,
   listObjects,
-  nameFor,
   nearNames,
   readAs,
   refTo,
@@ -59,8 +59,19 @@ export async function createCheckpoint(
     ...(options.keepArchive === true ? {keepArchive: true} : {}),
     owner: OWNER,
   })
-  const name = options.name ?? (await unfinished(kube, namespace, spec)) ?? nameFor(options.pod, tools.now())
-  if (!(await createObject(kube, 'Checkpoint', {name, namespace, spec}, tools.signal)))
+  const createNew = (): Promise<string> =>
+    createNamed(
+      kube,
+      'Checkpoint',
+      {pod: options.pod, namespace, spec},
+      (other) => isUnfinished(readAs(checkpointSchema, other), spec),
+      tools,
+    )
+  const name = options.name ?? (await unfinished(kube, namespace, spec)) ?? (await createNew())
+  if (
+    options.name !== undefined &&
+    !(await createObject(kube, 'Checkpoint', {name, namespace, spec}, tools.signal))
+  )
     await needSame(kube, {namespace, name}, spec)
   if (options.wait === false) return readCheckpoint(kube, {namespace, name})
   const made = await followCheckpoint(kube, {namespace, name}, tools)
@@ -95,9 +106,11 @@ async function unfinished(
   spec: CheckpointSpec,
 ): Promise<string | undefined> {
   const all = await listObjects(kube, 'Checkpoint', checkpointSchema, namespace)
-  return all.find((checkpoint) => !hasEnded(checkpoint) && isDeepStrictEqual(checkpoint.spec, spec))?.metadata
-    .name
+  return all.find((checkpoint) => isUnfinished(checkpoint, spec))?.metadata.name
 }
+
+const isUnfinished = (checkpoint: Checkpoint, spec: CheckpointSpec): boolean =>
+  !hasEnded(checkpoint) && isDeepStrictEqual(checkpoint.spec, spec)
 
 const hasEnded = ({status}: Checkpoint): boolean => status?.phase === 'Ready' || status?.phase === 'Failed'
 

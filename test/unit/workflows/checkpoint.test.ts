@@ -268,3 +268,21 @@ test('gc deletes what retention lets go, never what a restore goes on from; a dr
   await collectCheckpoints(kube, {...options, dryRun: false}, tools)
   expect((await listCheckpoints(kube)).map(({metadata}) => metadata.name)).toEqual(['web-1', 'web-3'])
 })
+
+test('what is asked for twice in a second is made twice, when the first is over', async () => {
+  const {kube, tools} = cluster((fake, what) => {
+    endsAs('Checkpoint', {phase: 'Ready', place: 's3://b/p', node: 'worker-1'})(fake, what)
+    endsAs('Restore', {phase: 'Failed', reason: 'RESTORE_UNSUPPORTED', message: 'no node'})(fake, what)
+  })
+  const first = await createCheckpoint(kube, asked, tools)
+  const second = await createCheckpoint(kube, asked, tools)
+  expect([first, second].map(({metadata}) => metadata.name)).toEqual([
+    'web-20261121-090000',
+    'web-20261121-090000-2',
+  ])
+  const restore = {namespace: 'team', name: first.metadata.name, as: 'copy'}
+  await expect(restoreCheckpoint(kube, {...restore, node: 'worker-1'}, tools)).rejects.toThrow('no node')
+  await expect(restoreCheckpoint(kube, restore, tools)).rejects.toThrow('no node')
+  const names = kube.peek(API_VERSION, 'Restore').map(({metadata}) => metadata.name)
+  expect(names).toEqual(['copy-20261121-090000', 'copy-20261121-090000-2'])
+})
