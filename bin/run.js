@@ -13,7 +13,7 @@ if (major < needed[0] || (major === needed[0] && minor < needed[1])) {
   // --version and --help are answered without loading oclif: a third of the time.
   const {answerQuickly} = await import('../dist/src/cli/quick.js')
   if (!answerQuickly(argv, root)) {
-    // What a command loads is compiled once: a seventh of its start. A cache that cannot be written is done without.
+    // What a command loads is compiled once, and kept. A cache that cannot be written is done without.
     const [{enableCompileCache}, {homedir}, {cacheDir}] = await Promise.all([
       import('node:module'),
       import('node:os'),

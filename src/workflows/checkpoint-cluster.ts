@@ -5,7 +5,7 @@ import {specFromDocument} from '../spec/load.ts'
 import {readIfThere} from '../store/files.ts'
 import type {ClusterRecord} from '../store/types.ts'
 import {allMachines, recordOf} from './clusters.ts'
-import {openSession, type Session} from './session.ts'
+import {openToLook, READ_PATH, type Session} from './session.ts'
 import type {Tools} from './types.ts'
 
 /** What answers at all answers within this; a firewall that is silent is waited for no longer. */
@@ -69,9 +69,6 @@ function endpointOf({name, endpoint}: ClusterRecord): NonNullable<ClusterRecord[
   throw new KubernetesError('API_UNREACHABLE', `cluster ${name} has no machines yet`)
 }
 
-/** What only somebody who is known may read, unlike `/readyz`. */
-const READ_PATH = '/api/v1/nodes?limit=1'
-
 /** The way that kubectl takes; undefined: there is no kubeconfig, or who answers there is not this cluster, or nobody. */
 async function openDirect(cluster: string, {store, openKube, signal}: Tools): Promise<OpenKube | undefined> {
   let kube: OpenKube | undefined
@@ -80,6 +77,7 @@ async function openDirect(cluster: string, {store, openKube, signal}: Tools): Pr
     if (kubeconfig === undefined) return undefined
     kube = await openKube({kubeconfig, signal})
     const limit = AbortSignal.timeout(DIRECT_MS)
+    // Unlike `/readyz` it is answered only to who is known.
     const {status} = await kube.fetch(READ_PATH, AbortSignal.any([signal, limit])).catch((error: unknown) => {
       if (limit.aborted && !signal.aborted) return {status: 0}
       throw error
@@ -98,16 +96,11 @@ function sessionOf(
   {withNodes}: {readonly withNodes: boolean},
 ): Promise<Session> {
   const machines = allMachines(record)
-  return openSession(
+  return openToLook(
     {
       spec: specFromDocument(record.document),
       machines: withNodes ? machines : machines.filter(({role}) => role === 'control-plane'),
       endpoint: endpointOf(record),
-      ignorePreflight: [],
-      concurrency: 20,
-      tolerateUnreachable: true,
-      withBundle: false,
-      exclusive: false,
     },
     tools,
   )

@@ -6,7 +6,7 @@ import {specFromDocument} from '../spec/load.ts'
 import type {Machine} from '../spec/machine.ts'
 import type {ClusterRecord} from '../store/types.ts'
 import {z} from 'zod'
-import {openSession} from './session.ts'
+import {openToLook} from './session.ts'
 import type {ClusterDescription, ClusterRow, NodeRow, Tools} from './types.ts'
 
 /** The cluster that is meant: the given name, or the default. Throws StateError NO_DEFAULT_CLUSTER. */
@@ -103,16 +103,11 @@ async function lookAt(
   const unknown = machines.map((machine) => rowOf(machine, undefined, 'unknown'))
   if (record.endpoint === undefined)
     return {api: 'no machines were made yet', kubernetesVersion: undefined, nodes: unknown}
-  await using session = await openSession(
+  await using session = await openToLook(
     {
       spec: specFromDocument(record.document),
       machines: machines.filter(({role}) => role === 'control-plane'),
       endpoint: record.endpoint,
-      ignorePreflight: [],
-      concurrency: 20,
-      tolerateUnreachable: true,
-      withBundle: false,
-      exclusive: false,
     },
     tools,
   )

@@ -5,7 +5,7 @@ import {specFromDocument} from '../spec/load.ts'
 import {makeFolder, readIfThere, writeAtomically} from '../store/files.ts'
 import {dirname} from 'node:path'
 import {allMachines, recordOf} from './clusters.ts'
-import {openSession} from './session.ts'
+import {openToLook} from './session.ts'
 import type {KubeconfigResult, Tools} from './types.ts'
 
 /** Fetches the admin kubeconfig from a control plane into the cluster's folder (0600), and merges it where asked. */
@@ -19,16 +19,11 @@ export async function fetchKubeconfig(
   if (endpoint === undefined)
     throw new KubernetesError('API_UNREACHABLE', `cluster ${name} has no machines yet`)
   const path = tools.store.paths(name).kubeconfig
-  await using session = await openSession(
+  await using session = await openToLook(
     {
       spec: specFromDocument(record.document),
       machines: allMachines(record).filter(({role}) => role === 'control-plane'),
       endpoint,
-      ignorePreflight: [],
-      concurrency: 20,
-      tolerateUnreachable: true,
-      withBundle: false,
-      exclusive: false,
     },
     tools,
   )

@@ -62,6 +62,25 @@ export async function openSession(options: SessionOptions, tools: Tools): Promis
   }
 }
 
+/** A session for looking at a cluster through those of its machines that answer; nothing is installed, no lock is held. */
+export const openToLook = (
+  {spec, machines, endpoint}: Pick<SessionOptions, 'spec' | 'machines' | 'endpoint'>,
+  tools: Tools,
+): Promise<Session> =>
+  openSession(
+    {
+      spec,
+      machines,
+      endpoint,
+      ignorePreflight: [],
+      concurrency: 20,
+      tolerateUnreachable: true,
+      withBundle: false,
+      exclusive: false,
+    },
+    tools,
+  )
+
 interface Parts {
   readonly hosts: readonly Host[]
   readonly kube: LazyKube
@@ -185,7 +204,7 @@ function bundleOf(bundles: ReadonlyMap<string, Bundle>, arch: string): Bundle {
  * What an administrator may read. kubeadm gives its own that right with the first phase that changes the cluster, not
  * with the kubeconfig: between the two there is an API server, and nothing to plan with.
  */
-const READ_PATH = '/api/v1/nodes?limit=1'
+export const READ_PATH = '/api/v1/nodes?limit=1'
 
 /** The API server through a tunnel to a control plane; looked for until it answers, then kept. */
 class LazyKube {

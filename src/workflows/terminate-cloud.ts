@@ -6,7 +6,7 @@ import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import {specFromDocument} from '../spec/load.ts'
 import type {ClusterRecord} from '../store/types.ts'
 import {findClusterMade, removeClusterMade} from './cluster-made.ts'
-import {openSession, type Session} from './session.ts'
+import {openToLook, type Session} from './session.ts'
 import {nameOf, sweep, type SweepOptions, type SweepResult, throwLeftovers} from './sweep.ts'
 import type {TerminateResult, Tools} from './types.ts'
 
@@ -118,16 +118,11 @@ async function sessionOf(
   tools: Tools,
 ): Promise<Session | undefined> {
   if (record.endpoint === undefined || record.initialisedAt === undefined) return undefined
-  return openSession(
+  return openToLook(
     {
       spec,
       machines: record.machines.filter(({role}) => role === 'control-plane'),
       endpoint: record.endpoint,
-      ignorePreflight: [],
-      concurrency: 20,
-      tolerateUnreachable: true,
-      withBundle: false,
-      exclusive: false,
     },
     tools,
   )
