@@ -2,6 +2,7 @@ import {setTimeout as delay} from 'node:timers/promises'
 import type {HostFailure} from '../errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 import {fanOut} from './fan-out.ts'
+import {errorOfGoingDown} from './going-down.ts'
 import type {Phase, RunOptions} from './types.ts'
 
 const DIAGNOSE_TIMEOUT_MS = 10_000
@@ -15,7 +16,10 @@ export interface StepFailure {
   readonly interrupted: boolean
 }
 
-/** The failures with what `phase.diagnose` has to say; at most 10 s, and its own failure never hides the first one. */
+/**
+ * The failures with what `phase.diagnose` has to say; at most 10 s, and its own failure never hides the first one.
+ * Of a host that goes down, that is the failure, and not what broke on it meanwhile.
+ */
 export async function withEvidence<Context, Tools>(
   phase: Phase<Context, Tools>,
   context: Context,
@@ -25,15 +29,29 @@ export async function withEvidence<Context, Tools>(
   const outcomes = await fanOut(
     failures,
     options.concurrency,
-    async ({on, error}) => await bounded(phase.diagnose?.(context, {host: on, error}), options.signal),
+    async (failure) => await explained(phase, context, failure, options.signal),
     options.signal,
   )
-  return outcomes.map((outcome) => {
-    const {on, step, error} = outcome.item
-    const failure = {host: on?.name, phase: phase.id, step, error}
-    const evidence = 'error' in outcome ? `no evidence: ${outcome.error.message}` : outcome.value
-    return evidence === undefined || evidence === '' ? failure : {...failure, evidence}
-  })
+  return outcomes.map((outcome) =>
+    'error' in outcome ? noEvidence(phase.id, outcome.item, outcome.error) : outcome.value,
+  )
+}
+
+async function explained<Context, Tools>(
+  phase: Phase<Context, Tools>,
+  context: Context,
+  {on, step, error}: StepFailure,
+  signal: AbortSignal,
+): Promise<HostFailure> {
+  const failure = {host: on?.name, phase: phase.id, step}
+  const lost = on === undefined ? undefined : await errorOfGoingDown(on, error, signal)
+  if (lost !== undefined) return {...failure, error: lost}
+  const evidence = await bounded(phase.diagnose?.(context, {host: on, error}), signal)
+  return evidence === undefined || evidence === '' ? {...failure, error} : {...failure, error, evidence}
+}
+
+function noEvidence(phase: string, {on, step, error}: StepFailure, why: Error): HostFailure {
+  return {host: on?.name, phase, step, error, evidence: `no evidence: ${why.message}`}
 }
 
 async function bounded(

@@ -8,7 +8,7 @@ export interface Runner {
 }
 
 /** A host of which nothing may be used but its name and what is given. */
-export function namedHost(name: string, given: Partial<Pick<Host, 'exec'>> = {}): Host {
+export function namedHost(name: string, given: Partial<Pick<Host, 'exec' | 'query' | 'machine'>> = {}): Host {
   const unused = (): never => {
     throw new Error(`of ${name} this was not expected to be used`)
   }

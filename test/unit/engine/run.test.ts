@@ -10,7 +10,9 @@ import {
   HostsFailedError,
   PreflightError,
 } from '../../../src/errors.ts'
+import type {Host} from '../../../src/hosts/host.ts'
 import {namedHost, runOptions, type Runner} from '../../support/engine-run.ts'
+import {fakeMachine} from '../../support/fake-host.ts'
 import {fixedClock} from '../../support/fixed-clock.ts'
 import {memoryJournal} from '../../support/memory-journal.ts'
 
@@ -314,6 +316,43 @@ test('a diagnosis that fails never hides the first error', async () => {
     expect(error.cause).toBe(first)
     expect(error.failures).toMatchObject([{error: first, evidence: 'no evidence: link lost'}])
   }
+})
+
+test('a command that fails on a host that shuts down is a link that is lost, not a fault of the command', async () => {
+  const lost = new ConnectionError('LINK_LOST', 'link lost', {host: 'a', address: 'a'})
+  const said = (stdout: string) => () => Promise.resolve({exitCode: 1, stdout, stderr: ''})
+  const failedOn = async (query: Host['query']): Promise<unknown> => {
+    const host = namedHost('a', {query, machine: fakeMachine('a', {address: '10.0.0.1'})})
+    const step = {...on('a', '1', () => Promise.reject(commandFailed('a'))), on: host}
+    const {options} = runOptions()
+    return await failureOf(runPhases([phase('p', [step])], {log: []}, options))
+  }
+  for (const [query, how] of [
+    [said('stopping\n'), 'is shutting down'],
+    [() => Promise.reject(lost), 'went away'],
+  ] as const)
+    expect(await failedOn(query)).toMatchObject({
+      exitCode: 6,
+      failures: [
+        {
+          error: {
+            code: 'LINK_LOST',
+            message: `a ${how}: false exited with code 1 on a`,
+            address: '10.0.0.1',
+            cause: {code: 'HOST_COMMAND_FAILED'},
+          },
+        },
+      ],
+    })
+  for (const query of [
+    said('running\n'),
+    said('degraded\n'),
+    () => Promise.reject(new Error('no systemctl')),
+  ])
+    expect(await failedOn(query)).toMatchObject({
+      exitCode: 7,
+      failures: [{error: {code: 'HOST_COMMAND_FAILED'}}],
+    })
 })
 
 test('a diagnosis that hangs is given up when the run is interrupted', async () => {
