@@ -9,6 +9,7 @@ import {
   type Pod,
 } from '../checkpoint/pod.ts'
 import type {Checkpoint} from '../checkpoint/resources.ts'
+import {boundVolumes} from './claims.ts'
 import {checkpointOf, finish, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
 import {isNodeReady, placesFor} from './placement.ts'
 import {progressOf} from './progress.ts'
@@ -230,7 +231,8 @@ async function makeBack(at: MigrationAt): Promise<Again> {
   if (taken === undefined || template === undefined)
     return finish(at, 'Failed', 'CHECKPOINT_UNKNOWN', `pod ${spec.pod} and its checkpoint are gone`)
   const {source} = taken.status ?? {}
-  const places = placesFor({source, backend: 'handler', spec: ownSpec(template)}, world.objects)
+  const volumes = await boundVolumes(template.spec, metadata.namespace, world)
+  const places = placesFor({source, backend: 'handler', spec: ownSpec(template), volumes}, world.objects)
   const others = places.candidates.map(({node}) => node.metadata.name)
   const back = status.sourceNode ?? ''
   if (!isNodeThere(back, at) && others.length === 0) {

@@ -4,7 +4,7 @@ import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} fr
 import {reasonNotToMove} from '../checkpoint/policies.ts'
 import {migrationSchema, type Migration} from '../checkpoint/resources.ts'
 import {namespaceProblem} from './checkpoint-images.ts'
-import {claimProblem} from './claims.ts'
+import {boundVolumes, claimProblem} from './claims.ts'
 import {imagesFirst} from './migrate-images.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
 import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
@@ -158,7 +158,14 @@ async function targetOf(
     spec.backend === 'create-image' ? await namespaceProblem(migration.metadata.namespace, world) : undefined
   if (images !== undefined) return {reason: 'RESTORE_UNSUPPORTED', message: images}
   const places = placesFor(
-    {source, backend: spec.backend ?? 'handler', node: spec.node, exceptNode: nodeName, spec: ownSpec(pod)},
+    {
+      source,
+      backend: spec.backend ?? 'handler',
+      node: spec.node,
+      exceptNode: nodeName,
+      spec: ownSpec(pod),
+      volumes: await boundVolumes(pod.spec, migration.metadata.namespace, world),
+    },
     world.objects,
   )
   const names = places.candidates.map((candidate) => candidate.node.metadata.name)
@@ -230,6 +237,7 @@ async function prepare(at: MigrationAt): Promise<Again> {
       node: spec.node,
       exceptNode: status.sourceNode,
       spec: ownSpec(taken.podTemplate),
+      volumes: await boundVolumes(taken.podTemplate.spec, metadata.namespace, world),
     },
     world.objects,
   )

@@ -17,6 +17,14 @@ export interface Wanted {
   readonly exceptNode?: string | undefined
   /** Spec of the pod. */
   readonly spec: unknown
+  /** Those of its volumes that only some nodes have. */
+  readonly volumes: readonly BoundVolume[]
+}
+
+/** A volume with the nodes that it is to be had on. */
+export interface BoundVolume {
+  readonly claim: string
+  readonly terms: z.output<typeof nodeTermsSchema>
 }
 
 export interface Candidate {
@@ -164,6 +172,8 @@ function whyNot(
     return 'it lacks labels that the pod asks for'
   const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
   if (terms !== undefined && !matchesTerms(node, terms)) return 'the affinity of the pod excludes it'
+  const elsewhere = wanted.volumes.find((volume) => !matchesTerms(node, volume.terms))
+  if (elsewhere !== undefined) return `it does not have the volume of the claim ${elsewhere.claim}`
   return lacks(requestsOf(spec), free)
 }
 

@@ -4,6 +4,7 @@ import {checkpointSchema, restoreSchema, type Checkpoint, type Restore} from '..
 import type {KubeObject} from '../kubernetes/types.ts'
 import {z} from 'zod'
 import {namespaceProblem, pullImages} from './checkpoint-images.ts'
+import {boundVolumes} from './claims.ts'
 import {tellEvent} from './events.ts'
 import {isUnlikeAll, placesFor, wordsOfRefused, type Wanted} from './placement.ts'
 import {progressOf} from './progress.ts'
@@ -87,6 +88,7 @@ async function begin(object: KubeObject, restore: Restore, world: World): Promis
     backend: spec.backend,
     node: spec.node,
     spec: ownSpec(status.podTemplate),
+    volumes: await boundVolumes(status.podTemplate.spec, metadata.namespace, world),
   }
   const places = placesFor(wanted, world.objects)
   const [best] = places.candidates
@@ -131,7 +133,8 @@ async function makePod(object: KubeObject, restore: Restore, world: World): Prom
   const existing = found === undefined ? undefined : podSchema.parse(found)
   if (existing !== undefined && !isOf(existing, restore)) return occupied(object, existing, checkpoint, world)
   const pod =
-    existing ?? podSchema.parse(await ensure(podFor(restore, checkpoint, {name, namespace}, world), world))
+    existing ??
+    podSchema.parse(await ensure(await podFor(restore, checkpoint, {name, namespace}, world), world))
   if (!isOf(pod, restore)) return {againMs: 0}
   await writeStatus(
     object,
@@ -159,17 +162,18 @@ async function pull(object: KubeObject, restore: Restore, spec: unknown, world: 
   return {againMs: AGAIN_MS}
 }
 
-function podFor(
+async function podFor(
   {metadata, spec, status}: Restore,
   checkpoint: Checkpoint,
   {name, namespace}: {name: string; namespace: string},
-  {objects}: World,
-): KubeObject {
+  world: World,
+): Promise<KubeObject> {
   const {podTemplate, source} = checkpoint.status ?? {}
   const template = podTemplate ?? {metadata: {}, spec: {containers: []}}
   const backend = status?.backend ?? 'handler'
   const node = status?.node
-  const places = placesFor({source, backend, node, spec: ownSpec(template)}, objects)
+  const volumes = await boundVolumes(template.spec, namespace, world)
+  const places = placesFor({source, backend, node, spec: ownSpec(template), volumes}, world.objects)
   const nodes = places.candidates.slice(0, MOST_NODES).map((candidate) => candidate.node.metadata.name)
   const runtime = metadata.labels?.[RUNTIME_LABEL]
   return restoredPod({

@@ -75,7 +75,7 @@ export class SimulatedNodes {
       kind: 'Node',
       metadata: {
         name,
-        labels: {[BACKEND_LABELS.handler]: 'true'},
+        labels: {'kubernetes.io/hostname': name, [BACKEND_LABELS.handler]: 'true'},
         annotations: {[NODE_ABILITIES_ANNOTATION]: JSON.stringify({...ABILITIES, ...more})},
       },
       spec,

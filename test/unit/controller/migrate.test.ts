@@ -107,6 +107,44 @@ test.for<[string, Partial<Abilities>, object, RegExp]>([
   await scene.end()
 })
 
+test('a pod with a volume on a disk of one node is not moved away from it, and is never made to stand still', async () => {
+  const volumes = [{name: 'data', persistentVolumeClaim: {claimName: 'data'}}]
+  const onlyOn = (node: string) => ({
+    required: {
+      nodeSelectorTerms: [
+        {matchExpressions: [{key: 'kubernetes.io/hostname', operator: 'In', values: [node]}]},
+      ],
+    },
+  })
+  for (const [home, phase] of [
+    ['a', 'Failed'],
+    ['b', 'Succeeded'],
+  ] as const) {
+    const scene = sceneWithPod({}, {spec: {volumes}})
+    scene.kube.put({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: {name: 'data', namespace: 'default'},
+      spec: {accessModes: ['ReadWriteOnce'], volumeName: 'pv'},
+    })
+    scene.kube.put({
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: {name: 'pv'},
+      spec: {nodeAffinity: onlyOn(home)},
+    })
+    move(scene)
+    await scene.play({until: isOver(scene), each: holds(scene)})
+    expect(scene.status('Migration', 'move')).toMatchObject({phase})
+    if (phase === 'Failed') {
+      const {message} = scene.status('Migration', 'move') as {message: string}
+      expect(message).toContain('b: it does not have the volume of the claim data')
+      expect(scene.kube.peek('clouder.dev/v1alpha1', 'Checkpoint')).toEqual([])
+    }
+    await scene.end()
+  }
+})
+
 test('a dump that fails leaves the pod running where it is', async () => {
   const scene = sceneWithPod()
   scene.nodes.undumpable.add('web')
