@@ -25,6 +25,7 @@ export type ImagesByContainer = Readonly<Record<string, string>>
 
 /** A store that is away for so long is told. */
 const PATIENCE_MS = 60_000
+const OUTAGES: readonly string[] = ['STORE_UNREACHABLE', 'KEY_UNREACHABLE']
 
 type CheckpointName = {readonly namespace: string; readonly name: string}
 
@@ -72,7 +73,7 @@ export async function makeImages(
     if (!(error instanceof CheckpointError)) throw error
     // An agent that is started anew is away for some seconds, with its disk.
     const waitedMs = tools.now() - Date.parse(status?.startedAt ?? '')
-    if (error.code === 'STORE_UNREACHABLE' && waitedMs < PATIENCE_MS) throw error
+    if (OUTAGES.includes(error.code) && waitedMs < PATIENCE_MS) throw error
     tools.log('warn', 'images could not be made', {restore: name, namespace, error: error.message})
     await tools.kube.patchStatus(ref, {phase: 'Failed', reason: error.code, message: error.message})
   }

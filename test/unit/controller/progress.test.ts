@@ -22,6 +22,7 @@ function refused(words: string, restartCount: number) {
 
 test.for([
   'the node agent refuses: STORE_UNREACHABLE: registry.example.com/team does not answer: ECONNREFUSED',
+  'the node agent refuses: KEY_UNREACHABLE: AWS KMS does not answer for key alias/memory: TimeoutError',
   'the node agent refuses: API_UNREACHABLE: the API server did not answer GET /api/v1: socket hang up',
   'clouder restore: the node agent does not answer: dial unix /run/clouder/agent/restore.sock: no such file',
 ])('what is away is waited for: %s', (words) => {
