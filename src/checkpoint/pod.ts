@@ -115,6 +115,7 @@ export const nodeSchema = z.looseObject({
     .looseObject({
       conditions: z.array(conditionSchema).optional(),
       allocatable: z.record(z.string(), z.string()).optional(),
+      images: z.array(z.looseObject({names: z.array(z.string()).nullish()})).optional(),
     })
     .default({}),
 })

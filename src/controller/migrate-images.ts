@@ -1,4 +1,5 @@
-import type {Pod} from '../checkpoint/pod.ts'
+import {fullImageName} from '../checkpoint/image-name.ts'
+import {nodeSchema, type Pod} from '../checkpoint/pod.ts'
 import {pullImages} from './checkpoint-images.ts'
 import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
 import {ownSpec} from './restored-pod.ts'
@@ -16,6 +17,7 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
   const {migration, world} = at
   const {metadata, status = {}} = migration
   if (status.targetNode !== target) {
+    if (listsImages(target, pod, at)) return 'done'
     const message = `asks ${target} which images it lacks`
     const fields = {targetNode: target, absentImages: null, since: timeText(world.now()), message}
     await tell(at, {phase: 'Pending', ...fields})
@@ -34,4 +36,12 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
   if (pulled.state === 'failed') return finish(at, 'Failed', 'IMAGE_UNAVAILABLE', pulled.why)
   await tell(at, {message: `${target} pulls ${images.join(', ')}`})
   return {againMs: PULL_AGAIN_MS}
+}
+
+/** Whether the node tells by itself that it has the images; it tells of the largest only, and some seconds late. */
+function listsImages(target: string, pod: Pod, {world}: MigrationAt): boolean {
+  const node = world.objects.get('Node', target)
+  const images = node === undefined ? [] : (nodeSchema.parse(node).status.images ?? [])
+  const listed = new Set(images.flatMap(({names}) => names ?? []))
+  return pod.spec.containers.every(({image}) => listed.has(fullImageName(image)))
 }

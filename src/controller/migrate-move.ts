@@ -39,8 +39,11 @@ export async function move(at: MigrationAt): Promise<Again> {
     return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod goes on: somebody let it')
   const replaces = status.newPod === spec.pod
   if (replaces && source !== undefined) {
-    if (isSource) return end(source, at)
-    if (!isOurs(source, at)) return occupied(source, at)
+    if (isSource) {
+      const again = await end(source, at)
+      // One without volumes to let go of is gone at once.
+      if ((await podNamed(spec.pod, at)) !== undefined) return again
+    } else if (!isOurs(source, at)) return occupied(source, at)
   }
   const made = await podNamed(status.newPod ?? '', at)
   if (made !== undefined && !isOurs(made, at)) return occupied(made, at)

@@ -2,7 +2,7 @@ import {isOver} from '../checkpoint/ends.ts'
 import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_ABILITIES_ANNOTATION} from '../checkpoint/names.ts'
 import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../checkpoint/pod.ts'
 import {reasonNotToMove} from '../checkpoint/policies.ts'
-import {migrationSchema, type Migration} from '../checkpoint/resources.ts'
+import {migrationSchema, type Checkpoint, type Migration} from '../checkpoint/resources.ts'
 import {namespaceProblem} from './checkpoint-images.ts'
 import {boundVolumes, claimProblem} from './claims.ts'
 import {imagesFirst} from './migrate-images.ts'
@@ -213,9 +213,12 @@ async function checkpoint(at: MigrationAt): Promise<Again> {
   const frozenAt =
     frozen === true && status.frozenAt === undefined ? {frozenAt: new Date(world.now()).toISOString()} : {}
   if (phase === 'Ready') {
-    if (metadata.deletionTimestamp === undefined)
-      return step(at, 'Preparing', frozenAt, 'looks for a node that can take it')
-    return step(at, 'RollingBack', {...frozenAt, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+    if (metadata.deletionTimestamp !== undefined)
+      return step(at, 'RollingBack', {...frozenAt, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+    const taker = await takerOf(made, at)
+    if (taker.node === undefined)
+      return step(at, 'RollingBack', {...frozenAt, reason: taker.reason}, taker.message)
+    return step(at, 'Preparing', {...frozenAt, targetNode: taker.node}, asks(taker.node))
   }
   await tell(at, {...frozenAt, message: message ?? `waits for the node agent of ${status.sourceNode ?? ''}`})
   return {againMs: 10_000}
@@ -223,34 +226,43 @@ async function checkpoint(at: MigrationAt): Promise<Again> {
 
 async function prepare(at: MigrationAt): Promise<Again> {
   const {migration, world} = at
-  const {metadata, spec, status = {}} = migration
+  const {metadata, status = {}} = migration
   if (metadata.deletionTimestamp !== undefined)
     return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
   if (status.targetAnswer !== undefined) return heedTarget(status.targetNode ?? '', at)
-  const taken = (await checkpointOf(at))?.status
-  if (taken?.podTemplate === undefined)
-    return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
+  const {node, reason, message} = await takerOf(await checkpointOf(at), at)
+  if (node === undefined) return step(at, 'RollingBack', {reason}, message)
+  if (node !== status.targetNode)
+    await tell(at, {targetNode: node, since: timeText(world.now()), message: asks(node)})
+  return heedTarget(node, at)
+}
+
+const asks = (target: string): string => `asks ${target} whether it can take it`
+
+type Taker =
+  | {readonly node: string; readonly reason?: undefined; readonly message?: undefined}
+  | {readonly node?: undefined; readonly reason: string; readonly message: string}
+
+/** The node that is to go on with what was saved, the one that was asked before as long as it can; or why none can. */
+async function takerOf(taken: Checkpoint | undefined, {migration, world}: MigrationAt): Promise<Taker> {
+  const {metadata, spec, status = {}} = migration
+  const {podTemplate, source} = taken?.status ?? {}
+  if (podTemplate === undefined) return {reason: 'CHECKPOINT_UNKNOWN', message: 'the checkpoint is gone'}
   const places = placesFor(
     {
-      source: taken.source,
+      source,
       backend: spec.backend ?? 'handler',
       node: spec.node,
       exceptNode: status.sourceNode,
-      spec: ownSpec(taken.podTemplate),
-      volumes: await boundVolumes(taken.podTemplate.spec, metadata.namespace, world),
+      spec: ownSpec(podTemplate),
+      volumes: await boundVolumes(podTemplate.spec, metadata.namespace, world),
     },
     world.objects,
   )
   const names = places.candidates.map((candidate) => candidate.node.metadata.name)
-  const asked = names.find((name) => name === status.targetNode)
-  const [best = asked] = names
-  if (best === undefined)
-    return step(at, 'RollingBack', {reason: 'NODE_UNLIKE'}, `no node can take it: ${wordsOfRefused(places)}`)
-  const target = asked ?? best
-  const message = `asks ${target} whether it can take it`
-  if (asked === undefined) await tell(at, {targetNode: target, since: timeText(world.now()), message})
-  else await tell(at, {message})
-  return heedTarget(target, at)
+  const node = names.find((name) => name === status.targetNode) ?? names[0]
+  if (node !== undefined) return {node}
+  return {reason: 'NODE_UNLIKE', message: `no node can take it: ${wordsOfRefused(places)}`}
 }
 
 /** Goes on when the agent of the target has said that it can; until then the source could just go on. */

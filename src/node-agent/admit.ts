@@ -85,17 +85,17 @@ async function canTake(name: {namespace: string; name: string}, tools: AdmitTool
   if (spec === undefined || status.phase !== 'Ready' || digest === undefined)
     throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${name.namespace}/${name.name} is not Ready`)
   const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
-  const {metadata} = await openCheckpoint({
-    store: blobs,
-    digest,
-    keys: keys.wrappers,
-    trust: keys.trust,
-    signal,
-  })
-  const why = unlike(metadata.source, await tools.abilities())
+  const images = [...new Set((status.containers ?? []).map(({image}) => image))]
+  const [{metadata}, here, ...found] = await Promise.all([
+    openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal}),
+    tools.abilities(),
+    ...images.map((image) => tools.imageDigests(image)),
+  ])
+  const digestsOf = new Map(images.map((image, index) => [image, found[index] ?? []]))
+  const why = unlike(metadata.source, here)
   if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `${tools.node} cannot take it: ${why}`)
   for (const {image, imageDigest} of metadata.containers) {
-    const digests = await tools.imageDigests(image)
+    const digests = digestsOf.get(image) ?? (await tools.imageDigests(image))
     if (digests.length > 0 && !digests.includes(imageDigest))
       throw new CheckpointError(
         'IMAGE_UNAVAILABLE',

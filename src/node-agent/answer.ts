@@ -51,10 +51,14 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
       `pod ${namespace}/${request.pod} does not name checkpoint ${request.checkpoint}`,
     )
   if (await hasRun(pod, request, tools)) await preparations.noteRestored(podUid, container)
-  const prepared = await preparations.prepare(pod, container)
+  const image = pod.spec.containers.find(({name}) => name === container)?.image ?? ''
+  const [prepared, digests] = await Promise.all([
+    preparations.prepare(pod, container),
+    tools.imageDigests(image),
+  ])
   // It was restored before, or is none of those that were dumped.
   if (prepared === undefined) return {version: 1, action: 'create'}
-  await compare(pod, request, prepared, tools)
+  await compare(pod, request, prepared, {name: image, digests})
   await preparations.noteAsked(podUid, container, request.id)
   return {
     version: 1,
@@ -97,7 +101,7 @@ async function compare(
   pod: Pod,
   {bundle, container}: RestoreRequest,
   prepared: {readonly privileges: Parameters<typeof widerThan>[0]; readonly imageDigest: string},
-  {imageDigests}: AnswerTools,
+  image: {readonly name: string; readonly digests: readonly string[]},
 ): Promise<void> {
   const spec = ociSpecSchema.parse(JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8')))
   const wider = widerThan(prepared.privileges, privilegesOf(spec, podNamespacesSchema.parse(pod.spec)))
@@ -107,12 +111,11 @@ async function compare(
       `the processes of the checkpoint may do what container ${container} may not: ${wider.join('; ')}`,
     )
   }
-  const image = pod.spec.containers.find(({name}) => name === container)?.image ?? ''
-  const digests = await imageDigests(image)
+  const {name, digests} = image
   if (digests.length > 0 && !digests.includes(prepared.imageDigest)) {
     throw new CheckpointError(
       'IMAGE_UNAVAILABLE',
-      `${image} on this node is ${digests.join(' or ')}, and the checkpoint is of ${prepared.imageDigest}`,
+      `${name} on this node is ${digests.join(' or ')}, and the checkpoint is of ${prepared.imageDigest}`,
     )
   }
 }

@@ -9,6 +9,7 @@ import {
   RESTORE_DIR,
   SYSTEM_NAMESPACE,
 } from '../checkpoint/names.ts'
+import type {Abilities} from '../checkpoint/sealed/types.ts'
 import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
 import {openStore} from '../checkpoint/stores/open.ts'
 import {CheckpointError} from '../errors.ts'
@@ -99,6 +100,8 @@ export async function runNodeAgent(
     configFile: '/etc/containerd/config.toml',
     signal,
   }
+  // As new as what the node tells of itself; reading it starts two programs, while a pod would stand still.
+  const abilities = remembered(() => readAbilities(abilitiesOptions), {maxAgeMs: 2 * PUBLISH_EVERY_MS, now})
   const blobs = blobOpener(environment.CLAIM_DIR)
   const stores = clusterStores({
     kube,
@@ -124,8 +127,7 @@ export async function runNodeAgent(
     archives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers: threadedCiphers(script, availableParallelism()),
-    // As new as what the node tells of itself; reading it starts two programs.
-    abilities: remembered(() => readAbilities(abilitiesOptions), {maxAgeMs: PUBLISH_EVERY_MS, now}),
+    abilities: abilities.value,
     inspect: inspectArchive,
     explain: explainFailure,
     importImage: containerdImport(hostTools),
@@ -163,7 +165,7 @@ export async function runNodeAgent(
   // Not all agents at the same time, where they share a disk.
   let collectAtMs = now() + Math.random() * COLLECT_EVERY_MS
   while (!signal.aborted) {
-    await publish(abilitiesOptions, log)
+    await publish(abilities.renew, abilitiesOptions, log)
     if (now() >= collectAtMs) {
       collectAtMs = now() + COLLECT_EVERY_MS
       await collectGarbage(tools).catch((error: unknown) =>
@@ -186,9 +188,9 @@ function killIfThere(pid: number): void {
   }
 }
 
-async function publish(options: AbilitiesOptions, log: Log): Promise<void> {
+async function publish(read: () => Promise<Abilities>, options: AbilitiesOptions, log: Log): Promise<void> {
   try {
-    if (await publishAbilities(await readAbilities(options), options)) log('info', 'abilities told')
+    if (await publishAbilities(await read(), options)) log('info', 'abilities told')
   } catch (error) {
     if (!options.signal.aborted) log('warn', 'abilities could not be told', {error: String(error)})
   }

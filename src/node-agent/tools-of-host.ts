@@ -6,6 +6,7 @@ import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {promisify} from 'node:util'
 import {z} from 'zod'
+import {fullImageName} from '../checkpoint/image-name.ts'
 import type {ImageDigests} from './answer.ts'
 import type {ImageImport} from './create-image.ts'
 
@@ -83,7 +84,7 @@ const CONTAINERD = ['--address', '/run/containerd/containerd.sock', '--namespace
 export function containerdImages(tools: HostTools, signal: AbortSignal): ImageDigests {
   return async (image) => {
     const known = await knownImages(tools, signal)
-    const target = known.find(({name}) => name === image || name === fullName(image))?.digest
+    const target = known.find(({name}) => name === image || name === fullImageName(image))?.digest
     if (target === undefined) return []
     const names = known.filter(({digest}) => digest === target).map(({name}) => name)
     return [target, ...names.filter((name) => name.startsWith('sha256:'))]
@@ -130,13 +131,4 @@ export function containerdRemoval(
     if (names.length > 0)
       await tools.run('ctr', [...CONTAINERD, 'images', 'remove', '--sync', ...names], signal)
   }
-}
-
-/** `redis` is `docker.io/library/redis:latest`. */
-function fullName(image: string): string {
-  const [first = '', ...rest] = image.split('/')
-  const hasHost = rest.length > 0 && (/[.:]/.test(first) || first === 'localhost')
-  const named = hasHost ? image : rest.length > 0 ? `docker.io/${image}` : `docker.io/library/${image}`
-  const last = named.slice(named.lastIndexOf('/') + 1)
-  return /[:@]/.test(last) ? named : `${named}:latest`
 }

@@ -59,3 +59,23 @@ test('a target that does not tell what it lacks is asked again when the pod has 
   expect(phaseOf(scene)).toBe('Succeeded')
   await scene.end()
 })
+
+test('a node that lists the images is not asked for them', async () => {
+  const scene = sceneWithPod()
+  const [node] = scene.kube.peek('v1', 'Node').filter(({metadata}) => metadata.name === 'b')
+  if (node === undefined) throw new Error('there is no node b')
+  const images = [{names: ['docker.io/library/app@sha256:00', 'docker.io/library/app:1']}]
+  scene.kube.put({...node, status: {...Object(node['status']), images}})
+  const seen = new Set<unknown>()
+  move(scene, {node: 'b'})
+  await scene.play({
+    until: isOver(scene),
+    each: () => {
+      holds(scene)()
+      seen.add(phaseOf(scene))
+    },
+  })
+  expect(phaseOf(scene)).toBe('Succeeded')
+  expect(seen).not.toContain('Pending')
+  await scene.end()
+})
