@@ -12,7 +12,7 @@ import type {HostConnector} from './hosts/host.ts'
 import {createKnownHosts} from './hosts/known-hosts.ts'
 import type {Redactor} from './hosts/redaction.ts'
 import type {LocalProviderOptions} from './providers/local.ts'
-import {providerFor, type ProviderOptions} from './providers/registry.ts'
+import type {ProviderOptions} from './providers/registry.ts'
 import type {ClusterSpec} from './spec/cluster-spec.ts'
 import {expandHome, machineAtHome} from './spec/home-paths.ts'
 import type {SecretRef} from './spec/machine.ts'
@@ -67,11 +67,13 @@ export function buildTools(options: ToolsOptions): Tools {
   return {
     store,
     connectorFor: (spec) => connectorFor(spec, store.paths(spec.name).knownHosts, options),
-    providerFor: (kind) =>
-      providerFor(kind, {
+    providerFor: async (kind) => {
+      const {providerFor} = await import('./providers/registry.ts')
+      return providerFor(kind, {
         local: localProviderOptions(renderer, options),
         cloud: cloudProviderOptions(options),
-      }),
+      })
+    },
     bundleFor: (kubernetes, arch, signal) => bundleFor(kubernetes, arch, signal, choice),
     openKube: async (how) => {
       const {openKube} = await import('./kubernetes/client.ts')

@@ -101,7 +101,7 @@ async function begin(object: KubeObject, restore: Restore, world: World): Promis
     if (problem !== undefined) return fail(object, 'RESTORE_UNSUPPORTED', problem, world)
   }
   const node = spec.node ?? (best.backend === 'create-image' ? best.node.metadata.name : undefined)
-  await writeStatus(
+  const next = await writeStatus(
     object,
     {
       phase: 'Preparing',
@@ -112,7 +112,7 @@ async function begin(object: KubeObject, restore: Restore, world: World): Promis
     },
     world,
   )
-  return undefined
+  return makePod(next, restoreSchema.parse(next), world)
 }
 
 async function makePod(object: KubeObject, restore: Restore, world: World): Promise<Again> {

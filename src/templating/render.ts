@@ -1,6 +1,7 @@
 import {readdirSync, readFileSync} from 'node:fs'
+import {createRequire} from 'node:module'
 import {join, sep} from 'node:path'
-import Handlebars from 'handlebars'
+import type Handlebars from 'handlebars'
 import {helpers} from './helpers.ts'
 import type {Renderer} from './types.ts'
 import {guardView} from './view.ts'
@@ -12,16 +13,13 @@ const knownHelpers = Object.fromEntries(Object.keys(helpers).map((name) => [name
  * Files named `_*.hbs` are partials: `{{> kubernetes/_labels}}`. Errors are TypeErrors that name the template.
  */
 export function createRenderer(templatesDir: string): Renderer {
-  const names = findTemplates(templatesDir)
-  const engine = Handlebars.create()
-  engine.unregisterHelper('log')
-  for (const [name, helper] of Object.entries(helpers)) engine.registerHelper(name, helper)
-  for (const name of names.filter(isPartial)) engine.registerPartial(name, read(templatesDir, name))
   const compiled = new Map<string, HandlebarsTemplateDelegate>()
+  let opened: Opened | undefined
 
   const compile = (name: string): HandlebarsTemplateDelegate => {
     const known = compiled.get(name)
     if (known !== undefined) return known
+    const {engine, names} = (opened ??= open(templatesDir))
     if (!names.includes(name) || isPartial(name)) throw new TypeError(`there is no template ${name}.hbs`)
     // Strict mode overlooks block helpers' arguments, which is why the view is guarded as well.
     const template = engine.compile(read(templatesDir, name), {
@@ -45,6 +43,21 @@ export function createRenderer(templatesDir: string): Renderer {
       }
     },
   }
+}
+
+interface Opened {
+  readonly engine: typeof Handlebars
+  readonly names: readonly string[]
+}
+
+/** Loads the engine at its first use: most commands render nothing, and it takes longer to load than they do. */
+function open(templatesDir: string): Opened {
+  const names = findTemplates(templatesDir)
+  const engine = (createRequire(import.meta.url)('handlebars') as typeof Handlebars).create()
+  engine.unregisterHelper('log')
+  for (const [name, helper] of Object.entries(helpers)) engine.registerHelper(name, helper)
+  for (const name of names.filter(isPartial)) engine.registerPartial(name, read(templatesDir, name))
+  return {engine, names}
 }
 
 /** Names of all templates below a folder, partials included, without `.hbs`. */

@@ -156,7 +156,7 @@ async function openInfra(
 ): Promise<OpenInfra> {
   const record = await tools.store.load(spec.name)
   checkSame(spec, record)
-  const provider = tools.providerFor(spec.provider.kind)
+  const provider = await tools.providerFor(spec.provider.kind)
   const {infra} = provider
   if (infra === undefined)
     throw new InfrastructureError(

@@ -124,7 +124,7 @@ async function machinesOf(
   flags: InitFlags,
   tools: Tools,
 ): Promise<MachinesFound> {
-  const provider = tools.providerFor(asked.provider.kind)
+  const provider = await tools.providerFor(asked.provider.kind)
   const {report, signal} = tools
   const context = {paths: tools.store.paths(asked.name), report, signal, readOnly: flags.dryRun}
   const before = record === undefined ? undefined : specFromDocument(record.document)

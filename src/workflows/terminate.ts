@@ -21,7 +21,7 @@ export async function terminateCluster(
   const brought = record.provider === 'byon' ? allMachines(record) : record.joined
   const removed: string[] = []
   if (brought.length > 0) removed.push(...(await cleanMachines(name, record, brought, options.dryRun, tools)))
-  const provider = tools.providerFor(record.provider)
+  const provider = await tools.providerFor(record.provider)
   const paths = tools.store.paths(name)
   const spec = specFromDocument(record.document)
   if (options.dryRun) {
@@ -42,7 +42,7 @@ async function madeMachines(record: ClusterRecord, tools: Tools): Promise<readon
   const {report, signal} = tools
   const context = {paths: tools.store.paths(record.name), report, signal, readOnly: true}
   const spec = specFromDocument(record.document)
-  const provider = tools.providerFor(record.provider)
+  const provider = await tools.providerFor(record.provider)
   if (provider.infra !== undefined) {
     const {changes} = await provider.infra.plan(spec, context, {goal: 'destroy'})
     return changes.map(({address}) => address)

@@ -18,7 +18,7 @@ import type {Renderer} from '../templating/types.ts'
 export interface Tools {
   readonly store: ClusterStore
   readonly connectorFor: (spec: ClusterSpec) => HostConnector
-  readonly providerFor: (kind: ClusterSpec['provider']['kind']) => Provider
+  readonly providerFor: (kind: ClusterSpec['provider']['kind']) => Promise<Provider>
   /** The bundle for a version and architecture, built first when it is not there. Throws BundleError. */
   readonly bundleFor: (kubernetes: string, arch: string, signal: AbortSignal) => Promise<Bundle>
   /** Whether a bundle of this Kubernetes version is there or can be built. Throws BundleError VERSION_NOT_IN_BUNDLE. */

@@ -7,6 +7,7 @@ import {join} from 'node:path'
 import {API_VERSION} from '../../src/checkpoint/names.ts'
 import {kubectl} from './e2e-checkpoints.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
+import {addressAmong} from './e2e-stores.ts'
 import {ended, saidBy} from './started-server.ts'
 import {buildRegistry} from './with-registry.ts'
 
@@ -21,10 +22,7 @@ export interface NodeStore extends AsyncDisposable {
 export async function startNodeStore(cluster: E2eCluster, name = 'shelf'): Promise<NodeStore> {
   const program = await buildRegistry()
   const folder = await mkdtemp(join(tmpdir(), 'clouder-store-'))
-  // This machine, as the nodes know it.
-  const address = (
-    await cluster.read('cp-1', "ip -4 route show default | sed 's/.* via \\([0-9.]*\\).*/\\1/'")
-  ).trim()
+  const address = await addressAmong(cluster)
   const port = await freePort(address)
   const file = join(folder, 'config.json')
   const configuration = {

@@ -116,7 +116,7 @@ export function simulatedRun(options: {
   const tools: Tools = {
     store,
     connectorFor: () => fleet.connector,
-    providerFor: (kind) => (kind === 'byon' ? byonProvider() : simulatedProvider(fleet)),
+    providerFor: (kind) => Promise.resolve(kind === 'byon' ? byonProvider() : simulatedProvider(fleet)),
     bundleFor: () => Promise.resolve(bundle),
     openKube: fleet.openKube,
     checkKubernetesVersion: () => Promise.resolve(),

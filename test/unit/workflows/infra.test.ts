@@ -45,7 +45,7 @@ function withInfra(use: (bench: Bench) => Promise<void>): () => Promise<void> {
       const around = outside()
       const temporaryDir = join(home, 'tmp')
       await mkdir(temporaryDir)
-      const provider = () => demoProvider(around, (dir) => Promise.resolve(fakeTerraform(dir)), temporaryDir)
+      const provider = demoProvider(around, (dir) => Promise.resolve(fakeTerraform(dir)), temporaryDir)
       const cloud = {...consoleCloud(REGION, around), findOwned: () => Promise.resolve([])}
       const openCloud = () => Promise.resolve(cloud)
       const booting: Bench['booting'] = new Map()
@@ -58,7 +58,11 @@ function withInfra(use: (bench: Bench) => Promise<void>): () => Promise<void> {
           return fleet.connector.connect(inside, how)
         },
       }
-      const outsideWorld = {providerFor: provider, openCloud, connectorFor: () => connector}
+      const outsideWorld = {
+        providerFor: () => Promise.resolve(provider),
+        openCloud,
+        connectorFor: () => connector,
+      }
       await use({home, around, fleet, booting, tools: () => ({...run().tools, ...outsideWorld})})
     })
 }
