@@ -1,12 +1,20 @@
 import {ConnectionError, HostCommandError} from '../errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 
-const LOOK_TIMEOUT_MS = 5_000
+const LOOK_TIMEOUT_MS = 10_000
+
+/** systemctl(1), is-system-running: those of a manager that shuts down, or that has just begun. */
+const PASSING_STATES: readonly string[] = ['stopping', 'starting', 'initializing']
+
+const LOOK = {
+  name: 'going-down.sh',
+  text: 'systemctl is-system-running\ncat /proc/sys/kernel/random/boot_id\n',
+}
 
 /**
  * The error of a command that failed because its host goes down: ConnectionError LINK_LOST with the failure as its
- * cause. Undefined where the host stays up or does not say. A host that shuts down stops its daemons first and sshd
- * late, so that commands fail on a link that still works.
+ * cause. Undefined where the host stays up or cannot say. A host that shuts down stops its daemons first and sshd
+ * late, so that commands fail on a link that still works. At most 10 s.
  */
 export async function errorOfGoingDown(
   host: HostReader,
@@ -14,7 +22,7 @@ export async function errorOfGoingDown(
   signal: AbortSignal,
 ): Promise<ConnectionError | undefined> {
   if (!(error instanceof HostCommandError) || error.code !== 'HOST_COMMAND_FAILED') return undefined
-  const how = await goesDown(host, AbortSignal.any([signal, AbortSignal.timeout(LOOK_TIMEOUT_MS)]))
+  const how = await stateOf(host, signal)
   if (how === undefined) return undefined
   return new ConnectionError('LINK_LOST', `${host.name} ${how}: ${error.message}`, {
     host: host.name,
@@ -24,12 +32,15 @@ export async function errorOfGoingDown(
   })
 }
 
-async function goesDown(host: HostReader, signal: AbortSignal): Promise<string | undefined> {
+async function stateOf(host: HostReader, signal: AbortSignal): Promise<string | undefined> {
+  const limit = AbortSignal.timeout(LOOK_TIMEOUT_MS)
   try {
-    // systemctl(1), is-system-running: `stopping` from the moment that the manager shuts down.
-    const {stdout} = await host.query(['systemctl', 'is-system-running'], {sudo: false, signal})
-    return stdout.trim() === 'stopping' ? 'is shutting down' : undefined
+    const {stdout} = await host.queryScript(LOOK, {sudo: false, signal: AbortSignal.any([signal, limit])})
+    const [state = '', bootId] = stdout.split('\n')
+    const isNew = bootId !== '' && bootId !== undefined && bootId !== host.facts.bootId
+    return isNew || PASSING_STATES.includes(state) ? 'shuts down, or was started anew' : undefined
   } catch (lookError) {
-    return lookError instanceof ConnectionError && !signal.aborted ? 'went away' : undefined
+    const isGone = limit.aborted || lookError instanceof ConnectionError
+    return isGone && !signal.aborted ? 'does not answer any more' : undefined
   }
 }

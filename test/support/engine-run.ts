@@ -8,7 +8,10 @@ export interface Runner {
 }
 
 /** A host of which nothing may be used but its name and what is given. */
-export function namedHost(name: string, given: Partial<Pick<Host, 'exec' | 'query' | 'machine'>> = {}): Host {
+export function namedHost(
+  name: string,
+  given: Partial<Pick<Host, 'exec' | 'queryScript' | 'machine' | 'facts'>> = {},
+): Host {
   const unused = (): never => {
     throw new Error(`of ${name} this was not expected to be used`)
   }

@@ -74,7 +74,6 @@ export class SimulatedHost implements Host {
       'journalctl -u': () => 'log\n',
       'kubectl --kubeconfig': (_machine, _text, cluster) =>
         cluster.answers && argv.includes('/readyz') ? 'ok' : failed('connection refused'),
-      'systemctl is-system-running': () => 'running\n',
       'systemctl is-active': (machine) =>
         rest.map((unit) => `${unitOf(machine, unit).active ? 'active' : 'inactive'}\n`).join(''),
     }

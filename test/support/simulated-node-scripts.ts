@@ -233,6 +233,7 @@ export const nodeProbes: Readonly<Record<string, Behaviour>> = {
   'criu/probe.sh': criuProbe,
   'images/probe.sh': imagesProbe,
   'kubernetes/probe.sh': kubernetesProbe,
+  'going-down.sh': ({facts}) => `running\n${facts.bootId}\n`,
 }
 
 export const nodeChanges: Readonly<Record<string, Behaviour>> = {

@@ -12,7 +12,7 @@ import {
 } from '../../../src/errors.ts'
 import type {Host} from '../../../src/hosts/host.ts'
 import {namedHost, runOptions, type Runner} from '../../support/engine-run.ts'
-import {fakeMachine} from '../../support/fake-host.ts'
+import {fakeFacts, fakeMachine} from '../../support/fake-host.ts'
 import {fixedClock} from '../../support/fixed-clock.ts'
 import {memoryJournal} from '../../support/memory-journal.ts'
 
@@ -318,20 +318,24 @@ test('a diagnosis that fails never hides the first error', async () => {
   }
 })
 
-test('a command that fails on a host that shuts down is a link that is lost, not a fault of the command', async () => {
+test('a command that fails on a host that goes down is a link that is lost, not a fault of the command', async () => {
   const lost = new ConnectionError('LINK_LOST', 'link lost', {host: 'a', address: 'a'})
-  const said = (stdout: string) => () => Promise.resolve({exitCode: 1, stdout, stderr: ''})
-  const failedOn = async (query: Host['query']): Promise<unknown> => {
-    const host = namedHost('a', {query, machine: fakeMachine('a', {address: '10.0.0.1'})})
+  const said = (state: string, bootId: string) => () =>
+    Promise.resolve({exitCode: 0, stdout: `${state}\n${bootId}\n`, stderr: ''})
+  const failedOn = async (queryScript: Host['queryScript']): Promise<unknown> => {
+    const machine = fakeMachine('a', {address: '10.0.0.1'})
+    const host = namedHost('a', {queryScript, machine, facts: fakeFacts({bootId: 'one'})})
     const step = {...on('a', '1', () => Promise.reject(commandFailed('a'))), on: host}
     const {options} = runOptions()
     return await failureOf(runPhases([phase('p', [step])], {log: []}, options))
   }
-  for (const [query, how] of [
-    [said('stopping\n'), 'is shutting down'],
-    [() => Promise.reject(lost), 'went away'],
+  for (const [queryScript, how] of [
+    [said('stopping', 'one'), 'shuts down, or was started anew'],
+    [said('starting', 'one'), 'shuts down, or was started anew'],
+    [said('running', 'two'), 'shuts down, or was started anew'],
+    [() => Promise.reject(lost), 'does not answer any more'],
   ] as const)
-    expect(await failedOn(query)).toMatchObject({
+    expect(await failedOn(queryScript)).toMatchObject({
       exitCode: 6,
       failures: [
         {
@@ -344,12 +348,12 @@ test('a command that fails on a host that shuts down is a link that is lost, not
         },
       ],
     })
-  for (const query of [
-    said('running\n'),
-    said('degraded\n'),
+  for (const queryScript of [
+    said('running', 'one'),
+    said('degraded', 'one'),
     () => Promise.reject(new Error('no systemctl')),
   ])
-    expect(await failedOn(query)).toMatchObject({
+    expect(await failedOn(queryScript)).toMatchObject({
       exitCode: 7,
       failures: [{error: {code: 'HOST_COMMAND_FAILED'}}],
     })
