@@ -2,6 +2,7 @@ import type {ChildProcess} from 'node:child_process'
 import {afterAll, expect} from 'vitest'
 import {
   checkpointOf,
+  expectSame,
   identityOf,
   kubectl,
   NAMESPACE,
@@ -15,7 +16,6 @@ import {
   cutOff,
   expectClean,
   expectKept,
-  expectSame,
   openCluster,
   settled,
   startNode,

@@ -7,6 +7,8 @@ import {API_VERSION} from '../../src/checkpoint/names.ts'
 import {waitFor} from '../../src/waiting.ts'
 import {
   checkpointOf,
+  expectDone,
+  expectSame,
   identityOf,
   kubectl,
   NAMESPACE,
@@ -14,7 +16,6 @@ import {
   run,
   startTraveller,
   waitForValue,
-  type Identity,
 } from '../support/e2e-checkpoints.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {
@@ -37,16 +38,6 @@ const MINUTE_MS = 60_000
 const {signal} = new AbortController()
 
 /** The same process, further on. */
-function expectSame(after: Identity, before: Identity): void {
-  expect(after).toMatchObject({token: before.token, sha256: before.sha256})
-  expect(after.count).toBeGreaterThan(before.count)
-}
-
-async function expectDone(cluster: E2eCluster, words: string): Promise<void> {
-  const result = await run(cluster, words)
-  expect(result.exitCode, endOf(result)).toBe(0)
-}
-
 /** `…-202611211003`: the minute that a checkpoint of a policy is of, since the epoch. */
 function minuteOf(name: string): number {
   const [, year, month, day, hour, minute] = /-(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(name) ?? []

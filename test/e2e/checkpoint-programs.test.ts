@@ -11,13 +11,22 @@ import {
   ORIGINAL_ANNOTATION,
 } from '../../src/checkpoint/names.ts'
 import {waitFor} from '../../src/waiting.ts'
-import {kubectl, run} from '../support/e2e-checkpoints.ts'
+import {
+  expectDone,
+  expectRefused,
+  expectSame,
+  identityOf,
+  kubectl,
+  NAMESPACE as TRAVEL,
+  run,
+  startTraveller,
+} from '../support/e2e-checkpoints.ts'
 import {makeSharedClaim} from '../support/e2e-claim.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {NAMESPACE, PROGRAMS, startProgram, talkTo, type Program} from '../support/e2e-programs.ts'
 import {givePrograms, needPrograms, PROGRAMS_IMAGE} from '../support/e2e-programs-image.ts'
 import {addressAmong} from '../support/e2e-stores.ts'
-import {endOf, errorSchema, lastLine, resultOf} from '../support/e2e-results.ts'
+import {endOf, resultOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 import {needRegistry, REGISTRY_LOGIN} from '../support/with-registry.ts'
 
@@ -42,28 +51,10 @@ async function checkpointOf(cluster: E2eCluster, pod: string, more = ''): Promis
   return resultOf(result, made).checkpoint.metadata.name
 }
 
-async function expectDone(cluster: E2eCluster, words: string): Promise<void> {
-  const result = await run(cluster, words)
-  expect(result.exitCode, endOf(result)).toBe(0)
-}
-
-async function expectRefused(
-  cluster: E2eCluster,
-  words: string,
-  code: string,
-  message: RegExp,
-): Promise<void> {
-  const result = await run(cluster, words)
-  expect(lastLine(result, errorSchema), endOf(result)).toMatchObject({
-    code,
-    message: expect.stringMatching(message) as string,
-  })
-}
-
 const nodeOf = (cluster: E2eCluster, pod: string): Promise<string> =>
   kubectl(cluster, `get pod ${pod} -n ${NAMESPACE} -o jsonpath={.spec.nodeName}`)
 
-async function expectSame(cluster: E2eCluster, program: Program, pod = program.name): Promise<void> {
+async function expectAnswers(cluster: E2eCluster, program: Program, pod = program.name): Promise<void> {
   expect(await program.identity(talkTo(cluster, pod)), pod).toBe(identities.get(program.name))
 }
 
@@ -136,7 +127,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       const checkpoint = await checkpointOf(cluster, program.name, ' --stop')
       await expectDone(cluster, `checkpoint restore ${NAMESPACE}/${checkpoint} --to worker-1`)
       expect(await nodeOf(cluster, program.name)).toBe('worker-1')
-      await expectSame(cluster, program)
+      await expectAnswers(cluster, program)
     })
   })
 
@@ -144,7 +135,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
     await forEach(ALL, async (program) => {
       await expectDone(cluster, `checkpoint migrate ${NAMESPACE}/${program.name} --to worker-2`)
       expect(await nodeOf(cluster, program.name)).toBe('worker-2')
-      await expectSame(cluster, program)
+      await expectAnswers(cluster, program)
     })
   })
 
@@ -152,10 +143,10 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
     const program = named('claim')
     const move = `checkpoint migrate ${NAMESPACE}/${program.name}`
     await expectDone(cluster, `${move} --to worker-1 --backend create-image`)
-    await expectSame(cluster, program)
+    await expectAnswers(cluster, program)
     await expectDone(cluster, `${move} --to worker-2`)
     expect(await nodeOf(cluster, program.name)).toBe('worker-2')
-    await expectSame(cluster, program)
+    await expectAnswers(cluster, program)
   })
 
   chapter(
@@ -168,12 +159,10 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       await talk.python(['n = journal.write("more\\n"); journal.flush()'], '0')
       await kubectl(cluster, `delete pod ${name} -n ${NAMESPACE}`)
       // It is held open, and longer than it was.
-      await expectRefused(
-        cluster,
-        `checkpoint restore ${NAMESPACE}/${old} --to worker-2`,
-        'RESTORE_FAILED',
-        /journal has bad size/,
-      )
+      await expectRefused(cluster, `checkpoint restore ${NAMESPACE}/${old} --to worker-2`, {
+        code: 'RESTORE_FAILED',
+        why: /journal has bad size/,
+      })
       const talkRepl = talkTo(cluster, 'other')
       await startProgram(cluster, {...named('claim'), name: 'other'}, 'worker-1')
       expect(await talkRepl.sh('cat /claim/later')).toBe('after the dump')
@@ -191,7 +180,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
         const {restore} = resultOf(await run(cluster, words), restored)
         expect(restore.status.backend).toBe('create-image')
         expect(await nodeOf(cluster, copy)).toBe(worker)
-        await expectSame(cluster, program, copy)
+        await expectAnswers(cluster, program, copy)
         const image = await kubectl(
           cluster,
           `get pod ${copy} -n ${NAMESPACE} -o jsonpath={.spec.containers[0].image}`,
@@ -210,9 +199,9 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       const move = `checkpoint migrate ${NAMESPACE}/${pod}`
       await expectDone(cluster, `${move} --to worker-2 --backend create-image`)
       expect(await nodeOf(cluster, pod)).toBe('worker-2')
-      await expectSame(cluster, program, pod)
+      await expectAnswers(cluster, program, pod)
       await expectDone(cluster, `${move} --to worker-1`)
-      await expectSame(cluster, program, pod)
+      await expectAnswers(cluster, program, pod)
       const path = `get pod ${pod} -n ${NAMESPACE} -o jsonpath={.metadata.annotations}{.spec}`
       const object = await kubectl(cluster, path)
       for (const left of [CHECKPOINT_IMAGE_PREFIX, CHECKPOINT_IMAGES_LABEL, ORIGINAL_ANNOTATION])
@@ -234,6 +223,16 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
         intervalMs: 500,
         signal,
       })
+  })
+
+  chapter('200 MiB go by an image, with the same hash', async (cluster) => {
+    const metadata = {name: TRAVEL, labels: {[CHECKPOINT_IMAGES_LABEL]: 'true'}}
+    await kubectl(cluster, 'apply -f -', JSON.stringify({apiVersion: 'v1', kind: 'Namespace', metadata}))
+    await startTraveller(cluster, 'large', {node: 'worker-1', mebibytes: 200})
+    const before = await identityOf(cluster, 'large')
+    await expectDone(cluster, `checkpoint migrate ${TRAVEL}/large --to worker-2 --backend create-image`)
+    expectSame(await identityOf(cluster, 'large'), before)
+    await kubectl(cluster, `delete namespace ${TRAVEL}`)
   })
 
   chapter(
@@ -282,25 +281,24 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
         cluster,
         `patch ckpt ${checkpoint} -n ${NAMESPACE} --subresource=status --type=merge -p '${JSON.stringify(narrowed)}'`,
       )
-      await expectRefused(cluster, `${restore} --as narrow`, 'PRIVILEGES_WIDER', /CAP_NET_ADMIN/)
+      await expectRefused(cluster, `${restore} --as narrow`, {code: 'PRIVILEGES_WIDER', why: /CAP_NET_ADMIN/})
 
       const other = await checkpointOf(cluster, name)
       const toOther = `checkpoint restore ${NAMESPACE}/${other} --as elsewhere --backend create-image`
-      await expectRefused(
-        cluster,
-        `${toOther} --to cp-1`,
-        'RESTORE_UNSUPPORTED',
-        new RegExp(CHECKPOINT_IMAGES_LABEL),
-      )
+      await expectRefused(cluster, `${toOther} --to cp-1`, {
+        code: 'RESTORE_UNSUPPORTED',
+        why: new RegExp(CHECKPOINT_IMAGES_LABEL),
+      })
       await kubectl(cluster, `label namespace ${NAMESPACE} ${CHECKPOINT_IMAGES_LABEL}-`)
-      await expectRefused(cluster, toOther, 'RESTORE_UNSUPPORTED', /namespace programs is not for images/)
-      await expectRefused(
-        cluster,
-        `checkpoint migrate ${NAMESPACE}/${name} --backend create-image`,
-        'RESTORE_UNSUPPORTED',
-        /namespace programs is not for images/,
-      )
-      await expectSame(cluster, named('repl'))
+      await expectRefused(cluster, toOther, {
+        code: 'RESTORE_UNSUPPORTED',
+        why: /namespace programs is not for images/,
+      })
+      await expectRefused(cluster, `checkpoint migrate ${NAMESPACE}/${name} --backend create-image`, {
+        code: 'RESTORE_UNSUPPORTED',
+        why: /namespace programs is not for images/,
+      })
+      await expectAnswers(cluster, named('repl'))
     },
   )
 
@@ -344,7 +342,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
 
     await kubectl(cluster, `delete pod/pulled secret/login -n ${NAMESPACE}`)
     await cluster.read('worker-2', `${ctr} list -q | grep '^${host}/' | xargs ${ctr} rm`)
-    await expectRefused(cluster, `${words} unpulled`, 'IMAGE_UNAVAILABLE', /team\/programs/)
+    await expectRefused(cluster, `${words} unpulled`, {code: 'IMAGE_UNAVAILABLE', why: /team\/programs/})
     await kubectl(cluster, `delete pod/hidden -n ${NAMESPACE}`)
   })
 })

@@ -20,6 +20,9 @@ import {containerName} from '../../src/providers/local-decision.ts'
 import {
   applyTraveller,
   checkpointOf,
+  expectDone,
+  expectRefused,
+  expectSame,
   identityOf,
   kubectl,
   NAMESPACE,
@@ -27,11 +30,10 @@ import {
   run,
   startTraveller,
   waitForValue,
-  type Identity,
 } from '../support/e2e-checkpoints.ts'
 import {filesWith, nodeFilesWith, objectsWith, tells} from '../support/e2e-canary.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
-import {endOf, errorSchema, lastLine} from '../support/e2e-results.ts'
+import {endOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 import {filesBelow} from '../support/e2e-secrets.ts'
 import {
@@ -56,31 +58,6 @@ afterAll(() => ended.disposeAsync())
 function stores(): ServedStores {
   if (served === undefined) throw new Error('no stores are served')
   return served
-}
-
-/** The same process, further on. */
-function expectSame(after: Identity, before: Identity): void {
-  expect(after.token).toBe(before.token)
-  expect(after.sha256).toBe(before.sha256)
-  expect(after.count).toBeGreaterThan(before.count)
-}
-
-async function expectDone(cluster: E2eCluster, words: string): Promise<void> {
-  const result = await run(cluster, words)
-  expect(result.exitCode, endOf(result)).toBe(0)
-}
-
-/** A command that must fail with this code and with words that say why. */
-async function expectRefused(
-  cluster: E2eCluster,
-  words: string,
-  {code, why}: {readonly code: string; readonly why: RegExp},
-): Promise<void> {
-  const result = await run(cluster, words)
-  const error = lastLine(result, errorSchema)
-  expect(error.code, endOf(result)).toBe(code)
-  expect(String(error['message'])).toMatch(why)
-  expect(result.exitCode).toBe(11)
 }
 
 const remove = (cluster: E2eCluster, ...pods: readonly string[]): Promise<string> =>

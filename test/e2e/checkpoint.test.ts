@@ -4,6 +4,9 @@ import {newAgeKey} from '../../src/checkpoint/sealed/age.ts'
 import {
   applyTraveller,
   checkpointOf,
+  expectDone,
+  expectRefused,
+  expectSame,
   identityOf,
   killPods,
   kubectl,
@@ -12,33 +15,15 @@ import {
   run,
   startTraveller,
   waitForValue,
-  type Identity,
 } from '../support/e2e-checkpoints.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
-import {endOf, errorSchema, lastLine} from '../support/e2e-results.ts'
+import {endOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 
 const STORE = '/var/lib/clouder/store'
 const IN_CLEAR = `${STORE} /var/lib/clouder/restore /var/lib/clouder/checkpoints /var/lib/kubelet/checkpoints`
 
 /** The same process, further on. */
-function expectSame(after: Identity, before: Identity): void {
-  expect(after.token).toBe(before.token)
-  expect(after.sha256).toBe(before.sha256)
-  expect(after.count).toBeGreaterThan(before.count)
-}
-
-async function expectDone(cluster: E2eCluster, words: string): Promise<void> {
-  const result = await run(cluster, words)
-  expect(result.exitCode, endOf(result)).toBe(0)
-}
-
-async function expectRefused(cluster: E2eCluster, words: string, code: string): Promise<void> {
-  const result = await run(cluster, words)
-  expect(lastLine(result, errorSchema).code, endOf(result)).toBe(code)
-  expect(result.exitCode).toBe(11)
-}
-
 const remove = (cluster: E2eCluster, ...pods: readonly string[]): Promise<string> =>
   kubectl(cluster, `delete pod ${pods.join(' ')} -n ${NAMESPACE} --ignore-not-found`)
 
@@ -123,7 +108,9 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
         )
       await setIdentity(foreign)
       try {
-        await expectRefused(cluster, `checkpoint restore ${place} --as stranger --to worker-2`, 'KEY_WRONG')
+        await expectRefused(cluster, `checkpoint restore ${place} --as stranger --to worker-2`, {
+          code: 'KEY_WRONG',
+        })
       } finally {
         await setIdentity(own)
       }
@@ -143,13 +130,15 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
       const verified = await run(cluster, `checkpoint verify ${place}`)
       expect(verified.exitCode).toBe(11)
       expect(verified.stdout).toContain('BLOB_TAMPERED')
-      await expectRefused(cluster, `checkpoint restore ${place} --as forged --to worker-1`, 'BLOB_TAMPERED')
+      await expectRefused(cluster, `checkpoint restore ${place} --as forged --to worker-1`, {
+        code: 'BLOB_TAMPERED',
+      })
       await remove(cluster, 'kept', 'stranger', 'forged')
     },
   )
 
   chapter('a checkpoint that fails says why, and its pod runs on', async (cluster) => {
-    await expectRefused(cluster, `checkpoint create ${NAMESPACE}/nobody`, 'POD_NOT_FOUND')
+    await expectRefused(cluster, `checkpoint create ${NAMESPACE}/nobody`, {code: 'POD_NOT_FOUND'})
     await startTraveller(cluster, 'busy', {node: 'worker-1', tty: true})
     const before = await identityOf(cluster, 'busy')
     const checkpoint = {

@@ -1,9 +1,10 @@
+import {expect} from 'vitest'
 import {z} from 'zod'
 import {SMOKE_REFERENCE} from '../../src/bundle/catalogue.ts'
 import {waitFor} from '../../src/waiting.ts'
 import type {CliOptions, CliResult} from './cli.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
-import {resultOf} from './e2e-results.ts'
+import {endOf, errorSchema, lastLine, resultOf} from './e2e-results.ts'
 
 const ADMIN = 'kubectl --kubeconfig /etc/kubernetes/admin.conf'
 const PORT = 8080
@@ -125,6 +126,32 @@ export async function identityOf(cluster: E2eCluster, pod: string): Promise<Iden
     intervalMs: 500,
     signal,
   })
+}
+
+/** The same process, which has gone on. */
+export function expectSame(after: Identity, before: Identity): void {
+  expect(after).toMatchObject({token: before.token, sha256: before.sha256})
+  expect(after.count).toBeGreaterThan(before.count)
+}
+
+/** Runs a command that ends well. */
+export async function expectDone(cluster: E2eCluster, words: string): Promise<void> {
+  const result = await run(cluster, words)
+  expect(result.exitCode, endOf(result)).toBe(0)
+}
+
+/** Runs a command that is refused by the cluster, with a code and a reason. */
+export async function expectRefused(
+  cluster: E2eCluster,
+  words: string,
+  {code, why = /./}: {readonly code: string; readonly why?: RegExp},
+): Promise<void> {
+  const result = await run(cluster, words)
+  expect(lastLine(result, errorSchema), endOf(result)).toMatchObject({
+    code,
+    message: expect.stringMatching(why) as string,
+  })
+  expect(result.exitCode).toBe(11)
 }
 
 /** The node that a pod is on. */

@@ -9,7 +9,7 @@ import {openKube} from '../../src/kubernetes/client.ts'
 import type {KubeObject, OpenKubeClient} from '../../src/kubernetes/types.ts'
 import {containerName} from '../../src/providers/local-decision.ts'
 import {waitFor} from '../../src/waiting.ts'
-import {identityOf, kubectl, killPods, NAMESPACE, run, type Identity} from './e2e-checkpoints.ts'
+import {expectSame, identityOf, killPods, kubectl, NAMESPACE, run, type Identity} from './e2e-checkpoints.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 import type {NodeStore} from './e2e-store.ts'
 
@@ -306,12 +306,6 @@ export async function stateOf(
 }
 
 /** The same process, further on. */
-export function expectSame(after: Identity, before: Identity): void {
-  expect(after.token).toBe(before.token)
-  expect(after.sha256).toBe(before.sha256)
-  expect(after.count).toBeGreaterThan(before.count)
-}
-
 const checkpointSchema = z.looseObject({
   metadata: z.looseObject({name: z.string(), creationTimestamp: z.string()}),
   spec: z.looseObject({pod: z.looseObject({name: z.string()})}),

@@ -2,8 +2,16 @@ import {expect} from 'vitest'
 import {z} from 'zod'
 import {API_VERSION} from '../../src/checkpoint/names.ts'
 import {waitFor} from '../../src/waiting.ts'
-import {identityOf, NAMESPACE, nodeOf, run, startTraveller, type Identity} from './e2e-checkpoints.ts'
-import {expectSame, settled, type Place} from './e2e-faults.ts'
+import {
+  expectSame,
+  identityOf,
+  NAMESPACE,
+  nodeOf,
+  run,
+  startTraveller,
+  type Identity,
+} from './e2e-checkpoints.ts'
+import {settled, type Place} from './e2e-faults.ts'
 import {endOf} from './e2e-results.ts'
 
 const ASK_EVERY_MS = 50
