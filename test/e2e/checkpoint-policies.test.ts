@@ -17,6 +17,7 @@ import {
   startTraveller,
   waitForValue,
 } from '../support/e2e-checkpoints.ts'
+import {makeSharedClaim, offerSharedFolder} from '../support/e2e-claim.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {
   applyBusyPod,
@@ -59,6 +60,8 @@ const SESSION = `
   }).listen(8080)
   console.log('up')`
 const READ_WORD = `process.stdout.write(require('fs').readFileSync('/run/secrets/word/word', 'utf8'))`
+const WRITE_NOTES = `const {writeFileSync: write} = require('fs'); write('/home/note', 'at home'); write('/shared/note', 'shared')`
+const READ_NOTES = `process.stdout.write(['/home/note', '/shared/note'].map((path) => require('fs').readFileSync(path, 'utf8')).join(', '))`
 
 const setWord = (cluster: E2eCluster, word: string): Promise<string> =>
   applyObject(cluster, {
@@ -245,12 +248,14 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
   )
 
   chapter(
-    'a runtime is placed by what hosts have, paused, and resumed elsewhere with its memory and a new Secret',
+    'a runtime is placed by what hosts have, paused, and resumed elsewhere with its memory, its volumes and a new Secret',
     async (cluster) => {
       for (const host of WORKERS) await expectDone(cluster, `byoc register ${host} --capability disk=fast`)
       const place = `${NAMESPACE}/anna`
       await setWord(cluster, 'first')
-      const create = `runtime create ${place} --image ${PROGRAM_REFERENCE} --secret word --port 8080 --placement capability.clouder.dev/disk=fast`
+      await makeSharedClaim(cluster, NAMESPACE, WORKERS)
+      await offerSharedFolder(cluster, 'worker-1', {namespace: NAMESPACE, claimName: 'anna-home'})
+      const create = `runtime create ${place} --image ${PROGRAM_REFERENCE} --secret word --port 8080 --home 4Mi --volume shared=/shared --placement capability.clouder.dev/disk=fast`
       const made = await cluster.clouder([
         ...create.split(' '),
         ...['--cluster', cluster.name, '--json', '--', 'node', '-e', SESSION],
@@ -259,6 +264,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
       const before = await identityOf(cluster, 'anna')
       const was = await nodeOf(cluster, 'anna')
       expect(await execIn(cluster, place, READ_WORD)).toBe('first')
+      await execIn(cluster, place, WRITE_NOTES)
       // It sees the process until that ends with the pause.
       const attached = cluster.clouder(['runtime', 'attach', place, '--cluster', cluster.name], {
         stdin: 'hello\n',
@@ -280,6 +286,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
       expect(await nodeOf(cluster, 'anna')).toBe(WORKERS.find((name) => name !== was))
       expectSame(await identityOf(cluster, 'anna'), before)
       expect(await execIn(cluster, place, READ_WORD)).toBe('second')
+      expect(await execIn(cluster, place, READ_NOTES)).toBe('at home, shared')
 
       const listed = z.looseObject({
         runtimes: z.array(z.looseObject({status: z.looseObject({phase: z.string()})})),
@@ -289,7 +296,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
       await expectDone(cluster, `runtime delete ${place} --yes`)
       await waitForValue(
         cluster,
-        'pod,ckpt,restores,svc -l clouder.dev/runtime=anna',
+        'pod,ckpt,restores,svc,pvc -l clouder.dev/runtime=anna',
         '.items[*].kind',
         (kinds) => kinds === '',
       )

@@ -39,24 +39,13 @@ export async function makeSharedClaim(
       first,
       `set -e; ${nodes}
       ${mounted} > /dev/null || { base64 -d ${DISK}.gz.b64 | gunzip > ${DISK}; mount -o loop ${DISK} ${PATH}; }
+      chmod 777 ${PATH}
       ${mounted}`,
     )
   ).split('\n')
   for (const machine of others)
     await cluster.read(machine, `set -e; ${nodes}; ${mounted} > /dev/null || mount ${device} ${PATH}`)
-  const name = `${namespace}-shared`
-  const volume = {
-    apiVersion: 'v1',
-    kind: 'PersistentVolume',
-    metadata: {name},
-    spec: {
-      capacity: {storage: '8Mi'},
-      accessModes: ['ReadWriteOnce'],
-      storageClassName: '',
-      claimRef: {namespace, name: 'shared'},
-      hostPath: {path: PATH, type: 'Directory'},
-    },
-  }
+  await offerVolume(cluster, {namespace, claimName: 'shared', path: PATH})
   const claim = {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
@@ -64,11 +53,43 @@ export async function makeSharedClaim(
     spec: {
       accessModes: ['ReadWriteOnce'],
       storageClassName: '',
-      volumeName: name,
       resources: {requests: {storage: '8Mi'}},
     },
   }
-  const items = [volume, claim]
-  await kubectl(cluster, 'apply -f -', JSON.stringify({apiVersion: 'v1', kind: 'List', items}))
+  await kubectl(cluster, 'apply -f -', JSON.stringify(claim))
   await kubectl(cluster, `wait pvc/shared -n ${namespace} --for=jsonpath={.status.phase}=Bound --timeout=60s`)
+}
+
+/** A folder of that file system as the volume of a claim that somebody makes. */
+export async function offerSharedFolder(
+  cluster: E2eCluster,
+  machine: string,
+  {namespace, claimName}: {readonly namespace: string; readonly claimName: string},
+): Promise<void> {
+  const path = `${PATH}/${claimName}`
+  await cluster.read(machine, `mkdir -p -m 777 ${path}`)
+  await offerVolume(cluster, {namespace, claimName, path})
+}
+
+async function offerVolume(
+  cluster: E2eCluster,
+  {
+    namespace,
+    claimName,
+    path,
+  }: {readonly namespace: string; readonly claimName: string; readonly path: string},
+): Promise<void> {
+  const volume = {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: {name: `${namespace}-${claimName}`},
+    spec: {
+      capacity: {storage: '8Mi'},
+      accessModes: ['ReadWriteOnce'],
+      storageClassName: '',
+      claimRef: {namespace, name: claimName},
+      hostPath: {path, type: 'Directory'},
+    },
+  }
+  await kubectl(cluster, 'apply -f -', JSON.stringify(volume))
 }
