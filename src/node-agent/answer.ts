@@ -52,13 +52,13 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
     )
   if (await hasRun(pod, request, tools)) await preparations.noteRestored(podUid, container)
   const image = pod.spec.containers.find(({name}) => name === container)?.image ?? ''
-  const [prepared, digests] = await Promise.all([
-    preparations.prepare(pod, container),
-    tools.imageDigests(image),
-  ])
+  // Asked meanwhile; heeded only where there is something to compare.
+  const digests = tools.imageDigests(image)
+  digests.catch(() => undefined)
+  const prepared = await preparations.prepare(pod, container)
   // It was restored before, or is none of those that were dumped.
   if (prepared === undefined) return {version: 1, action: 'create'}
-  await compare(pod, request, prepared, {name: image, digests})
+  await compare(pod, request, prepared, {name: image, digests: await digests})
   await preparations.noteAsked(podUid, container, request.id)
   return {
     version: 1,

@@ -32,7 +32,8 @@ interface Bench {
   readonly uid: string
   /** What the kubelet would tell of the restored pod's container. */
   readonly tell: (status: Record<string, unknown>) => void
-  imageDigests: readonly string[]
+  /** Undefined: the node does not tell. */
+  imageDigests: readonly string[] | undefined
   cpuFeatures: string[]
 }
 
@@ -91,7 +92,10 @@ async function withRestore(use: (bench: Bench) => Promise<void>): Promise<void> 
         return answerRestore(request, {
           ...tools,
           preparations,
-          imageDigests: () => Promise.resolve(bench.imageDigests),
+          imageDigests: () =>
+            bench.imageDigests === undefined
+              ? Promise.reject(new Error('ctr does not answer'))
+              : Promise.resolve(bench.imageDigests),
         })
       },
     }
@@ -140,6 +144,14 @@ test('while an attempt that nobody tells of still has processes, none is begun, 
 test('a container that the checkpoint does not hold is created as any other', async () => {
   await withRestore(async ({ask}) => {
     expect(await ask('first', {container: 'sidecar'})).toEqual({version: 1, action: 'create'})
+  })
+})
+
+test('images that the node does not tell of stand against a restore, not against a container made anew', async () => {
+  await withRestore(async (bench) => {
+    bench.imageDigests = undefined
+    expect(await bench.ask('first', {container: 'sidecar'})).toEqual({version: 1, action: 'create'})
+    expect(refusal(await bench.ask('second'))).toContain('ctr does not answer')
   })
 })
 
