@@ -38,7 +38,6 @@ const WORKERS = ['worker-1', 'worker-2']
 const MINUTE_MS = 60_000
 const {signal} = new AbortController()
 
-/** The same process, further on. */
 /** `…-202611211003`: the minute that a checkpoint of a policy is of, since the epoch. */
 function minuteOf(name: string): number {
   const [, year, month, day, hour, minute] = /-(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(name) ?? []
