@@ -3,11 +3,12 @@ import type {KnownHosts} from './known-hosts.ts'
 import type {Channel, ChannelEnd} from './link.ts'
 import {
   connectionErrorOf,
-  credentialsOf,
   hostKeyAlgorithms,
   unreachable,
   type Destination,
+  type LoginProgress,
 } from './ssh-login.ts'
+import {offersOf, type Offer} from './ssh-offers.ts'
 
 type ConnectConfig = Parameters<NodeSSH['connect']>[0]
 /** A connection that is logged in. */
@@ -17,6 +18,7 @@ type ClientChannel = Awaited<ReturnType<NodeSSH['requestShell']>>
 const handshakeTimeoutMs = 20_000
 const keepaliveIntervalMs = 10_000
 const keepalivesMissed = 3
+const saidCharacters = 4_096
 /** Hardware does AES-GCM several times faster than what ssh2 asks for first. */
 const fastCiphers = [
   'aes128-gcm@openssh.com',
@@ -89,6 +91,46 @@ export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): P
   }
 }
 
+/** Offers keys to a server, one after the other, and keeps what it answers. */
+class Login {
+  readonly #offers: readonly Offer[]
+  #tried = 0
+  #authenticating = false
+  #methods: readonly string[] = []
+  #partly = false
+  #said = ''
+
+  constructor(offers: readonly Offer[]) {
+    this.#offers = offers
+  }
+
+  /** For ssh2: the next key, or none. */
+  readonly next = (methods: readonly string[] | null, partly: boolean | null): Offer['method'] | false => {
+    this.#methods = methods ?? []
+    this.#partly ||= partly === true
+    const offer = this.#partly ? undefined : this.#offers[this.#tried]
+    if (offer === undefined) return false
+    this.#tried += 1
+    return offer.method
+  }
+
+  watch(client: Client | null): void {
+    client?.on('handshake', () => (this.#authenticating = true))
+    client?.on('banner', (text) => (this.#said = (this.#said + text).slice(-saidCharacters)))
+  }
+
+  get progress(): LoginProgress {
+    return {
+      authenticating: this.#authenticating,
+      tried: this.#offers.slice(0, this.#tried).map(({label}) => label),
+      offers: this.#offers.length,
+      methods: this.#methods,
+      partly: this.#partly,
+      said: this.#said,
+    }
+  }
+}
+
 /** One attempt at one connection: transport, host key, user key. */
 export async function login(
   destination: Destination,
@@ -99,13 +141,13 @@ export async function login(
   signal.throwIfAborted()
   const ssh = new NodeSSH()
   let refusal: unknown
-  const credentials = await credentialsOf(destination, options.agentSocket)
+  const login = new Login(await offersOf(destination, options.agentSocket))
   const known = await options.knownHosts.keyTypes(destination)
   // Nothing may be begun for a signal that came meanwhile: nobody would take how it ends.
   signal.throwIfAborted()
   const connecting = ssh.connect({
     ...via,
-    ...credentials,
+    authHandler: login.next,
     host: destination.address,
     port: destination.port,
     username: destination.user,
@@ -123,6 +165,7 @@ export async function login(
       )
     },
   })
+  login.watch(ssh.connection)
   const onAbort = (): void => {
     ssh.connection?.destroy()
   }
@@ -138,7 +181,7 @@ export async function login(
   } catch (error) {
     ssh.connection?.destroy()
     signal.throwIfAborted()
-    throw refusal instanceof Error ? refusal : connectionErrorOf(destination, error)
+    throw refusal instanceof Error ? refusal : connectionErrorOf(destination, error, login.progress)
   } finally {
     signal.removeEventListener('abort', onAbort)
   }

@@ -1,7 +1,7 @@
-import {readFile} from 'node:fs/promises'
 import {ConnectionError} from '../errors.ts'
 import type {Machine} from '../spec/machine.ts'
 import type {HostKeyTarget} from './known-hosts.ts'
+import {lastMeaningfulLines} from './output.ts'
 
 /** Where one SSH connection goes: a machine, or the bastion before it. */
 export interface Destination extends HostKeyTarget {
@@ -9,9 +9,23 @@ export interface Destination extends HostKeyTarget {
   readonly keyPath: string | undefined
 }
 
-export type Credentials =
-  | {readonly privateKey: string; readonly authHandler: ['publickey']}
-  | {readonly agent: string; readonly authHandler: ['agent']}
+/** How far a login came, for the error that tells why it failed. */
+export interface LoginProgress {
+  /** Whether the server's key was checked and the login had begun. */
+  readonly authenticating: boolean
+  /** The keys that were offered, the last one last. */
+  readonly tried: readonly string[]
+  readonly offers: number
+  /** What the server takes, as far as it said; empty: it did not. */
+  readonly methods: readonly string[]
+  /** Whether a key was accepted and the server wants more. */
+  readonly partly: boolean
+  /** What the server showed: its banner. */
+  readonly said: string
+}
+
+/** The connection ended while the user was being checked, without a word. */
+class ClosedInLoginError extends Error {}
 
 export function destinationsOf(machine: Machine): {
   readonly target: Destination
@@ -22,25 +36,6 @@ export function destinationsOf(machine: Machine): {
   const target = {name, address, port, hostKeys, user, keyPath}
   if (bastion === undefined) return {target, bastion: undefined}
   return {target, bastion: {...bastion, name: `bastion of ${name}`, keyPath: bastion.keyPath ?? keyPath}}
-}
-
-/** Throws ConnectionError AUTH_FAILED when there is nothing to log in with. */
-export async function credentialsOf(
-  destination: Destination,
-  agentSocket: string | undefined,
-): Promise<Credentials> {
-  const {keyPath} = destination
-  if (keyPath !== undefined) {
-    try {
-      return {privateKey: await readFile(keyPath, 'utf8'), authHandler: ['publickey']}
-    } catch (error) {
-      throw keyUnreadable(destination, keyPath, error)
-    }
-  }
-  if (agentSocket === undefined) {
-    throw authFailed(destination, 'there is neither a key file nor a running ssh-agent', undefined)
-  }
-  return {agent: agentSocket, authHandler: ['agent']}
 }
 
 /** In the order to ask for them when no key is known. */
@@ -72,19 +67,69 @@ function levelOf(error: unknown): string | undefined {
   return typeof error.level === 'string' ? error.level : undefined
 }
 
+/** The number of an SSH_MSG_DISCONNECT, by which a server says that it ends the connection. */
+function isDisconnect(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number'
+}
+
 /** Turns what ssh2 throws while connecting into ours. */
-export function connectionErrorOf(destination: Destination, error: unknown): ConnectionError {
+export function connectionErrorOf(
+  destination: Destination,
+  error: unknown,
+  progress: LoginProgress,
+): ConnectionError {
   const said = error instanceof Error ? error.message : String(error)
   const level = levelOf(error)
-  // A key that ssh2 can't parse (encrypted, not a key) is refused before any connection and has no level.
-  const unusable = level === undefined && /privateKey/.test(said)
-  if (level === 'client-authentication' || level === 'agent' || unusable) {
-    const key =
-      destination.keyPath === undefined ? 'the keys of the ssh-agent' : `the key ${destination.keyPath}`
-    const problem = unusable ? `${key} cannot be used: ${said}` : `${key} is not accepted`
-    return authFailed(destination, problem, error)
+  if (level === 'agent') {
+    const problem = `the ssh-agent does not sign with the key ${progress.tried.at(-1) ?? ''}: ${said}`
+    return authFailed(destination, problem, error, ['see which keys it has: ssh-add -l'])
+  }
+  if (level === 'client-authentication') {
+    return loginRefused(destination, progress, undefined, error)
+  }
+  if (progress.authenticating && isDisconnect(error)) return loginRefused(destination, progress, said, error)
+  if (progress.authenticating && (level === undefined || level === 'client-socket')) {
+    const cause = new ClosedInLoginError(said, {cause: error})
+    return loginRefused(destination, progress, 'it closed the connection without a reason', cause)
   }
   return unreachable(destination, said, error)
+}
+
+/** `ending`: how the server cut it short; undefined: it heard all keys. */
+function loginRefused(
+  destination: Destination,
+  progress: LoginProgress,
+  ending: string | undefined,
+  cause: unknown,
+): ConnectionError {
+  const {tried, offers, methods, partly, said} = progress
+  const {name, user, keyPath} = destination
+  const keys = tried.join(', ')
+  const takesKeys = methods.length === 0 || methods.includes('publickey')
+  const problem = partly
+    ? `a key is accepted, but the server wants ${methods.join(' or ')} as well`
+    : !takesKeys
+      ? `the server takes no keys, only ${methods.join(' and ')}`
+      : ending !== undefined
+        ? `the server ended the login after ${tried.length} of ${offers} ${offers === 1 ? 'key' : 'keys'} (${ending}): ${keys}`
+        : offers === 1
+          ? `the key ${keys} is not accepted`
+          : `none of ${offers} keys is accepted: ${keys}`
+  const words = said.trim() === '' ? '' : `; the server says: ${lastMeaningfulLines(said, 3).join(' ')}`
+  const suggestions = [
+    ...(takesKeys && !partly
+      ? []
+      : [`on ${name}, in sshd_config: PubkeyAuthentication yes, and AuthenticationMethods any or publickey`]),
+    ...(keyPath === undefined && offers > 1
+      ? [
+          'name the right key, the ssh-agent is then asked for that one only: --key FILE with join, spec.ssh.keyPath in the file',
+        ]
+      : []),
+    `correct the user if ${user} is not who has the key: ssh.user in the file`,
+    `put the key there: ssh-copy-id ${sshWords(destination)}`,
+    `try it: ssh ${sshWords(destination)} true`,
+  ]
+  return authFailed(destination, `${problem}${words}`, cause, suggestions)
 }
 
 export function unreachable(
@@ -105,23 +150,24 @@ export function unreachable(
   )
 }
 
-function authFailed(destination: Destination, problem: string, cause: unknown): ConnectionError {
-  const {name, address, user, port, keyPath} = destination
-  const identity = keyPath === undefined ? '' : `-i ${keyPath} `
-  return new ConnectionError('AUTH_FAILED', `${user} cannot log in to ${name} (${address}): ${problem}`, {
-    host: name,
-    address,
-    cause,
-    suggestions: [
-      `try it by hand: ssh ${identity}-p ${port} ${user}@${address}`,
-      keyPath === undefined
-        ? 'load a key: ssh-add FILE; or name one: --key FILE with join, spec.ssh.keyPath in the file'
-        : `put the key there: ssh-copy-id ${identity}-p ${port} ${user}@${address}; for a key with a passphrase leave keyPath out and use ssh-add`,
-    ],
-  })
+const sshWords = ({keyPath, port, user, address}: Destination): string =>
+  `${keyPath === undefined ? '' : `-i ${keyPath} `}-p ${port} ${user}@${address}`
+
+export function authFailed(
+  {name, address, user}: Destination,
+  problem: string,
+  cause: unknown,
+  suggestions: readonly string[],
+): ConnectionError {
+  const message = `${user} cannot log in to ${name} (${address}): ${problem}`
+  return new ConnectionError('AUTH_FAILED', message, {host: name, address, cause, suggestions})
 }
 
-function keyUnreadable({name, address, user}: Destination, keyPath: string, cause: unknown): ConnectionError {
+export function keyUnreadable(
+  {name, address, user}: Destination,
+  keyPath: string,
+  cause: unknown,
+): ConnectionError {
   const message = `${user} cannot log in to ${name} (${address}): the key ${keyPath} cannot be read`
   return new ConnectionError('AUTH_FAILED', message, {
     host: name,
@@ -141,6 +187,8 @@ const lasting = new Set(['ENOENT', 'ENOTFOUND', 'EACCES', 'EINVAL', 'EADDRNOTAVA
 export function mayComeUp(error: unknown): boolean {
   if (!(error instanceof ConnectionError) || error.code !== 'HOST_UNREACHABLE') return false
   const {cause} = error
+  // The two sides have no algorithm in common.
+  if (levelOf(cause) === 'handshake') return false
   return !(
     cause instanceof Error &&
     'code' in cause &&
@@ -149,11 +197,16 @@ export function mayComeUp(error: unknown): boolean {
   )
 }
 
+/** Whether the line may have been cut in the middle of a login; a server that refuses by closing does the same. */
+export function mayBeCut(error: unknown): boolean {
+  return error instanceof ConnectionError && error.cause instanceof ClosedInLoginError
+}
+
 /** Whether a machine that boots for the first time may take this login later: its user and key are being made. */
 export function mayLetIn(error: unknown): boolean {
   return (
     error instanceof ConnectionError &&
     error.code === 'AUTH_FAILED' &&
-    levelOf(error.cause) === 'client-authentication'
+    (levelOf(error.cause) === 'client-authentication' || isDisconnect(error.cause) || mayBeCut(error))
   )
 }

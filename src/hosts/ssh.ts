@@ -10,7 +10,7 @@ import {startProxyCommand} from './proxy-command.ts'
 import type {Redactor} from './redaction.ts'
 import {connectShellHost, type ShellLink} from './shell-host.ts'
 import {channelOf, login, openStream, unlessAborted, type Client, type LoginOptions} from './ssh-client.ts'
-import {destinationsOf, mayComeUp, mayLetIn, unreachable} from './ssh-login.ts'
+import {destinationsOf, mayBeCut, mayComeUp, mayLetIn, unreachable} from './ssh-login.ts'
 import {openTunnel} from './tunnel.ts'
 
 const connectTimeoutMs = 60_000
@@ -93,11 +93,14 @@ class SshLink implements ShellLink {
 
   /** Waits for sshd of a machine that is coming up; what waiting can't mend is thrown at once. */
   async connect(timeoutMs: number, signal: AbortSignal, booting = false): Promise<Client> {
+    let cuts = 0
     return retry((attemptSignal) => this.#connectOnce(attemptSignal), {
       timeoutMs,
       intervalMs: retryIntervalMs,
       signal,
-      again: (error) => mayComeUp(error) || (booting && mayLetIn(error)),
+      // A login that is refused is never repeated, it could lock the account; one that was cut, once.
+      again: (error) =>
+        mayComeUp(error) || (booting && mayLetIn(error)) || (mayBeCut(error) && (cuts += 1) === 1),
     })
   }
 

@@ -1,4 +1,5 @@
 import {join} from 'node:path'
+import {ConnectionError} from '../../src/errors.ts'
 import {createKnownHosts, type KnownHosts} from '../../src/hosts/known-hosts.ts'
 import {createRedactor} from '../../src/hosts/redaction.ts'
 import {sshConnector, type SshConnectorOptions} from '../../src/hosts/ssh.ts'
@@ -42,4 +43,14 @@ export async function connectSsh(
   })
   const host = await connector.connect(machine, {signal, timeoutMs, exclusive, booting})
   return Object.assign(host, {[Symbol.asyncDispose]: () => host.close()})
+}
+
+/** The ConnectionError that it ends with. */
+export async function refusalOf(work: Promise<unknown>): Promise<ConnectionError> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (failure: unknown) => failure,
+  )
+  if (error instanceof ConnectionError) return error
+  throw new Error(`expected a ConnectionError, got ${String(error)}`)
 }

@@ -36,6 +36,8 @@ export interface Sshd extends AsyncDisposable {
   changeHostKeys(): Promise<void>
   /** Log-ins that succeeded since the start. */
   logins(): Promise<number>
+  /** Connections that were begun since the start, whatever became of them. */
+  connections(): Promise<number>
   /** Kills the processes that serve connections, as a cut line would. */
   cutConnections(): Promise<void>
   stop(): Promise<void>
@@ -60,6 +62,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   await chmod(`${userKey}.pub`, 0o644)
   await makeHostKeys(dir)
   const config = [
+    // First: sshd takes what it reads first.
+    ...(options.config ?? []),
     `Port ${port}`,
     'ListenAddress 127.0.0.1',
     `HostKey ${dir}/host_ed25519`,
@@ -72,12 +76,14 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     'PasswordAuthentication no',
     'KbdInteractiveAuthentication no',
     'LogLevel VERBOSE',
-    ...(options.config ?? []),
   ]
   await writeFile(join(dir, 'sshd_config'), `${config.join('\n')}\n`)
   const log = join(dir, 'log')
   let listener = await launch(dir, log, port)
+  let starts = 1
 
+  const linesWith = async (start: string): Promise<number> =>
+    (await readFile(log, 'utf8')).split('\n').filter((line) => line.startsWith(start)).length
   const children = async (): Promise<readonly string[]> => {
     const {stdout} = await run('pgrep', ['-P', String(listener.pid)]).catch(() => ({stdout: ''}))
     return stdout.split('\n').filter((pid) => pid !== '')
@@ -107,13 +113,14 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       await stop()
       await makeHostKeys(dir)
       listener = await launch(dir, log, port)
+      starts += 1
     },
-    async logins() {
-      return (await readFile(log, 'utf8')).split('\n').filter((line) => line.startsWith('Accepted publickey'))
-        .length
-    },
+    logins: () => linesWith('Accepted publickey'),
+    // Each start is looked for by a connection of its own.
+    connections: async () => (await linesWith('Connection from 127.0.0.1 port')) - starts,
     async start() {
       listener = await launch(dir, log, port)
+      starts += 1
     },
     machine(ssh = {}, machine = {}) {
       return {
@@ -202,6 +209,28 @@ export async function createSshUser(sudo: 'passwordless' | 'password' | 'refused
       await rm(sudoers, {force: true})
       await run('pkill', ['-KILL', '-u', name]).catch(() => undefined)
       await run('userdel', ['--remove', name])
+    },
+  }
+}
+
+export interface SshAgent extends AsyncDisposable {
+  readonly socket: string
+  add(keyPath: string): Promise<void>
+}
+
+/** An ssh-agent of its own, without keys. */
+export async function startAgent(dir: string): Promise<SshAgent> {
+  const socket = join(dir, 'agent')
+  const agent = spawn('ssh-agent', ['-D', '-a', socket], {stdio: ['ignore', 'pipe', 'ignore']})
+  await once(agent.stdout, 'data')
+  return {
+    socket,
+    async add(keyPath) {
+      await run('ssh-add', ['-q', keyPath], {env: {...process.env, SSH_AUTH_SOCK: socket}})
+    },
+    [Symbol.asyncDispose]() {
+      agent.kill()
+      return Promise.resolve()
     },
   }
 }

@@ -124,7 +124,7 @@ const ARCHITECTURE: Architecture = {
     listr2: ['src/cli/'],
     '@inquirer/prompts': ['src/cli/prompts.ts'],
     'node-ssh': ['src/hosts/ssh-client.ts'],
-    ssh2: ['src/hosts/ssh-client.ts'],
+    ssh2: ['src/hosts/ssh-client.ts', 'src/hosts/ssh-keys.ts', 'src/hosts/ssh-offers.ts'],
     dockerode: ['src/containers/engine.ts'],
     '@kubernetes/client-node': ['src/kubernetes/exec.ts'],
     handlebars: ['src/templating/'],
