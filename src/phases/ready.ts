@@ -1,9 +1,17 @@
 import {z} from 'zod'
 import {SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import type {ClusterStep} from '../engine/types.ts'
 import {KubernetesError, TimeoutError} from '../errors.ts'
 import type {KubeObject, KubeReader} from '../kubernetes/types.ts'
 import {waitFor} from '../waiting.ts'
-import type {ClouderPhase, PhaseContext} from './context.ts'
+import type {ClouderPhase, ClusterTools, PhaseContext} from './context.ts'
+import {
+  failingContainers,
+  lastLogLines,
+  podsOutsideNetwork,
+  systemPods,
+  type PodProblem,
+} from './ready/system-pods.ts'
 
 const TIMEOUT_MS = 300_000
 
@@ -25,52 +33,83 @@ const daemonSetStatusSchema = z.looseObject({
   observedGeneration: z.int().optional(),
 })
 
-/** The gate at the end: /readyz, every node Ready, the network and DNS available. */
+/** The gate at the end: /readyz, every node Ready, the network and DNS available, no pod of the system failing. */
 export const readyPhase: ClouderPhase = {
   id: 'ready',
   title: 'Wait until everything is ready',
 
   async plan(context) {
     const kube = await context.kube()
-    const open = kube === undefined ? ['there is no API server yet'] : await unready(context, kube)
-    if (open.length === 0) return []
-    return [
-      {
-        summary: 'wait for the nodes and the pods of the cluster itself',
-        reason: open.join(', '),
-        run: async (tools, stepContext) => {
-          const api = await tools.kube()
-          await waitFor({
-            what: 'the cluster to be ready',
-            check: async () => {
-              const seen = await unready(context, api)
-              return seen.length === 0 ? {value: true, seen: 'ready'} : {seen: seen.join(', ')}
-            },
-            timeoutMs: TIMEOUT_MS,
-            intervalMs: 300,
-            signal: stepContext.signal,
-            onSeen: (seen) => stepContext.progress(seen),
-          }).catch((error: unknown) => {
-            if (!(error instanceof TimeoutError)) throw error
-            throw new KubernetesError('NOT_READY', error.message, {cause: error})
-          })
-        },
-      },
-    ]
+    if (kube === undefined) return [waitStep(context, 'there is no API server yet')]
+    const {outside, problems} = await readiness(context, kube)
+    if (problems.length === 0) return []
+    return [...outside.map(replaceStep), waitStep(context, problems.join(', '))]
+  },
+
+  async diagnose(context) {
+    const kube = await context.kube()
+    if (kube === undefined) return ''
+    const logs = (await readiness(context, kube)).failing.map((problem) => lastLogLines(kube, problem))
+    return (await Promise.all(logs)).filter((text) => text !== '').join('\n')
   },
 }
 
-/** What is not ready yet, in words; empty when all is. */
-export async function unready(
+function waitStep(context: PhaseContext, reason: string): ClusterStep<ClusterTools> {
+  return {
+    summary: 'wait for the nodes and the pods of the cluster itself',
+    reason,
+    run: async (tools, stepContext) => {
+      const api = await tools.kube()
+      await waitFor({
+        what: 'the cluster to be ready',
+        check: async () => {
+          const {problems} = await readiness(context, api)
+          return problems.length === 0 ? {value: true, seen: 'ready'} : {seen: problems.join(', ')}
+        },
+        timeoutMs: TIMEOUT_MS,
+        intervalMs: 300,
+        signal: stepContext.signal,
+        onSeen: (seen) => stepContext.progress(seen),
+      }).catch((error: unknown) => {
+        if (!(error instanceof TimeoutError)) throw error
+        throw new KubernetesError('NOT_READY', error.message, {cause: error})
+      })
+    },
+  }
+}
+
+/** A pod of the system keeps the address that it was made with: its Deployment makes another one. */
+const replaceStep = ({pod, problem}: PodProblem): ClusterStep<ClusterTools> => ({
+  summary: `delete pod ${pod.namespace ?? ''}/${pod.name}, so that it is made with an address of the pod network`,
+  reason: problem,
+  run: async (tools) => (await tools.kube()).remove(pod),
+})
+
+export interface Readiness {
+  /** Everything that is not ready yet, in words; empty when all is. */
+  readonly problems: readonly string[]
+  /** Containers of the system that do not start or keep ending; in `problems` too. */
+  readonly failing: readonly PodProblem[]
+  /** Pods of the system with addresses outside the pod network; in `problems` too. */
+  readonly outside: readonly PodProblem[]
+}
+
+/** What is not ready yet. */
+export async function readiness(
   context: Pick<PhaseContext, 'hosts' | 'spec'>,
   kube: KubeReader,
-): Promise<readonly string[]> {
-  const networked = context.spec.network.cni !== 'none'
-  const [answer, nodes, workloads] = await Promise.all([
+): Promise<Readiness> {
+  const {cni, podCidr} = context.spec.network
+  const networked = cni !== 'none'
+  const [answer, nodes, workloads, pods] = await Promise.all([
     kube.fetch('/readyz'),
     kube.list({apiVersion: 'v1', kind: 'Node'}),
     networked ? unavailableWorkloads(kube, context.spec.checkpoint.enabled) : Promise.resolve([]),
+    systemPods(kube),
   ])
+  const failing = await failingContainers(kube, pods)
+  // Which addresses pods get is the business of whoever brings the network.
+  const outside = networked ? podsOutsideNetwork(pods, nodes, podCidr) : []
   const byName = new Map(nodes.map((node) => [node.metadata.name, node]))
   const open = context.hosts.flatMap(({machine}) => {
     const node = byName.get(machine.name)
@@ -79,7 +118,13 @@ export async function unready(
     const problem = nodeProblem(node) ?? nodePressure(node)
     return problem === undefined ? [] : [problem]
   })
-  return [...(answer.status === 200 ? [] : [`/readyz answers ${answer.status}`]), ...open, ...workloads]
+  const problems = [
+    ...(answer.status === 200 ? [] : [`/readyz answers ${answer.status}`]),
+    ...open,
+    ...workloads,
+    ...[...failing, ...outside].map(({problem}) => problem),
+  ]
+  return {problems, failing, outside}
 }
 
 /** Why a node is not Ready; undefined when it is. */

@@ -1,8 +1,10 @@
 import {ConfigError, KubernetesError, type PreflightFinding} from '../errors.ts'
 import {fanOut} from '../engine/fan-out.ts'
 import type {Host} from '../hosts/host.ts'
+import {describeRef} from '../kubernetes/refs.ts'
 import {runChecks} from '../phases/preflight.ts'
-import {unready} from '../phases/ready.ts'
+import {readiness} from '../phases/ready.ts'
+import {lastLogLines, podsOutsideNetwork} from '../phases/ready/system-pods.ts'
 import {specFromDocument} from '../spec/load.ts'
 import type {Machine} from '../spec/machine.ts'
 import {allMachines, recordOf} from './clusters.ts'
@@ -59,7 +61,11 @@ export async function diagnoseCluster(
     checks: [
       ...preflight.checks,
       ...healthChecks.map((check) => ({...check, ok: !failed.has(`${check.host}/${check.check}`)})),
-      {host: 'cluster', check: 'ClusterReady', ok: health.length === 0},
+      ...['ClusterReady', 'PodAddresses'].map((check) => ({
+        host: 'cluster',
+        check,
+        ok: !failed.has(`cluster/${check}`),
+      })),
     ],
     facts: session.hosts.map((host) => ({host: host.name, facts: host.facts})),
   }
@@ -137,11 +143,33 @@ async function clusterFindings(
       },
     ]
   }
-  const open = await unready(session.context, kube)
-  return open.map((problem) => ({
+  const {spec} = session.context
+  const {problems, failing, outside} = await readiness(session.context, kube)
+  const logs = await Promise.all(failing.map((problem) => lastLogLines(kube, problem)))
+  const logOf = new Map(failing.map(({problem}, index) => [problem, logs[index]?.split('\n').at(-1)]))
+  const ready = problems.map((problem) => ({
     host: 'cluster',
     check: 'ClusterReady',
-    problem,
+    problem: [problem, logOf.get(problem) ?? ''].filter((text) => text !== '').join('; its last line: '),
     fix: `clouder kubeadm plan ${name}`,
   }))
+  // Which addresses pods get is the business of whoever brings the network.
+  if (spec.network.cni === 'none') return ready
+  const [pods, nodes] = await Promise.all([
+    kube.list({apiVersion: 'v1', kind: 'Pod'}),
+    kube.list({apiVersion: 'v1', kind: 'Node'}),
+  ])
+  const known = new Set(outside.map(({pod}) => describeRef(pod)))
+  const others = podsOutsideNetwork(pods, nodes, spec.network.podCidr).filter(
+    ({pod}) => !known.has(describeRef(pod)),
+  )
+  return [
+    ...ready,
+    ...others.map(({pod, problem}) => ({
+      host: 'cluster',
+      check: 'PodAddresses',
+      problem,
+      fix: `clouder kubectl --cluster ${name} -- delete pod -n ${pod.namespace ?? ''} ${pod.name}, which its controller makes again`,
+    })),
+  ]
 }
