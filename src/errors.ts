@@ -178,18 +178,47 @@ export class HostCommandError extends ClouderError {
   }
 }
 
+export type KubernetesErrorCode =
+  | 'API_UNREACHABLE'
+  | 'API_UNAVAILABLE'
+  | 'API_CONFLICT'
+  | 'API_REJECTED'
+  | 'NOT_READY'
+  | 'SMOKE_TEST_FAILED'
+  | 'UNHEALTHY'
+
+/** How an API server answered a call that it did not accept: the HTTP status, and what its Status object holds. */
+export interface ApiAnswer {
+  readonly status: number
+  readonly reason?: string | undefined
+  readonly details?: unknown
+}
+
+const TRANSIENT: readonly string[] = ['API_UNREACHABLE', 'API_UNAVAILABLE', 'API_CONFLICT']
+
 /** The cluster refused a change or did not become what it should. Exit code 8. */
 export class KubernetesError extends ClouderError {
   readonly exitCode = 8
+  /** Undefined: the API server gave no answer, or it is not about one. */
+  readonly answer: ApiAnswer | undefined
 
   constructor(
-    code: 'API_UNREACHABLE' | 'API_REJECTED' | 'NOT_READY' | 'SMOKE_TEST_FAILED' | 'UNHEALTHY',
+    code: KubernetesErrorCode,
     message: string,
-    details: ErrorDetails = {},
+    details: ErrorDetails & {answer?: ApiAnswer | undefined} = {},
   ) {
     super(code, message, details)
+    this.answer = details.answer
+  }
+
+  /** Whether the same call may succeed later: the server was away, overloaded, or somebody else was quicker. */
+  get isTransient(): boolean {
+    return TRANSIENT.includes(this.code)
   }
 }
+
+/** Whether an error decides nothing: what was called for may succeed later. */
+export const isTransient = (error: unknown): boolean => error instanceof KubernetesError && error.isTransient
 
 /** What is remembered on this machine is locked, unreadable or absent. Exit code 9. */
 export class StateError extends ClouderError {

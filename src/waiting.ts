@@ -1,5 +1,8 @@
 import {setTimeout as delay} from 'node:timers/promises'
-import {TimeoutError} from './errors.ts'
+import {KubernetesError, TimeoutError} from './errors.ts'
+
+/** As long as every poll may fail because the API server is away before that is told. */
+const OUTAGE_MS = 5 * 60_000
 
 export interface Observation<T> {
   /** The value waited for; undefined: not yet. */
@@ -20,7 +23,10 @@ export interface WaitOptions<T> {
   readonly onSeen?: (seen: string) => void
 }
 
-/** Polls until `check` gives a value. Throws TimeoutError with the last thing seen, the signal's reason, or what `check` threw. */
+/**
+ * Polls until `check` gives a value; an API server that is away for some minutes does not end it. Throws TimeoutError
+ * with the last thing seen, the signal's reason, or what `check` threw.
+ */
 export async function waitFor<T>(options: WaitOptions<T>): Promise<T> {
   const {what, check, timeoutMs, intervalMs, signal, onSeen} = options
   const deadline = performance.now() + timeoutMs
@@ -30,12 +36,22 @@ export async function waitFor<T>(options: WaitOptions<T>): Promise<T> {
     new TimeoutError(`waited ${Math.round(timeoutMs / 1000)} s for ${what}, last seen: ${seen}`, {
       lastSeen: seen,
     })
+  let lastAnswerMs = performance.now()
   for (;;) {
     signal.throwIfAborted()
-    const observation = await check(AbortSignal.any([signal, timeUp])).catch((error: unknown) => {
-      signal.throwIfAborted()
-      throw timeUp.aborted ? tooLate() : error
-    })
+    const observation = await check(AbortSignal.any([signal, timeUp])).then(
+      (made) => {
+        lastAnswerMs = performance.now()
+        return made
+      },
+      (error: unknown): Observation<T> => {
+        signal.throwIfAborted()
+        if (timeUp.aborted) throw tooLate()
+        if (!(error instanceof KubernetesError && error.isTransient)) throw error
+        if (performance.now() - lastAnswerMs > OUTAGE_MS) throw error
+        return {seen: error.message}
+      },
+    )
     if (observation.value !== undefined) return observation.value
     if (observation.seen !== seen) onSeen?.(observation.seen)
     seen = observation.seen

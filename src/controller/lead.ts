@@ -1,3 +1,4 @@
+import {KubernetesError} from '../errors.ts'
 import type {KubeObject, ObjectRef} from '../kubernetes/types.ts'
 import {ObjectCache} from './cache.ts'
 import {reconcilers} from './reconcilers.ts'
@@ -87,7 +88,8 @@ async function reconcileOne(
     world.metrics.reconciled(reconciler.name, 'done')
     return again?.againMs
   } catch (error) {
-    if (error instanceof StaleError) return STALE_MS
+    const isStale = error instanceof KubernetesError && error.code === 'API_CONFLICT'
+    if (error instanceof StaleError || isStale) return STALE_MS
     world.metrics.reconciled(reconciler.name, 'failed')
     throw error
   }

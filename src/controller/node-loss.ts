@@ -1,10 +1,9 @@
 import {THAW_ANNOTATION} from '../checkpoint/names.ts'
 import {nodeSchema, podSchema} from '../checkpoint/pod.ts'
 import type {Checkpoint} from '../checkpoint/resources.ts'
-import {refOf} from '../kubernetes/refs.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
 import {abilitiesOf, isNodeReady} from './placement.ts'
-import {refTo, timeText, type Again, type World} from './world.ts'
+import {annotate, refTo, timeText, writeStatus, type Again, type World} from './world.ts'
 
 /** A node that is not ready for so long does not bring a checkpoint to its end. */
 const LOST_MS = 5 * 60_000
@@ -24,13 +23,10 @@ export async function endOrphan(object: KubeObject, checkpoint: Checkpoint, worl
   const verdict = phase === 'Pending' ? await unclaimed(checkpoint, world) : lost(checkpoint, world)
   if (verdict === undefined) return {againMs: AGAIN_MS}
   // Its agent, when it comes back, lets a pod that stands still go on.
-  if (checkpoint.status?.frozen === true)
-    await world.kube.patch(refOf(object), {metadata: {annotations: {[THAW_ANNOTATION]: 'true'}}})
-  await world.kube.patchStatus(refOf(object), {
-    phase: 'Failed',
-    ...verdict,
-    finishedAt: timeText(world.now()),
-  })
+  const isToThaw = checkpoint.status?.frozen === true
+  const held = isToThaw ? await annotate(object, {[THAW_ANNOTATION]: 'true'}, world) : object
+  // The agent may have stored it in this moment, and come back: that is not taken back.
+  await writeStatus(held, {phase: 'Failed', ...verdict, finishedAt: timeText(world.now())}, world)
   return undefined
 }
 

@@ -193,7 +193,12 @@ async function takeOneIdle(at: PolicyAt, pod: Pod, after: 'run' | 'delete'): Pro
   const owner = controllerOf(pod)
   if (after === 'delete' && runtime !== undefined) {
     world.signal.throwIfAborted()
-    await world.kube.patch(refTo('Runtime', runtime, namespace), {spec: {state: 'Paused'}})
+    const {resourceVersion} = world.objects.get('Runtime', runtime, namespace)?.metadata ?? {}
+    // Somebody may have changed it in this moment, to have it run on.
+    await world.kube.patch(refTo('Runtime', runtime, namespace), {
+      ...(resourceVersion === undefined ? {} : {metadata: {resourceVersion}}),
+      spec: {state: 'Paused'},
+    })
     await tellEvent(object, 'Normal', 'Idle', `pauses runtime ${runtime}`, world)
   } else if (after === 'delete' && owner !== undefined) {
     const why = `${owner.kind} ${owner.name} would make it anew: it is left running`

@@ -22,7 +22,14 @@ const NEVER_RAN = ['StartError', 'ContainerCannotRun', 'CreateContainerError', '
  * Outages, which end: whoever waits has a limit of its own. A node that comes back makes containers before its agent is
  * there, and before the agent reaches the API server.
  */
-const PASSING = ['STORE_UNREACHABLE', 'KEY_UNREACHABLE', 'API_UNREACHABLE', AGENT_AWAY]
+const PASSING = [
+  'STORE_UNREACHABLE',
+  'KEY_UNREACHABLE',
+  'API_UNREACHABLE',
+  'API_UNAVAILABLE',
+  'API_CONFLICT',
+  AGENT_AWAY,
+]
 const ATTEMPTS = 3
 
 export type Progress =

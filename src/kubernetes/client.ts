@@ -1,9 +1,11 @@
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {KubernetesError} from '../errors.ts'
+import {accepted, apiError, statusOf} from './answers.ts'
 import {execInContainer} from './exec.ts'
 import {currentCredentials, currentServer} from './kubeconfig.ts'
 import {describeRef, refOf} from './refs.ts'
+import {sendRepeatedly} from './repeat.ts'
 import {openTransport, type Call, type Transport} from './transport.ts'
 import {
   kubeObjectSchema,
@@ -26,14 +28,12 @@ const resourceListSchema = z.looseObject({
   resources: z.array(z.looseObject({name: z.string(), kind: z.string(), namespaced: z.boolean()})),
 })
 const listSchema = z.looseObject({items: z.array(z.looseObject({}))})
-const statusSchema = z.looseObject({message: z.string().optional(), reason: z.string().optional()})
 
 /**
  * A client for one API server, authenticated by a kubeconfig.
  * `port` on this machine's loopback leads to the API server (an SSH tunnel), so that the kubeconfig's own address
  * need not be reachable from here; without it that address is used.
- * Throws StateError RECORD_INVALID; from each call KubernetesError API_UNREACHABLE when there is no answer,
- * API_REJECTED for a refused change.
+ * Throws StateError RECORD_INVALID; from each call KubernetesError as KubeReader says.
  */
 export const openKube: KubeOpener = ({kubeconfig, port, signal}) => {
   const place = port === undefined ? currentServer(kubeconfig) : {host: '127.0.0.1', port}
@@ -60,7 +60,7 @@ class HttpKube implements OpenKubeClient {
   }
 
   #send(call: Call): Promise<HttpAnswer> {
-    return this.#transport.send(call)
+    return sendRepeatedly(this.#transport, call)
   }
 
   async get(ref: ObjectRef): Promise<KubeObject | undefined> {
@@ -84,11 +84,11 @@ class HttpKube implements OpenKubeClient {
   }
 
   fetch(path: string, signal?: AbortSignal): Promise<HttpAnswer> {
-    return this.#send({method: 'GET', path, signal, timeoutMs: 10_000})
+    return this.#transport.send({method: 'GET', path, signal, timeoutMs: 10_000})
   }
 
   post(path: string, body: string, signal?: AbortSignal): Promise<HttpAnswer> {
-    return this.#send({method: 'POST', path, body, signal, timeoutMs: 300_000})
+    return this.#transport.send({method: 'POST', path, body, signal, timeoutMs: 300_000})
   }
 
   async diff(objects: readonly KubeObject[]): Promise<readonly ObjectRef[]> {
@@ -98,7 +98,12 @@ class HttpKube implements OpenKubeClient {
         const live = await this.get(ref)
         if (live === undefined) return ref
         const answer = await this.#applyCall(object, '&dryRun=All')
-        if (answer === undefined || answer.status >= 400) return ref
+        if (answer === undefined) return ref
+        if (answer.status >= 400) {
+          const error = apiError(answer, `compare ${describeRef(ref)}`)
+          if (error.isTransient) throw error
+          return ref
+        }
         const after = kubeObjectSchema.parse(JSON.parse(answer.body))
         return isDeepStrictEqual(comparable(live), comparable(after)) ? undefined : ref
       }),
@@ -250,12 +255,6 @@ class HttpKube implements OpenKubeClient {
   }
 }
 
-function accepted(answer: HttpAnswer, what: string): string {
-  if (answer.status >= 200 && answer.status < 300) return answer.body
-  const told = statusOf(answer.body)?.message ?? answer.body.slice(0, 300)
-  throw new KubernetesError('API_REJECTED', `cannot ${what}: ${answer.status} ${told}`)
-}
-
 /** What a change made; undefined: somebody was quicker, or there is nothing to change. */
 function changed(answer: HttpAnswer, what: string): KubeObject | undefined {
   if (answer.status === 404 || answer.status === 409) return undefined
@@ -267,15 +266,6 @@ const unknownKind = (object: {apiVersion: string; kind: string}, what: string): 
     'API_REJECTED',
     `cannot ${what}: the API server does not know ${object.apiVersion} ${object.kind}`,
   )
-
-/** What the server says of a failure; undefined: the body is none of its statuses. */
-function statusOf(body: string): z.output<typeof statusSchema> | undefined {
-  try {
-    return statusSchema.parse(JSON.parse(body))
-  } catch {
-    return undefined
-  }
-}
 
 /** An object without what the server alone writes, so that two of them compare by what was asked for. */
 function comparable(object: KubeObject): unknown {

@@ -2,6 +2,7 @@ import {Writable} from 'node:stream'
 import type {KubeConfig} from '@kubernetes/client-node'
 import {z} from 'zod'
 import {KubernetesError} from '../errors.ts'
+import {codeOf} from './answers.ts'
 import {SERVER_NAME, type Server} from './transport.ts'
 import type {ExecResult} from './types.ts'
 
@@ -11,6 +12,7 @@ const OUTPUT_BYTES = 1024 * 1024
 const statusSchema = z.looseObject({
   status: z.string().optional(),
   message: z.string().optional(),
+  code: z.int().optional(),
   details: z
     .looseObject({
       causes: z
@@ -110,11 +112,15 @@ async function configOf(server: Server): Promise<KubeConfig> {
 
 /** 0 for success, the command's own code where there is one. */
 function exitCodeOf(answer: unknown, what: string): number {
-  const {status, message, details} = statusSchema.parse(answer)
+  const {status, message, details, code} = statusSchema.parse(answer)
   if (status === 'Success') return 0
   const told = details?.causes?.find(({reason}) => reason === 'ExitCode')?.message
   if (told !== undefined) return Number(told)
-  throw new KubernetesError('API_REJECTED', `cannot ${what}: ${message ?? 'no reason was given'}`)
+  throw new KubernetesError(
+    code === undefined ? 'API_REJECTED' : codeOf(code),
+    `cannot ${what}: ${message ?? 'no reason was given'}`,
+    code === undefined ? {} : {answer: {status: code, details}},
+  )
 }
 
 /** Keeps the first part of what is written to it. */

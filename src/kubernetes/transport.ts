@@ -37,6 +37,8 @@ export interface StreamAnswer {
 /** HTTPS to one API server. Throws KubernetesError API_UNREACHABLE for a call without an answer. */
 export interface Transport {
   readonly server: Server
+  /** Ends every call. */
+  readonly signal: AbortSignal
   send(call: Call): Promise<HttpAnswer>
   /** A GET whose answer comes line by line for as long as `signal` lets it. */
   stream(path: string, signal: AbortSignal): Promise<StreamAnswer>
@@ -50,6 +52,7 @@ export function openTransport(server: Server, signal: AbortSignal): Transport {
   const streams = new Agent({keepAlive: false, ...tls})
   return {
     server,
+    signal,
     send: (call) => send(call, {server, agent: calls, signal}),
     stream: (path, ended) => stream(path, {server, agent: streams, signal: AbortSignal.any([signal, ended])}),
     close: () => {
@@ -85,9 +88,18 @@ async function send(call: Call, way: Way): Promise<HttpAnswer> {
     const answer = await answered(call, way, signal, stops)
     if (answer === 'stale') continue
     const {response, chunks} = answer
-    return {status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8')}
+    const retryAfterMs = waitAsked(response.headers['retry-after'])
+    return {
+      status: response.statusCode ?? 0,
+      body: Buffer.concat(chunks).toString('utf8'),
+      ...(retryAfterMs === undefined ? {} : {retryAfterMs}),
+    }
   }
 }
+
+/** Kubernetes gives whole seconds (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after allows a date as well). */
+const waitAsked = (header: string | undefined): number | undefined =>
+  header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
 
 async function answered(
   call: Call,

@@ -34,9 +34,15 @@ export interface ListQuery {
 export interface HttpAnswer {
   readonly status: number
   readonly body: string
+  /** What the server asks to wait before the same call is sent again. */
+  readonly retryAfterMs?: number
 }
 
-/** The cluster, to look at. Throws KubernetesError API_UNREACHABLE when there is no answer. */
+/**
+ * The cluster, to look at. Calls that are not accepted for the moment are repeated for a while. Throws KubernetesError
+ * API_UNREACHABLE when there is no answer, API_UNAVAILABLE and API_CONFLICT when it may be accepted later, API_REJECTED
+ * when it is refused.
+ */
 export interface KubeReader {
   get(ref: ObjectRef): Promise<KubeObject | undefined>
   list(query: ListQuery): Promise<readonly KubeObject[]>

@@ -1,6 +1,7 @@
 import {setTimeout as delay} from 'node:timers/promises'
 import {z} from 'zod'
 import {KubernetesError} from '../errors.ts'
+import {apiError} from './answers.ts'
 import type {Transport} from './transport.ts'
 import {kubeObjectSchema, type KubeObject, type WatchEvent, type WatchQuery} from './types.ts'
 
@@ -15,7 +16,7 @@ const pageSchema = z.looseObject({
   items: z.array(z.looseObject({})),
 })
 const lineSchema = z.looseObject({type: z.string(), object: z.looseObject({})})
-const statusSchema = z.looseObject({code: z.int().optional(), message: z.string().optional()})
+const statusSchema = z.looseObject({code: z.int().optional()})
 const bookmarkSchema = z.looseObject({metadata: z.looseObject({resourceVersion: z.string()})})
 
 export interface WatchOptions {
@@ -86,7 +87,7 @@ async function listAll(
       signal,
     })
     // 410: the pages expired between two of them; the caller begins anew.
-    if (status !== 200) throw new KubernetesError('API_REJECTED', `cannot list ${query.kind}: ${status}`)
+    if (status !== 200) throw apiError({status, body}, `list ${query.kind}`)
     const page = pageSchema.parse(JSON.parse(body))
     items.push(...page.items.map((item) => withKind(item, query)))
     next = page.metadata.continue === '' ? undefined : page.metadata.continue
@@ -117,15 +118,14 @@ async function follow(
       throw limit.aborted ? silent(query) : error
     })
   if (answer.status === GONE) return undefined
-  if (answer.status !== 200)
-    throw new KubernetesError('API_REJECTED', `cannot watch ${query.kind}: ${answer.status}`)
+  if (answer.status !== 200) throw apiError({status: answer.status, body: ''}, `watch ${query.kind}`)
   try {
     for await (const line of answer.lines) {
       const {type, object} = parseLine(line, query)
       if (type === 'ERROR') {
-        const {code, message} = statusSchema.parse(object)
+        const {code = 500} = statusSchema.parse(object)
         if (code === GONE) return undefined
-        throw new KubernetesError('API_REJECTED', `cannot watch ${query.kind}: ${message ?? 'unknown error'}`)
+        throw apiError({status: code, body: JSON.stringify(object)}, `watch ${query.kind}`)
       }
       version = bookmarkSchema.parse(object).metadata.resourceVersion
       if (isChange(type)) tell({type, object: withKind(object, query)}, told, options)

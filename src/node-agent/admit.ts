@@ -10,6 +10,7 @@ import type {CheckpointImages} from './create-image.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
 import {originalPod, parsePod, podRef} from './pods.ts'
 import type {AgentTools} from './tools.ts'
+import {writeStatusIf} from './write-status.ts'
 
 export interface AdmitTools extends Pick<
   AgentTools,
@@ -35,7 +36,7 @@ export function isToLook(object: KubeObject, node: string): boolean {
 /** Tells, before a pod stands still, which of its images are not here, so that they are fetched while it runs. */
 export async function lookForImages(
   object: KubeObject,
-  {kube, node, imageDigests}: Pick<AdmitTools, 'kube' | 'node' | 'imageDigests'>,
+  {kube, node, imageDigests, signal}: Pick<AdmitTools, 'kube' | 'node' | 'imageDigests' | 'signal'>,
 ): Promise<void> {
   if (!isToLook(object, node)) return
   const {metadata, spec} = migrationSchema.parse(object)
@@ -46,7 +47,9 @@ export async function lookForImages(
   const images = new Set(containers.map(({image}) => image))
   const absentImages: string[] = []
   for (const image of images) if ((await imageDigests(image)).length === 0) absentImages.push(image)
-  await kube.patchStatus({apiVersion: API_VERSION, kind: 'Migration', namespace, name}, {absentImages})
+  const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToLook(now, node)
+  const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
+  await writeStatusIf(ref, isSame, {absentImages}, {kube, signal})
 }
 
 /**
@@ -59,21 +62,22 @@ export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<
   const {name, namespace = ''} = metadata
   const checkpoint = {namespace, name: status?.checkpoint ?? ''}
   const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
+  const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToAdmit(now, tools.node)
   try {
     const targetAnswer = {ok: true, message: `${tools.node} can take it`}
     if (spec.backend === 'create-image') {
       await tools.checkpointImages.make(checkpoint, async (images) => {
-        await tools.kube.patchStatus(ref, {images, targetAnswer})
+        await writeStatusIf(ref, isSame, {images, targetAnswer}, tools)
       })
     } else {
       await canTake(checkpoint, tools)
-      await tools.kube.patchStatus(ref, {targetAnswer})
+      await writeStatusIf(ref, isSame, {targetAnswer}, tools)
     }
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error
     const {code, message} = error
     tools.log('warn', 'a pod cannot be taken', {migration: name, namespace, error: message})
-    await tools.kube.patchStatus(ref, {targetAnswer: {ok: false, reason: code, message}})
+    await writeStatusIf(ref, isSame, {targetAnswer: {ok: false, reason: code, message}}, tools)
   }
 }
 

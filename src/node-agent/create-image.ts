@@ -12,6 +12,7 @@ import {checkpointRef, parseCheckpoint} from './named.ts'
 import type {Pod} from './pods.ts'
 import {refuseUnlike} from './prepare.ts'
 import type {AgentTools} from './tools.ts'
+import {writeStatusIf} from './write-status.ts'
 
 /** Takes an OCI layout, as a tar, into the images of the node's runtime, as `<repository>@<digest>`. */
 export type ImageImport = (
@@ -55,19 +56,24 @@ export function isForImages(object: KubeObject, node: string): boolean {
  */
 export async function makeImages(
   object: KubeObject,
-  tools: Pick<AgentTools, 'kube' | 'node' | 'now' | 'log'> & {readonly checkpointImages: CheckpointImages},
+  tools: Pick<AgentTools, 'kube' | 'node' | 'now' | 'log' | 'signal'> & {
+    readonly checkpointImages: CheckpointImages
+  },
 ): Promise<void> {
   if (!isForImages(object, tools.node)) return
   const {metadata, spec, status} = restoreSchema.parse(object)
   const {namespace = '', name} = metadata
   const ref = {apiVersion: API_VERSION, kind: 'Restore', namespace, name}
+  // One of the same name that was made meanwhile may be of another checkpoint.
+  const isSame = (now: KubeObject): boolean =>
+    now.metadata.uid === metadata.uid && isForImages(now, tools.node)
   try {
     await tools.checkpointImages.make({namespace, name: spec.checkpoint}, async (images) => {
-      await tools.kube.patchStatus(ref, {images})
+      await writeStatusIf(ref, isSame, {images}, tools)
     })
   } catch (error) {
     if (error instanceof BaseImagesAbsent && status?.pulled !== true) {
-      await tools.kube.patchStatus(ref, {absentImages: error.images, message: error.message})
+      await writeStatusIf(ref, isSame, {absentImages: error.images, message: error.message}, tools)
       return
     }
     if (!(error instanceof CheckpointError)) throw error
@@ -75,7 +81,7 @@ export async function makeImages(
     const waitedMs = tools.now() - Date.parse(status?.startedAt ?? '')
     if (OUTAGES.includes(error.code) && waitedMs < PATIENCE_MS) throw error
     tools.log('warn', 'images could not be made', {restore: name, namespace, error: error.message})
-    await tools.kube.patchStatus(ref, {phase: 'Failed', reason: error.code, message: error.message})
+    await writeStatusIf(ref, isSame, {phase: 'Failed', reason: error.code, message: error.message}, tools)
   }
 }
 

@@ -2,8 +2,10 @@ import type {CheckpointStatus} from '../checkpoint/resources.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../errors.ts'
 import {digestSchema} from '../checkpoint/sealed/types.ts'
-import {checkpointRef, type Named} from './named.ts'
+import type {KubeObject} from '../kubernetes/types.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
+import {writeStatusIf} from './write-status.ts'
 
 /**
  * Makes a Checkpoint of one that lies in a store already. Any agent that finds it there may; the first one does. One of
@@ -54,5 +56,9 @@ export async function importCheckpoint(
     message: `found in ${blobs.place}, made of pod ${metadata.pod} on ${metadata.createdAt}`,
     finishedAt: new Date(now()).toISOString(),
   }
-  await kube.patchStatus(checkpointRef(checkpoint), next)
+  const isOurs = (object: KubeObject): boolean => {
+    const {uid, status} = parseCheckpoint(object)
+    return uid === checkpoint.uid && status?.phase === 'Storing' && status.node === node
+  }
+  await writeStatusIf(checkpointRef(checkpoint), isOurs, next, tools)
 }

@@ -29,11 +29,11 @@ export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Pr
   const digest = digestSchema.safeParse(status.digest).data
   if (store !== undefined && digest !== undefined && !(await isShared(checkpoint, tools)))
     await removeStored(checkpoint, digest, tools)
-  const {resourceVersion} = parseCheckpoint(
+  const {resourceVersion, finalizers: current = []} = parseCheckpoint(
     (await kube.get(checkpointRef(checkpoint))) ?? fail(checkpoint),
   ).metadata
   await kube.patch(checkpointRef(checkpoint), {
-    metadata: {resourceVersion, finalizers: finalizers.filter((name) => name !== CHECKPOINT_FINALIZER)},
+    metadata: {resourceVersion, finalizers: current.filter((name) => name !== CHECKPOINT_FINALIZER)},
   })
   log('info', 'removed', {checkpoint: checkpoint.name, namespace: checkpoint.namespace})
 }

@@ -1,7 +1,7 @@
 import {THAW_ANNOTATION} from '../checkpoint/names.ts'
 import {hasClaims} from '../checkpoint/pod.ts'
 import type {CheckpointStatus} from '../checkpoint/resources.ts'
-import {CheckpointError, KubernetesError} from '../errors.ts'
+import {CheckpointError, isTransient} from '../errors.ts'
 import {waitFor} from '../waiting.ts'
 import {dumpPod, removeBrokenOff, runHook} from './dump.ts'
 import {importCheckpoint} from './import.ts'
@@ -13,11 +13,12 @@ import type {AgentTools} from './tools.ts'
 import {holderOf, inTurn, letPodGoOn} from './turns.ts'
 import {verifyAsked} from './verify.ts'
 import {wakePod} from './wake.ts'
+import {writeStatusIf} from './write-status.ts'
 
 /**
  * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
  * dumps, seals, and lets go of the pod. Each step is written to the status before the next, and may be done twice.
- * Throws KubernetesError API_UNREACHABLE, to be tried again; what fails otherwise is in the status.
+ * Throws KubernetesError that is transient, to be tried again; what fails otherwise is in the status.
  */
 export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): Promise<void> {
   let last: Named | undefined
@@ -33,17 +34,13 @@ export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): P
     if (last !== undefined && last.uid !== checkpoint.uid) await abandon(last, tools)
     last = checkpoint
     const goesOn = await oneStep(checkpoint, tools).catch(async (error: unknown) => {
-      if (tools.signal.aborted || isPassing(error)) throw error
+      if (tools.signal.aborted || isTransient(error)) throw error
       await giveUp(checkpoint, error, tools)
       return false
     })
     if (!goesOn) return
   }
 }
-
-/** The API server is away: nothing can be told either. */
-const isPassing = (error: unknown): boolean =>
-  error instanceof KubernetesError && error.code === 'API_UNREACHABLE'
 
 /** What a Checkpoint that is gone leaves behind: nothing, and its pod goes on. */
 export async function abandon(checkpoint: Named, tools: AgentTools): Promise<void> {
@@ -62,7 +59,7 @@ async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
     if (status.node === tools.node) await removeCheckpoint(checkpoint, tools)
     return false
   }
-  if (spec.import !== undefined && (status.phase === undefined || status.phase === 'Pending')) {
+  if (spec.import !== undefined && isToImport(status, tools)) {
     await importCheckpoint(checkpoint, spec.import.digest, tools)
     return false
   }
@@ -89,6 +86,27 @@ async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
       return false
   }
 }
+
+/** One that is open, or that this agent began and could not finish. */
+const isToImport = ({phase = 'Pending', node}: CheckpointStatus, tools: AgentTools): boolean =>
+  phase === 'Pending' || (phase === 'Storing' && node === tools.node)
+
+/** Writes what follows `phase`; false: the Checkpoint is gone, or somebody else ended it. */
+const leavePhase = (
+  checkpoint: Named,
+  phase: CheckpointStatus['phase'],
+  next: object,
+  tools: AgentTools,
+): Promise<boolean> =>
+  writeStatusIf(
+    checkpointRef(checkpoint),
+    (object) => {
+      const now = parseCheckpoint(object)
+      return now.uid === checkpoint.uid && now.status?.phase === phase
+    },
+    next,
+    tools,
+  )
 
 /** Takes a Checkpoint of a pod of this node; another agent's, or one without a pod, is left alone. */
 async function claim(
@@ -125,7 +143,7 @@ async function dumpInTurn(
   wanted: {name: string; uid?: string | undefined},
   tools: AgentTools,
 ): Promise<void> {
-  const {kube, log} = tools
+  const {log} = tools
   const {status = {}} = checkpoint
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
   const uid = wanted.uid ?? status.podUid
@@ -157,17 +175,23 @@ async function dumpInTurn(
     sizeBytes: bytes,
     message: `storing ${bytes} bytes`,
   }
-  await kube.patchStatus(checkpointRef(checkpoint), next)
+  if (await leavePhase(checkpoint, 'Dumping', next, tools)) return
+  // Deleted, or given up by the controller: nobody else knows that the pod is frozen.
+  await wakePod(pod.metadata.uid, tools)
+  await tools.archives.remove(checkpoint.uid)
 }
 
 /** A pod that stands still for another checkpoint is not dumped: letting it go would be behind that one's back. */
 async function refuseHeld(checkpoint: Named, pod: Pod, tools: AgentTools): Promise<void> {
   const holder = await holderOf(pod.metadata.uid, checkpoint, tools)
   if (holder === undefined) return
-  throw new CheckpointError(
-    'CHECKPOINT_FAILED',
-    `pod ${pod.metadata.namespace}/${pod.metadata.name} stands still for checkpoint ${holder.name}`,
-  )
+  throw new PodHeldError(pod, holder)
+}
+
+class PodHeldError extends CheckpointError {
+  constructor({metadata: {namespace, name}}: Pod, holder: Named) {
+    super('CHECKPOINT_FAILED', `pod ${namespace}/${name} stands still for checkpoint ${holder.name}`)
+  }
 }
 
 async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
@@ -189,7 +213,7 @@ async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
   }
   tools.metrics.checkpointed('ready')
   log('info', 'stored', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, digest: sealed.digest})
-  await kube.patchStatus(checkpointRef(checkpoint), next)
+  await leavePhase(checkpoint, 'Storing', next, tools)
 }
 
 /** Undoes what stands in the way of the pod, and says why. */
@@ -207,8 +231,7 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
   const {podUid, startedAt} = checkpoint.status ?? {}
   const wanted = checkpoint.spec.pod?.name ?? ''
   // What stands still for another checkpoint stays so.
-  const heldByOther = /stands still for checkpoint/.test(message)
-  if (podUid !== undefined && !heldByOther) {
+  if (podUid !== undefined && !(error instanceof PodHeldError)) {
     await letPodGoOn(podUid, checkpoint, tools)
     await afterFailure(checkpoint, podUid, tools)
   }

@@ -48,8 +48,10 @@ function planNode(machine: Machine, node: KubeObject | undefined): Step<ClusterT
           (found) =>
             !machine.taints.some((taint) => taint.key === found.key && taint.effect === found.effect),
         )
+        const {resourceVersion} = live.metadata
         await kube.patch(ref, {
-          metadata: {labels: Object.fromEntries(missing)},
+          // A list is replaced whole: a taint that somebody sets at this moment must not be lost.
+          metadata: {labels: Object.fromEntries(missing), ...(absent.length === 0 ? {} : {resourceVersion})},
           ...(absent.length === 0 ? {} : {spec: {taints: [...kept, ...machine.taints]}}),
         })
       },

@@ -2,13 +2,17 @@ import {z} from 'zod'
 import {API_VERSION} from '../checkpoint/names.ts'
 import {podSchema, type Pod} from '../checkpoint/pod.ts'
 import {RESOURCES, type ResourceKind} from '../checkpoint/resources.ts'
-import {AbortError, CheckpointError, ConfigError, KubernetesError} from '../errors.ts'
+import {AbortError, CheckpointError, ConfigError, isTransient} from '../errors.ts'
+import {accepted} from '../kubernetes/answers.ts'
 import type {KubeApi, KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
 import {distanceOf} from '../spec/problems.ts'
-import {waitFor} from '../waiting.ts'
+import {retry, waitFor} from '../waiting.ts'
 import type {Tools} from './types.ts'
 
 const POLL_MS = 100
+/** So long an API server may be away or busy before that is the result. */
+const BUSY_MS = 30_000
+const BUSY_POLL_MS = 1_000
 /** Nothing in the cluster takes longer; a store that is far away may need most of it. */
 const FOLLOW_TIMEOUT_MS = 6 * 3_600_000
 
@@ -28,13 +32,15 @@ export async function createObject(
   const scope = namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`
   const metadata = {name, ...(namespace === undefined ? {} : {namespace})}
   const body = JSON.stringify({apiVersion: API_VERSION, kind, metadata, spec})
-  const answer = await kube.post(`/apis/${API_VERSION}${scope}/${RESOURCES[kind].plural}`, body, signal)
-  if (answer.status === 409) return false
-  if (answer.status >= 200 && answer.status < 300) return true
-  throw new KubernetesError(
-    'API_REJECTED',
-    `cannot create ${kind} ${namespace === undefined ? '' : `${namespace}/`}${name}: ${messageOf(answer.body)}`,
-  )
+  const path = `/apis/${API_VERSION}${scope}/${RESOURCES[kind].plural}`
+  const what = `create ${kind} ${namespace === undefined ? '' : `${namespace}/`}${name}`
+  const attempt = async (): Promise<boolean> => {
+    const answer = await kube.post(path, body, signal)
+    if (answer.status === 409) return false
+    accepted(answer, what)
+    return true
+  }
+  return retry(attempt, {timeoutMs: BUSY_MS, intervalMs: BUSY_POLL_MS, signal, again: isTransient})
 }
 
 /**

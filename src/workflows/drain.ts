@@ -2,7 +2,8 @@ import {setTimeout as delay} from 'node:timers/promises'
 import {checkpointPolicySchema} from '../checkpoint/resources.ts'
 import {podSchema, type Pod} from '../checkpoint/pod.ts'
 import {drainPlan, type PodToMove} from '../checkpoint/policies.ts'
-import {AbortError, KubernetesError} from '../errors.ts'
+import {AbortError, isTransient} from '../errors.ts'
+import {apiError} from '../kubernetes/answers.ts'
 import type {KubeApi, KubeReader} from '../kubernetes/types.ts'
 import type {CheckpointTools} from './checkpoint.ts'
 import {migratePod} from './checkpoint-move.ts'
@@ -134,7 +135,7 @@ async function evictAll(
   ]
 }
 
-/** Undefined: accepted. Else why not now: a disruption budget. Throws KubernetesError for any other refusal. */
+/** Undefined: accepted. Else why not now: a disruption budget, a busy API server. Throws KubernetesError for a refusal. */
 async function evict(kube: KubeApi, {metadata}: Pod, signal: AbortSignal): Promise<string | undefined> {
   const {namespace, name, uid} = metadata
   const eviction = {
@@ -146,12 +147,19 @@ async function evict(kube: KubeApi, {metadata}: Pod, signal: AbortSignal): Promi
   const path = `/api/v1/namespaces/${namespace}/pods/${name}/eviction`
   const {status, body} = await kube.post(path, JSON.stringify(eviction), signal)
   if ((status >= 200 && status < 300) || status === 404 || status === 409) return undefined
-  if (status === 429) return messageOf(body)
-  throw new KubernetesError('API_REJECTED', `cannot evict ${namespace}/${name}: ${messageOf(body)}`)
+  const error = apiError({status, body}, `evict ${namespace}/${name}`)
+  if (error.isTransient) return messageOf(body)
+  throw error
 }
 
 async function isGone(kube: KubeReader, {metadata}: Pod): Promise<boolean> {
   const {namespace, name, uid} = metadata
-  const now = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
-  return now === undefined || now.metadata.uid !== uid
+  try {
+    const now = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
+    return now === undefined || now.metadata.uid !== uid
+  } catch (error) {
+    // Not known; the caller has a deadline.
+    if (isTransient(error)) return false
+    throw error
+  }
 }

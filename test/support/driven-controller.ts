@@ -4,7 +4,7 @@ import {ObjectCache} from '../../src/controller/cache.ts'
 import {controllerMetrics} from '../../src/controller/metrics.ts'
 import {reconcilers} from '../../src/controller/reconcilers.ts'
 import {StaleError, type World} from '../../src/controller/world.ts'
-import {CheckpointError} from '../../src/errors.ts'
+import {CheckpointError, isTransient} from '../../src/errors.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 
 export interface DrivenOptions {
@@ -56,7 +56,7 @@ export class DrivenController {
           const again = await reconciler.reconcile(object, this.#world)
           if (again !== undefined) waits.push(again.againMs)
         } catch (error) {
-          if (!(error instanceof StaleError)) throw error
+          if (!(error instanceof StaleError) && !isTransient(error)) throw error
           waits.push(0)
         }
       }

@@ -3,10 +3,10 @@ import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 
 /** Gives a new empty folder and removes it after. */
-export async function withTempFolder(use: (dir: string) => Promise<void>): Promise<void> {
+export async function withTempFolder<T>(use: (dir: string) => Promise<T>): Promise<T> {
   const dir = await mkdtemp(join(tmpdir(), 'clouder-test-'))
   try {
-    await use(dir)
+    return await use(dir)
   } finally {
     await rm(dir, {recursive: true, force: true})
   }

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {AbortError, TimeoutError} from '../../src/errors.ts'
+import {AbortError, KubernetesError, TimeoutError} from '../../src/errors.ts'
 import {retry, waitFor, type Observation} from '../../src/waiting.ts'
 
 const {signal} = new AbortController()
@@ -131,4 +131,17 @@ test('retry ends with the reason of the signal', async () => {
     {...quick, signal: aborting.signal, again: () => true},
   )
   await expect(failing).rejects.toBe(reason)
+})
+
+test('polls that an API server cannot answer for the moment do not end a wait, a refusal does', async () => {
+  const seen: string[] = []
+  const busy = new KubernetesError('API_UNAVAILABLE', 'busy')
+  const answers = [{seen: 'closed'}, busy, busy, {seen: 'open', value: 1}]
+  const check = (): Promise<Observation<number>> => {
+    const answer = answers.shift() ?? new KubernetesError('API_REJECTED', 'forbidden')
+    return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer)
+  }
+  expect(await waitFor({...quick, check, onSeen: (text) => seen.push(text)})).toBe(1)
+  expect(seen).toEqual(['closed', 'busy'])
+  await expect(waitFor({...quick, check})).rejects.toMatchObject({code: 'API_REJECTED'})
 })

@@ -24,6 +24,7 @@ test.for([
   'the node agent refuses: STORE_UNREACHABLE: registry.example.com/team does not answer: ECONNREFUSED',
   'the node agent refuses: KEY_UNREACHABLE: AWS KMS does not answer for key alias/memory: TimeoutError',
   'the node agent refuses: API_UNREACHABLE: the API server did not answer GET /api/v1: socket hang up',
+  'the node agent refuses: API_UNAVAILABLE: cannot read Pod team/web: 500 etcdserver: leader changed',
   'clouder restore: the node agent does not answer: dial unix /run/clouder/agent/restore.sock: no such file',
 ])('what is away is waited for: %s', (words) => {
   expect(progressOf(refused(words, 7)).state).toBe('waiting')

@@ -26,6 +26,7 @@ async function watched({lists, streams}: Script) {
   let streamed = 0
   const transport: Transport = {
     server: {host: '', port: 0, ca: undefined},
+    signal: over.signal,
     send: () => {
       const {version, items} = lists[listed++] ?? {version: '0', items: []}
       return Promise.resolve({

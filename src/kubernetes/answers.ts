@@ -1,0 +1,41 @@
+import {z} from 'zod'
+import {KubernetesError, type KubernetesErrorCode} from '../errors.ts'
+import type {HttpAnswer} from './types.ts'
+
+const statusSchema = z.looseObject({
+  message: z.string().optional(),
+  reason: z.string().optional(),
+  details: z.unknown(),
+})
+
+/** The body of an answer that accepts the call. Throws KubernetesError. */
+export function accepted(answer: HttpAnswer, what: string): string {
+  if (answer.status >= 200 && answer.status < 300) return answer.body
+  throw apiError(answer, what)
+}
+
+/** The error of an answer that does not accept the call: a refusal, or one that may pass. `what`: `patch Node cp-1`. */
+export function apiError({status, body}: Pick<HttpAnswer, 'status' | 'body'>, what: string): KubernetesError {
+  const {message, reason, details} = statusOf(body) ?? {}
+  return new KubernetesError(codeOf(status), `cannot ${what}: ${status} ${message ?? body.slice(0, 300)}`, {
+    answer: {status, reason, details},
+  })
+}
+
+/**
+ * What an HTTP status decides. 5xx decide nothing: an etcd that elects its leader is told as 500. The others that may
+ * pass: https://kubernetes.io/docs/reference/using-api/api-concepts/
+ */
+export function codeOf(status: number): KubernetesErrorCode {
+  if (status === 409) return 'API_CONFLICT'
+  return status === 408 || status === 429 || status >= 500 ? 'API_UNAVAILABLE' : 'API_REJECTED'
+}
+
+/** What the server says of a failure; undefined: the body is none of its statuses. */
+export function statusOf(body: string): z.output<typeof statusSchema> | undefined {
+  try {
+    return statusSchema.parse(JSON.parse(body))
+  } catch {
+    return undefined
+  }
+}
