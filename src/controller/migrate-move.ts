@@ -173,8 +173,10 @@ export async function rollBack(at: MigrationAt): Promise<Again> {
   const isSource = source !== undefined && source.metadata.uid === status.sourceUid
   // Its probes fail while it stands still, and a kubelet that gives up on it begins it anew: that is not what was moved.
   const beganAnew = isSource && restartsOf(source) > (status.sourceRestarts ?? 0)
+  // It may have come to life there, and two of it must not run.
+  const target = status.newPod === spec.pod ? undefined : await podNamed(status.newPod ?? '', at)
+  if (target !== undefined && isOurs(target, at)) return leave(target, at)
   if (isSource && !isTerminating(source) && !beganAnew) {
-    if (status.newPod !== undefined && status.newPod !== spec.pod) await removeTarget(at)
     if (await isStanding(at)) return {againMs: AGAIN_MS}
     return finish(at, 'RolledBack', reason, `pod ${spec.pod} goes on where it was: ${status.message ?? ''}`)
   }
@@ -185,7 +187,6 @@ export async function rollBack(at: MigrationAt): Promise<Again> {
     if (!isOurs(source, at)) return occupied(source, at)
     return leave(source, at)
   }
-  if (status.newPod !== undefined && status.newPod !== spec.pod) await removeTarget(at)
   return makeBack(at)
 }
 
@@ -196,19 +197,13 @@ export async function rollBack(at: MigrationAt): Promise<Again> {
 async function leave(pod: Pod, at: MigrationAt): Promise<Again> {
   const {name, namespace, uid} = pod.metadata
   const {nodeName = ''} = pod.spec
-  if (!isTerminating(pod)) await at.world.kube.delete(refTo('Pod', name, namespace), {uid})
+  // What it would do on a signal is for the one that goes on to do.
+  if (!isTerminating(pod)) await at.world.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 1})
   if (nodeName !== '' && !isNodeThere(nodeName, at))
     await tell(at, {
       message: `waits for node ${nodeName}, where pod ${name} may run; delete the node when its machine is off for good`,
     })
   return {againMs: AGAIN_MS}
-}
-
-async function removeTarget(at: MigrationAt): Promise<void> {
-  const {migration, world} = at
-  const pod = await podNamed(migration.status?.newPod ?? '', at)
-  if (pod !== undefined && isOurs(pod, at) && !isTerminating(pod))
-    await world.kube.delete(refTo('Pod', pod.metadata.name, pod.metadata.namespace), {uid: pod.metadata.uid})
 }
 
 /** Asks the agent to let the source go on; whether it still stands. */
@@ -275,8 +270,10 @@ async function verifyBack(pod: Pod, at: MigrationAt): Promise<Again> {
     )
   if (progress.state === 'waiting') return {againMs: AGAIN_MS}
   await world.kube.delete(refTo('Pod', spec.pod, pod.metadata.namespace), {uid: pod.metadata.uid})
-  const keeps = `checkpoint ${status.checkpoint ?? ''} has its memory`
-  return finish(at, 'Failed', progress.reason, `it was restored nowhere: ${progress.message}; ${keeps}`)
+  const {namespace} = pod.metadata
+  const place = `${namespace}/${status.checkpoint ?? ''}`
+  const next = `checkpoint ${place} has its memory and is kept: \`clouder checkpoint restore ${place}\``
+  return finish(at, 'Failed', progress.reason, `it was restored nowhere: ${progress.message}; ${next}`)
 }
 
 const isOurs = ({metadata}: Pod, {migration}: MigrationAt): boolean =>

@@ -215,6 +215,9 @@ async function checkpoint(at: MigrationAt): Promise<Again> {
   if (phase === 'Ready') {
     if (metadata.deletionTimestamp !== undefined)
       return step(at, 'RollingBack', {...frozenAt, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+    const unproven = unprovenOf(made, at)
+    if (unproven !== undefined)
+      return step(at, 'RollingBack', {...frozenAt, reason: 'RESTORE_IMPOSSIBLE'}, unproven)
     const taker = await takerOf(made, at)
     if (taker.node === undefined)
       return step(at, 'RollingBack', {...frozenAt, reason: taker.reason}, taker.message)
@@ -223,6 +226,22 @@ async function checkpoint(at: MigrationAt): Promise<Again> {
   await tell(at, {...frozenAt, message: message ?? `waits for the node agent of ${status.sourceNode ?? ''}`})
   return {againMs: 10_000}
 }
+
+/**
+ * Why the source must not be ended before it is restored, as one whose name the new pod needs would be: until then it
+ * can be thawed. Undefined: it need not, or nothing is known against it.
+ */
+function unprovenOf(taken: Checkpoint | undefined, {migration}: MigrationAt): string | undefined {
+  if (replicaSetOf(migration) !== undefined) return undefined
+  const [first] = taken?.status?.obstacles ?? []
+  return first === undefined
+    ? undefined
+    : `it has to be deleted before a pod of its name can be restored, and it is not proven that this would succeed: ${first.message}`
+}
+
+/** The new pod of a ReplicaSet has a name of its own, and runs before the source goes. */
+const replicaSetOf = ({status}: Migration) =>
+  status?.owners?.find(({kind, controller}) => kind === 'ReplicaSet' && controller === true)
 
 async function prepare(at: MigrationAt): Promise<Again> {
   const {migration, world} = at
@@ -277,7 +296,7 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
   }
   if (!answer.ok)
     return step(at, 'RollingBack', {reason: answer.reason ?? 'RESTORE_UNSUPPORTED'}, answer.message)
-  const replica = status.owners?.find(({kind, controller}) => kind === 'ReplicaSet' && controller === true)
+  const replica = replicaSetOf(migration)
   const suffix = (metadata.uid ?? metadata.name).replaceAll('-', '').slice(0, 5)
   return step(
     at,

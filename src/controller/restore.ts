@@ -83,6 +83,14 @@ async function begin(object: KubeObject, restore: Restore, world: World): Promis
     await tell(object, restore, {phase: 'Pending', message: `waits for checkpoint ${spec.checkpoint}`}, world)
     return undefined
   }
+  const lost = status.obstacles?.find(({verdict}) => verdict === 'impossible')
+  if (lost !== undefined)
+    return fail(
+      object,
+      'RESTORE_IMPOSSIBLE',
+      `checkpoint ${spec.checkpoint} cannot be restored: ${lost.message}`,
+      world,
+    )
   const wanted: Wanted = {
     source: status.source,
     backend: spec.backend,

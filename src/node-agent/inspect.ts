@@ -1,3 +1,4 @@
+import {obstaclesOf} from '../checkpoint/archive/obstacles.ts'
 import {privilegesOf} from '../checkpoint/archive/privileges.ts'
 import {readArchive} from '../checkpoint/archive/read.ts'
 import type {AgentTools} from './tools.ts'
@@ -9,10 +10,11 @@ const MOST = 200
 export const inspectArchive: AgentTools['inspect'] = async (archive, pod, signal) => {
   const {container, imageDigest, spec, contents} = await readArchive(archive, signal)
   const privileges = privilegesOf(spec, pod)
-  const {imageBytes, filesBytes, processes, sockets, openFiles, mounts} = contents
+  const {imageBytes, filesBytes, processes, sockets, openFiles, mounts, held} = contents
   return {
     privileges,
     imageDigest,
+    obstacles: obstaclesOf(container, held, spec, pod),
     summary: {
       name: container,
       imageDigest,

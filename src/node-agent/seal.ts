@@ -1,5 +1,5 @@
 import pLimit from 'p-limit'
-import type {CheckpointStatus, CheckpointSummary} from '../checkpoint/resources.ts'
+import type {CheckpointStatus, CheckpointSummary, Obstacle} from '../checkpoint/resources.ts'
 import {sealCheckpoint, type UnsealedMetadata} from '../checkpoint/sealed/seal.ts'
 import type {Patience} from '../checkpoint/stores/problems.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
@@ -20,11 +20,14 @@ type SealedStatus = Required<
 const AT_ONCE = 8
 const turn = pLimit(AT_ONCE)
 
-type Sealed = SealedStatus & {readonly summary: CheckpointSummary}
+type Sealed = SealedStatus & {readonly summary: CheckpointSummary; readonly obstacles?: Obstacle[]}
+/** Told of one checkpoint, so that a status stays small. */
+const MOST_OBSTACLES = 20
 
 /**
  * Seals the archives of a dumped checkpoint into its store, reads everything back and verifies it; some at a time.
- * Throws CheckpointError, CHECKPOINT_FAILED when an archive is gone.
+ * Throws CheckpointError: CHECKPOINT_FAILED when an archive is gone, RESTORE_IMPOSSIBLE before anything is stored when the
+ * pod is to end and could not be restored.
  */
 export const sealDumped = (
   checkpoint: Named,
@@ -43,9 +46,10 @@ async function sealInTurn(
 ): Promise<Sealed> {
   const {stores, archives, ciphers, signal} = tools
   const say = everyFewSeconds(tools, tell)
+  const {metadata, summary, obstacles} = await describe(checkpoint, tools)
+  refuseToEnd(checkpoint, obstacles)
   const patience = patienceOf(checkpoint, say)
   const {blobs, keys} = await stores.open(checkpoint.spec.store, {patience, signal})
-  const {metadata, summary} = await describe(checkpoint, tools)
   const sealed = await sealCheckpoint({
     metadata,
     archives: new Map(
@@ -71,7 +75,27 @@ async function sealInTurn(
   })
   await say.last()
   const {digest, sizeBytes, storedBytes, newBytes} = sealed
-  return {digest, place: blobs.place, sizeBytes, storedBytes, newBytes, summary}
+  return {
+    ...{digest, place: blobs.place, sizeBytes, storedBytes, newBytes, summary},
+    ...(obstacles.length === 0 ? {} : {obstacles: obstacles.slice(0, MOST_OBSTACLES)}),
+  }
+}
+
+/**
+ * A pod that stands still to be moved, or to be ended, goes on when it is known that no restore would bring it back. One
+ * that is deleted by its checkpoint also when that is not known: nobody could thaw it any more.
+ */
+function refuseToEnd({spec, name}: Named, obstacles: readonly Obstacle[]): void {
+  if (spec.after === 'run') return
+  const [first, ...others] = obstacles.filter(
+    ({verdict}) => verdict === 'impossible' || spec.after === 'delete',
+  )
+  if (first === undefined) return
+  const more = others.length === 0 ? '' : ` (and ${others.length} more like it)`
+  throw new CheckpointError(
+    'RESTORE_IMPOSSIBLE',
+    `the pod runs on: what checkpoint ${name} holds could not be restored: ${first.message}${more}`,
+  )
 }
 
 /**
@@ -90,12 +114,13 @@ function patienceOf({spec}: Named, say: (message: string) => void): Patience | u
 async function describe(
   checkpoint: Named,
   tools: AgentTools,
-): Promise<{metadata: UnsealedMetadata; summary: CheckpointSummary}> {
+): Promise<{metadata: UnsealedMetadata; summary: CheckpointSummary; obstacles: readonly Obstacle[]}> {
   const {status = {}, spec, namespace, uid} = checkpoint
   const {podUid, podTemplate, source, containers = [], startedAt} = status
   if (podUid === undefined || podTemplate === undefined || source === undefined || spec.pod === undefined)
     throw new CheckpointError('CHECKPOINT_FAILED', `checkpoint ${checkpoint.name} has lost its status`)
   const summary: CheckpointSummary = {containers: []}
+  const obstacles: Obstacle[] = []
   const described: UnsealedMetadata['containers'][number][] = []
   const pod = podNamespacesSchema.parse(podTemplate.spec)
   for (const {name, image, frozenMs} of containers) {
@@ -108,8 +133,10 @@ async function describe(
       privileges,
       imageDigest,
       summary: about,
+      obstacles: found,
     } = await tools.inspect(tools.archives.skim(uid, name), pod, tools.signal)
     summary.containers.push(about)
+    obstacles.push(...found)
     described.push({name, image, imageDigest, privileges, ...(frozenMs === undefined ? {} : {frozenMs})})
   }
   const metadata: UnsealedMetadata = {
@@ -124,7 +151,7 @@ async function describe(
     podTemplate,
     containers: described,
   }
-  return {metadata, summary}
+  return {metadata, summary, obstacles}
 }
 
 /** Tells the newest message, not more often than that; one that fails is no reason to stop. */

@@ -208,12 +208,17 @@ async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
     ...sealed,
     phase: 'Ready',
     reason: null,
-    message: `stored in ${sealed.place}`,
+    message: storedMessage(sealed),
     finishedAt: new Date(tools.now()).toISOString(),
   }
   tools.metrics.checkpointed('ready')
   log('info', 'stored', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, digest: sealed.digest})
   await leavePhase(checkpoint, 'Storing', next, tools)
+}
+
+function storedMessage({place, obstacles = []}: Pick<CheckpointStatus, 'place' | 'obstacles'>): string {
+  const lost = obstacles.find(({verdict}) => verdict === 'impossible')
+  return `stored in ${place ?? ''}${lost === undefined ? '' : `, but it cannot be restored: ${lost.message}`}`
 }
 
 /** Undoes what stands in the way of the pod, and says why. */

@@ -1,5 +1,5 @@
 import type {PodNamespaces} from '../checkpoint/archive/privileges.ts'
-import type {CheckpointSummary} from '../checkpoint/resources.ts'
+import type {CheckpointSummary, Obstacle} from '../checkpoint/resources.ts'
 import type {Ciphers} from '../checkpoint/sealed/pieces.ts'
 import type {Abilities, Privileges} from '../checkpoint/sealed/types.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
@@ -18,6 +18,8 @@ import type {Stores} from './stores.ts'
 export interface ArchiveFacts {
   readonly privileges: Privileges
   readonly imageDigest: string
+  /** What a restore in a new pod of that spec will not find, or may not find. */
+  readonly obstacles: readonly Obstacle[]
   readonly summary: CheckpointSummary['containers'][number]
 }
 

@@ -129,7 +129,7 @@ function volumeFindings({volumes = []}: z.output<typeof specSchema>): readonly F
       ? [
           loses(
             'EmptyDir',
-            `files of emptyDir ${empty.join(', ')} are in no checkpoint; a file of theirs that is held open makes the restore fail`,
+            `files of emptyDir ${empty.join(', ')} are in no checkpoint; while one of them is held open, the pod is not moved or ended`,
             'use a volume claim, or the file system of the container, which is carried along',
           ),
         ]

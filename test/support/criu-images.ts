@@ -221,3 +221,155 @@ export const IMAGES: Readonly<Record<string, Uint8Array>> = {
     ],
   ),
 }
+
+const [FS, MM, REMAP] = [0x51403912, 0x57492820, 0x59133954]
+
+/** Something that one process, `app` with the pid 7, holds, on one of the mounts. */
+export interface Held {
+  readonly path?: string
+  /** Place of the mount that it lies on. */
+  readonly on: string
+  readonly how: 'open' | 'mapped' | 'folder' | 'unlinked' | 'fifo' | 'socket' | 'accepted' | 'watch'
+  readonly mode?: number
+  readonly sizeBytes?: number
+}
+
+/** CRIU's images of a process that holds these. Mounts besides `/` come from outside. */
+export function imagesHolding(held: readonly Held[], mounts: readonly string[]): Record<string, Uint8Array> {
+  const idOf = (index: number) => 100 + index
+  // As sint32 has them.
+  const signed = (place: string): number => 2 * (50 + ['/', ...mounts].indexOf(place))
+  const regular = ({path = '', on, mode = 0o100644, sizeBytes = 5}: Held, id: number): Fields => [
+    [1, 1],
+    [2, id],
+    [
+      3,
+      message([
+        [1, id],
+        [6, path],
+        [7, signed(on)],
+        [8, sizeBytes],
+        [9, mode],
+      ]),
+    ],
+  ]
+  const files = held.flatMap((one, index): readonly Fields[] => {
+    const id = idOf(index)
+    if (one.how === 'socket' || one.how === 'accepted')
+      return [
+        [
+          [1, 5],
+          [2, id],
+          [
+            16,
+            message([
+              [3, 1],
+              [4, one.how === 'socket' ? 10 : 1],
+              [11, `${one.path}\0`],
+              [17, signed(one.on)],
+            ]),
+          ],
+        ],
+      ]
+    if (one.how === 'watch')
+      return [
+        [
+          [1, 8],
+          [2, id],
+          [
+            13,
+            message([
+              [1, id],
+              [
+                5,
+                message([
+                  [
+                    7,
+                    message(
+                      one.path === undefined
+                        ? [[1, 8]]
+                        : [
+                            [1, 8],
+                            [4, one.path],
+                          ],
+                    ),
+                  ],
+                ]),
+              ],
+            ]),
+          ],
+        ],
+      ]
+    if (one.how === 'fifo')
+      return [
+        [
+          [1, 3],
+          [2, id],
+          [
+            17,
+            message([
+              [1, id],
+              [3, 900 + index],
+            ]),
+          ],
+        ],
+        regular({mode: 0o10644, ...one}, 900 + index),
+      ]
+    return [regular(one, id)]
+  })
+  const types: Partial<Record<Held['how'], number>> = {fifo: 3, socket: 5, accepted: 5, watch: 8}
+  const descriptors = held.flatMap((one, index): readonly Fields[] =>
+    one.how === 'mapped' || one.how === 'folder'
+      ? []
+      : [
+          [
+            [1, idOf(index)],
+            [3, types[one.how] ?? 1],
+            [4, 3 + index],
+          ],
+        ],
+  )
+  const areas = held.flatMap(({how}, index): Fields =>
+    how === 'mapped'
+      ? [
+          [
+            14,
+            message([
+              [4, idOf(index)],
+              [7, 1 << 7],
+            ]),
+          ],
+        ]
+      : [],
+  )
+  const folder = held.findIndex(({how}) => how === 'folder')
+  return {
+    'pstree.img': image(PSTREE, [
+      [1, 7],
+      [2, 0],
+      [5, 7],
+    ]),
+    'core-7.img': image(CORE, [
+      [1, 1],
+      [3, message([[6, 'app']])],
+    ]),
+    'ids-7.img': image(IDS, [[2, 2]]),
+    'fdinfo-2.img': image(FDINFO, ...descriptors),
+    'files.img': image(FILES, ...files),
+    'mm-7.img': image(MM, [[1, 1], ...areas]),
+    'fs-7.img': image(FS, [[1, folder < 0 ? 1 : idOf(folder)]]),
+    'remap-fpath.img': image(
+      REMAP,
+      ...held.flatMap(({how}, index): readonly Fields[] => (how === 'unlinked' ? [[[1, idOf(index)]]] : [])),
+    ),
+    'mountpoints-13.img': image(
+      MOUNTS,
+      ...['/', ...mounts].map((place, index): Fields => [
+        [1, 0],
+        [2, 50 + index],
+        [7, `.${place}`],
+        ...(place === '/' ? [] : ([[18, place]] as const)),
+      ]),
+    ),
+  }
+}

@@ -91,6 +91,8 @@ export class FakeNode {
   patience: Patience | undefined
   /** Set: the kubelet answers this in place of a checkpoint. */
   dumpProblem: Error | undefined
+  /** Of the kubelet's archives, besides what every one has. */
+  members: Readonly<Record<string, string | Uint8Array>> = {}
   readonly folder: string
   readonly #containers: readonly string[]
   #dumps = 0
@@ -181,7 +183,9 @@ export class FakeNode {
         const time = `2026-11-21T09:00:${String(this.#dumps++).padStart(2, '0')}Z`
         const path = join(this.folder, `checkpoint-${pod}_${namespace}-${container}-${time}.tar`)
         const status = JSON.stringify({metadata: {name: container}})
-        await writeFile(path, await tarOf({...MEMBERS, 'status.dump': status}), {mode: 0o600})
+        await writeFile(path, await tarOf({...MEMBERS, 'status.dump': status, ...this.members}), {
+          mode: 0o600,
+        })
         this.processes.dumped = true
         this.#dumping--
         return path

@@ -13,6 +13,7 @@ import {
   migrationSchema,
   type Checkpoint,
   type Migration,
+  type Obstacle,
 } from '../../src/checkpoint/resources.ts'
 import type {Abilities} from '../../src/checkpoint/sealed/types.ts'
 import {matchesTerms, nodeTermsSchema} from '../../src/controller/placement.ts'
@@ -52,12 +53,18 @@ export class SimulatedNodes {
   readonly refusals = new Map<string, string>()
   /** Nodes whose agents say that they cannot take a pod, and why. */
   readonly unfit = new Map<string, string>()
+  /** Nodes whose pods run and are never ready. */
+  readonly unready = new Set<string>()
+  /** Nodes where deleted pods run on for some seconds. */
+  readonly slow = new Set<string>()
   /** Nodes that lack images, and which. */
   readonly lacking = new Map<string, readonly string[]>()
   /** Nodes that are off: nothing happens there. */
   readonly dead = new Set<string>()
   /** Names of pods whose dump fails. */
   readonly undumpable = new Set<string>()
+  /** By pod: what agents say that a restore may not find. */
+  readonly obstacles = new Map<string, readonly Obstacle[]>()
   readonly #kube: FakeKube
   readonly #now: () => number
   readonly #memory = new Map<string, string>()
@@ -183,6 +190,7 @@ export class SimulatedNodes {
           digest: `sha256:${(metadata.uid ?? '').replaceAll('-', '').padEnd(64, '0')}`,
           storedBytes: 100,
           finishedAt: this.#time(),
+          obstacles: this.obstacles.get(spec.pod?.name ?? ''),
         })
       case 'Ready':
       case 'Failed':
@@ -240,6 +248,8 @@ export class SimulatedNodes {
     if (pod.metadata.deletionTimestamp !== undefined) {
       // One that stands still is ended by its agent.
       if (this.#frozen.has(uid)) return false
+      const deletedMs = Date.parse(pod.metadata.deletionTimestamp)
+      if (this.slow.has(nodeName) && this.#now() - deletedMs < 5000) return false
       this.#end(pod)
       return true
     }
@@ -254,7 +264,14 @@ export class SimulatedNodes {
       return this.#refuse(pod, 'CHECKPOINT_UNKNOWN: there is none')
     const memory = source === undefined ? `fresh ${uid}` : this.#stored.get(source.metadata.uid ?? '')
     this.#memory.set(uid, memory ?? '')
-    return this.#setStatus('Pod', pod.metadata, this.#running(pod.spec.containers.map(({name}) => name)))
+    return this.#setStatus(
+      'Pod',
+      pod.metadata,
+      this.#running(
+        pod.spec.containers.map(({name}) => name),
+        !this.unready.has(nodeName),
+      ),
+    )
   }
 
   #refuse(pod: Pod, message: string): boolean {
@@ -297,11 +314,11 @@ export class SimulatedNodes {
     })
   }
 
-  #running(names: readonly string[]): object {
+  #running(names: readonly string[], ready = true): object {
     return {
       phase: 'Running',
-      conditions: [{type: 'Ready', status: 'True'}],
-      containerStatuses: names.map((name) => ({name, ready: true, restartCount: 0, state: {running: {}}})),
+      conditions: [{type: 'Ready', status: ready ? 'True' : 'False'}],
+      containerStatuses: names.map((name) => ({name, ready, restartCount: 0, state: {running: {}}})),
     }
   }
 

@@ -14,6 +14,9 @@ const MAGICS: Readonly<Record<string, number>> = {
   fdinfo: 0x56213732,
   files: 0x56303138,
   mountpoints: 0x55563928,
+  fs: 0x51403912,
+  mm: 0x57492820,
+  'remap-fpath': 0x59133954,
 }
 const PAGE_BYTES = 4096
 /** Flag of a pagemap entry: its pages lie in the image. */
@@ -85,7 +88,7 @@ export function imageContents(images: ReadonlyMap<string, Uint8Array>): ImageCon
 
 const nameOf = (type: number): string => FILE_TYPES[type] ?? `file of type ${type}`
 
-const baseOf = (name: string): string => name.replace(/(-\d+)?\.img$/, '')
+export const baseOf = (name: string): string => name.replace(/(-\d+)?\.img$/, '')
 
 /** The first record of a pagemap is its head. */
 const residentBytes = ([, ...entries]: readonly Message[]): number =>
@@ -115,7 +118,7 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
 }
 
 /** The messages of an image: two magic numbers, then each with its length before it. */
-function recordsOf(name: string, image: Uint8Array | undefined): readonly Message[] {
+export function recordsOf(name: string, image: Uint8Array | undefined): readonly Message[] {
   if (image === undefined || image.length < 8) return []
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength)
   if (view.getUint32(0, true) !== COMMON_MAGIC || view.getUint32(4, true) !== MAGICS[baseOf(name)]) return []

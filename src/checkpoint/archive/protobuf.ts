@@ -6,6 +6,7 @@ export interface Message {
   bytes(field: number): Uint8Array | undefined
   text(field: number): string | undefined
   message(field: number): Message | undefined
+  messages(field: number): readonly Message[]
 }
 
 type Value = bigint | Uint8Array
@@ -59,6 +60,7 @@ function messageOf(all: (field: number) => readonly Value[]): Message {
       const found = buffers(field).at(-1)
       return found === undefined ? undefined : readMessage(found)
     },
+    messages: (field) => buffers(field).flatMap((bytes) => readMessage(bytes) ?? []),
   }
 }
 

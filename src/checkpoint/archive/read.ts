@@ -4,6 +4,7 @@ import {dirname, join} from 'node:path'
 import {pipeline} from 'node:stream/promises'
 import {z} from 'zod'
 import {CheckpointError} from '../../errors.ts'
+import {heldPaths, type HeldPath} from './criu-held.ts'
 import {imageContents, isReadImage, type ImageContents} from './criu-images.ts'
 import {ociSpecSchema, type OciSpec} from './oci-spec.ts'
 import {tarMembers, type TarMember} from './tar.ts'
@@ -36,6 +37,8 @@ export interface ArchiveContents extends ImageContents {
   /** Of CRIU's images alone, and of the files that the container had changed. */
   readonly imageBytes: number
   readonly filesBytes: number
+  /** What a restore opens again by its path. */
+  readonly held: readonly HeldPath[]
 }
 
 export interface UnpackedArchive extends ArchiveFacts {
@@ -65,7 +68,7 @@ export async function readArchive(
     const name = path.slice(IMAGES.length)
     if (isReadImage(name) && sizeBytes <= MAX_TEXT_BYTES) images.set(name, await bytesOf(path, member))
   })
-  return {...factsOf(texts), contents: {...imageContents(images), ...bytes}}
+  return {...factsOf(texts), contents: {...imageContents(images), ...bytes, held: heldPaths(images)}}
 }
 
 /**

@@ -83,6 +83,19 @@ export const verificationSchema = z.looseObject({
   message: z.string(),
 })
 
+/** What a restore of the checkpoint will not find (`impossible`), or may not find (`unproven`). */
+export const obstacleSchema = z.looseObject({
+  verdict: z.enum(['impossible', 'unproven']),
+  container: z.string(),
+  /** `emptyDir`, `hostPath`, `process ids`. */
+  source: z.string(),
+  volume: z.string().optional(),
+  path: z.string().optional(),
+  pid: z.int().optional(),
+  message: z.string(),
+})
+export type Obstacle = z.output<typeof obstacleSchema>
+
 export const checkpointPhases = ['Pending', 'Dumping', 'Storing', 'Ready', 'Failed'] as const
 
 export const checkpointStatusSchema = z.looseObject({
@@ -121,6 +134,8 @@ export const checkpointStatusSchema = z.looseObject({
   /** The pod to make for a restore: labels, annotations and spec. */
   podTemplate: z.looseObject({metadata: z.looseObject({}), spec: z.looseObject({})}).optional(),
   summary: checkpointSummarySchema.optional(),
+  /** Absent: none was found. */
+  obstacles: z.array(obstacleSchema).optional(),
   verification: verificationSchema.optional(),
 })
 export type CheckpointStatus = z.output<typeof checkpointStatusSchema>

@@ -240,6 +240,59 @@ test('a node that is cordoned for its drain takes its pod back all the same', as
   await scene.end()
 })
 
+const UNPROVEN = {
+  verdict: 'unproven',
+  container: 'main',
+  source: 'hostPath',
+  message: '/host/lib.so is of the node',
+} as const
+
+test('a pod whose name the new one needs is not deleted for a restore that is not proven: it is thawed', async () => {
+  const scene = sceneWithPod()
+  scene.nodes.obstacles.set('web', [UNPROVEN])
+  const uid = scene.pod('web')?.metadata.uid
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'RolledBack',
+    reason: 'RESTORE_IMPOSSIBLE',
+    message: expect.stringContaining(UNPROVEN.message) as string,
+  })
+  expect(scene.pod('web')?.metadata.uid).toBe(uid)
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
+const OF_REPLICA_SET = {
+  metadata: {
+    labels: {app: 'web', 'pod-template-hash': '77'},
+    ownerReferences: [
+      {apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-77', uid: 'owner', controller: true},
+    ],
+  },
+}
+
+test('a pod of a ReplicaSet is tried all the same: it stands still until the new one has answered', async () => {
+  const scene = sceneWithPod({}, OF_REPLICA_SET)
+  scene.nodes.obstacles.set('web', [UNPROVEN])
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(phaseOf(scene)).toBe('Succeeded')
+  await scene.end()
+})
+
+test('a new pod of a ReplicaSet that runs and is never ready is gone before the source goes on', async () => {
+  const scene = sceneWithPod({}, OF_REPLICA_SET)
+  scene.nodes.unready.add('b')
+  scene.nodes.slow.add('b')
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(phaseOf(scene)).toBe('RolledBack')
+  expect(scene.pods().map(({metadata}) => metadata.name)).toEqual(['web'])
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
 test('what goes on nowhere stays in its checkpoint, which is named', async () => {
   const scene = sceneWithPod()
   scene.nodes.refusals.set('a', 'BLOB_TAMPERED: no').set('b', 'BLOB_TAMPERED: no')
@@ -248,7 +301,9 @@ test('what goes on nowhere stays in its checkpoint, which is named', async () =>
   expect(scene.status('Migration', 'move')).toMatchObject({
     phase: 'Failed',
     reason: 'BLOB_TAMPERED',
-    message: expect.stringContaining('checkpoint move-move has its memory') as string,
+    message: expect.stringContaining(
+      'checkpoint default/move-move has its memory and is kept: `clouder checkpoint restore default/move-move`',
+    ) as string,
   })
   await scene.play({forMs: 60 * 60_000, each: holds(scene)})
   await scene.end()

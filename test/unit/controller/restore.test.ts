@@ -33,6 +33,24 @@ test('a second pod goes on from a checkpoint, without the labels by which a cont
   await scene.end()
 })
 
+test('a checkpoint that is known not to come back is refused before a pod is made, with the reason', async () => {
+  const message = '/logs/app.log on emptyDir volume logs'
+  const scene = controllerScene()
+  scene.nodes.addNode('a')
+  scene.nodes.runPod('web', 'a', MEMORY)
+  scene.nodes.obstacles.set('web', [{verdict: 'impossible', container: 'main', source: 'emptyDir', message}])
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'run'})
+  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy'})
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Failed',
+    reason: 'RESTORE_IMPOSSIBLE',
+    message: expect.stringContaining(message) as string,
+  })
+  expect(scene.pod('copy')).toBeUndefined()
+  await scene.end()
+})
+
 test('a Restore that comes before its checkpoint is ready waits for it, and for the pod that makes way', async () => {
   const scene = controllerScene()
   scene.nodes.addNode('a')

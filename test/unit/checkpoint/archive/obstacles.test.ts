@@ -1,0 +1,143 @@
+import fc from 'fast-check'
+import {expect, test} from 'vitest'
+import {heldPaths} from '../../../../src/checkpoint/archive/criu-held.ts'
+import {obstaclesOf} from '../../../../src/checkpoint/archive/obstacles.ts'
+import {ociSpecSchema} from '../../../../src/checkpoint/archive/oci-spec.ts'
+import {IMAGES, imagesHolding, type Held} from '../../../support/criu-images.ts'
+import {SPEC} from '../../../support/kubelet-archive.ts'
+
+const VOLUMES = '/var/lib/kubelet/pods/59002284-99ba-40ea-be82-c5dfb31d88b6/volumes'
+const bind = (destination: string, source: string) => ({
+  destination,
+  source,
+  type: 'bind',
+  options: ['rbind', 'rprivate', 'rw'],
+})
+const OCI = ociSpecSchema.parse({
+  ...SPEC,
+  mounts: [
+    ...SPEC.mounts,
+    bind('/logs', `${VOLUMES}/kubernetes.io~empty-dir/logs`),
+    bind('/config', `${VOLUMES}/kubernetes.io~configmap/config`),
+    bind('/claim', `${VOLUMES}/kubernetes.io~csi/pvc-1/mount`),
+    bind('/host', '/srv/host'),
+    bind('/dev/termination-log', '/var/lib/kubelet/pods/59002284/containers/main/0c1f'),
+    // The image has a link: /var/run is /run.
+    bind(
+      '/var/run/secrets/kubernetes.io/serviceaccount',
+      `${VOLUMES}/kubernetes.io~projected/kube-api-access-x`,
+    ),
+    bind('/unknown', '/var/lib/somewhere'),
+  ],
+})
+const TOKEN = '/run/secrets/kubernetes.io/serviceaccount'
+const MOUNTS = [
+  '/logs',
+  '/config',
+  '/claim',
+  '/host',
+  '/dev/shm',
+  '/dev/termination-log',
+  '/etc/hosts',
+  TOKEN,
+  '/unknown',
+]
+const POD = {
+  volumes: [
+    {name: 'logs', emptyDir: {}},
+    {name: 'config', configMap: {name: 'config'}},
+    {name: 'data', persistentVolumeClaim: {claimName: 'data'}},
+    {name: 'node', hostPath: {path: '/srv/host'}},
+  ],
+  containers: [
+    {
+      name: 'main',
+      volumeMounts: [
+        {name: 'logs', mountPath: '/logs/'},
+        {name: 'config', mountPath: '/config'},
+        {name: 'data', mountPath: '/claim'},
+        {name: 'node', mountPath: '/host'},
+      ],
+    },
+  ],
+}
+
+const verdictOf = (held: Held, pod: object = POD): string => {
+  const images = new Map(Object.entries(imagesHolding([held], MOUNTS)))
+  const found = obstaclesOf('main', heldPaths(images), OCI, pod)
+  return found.map(({verdict}) => verdict).join() || 'restored'
+}
+
+test.for<[string, Held]>([
+  ['restored', {how: 'open', path: '/var/log/app.log', on: '/'}],
+  ['restored', {how: 'fifo', path: '/tmp/in', on: '/'}],
+  ['impossible', {how: 'open', path: '/logs/app.log', on: '/logs'}],
+  ['impossible', {how: 'mapped', path: '/logs/data', on: '/logs'}],
+  ['impossible', {how: 'fifo', path: '/logs/in', on: '/logs'}],
+  ['impossible', {how: 'folder', path: '/logs/sub', on: '/logs', mode: 0o40755}],
+  ['restored', {how: 'unlinked', path: '/logs/app.log', on: '/logs'}],
+  ['restored', {how: 'folder', path: '/logs', on: '/logs', mode: 0o42777}],
+  ['impossible', {how: 'folder', path: '/logs', on: '/logs', mode: 0o40700}],
+  ['restored', {how: 'socket', path: '/logs/app.sock', on: '/logs'}],
+  ['impossible', {how: 'socket', path: '/logs/sub/app.sock', on: '/logs'}],
+  ['restored', {how: 'accepted', path: '/logs/sub/app.sock', on: '/logs'}],
+  ['restored', {how: 'watch', path: '/config', on: '/config'}],
+  ['impossible', {how: 'watch', path: '/logs/sub', on: '/logs'}],
+  ['impossible', {how: 'watch', on: '/'}],
+  ['impossible', {how: 'open', path: '/config/..2026_11_29_21_00_00.1/key', on: '/config'}],
+  ['impossible', {how: 'open', path: `${TOKEN}/..2026_11_29_21_00_00.1/token`, on: TOKEN}],
+  ['restored', {how: 'open', path: '/claim/journal', on: '/claim'}],
+  ['restored', {how: 'socket', path: '/claim/sub/app.sock', on: '/claim'}],
+  ['unproven', {how: 'open', path: '/host/lib.so', on: '/host'}],
+  ['impossible', {how: 'open', path: '/dev/shm/segment', on: '/dev/shm'}],
+  ['restored', {how: 'open', path: '/dev/termination-log', on: '/dev/termination-log', sizeBytes: 0}],
+  ['impossible', {how: 'open', path: '/dev/termination-log', on: '/dev/termination-log'}],
+  ['unproven', {how: 'open', path: '/etc/hosts', on: '/etc/hosts'}],
+  ['unproven', {how: 'open', path: '/unknown/file', on: '/unknown'}],
+])('%s: %o', ([verdict, held]) => {
+  expect(verdictOf(held)).toBe(verdict)
+})
+
+test('an init container may put a file of an emptyDir there again; nobody knows', () => {
+  const held: Held = {how: 'open', path: '/logs/app.log', on: '/logs'}
+  expect(verdictOf(held, {...POD, initContainers: [{name: 'init'}]})).toBe('unproven')
+})
+
+test.for(['hostPID', 'shareProcessNamespace'])('process ids are not proven to be free with %s', (key) => {
+  expect(verdictOf({how: 'open', path: '/tmp/x', on: '/'}, {...POD, [key]: true})).toBe('unproven')
+})
+
+test('the message names process, path, volume and its kind, and what to do', () => {
+  const images = new Map(
+    Object.entries(imagesHolding([{how: 'open', path: '/logs/app.log', on: '/logs'}], MOUNTS)),
+  )
+  expect(obstaclesOf('main', heldPaths(images), OCI, POD)).toEqual([
+    {
+      verdict: 'impossible',
+      container: 'main',
+      source: 'emptyDir',
+      volume: 'logs',
+      path: '/logs/app.log',
+      pid: 7,
+      message:
+        '/logs/app.log on emptyDir volume logs of container main: process 7 (app) has it open as file descriptor 3, and what is in there is not in the checkpoint, and a new pod begins with an empty one; use a volume claim, or the file system of the container, or close it before, in a hook',
+    },
+  ])
+})
+
+test('each way to hold a path is told', () => {
+  const how = (held: Held) =>
+    heldPaths(new Map(Object.entries(imagesHolding([held], MOUNTS)))).map(({holder}) => holder?.how)
+  expect(how({how: 'mapped', path: '/logs/data', on: '/logs'})).toEqual(['has it mapped'])
+  expect(how({how: 'folder', path: '/logs/sub', on: '/logs'})).toEqual(['has it as its working folder'])
+  expect(how({how: 'fifo', path: '/logs/in', on: '/logs'})).toEqual(['has it open as file descriptor 3'])
+})
+
+test('images that are cut off or made of anything hold nobody up', () => {
+  const names = fc.constantFrom(...Object.keys({...IMAGES, ...imagesHolding([], [])}))
+  fc.assert(
+    fc.property(fc.array(fc.tuple(names, fc.uint8Array({maxLength: 200}))), (images) => {
+      heldPaths(new Map([...Object.entries(imagesHolding([], MOUNTS)), ...images]))
+    }),
+  )
+})
