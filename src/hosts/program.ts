@@ -44,6 +44,17 @@ export function scriptBody(text: string, words: readonly string[] = []): string 
 }
 
 /**
+ * What sshd, PAM and start-up files of the host put into the environment would steer the programs that we start: kubeadm
+ * copies proxies into manifests, ctr has its own variables, LD_PRELOAD and TMPDIR everything.
+ */
+const definedEnvironment = `for clouder_name in $(compgen -e); do
+case $clouder_name in HOME|USER|LOGNAME|SHELL|PWD|SHLVL) ;; *) unset -v "$clouder_name" ;; esac
+done 2>/dev/null
+for clouder_name in $(compgen -A function); do unset -f "$clouder_name"; done
+unset -v clouder_name
+`
+
+/**
  * What bash reads: one brace group, so that nothing runs unless all of it arrived. Bash reads a pipe byte by byte,
  * so whatever follows the group is left on stdin for the command.
  */
@@ -52,7 +63,7 @@ export function program(body: string, change: {readonly token: string} | undefin
   return `{
 printf 'clouder-started %s\\n' "$$" >&2
 echo ${outputMarker.trim()}
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
+${definedEnvironment}export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 umask 022
 clouder_record=
 ${record}( unset clouder_record; ${body}
