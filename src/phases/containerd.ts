@@ -8,6 +8,7 @@ import {CERTS_DIR, CONFIG_PATH, UNIT_PATH, wantedContainerd} from './containerd/
 import type {ClouderPhase, PhaseContext} from './context.ts'
 import {filesView} from './managed-files.ts'
 import {observeHosts, parseObserved, probeHost} from './probe.ts'
+import {proxyVariables} from './proxy.ts'
 
 /** Throws HostCommandError naming each setting that containerd read but did not take. */
 function assertSettings(host: HostReader, wanted: readonly WantedSetting[], stdout: string): void {
@@ -61,7 +62,7 @@ async function planHost(
   signal: AbortSignal,
 ): Promise<readonly HostStep[]> {
   const {spec, bundles, renderer} = context
-  const wanted = wantedContainerd(spec, host, bundles(host.facts.arch), renderer)
+  const wanted = wantedContainerd(spec, host, bundles(host.facts.arch), renderer, proxyVariables(context))
   const text = renderer.render('containerd/probe.sh', {
     paths: [...wanted.daemonFiles, ...wanted.mirrorFiles].map(({path}) => path),
     restartPaths: [CONFIG_PATH, UNIT_PATH],

@@ -16,6 +16,7 @@ import {
 import {filesView, KUBELET_PATCH_PATH, patchFile} from './kubeadm-files.ts'
 import {CERTIFICATE_PATHS, MANIFEST_PATHS, probeKubeadm, type KubeadmState} from './kubeadm-probe.ts'
 import {observeHosts} from './probe.ts'
+import {proxyVariables} from './proxy.ts'
 
 const KUBELET_CONF = '/etc/kubernetes/kubelet.conf'
 const KUBELET_CERTIFICATE = '/var/lib/kubelet/pki/kubelet-client-current.pem'
@@ -216,6 +217,7 @@ function runJoin(context: PhaseContext, reader: HostReader, credentials: () => C
       discovery: stringify(discoveryKubeconfig(context.endpoint, caPem)).trimEnd(),
       config: stringify(document).trimEnd(),
       ignored: IGNORED,
+      proxy: proxyVariables(context),
     })
     await host.runScript(
       {name: 'kubeadm join', text},

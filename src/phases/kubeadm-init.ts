@@ -10,6 +10,7 @@ import {
   KUBELET_PATCH_PATH,
   patchFile,
 } from './kubeadm-files.ts'
+import {proxyVariables} from './proxy.ts'
 import {
   CERTIFICATE_PATHS,
   KUBECONFIG_PATHS,
@@ -206,6 +207,7 @@ function runPhase(context: PhaseContext, phases: readonly string[]): HostStep['r
     const text = context.renderer.render('kubeadm/phase.sh', {
       phases: [...phases],
       config: KUBEADM_CONFIG_PATH,
+      proxy: proxyVariables(context),
     })
     const onLine = (line: string): void => {
       if (line.startsWith('[')) stepContext.progress(line)

@@ -6,6 +6,7 @@ import {isControlPlane, type ClouderPhase, type PhaseContext} from './context.ts
 import {describeDrift, driftOf, filesView, type ManagedFile} from './managed-files.ts'
 import {fileOf, storePath} from './node-store.ts'
 import {probeHosts, type Observed} from './probe.ts'
+import {proxyVariables} from './proxy.ts'
 
 const UNIT_PATH = '/etc/systemd/system/kubelet.service'
 const DROP_IN_PATH = '/etc/systemd/system/kubelet.service.d/10-kubeadm.conf'
@@ -61,10 +62,10 @@ export function decideKubernetes(
   }
 }
 
-function kubeletFiles(renderer: Renderer): readonly ManagedFile[] {
+function kubeletFiles(renderer: Renderer, proxy: readonly string[]): readonly ManagedFile[] {
   return [
     {path: UNIT_PATH, content: renderer.render('kubernetes/kubelet.service', {}), mode: 0o644},
-    {path: DROP_IN_PATH, content: renderer.render('kubernetes/10-kubeadm.conf', {}), mode: 0o644},
+    {path: DROP_IN_PATH, content: renderer.render('kubernetes/10-kubeadm.conf', {proxy}), mode: 0o644},
   ]
 }
 
@@ -94,7 +95,7 @@ export const kubernetesPhase: ClouderPhase = {
   title: 'Set up kubelet and kubeadm',
   async plan(context, signal) {
     const {hosts, renderer} = context
-    const files = kubeletFiles(renderer)
+    const files = kubeletFiles(renderer, proxyVariables(context))
     const found = await probeHosts(
       'kubernetes',
       hosts,

@@ -4,11 +4,18 @@ import {isControlPlane, type ClouderPhase, type PhaseContext} from './context.ts
 import type {Check, CheckedHost, CheckInput} from './preflight/check.ts'
 import {clusterChecks} from './preflight/checks-cluster.ts'
 import {machineChecks} from './preflight/checks-machine.ts'
+import {networkChecks} from './preflight/checks-network.ts'
+import {proxyChecks} from './preflight/checks-proxy.ts'
 import {readPreflight, readReach, type PreflightObserved, type Unreached} from './preflight/observe.ts'
 import {observeHosts, probeHost} from './probe.ts'
 
 /** Every check, in the order they are reported; their names are what `--ignore-preflight` takes. */
-export const preflightChecks: readonly Check[] = [...machineChecks, ...clusterChecks]
+export const preflightChecks: readonly Check[] = [
+  ...machineChecks,
+  ...networkChecks,
+  ...proxyChecks,
+  ...clusterChecks,
+]
 
 export interface CheckReport {
   /** Errors that were not ignored. */
@@ -64,6 +71,7 @@ export function judge(checks: readonly Check[], input: CheckInput, ignored: read
 
 async function observe(context: PhaseContext, signal: AbortSignal): Promise<CheckInput> {
   const {hosts, spec, renderer} = context
+  const apiEndpoint = context.endpoint.internal
   const found = await observeHosts(
     'preflight',
     hosts,
@@ -83,8 +91,9 @@ async function observe(context: PhaseContext, signal: AbortSignal): Promise<Chec
     joined: clusterCa !== undefined && observed.kubelet?.ca === clusterCa,
   }))
   // Nodes that work together have shown that they reach each other.
-  if (checked.length < 2 || checked.every(({joined}) => joined)) return {spec, clusterCa, hosts: checked}
-  return {spec, clusterCa, hosts: await withReachability(context, checked, signal)}
+  if (checked.length < 2 || checked.every(({joined}) => joined))
+    return {spec, apiEndpoint, clusterCa, hosts: checked}
+  return {spec, apiEndpoint, clusterCa, hosts: await withReachability(context, checked, signal)}
 }
 
 async function withReachability(

@@ -113,6 +113,24 @@ export const specBodySchema = z.strictObject({
         .describe('more names and addresses for the certificate of the API server'),
     })
     .prefault({}),
+  proxy: z
+    .strictObject({
+      httpProxy: z
+        .string()
+        .optional()
+        .describe('`http://host:port` for plain HTTP of containerd, the kubelet and the control plane'),
+      httpsProxy: z
+        .string()
+        .optional()
+        .describe('`http://host:port` for HTTPS of containerd, the kubelet and the control plane'),
+      noProxy: z
+        .array(z.string())
+        .default([])
+        .describe(
+          "more hosts, `.domains` and networks to reach directly; the API server, the control planes' networks, pods and services always are",
+        ),
+    })
+    .prefault({}),
   containerd: z
     .strictObject({
       registryMirrors: z

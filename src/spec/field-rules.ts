@@ -22,6 +22,7 @@ export function fieldFindings(spec: ClusterSpec): readonly Finding[] {
     ...storeFindings(spec.checkpoint.store),
     ...check(['spec', 'api', 'endpoint'], api.endpoint, syntax.apiEndpoint),
     ...checkEach(['spec', 'api', 'certSans'], api.certSans, syntax.certSan),
+    ...proxyFindings(spec.proxy),
     ...spec.containerd.registryMirrors.flatMap((mirror, index) => [
       ...check(
         ['spec', 'containerd', 'registryMirrors', index, 'registry'],
@@ -40,6 +41,29 @@ export function fieldFindings(spec: ClusterSpec): readonly Finding[] {
     ...spec.addons.flatMap((addon, index) =>
       plainFindings(['spec', 'addons', index, 'params'], addon.params),
     ),
+  ]
+}
+
+function proxyFindings({httpProxy, httpsProxy, noProxy}: ClusterSpec['proxy']): readonly Finding[] {
+  const path = ['spec', 'proxy']
+  const isIdle = httpProxy === undefined && httpsProxy === undefined && noProxy.length > 0
+  return [
+    ...check([...path, 'httpProxy'], httpProxy, syntax.proxyUrl),
+    ...check([...path, 'httpsProxy'], httpsProxy, syntax.proxyUrl),
+    ...checkEach([...path, 'noProxy'], noProxy, syntax.noProxyEntry),
+    ...(isIdle
+      ? [
+          {
+            path: [...path, 'noProxy'],
+            value: undefined,
+            problem: 'does nothing without httpProxy or httpsProxy',
+            reads: [
+              [...path, 'httpProxy'],
+              [...path, 'httpsProxy'],
+            ],
+          },
+        ]
+      : []),
   ]
 }
 

@@ -80,6 +80,22 @@ export const mirrorUrl: Check = (value) => {
   return url.search === '' && url.hash === '' ? undefined : 'has a query or fragment'
 }
 
+export const proxyUrl: Check = (value) => {
+  const url = URL.parse(value)
+  if (url === null || !['http:', 'https:'].includes(url.protocol))
+    return 'is not an http or https URL; a proxy for HTTPS is usually http://host:port too'
+  if (url.username !== '' || url.password !== '')
+    return 'holds credentials, which do not belong into a specification; let the proxy admit the nodes by address'
+  if (!/^https?:\/\/[A-Za-z0-9.:[\]-]+\/?$/.test(value)) return 'is not http://host:port'
+  return undefined
+}
+
+/** As Go's programs read it: a host, `.domain`, `*.domain`, an address or a network; `*` would turn the proxy off. */
+export const noProxyEntry: Check = (value) =>
+  /^(\*\.|\.)?[A-Za-z0-9_:[\]-][A-Za-z0-9_.:[\]-]*(\/\d{1,3})?$/.test(value)
+    ? undefined
+    : 'is not one host, .domain, address or network'
+
 export const apiEndpoint: Check = (value) =>
   parseEndpoint(value) === undefined ? 'is not a host or host:port' : undefined
 

@@ -33,6 +33,7 @@ const scripts: readonly SecretScript[] = [
       discovery: `users:\n- user:\n    token: ${TOKEN}`,
       config: `tlsBootstrapToken: ${TOKEN}\ncertificateKey: ${KEY}`,
       ignored: 'Port-10250',
+      proxy: [],
     },
     secrets: [TOKEN, KEY],
     reader: 'kubeadm',

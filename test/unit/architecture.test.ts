@@ -169,6 +169,7 @@ const ARCHITECTURE: Architecture = {
     'node-store',
     'objects',
     'probe',
+    'proxy',
   ],
   // They take file paths and the first control plane from it; these belong in kubeadm-probe.ts and context.ts.
   // Handlebars calls them so.

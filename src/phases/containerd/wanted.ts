@@ -39,12 +39,13 @@ function sandboxImage(bundle: Bundle): string {
 const upstreamOf = (registry: string): string =>
   registry === 'docker.io' ? 'https://registry-1.docker.io' : `https://${registry}`
 
-/** Files of containerd for a host, and what it must show when it has read them; pure. */
+/** Files of containerd for a host, and what it must show when it has read them; `proxy` as `NAME=value`; pure. */
 export function wantedContainerd(
   spec: ClusterSpec,
   {facts, machine}: Pick<HostReader, 'facts' | 'machine'>,
   bundle: Bundle,
   renderer: Renderer,
+  proxy: readonly string[] = [],
 ): WantedContainerd {
   const checkpoint = spec.checkpoint.enabled
   const view = {
@@ -69,7 +70,10 @@ export function wantedContainerd(
       {path: CONFIG_PATH, content: renderer.render('containerd/config.toml', view), mode: 0o644},
       {
         path: UNIT_PATH,
-        content: renderer.render('containerd/containerd.service', {lowerOomScore: !view.restrictOomScoreAdj}),
+        content: renderer.render('containerd/containerd.service', {
+          lowerOomScore: !view.restrictOomScoreAdj,
+          proxy,
+        }),
         mode: 0o644,
       },
     ],

@@ -12,6 +12,8 @@ export interface CheckedHost {
 export interface CheckInput {
   readonly spec: ClusterSpec
   readonly hosts: readonly CheckedHost[]
+  /** The API server as nodes reach it, `host:port`. */
+  readonly apiEndpoint: string
   /** sha256 of the cluster's CA certificate; undefined: there is no cluster yet. */
   readonly clusterCa: string | undefined
 }

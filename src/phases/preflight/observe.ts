@@ -12,6 +12,32 @@ export interface FoundKubeconfig {
   readonly cluster: string
 }
 
+/** A CNI configuration on a host. */
+export interface CniFile {
+  readonly path: string
+  readonly network: string | undefined
+  /** The subnet that it gives addresses of, where it names one. */
+  readonly subnet: string | undefined
+}
+
+/** What pods of a host are given to resolve names with. */
+export interface FoundResolver {
+  readonly path: string
+  /** Undefined: the file cannot be read. */
+  readonly nameservers: readonly string[] | undefined
+  readonly searchDomains: readonly string[]
+}
+
+/** HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY, and who is given it: login shells, all units, or one unit. */
+export interface ProxyVariable {
+  readonly scope: string
+  readonly name: string
+  /** The file, or what else sets it. */
+  readonly source: string
+  /** Of NO_PROXY; of the others only whether it is empty. */
+  readonly value: string
+}
+
 /** What the preflight probe saw, beside the facts. */
 export interface PreflightObserved {
   readonly uid: string | undefined
@@ -27,6 +53,11 @@ export interface PreflightObserved {
   readonly listening: ReadonlyMap<number, string>
   readonly addresses: readonly OnDevice[]
   readonly routes: readonly OnDevice[]
+  /** In the order in which containerd tries them. */
+  readonly cniFiles: readonly CniFile[]
+  readonly resolver: FoundResolver | undefined
+  /** Later ones win within a scope. */
+  readonly proxies: readonly ProxyVariable[]
   readonly kubelet: FoundKubeconfig | undefined
   readonly admin: FoundKubeconfig | undefined
   /** A join began and may not have ended. */
@@ -72,6 +103,15 @@ export function readPreflight(observed: Observed): PreflightObserved {
     listening: new Map(pairs('listen').map(([port, owner]) => [Number(port), owner])),
     addresses: onDevice('address'),
     routes: onDevice('route'),
+    cniFiles: pairs('cni').map(([network, rest]) => {
+      const [subnet, path] = splitAtSpace(rest)
+      return {path, network: unlessDash(network), subnet: unlessDash(subnet)}
+    }),
+    resolver: resolverOf(observed),
+    proxies: observed.all('proxy').map((line) => {
+      const [scope = '', name = '', source = '', ...value] = line.split(' ')
+      return {scope, name, source, value: value.join(' ')}
+    }),
     kubelet: kubeconfig('kubelet'),
     admin: kubeconfig('admin'),
     bootstrapping: observed.one('bootstrap') === 'yes',
@@ -89,6 +129,23 @@ export function readReach(observed: Observed): readonly Unreached[] {
     return {address, port: Number(port), reason: reason.join(' ')}
   })
 }
+
+function resolverOf(observed: Observed): FoundResolver | undefined {
+  const path = observed.one('resolver')
+  if (path === undefined) return undefined
+  const isReadable = observed.one('resolverReadable') === 'yes'
+  return {
+    path,
+    nameservers: isReadable ? observed.all('nameserver') : undefined,
+    searchDomains:
+      observed
+        .one('search')
+        ?.split(/\s+/)
+        .filter((domain) => domain !== '') ?? [],
+  }
+}
+
+const unlessDash = (text: string): string | undefined => (text === '-' ? undefined : text)
 
 function splitAtSpace(line: string): readonly [string, string] {
   const at = line.indexOf(' ')

@@ -22,8 +22,8 @@ export const cases: TemplateCase[] = [
   },
   {template: 'containerd/config.toml', name: 'trusted-images', view: {...config, restoreViaCreate: true}},
   {template: 'containerd/config.toml', name: 'no-checkpoints', view: {...config, checkpoint: false}},
-  {template: 'containerd/containerd.service', name: 'machine', view: {lowerOomScore: true}},
-  {template: 'containerd/containerd.service', name: 'container', view: {lowerOomScore: false}},
+  {template: 'containerd/containerd.service', name: 'machine', view: {lowerOomScore: true, proxy: []}},
+  {template: 'containerd/containerd.service', name: 'container', view: {lowerOomScore: false, proxy: ['HTTPS_PROXY=http://proxy.example:3128', 'NO_PROXY=localhost,10.0.0.0/24']}},
   {
     template: 'containerd/hosts.toml',
     name: 'two-endpoints',

@@ -11,7 +11,7 @@ const files = [
 export const cases: TemplateCase[] = [
   {template: 'kubeadm/probe.sh', name: 'control-plane', view: {paths: ['/etc/kubernetes/pki/ca.crt'], digested: [config]}},
   {template: 'kubeadm/write-config.sh', name: 'without-patch', view: {patchesDir, files}},
-  {template: 'kubeadm/phase.sh', name: 'manifests', view: {phases: ['etcd local', 'control-plane all'], config}},
+  {template: 'kubeadm/phase.sh', name: 'manifests', view: {phases: ['etcd local', 'control-plane all'], config, proxy: ['NO_PROXY=localhost,.svc']}},
   {template: 'kubeadm/wait-ready.sh', name: 'any', view: {timeoutSeconds: 240}},
   {template: 'kubeadm/diagnose.sh', name: 'any', view: {}},
   {template: 'kubeadm/upload-certs.sh', name: 'any', view: {certificateKey: 'c'.repeat(64)}},
@@ -24,6 +24,7 @@ export const cases: TemplateCase[] = [
       discovery: 'kind: Config\nclusters: []',
       config: 'kind: JoinConfiguration\ndiscovery:\n  tlsBootstrapToken: abcdef.0123456789abcdef',
       ignored: 'Port-10250',
+      proxy: [],
     },
   },
   {template: 'kubeadm/reset.sh', name: 'any', view: {criSocket: 'unix:///run/containerd/containerd.sock'}},

@@ -8,7 +8,7 @@ const programs = [
 
 export const cases: TemplateCase[] = [
   {template: 'kubernetes/kubelet.service', name: 'any', view: {}},
-  {template: 'kubernetes/10-kubeadm.conf', name: 'any', view: {}},
+  {template: 'kubernetes/10-kubeadm.conf', name: 'any', view: {proxy: ['HTTPS_PROXY=http://proxy.example:3128']}},
   {
     template: 'kubernetes/probe.sh',
     name: 'worker',

@@ -13,7 +13,7 @@ const files = [
   },
   {
     path: '/etc/systemd/system/kubelet.service.d/10-kubeadm.conf',
-    content: renderer.render('kubernetes/10-kubeadm.conf', {}),
+    content: renderer.render('kubernetes/10-kubeadm.conf', {proxy: []}),
     mode: 0o644,
   },
 ]

@@ -187,7 +187,10 @@ test.each<[string, HostChange, readonly string[]]>([
   ],
   [
     "the cluster's own routes",
-    {probe: (fit) => `${fit}address=cni0 10.244.0.1/24\nroute=flannel.1 10.244.1.0/24\n`},
+    {
+      probe: (fit) =>
+        `${fit}ca=aa\nkubelet=yes\nkubeletCa=aa\naddress=cni0 10.244.0.1/24\nroute=flannel.1 10.244.1.0/24\n`,
+    },
     [],
   ],
   [

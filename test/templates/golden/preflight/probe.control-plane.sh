@@ -36,6 +36,64 @@ if command -v ip >/dev/null; then
   { ip -o route show; ip -o -6 route show 2>/dev/null || true; } |
     awk '$1 != "default" {device = "-"; for (i = 1; i < NF; i++) if ($i == "dev") device = $(i + 1); print "route=" device " " $1}'
 fi
+# CNI configurations in the order in which containerd tries them; the first one is loaded.
+shopt -s nullglob dotglob
+for file in /etc/cni/net.d/*; do
+  case $file in *.conf | *.conflist | *.json) ;; *) continue ;; esac
+  [ -f "$file" ] || continue
+  word() { tr -d ' \t\r\n' <"$file" | grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4 || true; }
+  name=$(word name) subnet=$(word subnet)
+  echo "cni=${name:--} ${subnet:--} $file"
+done
+shopt -u nullglob dotglob
+# The file that pods get their resolvers from: what the kubelet was told, or what it will be told.
+resolver=/etc/resolv.conf
+if systemctl is-active -q systemd-resolved 2>/dev/null && [ -e /run/systemd/resolve/resolv.conf ]; then
+  resolver=/run/systemd/resolve/resolv.conf
+fi
+if [ -f /var/lib/kubelet/config.yaml ]; then
+  resolver=$(sed -n 's/^resolvConf: *//p' /var/lib/kubelet/config.yaml | tr -d "\"'")
+  resolver=${resolver:-/etc/resolv.conf}
+fi
+echo "resolver=$resolver"
+if [ -r "$resolver" ]; then
+  awk '$1 == "nameserver" && $2 != "" {print "nameserver=" $2}
+    $1 == "search" {$1 = ""; search = substr($0, 2)}
+    END {if (search != "") print "search=" search}' "$resolver"
+  echo resolverReadable=yes
+fi
+# Proxy variables: `scope variable source value`; of the proxies themselves no value, which may hold a password.
+proxies() {
+  local scope=$1 source=$2 assignment name value
+  while IFS= read -r assignment; do
+    name=${assignment%%=*} value=${assignment#*=}
+    value=${value#[\"\']} value=${value%[\"\']}
+    name=${name^^}
+    if [ "$name" != NO_PROXY ]; then value=${value:+set}; fi
+    echo "proxy=$scope $name $source $value"
+  done < <({ grep -v '^[[:space:]]*#' || true; } |
+    grep -oiE "\b(https?|all|no)_proxy=(\"[^\"]*\"|'[^']*'|[^\"'; ]*)" || true)
+}
+from_files() {
+  local scope=$1 file
+  shift
+  for file; do
+    if [ -f "$file" ] && [ "$(head -n 1 "$file")" != '# Written by clouder.' ]; then proxies "$scope" "$file" <"$file"; fi
+  done
+}
+# What this shell was started with; it works without these variables itself.
+tr '\0\n' '\n ' </proc/$$/environ | sed -E 's/^([^=]*)=(.*)$/\1="\2"/' | proxies login session
+from_files login /etc/environment /etc/profile /etc/profile.d/*.sh /etc/bash.bashrc /root/.profile /root/.bash_profile /root/.bashrc
+systemctl show-environment 2>/dev/null | sed -E 's/^([^=]*)=(.*)$/\1="\2"/' | proxies systemd systemd || true
+for unit in containerd kubelet; do
+  for folder in {/usr/lib,/run,/etc}/systemd/system/{service,$unit.service}.d; do
+    from_files "$unit" "$folder"/*.conf
+    for drop_in in "$folder"/*.conf; do
+      [ -f "$drop_in" ] || continue
+      while IFS= read -r path; do from_files "$unit" "${path#-}"; done < <(sed -n 's/^EnvironmentFile=//p' "$drop_in")
+    done
+  done
+done
 if [ -f /etc/kubernetes/pki/ca.crt ]; then
   digest=$(sha256sum </etc/kubernetes/pki/ca.crt)
   echo "ca=${digest%% *}"
