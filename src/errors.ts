@@ -233,7 +233,8 @@ export class StateError extends ClouderError {
       | 'NO_DEFAULT_CLUSTER'
       | 'CLUSTER_MISMATCH'
       | 'STATE_UNWRITABLE'
-      | 'CONTEXT_UNKNOWN',
+      | 'CONTEXT_UNKNOWN'
+      | 'KUBECONFIG_CLASH',
     message: string,
     details: ErrorDetails = {},
   ) {

@@ -96,7 +96,7 @@ export function buildTools(options: ToolsOptions): Tools {
     signal: options.signal,
     now,
     run: options.run,
-    userKubeconfig: userKubeconfig(options),
+    userKubeconfigs: userKubeconfigs(options),
     hideSecret: (value) => options.redactor.add(value),
   }
 }
@@ -137,10 +137,12 @@ async function findAccounts({environment, userHome, signal}: ToolsOptions): Prom
   ]
 }
 
-/** The first file of KUBECONFIG, as kubectl writes to it, or `~/.kube/config`. */
-function userKubeconfig({environment, userHome}: ToolsOptions): string {
-  const [first = ''] = (environment.KUBECONFIG ?? '').split(':').filter((path) => path !== '')
-  return first === '' ? join(userHome, '.kube', 'config') : resolve(first)
+/** The files of KUBECONFIG, each once, as kubectl reads them, or `~/.kube/config`. */
+function userKubeconfigs({environment, userHome}: ToolsOptions): readonly string[] {
+  const said = (environment.KUBECONFIG ?? '').split(':').filter((path) => path !== '')
+  return said.length === 0
+    ? [join(userHome, '.kube', 'config')]
+    : [...new Set(said.map((path) => resolve(path)))]
 }
 
 function connectorFor(spec: ClusterSpec, clusterFile: string, options: ToolsOptions): HostConnector {

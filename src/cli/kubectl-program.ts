@@ -53,9 +53,7 @@ export async function runKubectl(
 ): Promise<ChildResult> {
   const spec = await specOf(cluster, tools)
   const known = tools.store.paths(cluster).kubeconfig
-  const path = (await isThere(known))
-    ? known
-    : (await fetchKubeconfig(cluster, {merge: false, context: undefined}, tools)).path
+  const path = (await isThere(known)) ? known : (await fetchKubeconfig(cluster, undefined, tools)).path
   const where = {
     path: environment['PATH'] ?? '',
     cacheDir: cacheDir(environment, homedir()),

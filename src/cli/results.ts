@@ -10,6 +10,7 @@ import type {
   SmokeResult,
   TerminateResult,
 } from '../workflows/types.ts'
+import {quoteWord} from '../hosts/quoting.ts'
 import {costLine} from './cost-results.ts'
 import {formatDuration} from './duration.ts'
 import {renderTable} from './table.ts'
@@ -228,7 +229,12 @@ export function doctorText(result: DoctorResult, options: ResultOptions): string
 }
 
 export function kubeconfigText(result: KubeconfigResult): string {
-  return result.mergedContext === undefined
-    ? `export KUBECONFIG=${result.path}`
-    : `context ${result.mergedContext} is in ${result.path}`
+  const {path, mergedContext: merged, currentContext: current, previousContext: before} = result
+  if (merged === undefined) return `export KUBECONFIG=${path}`
+  const added = `context ${merged} is in ${path}`
+  const change = (to: string): string => `kubectl config use-context ${quoteWord(to)}`
+  if (current !== merged)
+    return `${added}; the current one is still ${current}, to change it: ${change(merged)}`
+  if (before === undefined || before === merged) return added
+  return `${added} and is the current one, to go back: ${change(before)}`
 }

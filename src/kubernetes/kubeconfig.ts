@@ -1,6 +1,7 @@
-import {parseDocument, stringify} from 'yaml'
+import {parseDocument} from 'yaml'
 import {z} from 'zod'
 import {StateError} from '../errors.ts'
+import {yamlForGo} from './yaml.ts'
 
 /** What a kubeconfig proves to an API server, and what it trusts there. PEM. */
 export interface Credentials {
@@ -91,35 +92,12 @@ export function externalKubeconfig(
   const [user] = config.users ?? []
   const name = options.cluster
   const userName = `${name}-admin`
-  return stringify({
+  return yamlForGo({
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [{name, cluster: {...cluster?.cluster, server: `https://${options.server}`}}],
     users: [{name: userName, user: user?.user ?? {}}],
     contexts: [{name, context: {cluster: name, user: userName}}],
     'current-context': name,
-  })
-}
-
-/** `into` with the cluster, user and context of `from` added under the context's name; everything else is kept. */
-export function mergeKubeconfig(into: string, from: string, context: string): string {
-  const target = parseKubeconfig(into, 'the kubeconfig to merge into')
-  const source = parseKubeconfig(from, "the cluster's kubeconfig")
-  const [cluster] = source.clusters ?? []
-  const [user] = source.users ?? []
-  const userName = `${context}-admin`
-  const others = <T extends {name: string}>(items: readonly T[] | null | undefined, name: string): T[] =>
-    (items ?? []).filter((item) => item.name !== name)
-  return stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    ...target,
-    clusters: [...others(target.clusters, context), {...cluster, name: context}],
-    users: [...others(target.users, userName), {...user, name: userName}],
-    contexts: [
-      ...others(target.contexts, context),
-      {name: context, context: {cluster: context, user: userName}},
-    ],
-    'current-context': context,
   })
 }

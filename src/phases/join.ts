@@ -1,4 +1,3 @@
-import {stringify} from 'yaml'
 import {z} from 'zod'
 import type {ClusterStep, Step} from '../engine/types.ts'
 import type {Host, HostReader} from '../hosts/host.ts'
@@ -6,6 +5,7 @@ import {KubernetesError} from '../errors.ts'
 import {discoveryKubeconfig, joinDocument} from '../kubeadm/config.ts'
 import {makeBootstrapToken, makeCertificateKey, TOKEN_LABEL} from '../kubeadm/tokens.ts'
 import type {KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
+import {yamlForGo} from '../kubernetes/yaml.ts'
 import {
   firstControlPlane,
   isControlPlane,
@@ -214,8 +214,8 @@ function runJoin(context: PhaseContext, reader: HostReader, credentials: () => C
     })
     const text = context.renderer.render('kubeadm/join.sh', {
       ...filesView([patchFile(reader)]),
-      discovery: stringify(discoveryKubeconfig(context.endpoint, caPem)).trimEnd(),
-      config: stringify(document).trimEnd(),
+      discovery: yamlForGo(discoveryKubeconfig(context.endpoint, caPem)).trimEnd(),
+      config: yamlForGo(document).trimEnd(),
       ignored: IGNORED,
       proxy: proxyVariables(context),
     })

@@ -1,5 +1,5 @@
-import {stringify} from 'yaml'
 import {initDocuments, kubeletPatch, PATCHES_DIR, type ConfiguredNode} from '../kubeadm/config.ts'
+import {yamlForGo} from '../kubernetes/yaml.ts'
 import type {HostReader} from '../hosts/host.ts'
 import {textSha256, type KubeadmState} from './kubeadm-probe.ts'
 import type {PhaseContext} from './context.ts'
@@ -21,7 +21,7 @@ export function initFile(context: PhaseContext, first: HostReader): WantedFile {
   return {
     path: KUBEADM_CONFIG_PATH,
     content: documents
-      .map((document) => stringify(document))
+      .map((document) => yamlForGo(document))
       .join('---\n')
       .trimEnd(),
   }
@@ -30,7 +30,7 @@ export function initFile(context: PhaseContext, first: HostReader): WantedFile {
 /** The kubelet's exceptions on this host. */
 export function patchFile(host: HostReader): WantedFile {
   const patch = kubeletPatch(host.facts)
-  return {path: KUBELET_PATCH_PATH, content: patch === undefined ? undefined : stringify(patch).trimEnd()}
+  return {path: KUBELET_PATCH_PATH, content: patch === undefined ? undefined : yamlForGo(patch).trimEnd()}
 }
 
 /** Why a file must be written, or undefined when it is as wanted. */

@@ -1,17 +1,27 @@
+import {access} from 'node:fs/promises'
 import {KubernetesError} from '../errors.ts'
-import {mergeKubeconfig} from '../kubernetes/kubeconfig.ts'
+import {mergeKubeconfig} from '../kubernetes/kubeconfig-merge.ts'
 import {kubeconfigPhase} from '../phases/kubeconfig.ts'
 import {specFromDocument} from '../spec/load.ts'
-import {makeFolder, readIfThere, writeAtomically} from '../store/files.ts'
-import {dirname} from 'node:path'
+import {readIfThere} from '../store/files.ts'
+import {changeUserFiles} from '../store/user-files.ts'
 import {allMachines, recordOf} from './clusters.ts'
 import {openToLook} from './session.ts'
 import type {KubeconfigResult, Tools} from './types.ts'
 
-/** Fetches the admin kubeconfig from a control plane into the cluster's folder (0600), and merges it where asked. */
+export interface MergeChoice {
+  /** Name of the context; without it that of the cluster. */
+  readonly context: string | undefined
+  /** Replaces entries of that name that are not this cluster's. */
+  readonly force: boolean
+  /** Makes it the current context. */
+  readonly use: boolean
+}
+
+/** Fetches the admin kubeconfig from a control plane into the cluster's folder (0600), and merges it into the user's own where asked. */
 export async function fetchKubeconfig(
   name: string,
-  options: {readonly merge: boolean; readonly context: string | undefined},
+  merge: MergeChoice | undefined,
   tools: Tools,
 ): Promise<KubeconfigResult> {
   const record = await recordOf(name, tools)
@@ -35,10 +45,34 @@ export async function fetchKubeconfig(
   })
   const text = await readIfThere(path)
   if (text === undefined) throw new KubernetesError('API_UNREACHABLE', `no control plane of ${name} answers`)
-  if (!options.merge) return {cluster: name, path, mergedContext: undefined}
-  const context = options.context ?? name
-  const mine = (await readIfThere(tools.userKubeconfig)) ?? ''
-  await makeFolder(dirname(tools.userKubeconfig))
-  await writeAtomically(tools.userKubeconfig, mergeKubeconfig(mine, text, context))
-  return {cluster: name, path: tools.userKubeconfig, mergedContext: context}
+  return merge === undefined ? {cluster: name, path} : await mergeIntoUsers(name, text, merge, tools)
+}
+
+async function mergeIntoUsers(
+  cluster: string,
+  text: string,
+  {force, use, ...options}: MergeChoice,
+  tools: Tools,
+): Promise<KubeconfigResult> {
+  const paths = tools.userKubeconfigs
+  const target = await targetOf(paths)
+  const context = options.context ?? cluster
+  const {current, before} = await changeUserFiles(
+    paths,
+    (files) => mergeKubeconfig(files, text, {cluster, context, force, use, target}),
+    {signal: tools.signal},
+  )
+  return {cluster, path: target, mergedContext: context, currentContext: current, previousContext: before}
+}
+
+/** Where kubectl puts what is new: the first file that is there, else the last. */
+async function targetOf(paths: readonly string[]): Promise<string> {
+  for (const path of paths) {
+    const isThere = await access(path).then(
+      () => true,
+      () => false,
+    )
+    if (isThere) return path
+  }
+  return paths.at(-1) ?? ''
 }

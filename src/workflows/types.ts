@@ -35,8 +35,8 @@ export interface Tools {
   readonly now: () => number
   /** Identifies this run in journals and logs: `2026-11-21T09-14-02-init`. */
   readonly run: string
-  /** The user's own kubeconfig, for `--merge`. */
-  readonly userKubeconfig: string
+  /** The user's own kubeconfigs, which kubectl reads as one, for `--merge`. */
+  readonly userKubeconfigs: readonly string[]
   /** From now on this value appears in no log, event or error. */
   readonly hideSecret: (value: string) => void
 }
@@ -156,5 +156,8 @@ export interface KubeconfigResult {
   readonly cluster: string
   readonly path: string
   /** Name of the context; set when it was merged into the user's own kubeconfig. */
-  readonly mergedContext: string | undefined
+  readonly mergedContext?: string
+  /** The current context of kubectl, now and before. */
+  readonly currentContext?: string
+  readonly previousContext?: string | undefined
 }

@@ -132,7 +132,7 @@ export function simulatedRun(options: {
     },
     findAccounts: () => Promise.resolve([]),
     openCloud: () => Promise.reject(new TypeError('no cloud is simulated')),
-    userKubeconfig: join(home, 'kubeconfig'),
+    userKubeconfigs: [join(home, 'kubeconfig')],
     hideSecret: () => undefined,
   }
   return {tools, recorded, store}

@@ -1,7 +1,6 @@
 import {expect, test} from 'vitest'
 import {parse, stringify} from 'yaml'
-import {StateError} from '../../src/errors.ts'
-import {currentCredentials, externalKubeconfig, mergeKubeconfig} from '../../src/kubernetes/kubeconfig.ts'
+import {currentCredentials, externalKubeconfig} from '../../src/kubernetes/kubeconfig.ts'
 
 const admin = `apiVersion: v1
 kind: Config
@@ -30,28 +29,13 @@ test('the kubeconfig for this machine names everything after the cluster and poi
   })
 })
 
-test('merging keeps what is there, replaces what is the same cluster, and twice is once', () => {
-  const mine = externalKubeconfig(admin, {server: 'old:6443', cluster: 'other'})
-  const demo = externalKubeconfig(admin, {server: 'new:6443', cluster: 'demo'})
-  const once = mergeKubeconfig(mine, demo, 'demo')
-  expect(mergeKubeconfig(once, demo, 'demo')).toBe(once)
-  expect(parse(once)).toMatchObject({
-    clusters: [{name: 'other'}, {name: 'demo', cluster: {server: 'https://new:6443'}}],
-    contexts: [{name: 'other'}, {name: 'demo', context: {cluster: 'demo', user: 'demo-admin'}}],
-    'current-context': 'demo',
+test('a cluster that is called as YAML 1.1 calls a truth keeps its name for kubectl', () => {
+  const text = externalKubeconfig(admin, {server: '127.0.0.1:40000', cluster: 'on'})
+  expect(parse(text, {version: '1.1'})).toMatchObject({
+    clusters: [{name: 'on'}],
+    contexts: [{name: 'on', context: {cluster: 'on'}}],
+    'current-context': 'on',
   })
-})
-
-test('merging into nothing makes a whole kubeconfig', () => {
-  const demo = externalKubeconfig(admin, {server: 'new:6443', cluster: 'demo'})
-  expect(parse(mergeKubeconfig('', demo, 'elsewhere'))).toMatchObject({
-    kind: 'Config',
-    contexts: [{name: 'elsewhere', context: {cluster: 'elsewhere', user: 'elsewhere-admin'}}],
-  })
-})
-
-test('a file that is no kubeconfig is refused, not overwritten', () => {
-  expect(() => mergeKubeconfig('clusters: 7', admin, 'demo')).toThrow(StateError)
 })
 
 test('who somebody is there, and whom to trust, is read as kubeadm writes it', () => {

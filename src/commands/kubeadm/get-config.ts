@@ -11,6 +11,10 @@ export default class KubeadmGetConfig extends BaseCommand {
       description: 'a context in ~/.kube/config',
       command: '<%= config.bin %> kubeadm get-config demo --merge',
     },
+    {
+      description: 'and make it the current one',
+      command: '<%= config.bin %> kubeadm get-config demo --merge --use',
+    },
   ]
   static override args = nameArgument
   static override flags = {
@@ -19,6 +23,16 @@ export default class KubeadmGetConfig extends BaseCommand {
       description: 'name of the context; default: the name of the cluster',
       env: 'CLOUDER_CONTEXT',
       helpValue: 'NAME',
+      dependsOn: ['merge'],
+    }),
+    use: Flags.boolean({
+      description: 'make it the current context; default: only where there is none',
+      env: 'CLOUDER_USE_CONTEXT',
+      dependsOn: ['merge'],
+    }),
+    force: Flags.boolean({
+      description: 'replace a context, cluster or user of that name that is not of this cluster',
+      env: 'CLOUDER_FORCE',
       dependsOn: ['merge'],
     }),
   }
@@ -32,7 +46,7 @@ export default class KubeadmGetConfig extends BaseCommand {
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(args.name, tools)
-    const result = await fetchKubeconfig(cluster, {merge: flags.merge, context: flags.context}, tools)
+    const result = await fetchKubeconfig(cluster, flags.merge ? flags : undefined, tools)
     await this.show(result, () => kubeconfigText(result))
   }
 }

@@ -33,9 +33,7 @@ export default class KubeadmUse extends BaseCommand {
     const cluster = await resolveClusterName(args.name, tools)
     await specOf(cluster, tools)
     const known = tools.store.paths(cluster).kubeconfig
-    const path = existsSync(known)
-      ? known
-      : (await fetchKubeconfig(cluster, {merge: false, context: undefined}, tools)).path
+    const path = existsSync(known) ? known : (await fetchKubeconfig(cluster, undefined, tools)).path
     const line = `export KUBECONFIG=${quoteArgv([path])}`
     const only = flags['print-export']
     if (!only) await tools.store.setDefaultCluster(cluster)

@@ -1,4 +1,6 @@
 import {expect, test} from 'vitest'
+import {parseAllDocuments} from 'yaml'
+import {initFile} from '../../../src/phases/kubeadm-files.ts'
 import {CERTIFICATE_PATHS, KUBECONFIG_PATHS, MANIFEST_PATHS} from '../../../src/phases/kubeadm-probe.ts'
 import {kubeadmInitPhase} from '../../../src/phases/kubeadm-init.ts'
 import {FakeHost} from '../../support/fake-host.ts'
@@ -35,4 +37,12 @@ test('a bare machine gets everything, in order', async () => {
     'configure and start the kubelet',
     'wait for the API server',
   ])
+})
+
+test('a cluster that is called as YAML 1.1 calls a truth keeps its name for kubeadm', () => {
+  const host = new FakeHost({machine: {role: 'control-plane'}})
+  const context = phaseContext([host])
+  const {content = ''} = initFile({...context, spec: {...context.spec, name: 'on'}}, host)
+  const names = parseAllDocuments(content, {version: '1.1'}).map((document) => document.get('clusterName'))
+  expect(names).toContain('on')
 })
