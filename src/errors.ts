@@ -88,6 +88,7 @@ export type CloudErrorCode =
   | 'NETWORK_MISSING'
   | 'IMAGE_MISSING'
   | 'LEFTOVERS'
+  | 'DELETION_PROTECTED'
 
 export type TerraformErrorCode =
   | 'TERRAFORM_MISSING'

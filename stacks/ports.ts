@@ -1,5 +1,6 @@
 import {cloudOf, hasBastionHost} from '../src/spec/cloud-machines.ts'
 import type {ClusterSpec} from '../src/spec/cluster-spec.ts'
+import {HOST_PORTS} from '../src/spec/syntax.ts'
 
 /** Who may be allowed to talk to a machine: a role of the network, or administrators from outside. */
 export type PortSource =
@@ -43,6 +44,7 @@ const ETCD = tcp('etcd', 2379, 'etcd clients and peers', 2380)
 const KUBELET = tcp('kubelet', 10250, 'kubelet API')
 const NODE_PORTS = tcp('node-ports', 30_000, 'node ports of services', 32_767)
 const NFS = tcp('nfs', 2049, 'NFS')
+const AGENT = tcp('agent', HOST_PORTS.agent, 'node agents: sealed pieces of checkpoints')
 /** What flannel uses on Linux unless told otherwise. */
 const VXLAN: Port = {name: 'vxlan', protocol: 'udp', first: 8472, last: 8472, why: 'pod network'}
 
@@ -71,6 +73,8 @@ export function portMatrix(spec: ClusterSpec): readonly PortRule[] {
     ...(hasBastion ? [...open(SSH, ['administrators'], ['bastion']), ...open(SSH, ['bastion'], nodes)] : []),
     ...(sshToNodes ? open(SSH, ['administrators'], nodes) : []),
     ...(cloud?.sharedFiles === true ? open(NFS, nodes, ['shared-files']) : []),
+    // Last: on Azure the rules before keep their numbers.
+    ...(spec.checkpoint.enabled ? open(AGENT, nodes, nodes) : []),
   ]
 }
 

@@ -13,7 +13,19 @@ export interface CheckpointAddonOptions {
   readonly imageDigest: string
   /** Where checkpoints are kept: `spec.checkpoint.store`. */
   readonly store: StoreSpec
+  /**
+   * In a cloud, whose metadata service no pod reaches: both programs are in the network of their node, where they get
+   * the node's credentials. The controller is on control planes then, the only ones that may delete what is stored.
+   */
+  readonly hostNetwork?: {
+    readonly agentPort: number
+    readonly controllerPort: number
+    readonly controlPlanes: number
+  }
 }
+
+const CONTROLLERS = 2
+const CONTROL_PLANE = 'node-role.kubernetes.io/control-plane'
 
 /** Where a volume of a store is in both programs: below it, one folder per claim. */
 export const CLAIM_DIR = '/var/lib/clouder-claims'
@@ -39,8 +51,8 @@ export function checkpointObjects(options: CheckpointAddonOptions): readonly Kub
     agent(options),
     controller(options),
     disruptionBudget(),
-    metricsService(AGENT),
-    metricsService(CONTROLLER),
+    metricsService(AGENT, options.hostNetwork?.agentPort),
+    metricsService(CONTROLLER, options.hostNetwork?.controllerPort),
     {
       apiVersion: API_VERSION,
       kind: 'CheckpointStore',
@@ -74,20 +86,22 @@ const probes = {
   readinessProbe: {httpGet: {path: '/healthz', port: 'metrics'}, periodSeconds: 2, timeoutSeconds: 5},
 }
 
-const program = ({image}: CheckpointAddonOptions, name: 'node-agent' | 'controller') => ({
+const program = ({image}: CheckpointAddonOptions, name: 'node-agent' | 'controller', port = PORT) => ({
   name,
   image,
   imagePullPolicy: 'IfNotPresent',
   args: [name],
-  ports: [{name: 'metrics', containerPort: PORT, protocol: 'TCP'}],
+  ports: [{name: 'metrics', containerPort: port, protocol: 'TCP'}],
   ...probes,
 })
 
-const commonEnvironment = [
+const commonEnvironment = (port = PORT) => [
   field('POD_NAME', 'metadata.name'),
-  {name: 'PORT', value: String(PORT)},
+  {name: 'PORT', value: String(port)},
   {name: 'CLAIM_DIR', value: CLAIM_DIR},
 ]
+
+const inHostNetwork = {hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet'}
 
 /**
  * glibc gives blocks of megabytes back to the kernel and takes them anew, each page of them cleared: of what sealing
@@ -196,13 +210,14 @@ function agent(options: CheckpointAddonOptions): KubeObject {
           nodeSelector: {'kubernetes.io/os': 'linux'},
           tolerations: [{operator: 'Exists'}],
           hostPID: true,
+          ...(options.hostNetwork === undefined ? {} : inHostNetwork),
           terminationGracePeriodSeconds: 10,
           securityContext: {runAsUser: 0, runAsGroup: 0, seccompProfile: {type: 'RuntimeDefault'}},
           containers: [
             {
-              ...program(options, 'node-agent'),
+              ...program(options, 'node-agent', options.hostNetwork?.agentPort),
               env: [
-                ...commonEnvironment,
+                ...commonEnvironment(options.hostNetwork?.agentPort),
                 ...keptMemory,
                 field('NODE_NAME', 'spec.nodeName'),
                 field('NODE_IP', 'status.hostIP'),
@@ -228,6 +243,7 @@ function agent(options: CheckpointAddonOptions): KubeObject {
 }
 
 function controller(options: CheckpointAddonOptions): KubeObject {
+  const {hostNetwork} = options
   const {directory, ...rest} = options.store
   // A folder of a node is for the node's agent alone.
   const volumes = [...storeVolumes(rest), token, temporary]
@@ -236,9 +252,13 @@ function controller(options: CheckpointAddonOptions): KubeObject {
     kind: 'Deployment',
     metadata: metadata(CONTROLLER),
     spec: {
-      replicas: 2,
+      // Two on one node would want the same port of it.
+      replicas: Math.min(CONTROLLERS, hostNetwork?.controlPlanes ?? CONTROLLERS),
       selector: {matchLabels: selector(CONTROLLER)},
-      strategy: {type: 'RollingUpdate', rollingUpdate: {maxUnavailable: 1, maxSurge: 1}},
+      strategy: {
+        type: 'RollingUpdate',
+        rollingUpdate: {maxUnavailable: 1, maxSurge: hostNetwork === undefined ? 1 : 0},
+      },
       template: {
         metadata: podMetadata(CONTROLLER, options),
         spec: {
@@ -246,9 +266,13 @@ function controller(options: CheckpointAddonOptions): KubeObject {
           automountServiceAccountToken: false,
           enableServiceLinks: false,
           priorityClassName: 'system-cluster-critical',
-          nodeSelector: {'kubernetes.io/os': 'linux'},
+          ...(hostNetwork === undefined ? {} : inHostNetwork),
+          nodeSelector: {
+            'kubernetes.io/os': 'linux',
+            ...(hostNetwork === undefined ? {} : {[CONTROL_PLANE]: ''}),
+          },
           tolerations: [
-            {key: 'node-role.kubernetes.io/control-plane', operator: 'Exists', effect: 'NoSchedule'},
+            {key: CONTROL_PLANE, operator: 'Exists', effect: 'NoSchedule'},
             // Half a minute, not five: moves of pods off a node that is gone wait for it.
             ...['not-ready', 'unreachable'].map((state) => ({
               key: `node.kubernetes.io/${state}`,
@@ -279,8 +303,11 @@ function controller(options: CheckpointAddonOptions): KubeObject {
           },
           containers: [
             {
-              ...program(options, 'controller'),
-              env: commonEnvironment,
+              ...program(options, 'controller', hostNetwork?.controllerPort),
+              env: [
+                ...commonEnvironment(hostNetwork?.controllerPort),
+                {name: 'AGENT_PORT', value: String(hostNetwork?.agentPort ?? PORT)},
+              ],
               resources: {requests: {cpu: '20m', memory: '96Mi'}, limits: {memory: '512Mi'}},
               securityContext: {
                 allowPrivilegeEscalation: false,
@@ -301,19 +328,19 @@ const disruptionBudget = (): KubeObject => ({
   apiVersion: 'policy/v1',
   kind: 'PodDisruptionBudget',
   metadata: metadata(CONTROLLER),
-  spec: {minAvailable: 1, selector: {matchLabels: selector(CONTROLLER)}},
+  spec: {maxUnavailable: 1, selector: {matchLabels: selector(CONTROLLER)}},
 })
 
-const metricsService = (name: string): KubeObject => ({
+const metricsService = (name: string, port = PORT): KubeObject => ({
   apiVersion: 'v1',
   kind: 'Service',
   metadata: {
     ...metadata(name),
-    annotations: {'prometheus.io/scrape': 'true', 'prometheus.io/port': String(PORT)},
+    annotations: {'prometheus.io/scrape': 'true', 'prometheus.io/port': String(port)},
   },
   spec: {
     clusterIP: 'None',
     selector: selector(name),
-    ports: [{name: 'metrics', port: PORT, targetPort: 'metrics', protocol: 'TCP'}],
+    ports: [{name: 'metrics', port, targetPort: 'metrics', protocol: 'TCP'}],
   },
 })

@@ -18,6 +18,8 @@ const LEASE = 'clouder-controller'
 export const controllerEnvironmentSchema = z.object({
   POD_NAME: z.string().min(1),
   PORT: z.coerce.number().int(),
+  /** Where node agents listen. */
+  AGENT_PORT: z.coerce.number().int(),
   CLAIM_DIR: z.string().startsWith('/'),
   KUBERNETES_SERVICE_HOST: z.string().min(1),
   KUBERNETES_SERVICE_PORT: z.coerce.number().int(),
@@ -83,9 +85,8 @@ export async function runControllerProgram(
           nodeDir: NODE_STORE_DIR,
           ...(credentials === undefined ? {} : {credentials}),
         }),
-      // Both programs listen on the same port.
       usageOf: (node, objects, leading) =>
-        askUsage(node, objects, {kube, port: environment.PORT, now, signal: leading}),
+        askUsage(node, objects, {kube, port: environment.AGENT_PORT, now, signal: leading}),
       registry,
       now,
       log,

@@ -1,11 +1,14 @@
 import {checkpointDefinitions} from '../addons/checkpoint-definitions.ts'
-import {checkpointObjects} from '../addons/checkpoint.ts'
+import {checkpointObjects, type CheckpointAddonOptions} from '../addons/checkpoint.ts'
 import {API_VERSION} from '../checkpoint/names.ts'
 import type {Bundle, ImageItem} from '../bundle/types.ts'
 import type {Step} from '../engine/types.ts'
 import {BundleError, KubernetesError, TimeoutError} from '../errors.ts'
 import {describeRef, refOf} from '../kubernetes/refs.ts'
 import type {KubeObject, KubeReader} from '../kubernetes/types.ts'
+import {cloudOf} from '../spec/cloud-machines.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
+import {HOST_PORTS} from '../spec/syntax.ts'
 import {waitFor} from '../waiting.ts'
 import {z} from 'zod'
 import type {ClouderPhase, ClusterTools, PhaseContext} from './context.ts'
@@ -23,7 +26,12 @@ export const checkpointAddonPhase: ClouderPhase = {
     if (!checkpoint.enabled) return []
     const {reference: image, manifestDigest: imageDigest} = programImage(context)
     const definitions = checkpointDefinitions()
-    const objects = checkpointObjects({image, imageDigest, store: checkpoint.store})
+    const objects = checkpointObjects({
+      image,
+      imageDigest,
+      store: checkpoint.store,
+      ...hostNetworkOf(context.spec),
+    })
     const kube = await context.kube()
     const differing = kube === undefined ? undefined : await kube.diff([...definitions, ...objects])
     const names = new Set((differing ?? [...definitions, ...objects].map(refOf)).map(describeRef))
@@ -31,6 +39,15 @@ export const checkpointAddonPhase: ClouderPhase = {
       all.filter((object) => names.has(describeRef(refOf(object))))
     return stepsFor(wanted(definitions), wanted(objects), kube === undefined)
   },
+}
+
+/** Where pods cannot reach the cloud's metadata, whoever needs the node's credentials is in the node's network. */
+function hostNetworkOf(spec: ClusterSpec): Pick<CheckpointAddonOptions, 'hostNetwork'> {
+  if (cloudOf(spec) === undefined) return {}
+  const {agent, controller} = HOST_PORTS
+  return {
+    hostNetwork: {agentPort: agent, controllerPort: controller, controlPlanes: spec.controlPlane.count ?? 1},
+  }
 }
 
 function programImage(context: PhaseContext): ImageItem {

@@ -71,6 +71,12 @@ export const awsSchema = z.strictObject({
   ...shared,
   elasticIps: z.boolean().default(false).describe('whether public addresses of nodes stay when they restart'),
   kmsKeyId: z.string().optional().describe('key of disks and bucket; default: keys that AWS keeps'),
+  deletionProtection: z
+    .boolean()
+    .default(false)
+    .describe(
+      'whether AWS refuses to delete machines and load balancers of the API; `terminate` is refused until it is off',
+    ),
 })
 
 export const azureSchema = z.strictObject({

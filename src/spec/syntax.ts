@@ -101,6 +101,9 @@ export const apiEndpoint: Check = (value) =>
 
 export const API_PORT = 6443
 
+/** Where the programs of checkpoints listen on nodes of a cloud, whose pods have no way to the cloud's metadata. */
+export const HOST_PORTS = {agent: 9808, controller: 9809}
+
 /** `host`, `host:port` or `[IPv6]:port`; the port is 6443 unless said. */
 export function parseEndpoint(text: string): {readonly host: string; readonly port: number} | undefined {
   const bare = parseAddress(text) === undefined ? undefined : {host: text, port: API_PORT}

@@ -14,7 +14,7 @@ import type {ClusterRecord} from '../store/types.ts'
 import type {ResourceChange} from '../terraform/types.ts'
 import {knownCost} from './cost.ts'
 import {checkSame, recordWith} from './init.ts'
-import {refuseStops} from './losses.ts'
+import {refuseProtected, refuseStops} from './losses.ts'
 import type {Tools} from './types.ts'
 
 type InfraTools = Pick<Tools, 'store' | 'providerFor' | 'prices' | 'report' | 'signal' | 'now' | 'run'>
@@ -120,6 +120,7 @@ export async function destroyInfra(
   await using _lock = await tools.store.lock(asked.name, tools.run)
   const {provider, infra, context, complete} = await openInfra(asked, tools, {readOnly: false})
   const spec = await complete()
+  refuseProtected(spec)
   const plan = await infra.plan(spec, {...context, readOnly: true}, {goal: 'destroy'})
   if (plan.changes.length > 0) await agree(plan.changes.map(removal))
   const removed = await provider.destroy(spec.name, context, spec)

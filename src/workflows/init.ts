@@ -9,6 +9,7 @@ import type {ClouderPhase} from '../phases/context.ts'
 import {criuPhase} from '../phases/criu.ts'
 import {imagesPhase} from '../phases/images.ts'
 import {joinPhase} from '../phases/join.ts'
+import {cloudMetadataPhase} from '../phases/cloud-metadata.ts'
 import {kernelPhase} from '../phases/kernel.ts'
 import {kubeadmInitPhase} from '../phases/kubeadm-init.ts'
 import {kubeconfigPhase} from '../phases/kubeconfig.ts'
@@ -40,6 +41,7 @@ export const clusterPhases = (paths: ClusterPaths): readonly ClouderPhase[] => [
   preflightPhase,
   artifactsPhase,
   kernelPhase,
+  cloudMetadataPhase,
   containerdPhase,
   criuPhase,
   imagesPhase,

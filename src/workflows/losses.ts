@@ -62,3 +62,16 @@ export function refuseStops(
 function mayRun(record: ClusterRecord | undefined): boolean {
   return record === undefined || record.initialisedAt !== undefined
 }
+
+/**
+ * Nothing is removed of a cluster whose machines the cloud will not give up. Throws InfrastructureError
+ * DELETION_PROTECTED.
+ */
+export function refuseProtected({name, provider}: ClusterSpec): void {
+  if (provider.kind !== 'aws' || !provider.aws.deletionProtection) return
+  throw new InfrastructureError(
+    'DELETION_PROTECTED',
+    `${name} is protected from deletion by spec.provider.aws.deletionProtection`,
+    {suggestions: ['set deletionProtection to false in cluster.yaml', `clouder infra apply ${name}`]},
+  )
+}

@@ -4,6 +4,7 @@ import type {Machine} from '../spec/machine.ts'
 import type {ClusterRecord} from '../store/types.ts'
 import {allMachines, recordOf} from './clusters.ts'
 import {clusterMade, destroyInCloud} from './terminate-cloud.ts'
+import {refuseProtected} from './losses.ts'
 import {openSession} from './session.ts'
 import type {TerminateResult, Tools} from './types.ts'
 
@@ -18,12 +19,13 @@ export async function terminateCluster(
 ): Promise<TerminateResult> {
   await using _lock = options.dryRun ? undefined : await tools.store.lock(name, tools.run)
   const record = await recordOf(name, tools)
+  const spec = specFromDocument(record.document)
+  refuseProtected(spec)
   const brought = record.provider === 'byon' ? allMachines(record) : record.joined
   const removed: string[] = []
   if (brought.length > 0) removed.push(...(await cleanMachines(name, record, brought, options.dryRun, tools)))
   const provider = await tools.providerFor(record.provider)
   const paths = tools.store.paths(name)
-  const spec = specFromDocument(record.document)
   if (options.dryRun) {
     const made = [...(await clusterMade(record, spec, tools)), ...(await madeMachines(record, tools))]
     return {cluster: name, removed: [...removed, ...made, paths.dir]}

@@ -61,7 +61,7 @@ const CHANGE_BALANCERS = [
   'SetSubnets',
 ].map((action) => `elasticloadbalancing:${action}`)
 
-function lookUpBalancers({partition}: Frame): readonly Statement[] {
+function lookUpBalancers(frame: Frame): readonly Statement[] {
   const ec2 = [
     'DescribeAccountAttributes',
     'DescribeAddresses',
@@ -75,7 +75,6 @@ function lookUpBalancers({partition}: Frame): readonly Statement[] {
     'DescribeTags',
     'DescribeVpcPeeringConnections',
     'DescribeVpcs',
-    'GetSecurityGroupsForVpc',
   ]
   const elb = [
     'DescribeCapacityReservation',
@@ -95,16 +94,17 @@ function lookUpBalancers({partition}: Frame): readonly Statement[] {
   const actions = [
     ...ec2.map((action) => `ec2:${action}`),
     ...elb.map((action) => `elasticloadbalancing:${action}`),
-    'acm:DescribeCertificate',
     'acm:ListCertificates',
   ]
   const linked = 'elasticloadbalancing.amazonaws.com'
   return [
     allow('LookUpBalancers', actions, EVERYTHING),
+    allow('LookUpCertificates', ['acm:DescribeCertificate'], arn(frame, 'acm', 'certificate/*')),
+    allow('LookUpGroupsOfNetwork', ['ec2:GetSecurityGroupsForVpc'], arn(frame, 'ec2', 'vpc/*')),
     allow(
       'LetBalancersWork',
       ['iam:CreateServiceLinkedRole'],
-      `arn:${partition}:iam::*:role/aws-service-role/${linked}/*`,
+      `arn:${frame.partition}:iam::*:role/aws-service-role/${linked}/*`,
       {StringEquals: {'iam:AWSServiceName': linked}},
     ),
   ]

@@ -61,6 +61,7 @@ function balancerOf(
     securityGroups: [group],
     // A zone may have no control plane.
     enableCrossZoneLoadBalancing: true,
+    ...(frame.aws.deletionProtection ? {enableDeletionProtection: true} : {}),
     tags: tagsOf(frame, name),
     dependsOn: [...network.gateway],
   })

@@ -117,9 +117,10 @@ function commonOf(frame: Frame, {keyName}: Surroundings, name: string, diskGiB: 
     metadataOptions: {
       httpEndpoint: 'enabled',
       httpTokens: 'required',
-      // A pod is one hop further away than its node.
-      httpPutResponseHopLimit: 2,
+      // A pod is one hop further away than its node: what the node may do in the account is not for pods.
+      httpPutResponseHopLimit: 1,
     },
+    ...(frame.aws.deletionProtection ? {disableApiTermination: true} : {}),
     lifecycle: {ignoreChanges: [...STAYS]},
   }
 }

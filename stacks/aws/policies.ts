@@ -11,8 +11,8 @@ export interface RolePolicy {
 
 /**
  * What nodes may do in the account. The controllers that make volumes and load balancers are to run on the control
- * planes: workers, where anybody's pods run, get nothing but the objects of checkpoints. What can be limited to
- * resources with the tag of this cluster is; the look-ups that are not know no such limit.
+ * planes: workers, where anybody's pods run, get nothing but the objects of checkpoints, and cannot delete those. What
+ * can be limited to resources with the tag of this cluster is; the look-ups that are not know no such limit.
  */
 export function rolePolicies(frame: Frame, bucketArn: string): readonly RolePolicy[] {
   const {aws} = frame
@@ -23,13 +23,14 @@ export function rolePolicies(frame: Frame, bucketArn: string): readonly RolePoli
     {name: 'volumes', roles: controlPlane, statements: volumes(frame)},
     {name: 'load-balancers', roles: controlPlane, statements: loadBalancers(frame)},
     {name: 'checkpoints', roles: everyNode, statements: checkpoints(frame, bucketArn)},
+    {name: 'checkpoint-deletion', roles: controlPlane, statements: [checkpointDeletion(bucketArn)]},
     {name: 'backups', roles: controlPlane, statements: backups(bucketArn)},
   ]
   return [
     ...policies,
     ...(aws.sharedFiles ? [{name: 'shared-files', roles: controlPlane, statements: sharedFiles(frame)}] : []),
     ...(aws.bastion === 'ssm' && aws.network.mode === 'private'
-      ? [{name: 'session-manager', roles: everyNode, statements: [sessions()]}]
+      ? [{name: 'session-manager', roles: everyNode, statements: sessions(frame)}]
       : []),
   ]
 }
@@ -105,16 +106,20 @@ function keyForVolumes(frame: Frame): readonly Statement[] {
   ]
 }
 
-/** Objects of checkpoints, which every node writes, reads and deletes. */
+/** Objects of checkpoints, which every node writes and reads. */
 function checkpoints(frame: Frame, bucketArn: string): readonly Statement[] {
   const key = frame.aws.kmsKeyId
   return [
     allow('FindBucket', ['s3:GetBucketLocation'], bucketArn),
     allow('ListCheckpoints', ['s3:ListBucket'], bucketArn, {StringLike: {'s3:prefix': 'checkpoints/*'}}),
-    allow('UseCheckpoints', [...KEEP_OBJECTS, 's3:DeleteObject'], `${bucketArn}/checkpoints/*`),
+    allow('UseCheckpoints', KEEP_OBJECTS, `${bucketArn}/checkpoints/*`),
     ...(key === undefined ? [] : [allow('UseKeyOfBucket', ['kms:Decrypt', 'kms:GenerateDataKey'], key)]),
   ]
 }
+
+/** For the controller of checkpoints, which runs on control planes: it alone deletes what a bucket keeps. */
+const checkpointDeletion = (bucketArn: string): Statement =>
+  allow('DeleteCheckpoints', ['s3:DeleteObject'], `${bucketArn}/checkpoints/*`)
 
 /** Backups are written and read; that they end is left to the bucket, so that no node can destroy them. */
 function backups(bucketArn: string): readonly Statement[] {
@@ -134,6 +139,7 @@ const KEEP_OBJECTS = [
 /** For the EFS CSI driver; access points carry the tag that it gives them, file systems ours. */
 function sharedFiles(frame: Frame): readonly Statement[] {
   const point = arn(frame, 'elasticfilesystem', 'access-point/*')
+  const files = arn(frame, 'elasticfilesystem', 'file-system/*')
   const byDriver = {'efs.csi.aws.com/cluster': 'true'}
   const tagged = (where: 'RequestTag' | 'ResourceTag'): Condition => ({
     StringEquals: Object.fromEntries(
@@ -141,37 +147,33 @@ function sharedFiles(frame: Frame): readonly Statement[] {
     ),
   })
   return [
+    allow('LookUpZones', ['ec2:DescribeAvailabilityZones'], EVERYTHING),
     allow(
       'LookUpFileSystems',
       [
-        'ec2:DescribeAvailabilityZones',
         'elasticfilesystem:DescribeAccessPoints',
         'elasticfilesystem:DescribeFileSystems',
         'elasticfilesystem:DescribeMountTargets',
       ],
-      EVERYTHING,
+      [files, point],
     ),
-    allow(
-      'MakeAccessPoints',
-      ['elasticfilesystem:CreateAccessPoint'],
-      arn(frame, 'elasticfilesystem', 'file-system/*'),
-      onOwned(frame),
-    ),
+    allow('MakeAccessPoints', ['elasticfilesystem:CreateAccessPoint'], files, onOwned(frame)),
     allow('TagAccessPoints', ['elasticfilesystem:TagResource'], point, tagged('RequestTag')),
     allow('DeleteAccessPoints', ['elasticfilesystem:DeleteAccessPoint'], point, tagged('ResourceTag')),
   ]
 }
 
-/** What the agent needs for sessions; these know no limit by resource. */
-const sessions = (): Statement =>
+/** What the agent needs for sessions; channels know no limit by resource. */
+const sessions = (frame: Frame): readonly Statement[] => [
+  allow('TellOfMachine', ['ssm:UpdateInstanceInformation'], arn(frame, 'ec2', 'instance/*')),
   allow(
     'HoldSessions',
     [
-      'ssm:UpdateInstanceInformation',
       'ssmmessages:CreateControlChannel',
       'ssmmessages:CreateDataChannel',
       'ssmmessages:OpenControlChannel',
       'ssmmessages:OpenDataChannel',
     ],
     EVERYTHING,
-  )
+  ),
+]

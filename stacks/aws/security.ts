@@ -43,13 +43,15 @@ export function securityOf(frame: Frame, network: AwsNetwork): SecurityGroups {
     if (rule.from !== 'administrators' && !isNode(rule.from)) egress(frame, groups, rule)
   }
   for (const name of ['control-plane', 'worker'] as const) {
-    outward(frame, groups[name], `${name}_to_world`, {ipProtocol: '-1'})
+    outward(frame, groups[name], `${name}_to_world`, {
+      ipProtocol: '-1',
+      description: 'packages, registries and APIs that the cluster uses',
+    })
   }
   if (groups.bastion !== undefined) {
-    // Security updates.
     for (const port of [80, 443]) {
-      const ports = {ipProtocol: 'tcp', fromPort: port, toPort: port}
-      outward(frame, groups.bastion, `bastion_to_world_${port}`, ports)
+      const rule = {ipProtocol: 'tcp', fromPort: port, toPort: port, description: 'security updates'}
+      outward(frame, groups.bastion, `bastion_to_world_${port}`, rule)
     }
   }
   return groups
@@ -69,7 +71,7 @@ function groupOf(frame: Frame, network: AwsNetwork, name: GroupName): string {
 }
 
 function ingress(frame: Frame, network: AwsNetwork, groups: SecurityGroups, rule: PortRule): void {
-  const opening = {...portsOf(rule), securityGroupId: idOf(groups, rule.to)}
+  const opening = {...portsOf(rule), securityGroupId: idOf(groups, rule.to), description: rule.why}
   if (rule.from !== 'administrators') {
     add(frame, VpcSecurityGroupIngressRule, rule.id, {
       ...opening,
@@ -103,21 +105,23 @@ function egress(frame: Frame, groups: SecurityGroups, rule: PortRule): void {
   const name = `${rule.from}_to_${rule.to}_${rule.firstPort}`
   add(frame, VpcSecurityGroupEgressRule, name, {
     ...portsOf(rule),
+    description: `${rule.why}: the way out`,
     securityGroupId: idOf(groups, rule.from),
     referencedSecurityGroupId: idOf(groups, rule.to),
     tags: tagsOf(frame, name),
   })
 }
 
-interface Ports {
+interface OutwardRule {
   readonly ipProtocol: string
+  readonly description: string
   readonly fromPort?: number
   readonly toPort?: number
 }
 
-function outward(frame: Frame, securityGroupId: string, name: string, ports: Ports): void {
+function outward(frame: Frame, securityGroupId: string, name: string, rule: OutwardRule): void {
   const tags = tagsOf(frame, name)
-  add(frame, VpcSecurityGroupEgressRule, name, {...ports, securityGroupId, cidrIpv4: WORLD, tags})
+  add(frame, VpcSecurityGroupEgressRule, name, {...rule, securityGroupId, cidrIpv4: WORLD, tags})
 }
 
 function portsOf({protocol, firstPort, lastPort}: PortRule) {

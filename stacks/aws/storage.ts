@@ -55,14 +55,22 @@ export function bucketOf(frame: Frame): S3Bucket {
   })
   add(frame, S3BucketLifecycleConfiguration, NAME, {
     bucket: bucket.id,
-    rule: Object.entries(KEPT_AFTER_DELETION_DAYS).map(([id, noncurrentDays]) => ({
-      id,
-      status: 'Enabled',
-      filter: [{prefix: `${id}/`}],
-      expiration: [{days: aws.checkpointRetentionDays}],
-      noncurrentVersionExpiration: [{noncurrentDays}],
-      abortIncompleteMultipartUpload: [{daysAfterInitiation: 1}],
-    })),
+    rule: [
+      ...Object.entries(KEPT_AFTER_DELETION_DAYS).map(([id, noncurrentDays]) => ({
+        id,
+        status: 'Enabled',
+        filter: [{prefix: `${id}/`}],
+        expiration: [{days: aws.checkpointRetentionDays}],
+        noncurrentVersionExpiration: [{noncurrentDays}],
+      })),
+      {
+        // Parts of an upload that never ended cost as much as objects, and no listing shows them.
+        id: 'unfinished-uploads',
+        status: 'Enabled',
+        filter: [{prefix: ''}],
+        abortIncompleteMultipartUpload: [{daysAfterInitiation: 1}],
+      },
+    ],
     dependsOn: [versioning],
   })
   tlsOnly(frame, bucket)

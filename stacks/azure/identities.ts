@@ -4,7 +4,15 @@ import {UserAssignedIdentity} from '@cdktf/provider-azurerm/lib/user-assigned-id
 import {Fn} from 'cdktf'
 import {addressed, type Frame, named, placed} from './frame.ts'
 import type {AzureNetwork} from './network.ts'
-import {CHECKPOINTS, CLOUD_PROVIDER, DISKS, FILES, type Permissions, SUBNET} from './permissions.ts'
+import {
+  CHECKPOINT_DELETION,
+  CLOUD_PROVIDER,
+  DISKS,
+  FILES,
+  OBJECTS,
+  type Permissions,
+  SUBNET,
+} from './permissions.ts'
 import type {AzureStorage} from './storage.ts'
 
 /** Identities of machines: no node holds a secret of a service principal. */
@@ -24,10 +32,13 @@ export function identitiesOf(frame: Frame, network: AzureNetwork, storage: Azure
   grant(frame, 'disks', DISKS, inGroup.assignable, [
     {address: 'disks', to: controlPlane, scope: inGroup.scope},
   ])
-  grant(frame, 'checkpoints', CHECKPOINTS, inGroup.assignable, [
+  grant(frame, 'checkpoints', OBJECTS, inGroup.assignable, [
     {address: 'checkpoints-control-plane', to: controlPlane, scope: storage.checkpointsId},
     {address: 'checkpoints-worker', to: worker, scope: storage.checkpointsId},
     {address: 'backups-control-plane', to: controlPlane, scope: storage.backupsId},
+  ])
+  grant(frame, 'checkpoint-deletion', CHECKPOINT_DELETION, inGroup.assignable, [
+    {address: 'checkpoint-deletion', to: controlPlane, scope: storage.checkpointsId},
   ])
   if (storage.files !== undefined)
     grant(frame, 'files', FILES, inGroup.assignable, [

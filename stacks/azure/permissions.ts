@@ -78,16 +78,22 @@ export const FILES: Permissions = {
   ],
 }
 
-/** Checkpoints and backups, on one container. */
-export const CHECKPOINTS: Permissions = {
-  description: 'Objects of one container of checkpoints or backups',
+/** Checkpoints and backups, on one container: written and read. */
+export const OBJECTS: Permissions = {
+  description: 'Write and read objects of one container of checkpoints or backups',
   actions: [storage('blobServices/containers/read')],
   dataActions: [
     storage('blobServices/containers/blobs/read'),
     storage('blobServices/containers/blobs/write'),
     storage('blobServices/containers/blobs/add/action'),
-    storage('blobServices/containers/blobs/delete'),
   ],
+}
+
+/** For the controller of checkpoints, which runs on control planes: it alone deletes what a container keeps. */
+export const CHECKPOINT_DELETION: Permissions = {
+  description: 'Delete checkpoints',
+  actions: [],
+  dataActions: [storage('blobServices/containers/blobs/delete')],
 }
 
 /** The subnet of a network that was brought, which lies outside the resource group of the cluster. */

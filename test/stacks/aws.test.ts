@@ -108,6 +108,7 @@ test('the ports of a private cluster are those of kubeadm, and administrators re
     [
       ...between('tcp 10250'),
       ...between('udp 8472'),
+      ...between('tcp 9808'),
       'tcp 2379-2380 from control-plane to control-plane',
       'tcp 6443 from control-plane to control-plane',
       'tcp 6443 from worker to control-plane',
@@ -212,7 +213,7 @@ test('every disk is encrypted and gp3, and metadata is had by token, one hop fro
     expect(machine.metadata_options).toEqual({
       http_endpoint: 'enabled',
       http_tokens: 'required',
-      http_put_response_hop_limit: 2,
+      http_put_response_hop_limit: 1,
     })
   }
 })
@@ -373,12 +374,43 @@ test('only control planes may make volumes and load balancers', () => {
   const holders = Object.keys(awsStack({}).all('aws_iam_role_policy_attachment')).sort()
   expect(holders).toEqual([
     'control-plane_backups',
+    'control-plane_checkpoint-deletion',
     'control-plane_checkpoints',
     'control-plane_cloud-provider',
     'control-plane_load-balancers',
     'control-plane_volumes',
     'worker_checkpoints',
   ])
+})
+
+test('no worker may delete an object, and no node a backup', () => {
+  const {all} = awsStack({})
+  const policies = all('aws_iam_policy')
+  const deletes = Object.keys(policies).filter((name) => String(policies[name]?.policy).includes('s3:Delete'))
+  expect(deletes).toEqual(['checkpoint-deletion'])
+  expect(String(policies['checkpoint-deletion']?.policy)).not.toContain('backups/')
+})
+
+test('parts of uploads that never ended are removed, wherever in the bucket they lie', () => {
+  const {rule} = awsStack({}).one('aws_s3_bucket_lifecycle_configuration', 'checkpoints')
+  expect(rule).toContainEqual({
+    id: 'unfinished-uploads',
+    status: 'Enabled',
+    filter: [{prefix: ''}],
+    abort_incomplete_multipart_upload: [{days_after_initiation: 1}],
+  })
+})
+
+test('machines and load balancers are protected from deletion only where it is asked for', () => {
+  const protectedBy = (document: AwsDocument) => {
+    const {all} = awsStack(document)
+    return [
+      ...Object.values(all('aws_instance')).map((machine) => machine.disable_api_termination),
+      ...Object.values(all('aws_lb')).map((balancer) => balancer.enable_deletion_protection),
+    ]
+  }
+  expect(new Set(protectedBy({}))).toEqual(new Set([undefined]))
+  expect(new Set(protectedBy({aws: {deletionProtection: true}}))).toEqual(new Set([true]))
 })
 
 test('a key of the user encrypts disks, bucket and files, and is lent to no more than those', () => {

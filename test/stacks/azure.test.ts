@@ -47,8 +47,20 @@ test('workers get checkpoints and nothing else; control planes the network and d
     'disks',
     'checkpoints-control-plane',
     'backups-control-plane',
+    'checkpoint-deletion',
     'files',
   ])
+})
+
+test('no worker may delete a blob, and no node a backup', () => {
+  const found = made()
+  const deleting = found
+    .of('azurerm_role_definition')
+    .filter(({body}) => JSON.stringify(body.permissions).includes('blobs/delete'))
+    .map(({name}) => name)
+  expect(deleting).toEqual(['checkpoint-deletion'])
+  const grant = only(found, 'azurerm_role_assignment', 'checkpoint-deletion')
+  expect(grant.scope).toBe('${azurerm_storage_container.checkpoints.id}')
 })
 
 test('checkpoints and backups lie in private containers and go after the days that the spec says', () => {

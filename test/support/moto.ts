@@ -1,13 +1,9 @@
-import {execFile, spawn, type ChildProcess} from 'node:child_process'
+import {spawn, type ChildProcess} from 'node:child_process'
 import {once} from 'node:events'
-import {access, mkdir, mkdtemp, rename, rm} from 'node:fs/promises'
-import {homedir} from 'node:os'
-import {dirname, join} from 'node:path'
 import {createInterface} from 'node:readline'
-import {promisify} from 'node:util'
 import type {TestContext} from 'vitest'
+import {installPipPackage} from './pip-package.ts'
 
-const run = promisify(execFile)
 const VERSION = '5.2.5'
 const START_TIMEOUT_MS = 120_000
 
@@ -77,31 +73,7 @@ export async function startMoto(options: MotoOptions = {}): Promise<Moto> {
   }
 }
 
-/** The folder of its Python packages in the user's cache; installed once, renamed into place when it is whole. */
-async function installMoto(): Promise<string> {
-  const cache = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
-  const target = join(cache, 'clouder/test', `moto-${VERSION}`)
-  if (await isThere(target)) return target
-  await mkdir(dirname(target), {recursive: true})
-  const work = await mkdtemp(`${target}-`)
-  try {
-    const argv = ['-m', 'pip', 'install', '--quiet', '--target', work, `moto[server]==${VERSION}`]
-    await run('python3', argv, {timeout: 600_000})
-    await rename(work, target).catch(async (error: unknown) => {
-      // Another test was quicker.
-      if (!(await isThere(target))) throw error
-    })
-  } finally {
-    await rm(work, {recursive: true, force: true})
-  }
-  return target
-}
-
-const isThere = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  )
+const installMoto = (): Promise<string> => installPipPackage(`moto-${VERSION}`, `moto[server]==${VERSION}`)
 
 /** What the server says about itself; every later line is a request, and is read away so that the pipe never fills. */
 function addressOf(child: ChildProcess): Promise<string> {

@@ -224,11 +224,31 @@ const kubernetesApply: Behaviour = (machine, text) => {
   return absent.length > 0 ? failed(`${absent.join(', ')}: No such file or directory`) : ''
 }
 
+/** The unit that keeps pods from the cloud's metadata: once it is written and started, its rules are in place. */
+const metadataProbe: Behaviour = (machine, text) =>
+  lines(
+    seenFiles(machine, text),
+    machine.files.has('/etc/systemd/system/clouder-metadata.service')
+      ? [
+          'UnitFileState=enabled',
+          'refused=441 169.254.169.254',
+          'refused=443 168.63.129.16',
+          'refused=445 168.63.129.16',
+        ]
+      : [],
+  )
+
+const metadataApply: Behaviour = (machine, text) => {
+  writeFiles(machine, text)
+  return ''
+}
+
 /** The scripts that look at a machine, and those that change it, up to where kubeadm comes in. */
 export const nodeProbes: Readonly<Record<string, Behaviour>> = {
   'preflight/probe.sh': preflightProbe,
   'artifacts/probe.sh': artifactsProbe,
   'kernel/probe.sh': kernelProbe,
+  'metadata/probe.sh': metadataProbe,
   'containerd/probe.sh': containerdProbe,
   'criu/probe.sh': criuProbe,
   'images/probe.sh': imagesProbe,
@@ -240,6 +260,7 @@ export const nodeChanges: Readonly<Record<string, Behaviour>> = {
   'artifacts/receive.sh': artifactsReceive,
   'artifacts/link.sh': artifactsLink,
   'kernel/apply.sh': kernelApply,
+  'metadata/apply.sh': metadataApply,
   'containerd/apply.sh': containerdApply,
   'criu/apply.sh': criuApply,
   'images/import.sh': imagesImport,

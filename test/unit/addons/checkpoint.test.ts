@@ -27,6 +27,36 @@ test('the add-on is as its golden file says', () => {
   golden('checkpoint.yaml', objects())
 })
 
+test('in a cloud both programs are in the network of their node, the controller on control planes', () => {
+  const wanted = {agentPort: 9808, controllerPort: 9809, controlPlanes: 1}
+  const made = checkpointObjects({...image, store: {node: {}}, hostNetwork: wanted})
+  const [agent, controller] = ['DaemonSet', 'Deployment'].map((kind) =>
+    made.find((object) => object.kind === kind),
+  )
+  expect(agent).toMatchObject({
+    spec: {
+      template: {
+        spec: {hostNetwork: true, containers: [{ports: [{containerPort: 9808}]}]},
+      },
+    },
+  })
+  expect(controller).toMatchObject({
+    spec: {
+      replicas: 1,
+      strategy: {rollingUpdate: {maxSurge: 0}},
+      template: {
+        spec: {
+          hostNetwork: true,
+          nodeSelector: {'node-role.kubernetes.io/control-plane': ''},
+          containers: [{ports: [{containerPort: 9809}]}],
+        },
+      },
+    },
+  })
+  const several = checkpointObjects({...image, store: {node: {}}, hostNetwork: {...wanted, controlPlanes: 3}})
+  expect(several.find(({kind}) => kind === 'Deployment')).toMatchObject({spec: {replicas: 2}})
+})
+
 const ruleSchema = z.object({
   apiGroups: z.array(z.string()),
   resources: z.array(z.string()),
