@@ -27,13 +27,9 @@ const agentRules: readonly Rule[] = [
   rule('', ['nodes'], [...READ, 'patch']),
   rule('', ['nodes/checkpoint'], ['create']),
   rule('', ['pods'], [...READ, 'delete']),
-  // Hooks before and after a dump.
-  rule('', ['pods/exec'], ['get', 'create']),
-  rule('', ['events'], ['create', 'patch']),
-  rule(OURS, ['checkpointstores', 'checkpointpolicies', 'restores'], READ),
-  // `patch`: the finalizer of what it stores. `create`: when the cloud takes its machine back.
-  rule(OURS, ['checkpoints'], [...READ, 'create', 'patch']),
-  rule(OURS, ['migrations'], [...READ, 'create']),
+  rule(OURS, ['checkpointstores', 'restores', 'migrations'], READ),
+  // `patch`: the finalizer of what it stores.
+  rule(OURS, ['checkpoints'], [...READ, 'patch']),
   // restores: images that it made of a checkpoint. migrations: whether it can take a pod.
   rule(OURS, status(['checkpoints', 'restores', 'migrations']), ['get', 'patch']),
 ]

@@ -1,37 +1,14 @@
 import {
-  API_VERSION,
-  BACKEND_LABELS,
   CHECKPOINT_IMAGE_PREFIX,
   CHECKPOINT_IMAGES_LABEL,
-  NODE_ABILITIES_ANNOTATION,
   RESTORE_ANNOTATION,
   RESTORE_RUNTIME,
   SYSTEM_NAMESPACE,
 } from '../checkpoint/names.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
-import {addonLabels, agentUser, controllerUser} from './checkpoint-names.ts'
-
-const version = API_VERSION.replace(/^.*\//, '')
-const apiVersion = 'admissionregistration.k8s.io/v1'
-/** Of its own pod, which a token of a service account is bound to; Kubernetes 1.32 and newer tell it. */
-const OWN_NODE = "request.userInfo.extra['authentication.kubernetes.io/node-name'][0]"
-
-interface Policy {
-  readonly name: string
-  /** Default: that of pods and nodes. */
-  readonly group?: string
-  readonly rules: readonly {
-    readonly resources: readonly string[]
-    readonly operations: readonly string[]
-  }[]
-  /** Requests that it is about: name and expression. */
-  readonly when: readonly (readonly [string, string])[]
-  readonly variables?: readonly (readonly [string, string])[]
-  /** Judged once for each object of this kind in the namespace of the request; none: it is let through. */
-  readonly params?: 'Migration'
-  /** What must be true, and what is said when it is not. */
-  readonly must: readonly (readonly [string, string])[]
-}
+import {objectsOfPolicy, type Policy} from './admission-policy.ts'
+import {agentPolicies} from './checkpoint-admission-agents.ts'
+import {controllerUser} from './checkpoint-names.ts'
 
 const OF_CHECKPOINT = `startsWith('${CHECKPOINT_IMAGE_PREFIX}')`
 const NAMES_AN_ID = `matches('^(docker[.]io/)?(library/)?sha256:[0-9a-f]+$')`
@@ -121,67 +98,6 @@ const annotation: Policy = {
   ],
 }
 
-const ownLabels = Object.values(BACKEND_LABELS).map((label) => `'${label}'`)
-
-/** A node that is taken over must not become a key to the others: its agent writes to its own Node, and only what it is there for. */
-const ownNode: Policy = {
-  name: 'clouder-node-agent-nodes',
-  rules: [{resources: ['nodes', 'nodes/status'], operations: ['UPDATE']}],
-  when: [['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`]],
-  must: [
-    [`object.metadata.name == ${OWN_NODE}`, 'a node agent writes to its own node only'],
-    ['object.spec == oldObject.spec', 'a node agent changes no spec of a node'],
-    [
-      `object.metadata.labels.all(key, oldObject.metadata.labels[?key].orValue('') == object.metadata.labels[key] || key in [${ownLabels.join(', ')}]) && oldObject.metadata.labels.all(key, key in object.metadata.labels || key in [${ownLabels.join(', ')}])`,
-      'a node agent changes only the labels of restore backends',
-    ],
-    [
-      `object.metadata.?annotations.orValue({}).all(key, oldObject.metadata.?annotations[?key].orValue('') == object.metadata.annotations[key] || key == '${NODE_ABILITIES_ANNOTATION}')`,
-      `a node agent changes only the annotation ${NODE_ABILITIES_ANNOTATION}`,
-    ],
-  ],
-}
-
-const ownPods: Policy = {
-  name: 'clouder-node-agent-pods',
-  rules: [{resources: ['pods'], operations: ['DELETE']}],
-  when: [['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`]],
-  must: [
-    [`oldObject.spec.?nodeName.orValue('') == ${OWN_NODE}`, 'a node agent deletes pods of its own node only'],
-  ],
-}
-
-const ownStatus: Policy = {
-  name: 'clouder-node-agent-statuses',
-  group: 'clouder.dev',
-  rules: [
-    {
-      resources: ['checkpoints', 'checkpoints/status', 'restores/status'],
-      operations: ['UPDATE'],
-    },
-  ],
-  when: [['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`]],
-  must: [
-    [
-      `oldObject.?status.?node.orValue('') in ['', ${OWN_NODE}] && object.?status.?node.orValue('') in ['', ${OWN_NODE}]`,
-      'a node agent writes only what is of its own node',
-    ],
-  ],
-}
-
-const ownMoves: Policy = {
-  name: 'clouder-node-agent-moves',
-  group: 'clouder.dev',
-  rules: [{resources: ['migrations', 'migrations/status'], operations: ['UPDATE']}],
-  when: [['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`]],
-  must: [
-    [
-      `oldObject.?status.?targetNode.orValue('') == ${OWN_NODE} && object.?status.?targetNode.orValue('') == ${OWN_NODE} && object.?status.?phase.orValue('') == oldObject.?status.?phase.orValue('')`,
-      'a node agent says of a move only whether its own node can take the pod',
-    ],
-  ],
-}
-
 /** Between a pod that left and the one that takes its place, whoever made the first one must not begin it anew. */
 const movingPods: Policy = {
   name: 'clouder-moving-pods',
@@ -196,64 +112,7 @@ const movingPods: Policy = {
   ],
 }
 
-function objectsOf({
-  name,
-  group = '',
-  rules,
-  when,
-  variables = [],
-  params,
-  must,
-}: Policy): readonly KubeObject[] {
-  const metadata = {name, labels: addonLabels}
-  return [
-    {
-      apiVersion,
-      kind: 'ValidatingAdmissionPolicy',
-      metadata,
-      spec: {
-        // Without their kind those with params would stop every request.
-        ...(params === undefined
-          ? {failurePolicy: 'Fail'}
-          : {failurePolicy: 'Ignore', paramKind: {apiVersion: API_VERSION, kind: params}}),
-        matchConstraints: {
-          resourceRules: rules.map((rule) => ({
-            apiGroups: [group],
-            apiVersions: [group === '' ? 'v1' : version],
-            ...rule,
-          })),
-        },
-        matchConditions: when.map(([condition, expression]) => ({name: condition, expression})),
-        ...(variables.length === 0
-          ? {}
-          : {variables: variables.map(([variable, expression]) => ({name: variable, expression}))}),
-        validations: must.map(([expression, message]) => ({expression, message})),
-      },
-    },
-    {
-      apiVersion,
-      kind: 'ValidatingAdmissionPolicyBinding',
-      metadata,
-      spec: {
-        policyName: name,
-        validationActions: ['Deny'],
-        ...(params === undefined ? {} : {paramRef: {selector: {}, parameterNotFoundAction: 'Allow'}}),
-      },
-    },
-  ]
-}
-
 /** What the API server refuses, whoever asks. */
 export function checkpointAdmission(): readonly KubeObject[] {
-  return [
-    images,
-    imageNodes,
-    imageIds,
-    annotation,
-    ownNode,
-    ownPods,
-    ownStatus,
-    ownMoves,
-    movingPods,
-  ].flatMap(objectsOf)
+  return [images, imageNodes, imageIds, annotation, ...agentPolicies, movingPods].flatMap(objectsOfPolicy)
 }

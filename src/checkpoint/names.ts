@@ -33,6 +33,8 @@ export const CHECKPOINT_IMAGE_PREFIX = 'checkpoint.clouder.dev/'
 export const ORIGINAL_ANNOTATION = 'clouder.dev/original-spec'
 /** Annotation by which the agent of the node tells what nodes are alike: kernel, CRIU, CPU features. */
 export const NODE_ABILITIES_ANNOTATION = 'clouder.dev/checkpoint-abilities'
+/** Annotation of a Node: what the cloud has announced of its machine, as its agent reports it; JSON. */
+export const INTERRUPTION_ANNOTATION = 'clouder.dev/interruption'
 /** Annotation `true` of a Checkpoint whose pod stands still: let the pod go on, for a move that will not be. */
 export const THAW_ANNOTATION = 'clouder.dev/thaw'
 /** Marks what a move made, so that one that was interrupted finds it: name of the Migration. */

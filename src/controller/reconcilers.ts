@@ -1,6 +1,7 @@
 import {checkpointReconciler} from './checkpoint.ts'
 import {containerHostReconciler} from './container-host.ts'
 import {finishedMigrationReconciler, finishedRestoreReconciler} from './finished.ts'
+import {interruptionReconciler} from './interruption.ts'
 import {migrationReconciler} from './migrate.ts'
 import {policyReconciler} from './policies.ts'
 import {restoreReconciler} from './restore.ts'
@@ -19,4 +20,5 @@ export const reconcilers = (): readonly Reconciler[] => [
   storeReconciler(),
   runtimeReconciler,
   containerHostReconciler,
+  interruptionReconciler(),
 ]

@@ -2,16 +2,13 @@ import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {KubernetesError} from '../errors.ts'
 import {accepted, apiError, statusOf} from './answers.ts'
-import {execInContainer} from './exec.ts'
 import {currentCredentials, currentServer} from './kubeconfig.ts'
 import {describeRef, refOf} from './refs.ts'
 import {sendRepeatedly} from './repeat.ts'
 import {openTransport, type Call, type Transport} from './transport.ts'
 import {
   kubeObjectSchema,
-  type ExecResult,
   type HttpAnswer,
-  type KubeClient,
   type KubeObject,
   type KubeOpener,
   type ListQuery,
@@ -198,10 +195,6 @@ class HttpKube implements OpenKubeClient {
   watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void> {
     const collection = (): Promise<string | undefined> => this.#collection(query)
     return watchCollection({transport: this.#transport, collection, query, onEvent, signal})
-  }
-
-  exec(...[pod, command, options]: Parameters<KubeClient['exec']>): Promise<ExecResult> {
-    return execInContainer(this.#transport.server, {...pod, command, ...options})
   }
 
   async #applyCall(object: KubeObject, query: string, signal?: AbortSignal): Promise<HttpAnswer | undefined> {

@@ -36,7 +36,6 @@ export interface StreamAnswer {
 
 /** HTTPS to one API server. Throws KubernetesError API_UNREACHABLE for a call without an answer. */
 export interface Transport {
-  readonly server: Server
   /** Ends every call. */
   readonly signal: AbortSignal
   send(call: Call): Promise<HttpAnswer>
@@ -51,7 +50,6 @@ export function openTransport(server: Server, signal: AbortSignal): Transport {
   // Watches hold their connections: they have no share in the sockets of calls.
   const streams = new Agent({keepAlive: false, ...tls})
   return {
-    server,
     signal,
     send: (call) => send(call, {server, agent: calls, signal}),
     stream: (path, ended) => stream(path, {server, agent: streams, signal: AbortSignal.any([signal, ended])}),

@@ -92,13 +92,7 @@ export interface WatchQuery extends ListQuery {
   readonly onProblem?: (error: Error) => void
 }
 
-export interface ExecResult {
-  readonly exitCode: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** The API server for programs that stay: they watch, create, and run commands in containers. */
+/** The API server for programs that stay: they watch and create. */
 export interface KubeClient extends KubeApi {
   /**
    * Tells every object there is, then every change, until the signal is aborted; connects and lists anew as needed,
@@ -120,11 +114,6 @@ export interface KubeClient extends KubeApi {
   replace(object: KubeObject): Promise<KubeObject | undefined>
   /** Deletes; `uid` guards against deleting another of the same name. Absent is fine. */
   delete(ref: ObjectRef, options?: {readonly graceSeconds?: number; readonly uid?: string}): Promise<void>
-  exec(
-    pod: {readonly namespace: string; readonly pod: string; readonly container: string},
-    command: readonly string[],
-    options: {readonly signal: AbortSignal; readonly timeoutMs: number},
-  ): Promise<ExecResult>
 }
 
 /** A KubeClient with connections of its own. */

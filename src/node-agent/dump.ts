@@ -48,7 +48,7 @@ const ATTEMPTS = 4
 const BUSY = /unable to freeze|Unseizable non-zombie/
 
 async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: AgentTools): Promise<Dumped> {
-  const {kube, cgroups, archives, signal} = tools
+  const {cgroups, archives, signal} = tools
   const {spec, status} = checkpoint
   const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
   const running = names.map((name) => runningContainer(pod, name))
@@ -69,7 +69,7 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
   }
   const stays = spec.after !== 'run'
   if (holds && !stays) await cgroups.thaw(pod.metadata.uid)
-  if (!stays && spec.hooks?.after !== undefined) await runHook('after', pod, spec.hooks.after, {kube, signal})
+  if (!stays && spec.hooks?.after !== undefined) await runHook('after', pod, spec.hooks.after, tools)
   return {containers, frozen: stays, podTemplate: podTemplateOf(pod)}
 }
 
@@ -142,28 +142,27 @@ async function explained(error: unknown, tools: AgentTools): Promise<unknown> {
 
 type Hook = NonNullable<NonNullable<Checkpoint['spec']['hooks']>['before']>
 
-/** Runs a command in the pod. Throws CheckpointError CHECKPOINT_FAILED when it does not succeed. */
+/** Runs a command in the pod, by the runtime of this node. Throws CheckpointError CHECKPOINT_FAILED when it does not succeed. */
 export async function runHook(
   when: 'before' | 'after',
   pod: Pod,
   {container, command, timeoutSeconds = 30}: Hook,
-  {kube, signal}: Pick<AgentTools, 'kube' | 'signal'>,
+  {exec, signal}: Pick<AgentTools, 'exec' | 'signal'>,
 ): Promise<void> {
-  const {namespace, name} = pod.metadata
-  const {exitCode, stderr} = await kube.exec({namespace, pod: name, container}, command, {
-    signal,
-    timeoutMs: timeoutSeconds * 1000,
+  const hook = `the hook ${when} the dump`
+  const id = containerIdOf(statusOf(pod, container))
+  if (id === undefined) throw failed(pod, container, `${hook} has no container to run in`)
+  const {exitCode, stderr} = await exec(id, command, {timeoutSeconds, signal}).catch((error: unknown) => {
+    if (!(error instanceof CheckpointError)) throw error
+    throw failed(pod, container, `${hook} failed: ${error.message}`, error)
   })
   if (exitCode !== 0)
-    throw failed(
-      pod,
-      container,
-      `the hook ${when} the dump ended with ${exitCode}: ${stderr.trim().slice(-300)}`,
-    )
+    throw failed(pod, container, `${hook} ended with ${exitCode}: ${stderr.trim().slice(-300)}`)
 }
 
-const failed = (pod: Pod, container: string, why: string): CheckpointError =>
+const failed = (pod: Pod, container: string, why: string, cause?: Error): CheckpointError =>
   new CheckpointError(
     'CHECKPOINT_FAILED',
     `container ${container} of pod ${pod.metadata.namespace}/${pod.metadata.name} was not checkpointed: ${why}`,
+    cause === undefined ? {} : {cause},
   )

@@ -1,10 +1,6 @@
-import {createHash} from 'node:crypto'
 import {z} from 'zod'
-import {isOver} from '../checkpoint/ends.ts'
-import {API_VERSION, BACKEND_LABELS, POLICY_LABEL} from '../checkpoint/names.ts'
-import {nodeSchema, podSchema, type Pod} from '../checkpoint/pod.ts'
-import {drainPlan, type PodToMove} from '../checkpoint/policies.ts'
-import {checkpointPolicySchema, migrationSchema} from '../checkpoint/resources.ts'
+import type {Notice} from '../checkpoint/interruption.ts'
+import {INTERRUPTION_ANNOTATION} from '../checkpoint/names.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 import type {Log} from './log.ts'
 import {pause} from './queue.ts'
@@ -14,13 +10,6 @@ const ASK_EVERY_MS = 5_000
 /** Where no metadata service ever answered, it is looked for less and less often. */
 const LOOK_EVERY_MS = 10 * 60_000
 const REQUEST_MS = 2_000
-
-/** An announcement that this machine will be taken away. */
-export interface Notice {
-  /** The same one has the same id, each time it is asked for. */
-  readonly id: string
-  readonly kind: 'terminate' | 'rebalance'
-}
 
 /** The metadata service of a cloud, as seen from this machine. */
 export interface Metadata {
@@ -113,126 +102,58 @@ async function request(url: string, signal: AbortSignal, init: RequestInit): Pro
 
 export interface InterruptionOptions {
   readonly node: string
-  readonly kube: KubeClient
+  readonly kube: Pick<KubeClient, 'patch'>
   /** `http://169.254.169.254`. */
   readonly metadataUrl: string
   readonly log: Log
+  /** Default: 5 s. */
+  readonly everyMs?: number
   readonly signal: AbortSignal
 }
 
-/** Asks the cloud until the signal is aborted, and sees to the pods that policies opted in, once per notice. */
+/** Asks the cloud until the signal is aborted, and reports its notices on the own Node, for the controller to act on. */
 export async function watchInterruptions(options: InterruptionOptions): Promise<void> {
-  const {node, metadataUrl, log, signal} = options
-  const settled = new Set<string>()
-  let lookMs = ASK_EVERY_MS
+  const {node, metadataUrl, log, everyMs = ASK_EVERY_MS, signal} = options
+  let lookMs = everyMs
   let isCloud = false
   while (!signal.aborted) {
     const metadata = await findMetadata(metadataUrl, node, signal)
-    if (metadata !== undefined) await follow(metadata, settled, options)
+    if (metadata !== undefined) await follow(metadata, options)
     isCloud ||= metadata !== undefined
     // One that has answered before is only away for a moment.
-    await pause(isCloud ? ASK_EVERY_MS : lookMs, signal)
+    await pause(isCloud ? everyMs : lookMs, signal)
     lookMs = Math.min(LOOK_EVERY_MS, lookMs * 2)
   }
   log('info', 'no longer asks the cloud')
 }
 
 /** Until the service does not answer any more. */
-async function follow(metadata: Metadata, settled: Set<string>, options: InterruptionOptions): Promise<void> {
-  const {log, signal} = options
-  const told = new Set<string>()
+async function follow(metadata: Metadata, options: InterruptionOptions): Promise<void> {
+  const {log, everyMs = ASK_EVERY_MS, signal} = options
+  // Not known at first: an agent before this one may have reported what is over.
+  let reported: string | null | undefined
   while (!signal.aborted) {
     const notices = await metadata.notices(signal).catch((error: unknown) => {
       if (!signal.aborted) log('warn', 'the metadata service does not answer', {error: String(error)})
       return undefined
     })
     if (notices === undefined) return
-    for (const {id, kind} of notices.filter((notice) => !settled.has(notice.id))) {
-      if (!told.has(id))
-        log('warn', 'this machine will be taken away', {cloud: metadata.cloud, notice: kind, id})
-      told.add(id)
-      const left = await savePods(options, id).catch((error: unknown) => {
-        log('warn', 'pods could not be saved yet', {error: String(error)})
-        return undefined
-      })
-      if (left === 0) settled.add(id)
+    const text = notices.length === 0 ? null : JSON.stringify(notices)
+    if (text !== reported) {
+      try {
+        await report(text, options)
+        reported = text
+        if (text !== null) log('warn', 'this machine will be taken away', {cloud: metadata.cloud, notices})
+      } catch (error) {
+        log('warn', 'notices could not be reported yet', {error: String(error)})
+      }
     }
-    await pause(ASK_EVERY_MS, signal)
+    await pause(everyMs, signal)
   }
 }
 
-/**
- * Asks for every pod of this node that a policy with `onInterruption` opted in to be moved; where no other node
- * restores, or its move came to nothing, for a checkpoint of it. Gives how many are still to be looked at again. Done
- * twice it asks once for each notice.
- */
-export async function savePods(
-  {node, kube, log}: Pick<InterruptionOptions, 'node' | 'kube' | 'log'>,
-  noticeId: string,
-): Promise<number> {
-  // Before the pods: a move that is over here has taken its pod away there.
-  const moves = (await kube.list({apiVersion: API_VERSION, kind: 'Migration'})).flatMap(
-    (object) => migrationSchema.safeParse(object).data ?? [],
+const report = (text: string | null, {node, kube}: InterruptionOptions): Promise<void> =>
+  kube.patch(
+    {apiVersion: 'v1', kind: 'Node', name: node},
+    {metadata: {annotations: {[INTERRUPTION_ANNOTATION]: text}}},
   )
-  const pods = (await kube.list({apiVersion: 'v1', kind: 'Pod'}))
-    .map((object) => podSchema.parse(object))
-    .filter(({spec}) => spec.nodeName === node)
-  const policies = (await kube.list({apiVersion: API_VERSION, kind: 'CheckpointPolicy'})).flatMap(
-    (object) => checkpointPolicySchema.safeParse(object).data ?? [],
-  )
-  const {move} = drainPlan(pods, policies, 'onInterruption')
-  const elsewhere = move.length > 0 && (await hasOtherNode(node, kube))
-  let left = 0
-  for (const one of move) {
-    const {namespace, name: pod} = one.pod.metadata
-    const name = nameFor(one.pod, `${node} ${noticeId}`)
-    const itsMoves = moves.filter(({metadata, spec}) => metadata.namespace === namespace && spec.pod === pod)
-    const tried = itsMoves.some(({metadata}) => metadata.name === name)
-    if (itsMoves.some((migration) => !isOver(migration))) left += 1
-    else if (elsewhere && !tried) {
-      left += 1
-      await kube.create(migrationOf(one, name))
-      log('info', 'asked for a move', {pod, namespace})
-    } else {
-      await kube.create(checkpointOf(one, name))
-      log('info', 'asked for a checkpoint', {pod, namespace, moved: tried})
-    }
-  }
-  return left
-}
-
-async function hasOtherNode(own: string, kube: KubeClient): Promise<boolean> {
-  const nodes = (await kube.list({apiVersion: 'v1', kind: 'Node'})).map((object) => nodeSchema.parse(object))
-  return nodes.some(
-    ({metadata, spec, status}) =>
-      metadata.name !== own &&
-      spec.unschedulable !== true &&
-      Object.values(BACKEND_LABELS).some((label) => metadata.labels[label] === 'true') &&
-      (status.conditions ?? []).some(({type, status: state}) => type === 'Ready' && state === 'True'),
-  )
-}
-
-/** One name per pod and notice, so that an agent that is started anew asks for nothing twice. */
-function nameFor({metadata}: Pod, notice: string): string {
-  const digest = createHash('sha256').update(`${metadata.name} ${notice}`).digest('hex').slice(0, 8)
-  return `interruption-${metadata.name.slice(0, 200)}-${digest}`
-}
-
-const migrationOf = ({pod, policy, store}: PodToMove, name: string) => ({
-  apiVersion: API_VERSION,
-  kind: 'Migration',
-  metadata: {name, namespace: pod.metadata.namespace},
-  spec: {pod: pod.metadata.name, store, owner: `policy/${policy}`},
-})
-
-const checkpointOf = ({pod, policy, store}: PodToMove, name: string) => ({
-  apiVersion: API_VERSION,
-  kind: 'Checkpoint',
-  metadata: {name, namespace: pod.metadata.namespace, labels: {[POLICY_LABEL]: policy}},
-  spec: {
-    pod: {name: pod.metadata.name, uid: pod.metadata.uid},
-    store,
-    after: 'run',
-    owner: `policy/${policy}`,
-  },
-})

@@ -20,6 +20,7 @@ import {startAgent} from './agent.ts'
 import {answerRestore} from './answer.ts'
 import {kubeletArchives} from './archives.ts'
 import {openCgroups} from './cgroups.ts'
+import {criExec} from './container-exec.ts'
 import {dumpFolder} from './dump-folder.ts'
 import {explainFailure} from './explain.ts'
 import {dumpWatcher} from './freeze.ts'
@@ -122,6 +123,7 @@ export async function runNodeAgent(
     }),
     cgroups,
     shims: containerdShims('/run/containerd/io.containerd.runtime.v2.task/k8s.io'),
+    exec: criExec('/run/containerd/containerd.sock'),
     watchDump: dumpWatcher(script),
     dumps: dumpFolder(DUMP_DIR, log),
     archives: kubeletArchives(KUBELET_CHECKPOINT_DIR),

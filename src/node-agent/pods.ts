@@ -48,6 +48,7 @@ const podSchema = z.looseObject({
       phase: z.string().optional(),
       podIP: z.string().optional(),
       containerStatuses: z.array(containerStatusSchema).optional(),
+      initContainerStatuses: z.array(containerStatusSchema).optional(),
     })
     .optional(),
 })
@@ -59,7 +60,9 @@ export const podRef = (namespace: string, name: string) =>
   ({apiVersion: 'v1', kind: 'Pod', namespace, name}) as const
 
 export const statusOf = (pod: Pod, container: string): ContainerStatus | undefined =>
-  pod.status?.containerStatuses?.find(({name}) => name === container)
+  [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])].find(
+    ({name}) => name === container,
+  )
 
 /** `containerd://<id>` without what stands before. */
 export const containerIdOf = (status: ContainerStatus | undefined): string | undefined =>

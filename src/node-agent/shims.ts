@@ -2,7 +2,7 @@ import {readFile} from 'node:fs/promises'
 import {connect} from 'node:net'
 import {join} from 'node:path'
 import {z} from 'zod'
-import {readMessage, type Message} from '../checkpoint/archive/protobuf.ts'
+import {delimitedField as field, readMessage, type Message} from '../checkpoint/archive/protobuf.ts'
 
 /** Of containerd's types.v1.Status: https://github.com/containerd/containerd/blob/main/api/types/task/task.proto */
 const PAUSED = [4, 5]
@@ -46,15 +46,6 @@ export function containerdShims(folder: string): Shims {
       await call(id, 'Resume')
     },
   }
-}
-
-/** A length-delimited field of protobuf. */
-function field(number: number, content: string | Uint8Array): Buffer {
-  const bytes = Buffer.from(content)
-  const size: number[] = []
-  let rest = bytes.length
-  for (; rest > 0x7f; rest >>= 7) size.push((rest & 0x7f) | 0x80)
-  return Buffer.concat([Buffer.from([(number << 3) | 2, ...size, rest]), bytes])
 }
 
 /**

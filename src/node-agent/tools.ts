@@ -5,6 +5,7 @@ import type {Abilities, Privileges} from '../checkpoint/sealed/types.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 import type {Archives} from './archives.ts'
 import type {Cgroups} from './cgroups.ts'
+import type {ContainerExec} from './container-exec.ts'
 import type {ImageImport} from './create-image.ts'
 import type {DumpFolder} from './dump-folder.ts'
 import type {DumpWatcher} from './freeze.ts'
@@ -30,6 +31,8 @@ export interface AgentTools {
   readonly kubelet: Kubelet
   readonly cgroups: Cgroups
   readonly shims: Shims
+  /** Runs hooks. */
+  readonly exec: ContainerExec
   readonly watchDump: DumpWatcher
   readonly dumps: DumpFolder
   readonly archives: Archives

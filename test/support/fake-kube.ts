@@ -5,9 +5,7 @@ import {KubernetesError} from '../../src/errors.ts'
 import {describeRef, refOf} from '../../src/kubernetes/refs.ts'
 import {
   kubeObjectSchema,
-  type ExecResult,
   type HttpAnswer,
-  type KubeClient,
   type KubeObject,
   type ListQuery,
   type ObjectRef,
@@ -51,7 +49,6 @@ export interface FakeKubeOptions {
   readonly now?: () => number
   /** Answers to `fetch` and `post` of paths that are not served here. */
   readonly answer?: (path: string, body?: string) => HttpAnswer | undefined
-  readonly exec?: (pod: Parameters<KubeClient['exec']>[0], command: readonly string[]) => ExecResult
 }
 
 interface Watcher {
@@ -258,12 +255,6 @@ export class FakeKube implements OpenKubeClient {
         if (inside.object.metadata.namespace === ref.name) this.#forget(key)
     }
     this.#changed(`delete ${describeRef(ref)}`)
-  }
-
-  async exec(...[pod, command]: Parameters<KubeClient['exec']>): Promise<ExecResult> {
-    await this.#answer()
-    this.changes.push(`exec ${pod.namespace}/${pod.pod}/${pod.container} ${command.join(' ')}`)
-    return this.#options.exec?.(pod, command) ?? {exitCode: 0, stdout: '', stderr: ''}
   }
 
   remove(ref: ObjectRef): Promise<void> {

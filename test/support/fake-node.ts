@@ -6,6 +6,7 @@ import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
 import type {Patience} from '../../src/checkpoint/stores/problems.ts'
 import {kubeletArchives} from '../../src/node-agent/archives.ts'
 import type {Cgroups} from '../../src/node-agent/cgroups.ts'
+import type {ExecResult} from '../../src/node-agent/container-exec.ts'
 import type {DumpWatcher} from '../../src/node-agent/freeze.ts'
 import {inspectArchive} from '../../src/node-agent/inspect.ts'
 import type {Kubelet} from '../../src/node-agent/kubelet.ts'
@@ -141,13 +142,14 @@ export class FakeNode {
 
   tools(life: Life, signal: AbortSignal): AgentTools {
     const blobs: BlobStore = life.of('blobs', this.blobs, ['put', 'putManifest', 'removeManifest'])
-    const kube = life.of('kube', this.kube, ['patchStatus', 'create', 'delete', 'patch', 'exec'])
+    const kube = life.of('kube', this.kube, ['patchStatus', 'create', 'delete', 'patch'])
     return {
       node: NODE,
       kube,
       kubelet: life.of('kubelet', this.#kubelet(), ['checkpoint']),
       shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},
       cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),
+      exec: life.of('runtime', {exec: () => this.#exec()}, ['exec']).exec,
       watchDump: this.#watchDump(),
       dumps: {during: (dump) => dump(), clean: () => Promise.resolve()},
       archives: life.of('archives', kubeletArchives(this.folder), ['claim', 'remove', 'removeUnclaimed']),
@@ -173,6 +175,10 @@ export class FakeNode {
       log: () => undefined,
       signal,
     }
+  }
+
+  #exec(): Promise<ExecResult> {
+    return Promise.resolve({exitCode: 0, stdout: '', stderr: ''})
   }
 
   #kubelet(): Kubelet {

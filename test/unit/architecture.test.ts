@@ -126,7 +126,6 @@ const ARCHITECTURE: Architecture = {
     'node-ssh': ['src/hosts/ssh-client.ts'],
     ssh2: ['src/hosts/ssh-client.ts', 'src/hosts/ssh-keys.ts', 'src/hosts/ssh-offers.ts'],
     dockerode: ['src/containers/engine.ts'],
-    '@kubernetes/client-node': ['src/kubernetes/exec.ts'],
     handlebars: ['src/templating/'],
     // Loaded lazily, and only where a cloud is asked something.
     // Stores of checkpoints and the keys that seal them are read by the programs of the cluster, by themselves.

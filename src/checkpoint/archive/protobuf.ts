@@ -5,6 +5,7 @@ export interface Message {
   numbers(field: number): readonly number[]
   bytes(field: number): Uint8Array | undefined
   text(field: number): string | undefined
+  texts(field: number): readonly string[]
   message(field: number): Message | undefined
   messages(field: number): readonly Message[]
 }
@@ -56,6 +57,7 @@ function messageOf(all: (field: number) => readonly Value[]): Message {
       const found = buffers(field).at(-1)
       return found === undefined ? undefined : Buffer.from(found).toString()
     },
+    texts: (field) => buffers(field).map((found) => Buffer.from(found).toString()),
     message: (field) => {
       const found = buffers(field).at(-1)
       return found === undefined ? undefined : readMessage(found)
@@ -95,4 +97,21 @@ function packed(bytes: Uint8Array): number[] {
     at = after
   }
   return numbers
+}
+
+/** A field whose value has a length: a text, bytes or a message. */
+export function delimitedField(number: number, content: string | Uint8Array): Buffer {
+  const bytes = Buffer.from(content)
+  return Buffer.concat([varintBytes((number << 3) | DELIMITED), varintBytes(bytes.length), bytes])
+}
+
+/** A field with a number from 0 to 2^31 - 1. */
+export const numberField = (number: number, value: number): Buffer =>
+  Buffer.concat([varintBytes((number << 3) | VARINT), varintBytes(value)])
+
+function varintBytes(value: number): Buffer {
+  const bytes: number[] = []
+  let rest = value
+  for (; rest > 0x7f; rest >>= 7) bytes.push((rest & 0x7f) | 0x80)
+  return Buffer.from([...bytes, rest])
 }

@@ -1,9 +1,8 @@
 import {createServer, type IncomingMessage, type ServerResponse} from 'node:http'
 import {expect, test} from 'vitest'
 import {z} from 'zod'
-import {API_VERSION, BACKEND_LABELS, POLICY_LABEL} from '../../../src/checkpoint/names.ts'
-import {findMetadata, savePods, watchInterruptions} from '../../../src/node-agent/interruption.ts'
-import {FakeNode, NODE, POD} from '../../support/fake-node.ts'
+import {findMetadata, watchInterruptions} from '../../../src/node-agent/interruption.ts'
+import {FakeNode, NODE} from '../../support/fake-node.ts'
 
 const addressSchema = z.looseObject({port: z.int()})
 
@@ -88,85 +87,29 @@ test('where neither cloud answers there is no metadata', async () => {
   )
 })
 
-/** Opts the pod in, and has another node that restores, or not. */
-function opted(node: FakeNode, {withOther}: {withOther: boolean}): FakeNode {
-  node.kube.put({
-    apiVersion: API_VERSION,
-    kind: 'CheckpointPolicy',
-    metadata: {name: 'spot', namespace: POD.namespace},
-    spec: {selector: {matchLabels: {app: 'web'}}, onInterruption: true, store: 'bucket'},
-  })
-  if (withOther) {
-    node.kube.put({
-      apiVersion: 'v1',
-      kind: 'Node',
-      metadata: {name: 'worker-2', labels: {[BACKEND_LABELS.handler]: 'true'}},
-      spec: {},
-      status: {conditions: [{type: 'Ready', status: 'True'}]},
-    })
-  }
-  return node
-}
-
-const asked = (node: FakeNode, kind: 'Migration' | 'Checkpoint') =>
-  node.kube.peek(API_VERSION, kind).map((object) => object['spec'])
-
-const save = (node: FakeNode, notice = 'one'): Promise<number> =>
-  savePods({node: NODE, kube: node.kube, log: () => undefined}, notice)
-
-/** The cluster has brought a move to this end. */
-function end(node: FakeNode, phase: 'Failed' | 'RolledBack'): void {
-  for (const migration of node.kube.peek(API_VERSION, 'Migration'))
-    node.kube.put({...migration, status: {phase}})
-}
-
-test('a pod that a policy opts in is moved, once a notice', async () => {
-  const node = opted(new FakeNode('/unused'), {withOther: true})
-  for (let time = 1; time <= 2; time++) expect(await save(node)).toBe(1)
-  expect(asked(node, 'Migration')).toEqual([{pod: 'web', store: 'bucket', owner: 'policy/spot'}])
-  // The cloud first gives advice, and then takes the machine: the pod is on its way already.
-  expect(await save(node, 'another')).toBe(1)
-  expect(asked(node, 'Migration')).toHaveLength(1)
-  expect(asked(node, 'Checkpoint')).toEqual([])
-})
-
-test('where no other node takes it, or its move comes to nothing, it is checkpointed', async () => {
-  const alone = opted(new FakeNode('/unused'), {withOther: false})
-  expect(await save(alone)).toBe(0)
-  const saved = {pod: {name: 'web'}, store: 'bucket', after: 'run', owner: 'policy/spot'}
-  expect(asked(alone, 'Checkpoint')).toMatchObject([saved])
-  expect(alone.kube.peek(API_VERSION, 'Checkpoint')[0]?.metadata.labels).toEqual({[POLICY_LABEL]: 'spot'})
-  const full = opted(new FakeNode('/unused'), {withOther: true})
-  await save(full)
-  end(full, 'RolledBack')
-  for (let time = 1; time <= 2; time++) expect(await save(full)).toBe(0)
-  expect(asked(full, 'Migration')).toHaveLength(1)
-  expect(asked(full, 'Checkpoint')).toMatchObject([saved])
-  // The next notice is another chance.
-  expect(await save(full, 'another')).toBe(1)
-  expect(asked(full, 'Migration')).toHaveLength(2)
-})
-
-test('pods that no policy opts in are left alone', async () => {
+test('a notice is reported on the own node, and taken back when it is over', async () => {
   const node = new FakeNode('/unused')
-  expect(await save(node)).toBe(0)
-  expect([...asked(node, 'Migration'), ...asked(node, 'Checkpoint')]).toEqual([])
-})
-
-test('a notice that comes while the agent watches moves the pods', async () => {
-  const node = opted(new FakeNode('/unused'), {withOther: true})
-  const action = JSON.stringify({action: 'terminate', time: '2026-11-21T09:02:00Z'})
-  await withMetadata(aws({'spot/instance-action': action}), async (metadataUrl) => {
+  const annotations = {'clouder.dev/interruption': '[{"id":"of an agent before","kind":"terminate"}]'}
+  node.kube.put({apiVersion: 'v1', kind: 'Node', metadata: {name: NODE, annotations}})
+  const reported = () =>
+    node.kube.peek('v1', 'Node')[0]?.metadata.annotations?.['clouder.dev/interruption'] ?? 'nothing'
+  const told: Record<string, string> = {}
+  await withMetadata(aws(told), async (metadataUrl) => {
     const ended = new AbortController()
     const watching = watchInterruptions({
       node: NODE,
       kube: node.kube,
       metadataUrl,
       log: () => undefined,
+      everyMs: 10,
       signal: ended.signal,
     })
-    await expect.poll(() => asked(node, 'Migration').length, {interval: 10}).toBe(1)
+    await expect.poll(reported, {interval: 10}).toBe('nothing')
+    told['spot/instance-action'] = JSON.stringify({action: 'terminate', time: '2026-11-21T09:02:00Z'})
+    await expect.poll(reported, {interval: 10}).toBe('[{"id":"2026-11-21T09:02:00Z","kind":"terminate"}]')
     ended.abort()
     await watching.catch(() => undefined)
   })
+  // It asks for nothing by itself: what is to become of the pods the controller decides.
+  expect(node.kube.changes).toEqual(Array(2).fill(`patch Node/${NODE}`))
 })

@@ -25,7 +25,6 @@ async function watched({lists, streams}: Script) {
   let listed = 0
   let streamed = 0
   const transport: Transport = {
-    server: {host: '', port: 0, ca: undefined},
     signal: over.signal,
     send: () => {
       const {version, items} = lists[listed++] ?? {version: '0', items: []}

@@ -1,0 +1,285 @@
+import {afterAll, expect, test, type TestContext} from 'vitest'
+import {checkpointAccess} from '../../../src/addons/checkpoint-access.ts'
+import {checkpointAdmission} from '../../../src/addons/checkpoint-admission.ts'
+import {AGENT} from '../../../src/addons/checkpoint-names.ts'
+import {
+  API_VERSION,
+  BACKEND_LABELS,
+  CHECKPOINT_FINALIZER,
+  INTERRUPTION_ANNOTATION,
+  NODE_ABILITIES_ANNOTATION,
+  SYSTEM_NAMESPACE,
+} from '../../../src/checkpoint/names.ts'
+import {refOf} from '../../../src/kubernetes/refs.ts'
+import type {KubeClient, KubeObject, ObjectRef, OpenKubeClient} from '../../../src/kubernetes/types.ts'
+import {waitFor} from '../../../src/waiting.ts'
+import {asServiceAccount} from '../../support/service-account.ts'
+import {needBundle, serveCheckpoints, startApiServer, type ApiServer} from '../../support/with-api-server.ts'
+
+interface Scene {
+  readonly api: ApiServer
+  readonly root: KubeClient
+  /** As the agent of node `a`, by a token that is bound to its pod. */
+  readonly agent: OpenKubeClient
+}
+
+let started: Promise<Scene> | undefined
+const scene = async (context: TestContext): Promise<Scene> => {
+  const bundle = await needBundle(context)
+  return (started ??= begin(await startApiServer(bundle)))
+}
+afterAll(async () => {
+  const found = await started
+  found?.agent.close()
+  await found?.api[Symbol.asyncDispose]()
+})
+
+const TEAM = 'team'
+const node = (name: string) => ({apiVersion: 'v1', kind: 'Node', name}) as const
+const of = (kind: string, name: string): ObjectRef => ({
+  apiVersion: kind === 'Pod' ? 'v1' : API_VERSION,
+  kind,
+  namespace: TEAM,
+  name,
+})
+
+function pod(namespace: string, name: string, nodeName: string, more: object = {}): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {name, namespace},
+    spec: {nodeName, containers: [{name: 'main', image: 'app:1'}], ...more},
+  }
+}
+
+async function begin(api: ApiServer): Promise<Scene> {
+  const {kube: root} = api
+  await serveCheckpoints(root)
+  for (const name of [SYSTEM_NAMESPACE, TEAM, 'kube-system'])
+    await root.apply([{apiVersion: 'v1', kind: 'Namespace', metadata: {name}}])
+  await root.apply([
+    {apiVersion: 'v1', kind: 'ServiceAccount', metadata: {name: 'default', namespace: TEAM}},
+    ...checkpointAccess(),
+    ...checkpointAdmission(),
+  ])
+  for (const name of ['a', 'b']) {
+    await root.create({
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: {name, labels: {kept: ''}, annotations: {kept: ''}, finalizers: ['example.com/kept']},
+    })
+    await root.patch(node(name), {spec: {taints: null}})
+    await root.create(pod(TEAM, `on-${name}`, name))
+    await root.create({
+      apiVersion: API_VERSION,
+      kind: 'Checkpoint',
+      metadata: {name: `of-${name}`, namespace: TEAM, finalizers: ['example.com/kept', CHECKPOINT_FINALIZER]},
+      spec: {pod: {name: `on-${name}`}},
+    })
+    await root.patchStatus(of('Checkpoint', `of-${name}`), {phase: 'Dumping', node: name})
+    await root.create({
+      apiVersion: API_VERSION,
+      kind: 'Migration',
+      metadata: {name: `to-${name}`, namespace: TEAM},
+      spec: {pod: 'web'},
+    })
+    await root.patchStatus(of('Migration', `to-${name}`), {
+      phase: 'Preparing',
+      targetNode: name,
+      sourceUid: 'u',
+    })
+  }
+  const own = await root.create(pod(SYSTEM_NAMESPACE, 'agent-a', 'a', {serviceAccountName: AGENT}))
+  const bound = {name: 'agent-a', uid: own?.metadata.uid ?? ''}
+  const agent = await asServiceAccount(api, {namespace: SYSTEM_NAMESPACE, name: AGENT, pod: bound})
+  // A policy takes a moment until it is followed.
+  await waitFor({
+    what: 'the policies',
+    check: async () => {
+      const seen = await outcome(
+        agent.patch(node('b'), {metadata: {annotations: {[NODE_ABILITIES_ANNOTATION]: 'x'}}}),
+      )
+      return {seen, ...(seen.includes('its own node only') ? {value: true} : {})}
+    },
+    timeoutMs: 30_000,
+    intervalMs: 200,
+    signal: new AbortController().signal,
+  })
+  return {api, root, agent}
+}
+
+/** `done`, or what the API server said. */
+const outcome = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'done',
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  )
+
+type Attempt = (agent: OpenKubeClient) => Promise<unknown>
+const patched =
+  (name: string, patch: object): Attempt =>
+  (agent) =>
+    agent.patch(node(name), patch)
+const posted =
+  (path: string, body: object = {}): Attempt =>
+  async (agent) => {
+    const {status, body: said} = await agent.post(path, JSON.stringify(body))
+    if (status >= 400) throw new Error(`${status} ${said}`)
+  }
+const fetched =
+  (path: string): Attempt =>
+  async (agent) => {
+    const {status, body} = await agent.fetch(path)
+    if (status >= 400) throw new Error(`${status} ${body}`)
+  }
+const made =
+  (kind: 'Checkpoint' | 'Migration' | 'Restore', spec: object): Attempt =>
+  (agent) =>
+    agent.create({apiVersion: API_VERSION, kind, metadata: {name: 'forged', namespace: TEAM}, spec})
+
+const BY_ROLE = 'forbidden'
+
+test.for<[string, string, Attempt]>([
+  [
+    'runs a command in a pod of its node',
+    BY_ROLE,
+    posted(`/api/v1/namespaces/${TEAM}/pods/on-a/exec?command=id`),
+  ],
+  [
+    'runs a command in a pod of another',
+    BY_ROLE,
+    posted(`/api/v1/namespaces/${TEAM}/pods/on-b/exec?command=id`),
+  ],
+  ['makes a Checkpoint', BY_ROLE, made('Checkpoint', {pod: {name: 'on-b'}, after: 'delete'})],
+  ['makes a Migration', BY_ROLE, made('Migration', {pod: 'on-b'})],
+  ['makes a Restore', BY_ROLE, made('Restore', {checkpoint: 'of-b'})],
+  ['makes a pod', BY_ROLE, (agent) => agent.create(pod(TEAM, 'forged', 'a'))],
+  ['writes an event', BY_ROLE, posted(`/api/v1/namespaces/${TEAM}/events`)],
+  ['reads Secrets of another namespace', BY_ROLE, fetched('/api/v1/namespaces/kube-system/secrets')],
+  ['lists the Secrets of its own', BY_ROLE, fetched(`/api/v1/namespaces/${SYSTEM_NAMESPACE}/secrets`)],
+  [
+    'asks for a token of another account',
+    BY_ROLE,
+    posted(`/api/v1/namespaces/${SYSTEM_NAMESPACE}/serviceaccounts/clouder-controller/token`),
+  ],
+  [
+    'writes the status of its node',
+    BY_ROLE,
+    (agent) => agent.patchStatus(node('a'), {capacity: {cpu: '99'}}),
+  ],
+  ['deletes its node', BY_ROLE, (agent) => agent.delete(node('a'))],
+  ['deletes a pod of another node', 'pods of its own node only', (agent) => agent.delete(of('Pod', 'on-b'))],
+  [
+    'labels another node',
+    'its own node only',
+    patched('b', {metadata: {labels: {[BACKEND_LABELS.handler]: 'true'}}}),
+  ],
+  [
+    'makes its node a control plane',
+    'only the labels of restore backends',
+    patched('a', {metadata: {labels: {'node-role.kubernetes.io/control-plane': ''}}}),
+  ],
+  ['empties a label of its node', 'only the labels', patched('a', {metadata: {labels: {kept: 'x'}}})],
+  ['takes a label from its node', 'only the labels', patched('a', {metadata: {labels: {kept: null}}})],
+  ['annotates its node, with no value', 'changes only', patched('a', {metadata: {annotations: {other: ''}}})],
+  [
+    'takes an annotation from its node',
+    'changes only',
+    patched('a', {metadata: {annotations: {kept: null}}}),
+  ],
+  ['cordons its node', 'no spec of a node', patched('a', {spec: {unschedulable: true}})],
+  [
+    'taints its node',
+    'no spec of a node',
+    patched('a', {spec: {taints: [{key: 'x', value: '', effect: 'NoExecute'}]}}),
+  ],
+  ['takes a finalizer from its node', 'no finalizers', patched('a', {metadata: {finalizers: []}})],
+  [
+    'gives its node an owner',
+    'no owners',
+    patched('a', {metadata: {ownerReferences: [{apiVersion: 'v1', kind: 'Pod', name: 'x', uid: 'x'}]}}),
+  ],
+  [
+    'writes the status of a checkpoint of another node',
+    'of its own node',
+    (agent) => agent.patchStatus(of('Checkpoint', 'of-b'), {frozen: true}),
+  ],
+  [
+    'makes a checkpoint of another node its own',
+    'of its own node',
+    (agent) => agent.patchStatus(of('Checkpoint', 'of-b'), {node: 'a'}),
+  ],
+  [
+    'gives one of its checkpoints to another node',
+    'of its own node',
+    (agent) => agent.patchStatus(of('Checkpoint', 'of-a'), {node: 'b'}),
+  ],
+  [
+    'takes the finalizer from a checkpoint of another node',
+    'of its own node',
+    (agent) => agent.patch(of('Checkpoint', 'of-b'), {metadata: {finalizers: []}}),
+  ],
+  [
+    "takes somebody else's finalizer from its checkpoint",
+    'only the finalizer',
+    (agent) => agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: []}}),
+  ],
+  [
+    'has its checkpoint thawed',
+    'no labels, annotations',
+    (agent) => agent.patch(of('Checkpoint', 'of-a'), {metadata: {annotations: {'clouder.dev/thaw': 'true'}}}),
+  ],
+  ['deletes a checkpoint', BY_ROLE, (agent) => agent.delete(of('Checkpoint', 'of-a'))],
+  [
+    'answers for the target of a move',
+    'its own node',
+    (agent) => agent.patchStatus(of('Migration', 'to-b'), {targetAnswer: {ok: true, message: 'it can'}}),
+  ],
+  [
+    'brings a move to its end',
+    'its own node',
+    (agent) => agent.patchStatus(of('Migration', 'to-a'), {phase: 'Succeeded'}),
+  ],
+  [
+    'has another pod counted as the source of a move',
+    'writes of a move only',
+    (agent) => agent.patchStatus(of('Migration', 'to-a'), {sourceUid: 'v'}),
+  ],
+  [
+    'forgets a field of a move',
+    'writes of a move only',
+    (agent) => agent.patchStatus(of('Migration', 'to-a'), {sourceUid: null}),
+  ],
+])('the credential of an agent is worth its own node: it never %s', async ([, words, attempt], context) => {
+  const {agent} = await scene(context)
+  expect(await outcome(attempt(agent))).toContain(words)
+})
+
+test('what an agent is there for it may do', async (context) => {
+  const {agent, root} = await scene(context)
+  const metadata = {
+    labels: {[BACKEND_LABELS.handler]: 'true', [BACKEND_LABELS.native]: null},
+    annotations: {[NODE_ABILITIES_ANNOTATION]: '{}', [INTERRUPTION_ANNOTATION]: '[]'},
+  }
+  await agent.patch(node('a'), {metadata})
+  await agent.patch(node('a'), {metadata: {labels: {[BACKEND_LABELS.handler]: null}}})
+  await agent.patch(node('a'), {metadata: {annotations: {[INTERRUPTION_ANNOTATION]: null}}})
+  expect(await agent.patchStatus(of('Checkpoint', 'of-a'), {phase: 'Storing', frozen: true})).toBeDefined()
+  const answers = {absentImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}}
+  expect(await agent.patchStatus(of('Migration', 'to-a'), answers)).toBeDefined()
+  await agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: ['example.com/kept']}})
+  await agent.delete(of('Pod', 'on-a'), {graceSeconds: 0})
+  expect(await root.get(of('Pod', 'on-a'))).toBeUndefined()
+  expect((await root.get(node('a')))?.metadata.labels).toEqual({kept: ''})
+})
+
+test('a token that is bound to no pod names no node, and may write nothing', async (context) => {
+  const {api} = await scene(context)
+  const loose = await asServiceAccount(api, {namespace: SYSTEM_NAMESPACE, name: AGENT})
+  for (const name of ['a', 'b'])
+    expect(
+      await outcome(loose.patch(node(name), {metadata: {annotations: {[NODE_ABILITIES_ANNOTATION]: 'x'}}})),
+    ).toContain('denied')
+  expect(await outcome(loose.delete(refOf(pod(TEAM, 'on-b', 'b'))))).toContain('denied')
+  loose.close()
+})
