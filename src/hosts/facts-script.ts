@@ -33,6 +33,7 @@ while read -r key value _; do [ "$key" = MemTotal: ] && say memoryKiB "$value"; 
 [ -r /etc/machine-id ] && say machineId "$(cat /etc/machine-id)"
 say bootId "$(cat /proc/sys/kernel/random/boot_id)"
 [ -d /run/systemd/system ] && say systemd yes
+systemctl is-active -q systemd-resolved 2>/dev/null && [ -e /run/systemd/resolve/resolv.conf ] && say systemdResolved yes
 if have ip; then
   ip -o addr show 2>/dev/null | each address
   ip -4 route show 2>/dev/null | each route

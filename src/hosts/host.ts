@@ -53,6 +53,8 @@ export interface HostFacts {
   readonly machineId: string
   readonly bootId: string
   readonly systemd: boolean
+  /** Whether systemd-resolved runs, which keeps the real DNS servers in a file of its own. */
+  readonly systemdResolved: boolean
   /** All addresses of the host, without loopback: CIDR notation. */
   readonly addresses: readonly string[]
   /** Destination CIDRs of the routing table of the host, `default` left out. */

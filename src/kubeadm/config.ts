@@ -97,6 +97,8 @@ function kubeletConfiguration(): Json {
     // Also keeps io_uring, which CRIU cannot dump, out of pods that ask for no profile of their own.
     seccompDefault: true,
     containerLogMaxSize: '50Mi',
+    // Without it kubeadm writes what suits the first control plane, which other nodes may not have (kubeadm #3034).
+    resolvConf: '/etc/resolv.conf',
   }
 }
 
@@ -125,6 +127,8 @@ export function kubeletPatch(facts: HostFacts): Json | undefined {
     patch['evictionHard'] = CONTAINER_EVICTION
     patch['imageGCHighThresholdPercent'] = 100
   }
+  // /etc/resolv.conf names its stub on loopback, where no pod reaches it.
+  if (facts.systemdResolved) patch['resolvConf'] = '/run/systemd/resolve/resolv.conf'
   if (isConfined(facts)) patch['featureGates'] = {KubeletInUserNamespace: true}
   return Object.keys(patch).length === 0 ? undefined : patch
 }

@@ -68,6 +68,7 @@ export function fakeFacts(overrides: Partial<HostFacts> = {}): HostFacts {
     machineId: 'b1d2c3e4f5a60718293a4b5c6d7e8f90',
     bootId: '0c6b3e2f-7f3a-4a53-9d3a-3a4ad2b0f6b1',
     systemd: true,
+    systemdResolved: false,
     addresses: ['10.0.0.10/24'],
     routes: ['10.0.0.0/24'],
     clockSkewMs: 0,

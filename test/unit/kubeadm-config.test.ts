@@ -20,6 +20,7 @@ const vm: HostFacts = {
   machineId: 'a',
   bootId: 'b',
   systemd: true,
+  systemdResolved: false,
   addresses: ['10.0.0.2/24'],
   routes: [],
   clockSkewMs: 0,
@@ -60,8 +61,15 @@ test('an ordinary machine gets no exception', () => {
   expect(document(documents, 'KubeletConfiguration')).toMatchObject({
     cgroupDriver: 'systemd',
     seccompDefault: true,
+    resolvConf: '/etc/resolv.conf',
   })
   expect(JSON.stringify(documents)).not.toContain('ignorePreflightErrors')
+})
+
+test('only a host where systemd-resolved runs reads its file: what suits the first control plane suits no other', () => {
+  expect(kubeletPatch({...vm, systemdResolved: true})).toEqual({
+    resolvConf: '/run/systemd/resolve/resolv.conf',
+  })
 })
 
 test('a container without CAP_SYS_RESOURCE on cgroup v1 gets what it cannot do without', () => {

@@ -88,11 +88,14 @@ const resolver: Check = {
   run: eachHost((host, spec): Problem[] => {
     const {resolver: found} = host.observed
     if (found === undefined) return []
-    const {path, nameservers, searchDomains} = found
+    const {path, nodePath, nameservers, searchDomains} = found
     const onHost = (text: string): string => `on ${host.reader.name}: ${text}`
-    const realServers = onHost(
-      `put the addresses of real DNS servers into ${path}, or: apt-get install systemd-resolved`,
-    )
+    const realServers =
+      path === nodePath
+        ? onHost(`put the addresses of real DNS servers into ${path}, or: apt-get install systemd-resolved`)
+        : onHost(
+            `set resolvConf: ${nodePath} in /var/lib/kubelet/config.yaml, then: systemctl restart kubelet`,
+          )
     if (nameservers === undefined)
       return [{problem: `${path} cannot be read, no pod starts without it`, fix: realServers}]
     if (nameservers.length === 0)
@@ -106,7 +109,7 @@ const resolver: Check = {
             {
               problem: `${path} names ${server}, which in a pod is the pod itself: CoreDNS asks itself and crashes`,
               fix:
-                server === STUB
+                server === STUB && path === nodePath
                   ? onHost(
                       'systemctl enable --now systemd-resolved; it keeps the real servers in /run/systemd/resolve/resolv.conf',
                     )

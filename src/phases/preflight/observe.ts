@@ -23,6 +23,8 @@ export interface CniFile {
 /** What pods of a host are given to resolve names with. */
 export interface FoundResolver {
   readonly path: string
+  /** The file that holds the real servers on this host; another one than `path` where the kubelet was told otherwise. */
+  readonly nodePath: string
   /** Undefined: the file cannot be read. */
   readonly nameservers: readonly string[] | undefined
   readonly searchDomains: readonly string[]
@@ -136,6 +138,7 @@ function resolverOf(observed: Observed): FoundResolver | undefined {
   const isReadable = observed.one('resolverReadable') === 'yes'
   return {
     path,
+    nodePath: observed.one('nodeResolver') ?? path,
     nameservers: isReadable ? observed.all('nameserver') : undefined,
     searchDomains:
       observed

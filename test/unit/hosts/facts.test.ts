@@ -16,6 +16,7 @@ const lines = [
   'machineId\tec2f0d1c',
   'bootId\tb1',
   'systemd\tyes',
+  'systemdResolved\tyes',
   'address\t1: lo    inet 127.0.0.1/8 scope host lo',
   'address\t2: ens5    inet 10.0.1.5/20 brd 10.0.15.255 scope global dynamic ens5',
   'address\t2: ens5    inet6 fe80::1/64 scope link',
@@ -48,6 +49,7 @@ test('facts are read from the lines of the script', () => {
       machineId: 'ec2f0d1c',
       bootId: 'b1',
       systemd: true,
+      systemdResolved: true,
       addresses: ['10.0.1.5/20', 'fe80::1/64', '10.8.0.2/32'],
       routes: ['10.0.0.0/20', '10.0.0.2/32', '10.9.0.0/16', 'fe80::/64'],
       clockSkewMs: 970,
@@ -58,13 +60,14 @@ test('facts are read from the lines of the script', () => {
 
 test('what is missing on a bare machine is empty, not an error', () => {
   const bare = lines
-    .filter((line) => !/^(machineId|systemd|address|route)\t/.test(line))
+    .filter((line) => !/^(machineId|systemd|systemdResolved|address|route)\t/.test(line))
     .map((line) => line.replace('cgroup2fs', 'tmpfs').replace('000001ffffffffff', '00000000a80425fb'))
   const gathered = parseFacts([...bare, 'container\tyes'].join('\n'), trip, 'root')
   expect(gathered).toMatchObject({
     facts: {
       machineId: '',
       systemd: false,
+      systemdResolved: false,
       addresses: [],
       routes: [],
       cgroupVersion: 1,

@@ -137,6 +137,12 @@ test.each<[string, string, string, readonly string[]]>([
     ['error node-0 Resolver: /run/systemd/resolve/resolv.conf cannot be read, no pod starts without it'],
   ],
   [
+    "a kubelet that was told the first control plane's file",
+    `${JOINED}nodeResolver=/etc/resolv.conf\nresolver=/run/systemd/resolve/resolv.conf\n`,
+    '',
+    ['error node-0 Resolver: /run/systemd/resolve/resolv.conf cannot be read, no pod starts without it'],
+  ],
+  [
     'more resolvers than a pod gets',
     `resolver=/etc/resolv.conf\nresolverReadable=yes\n${[1, 2, 3, 4].map((n) => `nameserver=9.9.9.${n}\n`).join('')}`,
     '',
@@ -230,6 +236,17 @@ test.each<[string, readonly Machine[], string, readonly string[]]>([
   ],
 ])('%s', async (_what, machines, body, told) => {
   expect(await toldOf(machines, body)).toEqual(told)
+})
+
+test('a kubelet that reads the wrong file is to read the right one', async () => {
+  const {findings} = await findingsOf([
+    {
+      probe: `${JOINED}nodeResolver=/run/systemd/resolve/resolv.conf\nresolver=/etc/resolv.conf\nresolverReadable=yes\nnameserver=127.0.0.53\n`,
+    },
+  ])
+  expect(findings.map(({fix}) => fix)).toEqual([
+    'on node-0: set resolvConf: /run/systemd/resolve/resolv.conf in /var/lib/kubelet/config.yaml, then: systemctl restart kubelet',
+  ])
 })
 
 test('each of them names what to do on which machine', async () => {

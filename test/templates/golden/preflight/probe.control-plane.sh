@@ -51,6 +51,7 @@ resolver=/etc/resolv.conf
 if systemctl is-active -q systemd-resolved 2>/dev/null && [ -e /run/systemd/resolve/resolv.conf ]; then
   resolver=/run/systemd/resolve/resolv.conf
 fi
+echo "nodeResolver=$resolver"
 if [ -f /var/lib/kubelet/config.yaml ]; then
   resolver=$(sed -n 's/^resolvConf: *//p' /var/lib/kubelet/config.yaml | tr -d "\"'")
   resolver=${resolver:-/etc/resolv.conf}
