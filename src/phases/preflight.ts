@@ -4,6 +4,7 @@ import {isControlPlane, type ClouderPhase, type PhaseContext} from './context.ts
 import type {Check, CheckedHost, CheckInput} from './preflight/check.ts'
 import {clusterChecks} from './preflight/checks-cluster.ts'
 import {machineChecks} from './preflight/checks-machine.ts'
+import {softwareChecks} from './preflight/checks-software.ts'
 import {networkChecks} from './preflight/checks-network.ts'
 import {proxyChecks} from './preflight/checks-proxy.ts'
 import {readPreflight, readReach, type PreflightObserved, type Unreached} from './preflight/observe.ts'
@@ -12,6 +13,7 @@ import {observeHosts, probeHost} from './probe.ts'
 /** Every check, in the order they are reported; their names are what `--ignore-preflight` takes. */
 export const preflightChecks: readonly Check[] = [
   ...machineChecks,
+  ...softwareChecks,
   ...networkChecks,
   ...proxyChecks,
   ...clusterChecks,

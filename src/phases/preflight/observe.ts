@@ -55,6 +55,17 @@ export interface PreflightObserved {
   readonly listening: ReadonlyMap<number, string>
   readonly addresses: readonly OnDevice[]
   readonly routes: readonly OnDevice[]
+  /** Mount options by path. */
+  readonly mounts: ReadonlyMap<string, readonly string[]>
+  /** A containerd that bears no mark of clouder's: its configuration, and its unit where it runs. */
+  readonly otherContainerd: {
+    readonly config: string | undefined
+    readonly unit: string | undefined
+    readonly containers: number
+  }
+  /** Units that no line of /etc/fstab made. */
+  readonly swapUnits: readonly string[]
+  readonly firewalls: readonly string[]
   /** In the order in which containerd tries them. */
   readonly cniFiles: readonly CniFile[]
   readonly resolver: FoundResolver | undefined
@@ -105,6 +116,14 @@ export function readPreflight(observed: Observed): PreflightObserved {
     listening: new Map(pairs('listen').map(([port, owner]) => [Number(port), owner])),
     addresses: onDevice('address'),
     routes: onDevice('route'),
+    mounts: new Map(pairs('mount').map(([path, options]) => [path, options.split(',')])),
+    otherContainerd: {
+      config: observed.one('containerdConfig'),
+      unit: observed.one('containerdUnit'),
+      containers: Number(observed.one('shims') ?? 0),
+    },
+    swapUnits: observed.all('swapUnit'),
+    firewalls: observed.all('firewall'),
     cniFiles: pairs('cni').map(([network, rest]) => {
       const [subnet, path] = splitAtSpace(rest)
       return {path, network: unlessDash(network), subnet: unlessDash(subnet)}

@@ -139,6 +139,46 @@ test.each<[string, HostChange, readonly string[]]>([
     {facts: container, probe: (fit) => fit.replaceAll('fsync=0.001', 'fsync=0.15')},
     ['warning cp-1 EtcdDiskLatency: a 4 KiB write takes up to 150 ms to reach the disk, etcd wants 10 ms'],
   ],
+  [
+    'programs that cannot be started',
+    {
+      probe: (fit) =>
+        `${fit}mount=/opt rw,nosuid,noexec\nmount=/usr/local ro,nodev\nmount=/var/lib rw,noexec\n`,
+    },
+    ['error cp-1 Mounts: /opt is mounted noexec', 'error cp-1 Mounts: /usr/local is mounted ro'],
+  ],
+  [
+    "somebody else's containerd",
+    {
+      probe: (fit) =>
+        `${fit}containerdConfig=/etc/containerd/config.toml\ncontainerdUnit=/usr/lib/systemd/system/containerd.service\nshims=3\n`,
+    },
+    [
+      "error cp-1 ExistingRuntime: containerd of /usr/lib/systemd/system/containerd.service runs with 3 containers, /etc/containerd/config.toml is not clouder's: clouder installs a containerd of its own in its place",
+    ],
+  ],
+  [
+    'a node whose configuration somebody edited, which the containerd phase puts right',
+    {
+      probe: (fit) =>
+        `${fit}ca=aa\nkubelet=yes\nkubeletCa=aa\ncontainerdConfig=/etc/containerd/config.toml\n`,
+    },
+    [],
+  ],
+  [
+    'swap that comes back',
+    {probe: (fit) => `${fit}swapUnit=dev-zram0.swap\n`},
+    [
+      'warning cp-1 SwapAtBoot: dev-zram0.swap turns swap on at each boot, and then the kubelet does not start',
+    ],
+  ],
+  [
+    'a firewall',
+    {probe: (fit) => `${fit}firewall=ufw\n`},
+    [
+      'warning cp-1 Firewall: ufw is active; whether it lets UDP 8472 between nodes and the traffic of pods through shows only in the smoke test',
+    ],
+  ],
   ['swap that can be turned off', {probe: (fit) => `${fit}swap=/dev/sda5\n`}, []],
   [
     'swap around a container',

@@ -36,6 +36,25 @@ if command -v ip >/dev/null; then
   { ip -o route show; ip -o -6 route show 2>/dev/null || true; } |
     awk '$1 != "default" {device = "-"; for (i = 1; i < NF; i++) if ($i == "dev") device = $(i + 1); print "route=" device " " $1}'
 fi
+# Where clouder puts programs and state: how it is mounted.
+for path in /opt /usr/local /etc /var/lib; do
+  if command -v findmnt >/dev/null; then echo "mount=$path $(findmnt -no OPTIONS -T "$path" | tail -n 1)"; fi
+done
+# A containerd that somebody else set up, and what runs in it.
+config=/etc/containerd/config.toml
+if [ -s "$config" ] && [ "$(head -n 1 "$config")" != '# Written by clouder.' ]; then echo "containerdConfig=$config"; fi
+unit=$(systemctl show containerd.service -P FragmentPath 2>/dev/null || true)
+if [ -n "$unit" ] && [ "$(head -n 1 "$unit" 2>/dev/null)" != '# Written by clouder.' ] && systemctl is-active -q containerd.service; then
+  echo "containerdUnit=$unit"
+  echo "shims=$({ pgrep -c containerd-shim || true; } 2>/dev/null)"
+fi
+# Swap that no line of /etc/fstab turns on comes back at the next boot.
+systemctl list-units --plain --no-legend --type swap 2>/dev/null | awk '{print $1}' | while read -r unit; do
+  if [ "$(systemctl show "$unit" -P SourcePath)" != /etc/fstab ]; then echo "swapUnit=$unit"; fi
+done
+# Firewalls that show as such: their rules for UDP cannot be tried from outside.
+if command -v ufw >/dev/null && LC_ALL=C ufw status 2>/dev/null | grep -q '^Status: active'; then echo firewall=ufw; fi
+if systemctl is-active -q firewalld.service 2>/dev/null; then echo firewall=firewalld; fi
 # CNI configurations in the order in which containerd tries them; the first one is loaded.
 shopt -s nullglob dotglob
 for file in /etc/cni/net.d/*; do
