@@ -35,7 +35,11 @@ const goArchs: Readonly<Record<string, string>> = {x86_64: 'amd64', aarch64: 'ar
 const capSysResourceBit = 24n
 
 /** Reads what the facts script printed. Throws ZodError when it is not that script's output. */
-export function parseFacts(stdout: string, trip: RoundTrip, sudo: HostFacts['sudo']): GatheredFacts {
+export function parseFacts(
+  stdout: string,
+  trip: RoundTrip,
+  known: Pick<HostFacts, 'sudo' | 'apiForwarded'>,
+): GatheredFacts {
   const values = new Map<string, string[]>()
   for (const line of stdout.split('\n')) {
     const tab = line.indexOf('\t')
@@ -65,7 +69,7 @@ export function parseFacts(stdout: string, trip: RoundTrip, sudo: HostFacts['sud
     addresses: seen.address.flatMap(addressOf),
     routes: [...new Set(seen.route.flatMap(routeOf))],
     clockSkewMs: Math.round(hostMiddleMs - (trip.sentAtMs + trip.receivedAtMs) / 2),
-    sudo,
+    ...known,
   }
   return {busy: false, facts: Object.freeze(facts)}
 }

@@ -61,6 +61,8 @@ export interface HostFacts {
   readonly routes: readonly string[]
   /** Host clock minus this machine's clock, taken at the middle of the round trip. */
   readonly clockSkewMs: number
+  /** Whether sshd forwards connections to the API server's port; else a command there carries them. */
+  readonly apiForwarded: boolean
   /** Whether a real user's sudo was needed. */
   readonly sudo: 'root' | 'passwordless' | 'password'
 }
@@ -90,6 +92,8 @@ export interface UploadOptions {
 export interface Tunnel {
   /** Port on this machine's loopback. */
   readonly localPort: number
+  /** Why the last connection to it led nowhere; who connected only sees it closed. */
+  failure(): Error | undefined
   close(): Promise<void>
 }
 

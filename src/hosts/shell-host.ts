@@ -27,6 +27,7 @@ const execTimeoutMs = 10 * 60_000
 const streamTimeoutMs = 30 * 60_000
 const leftoversWaitMs = 5 * 60_000
 const absentFileCode = 44
+const apiPort = 6443
 /** sshd allows 10 sessions on a connection unless told otherwise (MaxSessions); two are kept for stopping commands. */
 const commandsAtOnce = 8
 
@@ -35,6 +36,8 @@ export interface ShellLink extends Link {
   /** Number of the connection, made again where it was lost. Throws ConnectionError. */
   connected(signal: AbortSignal): Promise<number>
   forward(targetHost: string, targetPort: number): Promise<Tunnel>
+  /** Whether the server itself forwards there; whether anything listens does not matter. Throws ConnectionError. */
+  forwards(targetHost: string, targetPort: number, signal: AbortSignal): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -66,15 +69,19 @@ async function gatherFacts(shell: Shell, options: ShellHostOptions): Promise<Hos
   for (;;) {
     const sentAtMs = options.now()
     let receivedAtMs = sentAtMs
-    const outcome = await shell.run('gather facts', {
-      body: scriptBody(text),
-      elevation: options.elevation,
-      timeoutMs: queryTimeoutMs,
-      signal: options.signal,
-      onStdoutLine: () => (receivedAtMs = options.now()),
-    })
+    const [outcome, apiForwarded] = await Promise.all([
+      shell.run('gather facts', {
+        body: scriptBody(text),
+        elevation: options.elevation,
+        timeoutMs: queryTimeoutMs,
+        signal: options.signal,
+        onStdoutLine: () => (receivedAtMs = options.now()),
+      }),
+      options.link.forwards('127.0.0.1', apiPort, options.signal),
+    ])
     if (outcome.exitCode !== 0) throw errorOfFailure(options.identity, 'gather facts', outcome)
-    const gathered = parseFacts(outcome.stdout, {sentAtMs, receivedAtMs}, sudoOf(options.elevation, outcome))
+    const sudo = sudoOf(options.elevation, outcome)
+    const gathered = parseFacts(outcome.stdout, {sentAtMs, receivedAtMs}, {sudo, apiForwarded})
     if (!gathered.busy) return gathered.facts
     await awaitLeftovers(shell, options)
   }

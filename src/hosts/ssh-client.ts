@@ -78,6 +78,29 @@ export async function openStream(
   return unlessAborted(opening, signal)
 }
 
+/** The server took the connection but not one more command on it. */
+export class ChannelRefusedError extends Error {}
+
+/** Starts a line for the login shell. Throws ChannelRefusedError, or what `lost` gives when the connection ends. */
+export function openCommand(client: Client, commandLine: string, lost: () => Error): Promise<Channel> {
+  return new Promise((resolve, reject) => {
+    const onClose = (): void => reject(lost())
+    client.once('close', onClose)
+    try {
+      client.exec(commandLine, (error, opened) => {
+        client.removeListener('close', onClose)
+        // Listened to at once: of a command that ends at once, the end comes with the same packet as the start.
+        if (error === undefined) resolve(channelOf(opened, client))
+        else reject(new ChannelRefusedError(error.message))
+      })
+    } catch {
+      // ssh2 throws `Not connected` where the socket is gone and its close is not told yet.
+      client.removeListener('close', onClose)
+      onClose()
+    }
+  })
+}
+
 /** What is awaited, or the signal's reason if that comes first; the work itself goes on. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted()
@@ -177,6 +200,8 @@ export async function login(
     if (client === null) throw unreachable(destination, 'the connection closed at once', undefined)
     // Told by its close; an error event that nobody listens to would end the program.
     client.on('error', () => client.end())
+    // Each command that runs listens for the end of the connection.
+    client.setMaxListeners(0)
     return client
   } catch (error) {
     ssh.connection?.destroy()

@@ -183,12 +183,43 @@ export function keyUnreadable(
 // ENOENT: the program that is to carry the connection is not there.
 const lasting = new Set(['ENOENT', 'ENOTFOUND', 'EACCES', 'EINVAL', 'EADDRNOTAVAIL'])
 
+/** RFC 4254, 5.1: SSH_OPEN_ADMINISTRATIVELY_PROHIBITED. */
+const administrativelyProhibited = 1
+
+/** Whether sshd let nothing be forwarded there, by AllowTcpForwarding, PermitOpen or an option of the key. */
+export function isForwardingRefused(error: unknown): boolean {
+  return (
+    error instanceof ConnectionError &&
+    error.cause instanceof Error &&
+    'reason' in error.cause &&
+    error.cause.reason === administrativelyProhibited
+  )
+}
+
+/** A bastion that neither forwards nor runs commands. */
+export function bastionClosed(target: Destination, bastion: Destination, refusal: unknown): ConnectionError {
+  const {name, address, port} = target
+  return new ConnectionError(
+    'HOST_UNREACHABLE',
+    `${name} (${address}:${port}) cannot be reached: ${bastion.address}, the ${bastion.name}, forwards no connections`,
+    {
+      host: name,
+      address,
+      cause: refusal instanceof ConnectionError ? refusal.cause : refusal,
+      suggestions: [
+        `on the bastion, in /etc/ssh/sshd_config: AllowTcpForwarding local, and PermitOpen ${address}:${port} or any; then: systemctl reload ssh`,
+        `see that the key of ${bastion.user} in its authorized_keys has neither restrict nor no-port-forwarding`,
+      ],
+    },
+  )
+}
+
 /** Whether an unreachable host may become reachable by itself: sshd starting, address not up yet, banner cut short. */
 export function mayComeUp(error: unknown): boolean {
   if (!(error instanceof ConnectionError) || error.code !== 'HOST_UNREACHABLE') return false
   const {cause} = error
-  // The two sides have no algorithm in common.
-  if (levelOf(cause) === 'handshake') return false
+  // The two sides have no algorithm in common; a bastion that is told to lead nowhere.
+  if (levelOf(cause) === 'handshake' || isForwardingRefused(error)) return false
   return !(
     cause instanceof Error &&
     'code' in cause &&

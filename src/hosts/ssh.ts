@@ -1,16 +1,35 @@
 import {randomBytes} from 'node:crypto'
+import type {Duplex} from 'node:stream'
 import {setTimeout as delay} from 'node:timers/promises'
 import {ConnectionError} from '../errors.ts'
 import type {Machine, SecretRef} from '../spec/machine.ts'
 import {retry} from '../waiting.ts'
 import type {ConnectOptions, Host, HostConnector} from './host.ts'
 import type {Channel} from './link.ts'
-import type {Elevation} from './program.ts'
+import {launchLine, type Elevation} from './program.ts'
 import {startProxyCommand} from './proxy-command.ts'
 import type {Redactor} from './redaction.ts'
+import {openRelay, Relays, type RelayLink} from './relay.ts'
 import {connectShellHost, type ShellLink} from './shell-host.ts'
-import {channelOf, login, openStream, unlessAborted, type Client, type LoginOptions} from './ssh-client.ts'
-import {destinationsOf, mayBeCut, mayComeUp, mayLetIn, unreachable} from './ssh-login.ts'
+import {
+  ChannelRefusedError,
+  login,
+  openCommand,
+  openStream,
+  unlessAborted,
+  type Client,
+  type LoginOptions,
+} from './ssh-client.ts'
+import {
+  bastionClosed,
+  destinationsOf,
+  isForwardingRefused,
+  mayBeCut,
+  mayComeUp,
+  mayLetIn,
+  unreachable,
+  type Destination,
+} from './ssh-login.ts'
 import {openTunnel} from './tunnel.ts'
 
 const connectTimeoutMs = 60_000
@@ -77,18 +96,25 @@ async function elevationOf(machine: Machine, options: SshConnectorOptions): Prom
 }
 
 /** The connection to one machine; made again, once, by the first command after it was lost. */
-class SshLink implements ShellLink {
+class SshLink implements ShellLink, RelayLink {
   readonly #machine: Machine
   readonly #options: SshConnectorOptions
   #client: Client | undefined
   #bastion: Client | undefined
   #connecting: Promise<Client> | undefined
   #connections = 0
+  readonly #relays: Relays
   readonly #lifetime = new AbortController()
 
   constructor(machine: Machine, options: SshConnectorOptions) {
     this.#machine = machine
     this.#options = options
+    this.#relays = new Relays(machine, async (signal) => {
+      options.log?.(`${machine.name}: sshd forwards nothing, connecting once more for commands that do`)
+      const link = new SshLink(machine, options)
+      await link.connect(reconnectTimeoutMs, signal)
+      return link
+    })
   }
 
   /** Waits for sshd of a machine that is coming up; what waiting can't mend is thrown at once. */
@@ -112,15 +138,38 @@ class SshLink implements ShellLink {
     try {
       if (bastion !== undefined) through = await login(bastion, {}, this.#options, signal)
       const via =
-        through === undefined
+        through === undefined || bastion === undefined
           ? {}
-          : {sock: await openStream(through, target.address, target.port, target, signal)}
+          : {sock: await this.#throughBastion(through, bastion, target, signal)}
       const client = await login(target, via, this.#options, signal)
       this.#bastion = through
       return this.#keep(client, () => through?.end())
     } catch (error) {
       through?.destroy()
       throw error
+    }
+  }
+
+  /** By forwarding, or by a command on the bastion where its sshd forwards nothing. */
+  async #throughBastion(
+    through: Client,
+    bastion: Destination,
+    target: Destination,
+    signal: AbortSignal,
+  ): Promise<Duplex> {
+    const {address, port} = target
+    try {
+      return await openStream(through, address, port, target, signal)
+    } catch (error) {
+      if (!isForwardingRefused(error)) throw error
+      try {
+        const lost = (): ConnectionError => unreachable(bastion, 'the connection was lost', undefined)
+        const channel = await openCommand(through, launchLine({kind: 'none'}), lost)
+        return await openRelay(channel, address, port, target, signal)
+      } catch {
+        signal.throwIfAborted()
+        throw bastionClosed(target, bastion, error)
+      }
     }
   }
 
@@ -180,35 +229,43 @@ class SshLink implements ShellLink {
   }
 
   #openOnce(commandLine: string, client: Client): Promise<Channel> {
-    return new Promise((resolve, reject) => {
-      const onClose = (): void => reject(this.#lost('was lost before a command started'))
-      client.once('close', onClose)
-      const onOpen = (error: Error | undefined, opened: Parameters<typeof channelOf>[0]): void => {
-        client.removeListener('close', onClose)
-        // Listened to at once: of a command that ends at once, the end comes with the same packet as the start.
-        if (error === undefined) resolve(channelOf(opened, client))
-        else if (this.#client !== client) onClose()
-        else reject(new ChannelRefusedError(error.message))
-      }
-      try {
-        client.exec(commandLine, onOpen)
-      } catch {
-        // ssh2 throws `Not connected` where the socket is gone and its close is not told yet.
-        client.removeListener('close', onClose)
-        onClose()
-      }
+    return openCommand(client, commandLine, () => this.#lost('was lost before a command started'))
+  }
+
+  async tryOpen(commandLine: string): Promise<Channel | undefined> {
+    if (this.#client === undefined) throw this.#lost('was lost')
+    return this.#openOnce(commandLine, this.#client).catch((error: unknown) => {
+      if (!(error instanceof ChannelRefusedError)) throw error
+      return undefined
     })
   }
 
   async forward(targetHost: string, targetPort: number): ReturnType<ShellLink['forward']> {
     return openTunnel(async () => {
       const signal = AbortSignal.any([this.#lifetime.signal, AbortSignal.timeout(reconnectTimeoutMs)])
-      return openStream(await this.#clientNow(signal), targetHost, targetPort, this.#machine, signal)
+      const client = await this.#clientNow(signal)
+      return openStream(client, targetHost, targetPort, this.#machine, signal).catch((error: unknown) => {
+        if (!isForwardingRefused(error)) throw error
+        return this.#relays.open(targetHost, targetPort, signal)
+      })
     })
+  }
+
+  async forwards(targetHost: string, targetPort: number, signal: AbortSignal): Promise<boolean> {
+    const client = await this.#clientNow(signal)
+    try {
+      const stream = await openStream(client, targetHost, targetPort, this.#machine, signal)
+      stream.destroy()
+      return true
+    } catch (error) {
+      signal.throwIfAborted()
+      return !isForwardingRefused(error)
+    }
   }
 
   async close(): Promise<void> {
     this.#lifetime.abort()
+    await this.#relays.close()
     const client = this.#client
     if (client === undefined) return
     const closed = new Promise<void>((resolve) => client.once('close', () => resolve()))
@@ -223,6 +280,3 @@ class SshLink implements ShellLink {
     return new ConnectionError('LINK_LOST', `the connection to ${name} ${how}`, {host: name, address})
   }
 }
-
-/** The server took the connection but not one more command on it. */
-class ChannelRefusedError extends Error {}

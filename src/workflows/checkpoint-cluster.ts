@@ -5,7 +5,8 @@ import {specFromDocument} from '../spec/load.ts'
 import {readIfThere} from '../store/files.ts'
 import type {ClusterRecord} from '../store/types.ts'
 import {allMachines, recordOf} from './clusters.ts'
-import {openToLook, READ_PATH, type Session} from './session.ts'
+import {READ_PATH} from './api-access.ts'
+import {openToLook, type Session} from './session.ts'
 import type {Tools} from './types.ts'
 
 /** What answers at all answers within this; a firewall that is silent is waited for no longer. */

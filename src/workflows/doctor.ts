@@ -106,7 +106,7 @@ async function unitFindings(
           host: outcome.item.name,
           check: 'Reachable',
           problem: outcome.error.message,
-          fix: `clouder doctor --cluster ${cluster}`,
+          fix: `see what answers: clouder ssh ${outcome.item.name} --cluster ${cluster} -- systemctl status ${UNITS.join(' ')}`,
         },
       ]
     }
@@ -134,14 +134,8 @@ async function clusterFindings(
   const kube = await session.context.kube()
   if (kube === undefined) {
     if (oneNode) return []
-    return [
-      {
-        host: 'cluster',
-        check: 'ClusterReady',
-        problem: 'no API server answers',
-        fix: `clouder kubeadm init ${name}`,
-      },
-    ]
+    const {problem, fix} = session.apiProblem()
+    return [{host: 'cluster', check: 'ClusterReady', problem: `no API server answers: ${problem}`, fix}]
   }
   const {spec} = session.context
   const {problems, failing, outside} = await readiness(session.context, kube)

@@ -3,15 +3,14 @@ import {fanOut} from '../engine/fan-out.ts'
 import {interruption} from '../engine/failures.ts'
 import type {RunSummary} from '../engine/types.ts'
 import {archSchema, type Bundle} from '../bundle/types.ts'
-import {BundleError, HostsFailedError, KubernetesError} from '../errors.ts'
+import {BundleError, HostsFailedError} from '../errors.ts'
 import type {Host} from '../hosts/host.ts'
-import type {OpenKube} from '../kubernetes/types.ts'
 import type {ClouderPhase, ClusterTools, PhaseContext} from '../phases/context.ts'
-import {ADMIN_CONF} from '../phases/kubeconfig.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Endpoint, Machine} from '../spec/machine.ts'
 import {writeAtomically} from '../store/files.ts'
 import {appendOnNode, diskJournal} from '../store/journal.ts'
+import {LazyKube, type ApiProblem} from './api-access.ts'
 import type {RunFlags, Tools} from './types.ts'
 
 /** A cluster's machines, connected, and its API server as soon as there is one. */
@@ -19,6 +18,8 @@ export interface Session extends AsyncDisposable {
   readonly hosts: readonly Host[]
   readonly context: PhaseContext
   readonly clusterTools: ClusterTools
+  /** Why `context.kube()` gave nothing. */
+  apiProblem(): ApiProblem
   run(phases: readonly ClouderPhase[], flags: RunFlags): Promise<RunSummary>
 }
 
@@ -46,7 +47,7 @@ export interface SessionOptions {
  */
 export async function openSession(options: SessionOptions, tools: Tools): Promise<Session> {
   const hosts = await connectAll(options, tools)
-  const kube = new LazyKube(hosts, tools)
+  const kube = new LazyKube(options.spec.name, options.machines, hosts, tools)
   const close = async (): Promise<void> => {
     kube.close()
     await Promise.all(hosts.map((host) => host.close()))
@@ -120,6 +121,7 @@ function sessionOf(options: SessionOptions, tools: Tools, {hosts, kube, bundles,
     hosts,
     context,
     clusterTools,
+    apiProblem: () => kube.problem,
     run: (phases, flags) =>
       runPhases(phases, context, {
         report: tools.report,
@@ -198,69 +200,4 @@ function bundleOf(bundles: ReadonlyMap<string, Bundle>, arch: string): Bundle {
   const bundle = bundles.get(arch)
   if (bundle === undefined) throw new BundleError('BUNDLE_MISSING', `no bundle is loaded for ${arch}`)
   return bundle
-}
-
-/**
- * What an administrator may read. kubeadm gives its own that right with the first phase that changes the cluster, not
- * with the kubeconfig: between the two there is an API server, and nothing to plan with.
- */
-export const READ_PATH = '/api/v1/nodes?limit=1'
-
-/** The API server through a tunnel to a control plane; looked for until it answers, then kept. */
-class LazyKube {
-  readonly #hosts: readonly Host[]
-  readonly #tools: Tools
-  #open: OpenKube | undefined
-  #why = 'no control plane has /etc/kubernetes/admin.conf'
-
-  constructor(hosts: readonly Host[], tools: Tools) {
-    this.#hosts = hosts.filter((host) => host.machine.role === 'control-plane')
-    this.#tools = tools
-  }
-
-  async ifThere(): Promise<OpenKube | undefined> {
-    if (this.#open !== undefined) return this.#open
-    for (const host of this.#hosts) {
-      this.#open = await this.#tryHost(host)
-      if (this.#open !== undefined) return this.#open
-    }
-    return undefined
-  }
-
-  async required(): Promise<OpenKube> {
-    const kube = await this.ifThere()
-    if (kube !== undefined) return kube
-    throw new KubernetesError('API_UNREACHABLE', `no API server answers: ${this.#why}`, {
-      suggestions: ['clouder doctor'],
-    })
-  }
-
-  close(): void {
-    this.#open?.close()
-  }
-
-  async #tryHost(host: Host): Promise<OpenKube | undefined> {
-    const kubeconfig = await host.readFile(ADMIN_CONF)
-    if (kubeconfig === undefined) return undefined
-    const tunnel = await host.forward('127.0.0.1', 6443)
-    const kube = await this.#tools.openKube({
-      kubeconfig,
-      port: tunnel.localPort,
-      signal: this.#tools.signal,
-    })
-    try {
-      const [ready, reading] = await Promise.all([kube.fetch('/readyz'), kube.fetch(READ_PATH)])
-      if (ready.status === 200 && reading.status !== 403) return kube
-      this.#why =
-        ready.status === 200
-          ? `the API server on ${host.name} does not let its administrator read yet`
-          : `/readyz on ${host.name} answers ${ready.status}`
-    } catch (error) {
-      if (!(error instanceof KubernetesError)) throw error
-      this.#why = error.message
-    }
-    kube.close()
-    await tunnel.close()
-    return undefined
-  }
 }

@@ -72,6 +72,7 @@ export function fakeFacts(overrides: Partial<HostFacts> = {}): HostFacts {
     addresses: ['10.0.0.10/24'],
     routes: ['10.0.0.0/24'],
     clockSkewMs: 0,
+    apiForwarded: true,
     sudo: 'root',
     ...overrides,
   }
@@ -202,7 +203,11 @@ export class FakeHost implements Host {
   }
 
   forward(_targetHost: string, targetPort: number): Promise<Tunnel> {
-    return Promise.resolve({localPort: targetPort, close: () => Promise.resolve()})
+    return Promise.resolve({
+      localPort: targetPort,
+      failure: () => undefined,
+      close: () => Promise.resolve(),
+    })
   }
 
   close(): Promise<void> {

@@ -127,7 +127,11 @@ export class SimulatedHost implements Host {
   }
 
   forward(_targetHost: string, targetPort: number): Promise<Tunnel> {
-    return Promise.resolve({localPort: targetPort, close: () => Promise.resolve()})
+    return Promise.resolve({
+      localPort: targetPort,
+      failure: () => undefined,
+      close: () => Promise.resolve(),
+    })
   }
 
   close(): Promise<void> {

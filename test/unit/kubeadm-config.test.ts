@@ -24,6 +24,7 @@ const vm: HostFacts = {
   addresses: ['10.0.0.2/24'],
   routes: [],
   clockSkewMs: 0,
+  apiForwarded: true,
   sudo: 'root',
 }
 const confined: HostFacts = {...vm, container: true, capSysResource: false, cgroupVersion: 1}

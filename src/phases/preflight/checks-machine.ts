@@ -65,6 +65,26 @@ const sudo: Check = {
   }),
 }
 
+const apiForwarding: Check = {
+  name: 'ApiForwarding',
+  title: 'sshd of control planes forwards connections to the API server',
+  run: eachHost((host) => {
+    if (!isControlPlane(host) || factsOf(host).apiForwarded) return []
+    return [
+      {
+        // It works all the same, by a command that carries each connection.
+        severity: 'warning',
+        problem:
+          'sshd does not forward to 127.0.0.1:6443 (AllowTcpForwarding, DisableForwarding or PermitOpen): the API server is reached through commands, which is slower',
+        fix: onHost(
+          host,
+          'set AllowTcpForwarding local and, where PermitOpen is set, PermitOpen 127.0.0.1:6443 in /etc/ssh/sshd_config, then systemctl reload ssh; the key must have neither restrict nor no-port-forwarding in authorized_keys',
+        ),
+      },
+    ]
+  }),
+}
+
 const kernelVersion: Check = {
   name: 'KernelVersion',
   title: 'the kernel is 5.10 or newer',
@@ -254,6 +274,7 @@ export const machineChecks: readonly Check[] = [
   architecture,
   initSystem,
   sudo,
+  apiForwarding,
   kernelVersion,
   kernelModules,
   cgroupVersion,

@@ -32,7 +32,7 @@ const lines = [
 const trip = {sentAtMs: 999_000, receivedAtMs: 999_100}
 
 test('facts are read from the lines of the script', () => {
-  expect(parseFacts(lines.join('\n'), trip, 'passwordless')).toEqual({
+  expect(parseFacts(lines.join('\n'), trip, {sudo: 'passwordless', apiForwarded: false})).toEqual({
     busy: false,
     facts: {
       hostname: 'cp-1',
@@ -53,6 +53,7 @@ test('facts are read from the lines of the script', () => {
       addresses: ['10.0.1.5/20', 'fe80::1/64', '10.8.0.2/32'],
       routes: ['10.0.0.0/20', '10.0.0.2/32', '10.9.0.0/16', 'fe80::/64'],
       clockSkewMs: 970,
+      apiForwarded: false,
       sudo: 'passwordless',
     },
   })
@@ -62,7 +63,7 @@ test('what is missing on a bare machine is empty, not an error', () => {
   const bare = lines
     .filter((line) => !/^(machineId|systemd|systemdResolved|address|route)\t/.test(line))
     .map((line) => line.replace('cgroup2fs', 'tmpfs').replace('000001ffffffffff', '00000000a80425fb'))
-  const gathered = parseFacts([...bare, 'container\tyes'].join('\n'), trip, 'root')
+  const gathered = parseFacts([...bare, 'container\tyes'].join('\n'), trip, {sudo: 'root', apiForwarded: true})
   expect(gathered).toMatchObject({
     facts: {
       machineId: '',
@@ -78,9 +79,9 @@ test('what is missing on a bare machine is empty, not an error', () => {
 })
 
 test('a host that is still busy with an earlier run has no facts yet', () => {
-  expect(parseFacts('busy\t123 lost\n', trip, 'root')).toEqual({busy: true})
+  expect(parseFacts('busy\t123 lost\n', trip, {sudo: 'root', apiForwarded: true})).toEqual({busy: true})
 })
 
 test('output of something else is refused', () => {
-  expect(() => parseFacts('Welcome!\n', trip, 'root')).toThrow()
+  expect(() => parseFacts('Welcome!\n', trip, {sudo: 'root', apiForwarded: true})).toThrow()
 })

@@ -74,6 +74,13 @@ test.each<[string, HostChange, readonly string[]]>([
     ['error cp-1 Sudo: commands of root run as uid 1000, not as root'],
   ],
   [
+    'an sshd that forwards nothing',
+    {facts: {apiForwarded: false}},
+    [
+      'warning cp-1 ApiForwarding: sshd does not forward to 127.0.0.1:6443 (AllowTcpForwarding, DisableForwarding or PermitOpen): the API server is reached through commands, which is slower',
+    ],
+  ],
+  [
     'an old kernel',
     {facts: {kernel: '5.9.0-1-amd64'}},
     ['error cp-1 KernelVersion: kernel 5.9.0-1-amd64 is older than 5.10'],
