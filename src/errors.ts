@@ -307,9 +307,9 @@ export interface HostFailure {
 export class HostsFailedError extends ClouderError {
   readonly failures: readonly HostFailure[]
 
-  constructor(phase: string, failures: readonly HostFailure[]) {
+  constructor(phase: string, failures: readonly HostFailure[], suggestions: readonly string[] = []) {
     const names = failures.map((failure) => failure.host ?? 'the cluster').join(', ')
-    super('HOSTS_FAILED', `${phase} failed on ${names}`, {cause: failures[0]?.error})
+    super('HOSTS_FAILED', `${phase} failed on ${names}`, {cause: failures[0]?.error, suggestions})
     this.failures = failures
   }
 

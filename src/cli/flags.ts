@@ -19,6 +19,15 @@ export const yesFlag = {
   yes: Flags.boolean({char: 'y', description: 'answer every question with yes', env: 'CLOUDER_YES'}),
 }
 
+/** For commands that take machines out of a cluster: one that is dead must not keep the rest. */
+export const skipUnreachableFlag = {
+  'skip-unreachable': Flags.boolean({
+    description:
+      'go on without the machines that cannot be reached, and name them; what is on them stays there',
+    env: 'CLOUDER_SKIP_UNREACHABLE',
+  }),
+}
+
 /** Every flag that shapes a run; the same on every command that has phases. */
 export const runFlags = {
   'dry-run': Flags.boolean({description: 'show the steps and change nothing', env: 'CLOUDER_DRY_RUN'}),

@@ -7,6 +7,7 @@ import type {
   KubeconfigResult,
   NodeRow,
   ResetResult,
+  SkippedMachine,
   SmokeResult,
   TerminateResult,
 } from '../workflows/types.ts'
@@ -188,8 +189,13 @@ export function descriptionText(cluster: ClusterDescription, options: ResultOpti
 }
 
 export function resetText(result: ResetResult, dryRun: boolean, options: ResultOptions): string {
-  if (dryRun) return [stepsTable(result.steps, options), 'nothing was changed'].join('\n\n')
-  return `${result.cluster}: reset ${result.nodes.join(', ')}, ${plural(result.steps.length, 'step')}`
+  const skipped = skippedLines(result.skipped)
+  if (dryRun) {
+    const tail = skipped.length === 0 ? [] : [skipped.join('\n')]
+    return [stepsTable(result.steps, options), ...tail, 'nothing was changed'].join('\n\n')
+  }
+  const nodes = result.nodes.length === 0 ? 'no node' : result.nodes.join(', ')
+  return [`${result.cluster}: reset ${nodes}, ${plural(result.steps.length, 'step')}`, ...skipped].join('\n')
 }
 
 export function terminateText(result: TerminateResult, dryRun: boolean): string {
@@ -197,8 +203,15 @@ export function terminateText(result: TerminateResult, dryRun: boolean): string 
     ? `${result.cluster} would be gone; to be done or removed:`
     : `${result.cluster} is gone: removed ${plural(result.removed.length, 'thing')}`
   const tail = dryRun ? ['', 'nothing was changed'] : []
-  return [head, ...result.removed.map((line) => `  ${line}`), ...tail].join('\n')
+  const skipped = skippedLines(result.skipped)
+  return [head, ...result.removed.map((line) => `  ${line}`), ...skipped, ...tail].join('\n')
 }
+
+const skippedLines = (skipped: readonly SkippedMachine[]): readonly string[] =>
+  skipped.flatMap(({host, address, reason, remains}) => [
+    `skipped ${host} (${address}): ${reason}`,
+    `  still there: ${remains}`,
+  ])
 
 export function smokeText(result: SmokeResult, options: ResultOptions): string {
   const {green, red} = options.colours

@@ -3,8 +3,8 @@ import {resetPhase} from '../phases/reset.ts'
 import {specFromDocument} from '../spec/load.ts'
 import type {Machine} from '../spec/machine.ts'
 import {allMachines, recordOf} from './clusters.ts'
-import {openSession} from './session.ts'
-import type {ResetResult, RunFlags, Tools} from './types.ts'
+import {openSession, type Unreached} from './session.ts'
+import type {ResetResult, RunFlags, SkippedMachine, Tools} from './types.ts'
 
 /**
  * Takes nodes out of the cluster, all of them when none is named. A control plane leaves only together with the whole
@@ -12,10 +12,10 @@ import type {ResetResult, RunFlags, Tools} from './types.ts'
  */
 export async function resetCluster(
   name: string,
-  options: {readonly nodes: readonly string[]; readonly flags: RunFlags},
+  options: {readonly nodes: readonly string[]; readonly skipUnreachable?: boolean; readonly flags: RunFlags},
   tools: Tools,
 ): Promise<ResetResult> {
-  const {flags} = options
+  const {flags, skipUnreachable = false} = options
   await using _lock = flags.dryRun ? undefined : await tools.store.lock(name, tools.run)
   const record = await recordOf(name, tools)
   const {endpoint} = record
@@ -24,15 +24,16 @@ export async function resetCluster(
   const whole = options.nodes.length === 0
   const nodes = whole ? machines.map((machine) => machine.name) : options.nodes
   if (!whole) checkNodes(machines, nodes)
-  const reached = whole
+  const connected = whole
     ? machines
     : machines.filter(({role, name: node}) => role === 'control-plane' || nodes.includes(node))
   await using session = await openSession(
     {
       spec: specFromDocument(record.document),
-      machines: reached,
+      machines: connected,
       endpoint,
       withBundle: false,
+      skipUnreachable,
       exclusive: !flags.dryRun,
       journalOnNodes: false,
       ...flags,
@@ -47,8 +48,20 @@ export async function resetCluster(
       return whole ? {...kept, joined} : {...record, ...old, joined}
     })
   }
-  return {cluster: name, nodes, steps: summary.steps}
+  const left = session.unreached.filter(({machine}) => nodes.includes(machine.name))
+  const skipped = skippedOf(left, 'Kubernetes, its data and its credentials')
+  const reached = nodes.filter((node) => !skipped.some(({host}) => host === node))
+  return {cluster: name, nodes: reached, steps: summary.steps, skipped}
 }
+
+/** `holds`: what a machine has that was not cleaned. */
+export const skippedOf = (unreached: readonly Unreached[], holds: string): readonly SkippedMachine[] =>
+  unreached.map(({machine: {name, address}, error}) => ({
+    host: name,
+    address,
+    reason: error.message,
+    remains: `${holds}; when it is back: stop its kubelet, and kubeadm reset there, before it is used again`,
+  }))
 
 function checkNodes(machines: readonly Machine[], nodes: readonly string[]): void {
   for (const node of nodes) {

@@ -3,7 +3,7 @@ import {fanOut} from '../engine/fan-out.ts'
 import {interruption} from '../engine/failures.ts'
 import type {RunSummary} from '../engine/types.ts'
 import {archSchema, type Bundle} from '../bundle/types.ts'
-import {BundleError, HostsFailedError} from '../errors.ts'
+import {BundleError, ConnectionError, HostsFailedError} from '../errors.ts'
 import type {Host} from '../hosts/host.ts'
 import type {ClouderPhase, ClusterTools, PhaseContext} from '../phases/context.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
@@ -16,11 +16,18 @@ import type {RunFlags, Tools} from './types.ts'
 /** A cluster's machines, connected, and its API server as soon as there is one. */
 export interface Session extends AsyncDisposable {
   readonly hosts: readonly Host[]
+  /** Machines that could not be connected to, where that is no failure. */
+  readonly unreached: readonly Unreached[]
   readonly context: PhaseContext
   readonly clusterTools: ClusterTools
   /** Why `context.kube()` gave nothing. */
   apiProblem(): ApiProblem
   run(phases: readonly ClouderPhase[], flags: RunFlags): Promise<RunSummary>
+}
+
+export interface Unreached {
+  readonly machine: Machine
+  readonly error: Error
 }
 
 export interface SessionOptions {
@@ -31,6 +38,8 @@ export interface SessionOptions {
   readonly concurrency: number
   /** Go on with the machines that answer: for looking at a cluster, never for changing it. */
   readonly tolerateUnreachable?: boolean
+  /** Leave out the machines that cannot be connected to; false: they fail it, and the error names the flag. */
+  readonly skipUnreachable?: boolean
   /** Whether the bundle is needed; false for looking and for resetting. */
   readonly withBundle: boolean
   /** This run holds the cluster's lock: whatever still runs on a machine is of a run that was killed, and is waited for. */
@@ -46,7 +55,7 @@ export interface SessionOptions {
  * Throws HostsFailedError with every machine that cannot be reached, BundleError.
  */
 export async function openSession(options: SessionOptions, tools: Tools): Promise<Session> {
-  const hosts = await connectAll(options, tools)
+  const {hosts, unreached} = await connectAll(options, tools)
   const kube = new LazyKube(options.spec.name, options.machines, hosts, tools)
   const close = async (): Promise<void> => {
     kube.close()
@@ -56,7 +65,7 @@ export async function openSession(options: SessionOptions, tools: Tools): Promis
     const bundles = options.withBundle
       ? await loadBundles(options.spec, hosts, tools)
       : new Map<string, Bundle>()
-    return sessionOf(options, tools, {hosts, kube, bundles, close})
+    return sessionOf(options, tools, {hosts, unreached, kube, bundles, close})
   } catch (error) {
     await close()
     throw error
@@ -84,12 +93,17 @@ export const openToLook = (
 
 interface Parts {
   readonly hosts: readonly Host[]
+  readonly unreached: readonly Unreached[]
   readonly kube: LazyKube
   readonly bundles: ReadonlyMap<string, Bundle>
   readonly close: () => Promise<void>
 }
 
-function sessionOf(options: SessionOptions, tools: Tools, {hosts, kube, bundles, close}: Parts): Session {
+function sessionOf(
+  options: SessionOptions,
+  tools: Tools,
+  {hosts, unreached, kube, bundles, close}: Parts,
+): Session {
   const {spec, endpoint, ignorePreflight} = options
   const byName = new Map(hosts.map((host) => [host.name, host]))
   const hostFor = (name: string): Host => {
@@ -119,6 +133,7 @@ function sessionOf(options: SessionOptions, tools: Tools, {hosts, kube, bundles,
   const journal = diskJournal({path: tools.store.paths(spec.name).journal, report: tools.report, nodeWriter})
   return {
     hosts,
+    unreached,
     context,
     clusterTools,
     apiProblem: () => kube.problem,
@@ -139,7 +154,10 @@ function sessionOf(options: SessionOptions, tools: Tools, {hosts, kube, bundles,
   }
 }
 
-async function connectAll(options: SessionOptions, tools: Tools): Promise<readonly Host[]> {
+async function connectAll(
+  options: SessionOptions,
+  tools: Tools,
+): Promise<{readonly hosts: readonly Host[]; readonly unreached: readonly Unreached[]}> {
   const {machines, spec} = options
   const startedMs = tools.now()
   const task = 'connect'
@@ -165,7 +183,10 @@ async function connectAll(options: SessionOptions, tools: Tools): Promise<readon
     'error' in outcome ? [{host: outcome.item.name, phase: task, step: undefined, error: outcome.error}] : [],
   )
   const durationMs = tools.now() - startedMs
-  if (failures.length > 0 && (options.tolerateUnreachable !== true || tools.signal.aborted)) {
+  const isTolerated =
+    options.tolerateUnreachable === true ||
+    (options.skipUnreachable === true && failures.every(({error}) => error instanceof ConnectionError))
+  if (failures.length > 0 && (!isTolerated || tools.signal.aborted)) {
     await Promise.all(hosts.map((host) => host.close()))
     tools.report({
       type: 'task-failed',
@@ -173,12 +194,26 @@ async function connectAll(options: SessionOptions, tools: Tools): Promise<readon
       durationMs,
       message: tools.signal.aborted ? 'stopped' : `${failures.length} of ${machines.length} cannot be used`,
     })
-    throw tools.signal.aborted ? interruption(tools.signal) : new HostsFailedError(task, failures)
+    throw tools.signal.aborted
+      ? interruption(tools.signal)
+      : new HostsFailedError(task, failures, skipAdvice(options, failures))
   }
   for (const {host, error} of failures)
     tools.report({type: 'note', level: 'warning', text: error.message, host})
   tools.report({type: 'task-done', task, durationMs})
-  return hosts
+  const unreached = outcomes.flatMap((outcome) =>
+    'error' in outcome ? [{machine: outcome.item, error: outcome.error}] : [],
+  )
+  return {hosts, unreached}
+}
+
+function skipAdvice(
+  {skipUnreachable}: SessionOptions,
+  failures: readonly {readonly host: string; readonly error: Error}[],
+): readonly string[] {
+  if (skipUnreachable !== false || failures.some(({error}) => !(error instanceof ConnectionError))) return []
+  const names = failures.map(({host}) => host).join(', ')
+  return [`to go on without ${names}, and leave there what is there: --skip-unreachable`]
 }
 
 async function loadBundles(

@@ -152,11 +152,11 @@ export async function terminateByTag(
   const found = await cloud.findOwned(name, tools.signal)
   const lines = found.map(nameOf)
   if (found.length === 0) await tellOthers(name, cloud, tools)
-  if (dryRun || found.length === 0) return {cluster: name, removed: lines}
+  if (dryRun || found.length === 0) return {cluster: name, removed: lines, skipped: []}
   await confirm(lines)
   const {removed, left} = await sweep({cluster: name, cloud, scope: 'all', keepData: false}, tools)
   throwLeftovers(name, left)
-  return {cluster: name, removed: [...removed, ...(await forget(name, cloud, tools))]}
+  return {cluster: name, removed: [...removed, ...(await forget(name, cloud, tools))], skipped: []}
 }
 
 /** A mistyped name, or another region, finds nothing. */

@@ -5,8 +5,9 @@ import type {ClusterRecord} from '../store/types.ts'
 import {allMachines, recordOf} from './clusters.ts'
 import {clusterMade, destroyInCloud} from './terminate-cloud.ts'
 import {refuseProtected} from './losses.ts'
+import {skippedOf} from './reset.ts'
 import {openSession} from './session.ts'
-import type {TerminateResult, Tools} from './types.ts'
+import type {SkippedMachine, TerminateResult, Tools} from './types.ts'
 
 /**
  * Removes a cluster and everything that was made for it. Machines clouder made are destroyed; machines that were
@@ -14,7 +15,7 @@ import type {TerminateResult, Tools} from './types.ts'
  */
 export async function terminateCluster(
   name: string,
-  options: {readonly dryRun: boolean},
+  options: {readonly dryRun: boolean; readonly skipUnreachable?: boolean},
   tools: Tools,
 ): Promise<TerminateResult> {
   await using _lock = options.dryRun ? undefined : await tools.store.lock(name, tools.run)
@@ -23,19 +24,24 @@ export async function terminateCluster(
   refuseProtected(spec)
   const brought = record.provider === 'byon' ? allMachines(record) : record.joined
   const removed: string[] = []
-  if (brought.length > 0) removed.push(...(await cleanMachines(name, record, brought, options.dryRun, tools)))
+  const skipped: SkippedMachine[] = []
+  if (brought.length > 0) {
+    const cleaned = await cleanMachines(name, record, brought, options, tools)
+    removed.push(...cleaned.removed)
+    skipped.push(...cleaned.skipped)
+  }
   const provider = await tools.providerFor(record.provider)
   const paths = tools.store.paths(name)
   if (options.dryRun) {
     const made = [...(await clusterMade(record, spec, tools)), ...(await madeMachines(record, tools))]
-    return {cluster: name, removed: [...removed, ...made, paths.dir]}
+    return {cluster: name, removed: [...removed, ...made, paths.dir], skipped}
   }
   const context = {paths, report: tools.report, signal: tools.signal}
   const destroy = () => provider.destroy(name, context, spec)
   removed.push(...(await destroyInCloud(record, spec, destroy, tools)))
   if ((await tools.store.defaultCluster()) === name) await tools.store.setDefaultCluster(undefined)
   await tools.store.remove(name)
-  return {cluster: name, removed: [...removed, paths.dir]}
+  return {cluster: name, removed: [...removed, paths.dir], skipped}
 }
 
 /** What `destroy` would remove, as far as looking tells: machines that were brought stay. */
@@ -57,10 +63,10 @@ async function cleanMachines(
   name: string,
   record: ClusterRecord,
   machines: readonly Machine[],
-  dryRun: boolean,
+  {dryRun, skipUnreachable = false}: {readonly dryRun: boolean; readonly skipUnreachable?: boolean},
   tools: Tools,
-): Promise<readonly string[]> {
-  if (record.endpoint === undefined) return []
+): Promise<Pick<TerminateResult, 'removed' | 'skipped'>> {
+  if (record.endpoint === undefined) return {removed: [], skipped: []}
   const flags = {dryRun, skipPhases: [], ignorePreflight: [], concurrency: 20}
   await using session = await openSession(
     {
@@ -68,6 +74,7 @@ async function cleanMachines(
       machines,
       endpoint: record.endpoint,
       withBundle: false,
+      skipUnreachable,
       exclusive: !dryRun,
       journalOnNodes: false,
       ...flags,
@@ -76,5 +83,8 @@ async function cleanMachines(
   )
   const nodes = machines.map((machine) => machine.name)
   const {steps} = await session.run([resetPhase(nodes, false), uninstallPhase], flags)
-  return steps.map((step) => `${step.host ?? name}: ${step.step}`)
+  return {
+    removed: steps.map((step) => `${step.host ?? name}: ${step.step}`),
+    skipped: skippedOf(session.unreached, 'all that was installed, its data and its credentials'),
+  }
 }

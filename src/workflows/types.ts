@@ -119,16 +119,28 @@ export interface ClusterDescription {
   readonly kubeconfig: string
 }
 
+/** A machine that nothing was done on, because it could not be reached. */
+export interface SkippedMachine {
+  readonly host: string
+  readonly address: string
+  /** Why it could not be reached. */
+  readonly reason: string
+  /** What is left there. */
+  readonly remains: string
+}
+
 export interface ResetResult {
   readonly cluster: string
   readonly nodes: readonly string[]
   readonly steps: readonly PlannedStep[]
+  readonly skipped: readonly SkippedMachine[]
 }
 
 export interface TerminateResult {
   readonly cluster: string
   /** Everything that was removed, one line each. */
   readonly removed: readonly string[]
+  readonly skipped: readonly SkippedMachine[]
 }
 
 export interface SmokeCheck {

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
-import {listOf, nameArgument, runFlags, runFlagsOf, yesFlag} from '../../cli/flags.ts'
+import {listOf, nameArgument, runFlags, runFlagsOf, skipUnreachableFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmReset extends BaseCommand {
   static override summary = 'take Kubernetes off the machines, and keep the machines'
@@ -24,6 +24,7 @@ export default class KubeadmReset extends BaseCommand {
     }),
     ...runFlags,
     ...yesFlag,
+    ...skipUnreachableFlag,
   }
 
   async run(): Promise<void> {
@@ -46,7 +47,11 @@ export default class KubeadmReset extends BaseCommand {
       })
     }
     this.logTo(name)
-    const result = await resetCluster(name, {nodes, flags: run}, tools)
+    const result = await resetCluster(
+      name,
+      {nodes, skipUnreachable: flags['skip-unreachable'], flags: run},
+      tools,
+    )
     const options = {colours: this.colours, columns: this.terminal.columns}
     await this.show({...result, dryRun: run.dryRun}, () => resetText(result, run.dryRun, options))
   }

@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {awsFlags, azureFlags} from '../../cli/cloud-flags.ts'
-import {nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
+import {nameArgument, runFlags, skipUnreachableFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmTerminate extends BaseCommand {
   static override summary = 'remove a cluster and every machine that was made for it'
@@ -19,6 +19,7 @@ export default class KubeadmTerminate extends BaseCommand {
   static override flags = {
     'dry-run': runFlags['dry-run'],
     ...yesFlag,
+    ...skipUnreachableFlag,
     'by-tag': Flags.boolean({
       description:
         'everything in the account that carries the tag of the cluster, whatever is remembered here',
@@ -54,7 +55,7 @@ export default class KubeadmTerminate extends BaseCommand {
       const text = `remove ${name} and every machine that was made for it?`
       await this.ask({text, declined: 'nothing was removed', yes: flags.yes})
     }
-    const result = await terminateCluster(name, {dryRun}, tools)
+    const result = await terminateCluster(name, {dryRun, skipUnreachable: flags['skip-unreachable']}, tools)
     await this.show({...result, dryRun}, () => terminateText(result, dryRun))
   }
 }

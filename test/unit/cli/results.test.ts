@@ -44,9 +44,17 @@ test('a plan for a pipe has lines of 200 columns at most', () => {
 })
 
 test('a dry run of terminate never says that anything is gone', () => {
-  const result = {cluster: 'lab', removed: ['cp-1: reset the node', '/home/me/.clouder/kubeadm/lab']}
+  const result = {
+    cluster: 'lab',
+    removed: ['cp-1: reset the node', '/home/me/.clouder/kubeadm/lab'],
+    skipped: [],
+  }
   expect(terminateText(result, true)).toBe(
     'lab would be gone; to be done or removed:\n  cp-1: reset the node\n  /home/me/.clouder/kubeadm/lab\n\nnothing was changed',
   )
   expect(terminateText(result, false)).toMatch(/^lab is gone: removed 2 things\n/)
+  const skipped = [{host: 'worker-1', address: '192.0.2.9', reason: 'no route', remains: 'all of it'}]
+  expect(terminateText({...result, skipped}, false)).toMatch(
+    /\nskipped worker-1 \(192\.0\.2\.9\): no route\n  still there: all of it$/,
+  )
 })

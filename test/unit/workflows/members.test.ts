@@ -170,6 +170,50 @@ test('a machine that joined a cluster of made machines is cleaned when they are 
   })
 })
 
+test('a dead machine keeps a reset and a terminate from nothing but itself, where that is said', async () => {
+  await withDemo({workers: 2}, async (demo) => {
+    await demo.init()
+    demo.fleet.reach('worker-1', false)
+    const changes = demo.fleet.changes.length
+    for (const strict of [
+      () => reset(demo, ['worker-1']),
+      () => terminateCluster('demo', {dryRun: false}, demo.run().tools),
+    ]) {
+      await expect(strict()).rejects.toMatchObject({
+        code: 'HOSTS_FAILED',
+        suggestions: [expect.stringContaining('without worker-1') as string],
+      })
+    }
+    expect(demo.fleet.changes).toHaveLength(changes)
+    const options = {nodes: ['worker-1'], skipUnreachable: true, flags: runFlags}
+    const left = await resetCluster('demo', options, demo.run().tools)
+    expect(left).toMatchObject({
+      nodes: [],
+      skipped: [{host: 'worker-1', reason: expect.any(String) as string}],
+    })
+    const nodes = await demo.fleet.cluster.kube.list({apiVersion: 'v1', kind: 'Node'})
+    expect(nodes.map((node) => node.metadata.name)).toEqual(['cp-1', 'worker-2'])
+    const gone = await terminateCluster('demo', {dryRun: false, skipUnreachable: true}, demo.run().tools)
+    expect(gone.skipped.map(({host}) => host)).toEqual(['worker-1'])
+    expect(gone.removed).toContain('worker-2: reset the node')
+    expect(await demo.store.load('demo')).toBeUndefined()
+    expect(demo.fleet.named('worker-1').kubelet.active).toBe(true)
+  })
+})
+
+test('a scrapped machine that joined does not keep made machines alive', async () => {
+  await withDemo({provider: 'local', workers: 0}, async (demo) => {
+    await demo.init()
+    addMachine(demo, 'extra')
+    await join(demo, joinHost({name: 'extra'}))
+    demo.fleet.reach('extra', false)
+    const options = {dryRun: false, skipUnreachable: true}
+    const {removed, skipped} = await terminateCluster('demo', options, demo.run().tools)
+    expect(removed).toContain('machine cp-1')
+    expect(skipped).toMatchObject([{host: 'extra', address: NEW_ADDRESS}])
+  })
+})
+
 test('info shows where the cluster and the record differ', async () => {
   await withDemo({workers: 1}, async (demo) => {
     await demo.init()
