@@ -9,12 +9,16 @@ import {
   program,
   readyMarker,
   scriptBody,
+  shellMarker,
   startedMarker,
   stopScript,
   type Elevation,
 } from './program.ts'
 
 const keptOutputBytes = 4 * 1024 * 1024
+const keptNoiseBytes = 4_096
+/** Directories of users and name servers make sudo slow; a prompt for something else than a password never ends. */
+const sudoTimeoutMs = 30_000
 const stopTimeoutMs = 15_000
 
 export interface CommandRequest {
@@ -36,9 +40,10 @@ export interface CommandRequest {
 export interface CommandOutcome {
   /**
    * ended: exit code or signal is there. lost: the link died. timed-out: stopped on the host.
-   * refused: sudo did not let it start. not-started: the login shell could not start bash.
+   * refused: sudo did not let it start. sudo-hung: sudo neither let it start nor refused. not-started: the login shell
+   * could not start bash. no-shell: something else than a shell took the line.
    */
-  readonly kind: 'ended' | 'lost' | 'timed-out' | 'refused' | 'not-started'
+  readonly kind: 'ended' | 'lost' | 'timed-out' | 'refused' | 'sudo-hung' | 'not-started' | 'no-shell'
   readonly exitCode: number | undefined
   readonly signal: string | undefined
   readonly stdout: string
@@ -68,6 +73,9 @@ export async function runCommand(link: Link, request: CommandRequest): Promise<C
       feeding.then(() => channel.ended).then(() => 'ended' as const),
       aborted.promise,
       delay(request.timeoutMs, 'timed-out' as const, {signal: timer.signal}),
+      delay(sudoTimeoutMs, 'timed-out' as const, {signal: timer.signal}).then((late) =>
+        run.awaitsSudo ? late : new Promise<never>(() => undefined),
+      ),
     ]).catch(async (error: unknown) => {
       await run.stop(link)
       throw error
@@ -90,6 +98,8 @@ class RunningCommand {
   readonly #request: CommandRequest
   readonly #stdout = new OutputTail(keptOutputBytes)
   readonly #stderr = new OutputTail(keptOutputBytes)
+  /** What came on stdout before the marker: a forced command's words, where it never comes. */
+  readonly #noiseTail = new OutputTail(keptNoiseBytes)
   /** What came on stderr before the command started: sudo's and the login shell's words. */
   #preamble = ''
   #sessionPid: number | undefined
@@ -107,6 +117,7 @@ class RunningCommand {
     const errorLines = new LineSplitter((line) => request.onStderrLine?.(line))
     this.#lines = [outLines, errorLines]
     channel.stdout.on('data', (chunk: Buffer) => {
+      if (this.#noise !== undefined) this.#noiseTail.add(chunk)
       const rest = this.#noise === undefined ? chunk : this.#skipNoise(this.#noise, chunk)
       this.#stdout.add(rest)
       outLines.add(rest)
@@ -148,6 +159,15 @@ class RunningCommand {
       else this.#channel.close()
     }
     if (this.#preamble.includes(readyMarker)) this.#ready.resolve(undefined)
+  }
+
+  /** Whether the line has reached sudo, and sudo has not started bash yet. */
+  get awaitsSudo(): boolean {
+    return (
+      this.#request.elevation.kind !== 'none' &&
+      this.#sessionPid === undefined &&
+      this.#preamble.includes(shellMarker)
+    )
   }
 
   /** Sends the program and what follows it; resolves early when the command ends without reading all. */
@@ -203,20 +223,26 @@ class RunningCommand {
       exitCode: end?.exitCode,
       signal: end?.signal,
       stdout: this.#stdout.text(),
-      stderr: started ? this.#stderr.text() : this.#preamble.replaceAll(passwordPrompt, ''),
+      stderr: started ? this.#stderr.text() : this.#beforeStart(),
       stdoutTruncated: this.#stdout.truncated,
       askedPassword: this.#prompts > 0,
     }
   }
 
+  /** What was said instead of starting, without our own marks. */
+  #beforeStart(): string {
+    const said = this.#preamble.replaceAll(passwordPrompt, '').replace(shellMarker, '')
+    return this.#preamble.includes(shellMarker) ? said : `${this.#noiseTail.text()}\n${said}`
+  }
+
   #kind(end: ChannelEnd | undefined): CommandOutcome['kind'] {
     const started = this.#sessionPid !== undefined
-    const elevated = this.#request.elevation.kind !== 'none'
-    if (!started && elevated && (this.#prompts > 1 || end === undefined)) return 'refused'
-    if (end === undefined) return 'timed-out'
+    if (this.awaitsSudo && this.#prompts > 1) return 'refused'
+    if (end === undefined) return this.awaitsSudo ? 'sudo-hung' : 'timed-out'
     if (end.exitCode === undefined && end.signal === undefined) return 'lost'
     if (started) return 'ended'
-    return elevated ? 'refused' : 'not-started'
+    if (this.awaitsSudo) return 'refused'
+    return this.#preamble.includes(shellMarker) ? 'not-started' : 'no-shell'
   }
 }
 

@@ -2,6 +2,7 @@ import {ConnectionError, HostCommandError, type FailedCommand} from '../errors.t
 import type {CommandOutcome} from './command.ts'
 import {lastMeaningfulLines} from './output.ts'
 import type {Redactor} from './redaction.ts'
+import {sudoAdvice} from './sudo-advice.ts'
 
 /** What an error says about the host it happened on. */
 export interface HostIdentity {
@@ -12,6 +13,7 @@ export interface HostIdentity {
 }
 
 const shownLines = 5
+const shownRefusalLines = 3
 
 export function failedCommand(host: HostIdentity, shown: string, outcome: CommandOutcome): FailedCommand {
   const redact = (text: string): string => host.redactor.redact(text)
@@ -46,6 +48,21 @@ export function errorOfNoAnswer(
       )
     case 'refused':
       return sudoRefused(host, outcome)
+    case 'no-shell':
+      return shellMissing(host, outcome)
+    case 'sudo-hung':
+      // It had the password and wants something else, a new one for example.
+      if (outcome.askedPassword) return sudoRefused(host, outcome)
+      return new HostCommandError(
+        'HOST_COMMAND_TIMED_OUT',
+        `sudo on ${host.name} neither started \`${command}\` nor refused it${evidence(host, outcome)}`,
+        failedCommand(host, shown, outcome),
+        {
+          suggestions: [
+            `see what it waits for, often a name server or a directory of users: time ssh ${host.user}@${host.address} sudo -n true`,
+          ],
+        },
+      )
     case 'timed-out':
       return new HostCommandError(
         'HOST_COMMAND_TIMED_OUT',
@@ -59,15 +76,33 @@ export function errorOfNoAnswer(
 }
 
 function sudoRefused(host: HostIdentity, outcome: CommandOutcome): ConnectionError {
-  const said = lastMeaningfulLines(host.redactor.redact(outcome.stderr), 1)[0] ?? 'no answer'
-  return new ConnectionError('SUDO_REFUSED', `sudo is refused to ${host.user} on ${host.name}: ${said}`, {
+  const shown = host.redactor.redact(outcome.stderr)
+  const said = lastMeaningfulLines(shown, shownRefusalLines).join(' ')
+  const why = said === '' ? 'no answer' : said
+  return new ConnectionError('SUDO_REFUSED', `sudo is refused to ${host.user} on ${host.name}: ${why}`, {
     host: host.name,
     address: host.address,
-    suggestions: [
-      `let ${host.user} use sudo without a password: echo '${host.user} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/clouder`,
-      'or give the password: sudoPassword: {env: NAME} or {file: PATH} under ssh of the host',
-    ],
+    suggestions: sudoAdvice(shown, host.user, host.name),
   })
+}
+
+/** Cloud images let root in to be told the name of the user to take; a nologin shell and ForceCommand do the like. */
+function shellMissing(host: HostIdentity, outcome: CommandOutcome): ConnectionError {
+  const {name, address, user} = host
+  const said = lastMeaningfulLines(host.redactor.redact(outcome.stderr), shownRefusalLines).join(' ')
+  const words = said === '' ? 'it says nothing' : `it says: ${said}`
+  return new ConnectionError(
+    'AUTH_FAILED',
+    `${name} (${address}) lets ${user} in but starts no shell; ${words}`,
+    {
+      host: name,
+      address,
+      suggestions: [
+        'if it names another user, take that one: ssh.user in the file, USER@ADDRESS for --host of join',
+        `else see what keeps ${user} from a shell: command="…" in authorized_keys, ForceCommand in sshd_config, the shell in /etc/passwd, an expired password`,
+      ],
+    },
+  )
 }
 
 /** The error of a command that ended badly: exit code not 0, or killed by a signal. */

@@ -7,6 +7,8 @@ export type Elevation =
   | {readonly kind: 'sudo-password'; readonly password: string}
 
 export const passwordPrompt = 'clouder-sudo-password:'
+/** Comes first on stderr: the login shell took the line. Without it a forced command or another shell was there. */
+export const shellMarker = 'clouder-shell\n'
 export const readyMarker = 'clouder-ready\n'
 export const startedMarker = /clouder-started (\d+)\n/
 /** Comes first on stdout: what a login shell's start-up files print is not the command's output. */
@@ -20,15 +22,19 @@ export const busyDir = '/run/clouder/commands'
  */
 export function launchLine(elevation: Elevation): string {
   const bash = 'setsid -w bash -s'
+  const line = (command: string): string =>
+    `exec /bin/sh -c ${quoteWord(`echo ${shellMarker.trim()} >&2; exec ${command}`)}`
+  // What sudo says is read: in the language that its advice is written for.
+  const sudo = 'env LC_ALL=C sudo'
   switch (elevation.kind) {
     case 'none':
-      return `exec /bin/sh -c ${quoteWord(`exec ${bash} "$PPID"`)}`
+      return line(`${bash} "$PPID"`)
     case 'sudo':
-      return `exec /bin/sh -c ${quoteWord(`exec sudo -n -- ${bash} "$PPID"`)}`
+      return line(`${sudo} -n -- ${bash} "$PPID"`)
     case 'sudo-password': {
       // Nothing may be sent before sudo is done with stdin: a password that it does not ask for would be run by bash.
       const announce = quoteWord(`echo ${readyMarker.trim()} >&2; exec ${bash} "$1"`)
-      return `exec /bin/sh -c ${quoteWord(`exec sudo -S -p ${passwordPrompt} -- bash -c ${announce} bash "$PPID"`)}`
+      return line(`${sudo} -S -p ${passwordPrompt} -- bash -c ${announce} bash "$PPID"`)
     }
   }
 }

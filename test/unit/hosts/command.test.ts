@@ -69,20 +69,35 @@ test('what comes before the markers is no output, wherever the chunks break', as
 
 test('a command that sudo kept from starting is refused, and a second prompt ends it', async () => {
   const refusing = playedLink((channel) => {
-    channel.stderr.push('sudo: a password is required\n')
+    channel.stderr.push('clouder-shell\nsudo: a password is required\n')
     channel.end({exitCode: 1, signal: undefined})
   })
   expect(await runCommand(refusing.link, {...request, elevation: {kind: 'sudo'}})).toMatchObject({
     kind: 'refused',
   })
   const asking = playedLink((channel) => {
-    channel.stderr.push('clouder-sudo-password:')
+    channel.stderr.push('clouder-shell\nclouder-sudo-password:')
     setImmediate(() => channel.stderr.push('Sorry, try again.\nclouder-sudo-password:'))
   })
   const elevation = {kind: 'sudo-password', password: 'canary'} as const
   const outcome = await runCommand(asking.link, {...request, elevation})
   expect(outcome).toMatchObject({kind: 'refused', askedPassword: true, stderr: 'Sorry, try again.\n'})
   expect(asking.opened.join('\n')).not.toContain('canary')
+})
+
+test('a login that starts no shell is told with what it said, a sudo that hangs as that', async () => {
+  const forced = playedLink((channel) => {
+    channel.stdout.push('Please login as the user "admin" rather than the user "root".\n')
+    channel.end({exitCode: 142, signal: undefined})
+  })
+  for (const elevation of [{kind: 'none'}, {kind: 'sudo'}] as const) {
+    const outcome = await runCommand(forced.link, {...request, elevation})
+    expect(outcome.kind).toBe('no-shell')
+    expect(outcome.stderr).toContain('the user "admin"')
+  }
+  const hanging = playedLink((channel) => channel.stderr.push('clouder-shell\n'))
+  const patient = {...request, timeoutMs: 20, elevation: {kind: 'sudo'}} as const
+  expect((await runCommand(hanging.link, patient)).kind).toBe('sudo-hung')
 })
 
 test('a signal that comes while the channel opens stops the command', async () => {

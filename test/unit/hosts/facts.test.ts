@@ -63,7 +63,10 @@ test('what is missing on a bare machine is empty, not an error', () => {
   const bare = lines
     .filter((line) => !/^(machineId|systemd|systemdResolved|address|route)\t/.test(line))
     .map((line) => line.replace('cgroup2fs', 'tmpfs').replace('000001ffffffffff', '00000000a80425fb'))
-  const gathered = parseFacts([...bare, 'container\tyes'].join('\n'), trip, {sudo: 'root', apiForwarded: true})
+  const gathered = parseFacts([...bare, 'container\tyes'].join('\n'), trip, {
+    sudo: 'root',
+    apiForwarded: true,
+  })
   expect(gathered).toMatchObject({
     facts: {
       machineId: '',
