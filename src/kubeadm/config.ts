@@ -1,6 +1,7 @@
 import type {HostFacts} from '../hosts/host.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {Endpoint, Machine} from '../spec/machine.ts'
+import {hardenedControlPlane, hardenedKubelet, type HardeningOptions} from './hardening.ts'
 import {registrationLabels, registrationTaints} from './node-labels.ts'
 
 const KUBEADM_API = 'kubeadm.k8s.io/v1beta4'
@@ -48,6 +49,7 @@ export function initDocuments(
   nodes: readonly ConfiguredNode[],
 ): readonly Json[] {
   const controlPlanes = nodes.filter(({machine}) => machine.role === 'control-plane')
+  const hardened = hardenedControlPlane(hardeningOf(spec))
   const sans = new Set(['127.0.0.1', 'localhost', ...endpoint.certSans, ...spec.api.certSans])
   for (const {machine} of controlPlanes)
     for (const address of [machine.privateAddress, machine.address]) sans.add(address)
@@ -79,21 +81,25 @@ export function initDocuments(
         serviceSubnet: spec.network.serviceCidr,
         dnsDomain: spec.network.dnsDomain,
       },
-      apiServer: {certSANs: [...sans].sort()},
+      ...hardened,
+      apiServer: {...hardened.apiServer, certSANs: [...sans].sort()},
     },
-    kubeletConfiguration(),
+    kubeletConfiguration(spec),
     kubeProxyConfiguration(spec, nodes),
   ]
 }
 
+/** Serving certificates of kubelets are the next step. */
+export const hardeningOf = (_spec: ClusterSpec): HardeningOptions => ({kubeletServingCertificates: false})
+
 /** What every kubelet of the cluster shares; a host's exceptions are its patch. */
-function kubeletConfiguration(): Json {
+export function kubeletConfiguration(spec: ClusterSpec): Json {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
     cgroupDriver: 'systemd',
     rotateCertificates: true,
-    serverTLSBootstrap: false,
+    ...hardenedKubelet(hardeningOf(spec)),
     // Also keeps io_uring, which CRIU cannot dump, out of pods that ask for no profile of their own.
     seccompDefault: true,
     containerLogMaxSize: '50Mi',
@@ -171,21 +177,26 @@ export function joinDocument(options: {
   }
 }
 
-/** The kubeconfig that a joining host discovers the cluster with: address and CA, no credential. */
-export function discoveryKubeconfig(endpoint: Endpoint, caPem: string): Json {
+/**
+ * The kubeconfig that a joining host discovers the cluster with; `token` is a secret. Without a credential kubeadm asks
+ * as nobody in particular, whom the API server answers nothing but its health.
+ */
+export function discoveryKubeconfig(endpoint: Endpoint, caPem: string, token: string): Json {
+  const name = 'discovery'
   return {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [
       {
-        name: '',
+        name,
         cluster: {
           server: `https://${endpoint.internal}`,
           'certificate-authority-data': Buffer.from(caPem).toString('base64'),
         },
       },
     ],
-    contexts: [],
-    users: [],
+    contexts: [{name, context: {cluster: name, user: name}}],
+    'current-context': name,
+    users: [{name, user: {token}}],
   }
 }

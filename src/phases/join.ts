@@ -3,6 +3,7 @@ import type {ClusterStep, Step} from '../engine/types.ts'
 import type {Host, HostReader} from '../hosts/host.ts'
 import {KubernetesError} from '../errors.ts'
 import {discoveryKubeconfig, joinDocument} from '../kubeadm/config.ts'
+import {AUDIT_LOG_DIR, ENCRYPTION_PATH} from '../kubeadm/hardening.ts'
 import {makeBootstrapToken, makeCertificateKey, TOKEN_LABEL} from '../kubeadm/tokens.ts'
 import type {KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
 import {yamlForGo} from '../kubernetes/yaml.ts'
@@ -13,8 +14,14 @@ import {
   type ClusterTools,
   type PhaseContext,
 } from './context.ts'
-import {filesView, KUBELET_PATCH_PATH, patchFile} from './kubeadm-files.ts'
-import {CERTIFICATE_PATHS, MANIFEST_PATHS, probeKubeadm, type KubeadmState} from './kubeadm-probe.ts'
+import {controlPlaneFiles, filesView, KUBELET_PATCH_PATH, patchFile} from './kubeadm-files.ts'
+import {
+  CERTIFICATE_PATHS,
+  KUBEADM_CONFIG_PATH,
+  MANIFEST_PATHS,
+  probeKubeadm,
+  type KubeadmState,
+} from './kubeadm-probe.ts'
 import {observeHosts} from './probe.ts'
 import {proxyVariables} from './proxy.ts'
 
@@ -43,6 +50,16 @@ interface Credentials {
   readonly token: string
   readonly certificateKey: string
   readonly caPem: string
+  /** For further control planes; a secret. */
+  readonly controlPlane: SharedByControlPlanes | undefined
+}
+
+/** What every control plane of a cluster has the same. */
+interface SharedByControlPlanes {
+  /** The kubeadm configuration that the cluster runs with. */
+  readonly configuration: string
+  /** What Secrets are encrypted with. */
+  readonly encryption: string
 }
 
 /** Every machine of the spec is a node: further control planes one at a time, workers in parallel. */
@@ -184,8 +201,18 @@ function makeCredentials(
     tools.hideSecret(certificateKey)
     await (await tools.kube()).apply([made.secret], signal)
     if (withControlPlane) await uploadCertificates(context, tools.hostFor(first.name), certificateKey, signal)
-    keep({token: made.token, certificateKey, caPem})
+    const controlPlane = withControlPlane ? await sharedOf(first) : undefined
+    keep({token: made.token, certificateKey, caPem, controlPlane})
   }
+}
+
+async function sharedOf(first: HostReader): Promise<SharedByControlPlanes> {
+  const [configuration, encryption] = await Promise.all(
+    [KUBEADM_CONFIG_PATH, ENCRYPTION_PATH].map((path) => first.readFile(path)),
+  )
+  if (configuration === undefined || encryption === undefined)
+    throw new KubernetesError('NOT_READY', `${first.name} lacks ${KUBEADM_CONFIG_PATH} or ${ENCRYPTION_PATH}`)
+  return {configuration, encryption}
 }
 
 async function uploadCertificates(
@@ -203,18 +230,26 @@ function runJoin(context: PhaseContext, reader: HostReader, credentials: () => C
     host: Host,
     {signal, progress}: {signal: AbortSignal; progress: (text: string) => void},
   ): Promise<void> => {
-    const {token, certificateKey, caPem} = credentials()
+    const {token, certificateKey, caPem, controlPlane} = credentials()
+    const isPlane = isControlPlane(reader)
+    // Its API server starts with them while kubeadm still runs; it must write no Secret that others cannot read.
+    if (isPlane && controlPlane !== undefined)
+      await host.writeFile(ENCRYPTION_PATH, controlPlane.encryption, {mode: 0o600, secret: true})
+    const files = isPlane
+      ? controlPlaneFiles(context, reader, {initialised: controlPlane?.configuration, stage: 'encrypted'})
+      : [patchFile(reader)]
     const node = {machine: reader.machine, facts: reader.facts}
     const document = joinDocument({
       spec: context.spec,
       node,
       token,
       discoveryFile: `${JOIN_LEFTOVER}/discovery.conf`,
-      ...(isControlPlane(reader) ? {certificateKey} : {}),
+      ...(isPlane ? {certificateKey} : {}),
     })
     const text = context.renderer.render('kubeadm/join.sh', {
-      ...filesView([patchFile(reader)]),
-      discovery: yamlForGo(discoveryKubeconfig(context.endpoint, caPem)).trimEnd(),
+      ...filesView(files),
+      auditDir: isPlane ? AUDIT_LOG_DIR : '',
+      discovery: yamlForGo(discoveryKubeconfig(context.endpoint, caPem, token)).trimEnd(),
       config: yamlForGo(document).trimEnd(),
       ignored: IGNORED,
       proxy: proxyVariables(context),

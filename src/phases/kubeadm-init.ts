@@ -1,37 +1,26 @@
 import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
-import type {KubeReader} from '../kubernetes/types.ts'
+import {ENCRYPTION_PATH} from '../kubeadm/hardening.ts'
 import {firstControlPlane, type ClouderPhase, type PhaseContext} from './context.ts'
-import {
-  fileReason,
-  filesView,
-  initFile,
-  KUBEADM_CONFIG_PATH,
-  KUBELET_PATCH_PATH,
-  patchFile,
-} from './kubeadm-files.ts'
+import {CONTROL_PLANE_FILE_PATHS, controlPlaneFiles, initFile} from './kubeadm-files.ts'
+import {writeFilesSteps} from './kubeadm-steps.ts'
 import {proxyVariables} from './proxy.ts'
 import {
   CERTIFICATE_PATHS,
+  KUBEADM_CONFIG_PATH,
   KUBECONFIG_PATHS,
   MANIFEST_PATHS,
+  isManaged,
   probeKubeadm,
   type KubeadmState,
 } from './kubeadm-probe.ts'
+import {ENCRYPTED_REF, readUploaded, type UploadedState} from './kubeadm-uploaded.ts'
 
 const ADMIN_CONF = '/etc/kubernetes/admin.conf'
 const KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
 const READY_TIMEOUT_SECONDS = 240
 
 const PROBED = [...CERTIFICATE_PATHS, ...KUBECONFIG_PATHS, ...MANIFEST_PATHS, KUBELET_CONFIG]
-
-/** What the API server holds of kubeadm's making; all false while there is none. */
-interface UploadedState {
-  readonly configuration: boolean
-  readonly marked: boolean
-  readonly tokensAllowed: boolean
-  readonly addons: readonly string[]
-}
 
 /**
  * The first control plane runs. kubeadm is driven phase by phase, each only when its result is absent, so that a
@@ -44,15 +33,11 @@ export const kubeadmInitPhase: ClouderPhase = {
   async plan(context, signal) {
     const host = await firstControlPlane(context, signal)
     if (host === undefined) return []
-    const state = await probeKubeadm(
-      host,
-      context.renderer,
-      PROBED,
-      [KUBEADM_CONFIG_PATH, KUBELET_PATCH_PATH],
-      signal,
-    )
+    const state = await probeKubeadm(host, context.renderer, PROBED, CONTROL_PLANE_FILE_PATHS, signal)
     const kube = await context.kube()
-    const uploaded = await readUploaded(kube, host)
+    const initialised = await host.readFile(KUBEADM_CONFIG_PATH)
+    const wanted = initFile(context, host, isManaged(state) ? initialised : undefined)
+    const uploaded = await readUploaded(kube, host, wanted.content ?? '')
     const apiAnswers = kube !== undefined || (await isReady(host, state, signal))
     return planInit(context, host, state, uploaded, apiAnswers)
   },
@@ -75,31 +60,6 @@ async function isReady(host: HostReader, state: KubeadmState, signal: AbortSigna
   return exitCode === 0
 }
 
-async function readUploaded(kube: KubeReader | undefined, host: HostReader): Promise<UploadedState> {
-  if (kube === undefined) return {configuration: false, marked: false, tokensAllowed: false, addons: []}
-  const system = {apiVersion: 'v1', kind: 'ConfigMap', namespace: 'kube-system'}
-  const [kubeadmConfig, kubeletConfig, clusterInfo, node, proxy, proxyConfig, dns, dnsConfig] =
-    await Promise.all([
-      kube.get({...system, name: 'kubeadm-config'}),
-      kube.get({...system, name: 'kubelet-config'}),
-      kube.get({...system, namespace: 'kube-public', name: 'cluster-info'}),
-      kube.get({apiVersion: 'v1', kind: 'Node', name: host.machine.name}),
-      kube.get({apiVersion: 'apps/v1', kind: 'DaemonSet', namespace: 'kube-system', name: 'kube-proxy'}),
-      kube.get({...system, name: 'kube-proxy'}),
-      kube.get({apiVersion: 'apps/v1', kind: 'Deployment', namespace: 'kube-system', name: 'coredns'}),
-      kube.get({...system, name: 'coredns'}),
-    ])
-  return {
-    configuration: kubeadmConfig !== undefined && kubeletConfig !== undefined,
-    marked: node?.metadata.labels?.['node-role.kubernetes.io/control-plane'] !== undefined,
-    tokensAllowed: clusterInfo !== undefined,
-    addons: [
-      ...(proxy === undefined || proxyConfig === undefined ? [] : ['kube-proxy']),
-      ...(dns === undefined || dnsConfig === undefined ? [] : ['coredns']),
-    ],
-  }
-}
-
 /** The decision, a function of what is wanted and what was seen. */
 export function planInit(
   context: PhaseContext,
@@ -120,24 +80,11 @@ export function planInit(
     return missing.length === paths.length ? 'none is there' : `absent: ${missing.join(', ')}`
   }
 
-  const files = [initFile(context, host), patchFile(host)]
-  const initialised = uploaded.configuration
-  const changed = files.filter((file) => fileReason(file, state) !== undefined)
-  if (!initialised || files.some((file) => fileReason(file, state) === 'is absent')) {
-    add(
-      `write ${changed.map(({path}) => path).join(', ')}`,
-      changed.length === 0
-        ? undefined
-        : changed.map((file) => `${file.path} ${fileReason(file, state)}`).join(', '),
-      async (target, {signal}) => {
-        const text = context.renderer.render('kubeadm/write-config.sh', filesView(changed))
-        await target.runScript({name: 'kubeadm/write-config.sh', text}, {signal})
-      },
-    )
-  } else if (changed.length > 0) {
-    context.note(
-      'the spec asks for kubeadm settings that differ from those this cluster was initialised with; a running cluster keeps its own',
-      host.name,
+  // Those of a control plane that has its manifests are the phase before.
+  if (!isManaged(state)) {
+    const stage = 'encrypted'
+    steps.push(
+      ...writeFilesSteps(context, host, state, {files: controlPlaneFiles(context, host, {stage}), stage}),
     )
   }
 
@@ -173,11 +120,7 @@ export function planInit(
       )
     },
   )
-  kubeadm(
-    'upload the configuration',
-    ['upload-config all'],
-    uploaded.configuration ? undefined : 'kubeadm-config or kubelet-config is absent',
-  )
+  kubeadm('upload the configuration', ['upload-config all'], uploaded.configuration)
   kubeadm(
     'mark the node as control plane',
     ['mark-control-plane'],
@@ -198,6 +141,21 @@ export function planInit(
     `install ${wanted.join(' and ')}`,
     wanted.map((name) => `addon ${name}`),
     wanted.length === 0 ? undefined : `${wanted.join(', ')} ${wanted.length === 1 ? 'is' : 'are'} absent`,
+  )
+  const key = state.encryption?.key
+  add(
+    'encrypt the Secrets that were written before',
+    key !== undefined && uploaded.encryptedWith === key
+      ? undefined
+      : 'not every Secret was written with the key of this cluster',
+    async (target, {signal}) => {
+      const text = context.renderer.render('kubeadm/encrypt-secrets.sh', {
+        encryption: ENCRYPTION_PATH,
+        name: ENCRYPTED_REF.name,
+        namespace: ENCRYPTED_REF.namespace,
+      })
+      await target.runScript({name: 'kubeadm/encrypt-secrets.sh', text}, {signal})
+    },
   )
   return steps
 }

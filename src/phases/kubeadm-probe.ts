@@ -1,8 +1,10 @@
 import {createHash} from 'node:crypto'
 import type {HostReader} from '../hosts/host.ts'
+import {ENCRYPTION_PATH} from '../kubeadm/hardening.ts'
 import type {Renderer} from '../templating/types.ts'
 import {probeOutput} from './probe.ts'
 
+export const KUBEADM_CONFIG_PATH = '/etc/kubernetes/clouder/kubeadm.yaml'
 const PKI = '/etc/kubernetes/pki'
 const MANIFESTS = '/etc/kubernetes/manifests'
 
@@ -35,7 +37,15 @@ export interface KubeadmState {
   readonly rotating: boolean
   /** Hex sha256 of /etc/kubernetes/pki/ca.crt. */
   readonly caSha256: string | undefined
+  /** The name of the key that Secrets are encrypted with, and whether they are written with it; undefined: there is none. */
+  readonly encryption: {readonly key: string; readonly stage: 'readable' | 'encrypted'} | undefined
+  /** Whether the manifest of the API server lets it read encrypted Secrets. */
+  readonly decrypts: boolean
 }
+
+/** Whether a control plane was made here: from then on what it runs is compared with what is wanted. */
+export const isManaged = ({paths, digests}: KubeadmState): boolean =>
+  digests.has(KUBEADM_CONFIG_PATH) && MANIFEST_PATHS.every((path) => paths.has(path))
 
 /** Reads, in one round trip, which paths exist and the digests of others. Throws HostCommandError. */
 export async function probeKubeadm(
@@ -45,7 +55,11 @@ export async function probeKubeadm(
   digested: readonly string[],
   signal: AbortSignal,
 ): Promise<KubeadmState> {
-  const text = renderer.render('kubeadm/probe.sh', {paths: [...paths], digested: [...digested]})
+  const text = renderer.render('kubeadm/probe.sh', {
+    paths: [...paths],
+    digested: [...digested],
+    encryption: digested.includes(KUBEADM_CONFIG_PATH) ? ENCRYPTION_PATH : '',
+  })
   return parseKubeadmProbe(await probeOutput(host, {name: 'kubeadm/probe.sh', text}, signal))
 }
 
@@ -55,6 +69,7 @@ export function parseKubeadmProbe(stdout: string): KubeadmState {
     (line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)] as const,
   )
   const last = new Map(pairs)
+  const [key = '', provider] = last.get('encryption')?.split(' ') ?? []
   return {
     paths: new Set(pairs.filter(([key]) => key === 'path').map(([, value]) => value)),
     digests: new Map(
@@ -65,6 +80,8 @@ export function parseKubeadmProbe(stdout: string): KubeadmState {
     kubeletActive: last.get('kubelet') === 'active',
     rotating: last.get('rotating') === 'yes',
     caSha256: last.get('ca'),
+    encryption: key === '' ? undefined : {key, stage: provider === 'secretbox' ? 'encrypted' : 'readable'},
+    decrypts: last.get('decrypts') === 'yes',
   }
 }
 

@@ -6,6 +6,7 @@ import {checkpointAddonPhase} from '../phases/checkpoint-addon.ts'
 import {cniPhase} from '../phases/cni.ts'
 import {containerdPhase} from '../phases/containerd.ts'
 import type {ClouderPhase} from '../phases/context.ts'
+import {controlPlanePhase} from '../phases/control-plane.ts'
 import {criuPhase} from '../phases/criu.ts'
 import {imagesPhase} from '../phases/images.ts'
 import {joinPhase} from '../phases/join.ts'
@@ -13,6 +14,7 @@ import {cloudMetadataPhase} from '../phases/cloud-metadata.ts'
 import {kernelPhase} from '../phases/kernel.ts'
 import {kubeadmInitPhase} from '../phases/kubeadm-init.ts'
 import {kubeconfigPhase} from '../phases/kubeconfig.ts'
+import {kubeletConfigPhase} from '../phases/kubelet-config.ts'
 import {kubernetesPhase} from '../phases/kubernetes.ts'
 import {nodeMetadataPhase} from '../phases/node-metadata.ts'
 import {checkIgnored, preflightPhase} from '../phases/preflight.ts'
@@ -46,12 +48,14 @@ export const clusterPhases = (paths: ClusterPaths): readonly ClouderPhase[] => [
   criuPhase,
   imagesPhase,
   kubernetesPhase,
+  controlPlanePhase,
   kubeadmInitPhase,
   kubeconfigPhase(paths.kubeconfig, readIfThere),
   cniPhase,
   runtimeClassPhase,
   checkpointAddonPhase,
   joinPhase,
+  kubeletConfigPhase,
   nodeMetadataPhase,
   readyPhase,
 ]

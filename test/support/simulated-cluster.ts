@@ -5,6 +5,7 @@ import {sha256Of, type SimulatedMachine} from './simulated-machine.ts'
 
 const savedSchema = z.object({
   name: z.string(),
+  kubeletConfig: z.string(),
   objects: z.unknown(),
   members: z.array(z.string()),
   serving: z.array(z.string()),
@@ -25,6 +26,8 @@ export class SimulatedCluster {
   readonly kube: FakeKube
   /** As kubeadm's configuration has it. */
   name = 'kubernetes'
+  /** What kubeadm keeps for the kubelets that join. */
+  kubeletConfig = ''
   /** Node names, as kubelets registered them. */
   readonly #members = new Set<string>()
   /** Machines whose API server runs. */
@@ -75,6 +78,7 @@ export class SimulatedCluster {
   save(): unknown {
     return {
       name: this.name,
+      kubeletConfig: this.kubeletConfig,
       objects: this.kube.save(),
       members: [...this.#members],
       serving: [...this.#serving],
@@ -82,8 +86,9 @@ export class SimulatedCluster {
   }
 
   restore(saved: unknown): void {
-    const {name, objects, members, serving} = savedSchema.parse(saved)
+    const {name, kubeletConfig, objects, members, serving} = savedSchema.parse(saved)
     this.name = name
+    this.kubeletConfig = kubeletConfig
     this.kube.restore(objects)
     for (const member of members) this.#members.add(member)
     for (const plane of serving) this.serve(plane)

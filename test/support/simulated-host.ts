@@ -118,8 +118,12 @@ export class SimulatedHost implements Host {
     return this.#change(name, text, behaviour, options)
   }
 
-  writeFile(path: string): Promise<void> {
-    return this.#unknown(`write ${path}`, '')
+  async writeFile(path: string, content: string, {mode}: {mode: number}): Promise<void> {
+    const write: Behaviour = (machine) => {
+      machine.put(path, content, mode)
+      return ''
+    }
+    await this.#change(`write ${path}`, '', write, {})
   }
 
   upload(_content: AsyncIterable<Uint8Array>, path: string, _options: UploadOptions): Promise<void> {

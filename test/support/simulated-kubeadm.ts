@@ -1,7 +1,23 @@
 import {parseAllDocuments} from 'yaml'
 import {z} from 'zod'
+import {
+  configureKubelet,
+  KUBELET_CONFIG,
+  probeKubelet,
+  writeOwnKubeletConfig,
+  writeSharedKubeletConfig,
+} from './simulated-kubelet-config.ts'
 import {kubeconfigText, REGISTRATION, type SimulatedCluster} from './simulated-cluster.ts'
 import {CERTIFICATE_PATHS, KUBECONFIG_PATHS, MANIFEST_PATHS} from '../../src/phases/kubeadm-probe.ts'
+import {
+  compareManifests,
+  encryptionLines,
+  encryptSecrets,
+  keepKey,
+  replaceManifests,
+  STATIC_PODS,
+  writeManifests,
+} from './simulated-manifests.ts'
 import {sha256Of, type SimulatedMachine} from './simulated-machine.ts'
 import {
   failed,
@@ -16,7 +32,6 @@ import {
 const CONFIG = '/etc/kubernetes/clouder/kubeadm.yaml'
 const CA_CRT = '/etc/kubernetes/pki/ca.crt'
 const KUBELET_CONF = '/etc/kubernetes/kubelet.conf'
-const KUBELET_CONFIG = '/var/lib/kubelet/config.yaml'
 const KUBELET_CERTIFICATE = '/var/lib/kubelet/pki/kubelet-client-current.pem'
 
 const contentOf = (machine: SimulatedMachine, path: string): string => machine.files.get(path)?.content ?? ''
@@ -42,6 +57,7 @@ const probe: Behaviour = (machine, text) => {
     [`kubelet=${machine.kubelet.active ? 'active' : 'inactive'}`],
     contentOf(machine, KUBELET_CONF).includes('kubelet-client-current.pem') ? ['rotating=yes'] : [],
     ca === undefined ? [] : [`ca=${sha256Of(ca.content)}`],
+    encryptionLines(machine),
   )
 }
 
@@ -49,6 +65,7 @@ const writeConfig: Behaviour = (machine, text) => {
   for (const [path, content] of hereDocuments(text, /put ('[^']*')/)) machine.put(path, content, 0o600)
   removeFiles(machine, text)
   machine.folders.set('/etc/kubernetes/clouder/patches', 0o700)
+  if (text.includes('encryption=')) keepKey(machine, /- identity[\s\S]*- secretbox/.test(text))
   return ''
 }
 
@@ -80,6 +97,26 @@ const configMap = (cluster: SimulatedCluster, name: string, namespace = 'kube-sy
     metadata: {name, namespace},
     data: {of: 'kubeadm'},
   })
+
+/** What joining nodes read, as kubeadm keeps it. */
+function uploadConfiguration(machine: SimulatedMachine, cluster: SimulatedCluster): void {
+  for (const document of parseAllDocuments(contentOf(machine, CONFIG))) {
+    const uploads: Readonly<Record<string, readonly [string, string]>> = {
+      ClusterConfiguration: ['kubeadm-config', 'ClusterConfiguration'],
+      KubeletConfiguration: ['kubelet-config', 'kubelet'],
+    }
+    const upload = uploads[String(document.get('kind'))]
+    if (upload === undefined) continue
+    if (upload[0] === 'kubelet-config') cluster.kubeletConfig = document.toString()
+    const metadata = {name: upload[0], namespace: 'kube-system'}
+    cluster.kube.put({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata,
+      data: {[upload[1]]: document.toString()},
+    })
+  }
+}
 
 const workload = (cluster: SimulatedCluster, kind: string, name: string): void => {
   cluster.kube.put({apiVersion: 'apps/v1', kind, metadata: {name, namespace: 'kube-system'}, spec: {}})
@@ -155,22 +192,19 @@ const INIT_PHASES: Readonly<Record<string, InitPhase>> = {
     return undefined
   }),
   'etcd local': offline([CA_CRT], (machine) => {
-    putAbsent(machine, '/etc/kubernetes/manifests/etcd.yaml', 'etcd\n')
+    writeManifests(machine, ['etcd'])
     return undefined
   }),
   'control-plane all': offline([CA_CRT], (machine) => {
-    for (const path of MANIFEST_PATHS) putAbsent(machine, path, `${path}\n`)
+    writeManifests(machine, STATIC_PODS.slice(1))
     return undefined
   }),
   'kubelet-start': offline([], (machine, cluster) => {
-    machine.put(KUBELET_CONFIG, 'kind: KubeletConfiguration\n')
+    writeOwnKubeletConfig(machine)
     keepRegistration(machine, contentOf(machine, CONFIG))
     return startKubelet(machine, cluster)
   }),
-  'upload-config all': online((_machine, cluster) => {
-    configMap(cluster, 'kubeadm-config')
-    configMap(cluster, 'kubelet-config')
-  }),
+  'upload-config all': online(uploadConfiguration),
   'mark-control-plane': online(markControlPlane),
   'bootstrap-token --skip-token-print': online((_machine, cluster) =>
     configMap(cluster, 'cluster-info', 'kube-public'),
@@ -217,14 +251,15 @@ const join: Behaviour = (machine, text, cluster) => {
   if (asControlPlane && !secretThere(cluster, 'kubeadm-certs'))
     return failed('secret "kubeadm-certs" not found')
   const caData = /certificate-authority-data: "?([A-Za-z0-9+/=]+)/.exec(text)?.[1] ?? ''
-  machine.put(CA_CRT, Buffer.from(caData, 'base64').toString('utf8'))
-  machine.put(KUBELET_CONFIG, 'kind: KubeletConfiguration\n')
+  machine.put(CA_CRT, Buffer.from(caData, 'base64').toString('utf8'), 0o600)
+  writeSharedKubeletConfig(machine, cluster)
   for (const [, content] of hereDocuments(text, /cat > ("[^"]*join\.yaml")/))
     keepRegistration(machine, content)
   // As kubeadm has it: its own name for the cluster in what joining nodes get.
   writeKubeconfig(machine, KUBELET_CONF, 'default-cluster', KUBELET_CERTIFICATE)
   if (asControlPlane) {
-    for (const path of [...CERTIFICATE_PATHS, ...MANIFEST_PATHS]) putAbsent(machine, path, `${path}\n`)
+    for (const path of CERTIFICATE_PATHS) putAbsent(machine, path, `${path}\n`)
+    writeManifests(machine, STATIC_PODS)
     writeKubeconfig(machine, '/etc/kubernetes/admin.conf', cluster.name, 'inline')
   }
   const problem = startKubelet(machine, cluster)
@@ -278,12 +313,17 @@ const waitReady: Behaviour = (_machine, _text, cluster) =>
 
 export const kubeadmProbes: Readonly<Record<string, Behaviour>> = {
   'kubeadm/probe.sh': probe,
+  'kubeadm/manifests.sh': compareManifests,
+  'kubeadm/kubelet-probe.sh': probeKubelet,
   'kubeadm/diagnose.sh': (machine) => `kubelet: ${machine.kubelet.active ? 'active' : 'inactive'}\n`,
 }
 
 export const kubeadmChanges: Readonly<Record<string, Behaviour>> = {
   'kubeadm/write-config.sh': writeConfig,
   'kubeadm/wait-ready.sh': waitReady,
+  'kubeadm/replace-manifests.sh': replaceManifests,
+  'kubeadm/kubelet-config.sh': configureKubelet,
+  'kubeadm/encrypt-secrets.sh': encryptSecrets,
   'kubeadm/upload-certs.sh': uploadCertificates,
   'kubeadm join': join,
   'kubeadm reset': reset,

@@ -34,6 +34,7 @@ const scripts: readonly SecretScript[] = [
       config: `tlsBootstrapToken: ${TOKEN}\ncertificateKey: ${KEY}`,
       ignored: 'Port-10250',
       proxy: [],
+      auditDir: '',
     },
     secrets: [TOKEN, KEY],
     reader: 'kubeadm',

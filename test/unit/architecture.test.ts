@@ -164,6 +164,8 @@ const ARCHITECTURE: Architecture = {
     'context',
     'kubeadm-files',
     'kubeadm-probe',
+    'kubeadm-steps',
+    'kubeadm-uploaded',
     'managed-files',
     'node-store',
     'objects',

@@ -1,6 +1,10 @@
 import {expect, test} from 'vitest'
+import {parse, stringify} from 'yaml'
+import {z} from 'zod'
 import type {HostFacts} from '../../src/hosts/host.ts'
 import {discoveryKubeconfig, initDocuments, joinDocument, kubeletPatch} from '../../src/kubeadm/config.ts'
+import {apiServerFiles, ENCRYPTION_PATH} from '../../src/kubeadm/hardening.ts'
+import {includes, keepSettings} from '../../src/kubeadm/kept.ts'
 import {makeBootstrapToken, makeCertificateKey} from '../../src/kubeadm/tokens.ts'
 import {loadSpec} from '../../src/spec/load.ts'
 import type {Machine} from '../../src/spec/machine.ts'
@@ -53,6 +57,84 @@ test('the control-plane endpoint, the networks and the version are in the config
     networking: {podSubnet: '10.244.0.0/16', serviceSubnet: '10.96.0.0/12'},
     apiServer: {certSANs: ['10.0.0.2', '127.0.0.1', 'api.example.org', 'localhost']},
   })
+})
+
+test('the hardened flags and what they name are in the configuration of every cluster', () => {
+  const documents = initDocuments(spec, endpoint, {machine: first, facts: vm}, [{machine: first, facts: vm}])
+  const cluster = clusterSchema.parse(document(documents, 'ClusterConfiguration'))
+  const flagsOf = (part: 'apiServer' | 'controllerManager' | 'scheduler') =>
+    Object.fromEntries(cluster[part].extraArgs.map(({name, value}) => [name, value]))
+  expect(flagsOf('apiServer')).toMatchObject({
+    profiling: 'false',
+    'tls-min-version': 'VersionTLS12',
+    'enable-admission-plugins': 'NodeRestriction,EventRateLimit',
+    'encryption-provider-config': '/etc/kubernetes/clouder/apiserver/encryption.yaml',
+    'audit-log-maxage': '30',
+    'audit-log-maxbackup': '10',
+    'audit-log-maxsize': '100',
+  })
+  const named = Object.values(flagsOf('apiServer')).filter((value) =>
+    value.startsWith('/etc/kubernetes/clouder/'),
+  )
+  expect(named.sort()).toEqual([...apiServerFiles.map(({path}) => path), ENCRYPTION_PATH].sort())
+  const mounted = cluster.apiServer.extraVolumes.map(({mountPath}) => mountPath)
+  for (const path of [...named, flagsOf('apiServer')['audit-log-path'] ?? ''])
+    expect(mounted).toContain(path.slice(0, path.lastIndexOf('/')))
+  expect(flagsOf('controllerManager')).toMatchObject({
+    profiling: 'false',
+    'terminated-pod-gc-threshold': '1000',
+  })
+  expect(flagsOf('scheduler')).toMatchObject({profiling: 'false', 'tls-min-version': 'VersionTLS12'})
+  expect(document(documents, 'KubeletConfiguration')).toMatchObject({
+    podPidsLimit: 4096,
+    tlsMinVersion: 'VersionTLS12',
+  })
+})
+
+test('the audit log has no content of any object, and nobody in particular is answered but for health', () => {
+  const contentOf = (name: string): unknown =>
+    parse(apiServerFiles.find(({path}) => path.endsWith(`/${name}.yaml`))?.content ?? '')
+  const levels = z
+    .looseObject({rules: z.array(z.looseObject({level: z.string()}))})
+    .parse(contentOf('audit-policy'))
+  expect(new Set(levels.rules.map(({level}) => level))).toEqual(new Set(['None', 'Metadata']))
+  expect(levels.rules.at(-1)).toEqual({level: 'Metadata'})
+  expect(contentOf('authentication')).toMatchObject({
+    anonymous: {enabled: true, conditions: [{path: '/livez'}, {path: '/readyz'}, {path: '/healthz'}]},
+  })
+})
+
+test('a running cluster keeps its networks, endpoint, name and names in certificates, and nothing else', () => {
+  const node = {machine: first, facts: vm}
+  const before = initDocuments(spec, endpoint, node, [node])
+  const other = loadSpec({
+    name: 'demo',
+    overrides: {provider: 'local'},
+    text: 'apiVersion: clouder.dev/v1alpha1\nkind: Cluster\nmetadata: {name: demo}\nspec: {network: {serviceCidr: 10.112.0.0/12}}\n',
+  })
+  const wanted = initDocuments(
+    other,
+    {...endpoint, internal: '10.9.9.9:6443', certSans: ['new.test']},
+    node,
+    [node],
+  )
+  const old = before.map((each) => stringify({...each, extra: 1})).join('---\n')
+  expect(keepSettings(wanted, old)).toEqual({documents: before, differs: true})
+  expect(keepSettings(before, old)).toEqual({documents: before, differs: false})
+})
+
+test('what is kept in the cluster is compared setting by setting, lists as a whole', () => {
+  expect(includes({a: 1, b: {c: [1, 2], d: 'default'}}, {a: 1, b: {c: [1, 2]}})).toBe(true)
+  expect(includes({a: 1, b: {c: [1, 2]}}, {b: {c: [1]}})).toBe(false)
+  expect(includes({a: 1}, {a: 1, b: {c: true}})).toBe(false)
+  expect(includes(undefined, {a: 1})).toBe(false)
+})
+
+const extraArgs = z.array(z.object({name: z.string(), value: z.string()}))
+const clusterSchema = z.looseObject({
+  apiServer: z.looseObject({extraArgs, extraVolumes: z.array(z.looseObject({mountPath: z.string()}))}),
+  controllerManager: z.looseObject({extraArgs}),
+  scheduler: z.looseObject({extraArgs}),
 })
 
 test('an ordinary machine gets no exception', () => {
@@ -138,10 +220,10 @@ test('a worker joins by file and token, a control plane also with the certificat
   })
 })
 
-test('the discovery file names the internal endpoint and the CA, and no user', () => {
-  expect(discoveryKubeconfig(endpoint, 'PEM')).toMatchObject({
+test('the discovery file names the internal endpoint the CA, and the token: nobody in particular is answered', () => {
+  expect(discoveryKubeconfig(endpoint, 'PEM', 'abcdef.0123456789abcdef')).toMatchObject({
     clusters: [{cluster: {server: 'https://10.0.0.2:6443', 'certificate-authority-data': 'UEVN'}}],
-    users: [],
+    users: [{user: {token: 'abcdef.0123456789abcdef'}}],
   })
 })
 
