@@ -1,4 +1,4 @@
-import {mkdir, readdir, readFile, rename, rm, writeFile} from 'node:fs/promises'
+import {readdir, readFile, rm} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
 import {unpackArchive} from '../checkpoint/archive/read.ts'
@@ -6,6 +6,7 @@ import {unlike} from '../checkpoint/likeness.ts'
 import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {privilegesSchema, type Abilities} from '../checkpoint/sealed/types.ts'
+import {makeFolderDurably, writeDurably} from '../durable-files.ts'
 import {CheckpointError} from '../errors.ts'
 import {digestSchema} from '../checkpoint/sealed/types.ts'
 import {plainTar} from './plain-tar.ts'
@@ -20,8 +21,12 @@ const preparedSchema = z.strictObject({
   deleted: z.array(z.string()),
   privileges: privilegesSchema,
   imageDigest: z.string(),
+  /** The boot of the node in which it was unpacked. */
+  boot: z.string(),
 })
 export type PreparedContainer = z.output<typeof preparedSchema>
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
 /** Checkpoints unpacked for pods of this node, below one folder: `<uid of the pod>/<container>/`. */
 export interface Preparations {
@@ -43,11 +48,16 @@ export interface Preparations {
   list(): Promise<readonly string[]>
 }
 
+interface PreparationTools extends Pick<
+  AgentTools,
+  'kube' | 'stores' | 'ciphers' | 'abilities' | 'signal' | 'log'
+> {
+  /** Holds another value after each boot; default: the kernel's. */
+  readonly bootIdFile?: string
+}
+
 /** Preparations on the disk. */
-export function diskPreparations(
-  folder: string,
-  tools: Pick<AgentTools, 'kube' | 'stores' | 'ciphers' | 'abilities' | 'signal' | 'log'>,
-): Preparations {
+export function diskPreparations(folder: string, tools: PreparationTools): Preparations {
   const podDir = (uid: string): string => {
     if (!/^[0-9a-f-]{8,}$/.test(uid)) throw new Error(`${uid} is not the uid of a pod`)
     return join(folder, uid)
@@ -55,27 +65,30 @@ export function diskPreparations(
   const of = (uid: string, container: string, kind: string): string =>
     join(podDir(uid), `${container}${kind}`)
   const note = async (uid: string, path: string, text: string): Promise<void> => {
-    await mkdir(podDir(uid), {recursive: true, mode: 0o700})
-    await writeFile(`${path}.new`, text, {mode: 0o600, flush: true})
-    await rename(`${path}.new`, path)
+    await makeFolderDurably(podDir(uid))
+    await writeDurably(path, text)
   }
   const underWay = new Map<string, Promise<void>>()
   const preparations: Preparations = {
     async prepare(pod, container) {
       const {uid} = pod.metadata
       if (await preparations.isRestored(uid, container)) return undefined
-      const ready = await readPrepared(of(uid, container, '.json'))
+      const boot = await readFile(tools.bootIdFile ?? BOOT_ID, 'utf8')
+      const ready = await readPrepared(of(uid, container, '.json'), boot)
       if (ready !== undefined) return ready
       // All containers of a pod come from one checkpoint, which is opened once.
       const running =
         underWay.get(uid) ??
-        unpackPod(pod, preparations, podDir(uid), tools).finally(() => underWay.delete(uid))
+        unpackPod(pod, preparations, {dir: podDir(uid), boot}, tools).finally(() => underWay.delete(uid))
       underWay.set(uid, running)
       await running
-      return readPrepared(of(uid, container, '.json'))
+      return readPrepared(of(uid, container, '.json'), boot)
     },
     noteAsked: (uid, container, id) => note(uid, of(uid, container, '.asked'), id),
-    asked: (uid, container) => readIfThere(of(uid, container, '.asked')),
+    async asked(uid, container) {
+      const id = await readIfThere(of(uid, container, '.asked'))
+      return id === '' ? undefined : id
+    },
     async noteRestored(uid, container) {
       await note(uid, of(uid, container, '.restored'), '')
       await rm(of(uid, container, '.json'), {force: true})
@@ -102,8 +115,8 @@ export function diskPreparations(
 async function unpackPod(
   pod: Pod,
   preparations: Preparations,
-  dir: string,
-  tools: Pick<AgentTools, 'kube' | 'stores' | 'ciphers' | 'abilities' | 'signal' | 'log'>,
+  {dir, boot}: {readonly dir: string; readonly boot: string},
+  tools: PreparationTools,
 ): Promise<void> {
   const {kube, stores, ciphers, signal, log} = tools
   const {namespace, uid} = pod.metadata
@@ -139,6 +152,7 @@ async function unpackPod(
     const target = join(dir, container)
     // What an agent that died has left half unpacked.
     await rm(target, {recursive: true, force: true})
+    await makeFolderDurably(dir)
     const unpacked = await unpackArchive(opened.archive(container), target, signal)
     if (unpacked.changes !== undefined) await plainTar(unpacked.changes, signal)
     const prepared: PreparedContainer = {
@@ -147,9 +161,9 @@ async function unpackPod(
       deleted: [...unpacked.deleted],
       privileges,
       imageDigest,
+      boot,
     }
-    await writeFile(`${target}.json.new`, JSON.stringify(prepared), {mode: 0o600})
-    await rename(`${target}.json.new`, `${target}.json`)
+    await writeDurably(`${target}.json`, JSON.stringify(prepared))
   }
   log('info', 'prepared', {pod: pod.metadata.name, namespace, checkpoint: name})
 }
@@ -160,9 +174,21 @@ export function refuseUnlike(source: Abilities, here: Abilities): void {
   if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `this node cannot take it: ${why}`)
 }
 
-async function readPrepared(path: string): Promise<PreparedContainer | undefined> {
-  const text = await readIfThere(path)
-  return text === undefined ? undefined : preparedSchema.parse(JSON.parse(text))
+/**
+ * What was unpacked in this boot. Pages are not synced to the disk, which would prolong every move: after a power cut
+ * they may be there in part, and are unpacked again, as when what tells of them cannot be read.
+ */
+async function readPrepared(path: string, boot: string): Promise<PreparedContainer | undefined> {
+  const prepared = preparedSchema.safeParse(jsonOf((await readIfThere(path)) ?? '')).data
+  return prepared?.boot === boot ? prepared : undefined
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

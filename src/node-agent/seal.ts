@@ -123,11 +123,15 @@ async function describe(
   const obstacles: Obstacle[] = []
   const described: UnsealedMetadata['containers'][number][] = []
   const pod = podNamespacesSchema.parse(podTemplate.spec)
-  for (const {name, image, frozenMs} of containers) {
-    if ((await tools.archives.sizeOf(uid, name)) === undefined)
+  for (const {name, image, frozenMs, archiveBytes} of containers) {
+    const sizeBytes = await tools.archives.sizeOf(uid, name)
+    // A power cut may leave a part of it.
+    if (sizeBytes !== archiveBytes)
       throw new CheckpointError(
         'CHECKPOINT_FAILED',
-        `the archive of container ${name} is gone from ${tools.node}`,
+        sizeBytes === undefined
+          ? `the archive of container ${name} is gone from ${tools.node}`
+          : `the archive of container ${name} on ${tools.node} has ${sizeBytes} bytes, expected ${archiveBytes}`,
       )
     const {
       privileges,

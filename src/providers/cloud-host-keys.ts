@@ -1,7 +1,8 @@
-import {readFile, rename, writeFile} from 'node:fs/promises'
+import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
 import type {Cloud} from '../clouds/cloud.ts'
+import {writeDurably} from '../durable-files.ts'
 import {ConnectionError, TimeoutError} from '../errors.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import {waitFor} from '../waiting.ts'
@@ -109,9 +110,7 @@ function tellSilence(missing: readonly string[], spec: ClusterSpec, {report}: Pr
 }
 
 async function writeKeys(dir: string, keys: KeysById): Promise<void> {
-  const temporary = `${keysPath(dir)}.tmp`
-  await writeFile(temporary, `${JSON.stringify(Object.fromEntries(keys), undefined, 2)}\n`, {mode: 0o600})
-  await rename(temporary, keysPath(dir))
+  await writeDurably(keysPath(dir), `${JSON.stringify(Object.fromEntries(keys), undefined, 2)}\n`)
 }
 
 const keysPath = (dir: string) => join(dir, 'host-keys.json')

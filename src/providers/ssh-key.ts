@@ -1,7 +1,8 @@
-import {generateKeyPairSync, randomBytes, randomUUID} from 'node:crypto'
-import {mkdir, open, readFile, rename} from 'node:fs/promises'
+import {generateKeyPairSync, randomBytes} from 'node:crypto'
+import {mkdir, readFile} from 'node:fs/promises'
 import {dirname} from 'node:path'
 import {z} from 'zod'
+import {writeDurably} from '../durable-files.ts'
 
 const MAGIC = 'openssh-key-v1\0'
 const TYPE = 'ssh-ed25519'
@@ -14,15 +15,7 @@ export async function ensureSshKey(path: string): Promise<string> {
   if (known !== undefined) return known
   const {privateText, publicText} = makeKeyPair()
   await mkdir(dirname(path), {recursive: true, mode: 0o700})
-  const temporary = `${path}.${randomUUID()}`
-  const file = await open(temporary, 'wx', 0o600)
-  try {
-    await file.writeFile(privateText)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(temporary, path)
+  await writeDurably(path, privateText)
   return publicText
 }
 

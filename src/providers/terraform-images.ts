@@ -1,6 +1,7 @@
-import {readFile, writeFile} from 'node:fs/promises'
+import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
+import {writeDurably} from '../durable-files.ts'
 import {cloudOf} from '../spec/cloud-machines.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import type {TerraformPlan} from '../terraform/types.ts'
@@ -64,7 +65,7 @@ export async function writePins(dir: string, spec: ClusterSpec, images: ImageIds
   const areFound = Object.keys(images).every((name) => LOOK_UP.test(name))
   const kept = areFound ? all : all.filter(([name]) => !LOOK_UP.test(name))
   const pins = {wanted: wantedOf(spec), images: Object.fromEntries(kept)}
-  await writeFile(pinsPath(dir), `${JSON.stringify(pins, undefined, 2)}\n`, {mode: 0o600})
+  await writeDurably(pinsPath(dir), `${JSON.stringify(pins, undefined, 2)}\n`)
 }
 
 const pinsPath = (dir: string) => join(dir, 'images.json')

@@ -1,6 +1,6 @@
-import {randomUUID} from 'node:crypto'
-import {mkdir, open, readFile, rename, rm, rmdir, type FileHandle} from 'node:fs/promises'
+import {mkdir, open, readFile, rmdir, type FileHandle} from 'node:fs/promises'
 import {dirname} from 'node:path'
+import {writeDurably} from '../durable-files.ts'
 import {StateError} from '../errors.ts'
 
 const MAKE_FOLDER_ATTEMPTS = 100
@@ -40,13 +40,9 @@ export async function makeFolder(path: string): Promise<void> {
  */
 export async function writeAtomically(path: string, text: string): Promise<void> {
   await makeFolder(dirname(path))
-  const temporary = `${path}.${randomUUID()}.tmp`
   try {
-    await (await createDurably(temporary, text)).close()
-    await rename(temporary, path)
-    await syncFolder(dirname(path))
+    await writeDurably(path, text)
   } catch (error) {
-    await rm(temporary, {force: true})
     throw unwritable(path, error)
   }
 }
@@ -72,12 +68,6 @@ export async function removeIfEmpty(path: string): Promise<void> {
     const code = systemCode(error)
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOENT') throw error
   }
-}
-
-/** A rename or a link survives a power cut only after its folder was synced. */
-export async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r')
-  await folder.sync()
 }
 
 export function unwritable(path: string, error: unknown): StateError {

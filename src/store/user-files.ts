@@ -1,9 +1,10 @@
 import {chmod, chown, lstat, readFile, readlink, realpath, rename, rm, stat} from 'node:fs/promises'
 import {randomUUID} from 'node:crypto'
 import {dirname} from 'node:path'
+import {syncFolder} from '../durable-files.ts'
 import {StateError, TimeoutError} from '../errors.ts'
 import {waitFor} from '../waiting.ts'
-import {createDurably, makeFolder, syncFolder, systemCode, unwritable, writeAtomically} from './files.ts'
+import {createDurably, makeFolder, systemCode, unwritable, writeAtomically} from './files.ts'
 
 export interface UserFile {
   readonly path: string

@@ -1,9 +1,10 @@
 import {spawn, type ChildProcess} from 'node:child_process'
 import {closeSync, openSync, readSync} from 'node:fs'
-import {readFile, rm, writeFile} from 'node:fs/promises'
+import {readFile, rm} from 'node:fs/promises'
 import {constants} from 'node:os'
 import {join} from 'node:path'
 import {StringDecoder} from 'node:string_decoder'
+import {writeDurably} from '../durable-files.ts'
 import {InfrastructureError} from '../errors.ts'
 import {runFile, type RunRecord} from './leftover.ts'
 
@@ -57,7 +58,7 @@ export async function runChanging(
     if (child.pid !== undefined) {
       const identity = (await identify(child.pid)) ?? ''
       const record: RunRecord = {pid: child.pid, identity, startedAt: new Date().toISOString()}
-      await writeFile(runFile(call.dir), JSON.stringify(record), {mode: 0o600})
+      await writeDurably(runFile(call.dir), JSON.stringify(record))
     }
     const drain = tail(reader, onLine)
     const timer = setInterval(drain, tailIntervalMs)

@@ -1,5 +1,6 @@
-import {readFile, rm, writeFile} from 'node:fs/promises'
+import {readFile, rm} from 'node:fs/promises'
 import {join} from 'node:path'
+import {writeDurably} from '../durable-files.ts'
 
 /** Terraform's own name for a state that it could not save where it belongs. */
 export function unsavedState(dir: string): string {
@@ -10,7 +11,7 @@ const lockFile = (dir: string): string => join(dir, 'unreleased-lock')
 
 /** Remembers a lock that a run of this folder could not give back: its credentials expired, its backend went away. */
 export async function rememberLock(dir: string, id: string): Promise<void> {
-  await writeFile(lockFile(dir), id, {mode: 0o600})
+  await writeDurably(lockFile(dir), id)
 }
 
 /** Whether the lock is one that a run of this folder could not give back. */

@@ -79,22 +79,28 @@ const ARCHITECTURE: Architecture = {
     engine: {code: ['errors.ts'], types: ['hosts']},
     // engine: Report, for progress.
     // spec: cluster.yaml says where checkpoints are kept in the same words as a CheckpointStore.
-    checkpoint: {code: ['errors.ts', 'hosts', 'waiting.ts', 'spec'], types: ['kubernetes', 'bundle']},
+    checkpoint: {
+      code: ['durable-files.ts', 'errors.ts', 'hosts', 'waiting.ts', 'spec'],
+      types: ['kubernetes', 'bundle'],
+    },
     // Starts the two below, in the cluster: their wiring.
     programs: {code: ['node-agent', 'controller', 'checkpoint', 'kubernetes', 'errors.ts'], types: []},
     // Programs of the cluster: they see the API server and what checkpoints are, never hosts, phases or commands.
-    'node-agent': {code: ['checkpoint', 'kubernetes', 'errors.ts', 'waiting.ts'], types: []},
+    'node-agent': {
+      code: ['checkpoint', 'kubernetes', 'durable-files.ts', 'errors.ts', 'waiting.ts'],
+      types: [],
+    },
     controller: {code: ['checkpoint', 'kubernetes', 'errors.ts', 'waiting.ts'], types: []},
     providers: {
       // engine and store: Report and ClusterPaths of the context.
       // clouds: the keys of hosts are read from the cloud itself.
-      code: ['spec', 'containers', 'terraform', 'stacks', 'errors.ts', 'waiting.ts'],
+      code: ['spec', 'containers', 'terraform', 'stacks', 'durable-files.ts', 'errors.ts', 'waiting.ts'],
       types: ['engine', 'store', 'clouds', 'templating'],
     },
     // Pure: what a stack is made from, and which nodes and networks a spec means.
     // errors.ts: main.ts tells them by itself, as the CLI is not there.
     stacks: {code: ['spec', 'errors.ts'], types: []},
-    terraform: {code: ['errors.ts', 'waiting.ts'], types: []},
+    terraform: {code: ['durable-files.ts', 'errors.ts', 'waiting.ts'], types: []},
     // spec: CIDR arithmetic, for networks that overlap.
     clouds: {code: ['errors.ts', 'waiting.ts', 'spec'], types: []},
     // What a spec costs. store: prices that were fetched are kept in files.
@@ -111,11 +117,12 @@ const ARCHITECTURE: Architecture = {
     // hosts and kubernetes: facts decide exceptions, tokens become Secrets; types only, so still pure.
     kubeadm: {code: ['errors.ts'], types: ['spec', 'hosts', 'kubernetes']},
     // engine: the journal of a run is kept on the disk and, through Host, on the nodes.
-    store: {code: ['spec', 'errors.ts', 'waiting.ts', 'engine'], types: ['hosts']},
+    store: {code: ['spec', 'durable-files.ts', 'errors.ts', 'waiting.ts', 'engine'], types: ['hosts']},
     hosts: {code: ['errors.ts', 'waiting.ts'], types: ['spec']},
     templating: {code: ['errors.ts'], types: []},
     spec: {code: ['errors.ts'], types: []},
     'apt-sources.ts': {code: [], types: []},
+    'durable-files.ts': {code: [], types: []},
     'waiting.ts': {code: ['errors.ts'], types: []},
     'errors.ts': {code: [], types: []},
   },

@@ -1,7 +1,8 @@
 import {randomUUID} from 'node:crypto'
 import {createReadStream} from 'node:fs'
-import {lstat, mkdir, open, readdir, rename, rm, utimes, type FileHandle} from 'node:fs/promises'
+import {lstat, open, readdir, rm, utimes, type FileHandle} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
+import {makeFolderDurably, putInPlace} from '../../durable-files.ts'
 import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
 
 /** Of files that are being written: no key begins so. */
@@ -39,13 +40,11 @@ export function directoryObjects(folder: string): Objects {
 
 async function write(folder: string, path: string, {content, signal}: ObjectWrite): Promise<void> {
   const partial = join(folder, PARTIAL, randomUUID())
-  for (const made of [dirname(partial), dirname(path)]) await mkdir(made, {recursive: true, mode: 0o700})
+  for (const made of [dirname(partial), dirname(path)]) await makeFolderDurably(made)
   try {
     await using file = await open(partial, 'wx', 0o600)
     await fill(file, content, signal)
-    await file.sync()
-    await rename(partial, path)
-    await syncFolder(dirname(path))
+    await putInPlace(file, partial, path)
   } catch (error) {
     await rm(partial, {force: true})
     throw error
@@ -65,12 +64,6 @@ async function fill(
     }
   }
   signal.throwIfAborted()
-}
-
-/** A rename survives a power cut only after its folder was synced. */
-async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r')
-  await folder.sync()
 }
 
 async function objectAt(path: string, key: string): Promise<StoredObject | undefined> {

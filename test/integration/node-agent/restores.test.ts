@@ -67,7 +67,9 @@ async function withRestore(use: (bench: Bench) => Promise<void>): Promise<void> 
       })
     put({phase: 'Pending'})
     const uid = (await node.kube.get(podRef(NAME.namespace, 'again')))?.metadata.uid ?? ''
-    const preparations = diskPreparations(join(folder, 'restore'), tools)
+    const bootIdFile = join(folder, 'boot_id')
+    await writeFile(bootIdFile, 'one')
+    const preparations = diskPreparations(join(folder, 'restore'), {...tools, bootIdFile})
     const bench: Bench = {
       node,
       folder,
@@ -115,6 +117,41 @@ test('a container is restored from files that only root may read, opened and ver
     expect((await stat(join(dir, 'smoke'))).mode & 0o777).toBe(0o700)
     expect(await readFile(join(dir, 'smoke', 'dump.log'), 'utf8')).toBe(MEMBERS['dump.log'])
     expect(answer.action === 'restore' && answer.imageDir.startsWith(dir)).toBe(true)
+  })
+})
+
+test.for(['', '{"imageDir":'])(
+  'a marker that a power cut left as %j is no marker, and what it told of is unpacked again',
+  async (left) => {
+    await withRestore(async ({ask, folder, uid}) => {
+      const first = await ask()
+      const dir = join(folder, 'restore', uid)
+      await writeFile(join(dir, 'smoke.json'), left)
+      await writeFile(join(dir, 'smoke', 'dump.log'), '')
+      expect(await ask()).toEqual(first)
+      expect(await readFile(join(dir, 'smoke', 'dump.log'), 'utf8')).toBe(MEMBERS['dump.log'])
+    })
+  },
+)
+
+test('what was unpacked before the node was started again may lack pages, and is unpacked again', async () => {
+  await withRestore(async ({ask, folder, uid}) => {
+    const first = await ask()
+    const page = join(folder, 'restore', uid, 'smoke', 'dump.log')
+    await writeFile(page, '')
+    expect(await ask()).toEqual(first)
+    expect(await readFile(page, 'utf8')).toBe('')
+    await writeFile(join(folder, 'boot_id'), 'two')
+    expect(await ask()).toEqual(first)
+    expect(await readFile(page, 'utf8')).toBe(MEMBERS['dump.log'])
+  })
+})
+
+test('an empty note of what was asked is none', async () => {
+  await withRestore(async ({ask, folder, uid}) => {
+    await ask('first')
+    await writeFile(join(folder, 'restore', uid, 'smoke.asked'), '')
+    expect(await ask('second')).toMatchObject({action: 'restore'})
   })
 })
 

@@ -1,0 +1,39 @@
+import {randomUUID} from 'node:crypto'
+import {mkdir, open, rename, rm, type FileHandle} from 'node:fs/promises'
+import {dirname} from 'node:path'
+
+/**
+ * Writes a file whose readers see the old content or the new, never a part, and which survives a power cut: the content
+ * is on the disk before the name is, and the name when this returns. Its folder has to be there.
+ */
+export async function writeDurably(path: string, text: string, mode = 0o600): Promise<void> {
+  const partial = `${path}.${randomUUID()}.tmp`
+  try {
+    await using file = await open(partial, 'wx', mode)
+    await file.writeFile(text)
+    await putInPlace(file, partial, path)
+  } catch (error) {
+    await rm(partial, {force: true})
+    throw error
+  }
+}
+
+/** Gives a file that was written under another name its own, durably. `file`: the open file. */
+export async function putInPlace(file: FileHandle, partial: string, path: string): Promise<void> {
+  await file.sync()
+  await rename(partial, path)
+  await syncFolder(dirname(path))
+}
+
+/** A rename or a link survives a power cut only after its folder was synced. */
+export async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, 'r')
+  await folder.sync()
+}
+
+/** Makes a folder that only its owner can enter, and its parents; the names of all of them survive a power cut. */
+export async function makeFolderDurably(path: string): Promise<void> {
+  const first = await mkdir(path, {recursive: true, mode: 0o700})
+  if (first === undefined) return
+  for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made))
+}
