@@ -1,8 +1,9 @@
 import {API_VERSION, CHECKPOINT_IMAGES_LABEL, RESTORE_LABEL} from '../checkpoint/names.ts'
+import {labelValue, objectName} from '../checkpoint/object-names.ts'
 import {podSchema, type ContainerStatus} from '../checkpoint/pod.ts'
 import {kubeObjectSchema} from '../kubernetes/types.ts'
 import {z} from 'zod'
-import {ensure, nameOf, refTo, type World} from './world.ts'
+import {ensure, refTo, type World} from './world.ts'
 
 /** Why pods with images of checkpoints may not run in a namespace, which the API server would say too; undefined: they may. */
 export async function namespaceProblem(
@@ -49,7 +50,7 @@ export async function pullImages(
 ): Promise<Pull> {
   const {owner, namespace, node, images, spec} = wanted
   const {serviceAccountName, imagePullSecrets} = templateSchema.parse(spec)
-  const name = nameOf(owner.name, 'pull')
+  const name = objectName([owner.name, 'pull'])
   const pod = podSchema.parse(
     await ensure(
       kubeObjectSchema.parse({
@@ -59,7 +60,7 @@ export async function pullImages(
           name,
           namespace,
           // The label of a Migration is that of the pod it makes.
-          ...(owner.kind === 'Restore' ? {labels: {[RESTORE_LABEL]: owner.name}} : {}),
+          ...(owner.kind === 'Restore' ? {labels: {[RESTORE_LABEL]: labelValue(owner.name)}} : {}),
           ...(owner.uid === undefined ? {} : {ownerReferences: [{apiVersion: API_VERSION, ...owner}]}),
         },
         spec: {

@@ -1,6 +1,9 @@
 import {createHash} from 'node:crypto'
 import type {KubeObject} from '../kubernetes/types.ts'
+import {objectName} from '../checkpoint/object-names.ts'
 import {timeText, type World} from './world.ts'
+
+const MOST_OF_NAME = 253
 
 /** Tells something of an object where `kubectl describe` shows it; told twice it is there once. */
 export async function tellEvent(
@@ -18,7 +21,7 @@ export async function tellEvent(
   const event: KubeObject = {
     apiVersion: 'v1',
     kind: 'Event',
-    metadata: {name: `${name.slice(0, 200)}.${digest}`, namespace: place},
+    metadata: {name: objectName([name, digest], MOST_OF_NAME), namespace: place},
     involvedObject: {apiVersion, kind, name, uid, ...(namespace === undefined ? {} : {namespace})},
     type,
     reason,

@@ -1,5 +1,6 @@
 import {isOver} from '../checkpoint/ends.ts'
 import {MIGRATION_LABEL} from '../checkpoint/names.ts'
+import {labelValue} from '../checkpoint/object-names.ts'
 import {migrationSchema, restoreSchema, type Migration, type Restore} from '../checkpoint/resources.ts'
 import {refTo, type Again, type Reconciler, type World} from './world.ts'
 
@@ -31,7 +32,7 @@ function usesCheckpoint({metadata, status = {}}: Migration, {objects}: World): b
   const {phase, checkpoint} = status
   if (phase === 'Failed' || checkpoint === undefined) return false
   const found = objects.get('Checkpoint', checkpoint, metadata.namespace)
-  return found?.metadata.labels?.[MIGRATION_LABEL] === metadata.name
+  return found?.metadata.labels?.[MIGRATION_LABEL] === labelValue(metadata.name)
 }
 
 async function removeWhenDue(

@@ -2,6 +2,7 @@ import {createHash} from 'node:crypto'
 import {isOver} from '../checkpoint/ends.ts'
 import {noticesSchema, type Notice} from '../checkpoint/interruption.ts'
 import {API_VERSION, BACKEND_LABELS, INTERRUPTION_ANNOTATION, POLICY_LABEL} from '../checkpoint/names.ts'
+import {labelValue, objectName} from '../checkpoint/object-names.ts'
 import {nodeSchema, podSchema, type Pod} from '../checkpoint/pod.ts'
 import {drainPlan, type PodToMove} from '../checkpoint/policies.ts'
 import {checkpointPolicySchema, migrationSchema} from '../checkpoint/resources.ts'
@@ -10,8 +11,6 @@ import {isNodeReady} from './placement.ts'
 import {ensure, parsed, refTo, type Objects, type Reconciler, type World} from './world.ts'
 
 const AGAIN_MS = 5_000
-/** Of the name of a pod in those of what is made for it: names are labels as well, of at most 63 letters. */
-const KEPT_OF_NAME = 40
 
 /**
  * Saves the pods of a node whose machine the cloud announced to take away, once per notice: those that policies with
@@ -102,8 +101,7 @@ const hasOtherNode = (own: string, objects: Objects): boolean =>
 /** One name per pod and notice, so that a controller that takes over asks for nothing twice. */
 function nameFor({metadata}: Pod, notice: string): string {
   const digest = createHash('sha256').update(`${metadata.name} ${notice}`).digest('hex').slice(0, 8)
-  const kept = metadata.name.slice(0, KEPT_OF_NAME).replace(/[^a-z0-9]+$/, '')
-  return `interruption-${kept}-${digest}`
+  return objectName(['interruption', metadata.name, digest])
 }
 
 const migrationOf = ({pod, policy, store}: PodToMove, name: string): KubeObject => ({
@@ -116,7 +114,7 @@ const migrationOf = ({pod, policy, store}: PodToMove, name: string): KubeObject 
 const checkpointOf = ({pod, policy, store}: PodToMove, name: string): KubeObject => ({
   apiVersion: API_VERSION,
   kind: 'Checkpoint',
-  metadata: {name, namespace: pod.metadata.namespace, labels: {[POLICY_LABEL]: policy}},
+  metadata: {name, namespace: pod.metadata.namespace, labels: {[POLICY_LABEL]: labelValue(policy)}},
   spec: {
     pod: {name: pod.metadata.name, uid: pod.metadata.uid},
     store,

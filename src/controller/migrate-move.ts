@@ -1,4 +1,5 @@
 import {MIGRATION_LABEL, ROLLED_BACK_ANNOTATION, THAW_ANNOTATION} from '../checkpoint/names.ts'
+import {labelValue} from '../checkpoint/object-names.ts'
 import {
   controllerOf,
   hasClaims,
@@ -103,7 +104,7 @@ function targetPod(taken: Checkpoint, replaces: boolean, {migration}: MigrationA
     backend: spec.backend ?? 'handler',
     images: status.images,
     nodes: [status.targetNode ?? ''],
-    labels: {[MIGRATION_LABEL]: metadata.name},
+    labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
     // A ReplicaSet that sees one too many would end the one that is not ready: ours. It gets it when it is.
     owners: replaces ? (status.owners ?? []) : [],
     takesPlace: replaces,
@@ -246,7 +247,7 @@ async function makeBack(at: MigrationAt): Promise<Again> {
       backend: 'handler',
       // It may be cordoned: it was there all the same.
       nodes: isNodeThere(back, at) ? {bound: back} : others.slice(0, 20),
-      labels: {[MIGRATION_LABEL]: metadata.name},
+      labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
       annotations: {[ROLLED_BACK_ANNOTATION]: 'true'},
       owners: status.owners ?? [],
       takesPlace: true,
@@ -277,7 +278,8 @@ async function verifyBack(pod: Pod, at: MigrationAt): Promise<Again> {
 }
 
 const isOurs = ({metadata}: Pod, {migration}: MigrationAt): boolean =>
-  metadata.labels[MIGRATION_LABEL] === migration.metadata.name && metadata.uid !== migration.status?.sourceUid
+  metadata.labels[MIGRATION_LABEL] === labelValue(migration.metadata.name) &&
+  metadata.uid !== migration.status?.sourceUid
 
 /** As the server has it now: what is deleted must not be judged by what was heard some time ago. */
 async function podNamed(name: string, {migration, world}: MigrationAt): Promise<Pod | undefined> {

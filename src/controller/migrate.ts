@@ -1,5 +1,6 @@
 import {isOver} from '../checkpoint/ends.ts'
 import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_ABILITIES_ANNOTATION} from '../checkpoint/names.ts'
+import {labelValue, objectName} from '../checkpoint/object-names.ts'
 import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../checkpoint/pod.ts'
 import {reasonNotToMove} from '../checkpoint/policies.ts'
 import {migrationSchema, type Checkpoint, type Migration} from '../checkpoint/resources.ts'
@@ -13,7 +14,7 @@ import {ownSpec} from './restored-pod.ts'
 import {
   addFinalizer,
   ensure,
-  nameOf,
+  labelledBy,
   parsed,
   refTo,
   removeFinalizer,
@@ -39,10 +40,8 @@ export const migrationReconciler: Reconciler = {
   name: 'migration',
   kind: 'Migration',
   wokenBy: {
-    Checkpoint: ({metadata}) => {
-      const name = metadata.labels?.[MIGRATION_LABEL]
-      return name === undefined ? [] : [refTo('Migration', name, metadata.namespace)]
-    },
+    Checkpoint: ({metadata}, objects) =>
+      labelledBy('Migration', metadata.labels?.[MIGRATION_LABEL], metadata.namespace, objects),
     Pod: ({metadata}, objects) =>
       parsed(objects.list('Migration', metadata.namespace), migrationSchema)
         .filter(
@@ -107,7 +106,7 @@ async function begin(at: MigrationAt): Promise<Again> {
     {...at, object},
     'Checkpointing',
     {
-      checkpoint: nameOf('move', metadata.name),
+      checkpoint: objectName(['move', metadata.name]),
       sourceNode: pod.spec.nodeName,
       sourceUid: pod.metadata.uid,
       sourceRestarts: restartsOf(pod),
@@ -193,7 +192,7 @@ async function checkpoint(at: MigrationAt): Promise<Again> {
         metadata: {
           name,
           ...(metadata.namespace === undefined ? {} : {namespace: metadata.namespace}),
-          labels: {[MIGRATION_LABEL]: metadata.name},
+          labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
         },
         spec: {
           pod: {name: spec.pod, uid: status.sourceUid},
@@ -301,7 +300,7 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
   return step(
     at,
     'Moving',
-    {newPod: replica === undefined ? spec.pod : nameOf(replica.name, suffix)},
+    {newPod: replica === undefined ? spec.pod : objectName([replica.name, suffix])},
     `moves to ${target}`,
   )
 }
@@ -318,7 +317,7 @@ async function tidy(at: MigrationAt): Promise<Again> {
   const leftMs = Date.parse(status.finishedAt ?? '') + KEEP_MS - world.now()
   if (leftMs > 0) return {againMs: leftMs}
   const used = world.objects.get('Checkpoint', status.checkpoint, metadata.namespace)
-  if (used?.metadata.labels?.[MIGRATION_LABEL] !== metadata.name) return undefined
+  if (used?.metadata.labels?.[MIGRATION_LABEL] !== labelValue(metadata.name)) return undefined
   if (used.metadata.deletionTimestamp === undefined)
     await world.kube.delete(refTo('Checkpoint', status.checkpoint, metadata.namespace))
   return undefined

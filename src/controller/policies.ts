@@ -2,6 +2,7 @@ import {createHash} from 'node:crypto'
 import {isDeepStrictEqual} from 'node:util'
 import {durationMs} from '../checkpoint/duration.ts'
 import {POLICY_LABEL, RUNTIME_LABEL} from '../checkpoint/names.ts'
+import {labelValue, objectName} from '../checkpoint/object-names.ts'
 import {controllerOf, isRunning, podSchema, quantity, type Pod} from '../checkpoint/pod.ts'
 import {selects} from '../checkpoint/policies.ts'
 import {
@@ -18,7 +19,17 @@ import {tellEvent} from './events.ts'
 import {idleTimes, type IdleTimes} from './idle.ts'
 import {deleteExpired} from './retention.ts'
 import {dueBy, type Due} from './schedule.ts'
-import {ensure, parsed, refTo, timeText, WATCHED, writeStatus, type Reconciler, type World} from './world.ts'
+import {
+  ensure,
+  parsed,
+  refTo,
+  timeText,
+  WATCHED,
+  writeStatus,
+  type Reconciler,
+  type World,
+  labelledBy,
+} from './world.ts'
 
 const IDLE_LOOK_MS = 20_000
 /** A move that is older has been told of. */
@@ -42,10 +53,8 @@ export function policyReconciler(): Reconciler {
     name: 'policy',
     kind: 'CheckpointPolicy',
     wokenBy: {
-      Checkpoint: ({metadata}) => {
-        const name = metadata.labels?.[POLICY_LABEL]
-        return name === undefined ? [] : [refTo('CheckpointPolicy', name, metadata.namespace)]
-      },
+      Checkpoint: ({metadata}, objects) =>
+        labelledBy('CheckpointPolicy', metadata.labels?.[POLICY_LABEL], metadata.namespace, objects),
       Migration: (object) => {
         const {spec, metadata} = migrationSchema.safeParse(object).data ?? {}
         const name = spec?.owner?.startsWith(OWNER) === true ? spec.owner.slice(OWNER.length) : undefined
@@ -69,7 +78,7 @@ async function reconcile(object: KubeObject, idle: IdleTimes, world: World) {
   const pods = parsed(chosen, podSchema).filter(isRunning)
   const ours = world.objects
     .list('Checkpoint', namespace)
-    .filter((checkpoint) => checkpoint.metadata.labels?.[POLICY_LABEL] === metadata.name)
+    .filter((checkpoint) => checkpoint.metadata.labels?.[POLICY_LABEL] === labelValue(metadata.name))
   const made = parsed(ours, checkpointSchema)
   const at = {object, policy, pods, made, world}
   await tellMoves(at)
@@ -146,7 +155,7 @@ async function take(
         name: nameFor(policy, pod, suffix),
         namespace: pod.metadata.namespace,
         labels: {
-          [POLICY_LABEL]: metadata.name,
+          [POLICY_LABEL]: labelValue(metadata.name),
           ...(runtime === undefined ? {} : {[RUNTIME_LABEL]: runtime}),
         },
       },
@@ -164,8 +173,7 @@ async function take(
 /** The same for the same pod and time, so that a run that was cut off makes none twice. */
 function nameFor({metadata}: CheckpointPolicy, pod: Pod, suffix: string): string {
   const digest = createHash('sha256').update(pod.metadata.uid).digest('hex').slice(0, 8)
-  const name = metadata.name.slice(0, 62 - digest.length - suffix.length - 1).replace(/[^a-z0-9]+$/, '')
-  return `${name}-${digest}-${suffix}`
+  return objectName([metadata.name, digest, suffix])
 }
 
 async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
@@ -189,7 +197,8 @@ async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
 async function takeOneIdle(at: PolicyAt, pod: Pod, after: 'run' | 'delete'): Promise<void> {
   const {object, policy, world} = at
   const {name, namespace} = pod.metadata
-  const runtime = pod.metadata.labels[RUNTIME_LABEL]
+  const label = pod.metadata.labels[RUNTIME_LABEL]
+  const runtime = labelledBy('Runtime', label, namespace, world.objects)[0]?.name
   const owner = controllerOf(pod)
   if (after === 'delete' && runtime !== undefined) {
     world.signal.throwIfAborted()

@@ -1,4 +1,5 @@
 import {RESTORE_LABEL, RUNTIME_LABEL} from '../checkpoint/names.ts'
+import {labelValue} from '../checkpoint/object-names.ts'
 import {podSchema, type Pod} from '../checkpoint/pod.ts'
 import {checkpointSchema, restoreSchema, type Checkpoint, type Restore} from '../checkpoint/resources.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
@@ -19,6 +20,7 @@ import {
   type Objects,
   type Reconciler,
   type World,
+  labelledBy,
 } from './world.ts'
 
 /** As long as a pod may take to go on, from when it was made. */
@@ -34,10 +36,8 @@ export const restoreReconciler: Reconciler = {
   name: 'restore',
   kind: 'Restore',
   wokenBy: {
-    Pod: ({metadata}) => {
-      const name = metadata.labels?.[RESTORE_LABEL]
-      return name === undefined ? [] : [refTo('Restore', name, metadata.namespace)]
-    },
+    Pod: ({metadata}, objects) =>
+      labelledBy('Restore', metadata.labels?.[RESTORE_LABEL], metadata.namespace, objects),
     Checkpoint: ({metadata}, objects) =>
       openRestores(objects, metadata.namespace)
         .filter(({spec}) => spec.checkpoint === metadata.name)
@@ -193,7 +193,7 @@ async function podFor(
     images: status?.images,
     nodes: nodes.length > 0 ? nodes : [node ?? ''].filter((text) => text !== ''),
     labels: {
-      [RESTORE_LABEL]: metadata.name,
+      [RESTORE_LABEL]: labelValue(metadata.name),
       ...(runtime === undefined ? {} : {[RUNTIME_LABEL]: runtime}),
     },
     // Whoever owns the Restore owns the pod.
@@ -270,7 +270,7 @@ async function follow(object: KubeObject, restore: Restore, world: World): Promi
 }
 
 const isOf = ({metadata}: Pod, restore: Restore): boolean =>
-  metadata.labels[RESTORE_LABEL] === restore.metadata.name &&
+  metadata.labels[RESTORE_LABEL] === labelValue(restore.metadata.name) &&
   (restore.status?.podUid === undefined || restore.status.podUid === metadata.uid)
 
 function checkpointOf({metadata, spec}: Restore, objects: Objects): Checkpoint | undefined {

@@ -1,9 +1,12 @@
 import {RESTORE_RUNTIME, RUNTIME_LABEL} from '../checkpoint/names.ts'
+import {labelValue, objectName, serviceName} from '../checkpoint/object-names.ts'
 import type {Runtime} from '../checkpoint/resources.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
 import {WATCHED} from './world.ts'
 
 const HOME = '/home'
+/** A claim's name is no label. */
+const MOST_OF_CLAIM = 253
 /** The container's name: what `clouder runtime exec` and `logs` mean. */
 export const RUNTIME_CONTAINER = 'main'
 
@@ -21,11 +24,11 @@ export const ownersOf = ({metadata}: Runtime): readonly object[] => [
 const metadataOf = (runtime: Runtime, name: string) => ({
   name,
   namespace: runtime.metadata.namespace ?? 'default',
-  labels: {[RUNTIME_LABEL]: runtime.metadata.name},
+  labels: {[RUNTIME_LABEL]: labelValue(runtime.metadata.name)},
   ownerReferences: ownersOf(runtime),
 })
 
-const homeClaim = ({metadata}: Runtime): string => `${metadata.name}-home`
+const homeClaim = ({metadata}: Runtime): string => objectName([metadata.name, 'home'], MOST_OF_CLAIM)
 
 /** What is there as long as the Runtime is: its home, its Service. */
 export function lastingObjects(runtime: Runtime): readonly KubeObject[] {
@@ -52,9 +55,9 @@ export function lastingObjects(runtime: Runtime): readonly KubeObject[] {
           {
             apiVersion: 'v1',
             kind: 'Service',
-            metadata: metadataOf(runtime, metadata.name),
+            metadata: metadataOf(runtime, serviceName(metadata.name)),
             spec: {
-              selector: {[RUNTIME_LABEL]: metadata.name},
+              selector: {[RUNTIME_LABEL]: labelValue(metadata.name)},
               ports: ports.map((port) => ({name: `port-${port}`, port, targetPort: port})),
             },
           },

@@ -1,6 +1,7 @@
 import {isDeepStrictEqual} from 'node:util'
 import {isOver} from '../checkpoint/ends.ts'
 import {RUNTIME_LABEL} from '../checkpoint/names.ts'
+import {labelValue, objectName} from '../checkpoint/object-names.ts'
 import {isRunning, isTerminating, podSchema, type Pod} from '../checkpoint/pod.ts'
 import {
   checkpointSchema,
@@ -14,7 +15,6 @@ import type {KubeObject} from '../kubernetes/types.ts'
 import {lastingObjects, ownersOf, runtimePod} from './runtime-objects.ts'
 import {
   ensure,
-  nameOf,
   parsed,
   refTo,
   timeText,
@@ -23,6 +23,7 @@ import {
   type Again,
   type Reconciler,
   type World,
+  labelledBy,
 } from './world.ts'
 
 const AGAIN_MS = 5000
@@ -32,9 +33,12 @@ export const runtimeReconciler: Reconciler = {
   name: 'runtime',
   kind: 'Runtime',
   wokenBy: {
-    Pod: ({metadata}) => labelled(metadata.labels, metadata.namespace),
-    Checkpoint: ({metadata}) => labelled(metadata.labels, metadata.namespace),
-    Restore: ({metadata}) => labelled(metadata.labels, metadata.namespace),
+    Pod: ({metadata}, objects) =>
+      labelledBy('Runtime', metadata.labels?.[RUNTIME_LABEL], metadata.namespace, objects),
+    Checkpoint: ({metadata}, objects) =>
+      labelledBy('Runtime', metadata.labels?.[RUNTIME_LABEL], metadata.namespace, objects),
+    Restore: ({metadata}, objects) =>
+      labelledBy('Runtime', metadata.labels?.[RUNTIME_LABEL], metadata.namespace, objects),
   },
   async reconcile(object, world) {
     const runtime = runtimeSchema.parse(object)
@@ -43,16 +47,11 @@ export const runtimeReconciler: Reconciler = {
     const found = await world.kube.get(refTo('Pod', metadata.name, metadata.namespace))
     const pod = found === undefined ? undefined : podSchema.parse(found)
     const at = {object, runtime, pod, world}
-    if (pod !== undefined && pod.metadata.labels[RUNTIME_LABEL] !== metadata.name)
+    if (pod !== undefined && pod.metadata.labels[RUNTIME_LABEL] !== labelValue(metadata.name))
       return fail(at, 'RESTORE_FAILED', `there is another pod ${metadata.name}`)
     for (const lasting of lastingObjects(runtime)) await ensure(lasting, world)
     return spec.state === 'Running' ? run(at) : pause(at)
   },
-}
-
-const labelled = (labels: Readonly<Record<string, string>> | undefined, namespace: string | undefined) => {
-  const name = labels?.[RUNTIME_LABEL]
-  return name === undefined ? [] : [refTo('Runtime', name, namespace)]
 }
 
 interface RuntimeAt {
@@ -125,7 +124,7 @@ async function resume(checkpoint: string, at: RuntimeAt): Promise<Again> {
       metadata: {
         name: restoreName(at, checkpoint),
         namespace: metadata.namespace ?? 'default',
-        labels: {[RUNTIME_LABEL]: metadata.name},
+        labels: {[RUNTIME_LABEL]: labelValue(metadata.name)},
         ownerReferences: ownersOf(runtime),
       },
       spec: {checkpoint, podName: metadata.name},
@@ -137,7 +136,7 @@ async function resume(checkpoint: string, at: RuntimeAt): Promise<Again> {
 
 /** A new one for each change of the spec: what failed is tried again when somebody asks for it. */
 const restoreName = ({runtime}: RuntimeAt, checkpoint: string): string =>
-  nameOf(checkpoint, `r${runtime.metadata.generation ?? 0}`)
+  objectName([checkpoint, `r${runtime.metadata.generation ?? 0}`])
 
 function restoreOf(at: RuntimeAt, checkpoint: string | undefined) {
   const {runtime, world} = at
@@ -158,7 +157,7 @@ async function pause(at: RuntimeAt): Promise<Again> {
     await world.kube.delete(refTo('Pod', metadata.name, metadata.namespace), {uid: pod.metadata.uid})
     return {againMs: 1000}
   }
-  const name = nameOf(metadata.name, `p${metadata.generation ?? 0}`)
+  const name = objectName([metadata.name, `p${metadata.generation ?? 0}`])
   const made = await ensure(
     {
       apiVersion: WATCHED.Checkpoint,
@@ -166,7 +165,7 @@ async function pause(at: RuntimeAt): Promise<Again> {
       metadata: {
         name,
         namespace: metadata.namespace ?? 'default',
-        labels: {[RUNTIME_LABEL]: metadata.name},
+        labels: {[RUNTIME_LABEL]: labelValue(metadata.name)},
         ownerReferences: ownersOf(runtime),
       },
       spec: {
@@ -219,7 +218,7 @@ function pausesOf({runtime, world}: RuntimeAt): readonly Checkpoint[] {
     .filter(
       (checkpoint) =>
         checkpoint.spec.owner === `runtime/${metadata.name}` &&
-        checkpoint.metadata.labels?.[RUNTIME_LABEL] === metadata.name &&
+        checkpoint.metadata.labels?.[RUNTIME_LABEL] === labelValue(metadata.name) &&
         checkpoint.status?.phase === 'Ready',
     )
     .toSorted((one, other) => endOf(other) - endOf(one))

@@ -1,5 +1,6 @@
 import type {z} from 'zod'
 import {API_VERSION} from '../checkpoint/names.ts'
+import {isWholeName, labelValue} from '../checkpoint/object-names.ts'
 import type {ResourceKind, StoreSpec} from '../checkpoint/resources.ts'
 import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
 import {refOf} from '../kubernetes/refs.ts'
@@ -152,10 +153,17 @@ export function parsed<T>(objects: readonly KubeObject[], schema: z.ZodType<T>, 
   })
 }
 
-/** A name of at most 63 letters that tells what it is of: the end is kept. */
-export function nameOf(...parts: readonly string[]): string {
-  const name = parts.join('-')
-  if (name.length <= 63) return name
-  const end = parts.slice(1).join('-')
-  return `${parts[0]?.slice(0, Math.max(1, 62 - end.length)).replace(/[^a-z0-9]+$/, '')}-${end}`.slice(-63)
+/** The object whose name the value of a label stands for. */
+export function labelledBy(
+  kind: WatchedKind,
+  value: string | undefined,
+  namespace: string | undefined,
+  objects: Objects,
+): readonly ObjectRef[] {
+  if (value === undefined) return []
+  if (isWholeName(value)) return [refTo(kind, value, namespace)]
+  return objects
+    .list(kind, namespace)
+    .filter(({metadata}) => labelValue(metadata.name) === value)
+    .map(({metadata}) => refTo(kind, metadata.name, namespace))
 }

@@ -1,6 +1,7 @@
 import {z} from 'zod'
 import {API_VERSION, CHECKPOINT_IMAGE_PREFIX} from '../checkpoint/names.ts'
 import {checkpointImage} from '../checkpoint/archive/oci-image.ts'
+import {objectName} from '../checkpoint/object-names.ts'
 import {widerThanPod} from '../checkpoint/pod-privileges.ts'
 import {restoreSchema, type CheckpointStatus} from '../checkpoint/resources.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
@@ -26,6 +27,8 @@ export type ImagesByContainer = Readonly<Record<string, string>>
 
 /** A store that is away for so long is told. */
 const PATIENCE_MS = 60_000
+/** Of the 255 letters of a repository the others take half. */
+const MOST_OF_IMAGE = 100
 const OUTAGES: readonly string[] = ['STORE_UNREACHABLE', 'KEY_UNREACHABLE']
 
 type CheckpointName = {readonly namespace: string; readonly name: string}
@@ -153,7 +156,7 @@ const namesImagesSchema = z.looseObject({
 })
 
 const repositoryOf = ({namespace, name}: CheckpointName, container: string): string =>
-  `${CHECKPOINT_IMAGE_PREFIX}${namespace}/${name}/${container}`
+  `${CHECKPOINT_IMAGE_PREFIX}${namespace}/${objectName([name], MOST_OF_IMAGE)}/${container}`
 
 async function imagesOf(checkpoint: CheckpointName, tools: Tools): Promise<ImagesByContainer> {
   const {kube, stores, signal, importImage} = tools

@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {API_VERSION, CAPABILITY_PREFIX, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {labelValue, objectName} from '../checkpoint/object-names.ts'
 import {nodeSchema, type Node} from '../checkpoint/pod.ts'
 import {containerHostSchema, type ContainerHost} from '../checkpoint/resources.ts'
 import {CheckpointError, ConfigError, KubernetesError} from '../errors.ts'
@@ -94,7 +95,7 @@ async function writeHost(
   signal: AbortSignal,
 ): Promise<void> {
   if (known === undefined) {
-    const metadata = {name, labels: {[LABEL]: name}}
+    const metadata = {name, labels: {[LABEL]: labelValue(name)}}
     return kube.apply([{apiVersion: API_VERSION, kind: 'ContainerHost', metadata, spec}], signal)
   }
   const gone = Object.keys(known.spec.capabilities ?? {}).map((key) => [key, null] as const)
@@ -132,12 +133,14 @@ const withoutCapabilities = ({metadata}: Node): Readonly<Record<string, null>> =
       .map((key) => [key, null]),
   )
 
-const accountOf = (name: string): string => `container-host-${name}`
+/** Of the names of accounts and roles. */
+const MOST_OF_NAME = 253
+const accountOf = (name: string): string => objectName(['container-host', name], MOST_OF_NAME)
 
 /** An account that may write how this one host is. */
 function accessOf(name: string): readonly KubeObject[] {
   const account = accountOf(name)
-  const metadata = {name: account, labels: {[LABEL]: name}}
+  const metadata = {name: account, labels: {[LABEL]: labelValue(name)}}
   const apiVersion = 'rbac.authorization.k8s.io/v1'
   return [
     {

@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {API_VERSION} from '../checkpoint/names.ts'
+import {objectName} from '../checkpoint/object-names.ts'
 import {podSchema, type Pod} from '../checkpoint/pod.ts'
 import {RESOURCES, type ResourceKind} from '../checkpoint/resources.ts'
 import {AbortError, CheckpointError, ConfigError, isTransient} from '../errors.ts'
@@ -233,7 +234,7 @@ export function timeName(nowMs: number): string {
   return new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')
 }
 
-/** A name of Kubernetes that a number can be added to within its 63 letters: `web-20261121-091402`. */
+/** A name that a number can be added to within the 63 letters of a label: `web-20261121-091402`. */
 export function nameFor(pod: string, nowMs: number): string {
-  return `${pod.slice(0, 63 - 16 - 3).replace(/[^a-z0-9]+$/, '')}-${timeName(nowMs)}`
+  return objectName([pod, timeName(nowMs)], 60)
 }

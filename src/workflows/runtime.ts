@@ -1,4 +1,5 @@
 import {RUNTIME_LABEL} from '../checkpoint/names.ts'
+import {labelValue} from '../checkpoint/object-names.ts'
 import {isRunning, podSchema} from '../checkpoint/pod.ts'
 import {runtimeSchema, type Runtime, type runtimeSpecSchema} from '../checkpoint/resources.ts'
 import {CheckpointError} from '../errors.ts'
@@ -112,7 +113,7 @@ export async function runtimePod(kube: KubeReader, place: ObjectName): Promise<s
     apiVersion: 'v1',
     kind: 'Pod',
     namespace,
-    labelSelector: `${RUNTIME_LABEL}=${name}`,
+    labelSelector: `${RUNTIME_LABEL}=${labelValue(name)}`,
   })
   const running = pods.map((pod) => podSchema.parse(pod)).find(isRunning)
   if (running !== undefined) return running.metadata.name
