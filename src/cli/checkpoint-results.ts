@@ -56,6 +56,10 @@ function checkpointFacts(checkpoint: Checkpoint): string {
     ['store', optional(status.place, (place) => `${spec.store} (${place})`) ?? spec.store],
     ['digest', status.digest],
     ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
+    ...(status.obstacles ?? []).map(({verdict, message}): [string, string] => [
+      verdict === 'impossible' ? 'not restorable' : 'may not restore',
+      message,
+    ]),
   ])
 }
 

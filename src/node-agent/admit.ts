@@ -1,4 +1,4 @@
-import {API_VERSION} from '../checkpoint/names.ts'
+import {API_VERSION, RESTORE_DIR} from '../checkpoint/names.ts'
 import {migrationSchema} from '../checkpoint/resources.ts'
 import {unlike} from '../checkpoint/likeness.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
@@ -14,7 +14,7 @@ import {writeStatusIf} from './write-status.ts'
 
 export interface AdmitTools extends Pick<
   AgentTools,
-  'kube' | 'stores' | 'abilities' | 'node' | 'signal' | 'log'
+  'kube' | 'stores' | 'abilities' | 'freeBytes' | 'node' | 'signal' | 'log'
 > {
   readonly imageDigests: ImageDigests
   readonly checkpointImages: CheckpointImages
@@ -54,7 +54,7 @@ export async function lookForImages(
 
 /**
  * Tells, before the source is ended, whether a pod can go on here: its checkpoint is reached and opened, its CPU and its
- * images are like those here. What only the container itself shows is decided when it is created.
+ * images are like those here, and it has room. What only the container itself shows is decided when it is created.
  */
 export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<void> {
   if (!isToAdmit(object, tools.node)) return
@@ -90,11 +90,21 @@ async function canTake(name: {namespace: string; name: string}, tools: AdmitTool
     throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${name.namespace}/${name.name} is not Ready`)
   const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
   const images = [...new Set((status.containers ?? []).map(({image}) => image))]
-  const [{metadata}, here, ...found] = await Promise.all([
+  const [{metadata}, here, freeBytes, ...found] = await Promise.all([
     openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal}),
     tools.abilities(),
+    tools.freeBytes(),
     ...images.map((image) => tools.imageDigests(image)),
   ])
+  // What is unpacked, and the files that the container had changed once more, in its own file system.
+  const changed = (status.summary?.containers ?? []).map(({filesBytes = 0}) => filesBytes)
+  const wanted = [...metadata.containers.map(({archiveBytes}) => archiveBytes), ...changed]
+  const wantedBytes = wanted.reduce((sum, bytes) => sum + bytes, 0)
+  if (wantedBytes > freeBytes)
+    throw new CheckpointError(
+      'RESTORE_IMPOSSIBLE',
+      `${tools.node} has ${freeBytes} bytes free below ${RESTORE_DIR}, and the checkpoint needs ${wantedBytes}`,
+    )
   const digestsOf = new Map(images.map((image, index) => [image, found[index] ?? []]))
   const why = unlike(metadata.source, here)
   if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `${tools.node} cannot take it: ${why}`)

@@ -1,3 +1,4 @@
+import {statfs} from 'node:fs/promises'
 import {availableParallelism} from 'node:os'
 import {join} from 'node:path'
 import {z} from 'zod'
@@ -136,6 +137,10 @@ export async function runNodeAgent(
     removeImage: containerdRemoval(hostTools),
     listImages: containerdNames(hostTools),
     imageDigests: containerdImages(hostTools, signal),
+    freeBytes: async () => {
+      const {bavail, bsize} = await statfs(RESTORE_DIR)
+      return bavail * bsize
+    },
     metrics,
     now,
     log,

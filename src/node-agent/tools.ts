@@ -53,6 +53,8 @@ export interface AgentTools {
   readonly listImages: (signal: AbortSignal) => Promise<readonly string[]>
   /** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
   readonly imageDigests: (image: string) => Promise<readonly string[]>
+  /** Free for what is unpacked before a restore. */
+  readonly freeBytes: () => Promise<number>
   readonly metrics: Pick<Metrics, 'checkpointed' | 'dumped'>
   readonly now: () => number
   readonly log: Log

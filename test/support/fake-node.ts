@@ -170,6 +170,7 @@ export class FakeNode {
       removeImage: () => Promise.resolve(),
       listImages: () => Promise.resolve([]),
       imageDigests: () => Promise.resolve([]),
+      freeBytes: () => Promise.resolve(2 ** 40),
       metrics: {checkpointed: () => undefined, dumped: () => undefined},
       now: Date.now,
       log: () => undefined,

@@ -73,6 +73,7 @@ test.for<[string, string, (node: FakeNode) => void, Partial<AgentTools>]>([
     },
     {},
   ],
+  ['it has no room for it', 'RESTORE_IMPOSSIBLE', () => undefined, {freeBytes: () => Promise.resolve(1024)}],
 ])('the target says that it cannot take a pod when %s', async ([, reason, before, tools]) => {
   expect(await answerTo(before, tools)).toMatchObject({
     targetAnswer: {ok: false, reason, message: expect.any(String) as string},

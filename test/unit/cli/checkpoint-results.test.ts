@@ -1,0 +1,25 @@
+import {expect, test} from 'vitest'
+import {checkpointSchema} from '../../../src/checkpoint/resources.ts'
+import {checkpointText, inspectText} from '../../../src/cli/checkpoint-results.ts'
+import {palette} from '../../../src/cli/terminal.ts'
+
+const options = {colours: palette(false), columns: 100}
+
+test('a checkpoint that holds what a restore will not find says so', () => {
+  const message = '/logs/app.log on emptyDir volume logs'
+  const checkpoint = checkpointSchema.parse({
+    metadata: {name: 'saved', namespace: 'team'},
+    spec: {pod: {name: 'web'}},
+    status: {
+      phase: 'Ready',
+      obstacles: [
+        {verdict: 'impossible', container: 'main', source: 'emptyDir', message},
+        {verdict: 'unproven', container: 'main', source: 'hostPath', message: '/host/lib.so'},
+      ],
+    },
+  })
+  for (const text of [checkpointText(checkpoint, options), inspectText(checkpoint, options)]) {
+    expect(text).toMatch(/not restorable +\/logs\/app\.log on emptyDir volume logs/)
+    expect(text).toMatch(/may not restore +\/host\/lib\.so/)
+  }
+})
