@@ -25,6 +25,8 @@ export interface Talk {
 /** A program of Debian that is moved. */
 export interface Program {
   readonly name: string
+  /** Besides `app`. */
+  readonly labels?: object
   /** Of its pod: of the container, and beside it. */
   readonly container: object
   readonly pod?: object
@@ -245,13 +247,13 @@ export const PROGRAMS: readonly Program[] = [repl, openFiles, node, redis, tree,
 /** Starts the pod of a program on a node. */
 export async function startProgram(
   cluster: E2eCluster,
-  {name, container, pod = {}}: Program,
+  {name, labels = {}, container, pod = {}}: Program,
   machine: string,
 ): Promise<void> {
   const object = {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: {name, namespace: NAMESPACE, labels: {app: name}},
+    metadata: {name, namespace: NAMESPACE, labels: {app: name, ...labels}},
     spec: {
       nodeName: machine,
       terminationGracePeriodSeconds: 1,
