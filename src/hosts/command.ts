@@ -32,8 +32,9 @@ export interface CommandRequest {
   /** Stops another command: when it takes too long itself, it is left alone. */
   readonly stopping?: true
   readonly signal?: AbortSignal | undefined
-  readonly onStdoutLine?: ((line: string) => void) | undefined
-  readonly onStderrLine?: ((line: string) => void) | undefined
+  /** `isCut`: the beginning of a line that is too long. */
+  readonly onStdoutLine?: ((line: string, isCut: boolean) => void) | undefined
+  readonly onStderrLine?: ((line: string, isCut: boolean) => void) | undefined
   readonly onSent?: ((sentBytes: number) => void) | undefined
 }
 
@@ -113,8 +114,8 @@ class RunningCommand {
   constructor(channel: Channel, request: CommandRequest) {
     this.#channel = channel
     this.#request = request
-    const outLines = new LineSplitter((line) => request.onStdoutLine?.(line))
-    const errorLines = new LineSplitter((line) => request.onStderrLine?.(line))
+    const outLines = new LineSplitter((...line) => request.onStdoutLine?.(...line))
+    const errorLines = new LineSplitter((...line) => request.onStderrLine?.(...line))
     this.#lines = [outLines, errorLines]
     channel.stdout.on('data', (chunk: Buffer) => {
       if (this.#noise !== undefined) this.#noiseTail.add(chunk)

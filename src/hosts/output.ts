@@ -1,3 +1,7 @@
+const longestLineBytes = 65_536
+/** More than any secret on one line: what is cut through lies in it. */
+const cutMargin = 8_192
+
 /** Bytes of one output stream, of which only the last `limitBytes` are kept. */
 export class OutputTail {
   readonly #limitBytes: number
@@ -22,40 +26,63 @@ export class OutputTail {
     }
   }
 
+  /** Begins with a whole line where the beginning was lost: half a secret would not be known as one. */
   text(): string {
-    return Buffer.concat(this.#chunks).toString('utf8')
+    const kept = Buffer.concat(this.#chunks)
+    if (!this.truncated) return kept.toString('utf8')
+    const lineEnd = kept.indexOf(10)
+    return kept.subarray(lineEnd === -1 ? cutMargin : lineEnd + 1).toString('utf8')
   }
 }
 
-/** Calls back with each whole line; a line that never ends is cut at 64 KiB. */
+/** Calls back with each whole line; of one that is longer than 64 KiB with its beginning, and `isCut`. */
 export class LineSplitter {
-  readonly #onLine: (line: string) => void
+  readonly #onLine: (line: string, isCut: boolean) => void
   #rest: Buffer = Buffer.alloc(0)
+  /** Whether the rest of a line is being left out. */
+  #skipping = false
 
-  constructor(onLine: (line: string) => void) {
+  constructor(onLine: (line: string, isCut: boolean) => void) {
     this.#onLine = onLine
   }
 
   add(chunk: Buffer): void {
     let from = 0
     for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, from)) {
-      this.#emit(Buffer.concat([this.#rest, chunk.subarray(from, end)]))
-      this.#rest = Buffer.alloc(0)
+      this.#take(chunk.subarray(from, end))
+      this.#finish()
       from = end + 1
     }
-    this.#rest = Buffer.concat([this.#rest, chunk.subarray(from)])
-    if (this.#rest.length > 65_536) this.end()
+    this.#take(chunk.subarray(from))
   }
 
   end(): void {
-    if (this.#rest.length > 0) this.#emit(this.#rest)
-    this.#rest = Buffer.alloc(0)
+    if (this.#rest.length > 0) this.#finish()
   }
 
-  #emit(line: Buffer): void {
-    this.#onLine(line.toString('utf8').replace(/\r$/, ''))
+  #finish(): void {
+    if (!this.#skipping) this.#emit(this.#rest, false)
+    this.#rest = Buffer.alloc(0)
+    this.#skipping = false
+  }
+
+  #take(part: Buffer): void {
+    if (this.#skipping) return
+    this.#rest = Buffer.concat([this.#rest, part])
+    if (this.#rest.length <= longestLineBytes) return
+    this.#emit(this.#rest.subarray(0, longestLineBytes), true)
+    this.#rest = Buffer.alloc(0)
+    this.#skipping = true
+  }
+
+  #emit(line: Buffer, isCut: boolean): void {
+    this.#onLine(line.toString('utf8').replace(/\r$/, ''), isCut)
   }
 }
+
+/** A line that was cut, redacted, without the end that may hold half a secret. */
+export const cutLine = (redacted: string): string =>
+  `${redacted.slice(0, -cutMargin)} … (the rest of this line is left out)`
 
 /** The last lines that say something, for an error message. */
 export function lastMeaningfulLines(text: string, count: number): readonly string[] {

@@ -18,6 +18,7 @@ import type {
   UploadOptions,
 } from './host.ts'
 import type {Link} from './link.ts'
+import {cutLine} from './output.ts'
 import {argvBody, awaitLeftoversScript, scriptBody, type Elevation} from './program.ts'
 import {quoteArgv} from './quoting.ts'
 import {digestMismatchCode, receiveScript} from './receive-script.ts'
@@ -252,17 +253,21 @@ class ShellHost implements Host {
     onSent?: (sentBytes: number) => void,
   ): Promise<CommandResult> {
     const {identity, log, token} = this.#shell.options
-    const redact = (text: string): string => identity.redactor.redact(text)
+    const redact = (line: string, isCut: boolean): string => {
+      const redacted = identity.redactor.redact(line)
+      return isCut ? cutLine(redacted) : redacted
+    }
     const outcome = await this.#shell.run(shown, {
       ...this.#request(body, options, execTimeoutMs),
       ...(stdin === undefined ? {} : {stdin}),
       change: {token},
       onSent,
-      onStdoutLine: (line) => {
-        log(redact(`${identity.name}: | ${line}`))
-        options.onLine?.(redact(line))
+      onStdoutLine: (line, isCut) => {
+        const told = redact(line, isCut)
+        log(`${identity.name}: | ${told}`)
+        options.onLine?.(told)
       },
-      onStderrLine: (line) => log(redact(`${identity.name}: ! ${line}`)),
+      onStderrLine: (line, isCut) => log(`${identity.name}: ! ${redact(line, isCut)}`),
     })
     if (outcome.exitCode !== 0) throw errorOfFailure(identity, shown, outcome)
     return this.#result(shown, outcome)
