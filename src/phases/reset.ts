@@ -23,8 +23,16 @@ const UNINSTALL_TRACES = [
   '/etc/systemd/system/containerd.service',
 ]
 
+export interface ResetOptions {
+  readonly nodes: readonly string[]
+  /** The cluster goes on without the nodes. */
+  readonly keepsCluster: boolean
+  /** Sealed checkpoints stay on the disks of the nodes. Memory in clear never does. */
+  readonly keepsCheckpoints: boolean
+}
+
 /** The named nodes leave the cluster and hold nothing of it any more; binaries and images stay for a later join. */
-export const resetPhase = (nodes: readonly string[], keepsCluster: boolean): ClouderPhase => ({
+export const resetPhase = ({nodes, keepsCluster, keepsCheckpoints}: ResetOptions): ClouderPhase => ({
   id: 'reset',
   title: 'Take the nodes out of the cluster',
 
@@ -35,7 +43,12 @@ export const resetPhase = (nodes: readonly string[], keepsCluster: boolean): Clo
     const steps: Step<ClusterTools>[] = members
       .filter((node) => nodes.includes(node.metadata.name))
       .map((node) => deleteNode(node.metadata.name))
-    const resets = await observeHosts('reset', leaving, (host) => planHost(context, host, signal), signal)
+    const resets = await observeHosts(
+      'reset',
+      leaving,
+      (host) => planHost(context, host, keepsCheckpoints, signal),
+      signal,
+    )
     // Control planes last: what the workers stop may still need the API server.
     const ordered = resets
       .flatMap(({observed}) => observed)
@@ -55,7 +68,12 @@ const deleteNode = (name: string): Step<ClusterTools> => ({
   },
 })
 
-async function planHost(context: PhaseContext, host: HostReader, signal: AbortSignal): Promise<HostStep[]> {
+async function planHost(
+  context: PhaseContext,
+  host: HostReader,
+  keepCheckpoints: boolean,
+  signal: AbortSignal,
+): Promise<HostStep[]> {
   const state = await probeKubeadm(host, context.renderer, TRACES, [], signal)
   if (state.paths.size === 0) return []
   return [
@@ -64,7 +82,7 @@ async function planHost(context: PhaseContext, host: HostReader, signal: AbortSi
       reason: `holds ${[...state.paths].slice(0, 3).join(', ')}${state.paths.size > 3 ? ', …' : ''}`,
       on: host,
       run: async (target, stepContext) => {
-        const text = context.renderer.render('kubeadm/reset.sh', {criSocket: CRI_SOCKET})
+        const text = context.renderer.render('kubeadm/reset.sh', {criSocket: CRI_SOCKET, keepCheckpoints})
         const {signal: stop} = stepContext
         await target.runScript(
           {name: 'kubeadm reset', text},

@@ -12,7 +12,12 @@ import type {ResetResult, RunFlags, SkippedMachine, Tools} from './types.ts'
  */
 export async function resetCluster(
   name: string,
-  options: {readonly nodes: readonly string[]; readonly skipUnreachable?: boolean; readonly flags: RunFlags},
+  options: {
+    readonly nodes: readonly string[]
+    readonly keepsCheckpoints: boolean
+    readonly skipUnreachable?: boolean
+    readonly flags: RunFlags
+  },
   tools: Tools,
 ): Promise<ResetResult> {
   const {flags, skipUnreachable = false} = options
@@ -40,7 +45,10 @@ export async function resetCluster(
     },
     tools,
   )
-  const summary = await session.run([resetPhase(nodes, !whole)], flags)
+  const summary = await session.run(
+    [resetPhase({nodes, keepsCluster: !whole, keepsCheckpoints: options.keepsCheckpoints})],
+    flags,
+  )
   if (!flags.dryRun) {
     await tools.store.update(name, (old) => {
       const {initialisedAt, kubernetesVersion, ...kept} = {...record, ...old}

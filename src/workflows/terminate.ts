@@ -82,7 +82,10 @@ async function cleanMachines(
     tools,
   )
   const nodes = machines.map((machine) => machine.name)
-  const {steps} = await session.run([resetPhase(nodes, false), uninstallPhase], flags)
+  const {steps} = await session.run(
+    [resetPhase({nodes, keepsCluster: false, keepsCheckpoints: false}), uninstallPhase],
+    flags,
+  )
   return {
     removed: steps.map((step) => `${step.host ?? name}: ${step.step}`),
     skipped: skippedOf(session.unreached, 'all that was installed, its data and its credentials'),

@@ -5,7 +5,7 @@ import {listOf, nameArgument, runFlags, runFlagsOf, skipUnreachableFlag, yesFlag
 export default class KubeadmReset extends BaseCommand {
   static override summary = 'take Kubernetes off the machines, and keep the machines'
   static override description =
-    'The whole cluster, or single nodes of it. Data of the pods and of etcd there is lost.'
+    'The whole cluster, or single nodes of it. Data of the pods and of etcd there is lost, and so are checkpoints on the disks of the nodes.'
   static override examples = [
     {description: 'one node', command: '<%= config.bin %> kubeadm reset demo --node worker-2'},
     {
@@ -22,6 +22,10 @@ export default class KubeadmReset extends BaseCommand {
       multipleNonGreedy: true,
       delimiter: ',',
     }),
+    'keep-checkpoints': Flags.boolean({
+      description: 'leave the sealed checkpoints that are on the disks of the nodes',
+      env: 'CLOUDER_KEEP_CHECKPOINTS',
+    }),
     ...runFlags,
     ...yesFlag,
     ...skipUnreachableFlag,
@@ -37,11 +41,12 @@ export default class KubeadmReset extends BaseCommand {
     const tools = await this.tools()
     const {name} = await specOf(await resolveClusterName(args.name, tools), tools)
     const nodes = listOf(flags.node)
+    const keepsCheckpoints = flags['keep-checkpoints']
     const run = runFlagsOf(flags)
     const what = nodes.length === 0 ? `every node of ${name}` : `${nodes.join(', ')} of ${name}`
     if (!run.dryRun) {
       await this.ask({
-        text: `reset ${what}, and lose what is stored there?`,
+        text: `reset ${what}, and lose what is stored there${keepsCheckpoints ? ' but checkpoints' : ''}?`,
         declined: 'nothing was reset',
         yes: flags.yes,
       })
@@ -49,7 +54,7 @@ export default class KubeadmReset extends BaseCommand {
     this.logTo(name)
     const result = await resetCluster(
       name,
-      {nodes, skipUnreachable: flags['skip-unreachable'], flags: run},
+      {nodes, keepsCheckpoints, skipUnreachable: flags['skip-unreachable'], flags: run},
       tools,
     )
     const options = {colours: this.colours, columns: this.terminal.columns}

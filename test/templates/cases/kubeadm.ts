@@ -61,6 +61,15 @@ export const cases: TemplateCase[] = [
       proxy: [],
     },
   },
-  {template: 'kubeadm/reset.sh', name: 'any', view: {criSocket: 'unix:///run/containerd/containerd.sock'}},
+  {
+    template: 'kubeadm/reset.sh',
+    name: 'any',
+    view: {criSocket: 'unix:///run/containerd/containerd.sock', keepCheckpoints: false},
+  },
+  {
+    template: 'kubeadm/reset.sh',
+    name: 'keeps-checkpoints',
+    view: {criSocket: 'unix:///run/containerd/containerd.sock', keepCheckpoints: true},
+  },
   {template: 'kubeadm/uninstall.sh', name: 'any', view: {}},
 ]

@@ -29,7 +29,7 @@ const join = ({run}: Demo, host: JoinHost, dryRun = false) =>
   joinCluster('demo', [host], {...runFlags, dryRun}, run().tools)
 
 const reset = ({run}: Demo, nodes: readonly string[], dryRun = false) =>
-  resetCluster('demo', {nodes, flags: {...runFlags, dryRun}}, run().tools)
+  resetCluster('demo', {nodes, keepsCheckpoints: false, flags: {...runFlags, dryRun}}, run().tools)
 
 test('a machine joins under the next free name; the others are left alone and the plan of all is empty after', async () => {
   await withDemo({workers: 1}, async (demo) => {
@@ -185,7 +185,7 @@ test('a dead machine keeps a reset and a terminate from nothing but itself, wher
       })
     }
     expect(demo.fleet.changes).toHaveLength(changes)
-    const options = {nodes: ['worker-1'], skipUnreachable: true, flags: runFlags}
+    const options = {nodes: ['worker-1'], keepsCheckpoints: false, skipUnreachable: true, flags: runFlags}
     const left = await resetCluster('demo', options, demo.run().tools)
     expect(left).toMatchObject({
       nodes: [],

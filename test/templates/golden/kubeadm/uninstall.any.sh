@@ -1,27 +1,85 @@
 set -euo pipefail
+# What lies behind a mount is somebody else's: it is unmounted, or nothing is deleted. Two directories can be one file
+# system, a bind mount for one, so the kernel's list of mounts says where one begins.
+mounts_in() { # prints what is mounted below directories, the deepest first, each name ended by NUL
+  local point dir dirs=()
+  for dir in "$@"; do dirs+=("$(readlink -m "$dir")"); done
+  while read -r _ _ _ _ point _; do
+    printf -v point %b "${point//\\/\\0}"
+    for dir in "${dirs[@]}"; do
+      if [[ $point == "$dir"/* ]]; then
+        printf '%s\0' "$point"
+        break
+      fi
+    done
+  done < /proc/self/mountinfo | LC_ALL=C sort -zr
+}
+unmount_in() {
+  local point
+  # More than once: a place can be mounted over, and a process can be about to end.
+  for _ in 1 2 3; do
+    while IFS= read -r -d '' point; do
+      timeout 30 umount -c "$point" 2>/dev/null || true
+    done < <(mounts_in "$@")
+  done
+}
+holders_of() { # prints who uses a mount: name and process id of five at most
+  local pattern=${1//\\/\\\\} pid
+  pattern=${pattern//\*/\\*}
+  pattern=${pattern//\?/\\?}
+  pattern=${pattern//\[/\\[}
+  { find /proc -maxdepth 3 -path '/proc/[0-9]*' \( -lname "$pattern" -o -lname "$pattern/*" \) -printf '%p\n' 2>/dev/null ||
+    true; } | cut -d/ -f3 | sort -nu | head -n 5 | while read -r pid; do
+    printf ' %s (%s)' "$(cat "/proc/$pid/comm" 2>/dev/null || true)" "$pid"
+  done
+}
+# Ends the script where something is mounted below one of the directories.
+keep_mounts() {
+  local point users found=
+  while IFS= read -r -d '' point; do
+    found=1
+    users=$(holders_of "$point")
+    printf '%q is still mounted%s\n' "$point" "${users:+ and used by$users}" >&2
+  done < <(mounts_in "$@")
+  if [ -z "$found" ]; then return; fi
+  echo 'nothing was deleted: unmount what is named above, or end who uses it, and run the same command again' >&2
+  exit 1
+}
+empty_dirs() { # deletes what is in directories, never in another file system
+  local dir
+  for dir in "$@"; do
+    if [ -d "$dir" ]; then find "$dir" -xdev -mindepth 1 -delete; fi
+  done
+}
 # Only what clouder put there: its own files, and links into its store.
 for unit in kubelet containerd; do
   if [ "$(systemctl show -P FragmentPath "$unit" 2>/dev/null)" = "/etc/systemd/system/$unit.service" ]; then
     systemctl disable --now "$unit" 2>/dev/null || true
-    rm -rf "/etc/systemd/system/$unit.service" "/etc/systemd/system/$unit.service.d"
   fi
 done
 pkill -f /usr/local/bin/containerd-shim-runc-v2 2>/dev/null || true
+unmount_in /run/containerd /var/lib/containerd /var/lib/kubelet
+keep_mounts /run/containerd /var/lib/containerd /var/lib/kubelet /var/lib/etcd /var/lib/clouder /run/clouder /opt/clouder \
+  /usr/local/libexec/clouder /etc/containerd
+for unit in kubelet containerd; do
+  if [ "$(systemctl show -P FragmentPath "$unit" 2>/dev/null)" = "/etc/systemd/system/$unit.service" ]; then
+    rm -rf "/etc/systemd/system/$unit.service" "/etc/systemd/system/$unit.service.d"
+  fi
+done
 systemctl daemon-reload
 for dir in /usr/local/bin /usr/local/sbin /opt/cni/bin; do
   [ -d "$dir" ] || continue
   find "$dir" -maxdepth 1 -type l -lname '/opt/clouder/*' -delete
 done
 if [ -L /opt/cni/bin ]; then rm -f /opt/cni/bin; fi
-for dir in $(findmnt -rno TARGET | grep -E '^/run/containerd/|^/var/lib/(containerd|kubelet)/' | sort -r); do
-  umount "$dir" 2>/dev/null || true
-done
-rm -rf /usr/local/libexec/clouder /etc/containerd /etc/criu/runc.conf /etc/modules-load.d/clouder.conf \
-  /etc/sysctl.d/90-clouder.conf /run/containerd /run/clouder/agent /run/clouder/restored /var/lib/clouder /opt/clouder
-find /var/lib/containerd /var/lib/kubelet /var/lib/etcd -mindepth 1 -delete 2>/dev/null || true
+empty_dirs /var/lib/clouder
+rm -rf --one-file-system /usr/local/libexec/clouder /etc/containerd /etc/criu/runc.conf \
+  /etc/modules-load.d/clouder.conf /etc/sysctl.d/90-clouder.conf /run/containerd /run/clouder/agent \
+  /run/clouder/restored /opt/clouder
+empty_dirs /var/lib/containerd /var/lib/kubelet /var/lib/etcd 2>/dev/null || true
 # Folders that kubeadm, the kubelet, containerd and clouder made; what holds anything else, or is mounted, stays.
-for dir in /var/lib/containerd /var/lib/kubelet /var/lib/etcd /etc/criu /etc/cni/net.d /etc/cni /opt/cni/bin /opt/cni \
-  /opt/containerd/bin /opt/containerd/lib /opt/containerd \
+for dir in /var/lib/clouder /var/lib/containerd /var/lib/kubelet /var/lib/etcd /etc/criu /etc/cni/net.d /etc/cni /opt/cni/bin \
+  /opt/cni /opt/containerd/bin /opt/containerd/lib /opt/containerd \
   /etc/kubernetes/{manifests,pki/etcd,pki,tmp} /etc/kubernetes \
   /usr/libexec/kubernetes/{kubelet-plugins/volume/exec,kubelet-plugins/volume,kubelet-plugins} /usr/libexec/kubernetes; do
   rmdir "$dir" 2>/dev/null || true
