@@ -1,4 +1,5 @@
 import {fromFolder} from '../spec/home-paths.ts'
+import {parseSshAddress} from '../spec/ssh-address.ts'
 import {ConfigError, type ConfigProblem} from '../errors.ts'
 import type {JoinHost} from '../workflows/types.ts'
 
@@ -8,9 +9,6 @@ export interface JoinFlagValues {
   readonly key: string | undefined
   readonly pool: string
 }
-
-const hostForm =
-  /^(?:(?<user>[^@\s:[\]]+)@)?(?<address>\[[0-9a-fA-F:.]+\]|[^@\s:[\]]+)(?::(?<port>\d{1,5}))?$/
 
 /** `user@address:port` and its flags as hosts to join. Throws ConfigError FLAG_INVALID with every problem. */
 export function joinHosts(flags: JoinFlagValues): readonly JoinHost[] {
@@ -23,17 +21,16 @@ export function joinHosts(flags: JoinFlagValues): readonly JoinHost[] {
     })
   }
   const hosts = flags.host.flatMap((text): readonly JoinHost[] => {
-    const {user, address, port} = hostForm.exec(text)?.groups ?? {}
-    const portNumber = port === undefined ? undefined : Number(port)
-    if (address === undefined || (portNumber !== undefined && (portNumber < 1 || portNumber > 65_535))) {
+    const parsed = parseSshAddress(text)
+    if (parsed === undefined) {
       problems.push({path: '--host', value: text, problem: 'is not [user@]address[:port]'})
       return []
     }
     return [
       {
-        address: address.replaceAll(/[[\]]/g, ''),
-        user,
-        port: portNumber,
+        address: parsed.address,
+        user: parsed.user,
+        port: parsed.port,
         name: flags.name,
         keyPath: flags.key === undefined ? undefined : fromFolder(flags.key, process.cwd()),
         pool: flags.pool,

@@ -13,7 +13,7 @@ import {listOf} from './flags.ts'
 export const specFlags = {
   config: Flags.string({
     char: 'f',
-    description: 'file that describes the cluster; flags override it',
+    description: 'file that describes the cluster, `-` for standard input; flags override it',
     env: 'CLOUDER_CONFIG',
     helpValue: 'FILE',
     helpGroup: 'CLUSTER',
@@ -153,8 +153,9 @@ async function specWithoutContext(
 ): Promise<ClusterSpec> {
   const overrides = specOverrides(flags)
   if (flags.config !== undefined) {
-    const text = await readSpecFile(flags.config)
-    return specFromFolder(loadSpec({text, file: flags.config, name, overrides}), process.cwd())
+    const text = await readSpecFile(flags.config, process.stdin)
+    const file = flags.config === '-' ? 'standard input' : flags.config
+    return specFromFolder(loadSpec({text, file, name, overrides}), process.cwd())
   }
   const known = name ?? (await store.defaultCluster())
   if (known === undefined) {

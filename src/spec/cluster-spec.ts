@@ -192,15 +192,6 @@ export const specBodySchema = z.strictObject({
         .describe('whether `adminCidrs` may hold 0.0.0.0/0 or ::/0, the whole world'),
     })
     .prefault({}),
-  addons: z
-    .array(
-      z.strictObject({
-        id: z.string().min(1),
-        params: z.record(z.string(), z.unknown()).default({}).describe("the addon's own settings"),
-      }),
-    )
-    .default([])
-    .describe('what to install into the cluster'),
   state: stateSchema.prefault({}),
 })
 

@@ -38,9 +38,6 @@ export function fieldFindings(spec: ClusterSpec): readonly Finding[] {
     ...accessFindings(['spec', 'ssh'], ssh),
     ...bastionFindings(['spec', 'ssh', 'bastion'], ssh.bastion),
     ...checkEach(['spec', 'access', 'adminCidrs'], spec.access.adminCidrs, syntax.cidr),
-    ...spec.addons.flatMap((addon, index) =>
-      plainFindings(['spec', 'addons', index, 'params'], addon.params),
-    ),
   ]
 }
 
@@ -160,16 +157,6 @@ function taintFindings(path: Path, taints: readonly Taint[]): readonly Finding[]
     ]),
     ...repeated,
   ]
-}
-
-/** The record keeps parameters as JSON, which knows no infinity and no NaN. */
-function plainFindings(path: Path, value: unknown): readonly Finding[] {
-  if (typeof value === 'number' && !Number.isFinite(value))
-    return [{path, value, problem: 'is not a finite number'}]
-  if (Array.isArray(value))
-    return value.flatMap((item: unknown, index) => plainFindings([...path, index], item))
-  if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([key, item]) => plainFindings([...path, key], item))
 }
 
 function check(path: Path, value: string | undefined, problemOf: syntax.Check): readonly Finding[] {

@@ -1,5 +1,5 @@
 import {readFile} from 'node:fs/promises'
-import {LineCounter, parseDocument, type YAMLError} from 'yaml'
+import {LineCounter, parseDocument} from 'yaml'
 import {ConfigError, type ConfigProblem} from '../errors.ts'
 import {API_VERSION, type ClusterSpec, clusterDocumentSchema} from './cluster-spec.ts'
 import {resolveDefaults} from './defaults.ts'
@@ -7,6 +7,15 @@ import {knownKeysAt} from './json-schema.ts'
 import {applyOverrides, type SpecOverrides} from './overrides.ts'
 import {type Finding, findingsOf, formatPath, type Path, toProblem, valueAt} from './problems.ts'
 import {ruleFindings} from './rules.ts'
+import {settleSpellings} from './spellings.ts'
+import {
+  invisibleProblems,
+  lowerFirst,
+  MAX_DEPTH,
+  MAX_SYNTAX_PROBLEMS,
+  syntaxProblems,
+  withoutEmptyTail,
+} from './yaml-text.ts'
 
 export type {SpecOverrides} from './overrides.ts'
 
@@ -21,12 +30,11 @@ export interface LoadOptions {
 }
 
 const MAX_BYTES = 1024 * 1024
-const MAX_DEPTH = 32
 
-/** Text of a specification file. Throws ConfigError CONFIG_UNREADABLE. */
-export async function readSpecFile(path: string): Promise<string> {
+/** Text of a specification file, of standard input for `-`. Throws ConfigError CONFIG_UNREADABLE. */
+export async function readSpecFile(path: string, stdin?: AsyncIterable<Uint8Array>): Promise<string> {
   try {
-    const content = await readFile(path)
+    const content = path === '-' && stdin !== undefined ? await readStart(stdin) : await readFile(path)
     if (content.byteLength > MAX_BYTES) {
       throw new ConfigError('CONFIG_UNREADABLE', `${path} is larger than ${MAX_BYTES / 1024} KiB`)
     }
@@ -39,6 +47,18 @@ export async function readSpecFile(path: string): Promise<string> {
       suggestions: [`see whether the file is there and yours to read: ls -l ${path}`],
     })
   }
+}
+
+/** As much of a stream as shows that it is too large. */
+async function readStart(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of stream) {
+    chunks.push(chunk)
+    size += chunk.byteLength
+    if (size > MAX_BYTES) break
+  }
+  return Buffer.concat(chunks)
 }
 
 /** The validated, defaulted, deeply frozen spec. Throws ConfigError CONFIG_INVALID with every problem found. */
@@ -64,15 +84,16 @@ export function specFromDocument(document: unknown): ClusterSpec {
 }
 
 function specOf(document: unknown, source: string, before: readonly Finding[]): ClusterSpec {
+  const found = [...before, ...settleSpellings(document)]
   const parsed = clusterDocumentSchema.safeParse(document)
   if (parsed.success) {
     const spec = resolveDefaults(parsed.data)
-    const findings = [...before, ...ruleFindings(spec)]
+    const findings = [...found, ...ruleFindings(spec)]
     if (findings.length > 0) throw invalid(source, findings.map(toProblem))
     return deepFreeze(spec)
   }
   const shape = findingsOf(parsed.error, document, knownKeysAt)
-  throw invalid(source, [...before, ...shape, ...rulesOfTheRest(document, shape)].map(toProblem))
+  throw invalid(source, [...found, ...shape, ...rulesOfTheRest(document, shape)].map(toProblem))
 }
 
 /** Rules applied to what is left when all misshapen values are taken out, so that one run names every problem. */
@@ -131,14 +152,17 @@ function parseText(text: string, source: string): unknown {
   if (Buffer.byteLength(text) > MAX_BYTES) {
     throw new ConfigError('CONFIG_UNREADABLE', `${source} is larger than ${MAX_BYTES / 1024} KiB`)
   }
+  const invisible = invisibleProblems(text)
+  if (invisible.length > 0) throw invalid(source, invisible.slice(0, MAX_SYNTAX_PROBLEMS))
   const lines = new LineCounter()
   try {
-    const document = parseDocument(text, {
+    const document = parseDocument(withoutEmptyTail(text), {
       lineCounter: lines,
       prettyErrors: false,
       uniqueKeys: true,
       // Also where the text asks for YAML 1.1, whose dates, sets and merges are no JSON.
       schema: 'core',
+      merge: true,
       logLevel: 'error',
     })
     const faults = syntaxProblems([...document.errors, ...document.warnings], lines)
@@ -160,24 +184,6 @@ function parseText(text: string, source: string): unknown {
       cause,
     )
   }
-}
-
-/** One problem per line and five in all: what follows a fault in YAML is mostly its echo. */
-function syntaxProblems(faults: readonly YAMLError[], lines: LineCounter): readonly ConfigProblem[] {
-  const byLine = new Map(
-    faults.toReversed().map(({pos, code, message}) => {
-      const {line, col} = lines.linePos(pos[0])
-      const text = syntaxText[code] ?? lowerFirst(message)
-      return [line, {path: `line ${line}, column ${col}`, value: undefined, problem: text}] as const
-    }),
-  )
-  return [...byLine.values()].toReversed().slice(0, 5)
-}
-
-const syntaxText: Readonly<Record<string, string>> = {
-  MULTIPLE_DOCS: 'holds a second document; one file describes one cluster',
-  DUPLICATE_KEY: 'has a key that was there before',
-  RESOURCE_EXHAUSTION: `is nested more than ${MAX_DEPTH} levels deep`,
 }
 
 function tooDeep(root: unknown): Path | undefined {
@@ -221,8 +227,4 @@ function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error)
   // Node's `ENOENT: no such file or directory, open '/x'`: the words alone, the path is told already.
   return lowerFirst(/^E[A-Z]+: ([^,]+), /.exec(text)?.[1] ?? text)
-}
-
-function lowerFirst(text: string): string {
-  return text.charAt(0).toLowerCase() + text.slice(1)
 }

@@ -95,7 +95,11 @@ function isOf(expected: string): string {
 }
 
 function quotingHint(expected: string, value: unknown): string {
-  return expected === 'string' && ['number', 'boolean'].includes(typeof value) ? ': put it in quotes' : ''
+  if (expected === 'string' && ['number', 'boolean'].includes(typeof value)) return ': put it in quotes'
+  const unquoted = {int: /^\d+$/, number: /^\d+(\.\d+)?$/, boolean: /^(true|false)$/}[expected]
+  if (typeof value === 'string' && unquoted?.test(value) === true) return ': leave the quotes out'
+  // Also what a ~ alone is read as.
+  return value === null ? ': nothing is written there' : ''
 }
 
 function unknownKey(key: string, known: readonly string[]): string {

@@ -31,7 +31,6 @@ export function ruleFindings(spec: ClusterSpec): readonly Finding[] {
         path: ['spec', 'containerd', 'registryMirrors', index, 'registry'],
       })),
     ),
-    ...findRepeated(spec.addons.map(({id}, index) => ({key: id, path: ['spec', 'addons', index, 'id']}))),
   ]
 }
 
@@ -49,13 +48,15 @@ function nameFindings(spec: ClusterSpec): readonly Finding[] {
     })),
   )
   const longest = nodes.reduce((most, {name}) => Math.max(most, name.length), 0)
+  const tooLongPools = poolLengthFindings(spec)
   // A provider's own resources are called <cluster>-<node>, and a host name has 63 characters.
   const isTooLong =
     dnsLabel(spec.name) === undefined && spec.provider.kind !== 'byon' && spec.name.length + 1 + longest > 63
   return [
     ...pools,
     ...(pools.length > 0 ? [] : onePerPath(repeated)),
-    ...(isTooLong
+    ...tooLongPools,
+    ...(isTooLong && tooLongPools.length === 0
       ? [
           {
             path: ['metadata', 'name'],
@@ -66,6 +67,28 @@ function nameFindings(spec: ClusterSpec): readonly Finding[] {
         ]
       : []),
   ]
+}
+
+/**
+ * Names of pools that leave no room: a node, `<pool>-<number>`, is a DNS label, and so is what a provider makes for it,
+ * `<cluster>-<node>`, where at least one character is left to the name of the cluster.
+ */
+function poolLengthFindings(spec: ClusterSpec): readonly Finding[] {
+  const cluster = spec.provider.kind === 'byon' ? 0 : 2
+  return spec.workers.flatMap(({name, count, hosts}, index): readonly Finding[] => {
+    const numbered = hosts.length === 0 || hosts.some((host) => host.name === undefined)
+    const most = 63 - cluster - `-${Math.max(count ?? 1, hosts.length)}`.length
+    if (dnsLabel(name) !== undefined || !numbered || name.length <= most) return []
+    const problem = `is too long: its nodes are called ${name.slice(0, 8)}…-1 and so on, which must fit into 63 characters${cluster === 0 ? '' : ' with the name of the cluster'}, so at most ${most}`
+    return [
+      {
+        path: ['spec', 'workers', index, 'name'],
+        value: name,
+        problem,
+        reads: [['spec', 'workers', index, 'count']],
+      },
+    ]
+  })
 }
 
 function onePerPath(findings: readonly Finding[]): readonly Finding[] {

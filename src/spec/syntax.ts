@@ -21,7 +21,7 @@ export const ipAddress: Check = (value) =>
 export const hostName: Check = (value) =>
   parseAddress(value) !== undefined || (dnsName(value) === undefined && !/^[\d.]+$/.test(value))
     ? undefined
-    : 'is neither an IP address nor a DNS name'
+    : `is neither an IP address nor a DNS name${placeholder(value)}`
 
 export const certSan: Check = (value) =>
   hostName(value.replace(/^\*\./, '')) === undefined ? undefined : 'is neither an IP address nor a DNS name'
@@ -35,8 +35,13 @@ export const cidr: Check = (value) => {
 export const userName: Check = (value) =>
   /^[a-zA-Z_][a-zA-Z0-9_.-]{0,63}$/.test(value) ? undefined : 'is not a user name'
 
-export const filePath: Check = (value) =>
-  value !== '' && !hasControlCharacter(value) ? undefined : 'is not a file path'
+export const filePath: Check = (value) => {
+  if (value === '' || hasControlCharacter(value)) return 'is not a file path'
+  if (placeholder(value) !== '') return `is not a file path${placeholder(value)}`
+  return /^~(?!\/)/.test(value)
+    ? 'is not a file path: ~ is replaced only in front of a /, by your own home'
+    : undefined
+}
 
 export const environmentName: Check = (value) =>
   /^[A-Za-z_][A-Za-z0-9_]*$/.test(value) ? undefined : 'is not the name of an environment variable'
@@ -97,7 +102,7 @@ export const noProxyEntry: Check = (value) =>
     : 'is not one host, .domain, address or network'
 
 export const apiEndpoint: Check = (value) =>
-  parseEndpoint(value) === undefined ? 'is not a host or host:port' : undefined
+  parseEndpoint(value) === undefined ? `is not a host or host:port${placeholder(value)}` : undefined
 
 export const API_PORT = 6443
 
@@ -112,6 +117,11 @@ export function parseEndpoint(text: string): {readonly host: string; readonly po
   if (bare !== undefined || hostName(host) !== undefined) return bare
   const port = match?.[3] ?? String(API_PORT)
   return isPort(port) ? {host, port: Number(port)} : undefined
+}
+
+/** Nobody replaces `$HOME` or `{{ address }}` here. */
+function placeholder(value: string): string {
+  return /\$\{?[A-Za-z_]\w*|\{\{/.test(value) ? ': variables are not replaced; write the value itself' : ''
 }
 
 function hasControlCharacter(value: string): boolean {

@@ -45,7 +45,6 @@ const full = {
     checkpoint: {enabled: true, establishedTcp: 'keep'},
     ssh: {user: 'root', port: 22, hostKeys: 'strict', bastion: {address: 'jump', user: 'j', port: 22}},
     access: {adminCidrs: ['192.0.2.0/24']},
-    addons: [{id: 'a', params: {b: [1, {c: null}]}}],
     state: {backend: 'local'},
   },
 }

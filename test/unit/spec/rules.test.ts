@@ -220,11 +220,6 @@ const refused: readonly [name: string, spec: object, problem: string][] = [
     'spec.access.adminCidrs[0]: is not a CIDR such as 10.244.0.0/16',
   ],
   [
-    'a parameter that JSON does not know',
-    {addons: [{id: 'a', params: {b: [Number.NaN]}}]},
-    'spec.addons[0].params.b[0]: is not a finite number',
-  ],
-  [
     'a bastion that looks like an option',
     {ssh: {bastion: {address: '-oProxyCommand=x', user: 'a'}}},
     'spec.ssh.bastion.address: is neither an IP address nor a DNS name',
@@ -253,6 +248,30 @@ test('a name leaves room for the names of nodes', () => {
   expect(problemsOf(() => loadSpec({name: 'x'.repeat(55)}))).toEqual([
     'metadata.name: is too long: with the longest node name it must fit into 63 characters, so at most 54',
   ])
+})
+
+test.each([
+  [{workers: [{name: 'p'.repeat(63)}]}, 59],
+  [{workers: [{name: 'p'.repeat(61), count: 100}]}, 57],
+])('a pool whose name leaves no room is what is told, with what fits', (spec, most) => {
+  const [problem, ...others] = problemsOf(() => specWith(spec))
+  expect(others).toEqual([])
+  expect(problem).toMatch(
+    new RegExp(`^spec.workers\\[0\\].name: is too long: its nodes are called pppppppp….*at most ${most}$`),
+  )
+  const short = spec.workers.map((pool) => ({...pool, name: 'p'.repeat(most)}))
+  expect(loadSpec({text: documentWith({workers: short}, 'd')}).workers[0]?.name).toHaveLength(most)
+})
+
+test('a pool of brought machines needs room for its number alone', () => {
+  const hosts = [{address: '192.0.2.2'}]
+  const of = (length: number) => ({
+    provider: {kind: 'byon'},
+    controlPlane: {hosts: [{address: '192.0.2.1'}]},
+    workers: [{name: 'p'.repeat(length), hosts}],
+  })
+  expect(specWith(of(61)).workers[0]?.name).toHaveLength(61)
+  expect(problemsOf(() => specWith(of(62)))[0]).toMatch(/must fit into 63 characters, so at most 61$/)
 })
 
 test.each<[string, object]>([
