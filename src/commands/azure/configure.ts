@@ -1,4 +1,5 @@
 import {BaseCommand} from '../../cli/base-command.ts'
+import {yesFlag} from '../../cli/flags.ts'
 import {contextArgument} from '../../cli/ctx-flags.ts'
 import {azureFlags} from '../../cli/cloud-flags.ts'
 
@@ -13,7 +14,7 @@ export default class AzureConfigure extends BaseCommand {
     },
   ]
   static override args = contextArgument
-  static override flags = azureFlags
+  static override flags = {...azureFlags, ...yesFlag}
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(AzureConfigure)

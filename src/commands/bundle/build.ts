@@ -3,6 +3,7 @@ import {homedir} from 'node:os'
 import {resolve} from 'node:path'
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
+import {yesFlag} from '../../cli/flags.ts'
 import {bundleChoiceFlags, chosenBundle} from '../../cli/bundle-flags.ts'
 
 export default class BundleBuild extends BaseCommand {
@@ -29,6 +30,7 @@ export default class BundleBuild extends BaseCommand {
       env: 'CLOUDER_BUNDLE_PACK',
       helpValue: 'FILE',
     }),
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

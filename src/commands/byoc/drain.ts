@@ -1,7 +1,7 @@
 import {Args} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {needName} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class ByocDrain extends BaseCommand {
   static override summary = 'give a container host no more work'
@@ -9,7 +9,7 @@ export default class ByocDrain extends BaseCommand {
     'What runs there goes on: clouder node drain HOST --checkpoint moves it, when the host is a node. Register it again to take it back.'
   static override examples = [{description: 'one', command: '<%= config.bin %> byoc drain lab-1'}]
   static override args = {host: Args.string({description: 'name of the host'})}
-  static override flags = {...clusterFlag}
+  static override flags = {...clusterFlag, ...yesFlag}
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(ByocDrain)

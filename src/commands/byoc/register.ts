@@ -1,7 +1,7 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {needName, pairsOf} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag, listOf} from '../../cli/flags.ts'
+import {clusterFlag, listOf, yesFlag} from '../../cli/flags.ts'
 
 export default class ByocRegister extends BaseCommand {
   static override summary = 'enrol a container host of yours as capacity'
@@ -35,6 +35,7 @@ export default class ByocRegister extends BaseCommand {
       helpValue: 'FILE',
     }),
     ...clusterFlag,
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {podArgument, podOf, storeFlag, waitFlag} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointCreate extends BaseCommand {
   static override summary = 'checkpoint a running pod: its memory, sealed, in a store'
@@ -37,6 +37,7 @@ export default class CheckpointCreate extends BaseCommand {
     ...storeFlag,
     ...waitFlag,
     ...clusterFlag,
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {namespaceFlag, retentionFlags, retentionOf} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag, runFlags} from '../../cli/flags.ts'
+import {clusterFlag, runFlags, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointGc extends BaseCommand {
   static override summary = 'delete checkpoints that are not to be kept any longer'
@@ -24,6 +24,7 @@ export default class CheckpointGc extends BaseCommand {
     }),
     ...namespaceFlag,
     ...clusterFlag,
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

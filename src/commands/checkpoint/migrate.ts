@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {placeOf, podArgument, storeFlag, waitFlag} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointMigrate extends BaseCommand {
   static override summary = 'move a running pod to another node, memory and all'
@@ -26,6 +26,7 @@ export default class CheckpointMigrate extends BaseCommand {
     ...storeFlag,
     ...waitFlag,
     ...clusterFlag,
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {checkpointArgument, placeOf, waitFlag} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointRestore extends BaseCommand {
   static override summary = 'make a pod that goes on from a checkpoint'
@@ -33,6 +33,7 @@ export default class CheckpointRestore extends BaseCommand {
     })(),
     ...waitFlag,
     ...clusterFlag,
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

@@ -2,7 +2,7 @@ import {Args} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {placeOf} from '../../cli/checkpoint-flags.ts'
 import {policyFlags, policyOf} from '../../cli/checkpoint-policy.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointSchedule extends BaseCommand {
   static override summary =
@@ -28,6 +28,7 @@ export default class CheckpointSchedule extends BaseCommand {
   static override flags = {
     ...policyFlags,
     ...clusterFlag,
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

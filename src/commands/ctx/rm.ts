@@ -1,4 +1,5 @@
 import {BaseCommand} from '../../cli/base-command.ts'
+import {yesFlag} from '../../cli/flags.ts'
 import {contextArgument} from '../../cli/ctx-flags.ts'
 import {ConfigError} from '../../errors.ts'
 
@@ -7,6 +8,7 @@ export default class CtxRm extends BaseCommand {
   static override description = 'The account and the clusters in it are not touched.'
   static override examples = [{description: 'forget it', command: '<%= config.bin %> ctx rm dev'}]
   static override args = contextArgument
+  static override flags = yesFlag
 
   async run(): Promise<void> {
     const {args} = await this.parse(CtxRm)

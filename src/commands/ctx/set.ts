@@ -1,5 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
+import {yesFlag} from '../../cli/flags.ts'
 import {awsFlags, azureFlags} from '../../cli/cloud-flags.ts'
 import {contextArgument} from '../../cli/ctx-flags.ts'
 import {ConfigError} from '../../errors.ts'
@@ -34,6 +35,7 @@ export default class CtxSet extends BaseCommand {
     }),
     ...awsFlags,
     ...azureFlags,
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

@@ -1,4 +1,5 @@
 import {BaseCommand} from '../../cli/base-command.ts'
+import {yesFlag} from '../../cli/flags.ts'
 
 export default class CtxSync extends BaseCommand {
   static override summary = 'make contexts of the accounts that are configured here'
@@ -7,6 +8,7 @@ export default class CtxSync extends BaseCommand {
   static override examples = [
     {description: 'after aws sso login or az login', command: '<%= config.bin %> ctx sync'},
   ]
+  static override flags = yesFlag
 
   async run(): Promise<void> {
     await this.parse(CtxSync)

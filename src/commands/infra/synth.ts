@@ -2,7 +2,7 @@ import {mkdir, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
-import {nameArgument} from '../../cli/flags.ts'
+import {nameArgument, yesFlag} from '../../cli/flags.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
 
 export default class InfraSynth extends BaseCommand {
@@ -24,6 +24,7 @@ export default class InfraSynth extends BaseCommand {
       env: 'CLOUDER_INFRA_OUT',
       helpValue: 'DIR',
     }),
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
-import {nameArgument} from '../../cli/flags.ts'
+import {nameArgument, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmGetConfig extends BaseCommand {
   static override summary = 'fetch the kubeconfig of a cluster'
@@ -35,6 +35,7 @@ export default class KubeadmGetConfig extends BaseCommand {
       env: 'CLOUDER_FORCE',
       dependsOn: ['merge'],
     }),
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

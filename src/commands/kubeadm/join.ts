@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
-import {bundleFlag, nameArgument, runFlags, runFlagsOf} from '../../cli/flags.ts'
+import {bundleFlag, nameArgument, runFlags, runFlagsOf, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmJoin extends BaseCommand {
   static override summary = 'add machines to a cluster'
@@ -42,6 +42,7 @@ export default class KubeadmJoin extends BaseCommand {
     pool: Flags.string({description: 'worker pool', env: 'CLOUDER_JOIN_POOL', default: 'worker'}),
     ...runFlags,
     ...bundleFlag,
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

@@ -1,5 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
+import {yesFlag} from '../../cli/flags.ts'
 import {ConfigError} from '../../errors.ts'
 
 export default class KubeadmSetDefault extends BaseCommand {
@@ -11,6 +12,7 @@ export default class KubeadmSetDefault extends BaseCommand {
   static override args = {name: Args.string({description: 'name of the cluster'})}
   static override flags = {
     unset: Flags.boolean({description: 'have no default cluster', env: 'CLOUDER_UNSET'}),
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
-import {nameArgument} from '../../cli/flags.ts'
+import {nameArgument, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmSmokeTest extends BaseCommand {
   static override summary = 'prove that a cluster works, checkpoint and restore included'
@@ -13,6 +13,7 @@ export default class KubeadmSmokeTest extends BaseCommand {
   static override args = nameArgument
   static override flags = {
     keep: Flags.boolean({description: 'leave what the checks made in the cluster', env: 'CLOUDER_KEEP'}),
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

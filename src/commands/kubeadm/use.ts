@@ -1,7 +1,7 @@
 import {existsSync} from 'node:fs'
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
-import {nameArgument} from '../../cli/flags.ts'
+import {nameArgument, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmUse extends BaseCommand {
   static override summary = 'point kubectl in this shell at a cluster'
@@ -20,6 +20,7 @@ export default class KubeadmUse extends BaseCommand {
       description: 'print the export line and do nothing else',
       env: 'CLOUDER_PRINT_EXPORT',
     }),
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

@@ -1,7 +1,7 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {durationMs, needName} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class NodeDrain extends BaseCommand {
   static override summary = 'empty a node: move pods with their memory, evict the rest'
@@ -24,6 +24,7 @@ export default class NodeDrain extends BaseCommand {
       helpValue: 'DURATION',
     }),
     ...clusterFlag,
+    ...yesFlag,
   }
 
   async run(): Promise<void> {

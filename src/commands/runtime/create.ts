@@ -1,6 +1,6 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 import {placeOf, runtimeArgument, storeFlag, waitFlag} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 import {splitAtDashes} from '../../cli/passthrough.ts'
 import {runtimeFlags, runtimeOf} from '../../cli/runtime-flags.ts'
 
@@ -18,7 +18,7 @@ export default class RuntimeCreate extends BaseCommand {
   ]
   static override strict = false
   static override args = runtimeArgument
-  static override flags = {...runtimeFlags, ...storeFlag, ...waitFlag, ...clusterFlag}
+  static override flags = {...runtimeFlags, ...storeFlag, ...waitFlag, ...clusterFlag, ...yesFlag}
 
   async run(): Promise<void> {
     const {own, rest} = splitAtDashes(this.argv)

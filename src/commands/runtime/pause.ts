@@ -1,6 +1,6 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 import {placeOf, runtimeArgument, waitFlag} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class RuntimePause extends BaseCommand {
   static override summary = 'checkpoint a runtime and free what it uses'
@@ -8,7 +8,7 @@ export default class RuntimePause extends BaseCommand {
     'Its memory goes to the store, its pod goes away; its volumes stay. Resume it anywhere.'
   static override examples = [{description: 'one', command: '<%= config.bin %> runtime pause team/anna'}]
   static override args = runtimeArgument
-  static override flags = {...waitFlag, ...clusterFlag}
+  static override flags = {...waitFlag, ...clusterFlag, ...yesFlag}
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(RuntimePause)

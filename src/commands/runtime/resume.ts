@@ -1,6 +1,6 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 import {placeOf, runtimeArgument, waitFlag} from '../../cli/checkpoint-flags.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class RuntimeResume extends BaseCommand {
   static override summary = 'let a paused runtime go on, on any node that is alike'
@@ -8,7 +8,7 @@ export default class RuntimeResume extends BaseCommand {
     'Its processes go on from memory. Secrets and service account token are those of now.'
   static override examples = [{description: 'one', command: '<%= config.bin %> runtime resume team/anna'}]
   static override args = runtimeArgument
-  static override flags = {...waitFlag, ...clusterFlag}
+  static override flags = {...waitFlag, ...clusterFlag, ...yesFlag}
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(RuntimeResume)

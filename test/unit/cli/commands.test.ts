@@ -50,6 +50,30 @@ test.each(files)('$id describes every flag in a fragment, and each has a variabl
   }
 })
 
+/** What only looks, and what hands the words on its line to another program; every other command changes something. */
+const withoutQuestions = [
+  ...['aws', 'azure'].flatMap((cloud) => ['info', 'regions', 'vm-sizes'].map((verb) => `${cloud} ${verb}`)),
+  ...['bundle ls', 'bundle verify', 'byoc ls', 'cost', 'ctx ls', 'ctx show', 'doctor', 'kubectl', 'ssh'],
+  ...['doctor', 'inspect', 'ls', 'verify'].map((verb) => `checkpoint ${verb}`),
+  ...['infra drift', 'infra output', 'infra plan', 'kubeadm info', 'kubeadm ls', 'kubeadm plan'],
+  ...['attach', 'exec', 'logs', 'ls'].map((verb) => `runtime ${verb}`),
+]
+
+test('every command that changes something takes --yes, so that a script need not know which ones ask', () => {
+  const takesYes = files.filter((file) => flagsOf(file).some(([name]) => name === 'yes')).map(({id}) => id)
+  const changing = files.map(({id}) => id).filter((id) => !withoutQuestions.includes(id))
+  expect(takesYes).toEqual(changing)
+  for (const file of files) {
+    const [, yes] = flagsOf(file).find(([name]) => name === 'yes') ?? []
+    if (yes !== undefined) expect(yes).toMatchObject({char: 'y', env: 'CLOUDER_YES'})
+  }
+})
+
+test.each(files)('$id takes --yes if it asks', async (file) => {
+  const asks = /\.ask\(|confirm/.test(await readFile(file.path, 'utf8'))
+  expect(asks && withoutQuestions.includes(file.id)).toBe(false)
+})
+
 test('a flag means the same wherever it is', () => {
   const meanings = new Map<string, Set<string>>()
   for (const file of files) {
