@@ -37,7 +37,7 @@ export const kubeadmInitPhase: ClouderPhase = {
     const kube = await context.kube()
     const initialised = await host.readFile(KUBEADM_CONFIG_PATH)
     const wanted = initFile(context, host, isManaged(state) ? initialised : undefined)
-    const uploaded = await readUploaded(kube, host, wanted.content ?? '')
+    const uploaded = await readUploaded(kube, host, wanted.content ?? '', proxyVariables(context))
     const apiAnswers = kube !== undefined || (await isReady(host, state, signal))
     return planInit(context, host, state, uploaded, apiAnswers)
   },
@@ -142,6 +142,8 @@ export function planInit(
     wanted.map((name) => `addon ${name}`),
     wanted.length === 0 ? undefined : `${wanted.join(', ')} ${wanted.length === 1 ? 'is' : 'are'} absent`,
   )
+  if (!wanted.includes('kube-proxy'))
+    kubeadm('install kube-proxy again', ['addon kube-proxy'], uploaded.kubeProxy)
   const key = state.encryption?.key
   add(
     'encrypt the Secrets that were written before',

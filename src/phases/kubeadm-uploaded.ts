@@ -21,6 +21,8 @@ export interface UploadedState {
   readonly marked: boolean
   readonly tokensAllowed: boolean
   readonly addons: readonly string[]
+  /** Why kube-proxy must be installed again; undefined: it is absent, or as wanted. */
+  readonly kubeProxy: string | undefined
 }
 
 /** Looks at what kubeadm and clouder keep in the cluster; `configuration` is the text that kubeadm is given. */
@@ -28,6 +30,7 @@ export async function readUploaded(
   kube: KubeReader | undefined,
   host: HostReader,
   configuration: string,
+  proxy: readonly string[],
 ): Promise<UploadedState> {
   if (kube === undefined)
     return {
@@ -35,10 +38,11 @@ export async function readUploaded(
       marked: false,
       tokensAllowed: false,
       addons: [],
+      kubeProxy: undefined,
       encryptedWith: undefined,
     }
   const system = {apiVersion: 'v1', kind: 'ConfigMap', namespace: 'kube-system'}
-  const [kubeadmConfig, kubeletConfig, clusterInfo, node, proxy, proxyConfig, dns, dnsConfig, encrypted] =
+  const [kubeadmConfig, kubeletConfig, clusterInfo, node, kubeProxy, proxyConfig, dns, dnsConfig, encrypted] =
     await Promise.all([
       kube.get({...system, name: 'kubeadm-config'}),
       kube.get({...system, name: 'kubelet-config'}),
@@ -56,10 +60,55 @@ export async function readUploaded(
     marked: node?.metadata.labels?.['node-role.kubernetes.io/control-plane'] !== undefined,
     tokensAllowed: clusterInfo !== undefined,
     addons: [
-      ...(proxy === undefined || proxyConfig === undefined ? [] : ['kube-proxy']),
+      ...(kubeProxy === undefined || proxyConfig === undefined ? [] : ['kube-proxy']),
       ...(dns === undefined || dnsConfig === undefined ? [] : ['coredns']),
     ],
+    kubeProxy: kubeProxyReason(kubeProxy, proxy),
   }
+}
+
+const daemonSetSchema = z.looseObject({
+  spec: z
+    .looseObject({
+      template: z
+        .looseObject({
+          spec: z
+            .looseObject({
+              containers: z
+                .array(
+                  z.looseObject({
+                    env: z
+                      .array(z.looseObject({name: z.string(), value: z.string().default('')}))
+                      .default([]),
+                  }),
+                )
+                .default([]),
+            })
+            .prefault({}),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+})
+
+/** kubeadm gives kube-proxy the proxy variables that it has itself: one made under others keeps those. */
+export function kubeProxyReason(
+  daemonSet: KubeObject | undefined,
+  proxy: readonly string[],
+): string | undefined {
+  if (daemonSet === undefined) return undefined
+  const {containers} = daemonSetSchema.parse(daemonSet).spec.template.spec
+  const found = containers
+    .flatMap(({env}) => env)
+    .filter(({name}) => /_proxy$/i.test(name))
+    .map(({name, value}) => `${name}=${value}`)
+  const differing = [
+    ...found.filter((assignment) => !proxy.includes(assignment)),
+    ...proxy.filter((assignment) => !found.includes(assignment)),
+  ]
+  if (differing.length === 0) return undefined
+  const names = new Set(differing.map((assignment) => assignment.slice(0, assignment.indexOf('='))))
+  return `its pods have other proxy variables than wanted: ${[...names].toSorted().join(', ')}`
 }
 
 const dataSchema = z.looseObject({data: z.record(z.string(), z.string()).default({})})

@@ -88,20 +88,26 @@ const resolver: Check = {
   run: eachHost((host, spec): Problem[] => {
     const {resolver: found} = host.observed
     if (found === undefined) return []
-    const {path, nodePath, nameservers, searchDomains} = found
+    const {path, kubeletPath, nameservers, searchDomains} = found
     const onHost = (text: string): string => `on ${host.reader.name}: ${text}`
-    const realServers =
-      path === nodePath
-        ? onHost(`put the addresses of real DNS servers into ${path}, or: apt-get install systemd-resolved`)
-        : onHost(
-            `set resolvConf: ${nodePath} in /var/lib/kubelet/config.yaml, then: systemctl restart kubelet`,
-          )
+    const realServers = onHost(
+      `put the addresses of real DNS servers into ${path}, or: apt-get install systemd-resolved`,
+    )
     if (nameservers === undefined)
       return [{problem: `${path} cannot be read, no pod starts without it`, fix: realServers}]
     if (nameservers.length === 0)
       return [{problem: `${path} names no DNS server: CoreDNS does not start`, fix: realServers}]
     const services = parseCidr(spec.network.serviceCidr)
     return [
+      ...(kubeletPath === undefined || kubeletPath === path
+        ? []
+        : [
+            {
+              severity: 'warning' as const,
+              problem: `the kubelet gives pods the resolvers of ${kubeletPath}, those of this host are in ${path}`,
+              fix: `clouder kubeadm init ${spec.name} configures it`,
+            },
+          ]),
       ...nameservers.flatMap((server): Problem[] => {
         const bare = server.split('%')[0] ?? server
         if (LOOPBACK.some((network) => contains(network, bare)))
@@ -109,7 +115,7 @@ const resolver: Check = {
             {
               problem: `${path} names ${server}, which in a pod is the pod itself: CoreDNS asks itself and crashes`,
               fix:
-                server === STUB && path === nodePath
+                server === STUB
                   ? onHost(
                       'systemctl enable --now systemd-resolved; it keeps the real servers in /run/systemd/resolve/resolv.conf',
                     )

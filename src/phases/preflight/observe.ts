@@ -23,8 +23,8 @@ export interface CniFile {
 /** What pods of a host are given to resolve names with. */
 export interface FoundResolver {
   readonly path: string
-  /** The file that holds the real servers on this host; another one than `path` where the kubelet was told otherwise. */
-  readonly nodePath: string
+  /** The file that the kubelet was told; undefined: there is no kubelet yet. */
+  readonly kubeletPath: string | undefined
   /** Undefined: the file cannot be read. */
   readonly nameservers: readonly string[] | undefined
   readonly searchDomains: readonly string[]
@@ -157,7 +157,7 @@ function resolverOf(observed: Observed): FoundResolver | undefined {
   const isReadable = observed.one('resolverReadable') === 'yes'
   return {
     path,
-    nodePath: observed.one('nodeResolver') ?? path,
+    kubeletPath: observed.one('kubeletResolver'),
     nameservers: isReadable ? observed.all('nameserver') : undefined,
     searchDomains:
       observed

@@ -65,17 +65,16 @@ for file in /etc/cni/net.d/*; do
   echo "cni=${name:--} ${subnet:--} $file"
 done
 shopt -u nullglob dotglob
-# The file that pods get their resolvers from: what the kubelet was told, or what it will be told.
+# The file that pods of this host get their resolvers from, and the one that a kubelet was told.
 resolver=/etc/resolv.conf
 if systemctl is-active -q systemd-resolved 2>/dev/null && [ -e /run/systemd/resolve/resolv.conf ]; then
   resolver=/run/systemd/resolve/resolv.conf
 fi
-echo "nodeResolver=$resolver"
-if [ -f /var/lib/kubelet/config.yaml ]; then
-  resolver=$(sed -n 's/^resolvConf: *//p' /var/lib/kubelet/config.yaml | tr -d "\"'")
-  resolver=${resolver:-/etc/resolv.conf}
-fi
 echo "resolver=$resolver"
+if [ -f /var/lib/kubelet/config.yaml ]; then
+  told=$(sed -n 's/^resolvConf: *//p' /var/lib/kubelet/config.yaml | tr -d "\"'")
+  echo "kubeletResolver=${told:-/etc/resolv.conf}"
+fi
 if [ -r "$resolver" ]; then
   awk '$1 == "nameserver" && $2 != "" {print "nameserver=" $2}
     $1 == "search" {$1 = ""; search = substr($0, 2)}
