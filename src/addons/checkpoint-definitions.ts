@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {API_VERSION} from '../checkpoint/names.ts'
 import {RESOURCES, type ResourceKind} from '../checkpoint/resources.ts'
@@ -115,9 +116,9 @@ const allKinds = [
 ] as const satisfies readonly ResourceKind[]
 
 function definition(kind: ResourceKind): KubeObject {
-  const {plural, namespaced, spec} = RESOURCES[kind]
+  const {plural, namespaced, schema: whole} = RESOURCES[kind]
   const {shortNames, columns, rules = []} = presentation[kind]
-  const schema = structural(z.toJSONSchema(spec, {io: 'input'}))
+  const schema = structural(z.toJSONSchema(whole.shape.spec, {io: 'input'}))
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -166,27 +167,35 @@ function definition(kind: ResourceKind): KubeObject {
   }
 }
 
-/** Schema keys that a structural schema may have and that we use. */
+/** Keys of a JSON schema that a structural schema has with the same meaning. */
 const kept = [
   'type',
   'description',
   'default',
   'enum',
   'minimum',
+  'maximum',
   'minLength',
   'maxLength',
   'minItems',
+  'maxItems',
   'required',
   'pattern',
 ]
 
+/** Keys that are translated below. */
+const translated = ['anyOf', 'properties', 'items', 'additionalProperties', '$schema']
+
 /**
  * A JSON schema as a structural one: no `additionalProperties: false` (unknown fields are pruned), no `anyOf` (its
- * alternatives are mappings with one key each: all keys are there, and a rule says that it is one).
+ * alternatives are mappings with one key each: all keys are there, and a rule says that it is one). Throws TypeError for
+ * a rule that would be lost: the API server must not admit what our programs cannot read.
  * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
  */
 export function structural(schema: unknown): Json {
   const node = mapping(schema)
+  const lost = Object.keys(node).filter((key) => !isKept(key, node))
+  if (lost.length > 0) throw new TypeError(`a definition has no ${lost.join(', ')}: ${JSON.stringify(node)}`)
   const {anyOf, properties, items, additionalProperties} = node
   if (Array.isArray(anyOf)) return oneOfKeys(anyOf.map(mapping), node)
   return {
@@ -217,6 +226,14 @@ function oneOfKeys(alternatives: readonly Json[], {description}: Json): Json {
       },
     ],
   }
+}
+
+function isKept(key: string, node: Json): boolean {
+  if (kept.includes(key) || translated.includes(key)) return true
+  // What zod checks by a pattern of its own has a name beside it.
+  if (key === 'format') return node['pattern'] !== undefined
+  // Every key of a mapping is text.
+  return key === 'propertyNames' && isDeepStrictEqual(node[key], {type: 'string'})
 }
 
 const isMapping = (value: unknown): value is Json =>

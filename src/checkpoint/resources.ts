@@ -1,10 +1,10 @@
-import {storeSpecSchema} from '../spec/checkpoint-store.ts'
-import {checkpointSpecSchema} from './kinds/checkpoint.ts'
-import {containerHostSpecSchema} from './kinds/container-host.ts'
-import {migrationSpecSchema} from './kinds/migration.ts'
-import {policySpecSchema} from './kinds/policy.ts'
-import {restoreSpecSchema} from './kinds/restore.ts'
-import {runtimeSpecSchema} from './kinds/runtime.ts'
+import {checkpointSchema} from './kinds/checkpoint.ts'
+import {containerHostSchema} from './kinds/container-host.ts'
+import {migrationSchema} from './kinds/migration.ts'
+import {checkpointPolicySchema} from './kinds/policy.ts'
+import {restoreSchema} from './kinds/restore.ts'
+import {runtimeSchema} from './kinds/runtime.ts'
+import {checkpointStoreSchema} from './kinds/store.ts'
 
 export {retentionSchema, storeSpecSchema, type Retention, type StoreSpec} from '../spec/checkpoint-store.ts'
 export {conditionSchema} from './kinds/metadata.ts'
@@ -16,14 +16,14 @@ export * from './kinds/policy.ts'
 export * from './kinds/runtime.ts'
 export * from './kinds/container-host.ts'
 
-/** Every kind with its names, scope and schemas: what the CustomResourceDefinitions are made from. */
+/** Every kind with its names, scope and schema: what the CustomResourceDefinitions are made from. */
 export const RESOURCES = {
-  CheckpointStore: {plural: 'checkpointstores', namespaced: false, spec: storeSpecSchema},
-  Checkpoint: {plural: 'checkpoints', namespaced: true, spec: checkpointSpecSchema},
-  Restore: {plural: 'restores', namespaced: true, spec: restoreSpecSchema},
-  Migration: {plural: 'migrations', namespaced: true, spec: migrationSpecSchema},
-  CheckpointPolicy: {plural: 'checkpointpolicies', namespaced: true, spec: policySpecSchema},
-  Runtime: {plural: 'runtimes', namespaced: true, spec: runtimeSpecSchema},
-  ContainerHost: {plural: 'containerhosts', namespaced: false, spec: containerHostSpecSchema},
+  CheckpointStore: {plural: 'checkpointstores', namespaced: false, schema: checkpointStoreSchema},
+  Checkpoint: {plural: 'checkpoints', namespaced: true, schema: checkpointSchema},
+  Restore: {plural: 'restores', namespaced: true, schema: restoreSchema},
+  Migration: {plural: 'migrations', namespaced: true, schema: migrationSchema},
+  CheckpointPolicy: {plural: 'checkpointpolicies', namespaced: true, schema: checkpointPolicySchema},
+  Runtime: {plural: 'runtimes', namespaced: true, schema: runtimeSchema},
+  ContainerHost: {plural: 'containerhosts', namespaced: false, schema: containerHostSchema},
 } as const
 export type ResourceKind = keyof typeof RESOURCES

@@ -1,15 +1,32 @@
 import type {KubeClient, KubeObject} from '../kubernetes/types.ts'
+import {nodeSchema, podSchema} from '../checkpoint/pod.ts'
+import {wordsOfProblem} from '../checkpoint/readable.ts'
+import {RESOURCES} from '../checkpoint/resources.ts'
 import {WATCHED, type Log, type Objects, type WatchedKind} from './world.ts'
 
 const keyOf = (name: string, namespace: string | undefined): string => `${namespace ?? ''}/${name}`
 
-/** Follows every kind that the controller looks at; `onChange` is told of each change once it can be read here. */
+/** Is told of an object that is left out, with what is wrong with it. */
+export type OnUnreadable = (kind: WatchedKind, object: KubeObject, problem: string) => void
+
+const schemaOf = (kind: WatchedKind) =>
+  kind === 'Pod' ? podSchema : kind === 'Node' ? nodeSchema : RESOURCES[kind].schema
+
+/**
+ * Follows every kind that the controller looks at; `onChange` is told of each change once it can be read here. An
+ * object that its schema does not take is not among them: nobody who looks at many objects stops at one.
+ */
 export class ObjectCache implements Objects {
   readonly #kinds = new Map<WatchedKind, Map<string, KubeObject>>()
   readonly #onChange: (kind: WatchedKind, object: KubeObject) => void
+  readonly #onUnreadable: OnUnreadable
 
-  constructor(onChange: (kind: WatchedKind, object: KubeObject) => void) {
+  constructor(
+    onChange: (kind: WatchedKind, object: KubeObject) => void,
+    onUnreadable: OnUnreadable = () => undefined,
+  ) {
     this.#onChange = onChange
+    this.#onUnreadable = onUnreadable
   }
 
   /** Follows until the signal is aborted. `onSynced` is told once, when everything that is there can be read here. */
@@ -51,9 +68,11 @@ export class ObjectCache implements Objects {
     // Half of an object's size, and nobody reads it.
     const {managedFields, ...metadata} = object.metadata
     const kept = {...object, metadata}
-    if (gone) objects?.delete(keyOf(name, namespace))
+    const {error} = schemaOf(kind).safeParse(kept)
+    if (gone || error !== undefined) objects?.delete(keyOf(name, namespace))
     else objects?.set(keyOf(name, namespace), kept)
-    this.#onChange(kind, kept)
+    if (error === undefined) this.#onChange(kind, kept)
+    else if (!gone) this.#onUnreadable(kind, kept, wordsOfProblem(error))
   }
 }
 

@@ -1,11 +1,12 @@
 import {CHECKPOINT_FINALIZER, THAW_ANNOTATION} from '../checkpoint/names.ts'
 import {nodeSchema} from '../checkpoint/pod.ts'
-import {checkpointSchema, type Checkpoint} from '../checkpoint/resources.ts'
+import type {Checkpoint} from '../checkpoint/resources.ts'
+import {isShared} from '../checkpoint/shared.ts'
 import type {Digest} from '../checkpoint/stores/blob-store.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
 import {isNodeReady} from './placement.ts'
 import {isRemote, openRemote, storeNamed} from './store-access.ts'
-import {addFinalizer, parsed, refTo, removeFinalizer, type Again, type World} from './world.ts'
+import {addFinalizer, refTo, removeFinalizer, WATCHED, type Again, type World} from './world.ts'
 
 const AGENT_MS = 15_000
 
@@ -39,7 +40,9 @@ async function letGo({metadata}: Checkpoint, world: World): Promise<Again> {
 async function waitsForAgent(checkpoint: Checkpoint, world: World): Promise<boolean> {
   const {spec, status = {}, metadata} = checkpoint
   const {digest} = status
-  if (!isDigest(digest) || isShared(checkpoint, world)) return false
+  if (!isDigest(digest)) return false
+  const all = await world.kube.list({apiVersion: WATCHED.Checkpoint, kind: 'Checkpoint'})
+  if (isShared({uid: metadata.uid, store: spec.store, digest}, all)) return false
   const store = storeNamed(spec.store, world)
   if (store === undefined) {
     world.log('warn', 'the store of a deleted checkpoint is gone', {
@@ -55,16 +58,6 @@ async function waitsForAgent(checkpoint: Checkpoint, world: World): Promise<bool
   world.log('info', 'removed a checkpoint from its store', {checkpoint: metadata.name, digest})
   return false
 }
-
-/** Whether another Checkpoint, of any namespace, has the same manifest in the same store. */
-const isShared = ({metadata, spec, status}: Checkpoint, {objects}: World): boolean =>
-  parsed(objects.list('Checkpoint'), checkpointSchema).some(
-    (other) =>
-      other.metadata.uid !== metadata.uid &&
-      other.spec.store === spec.store &&
-      other.metadata.deletionTimestamp === undefined &&
-      other.status?.digest === status?.digest,
-  )
 
 function isAlive(name: string | undefined, {objects}: World): boolean {
   const node = name === undefined ? undefined : objects.get('Node', name)

@@ -2,6 +2,7 @@ import {KubernetesError} from '../errors.ts'
 import type {KubeObject, ObjectRef} from '../kubernetes/types.ts'
 import {ObjectCache} from './cache.ts'
 import {reconcilers} from './reconcilers.ts'
+import {tellUnreadable} from './unreadable.ts'
 import {WorkQueue} from './work-queue.ts'
 import {refTo, StaleError, type Reconciler, type Usage, type WatchedKind, type World} from './world.ts'
 
@@ -19,33 +20,38 @@ export interface Outside extends Omit<World, 'objects' | 'usageOf'> {
 export async function lead(outside: Outside): Promise<void> {
   const all = reconcilers()
   const {kube, log, signal} = outside
-  const keys = new Map<string, {readonly reconciler: Reconciler; readonly ref: ObjectRef}>()
+  const keys = new Map<string, () => Promise<number | undefined>>()
   const queue = new WorkQueue({
     concurrency: CONCURRENCY,
     firstMs: RETRY_MS.first,
     mostMs: RETRY_MS.most,
-    work: async (key) => {
-      const found = keys.get(key)
-      const object =
-        found === undefined
-          ? undefined
-          : cache.get(found.reconciler.kind, found.ref.name, found.ref.namespace)
-      if (found === undefined || object === undefined) return void keys.delete(key)
-      return reconcileOne(found.reconciler, object, world)
-    },
+    work: async (key) => keys.get(key)?.(),
     onError: (key, error) => {
       if (!signal.aborted) log('warn', 'a look failed and is tried again', {key, error: String(error)})
     },
   })
   const wake = (reconciler: Reconciler, ref: ObjectRef): void => {
     const key = `${reconciler.name} ${ref.namespace ?? ''}/${ref.name}`
-    keys.set(key, {reconciler, ref})
+    keys.set(key, async () => {
+      const object = cache.get(reconciler.kind, ref.name, ref.namespace)
+      return object === undefined ? void keys.delete(key) : reconcileOne(reconciler, object, world)
+    })
     queue.add(key)
   }
-  const cache = new ObjectCache((kind, object) => {
-    for (const reconciler of all)
-      for (const ref of wokenBy(reconciler, kind, object, cache)) wake(reconciler, ref)
-  })
+  const cache = new ObjectCache(
+    (kind, object) => {
+      for (const reconciler of all)
+        for (const ref of wokenBy(reconciler, kind, object, cache)) wake(reconciler, ref)
+    },
+    (kind, object, problem) => {
+      const key = `unreadable ${kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
+      keys.set(key, async () => {
+        await tellUnreadable(kind, object, problem, world).catch(unlessStale)
+        return void keys.delete(key)
+      })
+      queue.add(key)
+    },
+  )
   const world: World = {
     ...outside,
     objects: cache,
@@ -76,6 +82,11 @@ export function wokenBy(
   const {name, namespace} = object.metadata
   const own = kind === primary ? [refTo(kind, name, namespace)] : []
   return [...own, ...(others?.[kind]?.(object, objects) ?? [])]
+}
+
+/** What an object has become meanwhile is told by itself. */
+function unlessStale(error: unknown): void {
+  if (!(error instanceof StaleError)) throw error
 }
 
 async function reconcileOne(

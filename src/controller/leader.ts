@@ -94,10 +94,14 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
       lost.abort()
     }
   }
-  await leading.catch((error: unknown) => {
-    if (!signal.aborted && !lost.signal.aborted) throw error
-  })
-  if (!isLost) await giveBack(options)
+  try {
+    await leading
+  } catch (error) {
+    // Who has to stop is cut off in the middle; any other error is one, and ends the process.
+    if (!signal.aborted && !isLost) throw error
+  } finally {
+    if (!isLost) await giveBack(options)
+  }
 }
 
 /** True: ours, renewed. False: another's. */

@@ -1,6 +1,7 @@
 import type {z} from 'zod'
 import {API_VERSION} from '../checkpoint/names.ts'
 import {isWholeName, labelValue} from '../checkpoint/object-names.ts'
+import {readable} from '../checkpoint/readable.ts'
 import type {ResourceKind, StoreSpec} from '../checkpoint/resources.ts'
 import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
 import {refOf} from '../kubernetes/refs.ts'
@@ -141,16 +142,9 @@ export const timeText = (ms: number): string => new Date(ms).toISOString().repla
 
 /** Objects of a kind as a schema reads them; one that it does not take is left out and told. */
 export function parsed<T>(objects: readonly KubeObject[], schema: z.ZodType<T>, log?: Log): readonly T[] {
-  return objects.flatMap((object) => {
-    const {success, data, error} = schema.safeParse(object)
-    if (success) return [data]
-    log?.('warn', 'left out an object that is not valid', {
-      kind: object.kind,
-      name: object.metadata.name,
-      error: error.message,
-    })
-    return []
-  })
+  return readable(objects, schema, ({kind, metadata: {name, namespace}}, error) =>
+    log?.('warn', 'left out an object that is not valid', {kind, namespace, name, error}),
+  )
 }
 
 /** The object whose name the value of a label stands for. */

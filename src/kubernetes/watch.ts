@@ -88,7 +88,7 @@ async function listAll(
     })
     // 410: the pages expired between two of them; the caller begins anew.
     if (status !== 200) throw apiError({status, body}, `list ${query.kind}`)
-    const page = pageSchema.parse(JSON.parse(body))
+    const page = parsePage(body, query)
     items.push(...page.items.map((item) => withKind(item, query)))
     next = page.metadata.continue === '' ? undefined : page.metadata.continue
     if (next === undefined) return {items, version: page.metadata.resourceVersion}
@@ -135,6 +135,17 @@ async function follow(
     throw error
   }
   return version
+}
+
+/** What stands between may answer in the server's place. */
+function parsePage(body: string, query: WatchQuery): z.output<typeof pageSchema> {
+  try {
+    return pageSchema.parse(JSON.parse(body))
+  } catch (error) {
+    throw new KubernetesError('API_UNREACHABLE', `the answer to listing ${query.kind} is no list`, {
+      cause: error,
+    })
+  }
 }
 
 /** The last line of a connection that broke may be cut off: then it is followed again. */

@@ -4,11 +4,13 @@ import {
   RESTORE_ANNOTATION,
   RESTORE_RUNTIME,
 } from '../checkpoint/names.ts'
-import type {WatchEvent} from '../kubernetes/types.ts'
+import {wordsOfProblem} from '../checkpoint/readable.ts'
+import {checkpointSchema, migrationSchema, restoreSchema} from '../checkpoint/resources.ts'
+import type {KubeObject, WatchEvent, WatchQuery} from '../kubernetes/types.ts'
 import {z} from 'zod'
 import {admitMove, isToAdmit, isToLook, lookForImages} from './admit.ts'
 import {ranAs} from './answer.ts'
-import {parsePod, podRef, type Pod} from './pods.ts'
+import {podRef, podSchema, type Pod} from './pods.ts'
 import type {Preparations} from './prepare.ts'
 import {keyedQueue, type KeyedQueue} from './queue.ts'
 import {checkpointImages, isForImages, makeImages, type CheckpointImages} from './create-image.ts'
@@ -20,6 +22,10 @@ import {isStopped, wakePod} from './wake.ts'
 export interface Agent {
   /** Resolves when nothing is under way. */
   idle(): Promise<void>
+  /** Resolves when the signal is aborted; rejects when a watch ends by itself: what is asked for would not be seen. */
+  readonly watching: Promise<void>
+  /** Why it sees nothing any more; undefined: it does. */
+  readonly problem: () => string | undefined
 }
 
 /**
@@ -27,14 +33,18 @@ export interface Agent {
  * aborted. What an agent before it left undone is found in their statuses and on the disk.
  */
 export function startAgent(tools: AgentTools, preparations: Preparations): Agent {
-  const watching = new Watching(tools, preparations)
-  return {idle: () => watching.idle()}
+  const agent = new Watching(tools, preparations)
+  return {idle: () => agent.idle(), watching: agent.watching, problem: () => agent.problem}
 }
 
 class Watching {
   readonly #tools: AgentTools
   readonly #preparations: Preparations
+  readonly watching: Promise<void>
+  problem: string | undefined
   readonly #checkpoints = new Map<string, Named>()
+  /** Checkpoints that the schema does not take: nothing is done for them, and nothing of theirs is removed. */
+  readonly #unreadable = new Map<string, KubeObject>()
   readonly #pods = new Map<string, Pod>()
   readonly #taking: KeyedQueue
   readonly #preparing: KeyedQueue
@@ -58,47 +68,70 @@ class Watching {
       log,
       signal,
     })
-    const onProblem = (error: Error): void => log('warn', 'watch failed', {error: error.message})
     const onSynced = (): void => {
       if (--this.#unsynced === 0) this.#background(this.#sweep())
     }
-    this.#background(
+    this.watching = Promise.all([
       kube.watch(
-        {apiVersion: API_VERSION, kind: 'Checkpoint', onSynced, onProblem},
+        {apiVersion: API_VERSION, kind: 'Checkpoint', onSynced, onProblem: this.#onProblem},
         (event) => this.#onCheckpoint(event),
         signal,
       ),
-    )
-    this.#background(
-      kube.watch(
-        {apiVersion: 'v1', kind: 'Pod', fieldSelector: `spec.nodeName=${node}`, onSynced, onProblem},
-        (event) => this.#onPod(event),
-        signal,
+      this.#watch(
+        {apiVersion: 'v1', kind: 'Pod', fieldSelector: `spec.nodeName=${node}`, onSynced},
+        podSchema,
+        (type, pod) => this.#onPod(type, pod),
       ),
-    )
-    this.#background(
-      kube.watch(
-        {apiVersion: API_VERSION, kind: 'Restore', onProblem},
-        ({type, object}) => {
-          const {namespace = '', name} = object.metadata
-          if (type !== 'DELETED' && isForImages(object, node)) this.#making.add(keyOf({namespace, name}))
-          else if (leavesImages({type, object}, node)) this.#cleaning.add(IMAGES)
-        },
-        signal,
-      ),
-    )
-    this.#background(
-      kube.watch(
-        {apiVersion: API_VERSION, kind: 'Migration', onProblem},
-        ({type, object}) => {
-          const {namespace = '', name} = object.metadata
+      this.#watch({apiVersion: API_VERSION, kind: 'Restore'}, restoreSchema, (type, {metadata}, object) => {
+        const {namespace = '', name} = metadata
+        if (type !== 'DELETED' && isForImages(object, node)) this.#making.add(keyOf({namespace, name}))
+        else if (leavesImages(type, object, node)) this.#cleaning.add(IMAGES)
+      }),
+      this.#watch(
+        {apiVersion: API_VERSION, kind: 'Migration'},
+        migrationSchema,
+        (type, {metadata}, object) => {
+          const {namespace = '', name} = metadata
           const isAsked = isToAdmit(object, node) || isToLook(object, node)
           if (type !== 'DELETED' && isAsked) this.#admitting.add(keyOf({namespace, name}))
-          else if (leavesImages({type, object}, node)) this.#cleaning.add(IMAGES)
+          else if (leavesImages(type, object, node)) this.#cleaning.add(IMAGES)
         },
-        signal,
       ),
+    ]).then(() => undefined)
+    this.watching.catch((error: unknown) => {
+      this.problem = `a watch has ended: ${error instanceof Error ? error.message : String(error)}`
+    })
+  }
+
+  /** Tells of each object that the schema takes. One that it does not take is nobody else's trouble. */
+  #watch<T>(
+    query: WatchQuery,
+    schema: z.ZodType<T>,
+    onChange: (type: WatchEvent['type'], value: T, object: KubeObject) => void,
+  ): Promise<void> {
+    const {kube, signal} = this.#tools
+    return kube.watch(
+      {...query, onProblem: this.#onProblem},
+      ({type, object}) => {
+        const {success, data, error} = schema.safeParse(object)
+        if (success) onChange(type, data, object)
+        else this.#leaveOut(object, error)
+      },
+      signal,
     )
+  }
+
+  readonly #onProblem = (error: Error): void =>
+    this.#tools.log('warn', 'watch failed', {error: error.message})
+
+  /** The controller says so on the object itself. */
+  #leaveOut({kind, metadata: {namespace, name}}: KubeObject, error: z.ZodError): void {
+    this.#tools.log('warn', 'left out an object that is not valid', {
+      kind,
+      namespace,
+      name,
+      error: wordsOfProblem(error),
+    })
   }
 
   async #admit(key: string): Promise<void> {
@@ -117,9 +150,19 @@ class Watching {
   }
 
   #onCheckpoint({type, object}: WatchEvent): void {
-    const checkpoint = parseCheckpoint(object)
+    const {success, error} = checkpointSchema.safeParse(object)
+    const {namespace = '', name} = object.metadata
+    const key = keyOf({namespace, name})
+    // As it was when it could be read: what was begun for it then is still to be undone.
+    const checkpoint = success ? parseCheckpoint(object) : this.#checkpoints.get(key)
+    if (success || type === 'DELETED') this.#unreadable.delete(key)
+    else {
+      this.#unreadable.set(key, object)
+      this.#leaveOut(object, error)
+      return
+    }
+    if (checkpoint === undefined) return
     const {uid, status = {}} = checkpoint
-    const key = keyOf(checkpoint)
     if (type === 'DELETED') {
       this.#checkpoints.delete(key)
       if (status.node === this.#tools.node) this.#background(abandon(checkpoint, this.#tools))
@@ -130,8 +173,7 @@ class Watching {
     if (uid !== '' && (isOpen || status.node === this.#tools.node)) this.#taking.add(key)
   }
 
-  #onPod({type, object}: WatchEvent): void {
-    const pod = parsePod(object)
+  #onPod(type: WatchEvent['type'], pod: Pod): void {
     const {uid, deletionTimestamp, annotations} = pod.metadata
     const ends = type === 'DELETED' || deletionTimestamp !== undefined
     if (type === 'DELETED') {
@@ -182,7 +224,11 @@ class Watching {
   async #sweep(): Promise<void> {
     const {archives, dumps, kube, log} = this.#tools
     await dumps.clean()
-    const uids = new Set([...this.#checkpoints.values()].map(({uid}) => uid))
+    const unreadable = [...this.#unreadable.values()]
+    const uids = new Set([
+      ...[...this.#checkpoints.values()].map(({uid}) => uid),
+      ...unreadable.map(({metadata}) => metadata.uid),
+    ])
     for (const uid of await archives.list()) {
       if (uids.has(uid)) continue
       log('info', 'archive of a checkpoint that is gone', {uid})
@@ -191,9 +237,10 @@ class Watching {
     this.#cleaning.add(IMAGES)
     for (const uid of await this.#preparations.list())
       if (!this.#pods.has(uid)) await this.#preparations.remove(uid)
-    const held = new Set(
-      [...this.#checkpoints.values()].flatMap(({status}) => (mayHold(status) ? [status?.podUid] : [])),
-    )
+    const held = new Set([
+      ...[...this.#checkpoints.values()].flatMap(({status}) => (mayHold(status) ? [status?.podUid] : [])),
+      ...unreadable.map((object) => podUidSchema.safeParse(object['status']).data?.podUid),
+    ])
     for (const [uid, pod] of this.#pods) {
       if (held.has(uid) || !(await isStopped(uid, this.#tools))) continue
       const {namespace, name} = pod.metadata
@@ -215,6 +262,7 @@ class Watching {
 /** There is one thing of its kind to do. */
 const IMAGES = 'images'
 
+const podUidSchema = z.looseObject({podUid: z.string()})
 const endedSchema = z.looseObject({
   phase: z.string().optional(),
   node: z.string().optional(),
@@ -223,7 +271,7 @@ const endedSchema = z.looseObject({
 })
 
 /** Whether a Restore or a Migration that came to nothing, or is gone, had images made on this node. */
-function leavesImages({type, object}: Pick<WatchEvent, 'type' | 'object'>, own: string): boolean {
+function leavesImages(type: WatchEvent['type'], object: KubeObject, own: string): boolean {
   const {phase = '', node, targetNode, images} = endedSchema.parse(object['status'] ?? {})
   const isOver = phase === 'Failed' || phase === 'RolledBack'
   return images !== undefined && (targetNode ?? node) === own && (type === 'DELETED' || isOver)

@@ -145,7 +145,8 @@ async function namedImages({kube}: Tools): Promise<readonly string[]> {
   const lists = await Promise.all(kinds.map((kind) => kube.list({apiVersion: API_VERSION, kind})))
   return lists
     .flat()
-    .map((object) => namesImagesSchema.parse(object['status'] ?? {}))
+    .map((object) => namesImagesSchema.safeParse(object['status'] ?? {}).data)
+    .filter((status) => status !== undefined)
     .filter(({phase = ''}) => !['Failed', 'Restored', 'Succeeded', 'RolledBack'].includes(phase))
     .flatMap(({images = {}}) => Object.values(images))
 }

@@ -1,5 +1,6 @@
 import {removeGarbage} from '../checkpoint/gc.ts'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {readable} from '../checkpoint/readable.ts'
 import {checkpointStoreSchema} from '../checkpoint/resources.ts'
 import type {Digest} from '../checkpoint/stores/blob-store.ts'
 import {KEY_SECRET} from './key-ring.ts'
@@ -15,7 +16,10 @@ export async function collectGarbage(tools: Tools): Promise<void> {
   // Without a key nothing was ever stored.
   if (sinceMs === undefined) return
   const objects = await kube.list({apiVersion: API_VERSION, kind: 'CheckpointStore'})
-  for (const store of objects.map((object) => checkpointStoreSchema.parse(object)).filter(isLocal)) {
+  const known = readable(objects, checkpointStoreSchema, ({metadata}, error) =>
+    log('warn', 'left out a store that is not valid', {store: metadata.name, error}),
+  )
+  for (const store of known.filter(isLocal)) {
     const {name} = store.metadata
     const {blobs, keys} = await stores.open(name, {signal})
     const {removedManifests, removedBlobs, freedBytes} = await removeGarbage({

@@ -2,16 +2,19 @@ import {createServer, type IncomingMessage, type Server, type ServerResponse} fr
 import type {Log} from './log.ts'
 import type {Metrics} from './metrics.ts'
 
-/** /healthz, /metrics, and what `further` takes. Resolves once it listens. */
+/** /healthz, which says what `problem` says, /metrics, and what `further` takes. Resolves once it listens. */
 export async function serveHttp(
   port: number,
   metrics: Metrics,
   further: (request: IncomingMessage, response: ServerResponse) => Promise<boolean>,
   log: Log,
+  problem: () => string | undefined,
 ): Promise<Server> {
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    if (request.url === '/healthz') response.end('ok\n')
-    else if (request.url === '/metrics')
+    if (request.url === '/healthz') {
+      const why = problem()
+      response.writeHead(why === undefined ? 200 : 503).end(`${why ?? 'ok'}\n`)
+    } else if (request.url === '/metrics')
       response.setHeader('content-type', metrics.contentType).end(await metrics.text())
     else if (!(await further(request, response))) response.writeHead(404).end()
   }

@@ -153,6 +153,7 @@ export async function runNodeAgent(
     return answer
   })
   const peerKey = async (): Promise<string> => (await clusterKeys(kube))['peer-key']
+  const agent = startAgent(tools, preparations)
   const web = await serveHttp(
     port,
     metrics,
@@ -165,22 +166,26 @@ export async function runNodeAgent(
         signal,
       }),
     log,
+    agent.problem,
   )
-  startAgent(tools, preparations)
   const interruptions = watchInterruptions({node, kube, metadataUrl: environment.METADATA_URL, log, signal})
   log('info', 'started', {node, cgroupVersion: cgroups.version})
   // Not all agents at the same time, where they share a disk.
   let collectAtMs = now() + Math.random() * COLLECT_EVERY_MS
-  while (!signal.aborted) {
-    await publish(abilities.renew, abilitiesOptions, log)
-    if (now() >= collectAtMs) {
-      collectAtMs = now() + COLLECT_EVERY_MS
-      await collectGarbage(tools).catch((error: unknown) =>
-        log('warn', 'garbage stays', {error: String(error)}),
-      )
+  const keepUp = async (): Promise<void> => {
+    while (!signal.aborted) {
+      await publish(abilities.renew, abilitiesOptions, log)
+      if (now() >= collectAtMs) {
+        collectAtMs = now() + COLLECT_EVERY_MS
+        await collectGarbage(tools).catch((error: unknown) =>
+          log('warn', 'garbage stays', {error: String(error)}),
+        )
+      }
+      await pause(PUBLISH_EVERY_MS, signal)
     }
-    await pause(PUBLISH_EVERY_MS, signal)
   }
+  // Without its watches it does nothing: the process ends, and the kubelet starts another one.
+  await Promise.all([keepUp(), agent.watching])
   await interruptions
   for (const server of [sockets, web]) server.close()
   web.closeAllConnections()

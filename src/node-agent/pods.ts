@@ -28,7 +28,8 @@ export const podNamespacesSchema = z.looseObject({
   hostIPC: z.boolean().optional(),
 })
 
-const podSchema = z.looseObject({
+/** A Pod of this node, as far as checkpoints look. */
+export const podSchema = z.looseObject({
   metadata: z.looseObject({
     name: z.string(),
     namespace: z.string(),

@@ -1,5 +1,6 @@
 import {API_VERSION, CHECKPOINT_FINALIZER} from '../checkpoint/names.ts'
 import {checkpointStoreSchema, type CheckpointStore} from '../checkpoint/resources.ts'
+import {isShared} from '../checkpoint/shared.ts'
 import type {Digest} from '../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../errors.ts'
 import {digestSchema} from '../checkpoint/sealed/types.ts'
@@ -27,8 +28,11 @@ export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Pr
   // From a registry, S3 or Azure the controller removes it, and then the finalizer.
   if (store !== undefined && !isLocal(store)) return
   const digest = digestSchema.safeParse(status.digest).data
-  if (store !== undefined && digest !== undefined && !(await isShared(checkpoint, tools)))
-    await removeStored(checkpoint, digest, tools)
+  if (store !== undefined && digest !== undefined) {
+    const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint'})
+    if (!isShared({uid: checkpoint.uid, store: checkpoint.spec.store, digest}, all))
+      await removeStored(checkpoint, digest, tools)
+  }
   const {resourceVersion, finalizers: current = []} = parseCheckpoint(
     (await kube.get(checkpointRef(checkpoint))) ?? fail(checkpoint),
   ).metadata
@@ -50,18 +54,6 @@ async function storeOf({spec}: Named, {kube}: AgentTools): Promise<CheckpointSto
 /** On a disk that agents reach, and the controller does not. */
 export const isLocal = ({spec}: CheckpointStore): boolean =>
   spec.node !== undefined || spec.directory !== undefined || spec.persistentVolumeClaim !== undefined
-
-/** Whether another Checkpoint means the same stored one. */
-async function isShared({uid, spec, status}: Named, {kube}: AgentTools): Promise<boolean> {
-  const all = (await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint'})).map(parseCheckpoint)
-  return all.some(
-    (other) =>
-      other.uid !== uid &&
-      other.spec.store === spec.store &&
-      other.metadata.deletionTimestamp === undefined &&
-      other.status?.digest === status?.digest,
-  )
-}
 
 async function removeStored({spec}: Named, digest: Digest, {stores, signal}: AgentTools): Promise<void> {
   const {blobs} = await stores.open(spec.store, {signal})

@@ -189,7 +189,7 @@ async function refuseHeld(checkpoint: Named, pod: Pod, tools: AgentTools): Promi
 }
 
 class PodHeldError extends CheckpointError {
-  constructor({metadata: {namespace, name}}: Pod, holder: Named) {
+  constructor({metadata: {namespace, name}}: Pod, holder: {readonly name: string}) {
     super('CHECKPOINT_FAILED', `pod ${namespace}/${name} stands still for checkpoint ${holder.name}`)
   }
 }

@@ -1,5 +1,6 @@
+import {z} from 'zod'
 import {API_VERSION} from '../checkpoint/names.ts'
-import {parseCheckpoint, type Named} from './named.ts'
+import type {Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
 import {wakePod} from './wake.ts'
 
@@ -37,14 +38,21 @@ export async function letPodGoOn(
   })
 }
 
+/** Not by the schema of a Checkpoint: what holds a pod holds it, whatever else it says. */
+const holderSchema = z.looseObject({
+  metadata: z.looseObject({name: z.string(), uid: z.string()}),
+  status: z.looseObject({frozen: z.literal(true), podUid: z.string()}),
+})
+
 /** Another Checkpoint that the pod stands still for. */
 export async function holderOf(
   podUid: string,
   {uid, namespace}: Pick<Named, 'uid' | 'namespace'>,
   {kube}: AgentTools,
-): Promise<Named | undefined> {
+): Promise<{readonly name: string} | undefined> {
   const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint', namespace})
-  return all
-    .map(parseCheckpoint)
-    .find((other) => other.uid !== uid && other.status?.frozen === true && other.status.podUid === podUid)
+  const holder = all
+    .map((object) => holderSchema.safeParse(object).data)
+    .find((other) => other?.metadata.uid !== uid && other?.status.podUid === podUid)
+  return holder?.metadata
 }

@@ -1,11 +1,17 @@
 import {z} from 'zod'
 
-const name = z.string().min(1).max(253)
+/** Of an object of the cluster: a DNS subdomain, as the API server has it. */
+export const objectNameSchema = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
+const name = objectNameSchema
 
 /** `30s`, `10m`, `2h`, `7d`. */
 export const durationSchema = z
   .string()
-  .regex(/^\d+(s|m|h|d)$/)
+  .regex(/^\d{1,6}(s|m|h|d)$/)
   .describe('`30s`, `10m`, `2h`, `7d`')
 
 /** Which checkpoints are kept. */

@@ -2,6 +2,7 @@ import {z} from 'zod'
 import {API_VERSION} from '../checkpoint/names.ts'
 import {objectName} from '../checkpoint/object-names.ts'
 import {podSchema, type Pod} from '../checkpoint/pod.ts'
+import {readable} from '../checkpoint/readable.ts'
 import {RESOURCES, type ResourceKind} from '../checkpoint/resources.ts'
 import {AbortError, CheckpointError, ConfigError, isTransient} from '../errors.ts'
 import {accepted} from '../kubernetes/answers.ts'
@@ -80,12 +81,14 @@ function jsonOf(text: string): unknown {
 }
 
 /** An object as its schema reads it, without what the server keeps for itself. */
-export function readAs<T>(schema: z.ZodType<T>, {metadata, ...rest}: KubeObject): T {
+export const readAs = <T>(schema: z.ZodType<T>, object: KubeObject): T => schema.parse(withoutManaged(object))
+
+function withoutManaged({metadata, ...rest}: KubeObject): object {
   const {managedFields, ...kept} = metadata
-  return schema.parse({...rest, metadata: kept})
+  return {...rest, metadata: kept}
 }
 
-/** Objects of a kind as its schema reads them, by namespace and name. */
+/** Objects of a kind as its schema reads them, by namespace and name; one that is not valid says so itself. */
 export async function listObjects<T extends {metadata: {name: string; namespace?: string | undefined}}>(
   kube: KubeReader,
   kind: ResourceKind,
@@ -98,7 +101,8 @@ export async function listObjects<T extends {metadata: {name: string; namespace?
     ...(namespace === undefined ? {} : {namespace}),
   })
   const placeOf = ({metadata}: T) => `${metadata.namespace ?? ''}/${metadata.name}`
-  return found.map((object) => readAs(schema, object)).sort((a, b) => placeOf(a).localeCompare(placeOf(b)))
+  const lean = found.map(withoutManaged)
+  return readable(lean, schema, () => undefined).toSorted((a, b) => placeOf(a).localeCompare(placeOf(b)))
 }
 
 export interface Following<T> {

@@ -22,7 +22,7 @@ export const checkpointSpecSchema = z.strictObject({
     })
     .optional(),
   /** One that lies in a store already, made by another cluster perhaps. */
-  import: z.strictObject({digest: z.string()}).optional(),
+  import: z.strictObject({digest: z.string().regex(/^sha256:[0-9a-f]{64}$/)}).optional(),
   /** Default: every container, in the order of the pod. */
   containers: z.array(name).min(1).optional(),
   /** Name of a CheckpointStore. */

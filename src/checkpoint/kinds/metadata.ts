@@ -1,9 +1,17 @@
 import {z} from 'zod'
+import {objectNameSchema} from '../../spec/checkpoint-store.ts'
 
 /** Of an object of the cluster. */
-export const name = z.string().min(1).max(253)
+export const name = objectNameSchema
+
+/** An amount as Kubernetes writes it: `250m`, `1.5Gi`. */
+export const quantitySchema = z
+  .string()
+  .max(32)
+  .regex(/^\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2}|m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$/)
+
 export const metadataSchema = z.looseObject({
-  name,
+  name: z.string(),
   namespace: z.string().optional(),
   uid: z.string().optional(),
   resourceVersion: z.string().optional(),
@@ -24,4 +32,4 @@ export const conditionSchema = z.looseObject({
 })
 
 /** How long a Restore or a Migration that is over is kept; default: a day. */
-export const ttlSecondsAfterFinished = z.int().min(0).optional()
+export const ttlSecondsAfterFinished = z.int().min(0).max(2_147_483_647).optional()

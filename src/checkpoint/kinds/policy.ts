@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {durationSchema, retentionSchema} from '../../spec/checkpoint-store.ts'
 import {afterSchema} from './checkpoint.ts'
-import {name, metadataSchema, conditionSchema} from './metadata.ts'
+import {name, metadataSchema, conditionSchema, quantitySchema} from './metadata.ts'
 
 export const policySpecSchema = z.strictObject({
   selector: z.strictObject({
@@ -21,7 +21,7 @@ export const policySpecSchema = z.strictObject({
   timeZone: z.string().optional(),
   /** All of the pod below `cpu` (`10m`) for `for`. */
   idle: z
-    .strictObject({cpu: z.string(), for: durationSchema, after: afterSchema.exclude(['freeze'])})
+    .strictObject({cpu: quantitySchema, for: durationSchema, after: afterSchema.exclude(['freeze'])})
     .optional(),
   /** Moved instead of killed when its node is drained by `clouder node drain --checkpoint`. */
   onDrain: z.boolean().optional(),

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {name, metadataSchema} from './metadata.ts'
+import {name, metadataSchema, quantitySchema} from './metadata.ts'
 
 export const runtimeSpecSchema = z.strictObject({
   image: z.string(),
@@ -7,13 +7,13 @@ export const runtimeSpecSchema = z.strictObject({
   args: z.array(z.string()).optional(),
   workingDir: z.string().optional(),
   /** Keys of Kubernetes: `cpu`, `memory`; requests and limits are the same. */
-  resources: z.record(z.string(), z.string()).optional(),
+  resources: z.record(z.string(), quantitySchema).optional(),
   env: z.record(z.string(), z.string()).optional(),
   /** Secrets as files below /run/secrets/<name>, in memory, made anew at each resume; never in the environment. */
   secrets: z.array(name).optional(),
   volumes: z.array(z.strictObject({claimName: name, mountPath: z.string().startsWith('/')})).optional(),
   /** Size of a home volume of its own, mounted at /home: `5Gi`. */
-  home: z.strictObject({size: z.string(), storageClassName: z.string().optional()}).optional(),
+  home: z.strictObject({size: quantitySchema, storageClassName: z.string().optional()}).optional(),
   ports: z.array(z.int().min(1).max(65535)).optional(),
   /** Pool of the cluster's spec, or labels of nodes. */
   nodeSelector: z.record(z.string(), z.string()).optional(),
