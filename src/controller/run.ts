@@ -86,7 +86,7 @@ export async function runControllerProgram(
           ...(credentials === undefined ? {} : {credentials}),
         }),
       usageOf: (node, objects, leading) =>
-        askUsage(node, objects, {kube, port: environment.AGENT_PORT, now, signal: leading}),
+        askUsage(node, objects, {kube, port: environment.AGENT_PORT, signal: leading}),
       registry,
       now,
       log,

@@ -1,6 +1,7 @@
+import {text} from 'node:stream/consumers'
 import {z} from 'zod'
 import {SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
-import {PEER_PROOF_HEADER, peerProof, USAGE_PATH} from '../checkpoint/peer-proof.ts'
+import {askPeer, peerKeyOf, USAGE_PATH} from '../checkpoint/peer-tls.ts'
 import {podSchema} from '../checkpoint/pod.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 import {parsed, type Objects, type Usage} from './world.ts'
@@ -24,13 +25,11 @@ export async function askUsage(
   {
     kube,
     port,
-    now,
     signal,
   }: {
     readonly kube: Pick<KubeClient, 'get'>
-    /** Of the agents. */
+    /** On which agents answer each other. */
     readonly port: number
-    readonly now: () => number
     readonly signal: AbortSignal
   },
 ): Promise<Usage> {
@@ -44,12 +43,16 @@ export async function askUsage(
   if (address === undefined) throw new Error(`node ${node} has no agent`)
   const secret = {apiVersion: 'v1', kind: 'Secret', namespace: SYSTEM_NAMESPACE, name: 'checkpoint-key'}
   const {data} = keySchema.parse(await kube.get(secret))
-  const key = Buffer.from(data['peer-key'], 'base64').toString('utf8')
-  const host = address.includes(':') ? `[${address}]` : address
-  const response = await fetch(`http://${host}:${port}${USAGE_PATH}`, {
-    headers: {[PEER_PROOF_HEADER]: peerProof(USAGE_PATH, key, now())},
+  const response = await askPeer({
+    host: address,
+    port,
+    path: USAGE_PATH,
+    key: peerKeyOf(Buffer.from(data['peer-key'], 'base64').toString('utf8')),
     signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]),
   })
-  if (response.status !== 200) throw new Error(`the agent of node ${node} answered ${response.status}`)
-  return usageSchema.parse(await response.json())
+  if (response.statusCode !== 200) {
+    response.destroy()
+    throw new Error(`the agent of node ${node} answered ${response.statusCode}`)
+  }
+  return usageSchema.parse(JSON.parse(await text(response)))
 }

@@ -10,6 +10,7 @@ import {
   RESTORE_DIR,
   SYSTEM_NAMESPACE,
 } from '../checkpoint/names.ts'
+import {answeringKey, peerKeyOf} from '../checkpoint/peer-tls.ts'
 import type {Abilities} from '../checkpoint/sealed/types.ts'
 import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
 import {openStore} from '../checkpoint/stores/open.ts'
@@ -109,7 +110,7 @@ export async function runNodeAgent(
     kube,
     node,
     openBlobs: blobs,
-    openPeer: (from) => openPeer(from, port, kube, now),
+    openPeer: (from) => openPeer(from, port, kube),
   })
   const metrics = agentMetrics()
   const tools: AgentTools = {
@@ -152,22 +153,16 @@ export async function runNodeAgent(
     metrics.answered(answer.action)
     return answer
   })
-  const peerKey = async (): Promise<string> => (await clusterKeys(kube))['peer-key']
   const agent = startAgent(tools, preparations)
-  const web = await serveHttp(
-    port,
+  const web = await serveHttp(port, {
     metrics,
-    async (request, response) =>
-      (await serveUsage(request, response, {cgroupRoot: CGROUP_DIR, key: peerKey, now})) ||
-      servePeer(request, response, {
-        store: () => blobs({node: {}}, undefined),
-        key: peerKey,
-        now,
-        signal,
-      }),
+    problem: agent.problem,
+    key: answeringKey(async () => (await clusterKeys(kube))['peer-key'], now),
+    answerPeer: async (request, response) =>
+      (await serveUsage(request, response, {cgroupRoot: CGROUP_DIR, now})) ||
+      servePeer(request, response, {store: () => blobs({node: {}}, undefined), signal}),
     log,
-    agent.problem,
-  )
+  })
   const interruptions = watchInterruptions({node, kube, metadataUrl: environment.METADATA_URL, log, signal})
   log('info', 'started', {node, cgroupVersion: cgroups.version})
   // Not all agents at the same time, where they share a disk.
@@ -187,8 +182,8 @@ export async function runNodeAgent(
   // Without its watches it does nothing: the process ends, and the kubelet starts another one.
   await Promise.all([keepUp(), agent.watching])
   await interruptions
-  for (const server of [sockets, web]) server.close()
-  web.closeAllConnections()
+  sockets.close()
+  web.close()
   kube.close()
 }
 
@@ -220,7 +215,7 @@ const blobOpener =
         : {claimDir: join(claimDir, spec.persistentVolumeClaim.claimName)}),
     })
 
-async function openPeer(node: string, port: number, kube: KubeClient, now: () => number): Promise<BlobStore> {
+async function openPeer(node: string, port: number, kube: KubeClient): Promise<BlobStore> {
   const found = await kube.list({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -233,6 +228,5 @@ async function openPeer(node: string, port: number, kube: KubeClient, now: () =>
       'STORE_UNREACHABLE',
       `node ${node}, on whose disk the checkpoint lies, has no agent`,
     )
-  const host = address.includes(':') ? `[${address}]` : address
-  return peerStore({node, url: `http://${host}:${port}`, key: (await clusterKeys(kube))['peer-key'], now})
+  return peerStore({node, host: address, port, key: peerKeyOf((await clusterKeys(kube))['peer-key'])})
 }

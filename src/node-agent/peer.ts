@@ -1,115 +1,133 @@
 import {createHash} from 'node:crypto'
 import type {IncomingMessage, ServerResponse} from 'node:http'
+import {Agent} from 'node:https'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
-import {isPeerProof, PEER_PROOF_HEADER, peerProof} from '../checkpoint/peer-proof.ts'
+import {askPeer, PeerRefusedError, type PeerKey} from '../checkpoint/peer-tls.ts'
 import type {BlobStore, Digest} from '../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../errors.ts'
 
 const PATH = /^\/v1\/(blobs|manifests)\/(sha256:[0-9a-f]{64})$/
+/** What was asked for is there, and is not what its digest says. */
+const CHANGED = 422
+/** As large as a registry takes them. */
+const MAX_MANIFEST_BYTES = 4 * 1024 ** 2
 
 /** Gives sealed pieces of this node's disk to other agents. False: the path is not of that kind. */
 export async function servePeer(
   request: IncomingMessage,
   response: ServerResponse,
-  options: {
-    readonly store: () => Promise<BlobStore>
-    readonly key: () => Promise<string>
-    readonly now: () => number
-    readonly signal: AbortSignal
-  },
+  {store: open, signal}: {readonly store: () => Promise<BlobStore>; readonly signal: AbortSignal},
 ): Promise<boolean> {
   const [path, kind, digest] = PATH.exec(request.url ?? '') ?? []
   if (path === undefined || digest === undefined) return false
-  const {signal} = options
-  const proof = request.headers[PEER_PROOF_HEADER]
-  if (!isPeerProof(proof, path, await options.key(), options.now())) {
-    response.writeHead(403).end()
-    return true
-  }
-  const store = await options.store()
+  const store = await open()
   const wanted: Digest = `sha256:${digest.slice(7)}`
-  const content = kind === 'manifests' ? await store.getManifest(wanted, signal) : undefined
-  if (kind === 'manifests' ? content === undefined : !(await store.has(wanted, signal))) {
-    response.writeHead(404).end()
-    return true
-  }
-  response.writeHead(200, {'content-type': 'application/octet-stream'})
-  if (content !== undefined) response.end(content)
-  // A blob that is found to be tampered with breaks the connection: what was sent does not count.
-  else
-    await pipeline(Readable.from(store.get(wanted, signal)), response, {signal}).catch(() =>
+  if (kind === 'manifests') {
+    const content = await store.getManifest(wanted, signal).catch(unlessTampered)
+    response.writeHead(content === undefined ? 404 : content === 'changed' ? CHANGED : 200)
+    response.end(content === 'changed' ? undefined : content)
+  } else if (await store.has(wanted, signal)) {
+    response.writeHead(200, {'content-type': 'application/octet-stream'})
+    await pipeline(Readable.from(asItIs(store.get(wanted, signal))), response, {signal}).catch(() =>
       response.destroy(),
     )
+  } else response.writeHead(404).end()
   return true
+}
+
+function unlessTampered(error: unknown): 'changed' {
+  if (error instanceof CheckpointError && error.code === 'BLOB_TAMPERED') return 'changed'
+  throw error
+}
+
+/** That it was changed is found at its end, when all of it was sent: whoever asked finds the same, and can tell what it is. */
+async function* asItIs(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* content
+  } catch (error) {
+    unlessTampered(error)
+  }
 }
 
 /** The disk of another node, read through its agent; nothing can be put there. */
 export function peerStore(options: {
   readonly node: string
-  /** `http://10.244.1.7:8080`. */
-  readonly url: string
-  readonly key: string
-  readonly now: () => number
+  readonly host: string
+  readonly port: number
+  readonly key: PeerKey
 }): BlobStore {
-  const {node, url, key, now} = options
+  const {node, host, port, key} = options
   const place = `the disk of node ${node}`
-  const ask = async (path: string, signal: AbortSignal): Promise<Response> => {
-    const headers = {[PEER_PROOF_HEADER]: peerProof(path, key, now())}
-    const response = await fetch(`${url}${path}`, {headers, signal}).catch((cause: unknown) => {
-      signal.throwIfAborted()
-      throw new CheckpointError(
-        'STORE_UNREACHABLE',
-        `${place} cannot be reached through its agent at ${url}`,
-        {cause},
-      )
+  const agent = new Agent({keepAlive: true, timeout: 4000})
+  const away = (signal: AbortSignal, cause: unknown): CheckpointError => {
+    signal.throwIfAborted()
+    if (cause instanceof PeerRefusedError)
+      return new CheckpointError('STORE_REFUSED', `the agent of node ${node} has another key than this one`)
+    const words = `${place} cannot be reached through its agent at ${host}:${port}`
+    return new CheckpointError('STORE_UNREACHABLE', words, {cause})
+  }
+  const ask = async (kind: 'blobs' | 'manifests', digest: Digest, signal: AbortSignal) => {
+    const path = `/v1/${kind}/${digest}`
+    const response = await askPeer({host, port, path, key, agent, signal}).catch((cause: unknown) => {
+      throw away(signal, cause)
     })
-    if (response.status === 200 || response.status === 404) return response
-    throw new CheckpointError('STORE_REFUSED', `the agent of ${place} answered ${response.status}`)
+    const {statusCode} = response
+    if (statusCode === 200) return response
+    response.resume()
+    if (statusCode === 404) return undefined
+    if (statusCode === CHANGED) throw tampered(digest, place)
+    throw new CheckpointError('STORE_REFUSED', `the agent of ${place} answered ${statusCode}`)
+  }
+  async function* partsOf(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
+    try {
+      for await (const part of response) if (Buffer.isBuffer(part)) yield part
+    } catch (cause) {
+      throw away(signal, cause)
+    }
+  }
+  async function* checked(digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const response = await ask('blobs', digest, signal)
+    if (response === undefined) throw new CheckpointError('BLOB_MISSING', `blob ${digest} is not on ${place}`)
+    const hash = createHash('sha256')
+    for await (const part of partsOf(response, signal)) {
+      hash.update(part)
+      yield part
+    }
+    if (`sha256:${hash.digest('hex')}` !== digest) throw tampered(digest, place)
   }
   const readOnly = (): Promise<never> =>
     Promise.reject(new CheckpointError('STORE_REFUSED', `${place} cannot be written from another node`))
   return {
     place,
     has: async (digest, signal) => {
-      const response = await ask(`/v1/blobs/${digest}`, signal)
-      await response.body?.cancel()
-      return response.status === 200
+      const response = await ask('blobs', digest, signal)
+      response?.destroy()
+      return response !== undefined
     },
     put: readOnly,
-    get: (digest, signal) => checked(digest, () => ask(`/v1/blobs/${digest}`, signal), place),
+    get: checked,
     putManifest: readOnly,
     getManifest: async (digest, signal) => {
-      const response = await ask(`/v1/manifests/${digest}`, signal)
-      if (response.status === 404) return undefined
-      const bytes = new Uint8Array(await response.arrayBuffer())
-      if (digestOf(bytes) !== digest) throw tampered(digest, place)
-      return bytes
+      const response = await ask('manifests', digest, signal)
+      if (response === undefined) return undefined
+      const parts: Buffer[] = []
+      let bytes = 0
+      for await (const part of partsOf(response, signal)) {
+        bytes += part.length
+        if (bytes > MAX_MANIFEST_BYTES) throw tampered(digest, place)
+        parts.push(part)
+      }
+      const content = Buffer.concat(parts)
+      if (`sha256:${createHash('sha256').update(content).digest('hex')}` !== digest)
+        throw tampered(digest, place)
+      return content
     },
     listManifests: readOnly,
     removeManifest: readOnly,
     collect: readOnly,
   }
 }
-
-async function* checked(
-  digest: Digest,
-  ask: () => Promise<Response>,
-  place: string,
-): AsyncGenerator<Uint8Array> {
-  const response = await ask()
-  if (response.status === 404 || response.body === null)
-    throw new CheckpointError('BLOB_MISSING', `blob ${digest} is not on ${place}`)
-  const hash = createHash('sha256')
-  const body: AsyncIterable<Uint8Array> = response.body
-  for await (const part of body) {
-    hash.update(part)
-    yield part
-  }
-  if (`sha256:${hash.digest('hex')}` !== digest) throw tampered(digest, place)
-}
-
-const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 
 const tampered = (digest: Digest, place: string): CheckpointError =>
   new CheckpointError('BLOB_TAMPERED', `what ${place} gave is not ${digest}`)

@@ -1,6 +1,7 @@
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {API_VERSION} from '../../../src/checkpoint/names.ts'
+import {answeringKey} from '../../../src/checkpoint/peer-tls.ts'
 import type {KubeClient} from '../../../src/kubernetes/types.ts'
 import {startAgent} from '../../../src/node-agent/agent.ts'
 import {serveHttp} from '../../../src/node-agent/http.ts'
@@ -85,15 +86,14 @@ test('an agent whose watch ends by an error says so on /healthz, and ends', asyn
       get: (target, name) => (name === 'watch' ? () => broken : (Reflect.get(target, name) as unknown)),
     })
     const agent = startAgent({...tools, kube}, diskPreparations(join(folder, 'restore'), tools))
-    const server = await serveHttp(
-      0,
-      agentMetrics(),
-      () => Promise.resolve(false),
-      () => undefined,
-      agent.problem,
-    )
-    const address = server.address()
-    const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/healthz`
+    const server = await serveHttp(0, {
+      metrics: agentMetrics(),
+      problem: agent.problem,
+      key: answeringKey(() => Promise.reject(new Error('there is none')), Date.now),
+      answerPeer: () => Promise.resolve(false),
+      log: () => undefined,
+    })
+    const url = `http://127.0.0.1:${server.port}/healthz`
     expect((await fetch(url)).status).toBe(200)
     breakWatch(new TypeError('what came is no event'))
     await expect(agent.watching).rejects.toThrow('what came is no event')
@@ -102,6 +102,5 @@ test('an agent whose watch ends by an error says so on /healthz, and ends', asyn
     expect(await answer.text()).toBe('a watch has ended: what came is no event\n')
     ended.abort()
     server.close()
-    server.closeAllConnections()
   })
 })

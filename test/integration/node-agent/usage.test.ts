@@ -1,11 +1,12 @@
 import {mkdir, writeFile} from 'node:fs/promises'
-import {createServer} from 'node:http'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {z} from 'zod'
 import {SYSTEM_NAMESPACE} from '../../../src/checkpoint/names.ts'
+import {answeringKey, PeerRefusedError} from '../../../src/checkpoint/peer-tls.ts'
 import {ObjectCache} from '../../../src/controller/cache.ts'
 import {askUsage} from '../../../src/controller/usage.ts'
+import {serveHttp} from '../../../src/node-agent/http.ts'
+import {agentMetrics} from '../../../src/node-agent/metrics.ts'
 import {podUsage, serveUsage} from '../../../src/node-agent/usage.ts'
 import {FakeKube} from '../../support/fake-kube.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
@@ -13,7 +14,6 @@ import {withTempFolder} from '../../support/temp-folder.ts'
 const ONE = '6f4a2b1c-0d3e-4f5a-8b6c-7d8e9f0a1b2c'
 const TWO = '11111111-2222-3333-4444-555555555555'
 const KEY = Buffer.alloc(32, 7).toString('base64')
-const addressSchema = z.looseObject({port: z.int()})
 
 async function write(root: string, files: Readonly<Record<string, string>>): Promise<void> {
   for (const [path, text] of Object.entries(files)) {
@@ -51,12 +51,20 @@ test.for([
 test('an agent tells it to the controller, which has the key, and to nobody else', async () => {
   await withTempFolder(async (root) => {
     await write(root, {[`cpuacct/kubepods/pod${ONE}/cpuacct.usage`]: '7000000\n'})
-    const options = {cgroupRoot: root, key: () => Promise.resolve(KEY), now: () => 1000}
-    const server = createServer((request, response) => {
-      void serveUsage(request, response, options).then((taken) => taken || response.writeHead(404).end())
+    const key = answeringKey(
+      () => Promise.resolve(KEY),
+      () => 0,
+    )
+    key.of('')
+    await key.settled()
+    const server = await serveHttp(0, {
+      metrics: agentMetrics(),
+      problem: () => undefined,
+      key,
+      answerPeer: (request, response) => serveUsage(request, response, {cgroupRoot: root, now: () => 1000}),
+      log: () => undefined,
     })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const {port} = addressSchema.parse(server.address())
+    const {port} = server
     const secret = (key: string) => ({
       apiVersion: 'v1',
       kind: 'Secret',
@@ -86,16 +94,15 @@ test('an agent tells it to the controller, which has the key, and to nobody else
       () => synced.resolve(undefined),
     )
     await synced.promise
-    const ask = (node: string) => askUsage(node, cache, {kube, port, now: () => 1000, signal: over.signal})
+    const ask = (node: string) => askUsage(node, cache, {kube, port, signal: over.signal})
     try {
       expect(await ask('worker-1')).toEqual({atMs: 1000, pods: {[ONE]: 7}})
       await expect(ask('worker-2')).rejects.toThrow('node worker-2 has no agent')
       kube.put(secret(Buffer.alloc(32, 8).toString('base64')))
-      await expect(ask('worker-1')).rejects.toThrow('answered 403')
+      await expect(ask('worker-1')).rejects.toThrow(PeerRefusedError)
     } finally {
       over.abort()
       await following
-      server.closeAllConnections()
       server.close()
     }
   })
