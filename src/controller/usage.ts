@@ -1,6 +1,6 @@
-import {text} from 'node:stream/consumers'
 import {z} from 'zod'
 import {SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {readAtMost} from '../checkpoint/bounded.ts'
 import {askPeer, peerKeyOf, USAGE_PATH} from '../checkpoint/peer-tls.ts'
 import {podSchema} from '../checkpoint/pod.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
@@ -8,6 +8,7 @@ import {parsed, type Objects, type Usage} from './world.ts'
 
 const AGENT = 'clouder-node-agent'
 const ANSWER_MS = 5_000
+const MAX_USAGE_BYTES = 1024 ** 2
 
 /** What a node agent tells of the pods of its node. */
 const usageSchema: z.ZodType<Usage> = z.strictObject({
@@ -54,5 +55,7 @@ export async function askUsage(
     response.destroy()
     throw new Error(`the agent of node ${node} answered ${response.statusCode}`)
   }
-  return usageSchema.parse(JSON.parse(await text(response)))
+  return usageSchema.parse(
+    JSON.parse((await readAtMost(response, USAGE_PATH, MAX_USAGE_BYTES)).toString('utf8')),
+  )
 }

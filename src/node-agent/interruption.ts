@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import {textAtMost} from '../checkpoint/bounded.ts'
 import type {Notice} from '../checkpoint/interruption.ts'
 import {INTERRUPTION_ANNOTATION} from '../checkpoint/names.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
@@ -10,6 +11,7 @@ const ASK_EVERY_MS = 5_000
 /** Where no metadata service ever answered, it is looked for less and less often. */
 const LOOK_EVERY_MS = 10 * 60_000
 const REQUEST_MS = 2_000
+const MAX_ANSWER_BYTES = 1024 ** 2
 
 /** The metadata service of a cloud, as seen from this machine. */
 export interface Metadata {
@@ -94,7 +96,7 @@ async function request(url: string, signal: AbortSignal, init: RequestInit): Pro
     ...init,
     signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]),
   })
-  const text = await response.text()
+  const text = await textAtMost(response, url, MAX_ANSWER_BYTES)
   if (response.status === 404) return undefined
   if (!response.ok) throw new Error(`${url} answered ${response.status}`)
   return text

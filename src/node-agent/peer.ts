@@ -3,15 +3,15 @@ import type {IncomingMessage, ServerResponse} from 'node:http'
 import {Agent} from 'node:https'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
+import {readAtMost, TooLargeError} from '../checkpoint/bounded.ts'
 import {askPeer, PeerRefusedError, type PeerKey} from '../checkpoint/peer-tls.ts'
 import type {BlobStore, Digest} from '../checkpoint/stores/blob-store.ts'
+import {MAX_MANIFEST_BYTES} from '../checkpoint/stores/content.ts'
 import {CheckpointError} from '../errors.ts'
 
 const PATH = /^\/v1\/(blobs|manifests)\/(sha256:[0-9a-f]{64})$/
 /** What was asked for is there, and is not what its digest says. */
 const CHANGED = 422
-/** As large as a registry takes them. */
-const MAX_MANIFEST_BYTES = 4 * 1024 ** 2
 
 /** Gives sealed pieces of this node's disk to other agents. False: the path is not of that kind. */
 export async function servePeer(
@@ -111,14 +111,10 @@ export function peerStore(options: {
     getManifest: async (digest, signal) => {
       const response = await ask('manifests', digest, signal)
       if (response === undefined) return undefined
-      const parts: Buffer[] = []
-      let bytes = 0
-      for await (const part of partsOf(response, signal)) {
-        bytes += part.length
-        if (bytes > MAX_MANIFEST_BYTES) throw tampered(digest, place)
-        parts.push(part)
-      }
-      const content = Buffer.concat(parts)
+      const parts = partsOf(response, signal)
+      const content = await readAtMost(parts, digest, MAX_MANIFEST_BYTES).catch((error: unknown) => {
+        throw error instanceof TooLargeError ? tampered(digest, place) : error
+      })
       if (`sha256:${createHash('sha256').update(content).digest('hex')}` !== digest)
         throw tampered(digest, place)
       return content

@@ -3,6 +3,9 @@ import {z} from 'zod'
 import {CheckpointError} from '../../errors.ts'
 import type {Digest} from './blob-store.ts'
 
+/** A manifest names 4 MiB of a checkpoint in some 200 bytes: this is one of hundreds of gigabytes. */
+export const MAX_MANIFEST_BYTES = 32 * 2 ** 20
+
 const DIGEST = /^sha256:[0-9a-f]{64}$/
 const digestSchema = z.custom<Digest>((value) => typeof value === 'string' && DIGEST.test(value))
 const namedSchema = z.object({

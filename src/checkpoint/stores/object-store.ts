@@ -1,10 +1,11 @@
+import {readAtMost, TooLargeError} from '../bounded.ts'
 import type {BlobStore, CollectResult, Digest, StoredManifest} from './blob-store.ts'
 import {
   checkedContent,
   digestFromHex,
   digestOf,
-  gather,
   hexOf,
+  MAX_MANIFEST_BYTES,
   missing,
   namedBlobs,
   onePiece,
@@ -13,7 +14,7 @@ import {
 import {inParallel} from './in-parallel.ts'
 import type {Objects, StoredObject} from './objects.ts'
 import {persistentObjects} from './persistent-objects.ts'
-import type {Patience} from './problems.ts'
+import {storeError, type Patience} from './problems.ts'
 
 const CALLS_AT_ONCE = 8
 /** A blob younger than this is safe from any collection, whose grace is an hour at least. */
@@ -47,7 +48,11 @@ export function objectStore(
   ): Promise<Uint8Array | undefined> {
     const content = await objects.read(key, signal)
     if (content === undefined) return undefined
-    const manifest = await gather(content)
+    const manifest = await readAtMost(content, `manifest ${digest}`, MAX_MANIFEST_BYTES).catch(
+      (error: unknown) => {
+        throw error instanceof TooLargeError ? tampered(digest, place) : error
+      },
+    )
     if (digestOf(manifest) !== digest) throw tampered(digest, place)
     return manifest
   }
@@ -86,6 +91,9 @@ export function objectStore(
       yield* checkedContent(content, {digest, place})
     },
     putManifest: async (manifest, name, signal) => {
+      // It would not be read again.
+      if (manifest.length > MAX_MANIFEST_BYTES)
+        throw storeError(place, {kind: 'refused', words: `a manifest of ${manifest.length} bytes`})
       await inParallel(namedBlobs(manifest, place), CALLS_AT_ONCE, async (blob) => {
         if ((await objects.stat(blobKey(blob), signal)) === undefined) throw missing(blob, place)
       })

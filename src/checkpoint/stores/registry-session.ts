@@ -1,8 +1,10 @@
 import {z} from 'zod'
+import {textAtMost, TooLargeError} from '../bounded.ts'
 import type {StoreProblem} from './objects.ts'
 import {statusProblem, withoutSecrets} from './problems.ts'
 
-const TOKEN_MAX_BYTES = 1 << 20
+/** Of a token, an error, or a page of tags. */
+const SMALL_MAX_BYTES = 1 << 20
 /** For an answer that has no large body. */
 const ANSWER_TIMEOUT_MS = 120_000
 const ANSWER_WORDS_MAX_LENGTH = 300
@@ -60,7 +62,9 @@ export function registrySession(login: RegistryLogin): RegistrySession {
     const target = new URL(url, base)
     // Uploads may go elsewhere, with what they need in the address.
     const own = target.origin === login.origin && authorization !== undefined ? {authorization} : {}
-    const patience = method === 'GET' ? [] : [AbortSignal.timeout(ANSWER_TIMEOUT_MS)]
+    // What is read of a blob goes on for as long as something comes.
+    const patience =
+      url.startsWith('blobs/') && method === 'GET' ? [] : [AbortSignal.timeout(ANSWER_TIMEOUT_MS)]
     return await fetch(target, {
       method,
       headers: {...headers, ...own},
@@ -107,10 +111,11 @@ async function authorizationFor(
   if (bearer.service !== undefined) url.searchParams.set('service', bearer.service)
   url.searchParams.set('scope', `repository:${repository}:pull,push,delete`)
   const headers = basic === undefined ? {} : {authorization: basic}
-  const answer = await fetch(url, {headers, signal})
+  const patience = AbortSignal.timeout(ANSWER_TIMEOUT_MS)
+  const answer = await fetch(url, {headers, signal: AbortSignal.any([signal, patience])})
   if (!answer.ok) throw await faultOf(answer, credentials)
-  const text = await answer.text()
-  const token = text.length > TOKEN_MAX_BYTES ? undefined : tokenSchema.safeParse(parseJson(text)).data
+  const text = await smallText(answer)
+  const token = tokenSchema.safeParse(parseJson(text ?? '')).data
   if (token === undefined) throw refused(`the token server ${url.origin} gave no token`)
   return `Bearer ${token}`
 }
@@ -128,8 +133,7 @@ export async function faultOf(
   answer: Response,
   credentials: Readonly<Record<string, string>> | undefined,
 ): Promise<RegistryFault> {
-  const text = (await answer.text()).slice(0, TOKEN_MAX_BYTES)
-  const {errors = []} = errorsSchema.safeParse(parseJson(text)).data ?? {}
+  const {errors = []} = errorsSchema.safeParse(parseJson((await smallText(answer)) ?? '')).data ?? {}
   const said =
     errors.length === 0
       ? answer.statusText
@@ -138,6 +142,23 @@ export async function faultOf(
   const codes = errors.map(({code}) => code)
   const problem = statusProblem(answer.status, words) ?? {kind: 'refused', words: `${answer.status} ${words}`}
   return new RegistryFault(answer.status, problem, codes)
+}
+
+/** Undefined: it is not small, and was not read to its end. */
+async function smallText(answer: Response): Promise<string | undefined> {
+  try {
+    return await textAtMost(answer, 'the answer', SMALL_MAX_BYTES)
+  } catch (error) {
+    if (error instanceof TooLargeError) return undefined
+    throw error
+  }
+}
+
+/** An answer of JSON, as a schema reads it. Throws RegistryFault when it is not that. */
+export async function jsonOf<T>(answer: Response, schema: z.ZodType<T>, what: string): Promise<T> {
+  const {data} = schema.safeParse(parseJson((await smallText(answer)) ?? ''))
+  if (data !== undefined) return data
+  throw new RegistryFault(answer.status, {kind: 'refused', words: `${what} cannot be read`})
 }
 
 function parseJson(text: string): unknown {

@@ -7,6 +7,7 @@ import type {Objects, ObjectWrite, StoredObject} from './objects.ts'
 import {networkProblem, storeError} from './problems.ts'
 import {
   faultOf,
+  jsonOf,
   RegistryFault,
   registrySession,
   type RegistryRequest,
@@ -20,6 +21,7 @@ const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 const WHOLE_MAX_BYTES = 8 * 2 ** 20
 const CHUNK_BYTES = 4 * 2 ** 20
 const TAGS_PER_PAGE = 1000
+const MAX_PAGES = 1000
 /** Of the 128 letters of a tag the digest takes 64, the time 10, and two dots. */
 const NAME_MAX_LENGTH = 52
 const CANCEL_TIMEOUT_MS = 10_000
@@ -194,21 +196,21 @@ async function* list(registry: Registry, prefix: string, signal: AbortSignal): A
 }
 
 async function* tags({call, repository}: Registry, signal: AbortSignal): AsyncGenerator<string> {
+  let pages = 0
   let url: string | undefined = `tags/list?n=${TAGS_PER_PAGE}`
   while (url !== undefined) {
     const page: string = url
     const answer = await unlessAbsent(() => call({method: 'GET', url: page, signal}))
     if (answer === undefined) return
-    const parsed = tagsSchema.safeParse(await answer.json())
-    if (!parsed.success) {
-      throw new RegistryFault(answer.status, {
-        kind: 'refused',
-        words: `its tags of ${repository} are no list`,
-      })
-    }
-    yield* parsed.data.tags ?? []
+    const {tags: found} = await jsonOf(answer, tagsSchema, `the list of its tags of ${repository}`)
+    yield* found ?? []
     const [, next] = /<([^>]+)>;\s*rel="?next/.exec(answer.headers.get('link') ?? '') ?? []
     url = next === undefined ? undefined : new URL(next, answer.url).href
+    if (++pages >= MAX_PAGES && url !== undefined)
+      throw new RegistryFault(answer.status, {
+        kind: 'refused',
+        words: `its list of the tags of ${repository} does not end`,
+      })
   }
 }
 
