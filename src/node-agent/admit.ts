@@ -7,6 +7,7 @@ import type {KubeObject} from '../kubernetes/types.ts'
 import type {ImageDigests} from './answer.ts'
 import {digestSchema} from '../checkpoint/sealed/types.ts'
 import type {CheckpointImages} from './create-image.ts'
+import {refuseOther} from './same-image.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
 import {originalPod, parsePod, podRef} from './pods.ts'
 import type {AgentTools} from './tools.ts'
@@ -110,10 +111,6 @@ async function canTake(name: {namespace: string; name: string}, tools: AdmitTool
   if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `${tools.node} cannot take it: ${why}`)
   for (const {image, imageDigest} of metadata.containers) {
     const digests = digestsOf.get(image) ?? (await tools.imageDigests(image))
-    if (digests.length > 0 && !digests.includes(imageDigest))
-      throw new CheckpointError(
-        'IMAGE_UNAVAILABLE',
-        `${image} on ${tools.node} is ${digests.join(' or ')}, and the checkpoint is of ${imageDigest}`,
-      )
+    refuseOther(image, digests, imageDigest, tools.node)
   }
 }

@@ -1,3 +1,4 @@
+import {refuseOther} from './same-image.ts'
 import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {ociSpecSchema} from '../checkpoint/archive/oci-spec.ts'
@@ -112,10 +113,5 @@ async function compare(
     )
   }
   const {name, digests} = image
-  if (digests.length > 0 && !digests.includes(prepared.imageDigest)) {
-    throw new CheckpointError(
-      'IMAGE_UNAVAILABLE',
-      `${name} on this node is ${digests.join(' or ')}, and the checkpoint is of ${prepared.imageDigest}`,
-    )
-  }
+  refuseOther(name, digests, prepared.imageDigest, 'this node')
 }

@@ -12,6 +12,7 @@ import {digestSchema} from '../checkpoint/sealed/types.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
 import type {Pod} from './pods.ts'
 import {refuseUnlike} from './prepare.ts'
+import {refuseOther} from './same-image.ts'
 import type {AgentTools} from './tools.ts'
 import {writeStatusIf} from './write-status.ts'
 
@@ -211,11 +212,7 @@ async function refuse(
   for (const {image, imageDigest} of metadata.containers) {
     const digests = await tools.imageDigests(image)
     if (digests.length === 0) absent.add(image)
-    else if (!digests.includes(imageDigest))
-      throw new CheckpointError(
-        'IMAGE_UNAVAILABLE',
-        `${image} on ${tools.node} is ${digests.join(' or ')}, and the checkpoint is of ${imageDigest}`,
-      )
+    else refuseOther(image, digests, imageDigest, tools.node)
   }
   if (absent.size > 0) throw new BaseImagesAbsent([...absent], tools.node)
 }

@@ -45,7 +45,10 @@ export async function serveHttp(port: number, options: HttpOptions): Promise<Age
     }, log),
   )
   const peers = peerServer(key, answered(answerPeer, log))
+  const connected = new Set<Socket>()
   const server = createNetServer((socket) => {
+    connected.add(socket)
+    socket.once('close', () => connected.delete(socket))
     socket.setTimeout(FIRST_BYTE_MS, () => socket.destroy())
     socket.once('error', () => socket.destroy())
     socket.once('data', (bytes) => {
@@ -62,7 +65,7 @@ export async function serveHttp(port: number, options: HttpOptions): Promise<Age
     port: typeof address === 'object' && address !== null ? address.port : port,
     close() {
       server.close()
-      for (const each of [open, peers]) each.closeAllConnections()
+      for (const socket of connected) socket.destroy()
     },
   }
 }

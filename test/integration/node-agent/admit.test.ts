@@ -56,6 +56,12 @@ test.for<[string, string, (node: FakeNode) => void, Partial<AgentTools>]>([
     {imageDigests: () => Promise.resolve([`sha256:${'ee'.repeat(32)}`])},
   ],
   [
+    'its image is not known there',
+    'IMAGE_UNAVAILABLE',
+    () => undefined,
+    {imageDigests: () => Promise.resolve([])},
+  ],
+  [
     'the checkpoint is gone',
     'CHECKPOINT_UNKNOWN',
     ({kube}) => {

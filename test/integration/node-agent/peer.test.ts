@@ -115,7 +115,7 @@ test('what was changed there is told as that, a piece and a manifest', async () 
 
 test('a connection that breaks in the middle is told as a node that is away', async () => {
   await withPeer(async ({there, server, as}) => {
-    const digest = await put(there, Buffer.alloc(4_000_000, 'x'))
+    const digest = await put(there, Buffer.alloc(16_000_000, 'x'))
     const parts = as(KEY).get(digest, signal)[Symbol.asyncIterator]()
     await parts.next()
     server.close()

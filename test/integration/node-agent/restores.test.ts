@@ -205,8 +205,10 @@ test('processes that may do more than the pod are refused, each point named', as
   })
 })
 
-test('another base image is refused', async () => {
+test('another base image is refused, and one that the node does not know', async () => {
   await withRestore(async (bench) => {
+    bench.imageDigests = []
+    expect(refusal(await bench.ask())).toContain('IMAGE_UNAVAILABLE')
     bench.imageDigests = [`sha256:${'ee'.repeat(32)}`]
     expect(refusal(await bench.ask())).toContain('IMAGE_UNAVAILABLE')
   })
