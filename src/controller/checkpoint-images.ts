@@ -3,7 +3,7 @@ import {labelValue, objectName} from '../checkpoint/object-names.ts'
 import {podSchema, type ContainerStatus} from '../checkpoint/pod.ts'
 import {kubeObjectSchema} from '../kubernetes/types.ts'
 import {z} from 'zod'
-import {ensure, refTo, type World} from './world.ts'
+import {ensure, refTo, type World, refusalOf} from './world.ts'
 
 /** Why pods with images of checkpoints may not run in a namespace, which the API server would say too; undefined: they may. */
 export async function namespaceProblem(
@@ -51,41 +51,41 @@ export async function pullImages(
   const {owner, namespace, node, images, spec} = wanted
   const {serviceAccountName, imagePullSecrets} = templateSchema.parse(spec)
   const name = objectName([owner.name, 'pull'])
-  const pod = podSchema.parse(
-    await ensure(
-      kubeObjectSchema.parse({
-        apiVersion: 'v1',
-        kind: 'Pod',
-        metadata: {
-          name,
-          namespace,
-          // The label of a Migration is that of the pod it makes.
-          ...(owner.kind === 'Restore' ? {labels: {[RESTORE_LABEL]: labelValue(owner.name)}} : {}),
-          ...(owner.uid === undefined ? {} : {ownerReferences: [{apiVersion: API_VERSION, ...owner}]}),
-        },
-        spec: {
-          nodeName: node,
-          restartPolicy: 'Never',
-          automountServiceAccountToken: false,
-          enableServiceLinks: false,
-          terminationGracePeriodSeconds: 0,
-          tolerations: [{operator: 'Exists'}],
-          // Nothing is to run: no image has this program, and as root none would be let.
-          securityContext: {runAsNonRoot: true, seccompProfile: {type: 'RuntimeDefault'}},
-          containers: images.map((image, index) => ({
-            name: `image-${index}`,
-            image,
-            imagePullPolicy: 'IfNotPresent',
-            command: ['/clouder-pulls-this-image'],
-            securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: ['ALL']}},
-          })),
-          ...(serviceAccountName === undefined ? {} : {serviceAccountName}),
-          ...(imagePullSecrets === undefined ? {} : {imagePullSecrets}),
-        },
-      }),
-      world,
-    ),
-  )
+  const made = await ensure(
+    kubeObjectSchema.parse({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        name,
+        namespace,
+        // The label of a Migration is that of the pod it makes.
+        ...(owner.kind === 'Restore' ? {labels: {[RESTORE_LABEL]: labelValue(owner.name)}} : {}),
+        ...(owner.uid === undefined ? {} : {ownerReferences: [{apiVersion: API_VERSION, ...owner}]}),
+      },
+      spec: {
+        nodeName: node,
+        restartPolicy: 'Never',
+        automountServiceAccountToken: false,
+        enableServiceLinks: false,
+        terminationGracePeriodSeconds: 0,
+        tolerations: [{operator: 'Exists'}],
+        // Nothing is to run: no image has this program, and as root none would be let.
+        securityContext: {runAsNonRoot: true, seccompProfile: {type: 'RuntimeDefault'}},
+        containers: images.map((image, index) => ({
+          name: `image-${index}`,
+          image,
+          imagePullPolicy: 'IfNotPresent',
+          command: ['/clouder-pulls-this-image'],
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: ['ALL']}},
+        })),
+        ...(serviceAccountName === undefined ? {} : {serviceAccountName}),
+        ...(imagePullSecrets === undefined ? {} : {imagePullSecrets}),
+      },
+    }),
+    world,
+  ).catch(refusalOf)
+  if (typeof made === 'string') return {state: 'failed', why: made}
+  const pod = podSchema.parse(made)
   const statuses = pod.status.containerStatuses ?? []
   const failed = statuses.find(({state}) => NOT_PULLED.includes(state?.waiting?.reason ?? ''))
   const isOver = failed !== undefined || (statuses.length === images.length && statuses.every(isPulled))

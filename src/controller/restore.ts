@@ -21,6 +21,7 @@ import {
   type Reconciler,
   type World,
   labelledBy,
+  refusalOf,
 } from './world.ts'
 
 /** As long as a pod may take to go on, from when it was made. */
@@ -60,6 +61,10 @@ export const restoreReconciler: Reconciler = {
     }
   },
 }
+
+/** A quota may have room, and a webhook that is started anew may answer, within so long. */
+const REFUSED_MS = 60_000
+const REFUSED_AGAIN_MS = 5_000
 
 const openRestores = (objects: Objects, namespace: string | undefined): readonly Restore[] =>
   parsed(objects.list('Restore', namespace), restoreSchema).filter(
@@ -140,9 +145,11 @@ async function makePod(object: KubeObject, restore: Restore, world: World): Prom
   const found = await world.kube.get(refTo('Pod', name, namespace))
   const existing = found === undefined ? undefined : podSchema.parse(found)
   if (existing !== undefined && !isOf(existing, restore)) return occupied(object, existing, checkpoint, world)
-  const pod =
+  const made =
     existing ??
-    podSchema.parse(await ensure(await podFor(restore, checkpoint, {name, namespace}, world), world))
+    (await ensure(await podFor(restore, checkpoint, {name, namespace}, world), world).catch(refusalOf))
+  if (typeof made === 'string') return refused(object, restore, made, world)
+  const pod = podSchema.parse(made)
   if (!isOf(pod, restore)) return {againMs: 0}
   await writeStatus(
     object,
@@ -150,6 +157,14 @@ async function makePod(object: KubeObject, restore: Restore, world: World): Prom
     world,
   )
   return undefined
+}
+
+/** Tells at once that the API server refuses the pod, and gives up when that stays so. */
+async function refused(object: KubeObject, restore: Restore, why: string, world: World): Promise<Again> {
+  const sinceMs = Date.parse(restore.status?.startedAt ?? '') || 0
+  if (world.now() - sinceMs >= REFUSED_MS) return fail(object, 'API_REJECTED', why, world)
+  await tell(object, restore, {message: `tries again: ${why}`}, world)
+  return {againMs: REFUSED_AGAIN_MS}
 }
 
 /** Fetches what the runtime would fetch without anybody's credentials. */

@@ -24,6 +24,7 @@ import {
   type Reconciler,
   type World,
   labelledBy,
+  refusalOf,
 } from './world.ts'
 
 const AGAIN_MS = 5000
@@ -49,10 +50,15 @@ export const runtimeReconciler: Reconciler = {
     const at = {object, runtime, pod, world}
     if (pod !== undefined && pod.metadata.labels[RUNTIME_LABEL] !== labelValue(metadata.name))
       return fail(at, 'RESTORE_FAILED', `there is another pod ${metadata.name}`)
-    for (const lasting of lastingObjects(runtime)) await ensure(lasting, world)
+    for (const lasting of lastingObjects(runtime)) {
+      const made = await ensure(lasting, world).catch(refusalOf)
+      if (typeof made === 'string') return refused(at, made)
+    }
     return spec.state === 'Running' ? run(at) : pause(at)
   },
 }
+
+const REFUSED_AGAIN_MS = 30_000
 
 interface RuntimeAt {
   readonly object: KubeObject
@@ -76,9 +82,16 @@ async function run(at: RuntimeAt): Promise<Again> {
   if (from !== undefined) return resume(from.metadata.name, at)
   if (status.checkpoint !== undefined && status.phase === 'Paused')
     return fail(at, 'CHECKPOINT_UNKNOWN', `checkpoint ${status.checkpoint}, which it goes on from, is gone`)
-  await ensure(runtimePod(runtime), world)
+  const made = await ensure(runtimePod(runtime), world).catch(refusalOf)
+  if (typeof made === 'string') return refused(at, made)
   await tell(at, {phase: 'Pending', reason: null, message: 'its pod starts', checkpoint: null})
   return undefined
+}
+
+/** It is wanted for as long as it says so: what is refused is told, and tried again now and then. */
+async function refused(at: RuntimeAt, why: string): Promise<Again> {
+  await tell(at, {phase: 'Pending', reason: 'API_REJECTED', message: why})
+  return {againMs: REFUSED_AGAIN_MS}
 }
 
 async function running(pod: Pod, at: RuntimeAt): Promise<Again> {

@@ -4,6 +4,7 @@ import {isWholeName, labelValue} from '../checkpoint/object-names.ts'
 import {readable} from '../checkpoint/readable.ts'
 import type {ResourceKind, StoreSpec} from '../checkpoint/resources.ts'
 import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
+import {KubernetesError} from '../errors.ts'
 import {refOf} from '../kubernetes/refs.ts'
 import type {KubeClient, KubeObject, ObjectRef} from '../kubernetes/types.ts'
 import type {ControllerMetrics} from './metrics.ts'
@@ -108,6 +109,15 @@ export async function ensure(object: KubeObject, world: World): Promise<KubeObje
   const made = (await world.kube.create(object)) ?? (await world.kube.get(refOf(object)))
   if (made === undefined) throw new StaleError(`${object.kind} ${object.metadata.name} is gone again`)
   return made
+}
+
+/**
+ * Why the API server does not take an object as it is: Pod Security, a quota, a webhook, a field. Throws what is none of
+ * these. A quota may have room later, which the answer does not tell apart.
+ */
+export function refusalOf(error: unknown): string {
+  if (error instanceof KubernetesError && error.code === 'API_REJECTED') return error.message
+  throw error
 }
 
 /** Takes a finalizer of ours away; the others stay. Throws StaleError. */

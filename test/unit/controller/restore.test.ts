@@ -1,5 +1,6 @@
 import {expect, test} from 'vitest'
 import {RESTORE_ANNOTATION, RESTORE_LABEL} from '../../../src/checkpoint/names.ts'
+import {KubernetesError} from '../../../src/errors.ts'
 import {controllerScene, type ControllerScene} from '../../support/controller-scene.ts'
 
 const MEMORY = 'token 1234'
@@ -30,6 +31,47 @@ test('a second pod goes on from a checkpoint, without the labels by which a cont
   })
   expect(scene.pod('copy')?.metadata.labels).not.toHaveProperty('pod-template-hash')
   expect(scene.nodes.memoryOf('copy')).toBe(MEMORY)
+  await scene.end()
+})
+
+/** The API server refuses pods as Pod Security does, or a quota. */
+function refusePods(scene: ControllerScene, words: string): () => void {
+  const {create} = scene.kube
+  scene.kube.create = (object) =>
+    object.kind === 'Pod'
+      ? Promise.reject(
+          new KubernetesError('API_REJECTED', words, {answer: {status: 403, reason: 'Forbidden'}}),
+        )
+      : create.call(scene.kube, object)
+  return () => void (scene.kube.create = create)
+}
+
+test('a restore whose pod the API server refuses says so at once, and fails when that stays so', async () => {
+  const scene = await sceneWithCheckpoint()
+  refusePods(scene, 'violates PodSecurity "restricted:latest"')
+  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy'})
+  await scene.play({forMs: 10_000})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Preparing',
+    message: 'tries again: violates PodSecurity "restricted:latest"',
+  })
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Failed',
+    reason: 'API_REJECTED',
+    message: 'violates PodSecurity "restricted:latest"',
+  })
+  await scene.end()
+})
+
+test('a restore goes on when a quota has room again', async () => {
+  const scene = await sceneWithCheckpoint()
+  const allow = refusePods(scene, 'exceeded quota')
+  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy'})
+  await scene.play({forMs: 10_000})
+  allow()
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored'})
   await scene.end()
 })
 
