@@ -40,7 +40,8 @@ async function letGo({metadata}: Checkpoint, world: World): Promise<Again> {
 async function waitsForAgent(checkpoint: Checkpoint, world: World): Promise<boolean> {
   const {spec, status = {}, metadata} = checkpoint
   const {digest} = status
-  if (!isDigest(digest)) return false
+  // An imported one is somebody else's too, another cluster's perhaps: it is only forgotten here.
+  if (!isDigest(digest) || spec.import !== undefined) return false
   const all = await world.kube.list({apiVersion: WATCHED.Checkpoint, kind: 'Checkpoint'})
   if (isShared({uid: metadata.uid, store: spec.store, digest}, all)) return false
   const store = storeNamed(spec.store, world)

@@ -28,7 +28,8 @@ export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Pr
   // From a registry, S3 or Azure the controller removes it, and then the finalizer.
   if (store !== undefined && !isLocal(store)) return
   const digest = digestSchema.safeParse(status.digest).data
-  if (store !== undefined && digest !== undefined) {
+  // An imported one is somebody else's too, another cluster's perhaps: it is only forgotten here.
+  if (store !== undefined && digest !== undefined && checkpoint.spec.import === undefined) {
     const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint'})
     if (!isShared({uid: checkpoint.uid, store: checkpoint.spec.store, digest}, all))
       await removeStored(checkpoint, digest, tools)
