@@ -14,6 +14,7 @@ import {
   type ClusterTools,
   type PhaseContext,
 } from './context.ts'
+import {waitForControlPlane} from './control-plane-ready.ts'
 import {controlPlaneFiles, filesView, KUBELET_PATCH_PATH, patchFile} from './kubeadm-files.ts'
 import {
   CERTIFICATE_PATHS,
@@ -159,15 +160,9 @@ async function planJoin(
 function oneControlPlaneAtATime(joins: readonly Step<ClusterTools>[]): Step<ClusterTools>[] {
   const workers = joins.filter((step) => step.on !== undefined && !isControlPlane(step.on))
   const planes = joins.filter((step) => step.on !== undefined && isControlPlane(step.on))
-  const barrier = (step: Step<ClusterTools>): ClusterStep<ClusterTools> => ({
-    summary: `wait until etcd and the API server are ready on ${step.on?.name ?? ''}`,
-    reason: 'the next control plane joins after it',
-    run: async (tools) => {
-      const answer = await (await tools.kube()).fetch('/readyz?verbose')
-      if (answer.status !== 200) throw new KubernetesError('NOT_READY', `/readyz answers ${answer.status}`)
-    },
-  })
-  return [...planes.flatMap((step) => [step, barrier(step)]), ...workers]
+  const barrier = ({on}: Step<ClusterTools>): Step<ClusterTools>[] =>
+    on === undefined ? [] : [waitForControlPlane(on.name)]
+  return [...planes.flatMap((step) => [step, ...barrier(step)]), ...workers]
 }
 
 function joinReason(

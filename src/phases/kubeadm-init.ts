@@ -1,5 +1,6 @@
 import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
+import {askReadyz} from './control-plane-ready.ts'
 import {ENCRYPTION_PATH} from '../kubeadm/hardening.ts'
 import {firstControlPlane, type ClouderPhase, type PhaseContext} from './context.ts'
 import {CONTROL_PLANE_FILE_PATHS, controlPlaneFiles, initFile} from './kubeadm-files.ts'
@@ -54,10 +55,7 @@ export const kubeadmInitPhase: ClouderPhase = {
  * phase that changes the cluster, not with the kubeconfig.
  */
 async function isReady(host: HostReader, state: KubeadmState, signal: AbortSignal): Promise<boolean> {
-  if (!state.paths.has(ADMIN_CONF)) return false
-  const words = ['--server', 'https://127.0.0.1:6443', '--request-timeout', '5s', 'get', '--raw', '/readyz']
-  const {exitCode} = await host.query(['kubectl', '--kubeconfig', ADMIN_CONF, ...words], {signal})
-  return exitCode === 0
+  return state.paths.has(ADMIN_CONF) && (await askReadyz(host, signal)) === 'ready'
 }
 
 /** The decision, a function of what is wanted and what was seen. */

@@ -170,6 +170,7 @@ const ARCHITECTURE: Architecture = {
     'artifacts',
     'context',
     'kubeadm-files',
+    'control-plane-ready',
     'kubeadm-probe',
     'kubeadm-steps',
     'kubeadm-uploaded',
