@@ -1,9 +1,12 @@
+import {BlockList, isIPv6} from 'node:net'
+import {describeSocket} from './criu-files.ts'
 import {baseOf, recordsOf} from './criu-images.ts'
 import type {Message} from './protobuf.ts'
 
-/** What a restore opens, binds or watches again by its path: files that have no name any more are not among them. */
+/** What a restore opens, binds or watches again by its name: files that have no name any more are not among them. */
 export interface HeldPath {
-  readonly kind: 'file' | 'folder' | 'fifo' | 'socket' | 'watch'
+  /** `address`: a socket that is bound to one address of the pod, which is its path; those of loopback are not told. */
+  readonly kind: 'file' | 'folder' | 'fifo' | 'socket' | 'watch' | 'address'
   /** Absent for a watch that CRIU knows by the number of its file only. */
   readonly path?: string
   /** As of stat; absent: not in the image. */
@@ -39,6 +42,8 @@ export function heldPaths(images: ReadonlyMap<string, Uint8Array>): readonly Hel
     const holder = holders.get(`${type} ${id}`)
     const unix = file.message(UNIX_ENTRY)
     if (unix !== undefined) return boundSocketOf(unix, mounts, holder)
+    const address = boundAddressOf(file)
+    if (address !== undefined) return [{kind: 'address', ...placed(address, undefined, holder)}]
     return (file.message(INOTIFY_ENTRY)?.messages(5) ?? []).map((watch) => watchOf(watch, mounts, holder))
   })
 }
@@ -113,6 +118,22 @@ function boundSocketOf(entry: Message, mounts: Mounts, holder: Holder): readonly
   const folder = entry.text(14)
   const path = plain.startsWith('/') ? plain : `${folder ?? ''}/${plain}`
   return [{kind: 'socket', ...placed(path, mountOf(zigzag(entry.number(17)), path, mounts), holder)}]
+}
+
+/** Addresses that every pod has. */
+const EVERYWHERE = new BlockList()
+EVERYWHERE.addSubnet('127.0.0.0', 8)
+EVERYWHERE.addAddress('0.0.0.0')
+EVERYWHERE.addAddress('::', 'ipv6')
+EVERYWHERE.addAddress('::1', 'ipv6')
+
+/** `10.244.1.5:8080`, which is bound again; TCP connections are not: they are closed. */
+function boundAddressOf(file: Message): string | undefined {
+  const {kind = '', local = '', state = ''} = describeSocket(file) ?? {}
+  const [, host = '', port] = /^\[?(.*?)\]?:(\d+)$/.exec(local) ?? []
+  const isBound = port !== '0' && (state === '' || state === 'LISTEN' || state === 'CLOSE')
+  if (!/^(tcp|udp)/.test(kind) || host === '' || !isBound) return undefined
+  return EVERYWHERE.check(host, isIPv6(host) ? 'ipv6' : 'ipv4') ? undefined : local
 }
 
 function watchOf(entry: Message, mounts: Mounts, holder: Holder): HeldPath {

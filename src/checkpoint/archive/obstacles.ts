@@ -6,6 +6,7 @@ import type {OciSpec} from './oci-spec.ts'
 
 const mountSchema = z.looseObject({name: z.string(), mountPath: z.string(), subPath: z.string().optional()})
 const podSpecSchema = z.looseObject({
+  hostNetwork: z.boolean().default(false),
   hostPID: z.boolean().default(false),
   shareProcessNamespace: z.boolean().default(false),
   initContainers: z.array(z.looseObject({})).default([]),
@@ -79,10 +80,11 @@ export function obstaclesOf(
   const podSpec = podSpecSchema.parse(pod)
   const places = placesOf(container, held, spec, podSpec)
   const found = held.flatMap((one): readonly Obstacle[] => {
+    if (one.kind === 'address') return [addressObstacle(container, one, podSpec)]
     if (one.path === undefined)
       return [obstacle(container, one, {source: 'other'}, 'impossible', 'CRIU knows it by its inode only')]
     const {mount} = one
-    if (mount?.isExternal !== true || isGuarded(mount.place, spec)) return []
+    if (mount?.isExternal !== true || mount.place === '/' || isGuarded(mount.place, spec)) return []
     const place = places.get(mount.place) ?? {source: 'other'}
     const problem = problemOf(one, one.path.slice(mount.place.length + 1), place, podSpec)
     return problem === undefined ? [] : [obstacle(container, one, place, ...problem)]
@@ -184,12 +186,27 @@ const isGuarded = (place: string, {linux}: OciSpec): boolean =>
   linux.readonlyPaths.includes(place) ||
   place.startsWith('/sys/fs/cgroup')
 
+/** Each pod has an address of its own. What is bound to one of IPv6 is bound again wherever it is, and may be deaf there. */
+function addressObstacle(container: string, {path = '', holder}: HeldPath, {hostNetwork}: PodSpec): Obstacle {
+  const process = holder === undefined ? 'a process' : `process ${holder.pid} (${holder.command})`
+  const fix = 'bind to all addresses (0.0.0.0 or ::), or close the socket before, in a hook'
+  return {
+    verdict: hostNetwork || path.startsWith('[') ? 'unproven' : 'impossible',
+    container,
+    source: 'address',
+    path,
+    ...(holder === undefined ? {} : {pid: holder.pid}),
+    message: `${path} of container ${container}: ${process} has a socket bound to this address, and a restored pod has another one; ${fix}`,
+  }
+}
+
 const ACTIONS: Readonly<Record<HeldPath['kind'], string>> = {
   file: 'has it open',
   folder: 'has it open',
   fifo: 'has it open',
   socket: 'listens on it',
   watch: 'watches it',
+  address: 'is bound to it',
 }
 const FIXES: Partial<Readonly<Record<Source, string>>> = {
   emptyDir: 'use a volume claim, or the file system of the container, or close it before, in a hook',

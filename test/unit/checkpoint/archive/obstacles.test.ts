@@ -3,7 +3,7 @@ import {expect, test} from 'vitest'
 import {heldPaths} from '../../../../src/checkpoint/archive/criu-held.ts'
 import {obstaclesOf} from '../../../../src/checkpoint/archive/obstacles.ts'
 import {ociSpecSchema} from '../../../../src/checkpoint/archive/oci-spec.ts'
-import {IMAGES, imagesHolding, type Held} from '../../../support/criu-images.ts'
+import {image, IMAGES, imagesHolding, message, type Held} from '../../../support/criu-images.ts'
 import {SPEC} from '../../../support/kubelet-archive.ts'
 
 const VOLUMES = '/var/lib/kubelet/pods/59002284-99ba-40ea-be82-c5dfb31d88b6/volumes'
@@ -96,6 +96,47 @@ test.for<[string, Held]>([
   ['unproven', {how: 'open', path: '/unknown/file', on: '/unknown'}],
 ])('%s: %o', ([verdict, held]) => {
   expect(verdictOf(held)).toBe(verdict)
+})
+
+/** A word of an address as it lies in memory. */
+const word = (bytes: readonly number[]): number => Buffer.from(bytes).readUInt32LE()
+const [TCP, UDP] = [6, 17]
+const [ESTABLISHED, CLOSE, LISTEN] = [1, 7, 10]
+
+test.for<[string, string, number, number, number, readonly number[], object]>([
+  ['impossible', 'TCP that listens on the address of the pod', TCP, LISTEN, 8080, [10, 244, 1, 5], POD],
+  ['impossible', 'UDP from the address of the pod', UDP, CLOSE, 40_000, [10, 244, 1, 5], POD],
+  ['restored', 'TCP that is connected, which is closed', TCP, ESTABLISHED, 40_000, [10, 244, 1, 5], POD],
+  ['restored', 'TCP on all addresses', TCP, LISTEN, 8080, [0, 0, 0, 0], POD],
+  ['restored', 'TCP on loopback', TCP, LISTEN, 8080, [127, 0, 0, 2], POD],
+  ['restored', 'TCP that is not bound yet', TCP, CLOSE, 0, [10, 244, 1, 5], POD],
+  [
+    'unproven',
+    'TCP on an address of the node',
+    TCP,
+    LISTEN,
+    8080,
+    [10, 0, 0, 5],
+    {...POD, hostNetwork: true},
+  ],
+])('%s: %s', ([verdict, , protocol, state, port, bytes, pod]) => {
+  const socket = message([
+    [3, 2],
+    [4, 1],
+    [5, protocol],
+    [6, state],
+    [7, port],
+    [8, 0],
+    [11, word(bytes)],
+  ])
+  const files = image(0x56303138, [
+    [1, 4],
+    [2, 100],
+    [4, socket],
+  ])
+  const images = new Map(Object.entries({...imagesHolding([], MOUNTS), 'files.img': files}))
+  const found = obstaclesOf('main', heldPaths(images), OCI, pod)
+  expect(found.map((one) => one.verdict).join() || 'restored').toBe(verdict)
 })
 
 test('an init container may put a file of an emptyDir there again; nobody knows', () => {
