@@ -8,6 +8,14 @@ import {makeKey, startAgent} from '../support/with-sshd.ts'
 
 const name = 'odd'
 const PROXY = 'http://192.0.2.1:3128'
+const KUBECTL = 'kubectl --kubeconfig /etc/kubernetes/admin.conf'
+/** Where kubeadm would have copied the variables of its environment to. */
+const PROXIES = `grep -rl PROXY /etc/kubernetes/manifests || true; ${KUBECTL} -n kube-system get daemonset kube-proxy -o yaml | grep PROXY || true`
+/** As if kubeadm had once run with them. */
+const COPIED = `set -e
+  sed -i 's|^    image: .*|&\\n    env: [{name: HTTPS_PROXY, value: "${PROXY}"}]|' /etc/kubernetes/manifests/kube-scheduler.yaml
+  grep -q PROXY /etc/kubernetes/manifests/kube-scheduler.yaml
+  ${KUBECTL} -n kube-system set env daemonset/kube-proxy HTTPS_PROXY=${PROXY} NO_PROXY='*'`
 const LEFTOVER = '/etc/cni/net.d/10-containerd-net.conflist'
 
 /** One machine for each setting; what is done to it, what the preflight says of it, and what mends it. */
@@ -123,13 +131,18 @@ test('machines with odd settings are understood before anything is changed, and 
       expect(stepLines(plan)).toEqual([])
       const [first] = given.nodes
       if (first === undefined) throw new Error('no machine')
-      expect(
-        await first.read(
-          'grep -rl PROXY /etc/kubernetes/manifests || true; kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system get daemonset kube-proxy -o yaml | grep PROXY || true',
-        ),
-        'kubeadm copied no variable of the machine',
-      ).toBe('')
+      expect(await first.read(PROXIES), 'kubeadm copied no variable of the machine').toBe('')
       expect(await podsOf(first), 'pods of the system run, with addresses of the pod network').toEqual([])
+
+      await first.read(COPIED)
+      const repaired = stepLines(await run('init', '--config', config))
+      expect(
+        repaired.map((line) => line.split(': ')[0]),
+        repaired.join('\n'),
+      ).toEqual(expect.arrayContaining(['cp-1 control-plane', 'cp-1 kubeadm-init']))
+      expect(await first.read(PROXIES), 'what was copied once is put right').toBe('')
+      const again = await run('plan', '--config', config, '--detailed-exitcode')
+      expect(stepLines(again)).toEqual([])
     },
   ))
 
@@ -167,14 +180,13 @@ async function changesOf(nodes: readonly BareNode[]): Promise<readonly string[]>
 
 /** Pods of the system that do not run as they should, one line each. */
 async function podsOf(controlPlane: BareNode): Promise<readonly string[]> {
-  const kubectl = 'kubectl --kubeconfig /etc/kubernetes/admin.conf'
   const rows = await controlPlane.read(
-    `${kubectl} get pods -A -o jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name} {.status.phase} {.spec.hostNetwork} {.status.podIP} {.spec.nodeName}{"\\n"}{end}'`,
+    `${KUBECTL} get pods -A -o jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name} {.status.phase} {.spec.hostNetwork} {.status.podIP} {.spec.nodeName}{"\\n"}{end}'`,
   )
   const cidrs = new Map(
     (
       await controlPlane.read(
-        `${kubectl} get nodes -o jsonpath='{range .items[*]}{.metadata.name} {.spec.podCIDR}{"\\n"}{end}'`,
+        `${KUBECTL} get nodes -o jsonpath='{range .items[*]}{.metadata.name} {.spec.podCIDR}{"\\n"}{end}'`,
       )
     )
       .trim()
