@@ -111,5 +111,5 @@ test('a notice is reported on the own node, and taken back when it is over', asy
     await watching.catch(() => undefined)
   })
   // It asks for nothing by itself: what is to become of the pods the controller decides.
-  expect(node.kube.changes).toEqual(Array(2).fill(`patch Node/${NODE}`))
+  expect(node.kube.changes).toEqual(Array(2).fill(`patch Node ${NODE}`))
 })
