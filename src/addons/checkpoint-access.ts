@@ -4,6 +4,7 @@ import type {KubeObject} from '../kubernetes/types.ts'
 import {addonLabels, AGENT, CONTROLLER} from './checkpoint-names.ts'
 
 const RBAC = 'rbac.authorization.k8s.io'
+const CERTIFICATES = 'certificates.k8s.io'
 const OURS = 'clouder.dev'
 const READ = ['get', 'list', 'watch']
 const WRITE = ['create', 'update', 'patch', 'delete', 'deletecollection']
@@ -12,6 +13,7 @@ interface Rule {
   readonly apiGroups: readonly string[]
   readonly resources: readonly string[]
   readonly verbs: readonly string[]
+  readonly resourceNames?: readonly string[]
 }
 
 const rule = (group: string, resources: readonly string[], verbs: readonly string[]): Rule => ({
@@ -41,6 +43,10 @@ const controllerRules: readonly Rule[] = [
   // Of Runtimes with ports.
   rule('', ['services'], ['get', 'create']),
   rule('', ['events'], ['create', 'patch']),
+  // Serving certificates of kubelets, and no others.
+  rule(CERTIFICATES, ['certificatesigningrequests'], READ),
+  rule(CERTIFICATES, ['certificatesigningrequests/approval'], ['patch']),
+  {...rule(CERTIFICATES, ['signers'], ['approve']), resourceNames: ['kubernetes.io/kubelet-serving']},
   rule(
     OURS,
     ['checkpointstores', 'checkpointpolicies', 'runtimes', 'containerhosts'],

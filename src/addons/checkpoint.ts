@@ -130,8 +130,6 @@ const hostFolders: readonly HostFolder[] = [
   {name: 'agent-socket', path: '/run/clouder/agent'},
   {name: 'containerd', path: '/run/containerd', mustExist: true, mountPropagation: 'HostToContainer'},
   {name: 'host-tools', path: '/opt/clouder', readOnly: true},
-  // kubelet.crt, which the kubelet signed itself: what the agent trusts there.
-  {name: 'kubelet-pki', path: '/var/lib/kubelet/pki', readOnly: true},
   // Whether containerd takes images of checkpoints.
   {name: 'containerd-config', path: '/etc/containerd', readOnly: true},
 ]

@@ -2,6 +2,7 @@ import {checkpointReconciler} from './checkpoint.ts'
 import {containerHostReconciler} from './container-host.ts'
 import {finishedMigrationReconciler, finishedRestoreReconciler} from './finished.ts'
 import {interruptionReconciler} from './interruption.ts'
+import {kubeletServingReconciler} from './kubelet-serving.ts'
 import {migrationReconciler} from './migrate.ts'
 import {policyReconciler} from './policies.ts'
 import {restoreReconciler} from './restore.ts'
@@ -21,4 +22,5 @@ export const reconcilers = (): readonly Reconciler[] => [
   runtimeReconciler,
   containerHostReconciler,
   interruptionReconciler(),
+  kubeletServingReconciler,
 ]

@@ -20,6 +20,7 @@ export type Log = (
 export const WATCHED = {
   Pod: 'v1',
   Node: 'v1',
+  CertificateSigningRequest: 'certificates.k8s.io/v1',
   CheckpointStore: API_VERSION,
   Checkpoint: API_VERSION,
   Restore: API_VERSION,
@@ -27,7 +28,7 @@ export const WATCHED = {
   CheckpointPolicy: API_VERSION,
   Runtime: API_VERSION,
   ContainerHost: API_VERSION,
-} as const satisfies Record<ResourceKind | 'Pod' | 'Node', string>
+} as const satisfies Record<ResourceKind | 'Pod' | 'Node' | 'CertificateSigningRequest', string>
 export type WatchedKind = keyof typeof WATCHED
 
 /** What was last heard of the objects of the cluster; may be behind. */

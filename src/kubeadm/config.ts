@@ -89,8 +89,10 @@ export function initDocuments(
   ]
 }
 
-/** Serving certificates of kubelets are the next step. */
-export const hardeningOf = (_spec: ClusterSpec): HardeningOptions => ({kubeletServingCertificates: false})
+/** The controller approves what kubelets serve with: without it they sign that themselves. */
+export const hardeningOf = ({checkpoint}: ClusterSpec): HardeningOptions => ({
+  kubeletServingCertificates: checkpoint.enabled,
+})
 
 /** What every kubelet of the cluster shares; a host's exceptions are its patch. */
 export function kubeletConfiguration(spec: ClusterSpec): Json {

@@ -177,15 +177,18 @@ class HttpKube implements OpenKubeClient {
   async patchStatus(
     ref: ObjectRef,
     status: unknown,
-    {resourceVersion}: {readonly resourceVersion?: string} = {},
+    {
+      resourceVersion,
+      subresource = 'status',
+    }: {readonly resourceVersion?: string; readonly subresource?: 'status' | 'approval'} = {},
   ): Promise<KubeObject | undefined> {
     const path = await this.#pathOf(ref)
-    const what = `write the status of ${describeRef(ref)}`
+    const what = `write the ${subresource} of ${describeRef(ref)}`
     if (path === undefined) throw unknownKind(ref, what)
     const lock = resourceVersion === undefined ? {} : {metadata: {resourceVersion}}
     const answer = await this.#send({
       method: 'PATCH',
-      path: `${path}/status`,
+      path: `${path}/${subresource}`,
       body: JSON.stringify({...lock, status}),
       contentType: 'application/merge-patch+json',
     })

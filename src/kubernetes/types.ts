@@ -102,13 +102,13 @@ export interface KubeClient extends KubeApi {
   /** Undefined: an object of that name is there already. */
   create(object: KubeObject): Promise<KubeObject | undefined>
   /**
-   * Merge patch of the status sub-resource; undefined: the object is gone, or no longer at `resourceVersion` where
-   * one is given.
+   * Merge patch of the status sub-resource, or of the one that approves a certificate; undefined: the object is gone,
+   * or no longer at `resourceVersion` where one is given.
    */
   patchStatus(
     ref: ObjectRef,
     status: unknown,
-    options?: {readonly resourceVersion?: string},
+    options?: {readonly resourceVersion?: string; readonly subresource?: 'status' | 'approval'},
   ): Promise<KubeObject | undefined>
   /** Writes the whole object if it is still at its resourceVersion; undefined: somebody was quicker, or it is gone. */
   replace(object: KubeObject): Promise<KubeObject | undefined>

@@ -34,15 +34,12 @@ export interface KubeletOptions {
   readonly address: string
   readonly port: number
   readonly nodeName: string
-  /** Files, read at each call as they rotate: whom to trust, and who we are. An absent one is skipped. */
-  readonly trustFiles: readonly string[]
+  /** Files, read at each call as they rotate: the cluster's CA, which signed what the kubelet serves with, and who we are. */
+  readonly caFile: string
   readonly tokenFile: string
 }
 
-/**
- * The kubelet of this node over HTTPS. kubeadm leaves it with a certificate that it signed itself: its file on the node
- * is what is trusted, or the cluster's CA where that signed it.
- */
+/** The kubelet of this node over HTTPS, with a serving certificate of the cluster's CA for the name of the node. */
 export function httpsKubelet(options: KubeletOptions): Kubelet {
   return {
     async checkpoint(target, signal) {
@@ -71,7 +68,7 @@ async function post(
   path: string,
   signal: AbortSignal,
 ): Promise<{readonly status: number; readonly body: string}> {
-  const trusted = await Promise.all(options.trustFiles.map(readIfThere))
+  const ca = await readFile(options.caFile, 'utf8')
   const token = (await readFile(options.tokenFile, 'utf8')).trim()
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void =>
@@ -91,7 +88,7 @@ async function post(
         method: 'POST',
         path,
         servername: options.nodeName,
-        ca: trusted.filter((text) => text !== undefined),
+        ca,
         agent: false,
         headers: {authorization: `Bearer ${token}`, 'content-length': 0},
         signal: AbortSignal.any([signal, AbortSignal.timeout(DUMP_TIMEOUT_MS)]),
@@ -108,13 +105,4 @@ async function post(
     outgoing.on('error', fail)
     outgoing.end()
   })
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw error
-  }
 }

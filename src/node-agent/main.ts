@@ -120,7 +120,7 @@ export async function runNodeAgent(
       address: environment.NODE_IP,
       port: KUBELET_PORT,
       nodeName: node,
-      trustFiles: ['/var/lib/kubelet/pki/kubelet.crt', join(SERVICE_ACCOUNT_DIR, 'ca.crt')],
+      caFile: join(SERVICE_ACCOUNT_DIR, 'ca.crt'),
       tokenFile: join(SERVICE_ACCOUNT_DIR, 'token'),
     }),
     cgroups,

@@ -1,7 +1,7 @@
 import {parse} from 'yaml'
 import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
-import {kubeletConfiguration, kubeletPatch, PATCHES_DIR} from '../kubeadm/config.ts'
+import {hardeningOf, kubeletConfiguration, kubeletPatch, PATCHES_DIR} from '../kubeadm/config.ts'
 import {includes} from '../kubeadm/kept.ts'
 import type {ClouderPhase, PhaseContext} from './context.ts'
 import {KUBELET_PATCH_PATH, patchFile} from './kubeadm-files.ts'
@@ -11,7 +11,7 @@ import {proxyVariables} from './proxy.ts'
 
 /** There between a new configuration and the start of the kubelet that reads it; a restart of the machine does as well. */
 const MARKER = '/run/clouder/kubelet-restart'
-const HEALTHY_TIMEOUT_SECONDS = 60
+const HEALTHY_TIMEOUT_SECONDS = 120
 
 /** The kubelets of the cluster run with what is wanted now, not with what was wanted when their machine joined. */
 export const kubeletConfigPhase: ClouderPhase = {
@@ -55,6 +55,7 @@ function stepFor(context: PhaseContext, host: HostReader, observed: Observed): r
     patchPath: KUBELET_PATCH_PATH,
     patchesDir: PATCHES_DIR,
     marker: MARKER,
+    serving: hardeningOf(context.spec).kubeletServingCertificates,
     timeoutSeconds: HEALTHY_TIMEOUT_SECONDS,
   }
   return [

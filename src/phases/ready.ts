@@ -12,6 +12,7 @@ import {
   systemPods,
   type PodProblem,
 } from './ready/system-pods.ts'
+import {unapproved} from './ready/serving.ts'
 
 const TIMEOUT_MS = 300_000
 
@@ -118,10 +119,12 @@ export async function readiness(
     const problem = nodeProblem(node) ?? nodePressure(node)
     return problem === undefined ? [] : [problem]
   })
+  const serving = networked && context.spec.checkpoint.enabled ? await unapproved(context.hosts, kube) : []
   const problems = [
     ...(answer.status === 200 ? [] : [`/readyz answers ${answer.status}`]),
     ...open,
     ...workloads,
+    ...serving,
     ...[...failing, ...outside].map(({problem}) => problem),
   ]
   return {problems, failing, outside}

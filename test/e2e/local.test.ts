@@ -113,6 +113,57 @@ scenario(
       expect(await identity()).toEqual(before)
     })
 
+    chapter('Secrets, flags, anonymous requests, kubelets and files are hardened', async (cluster) => {
+      await kubectl(cluster, 'create', 'secret', 'generic', 'hardened', '--from-literal=v=told-to-nobody')
+      const etcdctl =
+        'etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key'
+      const words = [...etcdctl.split(' '), 'get', '/registry/secrets/default/hardened']
+      const stored = await kubectl(cluster, '-n', 'kube-system', 'exec', 'etcd-cp-1', '--', ...words)
+      expect(stored).toContain('k8s:enc:secretbox:v1:')
+      expect(stored).not.toContain('told-to-nobody')
+
+      const anonymous = (path: string): Promise<string> =>
+        cluster.read(
+          'cp-1',
+          `curl -sk -o /dev/null -w '%{http_code}' --max-time 10 https://127.0.0.1:6443${path}`,
+        )
+      expect(await anonymous('/readyz')).toContain('200')
+      expect(await anonymous('/api/v1/namespaces/kube-public/configmaps/cluster-info')).toContain('401')
+      expect(await anonymous('/version')).toContain('401')
+
+      const configz = await kubectl(cluster, 'get', '--raw', `/api/v1/nodes/${WORKER}/proxy/configz`)
+      expect(JSON.parse(configz)).toMatchObject({
+        kubeletconfig: {podPidsLimit: 4096, tlsMinVersion: 'VersionTLS12'},
+      })
+      const pod = ['run', 'warned', '--image=none', '--dry-run=server', '--privileged']
+      const warned = await cluster.clouder(['kubectl', '--cluster', cluster.name, '--', ...pod])
+      expect(warned.stderr).toContain('would violate PodSecurity "baseline')
+
+      const audit = await cluster.read('cp-1', 'cat /var/log/kubernetes/audit/audit.log')
+      expect(audit).toContain('"name":"hardened"')
+      expect(audit).not.toContain('told-to-nobody')
+      expect(audit).not.toMatch(/"(requestObject|responseObject)":/)
+      for (const machine of cluster.machines)
+        expect(
+          await cluster.read(machine, 'find /etc/kubernetes /var/lib/kubelet/config.yaml -type f -perm /077'),
+        ).toBe('')
+      expect(await cluster.read('cp-1', 'stat -c %a /var/lib/etcd')).toContain('700')
+    })
+
+    chapter(
+      'a flag that was taken out of a manifest is named by the plan and put back by init',
+      async (cluster) => {
+        const path = '/etc/kubernetes/manifests/kube-scheduler.yaml'
+        await cluster.read('cp-1', `sed -i '/--profiling=false/d' ${path}`)
+        const plan = await cluster.plan()
+        expect(placesOf(plan)).toEqual(['control-plane cp-1'])
+        expect(plan.steps[0]?.reason).toContain('--profiling')
+        resultOf(await cluster.init(), runSchema)
+        expect(await cluster.read('cp-1', `cat ${path}`)).toContain('--profiling=false')
+        expectNothingToDo(await cluster.plan())
+      },
+    )
+
     chapter('info shows the live truth, and ls the cluster', async (cluster) => {
       const info = resultOf(await cluster.clouder(['kubeadm', 'info', cluster.name, '--json']), infoSchema)
       expect(info.live.api).toBe('ok')

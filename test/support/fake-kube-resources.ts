@@ -46,6 +46,7 @@ export const RESOURCES: Readonly<Record<string, Readonly<Record<string, Resource
     ValidatingAdmissionPolicy: clusterWide('validatingadmissionpolicies'),
     ValidatingAdmissionPolicyBinding: clusterWide('validatingadmissionpolicybindings'),
   },
+  'certificates.k8s.io/v1': {CertificateSigningRequest: clusterWide('certificatesigningrequests')},
   'node.k8s.io/v1': {RuntimeClass: clusterWide('runtimeclasses')},
   'coordination.k8s.io/v1': {Lease: namespaced('leases')},
   [API_VERSION]: CUSTOM,

@@ -23,8 +23,7 @@ async function answerOf(status: number, body: string): Promise<unknown> {
     async ({port, certFile, folder}) => {
       const tokenFile = join(folder, 'token')
       await writeFile(tokenFile, 'secret\n')
-      const trustFiles = [join(folder, 'absent'), certFile]
-      const kubelet = httpsKubelet({address: '127.0.0.1', port, nodeName: NODE, trustFiles, tokenFile})
+      const kubelet = httpsKubelet({address: '127.0.0.1', port, nodeName: NODE, caFile: certFile, tokenFile})
       said = await kubelet.checkpoint(TARGET, signal).catch((error: unknown) => error)
     },
   )

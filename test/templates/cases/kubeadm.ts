@@ -23,12 +23,12 @@ export const cases: TemplateCase[] = [
   {
     template: 'kubeadm/kubelet-config.sh',
     name: 'rewritten',
-    view: {proxy: [], rewrite: true, patch: 'failCgroupV1: false', patchPath: patch, patchesDir, marker: '/run/clouder/kubelet-restart', timeoutSeconds: 60},
+    view: {proxy: [], rewrite: true, patch: 'failCgroupV1: false', patchPath: patch, patchesDir, marker: '/run/clouder/kubelet-restart', serving: true, timeoutSeconds: 60},
   },
   {
     template: 'kubeadm/kubelet-config.sh',
     name: 'modes-only',
-    view: {proxy: [], rewrite: false, patch: '', patchPath: patch, patchesDir, marker: '/run/clouder/kubelet-restart', timeoutSeconds: 60},
+    view: {proxy: [], rewrite: false, patch: '', patchPath: patch, patchesDir, marker: '/run/clouder/kubelet-restart', serving: true, timeoutSeconds: 60},
   },
   {template: 'kubeadm/encrypt-secrets.sh', name: 'any', view: {encryption, name: 'clouder-encrypted-secrets', namespace: 'kube-system'}},
   {template: 'kubeadm/phase.sh', name: 'manifests', view: {phases: ['etcd local', 'control-plane all'], config, proxy: ['NO_PROXY=localhost,.svc']}},

@@ -26,4 +26,12 @@ until healthy; do
   fi
   sleep 0.3
 done
+# Without one nobody reaches its logs. The controller of clouder approves it, when the node asks for its own names.
+until [ -e /var/lib/kubelet/pki/kubelet-server-current.pem ]; do
+  if [ "$(date +%s)" -ge "$deadline" ]; then
+    echo "the kubelet has no serving certificate after 60 s: is its request approved? (kubectl get csr)" >&2
+    exit 1
+  fi
+  sleep 0.3
+done
 rm -f '/run/clouder/kubelet-restart'
