@@ -95,3 +95,8 @@ async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
     throw error
   }
 }
+
+/** Whether an aborted signal is one of AbortSignal.timeout, and nobody stopped anything. */
+export function isTimeUp({reason}: AbortSignal): boolean {
+  return reason instanceof DOMException && reason.code === DOMException.TIMEOUT_ERR
+}

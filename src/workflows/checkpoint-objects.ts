@@ -4,11 +4,11 @@ import {objectName} from '../checkpoint/object-names.ts'
 import {podSchema, type Pod} from '../checkpoint/pod.ts'
 import {readable} from '../checkpoint/readable.ts'
 import {RESOURCES, type ResourceKind} from '../checkpoint/resources.ts'
-import {AbortError, CheckpointError, ConfigError, isTransient} from '../errors.ts'
+import {AbortError, CheckpointError, ConfigError, isTransient, TimeoutError} from '../errors.ts'
 import {accepted} from '../kubernetes/answers.ts'
 import type {KubeApi, KubeObject, KubeReader, ObjectRef} from '../kubernetes/types.ts'
 import {distanceOf} from '../spec/problems.ts'
-import {retry, waitFor} from '../waiting.ts'
+import {isTimeUp, retry, waitFor} from '../waiting.ts'
 import type {Tools} from './types.ts'
 
 const POLL_MS = 100
@@ -118,7 +118,7 @@ export interface Following<T> {
 
 /**
  * Follows an object until it has ended, and tells how far it is. The object is at work in the cluster by itself: when
- * the user stops this, it goes on. Throws what `look` throws, AbortError INTERRUPTED.
+ * the user stops this, it goes on. Throws what `look` throws, AbortError INTERRUPTED, TimeoutError where the signal is one of a time.
  */
 export async function follow<T>(
   kube: KubeReader,
@@ -156,6 +156,12 @@ export async function follow<T>(
       message: tools.signal.aborted ? 'not followed any more' : message,
     })
     if (!tools.signal.aborted) throw error
+    if (isTimeUp(tools.signal)) {
+      throw new TimeoutError(`${title} took too long; the cluster goes on with it`, {
+        cause: error,
+        suggestions: [lookAgain],
+      })
+    }
     throw new AbortError('INTERRUPTED', `stopped looking; the cluster goes on with it: ${lookAgain}`, {
       cause: error,
     })
