@@ -129,6 +129,8 @@ const hostFolders: readonly HostFolder[] = [
   {name: 'kubelet-checkpoints', path: KUBELET_CHECKPOINT_DIR},
   {name: 'agent-socket', path: '/run/clouder/agent'},
   {name: 'containerd', path: '/run/containerd', mustExist: true, mountPropagation: 'HostToContainer'},
+  // What containers changed of their files, to be measured.
+  {name: 'layers', path: '/var/lib/containerd', readOnly: true},
   {name: 'host-tools', path: '/opt/clouder', readOnly: true},
   // Whether containerd takes images of checkpoints.
   {name: 'containerd-config', path: '/etc/containerd', readOnly: true},

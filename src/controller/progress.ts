@@ -6,6 +6,7 @@ import {isReady, type ContainerStatus, type Pod} from '../checkpoint/pod.ts'
 const FINAL_CODES = [
   'PRIVILEGES_WIDER',
   'NODE_UNLIKE',
+  'TOO_LARGE',
   'KEY_WRONG',
   'SIGNATURE_INVALID',
   'BLOB_TAMPERED',

@@ -3,6 +3,7 @@ import type {Checkpoint, CheckpointStatus} from '../checkpoint/resources.ts'
 import type {ContainerCgroup} from './cgroups.ts'
 import {containerIdOf, originalPod, podTemplateOf, statusOf, type Pod} from './pods.ts'
 import type {AgentTools} from './tools.ts'
+import {refuseLarge} from './upper-layer.ts'
 
 type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
 
@@ -54,6 +55,11 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
   const running = names.map((name) => runningContainer(pod, name))
   await archives.remove(uid)
   await removeBrokenOff(pod.metadata, names, status?.startedAt, tools)
+  for (const {name, id} of running) {
+    const cgroup = await cgroups.find(pod.metadata.uid, id)
+    if (cgroup !== undefined)
+      refuseLarge(name, await tools.measure({pid: cgroup.pid, cgroup: cgroup.container}))
+  }
   if (spec.hooks?.before !== undefined) await runHook('before', pod, spec.hooks.before, tools)
   const holds = spec.after !== 'run' || running.length > 1
   const containers: DumpedContainer[] = []

@@ -1,6 +1,6 @@
 import {statfs} from 'node:fs/promises'
 import {availableParallelism} from 'node:os'
-import {join} from 'node:path'
+import {dirname, join} from 'node:path'
 import {z} from 'zod'
 import {
   AGENT_SOCKET,
@@ -29,6 +29,7 @@ import {dumpWatcher} from './freeze.ts'
 import {collectGarbage} from './garbage.ts'
 import {serveHttp} from './http.ts'
 import {inspectArchive} from './inspect.ts'
+import {dumpMeter} from './upper-layer.ts'
 import {watchInterruptions} from './interruption.ts'
 import {clusterKeys} from './key-ring.ts'
 import {httpsKubelet} from './kubelet.ts'
@@ -127,6 +128,7 @@ export async function runNodeAgent(
     shims: containerdShims('/run/containerd/io.containerd.runtime.v2.task/k8s.io'),
     exec: criExec('/run/containerd/containerd.sock'),
     watchDump: dumpWatcher(script),
+    measure: dumpMeter({proc: '/proc', folder: dirname(DUMP_DIR)}),
     dumps: dumpFolder(DUMP_DIR, log),
     archives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,

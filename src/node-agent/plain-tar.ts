@@ -1,14 +1,27 @@
-import {createReadStream, createWriteStream} from 'node:fs'
+import {createReadStream} from 'node:fs'
 import {open, rename} from 'node:fs/promises'
 import {pipeline} from 'node:stream/promises'
 import {createGunzip, createZstdDecompress} from 'node:zlib'
+import {writeSparse} from '../checkpoint/archive/sparse-file.ts'
+import {CheckpointError} from '../errors.ts'
 
-/** Takes the compression off a tar, in place; runtimes differ in which they use. */
-export async function plainTar(path: string, signal: AbortSignal): Promise<void> {
+/** Takes the compression off a tar, in place; runtimes differ in which they use. Throws CheckpointError TOO_LARGE. */
+export async function plainTar(
+  path: string,
+  signal: AbortSignal,
+  most = Number.POSITIVE_INFINITY,
+): Promise<void> {
   const opened = await openerOf(path)
   if (opened === undefined) return
   const plain = `${path}.plain`
-  await pipeline(createReadStream(path), opened, createWriteStream(plain, {mode: 0o600}), {signal})
+  const unpacked = async (content: AsyncIterable<Uint8Array>): Promise<void> => {
+    await writeSparse(plain, content, signal, (bytes) => {
+      if (bytes <= most) return
+      const why = `its changed files are larger than the ${most} bytes that they may take`
+      throw new CheckpointError('TOO_LARGE', `the checkpoint cannot be unpacked: ${why}`)
+    })
+  }
+  await pipeline(createReadStream(path), opened, unpacked, {signal})
   await rename(plain, path)
 }
 

@@ -1,9 +1,10 @@
-import {readdir, readFile, rm} from 'node:fs/promises'
+import {readdir, readFile, rm, statfs} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
-import {unpackArchive} from '../checkpoint/archive/read.ts'
+import {unpackArchive, type ArchiveBounds} from '../checkpoint/archive/read.ts'
 import {unlike} from '../checkpoint/likeness.ts'
 import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
+import {quantity} from '../checkpoint/pod.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {privilegesSchema, type Abilities} from '../checkpoint/sealed/types.ts'
 import {makeFolderDurably, writeDurably} from '../durable-files.ts'
@@ -153,8 +154,16 @@ async function unpackPod(
     // What an agent that died has left half unpacked.
     await rm(target, {recursive: true, force: true})
     await makeFolderDurably(dir)
-    const unpacked = await unpackArchive(opened.archive(container), target, signal)
-    if (unpacked.changes !== undefined) await plainTar(unpacked.changes, signal)
+    const most = await boundsOf(pod, dir)
+    const unpacked = await unpackArchive(opened.archive(container), target, signal, most)
+      .then(async (whole) => {
+        if (whole.changes !== undefined) await plainTar(whole.changes, signal, most.filesBytes)
+        return whole
+      })
+      .catch(async (error: unknown) => {
+        await rm(target, {recursive: true, force: true})
+        throw error
+      })
     const prepared: PreparedContainer = {
       imageDir: unpacked.imageDir,
       ...(unpacked.changes === undefined ? {} : {changes: unpacked.changes}),
@@ -167,6 +176,32 @@ async function unpackPod(
   }
   log('info', 'prepared', {pod: pod.metadata.name, namespace, checkpoint: name})
 }
+
+/** Left free on the disk of a node, which evicts pods when it is full. */
+const SPARE_BYTES = 256 * 1024 * 1024
+/** Headers of a tar, and files that the kubelet has not counted yet. */
+const SLACK_BYTES = 16 * 1024 * 1024
+
+/** What may be unpacked for a container: no more than is free, and of files no more than its pod may keep. */
+async function boundsOf(pod: Pod, dir: string): Promise<ArchiveBounds> {
+  const {bavail, bsize} = await statfs(dir)
+  const limits = podLimitsSchema
+    .parse(pod.spec)
+    .containers.map(({resources}) => resources?.limits?.['ephemeral-storage'])
+  const filesBytes = limits.reduce(
+    (sum, text) => sum + (text === undefined ? Number.POSITIVE_INFINITY : quantity(text)),
+    SLACK_BYTES,
+  )
+  return {allBytes: Math.max(0, bavail * bsize - SPARE_BYTES), filesBytes}
+}
+
+const podLimitsSchema = z.looseObject({
+  containers: z.array(
+    z.looseObject({
+      resources: z.looseObject({limits: z.record(z.string(), z.string()).optional()}).optional(),
+    }),
+  ),
+})
 
 /** Throws CheckpointError NODE_UNLIKE when processes of `source` cannot go on here. */
 export function refuseUnlike(source: Abilities, here: Abilities): void {

@@ -14,6 +14,7 @@ import type {Log} from './log.ts'
 import type {Metrics} from './metrics.ts'
 import type {Shims} from './shims.ts'
 import type {Stores} from './stores.ts'
+import type {DumpMeter} from './upper-layer.ts'
 
 /** What an archive tells of the container that it was made of. */
 export interface ArchiveFacts {
@@ -34,6 +35,8 @@ export interface AgentTools {
   /** Runs hooks. */
   readonly exec: ContainerExec
   readonly watchDump: DumpWatcher
+  /** What a dump will take, before anything is frozen. */
+  readonly measure: DumpMeter
   readonly dumps: DumpFolder
   readonly archives: Archives
   readonly stores: Stores

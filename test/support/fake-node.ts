@@ -13,6 +13,7 @@ import type {Kubelet} from '../../src/node-agent/kubelet.ts'
 import {podRef} from '../../src/node-agent/pods.ts'
 import {clusterStores} from '../../src/node-agent/stores.ts'
 import type {AgentTools} from '../../src/node-agent/tools.ts'
+import type {DumpSize} from '../../src/node-agent/upper-layer.ts'
 import {FakeKube} from './fake-kube.ts'
 import {MEMBERS, tarOf} from './kubelet-archive.ts'
 import {memoryBlobs, type MemoryBlobs} from './memory-blobs.ts'
@@ -90,6 +91,8 @@ export class FakeNode {
   mostDumpsAtOnce = 0
   /** With which the store was opened last. */
   patience: Patience | undefined
+  /** What a dump of the pod takes. */
+  dumpSize: DumpSize = {fileBytes: 0, holeBytes: 0, sparsest: '', memoryBytes: 0, freeBytes: 2 ** 40}
   /** Set: the kubelet answers this in place of a checkpoint. */
   dumpProblem: Error | undefined
   /** Of the kubelet's archives, besides what every one has. */
@@ -151,6 +154,7 @@ export class FakeNode {
       cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),
       exec: life.of('runtime', {exec: () => this.#exec()}, ['exec']).exec,
       watchDump: this.#watchDump(),
+      measure: () => Promise.resolve(this.dumpSize),
       dumps: {during: (dump) => dump(), clean: () => Promise.resolve()},
       archives: life.of('archives', kubeletArchives(this.folder), ['claim', 'remove', 'removeUnclaimed']),
       stores: clusterStores({

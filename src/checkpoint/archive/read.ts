@@ -1,12 +1,11 @@
-import {createWriteStream} from 'node:fs'
 import {chmod, mkdir} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import {pipeline} from 'node:stream/promises'
 import {z} from 'zod'
 import {CheckpointError} from '../../errors.ts'
 import {heldPaths, type HeldPath} from './criu-held.ts'
 import {imageContents, isReadImage, type ImageContents} from './criu-images.ts'
 import {ociSpecSchema, type OciSpec} from './oci-spec.ts'
+import {writeSparse} from './sparse-file.ts'
 import {tarMembers, type TarMember} from './tar.ts'
 
 /** Largest member that is read into memory: the JSON files, and small images. */
@@ -41,6 +40,13 @@ export interface ArchiveContents extends ImageContents {
   readonly held: readonly HeldPath[]
 }
 
+/** What may be written at most; holes do not count. */
+export interface ArchiveBounds {
+  readonly allBytes: number
+  /** Of the tar of files that the container had changed. */
+  readonly filesBytes: number
+}
+
 export interface UnpackedArchive extends ArchiveFacts {
   /** Folder of CRIU's images. */
   readonly imageDir: string
@@ -73,25 +79,35 @@ export async function readArchive(
 
 /**
  * Unpacks an archive into a folder that is made for it, with files and folders that only the owner may read. No path
- * leads out of it, and nothing but files and folders is made. Throws CheckpointError BLOB_TAMPERED; what was unpacked
- * until then is the caller's to remove.
+ * leads out of it, and nothing but files and folders is made; runs of zeros are holes. Throws CheckpointError
+ * BLOB_TAMPERED, TOO_LARGE; what was unpacked until then is the caller's to remove.
  */
 export async function unpackArchive(
   content: AsyncIterable<Uint8Array>,
   dir: string,
   signal: AbortSignal,
+  most: ArchiveBounds = {allBytes: Number.POSITIVE_INFINITY, filesBytes: Number.POSITIVE_INFINITY},
 ): Promise<UnpackedArchive> {
   await mkdir(dir, {recursive: true, mode: 0o700})
   await chmod(dir, 0o700)
   const texts = new Map<string, string>()
   const paths = new Set<string>()
+  let written = {all: 0, files: 0}
   await eachMember(content, signal, async (path, member) => {
     if (paths.has(path)) throw notWhole(`it holds ${path} twice`)
     paths.add(path)
     if (TEXTS.has(path)) return void texts.set(path, (await bytesOf(path, member)).toString())
     await mkdir(join(dir, dirname(path)), {recursive: true, mode: 0o700})
-    // `wx`: never over what is there, and never through a link.
-    await pipeline(member.content, createWriteStream(join(dir, path), {flags: 'wx', mode: 0o600}), {signal})
+    const before = written
+    await writeSparse(join(dir, path), member.content, signal, (bytes) => {
+      written = {all: before.all + bytes, files: before.files + (path === CHANGES ? bytes : 0)}
+      if (written.all > most.allBytes)
+        throw tooLarge(`it is larger than the ${most.allBytes} bytes that are free on the node`)
+      if (written.files > most.filesBytes)
+        throw tooLarge(
+          `its changed files are larger than the ${most.filesBytes} bytes of its ephemeral storage`,
+        )
+    })
   })
   return {
     ...factsOf(texts),
@@ -160,6 +176,9 @@ function parsed<Output>(schema: z.ZodType<Output>, path: string, texts: Readonly
     throw notWhole(`its ${path} is not what a kubelet writes`, error)
   }
 }
+
+const tooLarge = (why: string): CheckpointError =>
+  new CheckpointError('TOO_LARGE', `the checkpoint cannot be unpacked: ${why}`)
 
 const notWhole = (why: string, cause?: unknown): CheckpointError =>
   new CheckpointError(

@@ -6,6 +6,7 @@ import {KubernetesError, type KubernetesErrorCode} from '../../../src/errors.ts'
 import {startAgent} from '../../../src/node-agent/agent.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
 import {diskPreparations} from '../../../src/node-agent/prepare.ts'
+import {takeCheckpoint} from '../../../src/node-agent/take.ts'
 import type {AgentTools} from '../../../src/node-agent/tools.ts'
 import {FakeNode, Life, POD} from '../../support/fake-node.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
@@ -85,4 +86,17 @@ test('a true refusal of a status write ends the checkpoint, and its pod goes on'
   expect(outcome.status).toMatchObject({phase: 'Failed', frozen: false})
   expect(outcome.wokenAfterDump).toBe(true)
   expect(outcome.archives).toEqual([])
+})
+
+test('a pod that a dump would hold for minutes is refused before it is frozen', async () => {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.dumpSize = {...node.dumpSize, fileBytes: 3e9, holeBytes: 3e9, sparsest: '/var/sparse'}
+    node.ask(NAME.name, {after: 'freeze'})
+    await takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
+    const object = await node.kube.get(checkpointRef(NAME))
+    expect(object?.['status']).toMatchObject({phase: 'Failed', reason: 'TOO_LARGE', frozen: false})
+    expect(node.processes.dumped).toBe(false)
+    expect(node.runs).toBe(true)
+  })
 })

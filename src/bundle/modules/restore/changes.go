@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -269,7 +270,7 @@ func (c *changes) putFile(header *tar.Header, content io.Reader) error {
 		return err
 	}
 	defer file.Close()
-	if _, err := io.Copy(file, content); err != nil {
+	if err := copySparse(file, content, header.Size); err != nil {
 		return err
 	}
 	if err := c.own(header); err != nil {
@@ -286,6 +287,28 @@ func (c *changes) putFile(header *tar.Header, content io.Reader) error {
 		return err
 	}
 	return c.root.Chtimes(header.Name, header.ModTime, header.ModTime)
+}
+
+// copySparse leaves runs of zeros out: what was a hole is one again.
+func copySparse(file *os.File, content io.Reader, size int64) error {
+	const block = 64 << 10
+	buffer, zeros := make([]byte, block), make([]byte, block)
+	at := int64(0)
+	for {
+		n, err := io.ReadFull(content, buffer)
+		if n > 0 && !bytes.Equal(buffer[:n], zeros[:n]) {
+			if _, failed := file.WriteAt(buffer[:n], at); failed != nil {
+				return failed
+			}
+		}
+		at += int64(n)
+		if at == size {
+			return file.Truncate(size)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // putNode makes a pipe, or a device that the container has anyway.

@@ -321,3 +321,20 @@ func TestUnknownEntriesAndTornArchivesAreRefused(t *testing.T) {
 		t.Error("an absent archive was taken")
 	}
 }
+
+func TestHolesStayHoles(t *testing.T) {
+	c := newContainer(t)
+	content := strings.Repeat("\x00", 8<<20) + "data" + strings.Repeat("\x00", 8<<20)
+	if err := c.apply(nil, "", file("sparse", content), file("empty", "")); err != nil {
+		t.Fatal(err)
+	}
+	c.want("sparse", content)
+	c.want("empty", "")
+	found, err := os.Stat(filepath.Join(c.rootfs, "sparse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taken := found.Sys().(*syscall.Stat_t).Blocks * 512; taken > 1<<20 {
+		t.Errorf("a file of 4 bytes and holes takes %d bytes", taken)
+	}
+}
