@@ -2,6 +2,7 @@ import type {KubeClient, KubeObject} from '../kubernetes/types.ts'
 import {nodeSchema, podSchema} from '../checkpoint/pod.ts'
 import {wordsOfProblem} from '../checkpoint/readable.ts'
 import {RESOURCES} from '../checkpoint/resources.ts'
+import {signingRequestSchema} from './kubelet-serving.ts'
 import {WATCHED, type Log, type Objects, type WatchedKind} from './world.ts'
 
 const keyOf = (name: string, namespace: string | undefined): string => `${namespace ?? ''}/${name}`
@@ -9,8 +10,12 @@ const keyOf = (name: string, namespace: string | undefined): string => `${namesp
 /** Is told of an object that is left out, with what is wrong with it. */
 export type OnUnreadable = (kind: WatchedKind, object: KubeObject, problem: string) => void
 
+const OTHERS = {Pod: podSchema, Node: nodeSchema, CertificateSigningRequest: signingRequestSchema} as const
+
 const schemaOf = (kind: WatchedKind) =>
-  kind === 'Pod' ? podSchema : kind === 'Node' ? nodeSchema : RESOURCES[kind].schema
+  kind === 'Pod' || kind === 'Node' || kind === 'CertificateSigningRequest'
+    ? OTHERS[kind]
+    : RESOURCES[kind].schema
 
 /**
  * Follows every kind that the controller looks at; `onChange` is told of each change once it can be read here. An

@@ -12,7 +12,7 @@ const USAGES = new Set(['digital signature', 'key encipherment', 'server auth'])
 const AGAIN_MS = 5000
 const KUBERNETES = {apiVersion: 'v1', kind: 'Service', namespace: 'default', name: 'kubernetes'} as const
 
-const requestSchema = z.looseObject({
+export const signingRequestSchema = z.looseObject({
   spec: z.looseObject({
     request: z.string(),
     signerName: z.string(),
@@ -22,7 +22,7 @@ const requestSchema = z.looseObject({
   }),
   status: z.looseObject({conditions: z.array(z.looseObject({type: z.string()})).optional()}).optional(),
 })
-export type SigningRequest = z.output<typeof requestSchema>
+export type SigningRequest = z.output<typeof signingRequestSchema>
 
 const nodeSchema = z.looseObject({
   status: z
@@ -41,7 +41,7 @@ export const kubeletServingReconciler: Reconciler = {
   name: 'kubelet-serving',
   kind: 'CertificateSigningRequest',
   async reconcile(object, world) {
-    const {spec, status} = requestSchema.parse(object)
+    const {spec, status} = signingRequestSchema.parse(object)
     if (spec.signerName !== SIGNER || (status?.conditions ?? []).length > 0) return undefined
     const problem = refusal(spec, {
       nodes: world.objects.list('Node'),
