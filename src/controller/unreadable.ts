@@ -26,7 +26,7 @@ export async function tellUnreadable(
 ): Promise<void> {
   const {name, namespace, finalizers = [], deletionTimestamp} = object.metadata
   world.log('warn', 'left out an object that is not valid', {kind, namespace, name, error: problem})
-  if (kind === 'Pod' || kind === 'Node') return
+  if (kind === 'Pod' || kind === 'Node' || kind === 'CertificateSigningRequest') return
   if (deletionTimestamp !== undefined) {
     const ours = finalizers.find((finalizer) => OUR_FINALIZERS.test(finalizer))
     // One at a time: each change is told, and leads here again.
