@@ -1,6 +1,8 @@
 import {
+  AFFINITY_ANNOTATION,
   CHECKPOINT_IMAGE_PREFIX,
   CHECKPOINT_IMAGES_LABEL,
+  ORIGINAL_ANNOTATION,
   RESTORE_ANNOTATION,
   RESTORE_RUNTIME,
   SYSTEM_NAMESPACE,
@@ -12,10 +14,15 @@ import {controllerUser} from './checkpoint-names.ts'
 
 const OF_CHECKPOINT = `startsWith('${CHECKPOINT_IMAGE_PREFIX}')`
 const NAMES_AN_ID = `matches('^(docker[.]io/)?(library/)?sha256:[0-9a-f]+$')`
-const ALL_CONTAINERS =
-  'object.spec.containers.map(c, c.image) + object.spec.?initContainers.orValue([]).map(c, c.image) + object.spec.?ephemeralContainers.orValue([]).map(c, c.image)'
-const SAME_IMAGES =
-  "request.operation == 'UPDATE' && request.subResource == '' && object.spec.containers.map(c, c.image) == oldObject.spec.containers.map(c, c.image)"
+const imagesOf = (pod: 'object' | 'oldObject'): string =>
+  ['containers', 'initContainers', 'ephemeralContainers']
+    .map((list) => `${pod}.spec.?${list}.orValue([]).map(c, c.?image.orValue(''))`)
+    .join(' + ')
+const ALL_CONTAINERS = imagesOf('object')
+/** Images that are mounted: their files can be read. */
+const VOLUMES =
+  "object.spec.?volumes.orValue([]).filter(v, has(v.image)).map(v, v.image.?reference.orValue(''))"
+const SAME_IMAGES = `request.operation == 'UPDATE' && request.subResource == '' && ${ALL_CONTAINERS} == ${imagesOf('oldObject')}`
 const PODS = [
   {resources: ['pods'], operations: ['CREATE', 'UPDATE']},
   {resources: ['pods/ephemeralcontainers'], operations: ['UPDATE']},
@@ -25,9 +32,17 @@ const PODS = [
 const images: Policy = {
   name: 'clouder-checkpoint-images',
   rules: PODS,
-  when: [['has-checkpoint-image', `(${ALL_CONTAINERS}).exists(image, image.${OF_CHECKPOINT})`]],
+  when: [['has-checkpoint-image', `(${ALL_CONTAINERS} + ${VOLUMES}).exists(image, image.${OF_CHECKPOINT})`]],
   variables: [['images', `(${ALL_CONTAINERS}).filter(image, image.${OF_CHECKPOINT})`]],
   must: [
+    [
+      `!(${VOLUMES}).exists(image, image.${OF_CHECKPOINT})`,
+      `images below ${CHECKPOINT_IMAGE_PREFIX} hold the memory of a process and are not mounted`,
+    ],
+    [
+      `variables.images.all(image, image.startsWith('${CHECKPOINT_IMAGE_PREFIX}' + request.namespace + '/'))`,
+      `images below ${CHECKPOINT_IMAGE_PREFIX} run only in the namespace of their checkpoint`,
+    ],
     [
       `variables.images.all(image, image.matches('@sha256:[0-9a-f]{64}$'))`,
       `images below ${CHECKPOINT_IMAGE_PREFIX} are named by digest`,
@@ -64,7 +79,7 @@ const imageNodes: Policy = {
 const imageIds: Policy = {
   name: 'clouder-image-ids',
   rules: PODS,
-  when: [['names-an-id', `(${ALL_CONTAINERS}).exists(image, image.${NAMES_AN_ID})`]],
+  when: [['names-an-id', `(${ALL_CONTAINERS} + ${VOLUMES}).exists(image, image.${NAMES_AN_ID})`]],
   must: [
     [
       // One that was there before this was said.
@@ -98,6 +113,29 @@ const annotation: Policy = {
   ],
 }
 
+const KEPT = [ORIGINAL_ANNOTATION, AFFINITY_ANNOTATION]
+const keptOf = (pod: 'object' | 'oldObject', key: string): string =>
+  `${pod}.metadata.?annotations[?'${key}'].orValue('')`
+
+/** What a restored pod was before: the controller believes it, and makes pods by it that their owner may not make. */
+const kept: Policy = {
+  name: 'clouder-restored-pods',
+  rules: [{resources: ['pods'], operations: ['CREATE', 'UPDATE']}],
+  when: [
+    ['not-by-the-controller', `request.userInfo.username != '${controllerUser(SYSTEM_NAMESPACE)}'`],
+    [
+      'has-annotation',
+      KEPT.map(
+        (key) => `${keptOf('object', key)} != '' || (oldObject != null && ${keptOf('oldObject', key)} != '')`,
+      ).join(' || '),
+    ],
+  ],
+  must: KEPT.map((key) => [
+    `request.operation == 'CREATE' ? ${keptOf('object', key)} == '' : ${keptOf('object', key)} == ${keptOf('oldObject', key)}`,
+    `the annotation ${key} is written by the controller alone`,
+  ]),
+}
+
 /** Between a pod that left and the one that takes its place, whoever made the first one must not begin it anew. */
 const movingPods: Policy = {
   name: 'clouder-moving-pods',
@@ -114,5 +152,7 @@ const movingPods: Policy = {
 
 /** What the API server refuses, whoever asks. */
 export function checkpointAdmission(): readonly KubeObject[] {
-  return [images, imageNodes, imageIds, annotation, ...agentPolicies, movingPods].flatMap(objectsOfPolicy)
+  return [images, imageNodes, imageIds, annotation, kept, ...agentPolicies, movingPods].flatMap(
+    objectsOfPolicy,
+  )
 }

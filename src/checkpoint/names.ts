@@ -31,6 +31,8 @@ export const CHECKPOINT_IMAGES_LABEL = 'clouder.dev/checkpoint-images'
 export const CHECKPOINT_IMAGE_PREFIX = 'checkpoint.clouder.dev/'
 /** Annotation of a pod whose images were made of a checkpoint: what its spec said before, as JSON. */
 export const ORIGINAL_ANNOTATION = 'clouder.dev/original-spec'
+/** Annotation of a restored pod: the affinity that it had before it was bound to nodes, as JSON, or `null`. */
+export const AFFINITY_ANNOTATION = 'clouder.dev/original-affinity'
 /** Annotation by which the agent of the node tells what nodes are alike: kernel, CRIU, CPU features. */
 export const NODE_ABILITIES_ANNOTATION = 'clouder.dev/checkpoint-abilities'
 /** Annotation of a Node: what the cloud has announced of its machine, as its agent reports it; JSON. */

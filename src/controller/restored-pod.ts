@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {
+  AFFINITY_ANNOTATION,
   CHECKPOINT_IMAGES_LABEL,
   MIGRATION_LABEL,
   ORIGINAL_ANNOTATION,
@@ -9,12 +10,9 @@ import {
   ROLLED_BACK_ANNOTATION,
   RUNTIME_LABEL,
 } from '../checkpoint/names.ts'
-import {originalSpecSchema, type OriginalSpec} from '../checkpoint/original-spec.ts'
+import {originalSpecOf, originalSpecSchema, type OriginalSpec} from '../checkpoint/original-spec.ts'
 import type {Backend, CheckpointStatus} from '../checkpoint/resources.ts'
 import {kubeObjectSchema, type KubeObject} from '../kubernetes/types.ts'
-
-/** Keeps the affinity that the pod had before a restore bound it to nodes: JSON, or `null`. */
-export const AFFINITY_ANNOTATION = 'clouder.dev/original-affinity'
 
 /** Labels by which a controller knows a pod as one of its own. */
 const OF_CONTROLLERS = [
@@ -76,14 +74,13 @@ export function ownSpec(template: unknown): Template['spec'] {
   const {metadata, spec} = templateSchema.parse(template)
   const {affinity, ...bound} = spec
   const own = ownAffinity(metadata.annotations, affinity)
-  const kept = metadata.annotations[ORIGINAL_ANNOTATION]
+  const kept = originalSpecOf({metadata, spec})
   const rest = kept === undefined ? bound : unpooled(bound, kept)
   return own === undefined ? rest : {...rest, affinity: own}
 }
 
 /** Without what let it onto the nodes for images of checkpoints. */
-function unpooled(spec: Template['spec'], kept: string): Template['spec'] {
-  const {nodeSelector, tolerations} = originalSpecSchema.parse(JSON.parse(kept))
+function unpooled(spec: Template['spec'], {nodeSelector, tolerations}: OriginalSpec): Template['spec'] {
   return {...spec, nodeSelector: nodeSelector ?? {}, tolerations: [...(tolerations ?? [])]}
 }
 

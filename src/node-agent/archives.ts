@@ -1,6 +1,8 @@
 import {open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import type {SkippableBytes} from '../checkpoint/archive/tar.ts'
+import {isDeepStrictEqual} from 'node:util'
+import {z} from 'zod'
+import {tarMembers, type SkippableBytes} from '../checkpoint/archive/tar.ts'
 import type {DumpTarget} from './kubelet.ts'
 
 /**
@@ -18,8 +20,12 @@ export interface Archives {
   skim(checkpointUid: string, container: string): SkippableBytes
   /** Removes all of a checkpoint. */
   remove(checkpointUid: string): Promise<void>
-  /** Removes what the kubelet wrote of a container since then and nobody claimed: a dump whose asker died. */
-  removeUnclaimed(target: DumpTarget, sinceMs: number): Promise<void>
+  /**
+   * Removes what the kubelet wrote of a container since then and nobody claimed: a dump whose asker died. Its file name
+   * may be that of another container's archive too: of team/b-main and team-b/main. So it is what the archive says that
+   * counts; one that was broken off, and says nothing, goes unless `isAnothers`.
+   */
+  removeUnclaimed(target: DumpTarget, sinceMs: number, isAnothers: () => Promise<boolean>): Promise<void>
   /** Uids of checkpoints that have archives here. */
   list(): Promise<readonly string[]>
 }
@@ -29,6 +35,7 @@ const COARSE_MS = 100
 
 const READ_BYTES = 1024 * 1024
 const SKIM_BYTES = 64 * 1024
+const MAX_SPEC_BYTES = 16 * 1024 * 1024
 
 const OURS = /^clouder-([0-9a-f-]{36})-(.+)\.tar$/
 
@@ -64,7 +71,8 @@ export function kubeletArchives(folder: string): Archives {
       const ours = (await names()).filter((name) => OURS.exec(name)?.[1] === uid)
       for (const name of ours) await rm(join(folder, name), {force: true})
     },
-    async removeUnclaimed({namespace, pod, container}, sinceMs) {
+    async removeUnclaimed(target, sinceMs, isAnothers) {
+      const {namespace, pod, container} = target
       const prefix = `checkpoint-${pod}_${namespace}-${container}-`
       for (const name of await names()) {
         const path = join(folder, name)
@@ -73,12 +81,43 @@ export function kubeletArchives(folder: string): Archives {
           if (isAbsent(error)) return undefined
           throw error
         })
-        if (found !== undefined && found.mtimeMs >= sinceMs - COARSE_MS) await rm(path, {force: true})
+        if (found === undefined || found.mtimeMs < sinceMs - COARSE_MS) continue
+        const owner = await ownerOf(path)
+        const isOurs = owner === undefined ? !(await isAnothers()) : isDeepStrictEqual(owner, target)
+        if (isOurs) await rm(path, {force: true})
       }
     },
     async list() {
       return [...new Set((await names()).flatMap((name) => OURS.exec(name)?.[1] ?? []))]
     },
+  }
+}
+
+const ownerSchema = z.looseObject({
+  annotations: z.looseObject({
+    'io.kubernetes.cri.sandbox-namespace': z.string(),
+    'io.kubernetes.cri.sandbox-name': z.string(),
+    'io.kubernetes.cri.container-name': z.string(),
+  }),
+})
+
+/** The container that an archive says it was made of; undefined: it is not whole. */
+async function ownerOf(path: string): Promise<DumpTarget | undefined> {
+  try {
+    for await (const {path: name, sizeBytes, content} of tarMembers(skimmed(path))) {
+      if (name !== 'spec.dump' || sizeBytes > MAX_SPEC_BYTES) continue
+      const chunks: Uint8Array[] = []
+      for await (const chunk of content) chunks.push(chunk)
+      const {annotations} = ownerSchema.parse(JSON.parse(Buffer.concat(chunks).toString()))
+      return {
+        namespace: annotations['io.kubernetes.cri.sandbox-namespace'],
+        pod: annotations['io.kubernetes.cri.sandbox-name'],
+        container: annotations['io.kubernetes.cri.container-name'],
+      }
+    }
+    return undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -1,7 +1,7 @@
 import {CheckpointError} from '../errors.ts'
 import type {Checkpoint, CheckpointStatus} from '../checkpoint/resources.ts'
 import type {ContainerCgroup} from './cgroups.ts'
-import {containerIdOf, originalPod, podTemplateOf, statusOf, type Pod} from './pods.ts'
+import {containerIdOf, originalPod, parsePod, podTemplateOf, statusOf, type Pod} from './pods.ts'
 import type {AgentTools} from './tools.ts'
 import {refuseLarge} from './upper-layer.ts'
 
@@ -54,7 +54,7 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
   const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
   const running = names.map((name) => runningContainer(pod, name))
   await archives.remove(uid)
-  await removeBrokenOff(pod.metadata, names, status?.startedAt, tools)
+  await removeBrokenOff(pod, names, status?.startedAt, tools)
   for (const {name, id} of running) {
     const cgroup = await cgroups.find(pod.metadata.uid, id)
     if (cgroup !== undefined)
@@ -79,16 +79,35 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
   return {containers, frozen: stays, podTemplate: podTemplateOf(pod)}
 }
 
-/** Takes away what the kubelet has written for this checkpoint, and nobody lived to claim. */
+/** Takes away what the kubelet has written for this checkpoint of the pod, and nobody lived to claim. */
 export async function removeBrokenOff(
-  {namespace, name}: {readonly namespace: string; readonly name: string},
-  containers: readonly string[],
+  {metadata: {namespace, name}, spec}: Pod,
+  containers: readonly string[] | undefined,
   since: string | undefined,
-  {archives, now}: Pick<AgentTools, 'archives' | 'now'>,
+  {archives, now, kube, node}: Pick<AgentTools, 'archives' | 'now' | 'kube' | 'node'>,
 ): Promise<void> {
-  for (const container of containers)
-    await archives.removeUnclaimed({namespace, pod: name, container}, Date.parse(since ?? '') || now())
+  const own = spec.containers.map((container) => container.name)
+  // What the pod does not have was not dumped, whoever asked for it.
+  for (const container of own.filter((one) => containers?.includes(one) !== false))
+    await archives.removeUnclaimed(
+      {namespace, pod: name, container},
+      Date.parse(since ?? '') || now(),
+      async () =>
+        (await kube.list({apiVersion: 'v1', kind: 'Pod'}))
+          .map(parsePod)
+          .some((other) => isNamedAlike(other, {namespace, name, container, node})),
+    )
 }
+
+/** Whether archives of a container of another pod of this node have the same file name. */
+const isNamedAlike = (
+  {metadata, spec}: Pod,
+  own: {readonly namespace: string; readonly name: string; readonly container: string; readonly node: string},
+): boolean =>
+  metadata.name === own.name &&
+  metadata.namespace !== own.namespace &&
+  spec.nodeName === own.node &&
+  spec.containers.some(({name}) => `${metadata.namespace}-${name}` === `${own.namespace}-${own.container}`)
 
 const targetOf = ({metadata: {namespace, name}}: Pod, container: string) => ({
   namespace,

@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import type {KubeObject} from '../kubernetes/types.ts'
 import {ORIGINAL_ANNOTATION, RESTORE_ANNOTATION} from '../checkpoint/names.ts'
-import {originalSpecSchema} from '../checkpoint/original-spec.ts'
+import {originalSpecOf} from '../checkpoint/original-spec.ts'
 
 const stateSchema = z.looseObject({
   running: z.looseObject({startedAt: z.string().optional()}).optional(),
@@ -71,9 +71,9 @@ export const containerIdOf = (status: ContainerStatus | undefined): string | und
 
 /** The pod as it was before a restore gave it images that were made of a checkpoint. */
 export function originalPod(pod: Pod): Pod {
-  const kept = pod.metadata.annotations?.[ORIGINAL_ANNOTATION]
+  const kept = originalSpecOf(pod)
   if (kept === undefined) return pod
-  const {containers: before, ...rest} = originalSpecSchema.parse(JSON.parse(kept))
+  const {containers: before, ...rest} = kept
   const {nodeSelector: _selector, tolerations: _tolerations, ...spec} = pod.spec
   const containers = pod.spec.containers.map(({imagePullPolicy: _policy, ...container}) => ({
     ...container,

@@ -243,8 +243,7 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
   await archives.remove(checkpoint.uid)
   // The kubelet may have been killed after it wrote.
   const pod = wanted === '' ? undefined : await podOf(checkpoint.namespace, wanted, tools)
-  const names = checkpoint.spec.containers ?? pod?.spec.containers.map(({name}) => name) ?? []
-  await removeBrokenOff({namespace: checkpoint.namespace, name: wanted}, names, startedAt, tools)
+  if (pod !== undefined) await removeBrokenOff(pod, checkpoint.spec.containers, startedAt, tools)
   await kube.patchStatus(checkpointRef(checkpoint), {
     phase: 'Failed',
     reason,

@@ -2,7 +2,7 @@ import {expect, test} from 'vitest'
 import {RESTORE_ANNOTATION} from '../../../src/checkpoint/names.ts'
 import {cpuOf} from '../../../src/node-agent/abilities.ts'
 import {ranAs} from '../../../src/node-agent/answer.ts'
-import {parsePod, podTemplateOf} from '../../../src/node-agent/pods.ts'
+import {originalPod, parsePod, podTemplateOf} from '../../../src/node-agent/pods.ts'
 
 const pod = (more: Record<string, unknown>) =>
   parsePod({apiVersion: 'v1', kind: 'Pod', metadata: {name: 'web', namespace: 'shop', uid: 'u'}, ...more})
@@ -71,4 +71,26 @@ test('of a CPU counts what programs come to use, not what the kernel tells of it
   expect(cpuOf(x86)).toEqual({cpuFeatures: ['aes', 'avx2', 'sse4_2'], cpuModel: 'AMD EPYC'})
   const arm = 'processor\t: 0\nFeatures\t: fp asimd sve\nCPU implementer\t: 0x41\n'
   expect(cpuOf(arm)).toEqual({cpuFeatures: ['asimd', 'fp', 'sve'], cpuModel: '0x41'})
+})
+
+test.for([
+  ['of a pod that runs no image of a checkpoint', 'app:1', 'evil:1'],
+  [
+    'that names an image of a checkpoint',
+    'checkpoint.clouder.dev/team/ck/main',
+    'checkpoint.clouder.dev/other/ck/main',
+  ],
+])('an original spec %s is not believed', ([, image = '', before]) => {
+  const pod = parsePod({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: 'p',
+      namespace: 'team',
+      uid: 'u',
+      annotations: {'clouder.dev/original-spec': JSON.stringify({containers: {main: {image: before}}})},
+    },
+    spec: {containers: [{name: 'main', image}]},
+  })
+  expect(originalPod(pod)).toBe(pod)
 })
