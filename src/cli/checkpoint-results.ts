@@ -37,12 +37,10 @@ function stoodText({status}: Checkpoint): string | undefined {
 }
 
 function storedText({status = {}}: Checkpoint): string | undefined {
-  const {sizeBytes, storedBytes, newBytes} = status
+  const {sizeBytes, storedBytes} = status
   if (sizeBytes === undefined) return undefined
   const sealed = storedBytes === undefined ? '' : `, ${formatBytes(storedBytes)} sealed`
-  const fresh =
-    newBytes === undefined || newBytes === storedBytes ? '' : `, ${formatBytes(newBytes)} of it new`
-  return `${formatBytes(sizeBytes)}${sealed}${fresh}`
+  return `${formatBytes(sizeBytes)}${sealed}`
 }
 
 function checkpointFacts(checkpoint: Checkpoint): string {

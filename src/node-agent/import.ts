@@ -48,7 +48,6 @@ export async function importCheckpoint(
     place: blobs.place,
     sizeBytes: metadata.containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0),
     storedBytes: pieces.reduce((sum, {storedBytes}) => sum + storedBytes, 0),
-    newBytes: 0,
     containers: metadata.containers.map(({name, image, archiveBytes}) => ({name, image, archiveBytes})),
     source: metadata.source,
     podTemplate: metadata.podTemplate,

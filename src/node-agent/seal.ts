@@ -12,9 +12,7 @@ const TELL_EVERY_MS = 2_000
 /** With a store that is away, while the pod runs on. */
 const PATIENCE_MS = 5 * 60_000
 
-type SealedStatus = Required<
-  Pick<CheckpointStatus, 'digest' | 'place' | 'sizeBytes' | 'storedBytes' | 'newBytes'>
->
+type SealedStatus = Required<Pick<CheckpointStatus, 'digest' | 'place' | 'sizeBytes' | 'storedBytes'>>
 
 /** Sealed at once on a node: each takes some tens of megabytes, and all have the same processors. */
 const AT_ONCE = 8
@@ -62,8 +60,7 @@ async function sealInTurn(
     name: `${checkpoint.namespace}-${checkpoint.name}`,
     signal,
     readBack: true,
-    onProgress: ({readBytes, newBytes}) =>
-      say(`storing: ${readBytes} bytes read, stored and read back, ${newBytes} of them new`),
+    onProgress: ({readBytes}) => say(`storing: ${readBytes} bytes read, stored and read back`),
   })
   // The pieces were read back one by one; what names them, and the key that opens them, as a restore will find them.
   await openCheckpoint({
@@ -74,9 +71,9 @@ async function sealInTurn(
     signal,
   })
   await say.last()
-  const {digest, sizeBytes, storedBytes, newBytes} = sealed
+  const {digest, sizeBytes, storedBytes} = sealed
   return {
-    ...{digest, place: blobs.place, sizeBytes, storedBytes, newBytes, summary},
+    ...{digest, place: blobs.place, sizeBytes, storedBytes, summary},
     ...(obstacles.length === 0 ? {} : {obstacles: obstacles.slice(0, MOST_OBSTACLES)}),
   }
 }

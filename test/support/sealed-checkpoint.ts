@@ -62,19 +62,20 @@ export async function newKeyring(): Promise<Keyring> {
   return {wrappers, keys, signer: signerOf(newSigningKey().privateKeyPem)}
 }
 
-/** Seals archives that are at hand, as `default-web`. */
+/** Seals archives that are at hand, as `default-web`, or of another namespace. */
 export const seal = (
   store: BlobStore,
   {keys, signer}: Pick<Keyring, 'keys' | 'signer'>,
   archives: Readonly<Record<string, Uint8Array>>,
+  namespace = 'default',
 ): Promise<Sealed> =>
   sealCheckpoint({
-    metadata: metadataOf(Object.keys(archives)),
+    metadata: {...metadataOf(Object.keys(archives)), namespace},
     archives: new Map(Object.entries(archives).map(([name, bytes]) => [name, () => pieces(bytes)])),
     keys,
     signer,
     store,
-    name: 'default-web',
+    name: `${namespace}-web`,
     signal: new AbortController().signal,
   })
 

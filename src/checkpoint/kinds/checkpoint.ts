@@ -112,10 +112,12 @@ export const checkpointStatusSchema = z.looseObject({
   digest: z.string().optional(),
   /** For people: `s3://bucket/prefix`. */
   place: z.string().optional(),
-  /** Open, sealed, and sealed that was not in the store yet. */
+  /**
+   * Open, and sealed. How much of it was in the store already is not told: it would say what others who share the store
+   * have stored.
+   */
   sizeBytes: z.int().optional(),
   storedBytes: z.int().optional(),
-  newBytes: z.int().optional(),
   containers: z
     .array(
       z.looseObject({

@@ -1,4 +1,4 @@
-import {createSecretKey, randomBytes, type KeyObject} from 'node:crypto'
+import {createSecretKey, hkdfSync, randomBytes, type KeyObject} from 'node:crypto'
 import {CheckpointError} from '../../errors.ts'
 import type {Envelope} from './types.ts'
 
@@ -25,6 +25,23 @@ export type SealingKeys =
       readonly wrapped: readonly WrappedKey[]
     }
   | {readonly encryption: 'none'}
+
+/**
+ * The key of a namespace under the data key of a store. Equal pieces of two namespaces seal to different bytes, so that
+ * neither can tell from what it costs to store a guess whether the other has it.
+ */
+export const scopedKey = (dataKey: KeyObject, scope: string): KeyObject =>
+  createSecretKey(
+    Buffer.from(
+      hkdfSync(
+        'sha256',
+        dataKey,
+        Buffer.alloc(0),
+        `clouder checkpoint v1: namespace ${scope}`,
+        DATA_KEY_BYTES,
+      ),
+    ),
+  )
 
 /** Every way that this cluster has to open a checkpoint; the first that fits is taken. */
 export type OpeningKeys = readonly KeyWrapper[]

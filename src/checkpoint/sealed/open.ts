@@ -1,10 +1,10 @@
-import {createHash, createSecretKey} from 'node:crypto'
+import {createHash, createSecretKey, type KeyObject} from 'node:crypto'
 import type {z} from 'zod'
 import {CheckpointError} from '../../errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
 import {MAX_CHUNK_BYTES} from './chunks.ts'
 import {inOrder} from './in-order.ts'
-import {unwrapDataKey, type OpeningKeys} from './keys.ts'
+import {scopedKey, unwrapDataKey, type OpeningKeys} from './keys.ts'
 import {readManifest} from './manifest.ts'
 import {clearCipher, pieceCipher, type Ciphers, type PieceCipher, type PieceKind} from './pieces.ts'
 import {envelopeSchema, tableSchema, type CheckpointMetadata, type Envelope, type Table} from './types.ts'
@@ -47,10 +47,7 @@ export async function openCheckpoint(
 ): Promise<OpenedCheckpoint> {
   const {keys, signal, ciphers = pieceCipher} = options
   const {envelope, name, signer} = await readEnvelope(options)
-  const cipher =
-    envelope.encryption === 'none'
-      ? clearCipher
-      : ciphers(createSecretKey(await unwrapDataKey(envelope.keys, keys, signal)))
+  const cipher = envelope.encryption === 'none' ? clearCipher : ciphers(await keyOf(envelope, keys, signal))
   const opening = new Opening(options, envelope, cipher)
   const table = await opening.table()
   return {
@@ -60,6 +57,15 @@ export async function openCheckpoint(
     envelope,
     archive: (container) => opening.archive(table, container),
   }
+}
+
+async function keyOf(
+  {keys: wrapped, keyScope}: Envelope,
+  keys: OpeningKeys,
+  signal: AbortSignal,
+): Promise<KeyObject> {
+  const dataKey = createSecretKey(await unwrapDataKey(wrapped, keys, signal))
+  return keyScope === undefined ? dataKey : scopedKey(dataKey, keyScope)
 }
 
 /** What anyone may read of a checkpoint, with its signature checked. Throws as `openCheckpoint`, but for keys. */

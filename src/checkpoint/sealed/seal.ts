@@ -3,7 +3,7 @@ import {CheckpointError} from '../../errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
 import {cutArchive} from './chunks.ts'
 import {inOrder} from './in-order.ts'
-import type {SealingKeys} from './keys.ts'
+import {scopedKey, type SealingKeys} from './keys.ts'
 import {writeManifest} from './manifest.ts'
 import {clearCipher, digestOf, pieceCipher, type Ciphers, type PieceCipher, type PieceKind} from './pieces.ts'
 import type {Signer} from './signature.ts'
@@ -62,7 +62,11 @@ export interface SealOptions {
 export async function sealCheckpoint(options: SealOptions): Promise<Sealed> {
   const {keys, signer, store, name, signal} = options
   const {ciphers = pieceCipher} = options
-  const sealing = new Sealing(options, keys.encryption === 'none' ? clearCipher : ciphers(keys.dataKey))
+  const {namespace} = options.metadata
+  const sealing = new Sealing(
+    options,
+    keys.encryption === 'none' ? clearCipher : ciphers(scopedKey(keys.dataKey, namespace)),
+  )
   const containers: ContainerMetadata[] = []
   const archives: Record<string, number[]> = {}
   for (const container of options.metadata.containers) {
@@ -80,6 +84,7 @@ export async function sealCheckpoint(options: SealOptions): Promise<Sealed> {
     version: 1,
     keys: keys.encryption === 'none' ? [] : [...keys.wrapped],
     encryption: keys.encryption,
+    ...(keys.encryption === 'none' ? {} : {keyScope: namespace}),
     compression: 'zstd',
     table,
     chunks: sealing.chunks,

@@ -108,6 +108,8 @@ export const envelopeSchema = z.strictObject({
     }),
   ),
   encryption: z.enum(['aes-256-gcm', 'none']),
+  /** The namespace that the key of the pieces was derived for; absent: the data key itself seals them. */
+  keyScope: z.string().optional(),
   compression: z.literal('zstd'),
   /** The sealed table of contents: metadata, and the chunks of each container's archive. */
   table: chunkSchema,

@@ -1,8 +1,14 @@
 import {createHash, randomBytes} from 'node:crypto'
+import {readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import {Readable} from 'node:stream'
 import {expect, test} from 'vitest'
+import {z} from 'zod'
+import {ageWrapper} from '../../../../src/checkpoint/sealed/age.ts'
 import {openCheckpoint} from '../../../../src/checkpoint/sealed/open.ts'
 import {verifyCheckpoint} from '../../../../src/checkpoint/sealed/verify.ts'
 import {memoryBlobs} from '../../../support/memory-blobs.ts'
+import {digestSchema} from '../../../../src/checkpoint/sealed/types.ts'
 import {sealCheckpoint} from '../../../../src/checkpoint/sealed/seal.ts'
 import type {BlobStore} from '../../../../src/checkpoint/stores/blob-store.ts'
 import {metadataOf, newKeyring, pieces, seal, whole} from '../../../support/sealed-checkpoint.ts'
@@ -41,6 +47,56 @@ test('a second sealing of the same puts nothing new but what names it', async ()
   const first = await seal(store, keyring, archives)
   const second = await seal(store, keyring, archives)
   expect(second).toEqual({...first, newBytes: 0})
+})
+
+test('two namespaces have no piece in common, whatever they store', async () => {
+  const [store, keyring] = [memoryBlobs(), await newKeyring()]
+  const archives = {app: randomBytes(3_000_000)}
+  await seal(store, keyring, archives)
+  const other = await seal(store, keyring, archives, 'other')
+  // To seal what another namespace has stored is not cheaper than to seal anything else.
+  expect(other.newBytes).toBe(other.storedBytes)
+  const opened = await openCheckpoint({
+    store,
+    digest: other.digest,
+    keys: keyring.wrappers,
+    trust: [keyring.signer.publicKey],
+    signal,
+  })
+  expect(opened.envelope.keyScope).toBe('other')
+  expect((await whole(opened.archive('app'))).equals(archives.app)).toBe(true)
+})
+
+const beforeSchema = z.object({
+  identity: z.string(),
+  recipient: z.string(),
+  publicKey: z.string(),
+  digest: digestSchema,
+  manifest: z.base64(),
+  blobs: z.record(digestSchema, z.base64()),
+})
+
+test('what was sealed when a store had one key for all namespaces still opens', async () => {
+  const kept = beforeSchema.parse(
+    JSON.parse(readFileSync(join(import.meta.dirname, '../../../support/sealed-before-scopes.json'), 'utf8')),
+  )
+  const bytesOf = (text: string): Buffer => Buffer.from(text, 'base64')
+  const store = memoryBlobs()
+  for (const [digest, text] of Object.entries(kept.blobs)) {
+    const bytes = bytesOf(text)
+    const piece = {digest: digestSchema.parse(digest), sizeBytes: bytes.length, signal}
+    await store.put({...piece, content: () => Readable.from([bytes])})
+  }
+  await store.putManifest(bytesOf(kept.manifest), 'default-web', signal)
+  const opened = await openCheckpoint({
+    store,
+    digest: kept.digest,
+    keys: [ageWrapper(kept.recipient, [kept.identity])],
+    trust: [kept.publicKey],
+    signal,
+  })
+  expect(opened.envelope.keyScope).toBeUndefined()
+  expect((await whole(opened.archive('app'))).toString()).toBe('as it was sealed before')
 })
 
 test('verify reads everything back, with keys and without', async () => {
