@@ -17,8 +17,8 @@ export interface Policy {
   /** Requests that it is about: name and expression. */
   readonly when: readonly (readonly [string, string])[]
   readonly variables?: readonly (readonly [string, string])[]
-  /** Judged once for each object of this kind in the namespace of the request; none: it is let through. */
-  readonly params?: 'Migration'
+  /** Judged once for each object of this kind in the namespace of the request, or of the cluster; none: it is let through. */
+  readonly params?: 'Migration' | 'CheckpointStore'
   /** What must be true, and what is said when it is not. */
   readonly must: readonly (readonly [string, string])[]
 }

@@ -28,6 +28,8 @@ const status = (plurals: readonly string[]) => plurals.map((plural) => `${plural
 const agentRules: readonly Rule[] = [
   rule('', ['nodes'], [...READ, 'patch']),
   rule('', ['nodes/checkpoint'], ['create']),
+  // Whether one may use a store.
+  rule('', ['namespaces'], ['get']),
   rule('', ['pods'], [...READ, 'delete']),
   rule(OURS, ['checkpointstores', 'restores', 'migrations'], READ),
   // `patch`: the finalizer of what it stores.

@@ -5,6 +5,7 @@ import {
   ORIGINAL_ANNOTATION,
   RESTORE_ANNOTATION,
   RESTORE_RUNTIME,
+  STORE_USE_PREFIX,
   SYSTEM_NAMESPACE,
 } from '../checkpoint/names.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
@@ -150,9 +151,42 @@ const movingPods: Policy = {
   ],
 }
 
+const NAMESPACE_LABELS = 'namespaceObject.metadata.?labels.orValue({})'
+
+/** A store costs money and holds credentials: it is for the namespaces that it is meant for. The same as `mayUse`. */
+const storeUse: Policy = {
+  name: 'clouder-store-use',
+  group: 'clouder.dev',
+  rules: [
+    {
+      resources: ['checkpoints', 'migrations', 'checkpointpolicies', 'runtimes'],
+      operations: ['CREATE', 'UPDATE'],
+    },
+  ],
+  when: [
+    [
+      'store-is-new',
+      "request.operation == 'CREATE' || object.spec.?store.orValue('default') != oldObject.spec.?store.orValue('default')",
+    ],
+  ],
+  params: 'CheckpointStore',
+  variables: [
+    [
+      'allowed',
+      `!has(params.spec.allowedNamespaces) ? (params.metadata.name == 'default' || ${NAMESPACE_LABELS}[?('${STORE_USE_PREFIX}' + params.metadata.name)].orValue('') == 'true') : (request.namespace in params.spec.allowedNamespaces.?names.orValue([]) || (has(params.spec.allowedNamespaces.matchLabels) && params.spec.allowedNamespaces.matchLabels.all(key, key in ${NAMESPACE_LABELS} && ${NAMESPACE_LABELS}[key] == params.spec.allowedNamespaces.matchLabels[key])))`,
+    ],
+  ],
+  must: [
+    [
+      "object.spec.?store.orValue('default') != params.metadata.name || variables.allowed",
+      `the namespace may not use this store: label it ${STORE_USE_PREFIX}NAME=true, or name it in spec.allowedNamespaces of the store`,
+    ],
+  ],
+}
+
 /** What the API server refuses, whoever asks. */
 export function checkpointAdmission(): readonly KubeObject[] {
-  return [images, imageNodes, imageIds, annotation, kept, ...agentPolicies, movingPods].flatMap(
+  return [images, imageNodes, imageIds, annotation, kept, ...agentPolicies, movingPods, storeUse].flatMap(
     objectsOfPolicy,
   )
 }

@@ -60,3 +60,5 @@ export const RUNTIME_LABEL = 'clouder.dev/runtime'
 export const RESTORE_LABEL = 'clouder.dev/restore'
 /** Labels of a node that is enrolled as a ContainerHost: what it has, `capability.clouder.dev/gpu=a10`. */
 export const CAPABILITY_PREFIX = 'capability.clouder.dev/'
+/** Label of a namespace that may use a CheckpointStore which does not say itself who may: `stores.clouder.dev/archive=true`. */
+export const STORE_USE_PREFIX = 'stores.clouder.dev/'

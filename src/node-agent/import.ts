@@ -18,7 +18,7 @@ export async function importCheckpoint(
 ): Promise<void> {
   const {kube, stores, signal, node, now} = tools
   const digest = digestSchema.safeParse(digestText).data
-  const {blobs, keys} = await stores.open(checkpoint.spec.store, {signal})
+  const {blobs, keys} = await stores.open(checkpoint.spec.store, {usedBy: checkpoint.namespace, signal})
   if (digest === undefined || (await blobs.getManifest(digest, signal)) === undefined) return
   const guard = checkpoint.metadata.resourceVersion
   const startedAt = new Date(now()).toISOString()

@@ -47,7 +47,11 @@ async function sealInTurn(
   const {metadata, summary, obstacles} = await describe(checkpoint, tools)
   refuseToEnd(checkpoint, obstacles)
   const patience = patienceOf(checkpoint, say)
-  const {blobs, keys} = await stores.open(checkpoint.spec.store, {patience, signal})
+  const {blobs, keys} = await stores.open(checkpoint.spec.store, {
+    patience,
+    usedBy: checkpoint.namespace,
+    signal,
+  })
   const sealed = await sealCheckpoint({
     metadata,
     archives: new Map(

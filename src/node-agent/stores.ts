@@ -1,5 +1,6 @@
-import {API_VERSION} from '../checkpoint/names.ts'
+import {API_VERSION, STORE_USE_PREFIX} from '../checkpoint/names.ts'
 import {checkpointStoreSchema, type CheckpointStore} from '../checkpoint/resources.ts'
+import {mayUse} from '../checkpoint/store-use.ts'
 import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
 import type {Patience} from '../checkpoint/stores/problems.ts'
 import {CheckpointError} from '../errors.ts'
@@ -15,14 +16,16 @@ export interface OpenStore {
 export interface Stores {
   /**
    * `fromNode`: where the sealed pieces lie when the store is the disk of a node; default: here. `patience`: with a store
-   * that is away.
-   * Throws CheckpointError STORE_UNKNOWN.
+   * that is away. `usedBy`: the namespace that keeps something there; to read and to remove what is there no leave is
+   * needed.
+   * Throws CheckpointError STORE_UNKNOWN, STORE_REFUSED.
    */
   open(
     name: string,
     options: {
       readonly fromNode?: string | undefined
       readonly patience?: Patience | undefined
+      readonly usedBy?: string | undefined
       readonly signal: AbortSignal
     },
   ): Promise<OpenStore>
@@ -43,7 +46,7 @@ export interface StoresOptions {
 /** Stores as their objects and Secrets say; looked up anew each time, as they change. */
 export function clusterStores({kube, node, openBlobs, openPeer}: StoresOptions): Stores {
   return {
-    async open(name, {fromNode = node, patience, signal}) {
+    async open(name, {fromNode = node, patience, usedBy, signal}) {
       const object = await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name})
       if (object === undefined) {
         throw new CheckpointError('STORE_UNKNOWN', `there is no CheckpointStore ${name}`, {
@@ -51,6 +54,7 @@ export function clusterStores({kube, node, openBlobs, openPeer}: StoresOptions):
         })
       }
       const store = checkpointStoreSchema.parse(object)
+      if (usedBy !== undefined) await refuseStranger(store, usedBy, kube)
       const secret = store.spec.credentials?.secretName
       const credentials = secret === undefined ? undefined : await readSecret(kube, secret)
       if (secret !== undefined && credentials === undefined)
@@ -63,4 +67,15 @@ export function clusterStores({kube, node, openBlobs, openPeer}: StoresOptions):
       return {blobs, keys: await storeKeys(kube, store, signal)}
     },
   }
+}
+
+async function refuseStranger(store: CheckpointStore, namespace: string, kube: KubeClient): Promise<void> {
+  const object = await kube.get({apiVersion: 'v1', kind: 'Namespace', name: namespace})
+  if (mayUse(store, {name: namespace, labels: object?.metadata.labels ?? {}})) return
+  const {name} = store.metadata
+  throw new CheckpointError('STORE_REFUSED', `namespace ${namespace} may not use store ${name}`, {
+    suggestions: [
+      `kubectl label namespace ${namespace} ${STORE_USE_PREFIX}${name}=true, or spec.allowedNamespaces of the store`,
+    ],
+  })
 }

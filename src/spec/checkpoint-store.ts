@@ -96,6 +96,18 @@ export const storeSpecSchema = z.strictObject({
     .describe(
       '`age`, `awsKms`, `azureKeyVault` or `none`; default: age, with a key that the cluster makes and keeps',
     ),
+  allowedNamespaces: z
+    .strictObject({
+      names: z.array(z.string().min(1).max(63)).max(256).optional().describe('namespaces by name'),
+      matchLabels: z
+        .record(z.string(), z.string())
+        .optional()
+        .describe('labels of namespaces; `{}`: every namespace'),
+    })
+    .optional()
+    .describe(
+      'who may use it; default: namespaces with the label `stores.clouder.dev/NAME=true`, and all where the name is `default`',
+    ),
   retention: retentionSchema.optional(),
 })
 export type StoreSpec = z.output<typeof storeSpecSchema>

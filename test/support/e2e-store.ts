@@ -50,7 +50,10 @@ export async function startNodeStore(cluster: E2eCluster, name = 'shelf'): Promi
     apiVersion: API_VERSION,
     kind: 'CheckpointStore',
     metadata: {name},
-    spec: {registry: {repository: `${address}:${port}/e2e/${name}`, insecure: true}},
+    spec: {
+      registry: {repository: `${address}:${port}/e2e/${name}`, insecure: true},
+      allowedNamespaces: {matchLabels: {}},
+    },
   }
   await kubectl(cluster, 'apply -f -', JSON.stringify(store))
   return {
