@@ -18,7 +18,7 @@ export interface Policy {
   readonly when: readonly (readonly [string, string])[]
   readonly variables?: readonly (readonly [string, string])[]
   /** Judged once for each object of this kind in the namespace of the request, or of the cluster; none: it is let through. */
-  readonly params?: 'Migration' | 'CheckpointStore'
+  readonly params?: 'Migration' | 'CheckpointStore' | 'Pod'
   /** What must be true, and what is said when it is not. */
   readonly must: readonly (readonly [string, string])[]
 }
@@ -43,7 +43,10 @@ export function objectsOfPolicy({
         // Without their kind those with params would stop every request.
         ...(params === undefined
           ? {failurePolicy: 'Fail'}
-          : {failurePolicy: 'Ignore', paramKind: {apiVersion: API_VERSION, kind: params}}),
+          : {
+              failurePolicy: 'Ignore',
+              paramKind: {apiVersion: params === 'Pod' ? 'v1' : API_VERSION, kind: params},
+            }),
         matchConstraints: {
           resourceRules: rules.map((rule) => ({
             apiGroups: [group],

@@ -96,6 +96,21 @@ function otherFinalizers(): string {
   return others.join(' == ')
 }
 
+/** Whoever claims a checkpoint describes the pod that is made of it. */
+const ownClaims: Policy = {
+  name: 'clouder-node-agent-claims',
+  group: 'clouder.dev',
+  rules: [{resources: ['checkpoints/status'], operations: ['UPDATE']}],
+  when: [BY_AN_AGENT, ['is-a-claim', "has(object.spec.pod) && oldObject.?status.?node.orValue('') == ''"]],
+  params: 'Pod',
+  must: [
+    [
+      `params.metadata.name != object.spec.pod.name || params.spec.?nodeName.orValue('') == ${OWN_NODE}`,
+      'a node agent claims checkpoints of pods of its own node only',
+    ],
+  ],
+}
+
 const ownMoves: Policy = {
   name: 'clouder-node-agent-moves',
   group: 'clouder.dev',
@@ -114,4 +129,4 @@ const ownMoves: Policy = {
 }
 
 /** What holds for agents: each is to have power over its own node alone. */
-export const agentPolicies: readonly Policy[] = [ownNode, ownPods, ownStatus, ownMoves]
+export const agentPolicies: readonly Policy[] = [ownNode, ownPods, ownStatus, ownClaims, ownMoves]

@@ -79,6 +79,12 @@ async function begin(api: ApiServer): Promise<Scene> {
     await root.patchStatus(of('Checkpoint', `of-${name}`), {phase: 'Dumping', node: name})
     await root.create({
       apiVersion: API_VERSION,
+      kind: 'Checkpoint',
+      metadata: {name: `open-${name}`, namespace: TEAM},
+      spec: {pod: {name: `on-${name}`}},
+    })
+    await root.create({
+      apiVersion: API_VERSION,
       kind: 'Migration',
       metadata: {name: `to-${name}`, namespace: TEAM},
       spec: {pod: 'web'},
@@ -210,6 +216,16 @@ test.for<[string, string, Attempt]>([
     (agent) => agent.patchStatus(of('Checkpoint', 'of-b'), {node: 'a'}),
   ],
   [
+    'claims a checkpoint of a pod of another node',
+    'of pods of its own node only',
+    (agent) => agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Dumping', node: 'a'}),
+  ],
+  [
+    'ends a checkpoint of a pod of another node before it is claimed',
+    'of pods of its own node only',
+    (agent) => agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Failed'}),
+  ],
+  [
     'gives one of its checkpoints to another node',
     'of its own node',
     (agent) => agent.patchStatus(of('Checkpoint', 'of-a'), {node: 'b'}),
@@ -265,6 +281,7 @@ test('what an agent is there for it may do', async (context) => {
   await agent.patch(node('a'), {metadata: {labels: {[BACKEND_LABELS.handler]: null}}})
   await agent.patch(node('a'), {metadata: {annotations: {[INTERRUPTION_ANNOTATION]: null}}})
   expect(await agent.patchStatus(of('Checkpoint', 'of-a'), {phase: 'Storing', frozen: true})).toBeDefined()
+  expect(await agent.patchStatus(of('Checkpoint', 'open-a'), {phase: 'Dumping', node: 'a'})).toBeDefined()
   const answers = {absentImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}}
   expect(await agent.patchStatus(of('Migration', 'to-a'), answers)).toBeDefined()
   await agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: ['example.com/kept']}})
