@@ -1,0 +1,170 @@
+import {expect} from 'vitest'
+import {
+  CHECKPOINT_IMAGE_PREFIX,
+  CHECKPOINT_IMAGES_LABEL,
+  NODE_STORE_DIR,
+  ORIGINAL_ANNOTATION,
+} from '../../src/checkpoint/names.ts'
+import {
+  asked,
+  attackScene,
+  ended,
+  posted,
+  refusal,
+  victim,
+  type AttackScene,
+} from '../support/attack-scene.ts'
+import type {E2eCluster} from '../support/e2e-cluster.ts'
+import {endOf} from '../support/e2e-results.ts'
+import {scenario} from '../support/e2e-scenario.ts'
+
+const MEMORY = `${CHECKPOINT_IMAGE_PREFIX}team/ck/main@sha256:${'0'.repeat(64)}`
+const FORBIDDEN = 'forbidden'
+
+async function attacked(cluster: E2eCluster, attack: (scene: AttackScene) => Promise<void>): Promise<void> {
+  const scene = await attackScene(cluster)
+  try {
+    await attack(scene)
+  } finally {
+    scene.close()
+  }
+}
+
+scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapter) => {
+  chapter('a cluster comes up, with a pod of somebody on each worker', async (cluster) => {
+    const made = await cluster.init()
+    expect(made.exitCode, endOf(made)).toBe(0)
+    await attacked(cluster, async ({root, editorOf}) => {
+      const editor = await editorOf('team')
+      for (const node of ['worker-1', 'worker-2']) await editor.create(victim('team', `on-${node}`, node))
+      for (const node of ['worker-1', 'worker-2'])
+        await ended(root, victim('team', `on-${node}`, node), 'Running')
+    })
+  })
+
+  chapter('root of one node has power over that node alone', async (cluster) => {
+    await attacked(cluster, async ({root, agentOf}) => {
+      const agent = await agentOf('worker-1')
+      const exec = (namespace: string, pod: string): Promise<string> =>
+        refusal(posted(agent, `/api/v1/namespaces/${namespace}/pods/${pod}/exec?command=id&stdout=true`))
+      expect(await exec('team', 'on-worker-2')).toContain(FORBIDDEN)
+      expect(await exec('team', 'on-worker-1')).toContain(FORBIDDEN)
+      expect(await exec('kube-system', 'etcd-cp-1')).toContain(FORBIDDEN)
+      const taken = asked('Checkpoint', 'team', 'taken', {pod: {name: 'on-worker-2'}, after: 'delete'})
+      expect(await refusal(agent.create(taken))).toContain(FORBIDDEN)
+      const moved = asked('Migration', 'team', 'moved', {pod: 'on-worker-2', node: 'worker-1'})
+      expect(await refusal(agent.create(moved))).toContain(FORBIDDEN)
+      const other = {apiVersion: 'v1', kind: 'Pod', namespace: 'team', name: 'on-worker-2'}
+      expect(await refusal(agent.delete(other))).toContain('pods of its own node only')
+      const label = {metadata: {labels: {'node-role.kubernetes.io/control-plane': ''}}}
+      for (const name of ['worker-1', 'worker-2'])
+        expect(await refusal(agent.patch({apiVersion: 'v1', kind: 'Node', name}, label))).toContain(
+          'a node agent',
+        )
+      const secrets = await agent.fetch('/api/v1/namespaces/kube-system/secrets')
+      expect(secrets.status).toBe(403)
+      expect((await root.get(other))?.metadata.deletionTimestamp).toBeUndefined()
+    })
+  })
+
+  chapter('hooks run through the runtime of the node, and end with their time', async (cluster) => {
+    await attacked(cluster, async ({editorOf}) => {
+      const editor = await editorOf('team')
+      const hooked = async (name: string, command: string[], timeoutSeconds = 30) => {
+        const before = {container: 'main', command, timeoutSeconds}
+        const object = asked('Checkpoint', 'team', name, {pod: {name: 'on-worker-1'}, hooks: {before}})
+        await editor.create(object)
+        return ended(editor, object, 'Ready', 'Failed')
+      }
+      expect(await hooked('told', ['/smoke', 'lookup', 'localhost'])).toMatchObject({phase: 'Ready'})
+      expect((await hooked('wrong', ['/smoke', 'no-such-word'])).message).toContain('ended with 2')
+      expect((await hooked('long', ['/smoke', 'serve', ':9999'], 2)).message).toContain('was killed')
+      const left = await cluster.read('worker-1', 'grep -lz :[9]999 /proc/[0-9]*/cmdline || true')
+      expect(left.trim()).toBe('')
+    })
+  })
+
+  chapter('nobody is given the memory of another pod, nor another past', async (cluster) => {
+    await attacked(cluster, async ({root, editorOf}) => {
+      const editor = await editorOf('team')
+      const labels = {[CHECKPOINT_IMAGES_LABEL]: 'true'}
+      await root.patch({apiVersion: 'v1', kind: 'Namespace', name: 'team'}, {metadata: {labels}})
+      const forged = JSON.stringify({containers: {main: {image: MEMORY, imagePullPolicy: 'Never'}}})
+      const annotations = {[ORIGINAL_ANNOTATION]: forged}
+      const words = 'by the controller alone'
+      expect(
+        await refusal(
+          editor.create(
+            victim('team', 'born', 'worker-1', {metadata: {name: 'born', namespace: 'team', annotations}}),
+          ),
+        ),
+      ).toContain(words)
+      const own = {apiVersion: 'v1', kind: 'Pod', namespace: 'team', name: 'on-worker-1'}
+      expect(await refusal(editor.patch(own, {metadata: {annotations}}))).toContain(words)
+      const pods: readonly [object, string][] = [
+        [{containers: [{name: 'main', image: MEMORY}]}, 'made by a Restore'],
+        [{initContainers: [{name: 'first', image: MEMORY}]}, 'made by a Restore'],
+        [{volumes: [{name: 'memory', image: {reference: MEMORY}}]}, 'not mounted'],
+      ]
+      for (const [spec, why] of pods)
+        expect(await refusal(editor.create(victim('team', 'reader', 'worker-1', {spec})))).toContain(why)
+    })
+  })
+
+  chapter('a checkpoint removes no archive of another pod', async (cluster) => {
+    const file = '/var/lib/kubelet/checkpoints/checkpoint-on-worker-1_team-b-main-2099-01-01T00:00:00Z.tar'
+    await cluster.read('worker-1', `mkdir -p /var/lib/kubelet/checkpoints && touch -d 2099-01-01 '${file}'`)
+    await attacked(cluster, async ({editorOf}) => {
+      const editor = await editorOf('team')
+      const grab = asked('Checkpoint', 'team', 'grab', {pod: {name: 'on-worker-1'}, containers: ['b-main']})
+      await editor.create(grab)
+      expect((await ended(editor, grab, 'Ready', 'Failed')).message).toContain('no such container')
+    })
+    await cluster.read('worker-1', `test -e '${file}' && rm '${file}'`)
+  })
+
+  chapter('what a namespace stores tells nothing of another', async (cluster) => {
+    await attacked(cluster, async ({editorOf}) => {
+      const layers: string[][] = []
+      for (const namespace of ['red', 'blue']) {
+        const editor = await editorOf(namespace)
+        const pod = victim(namespace, 'web', 'worker-1')
+        await editor.create(pod)
+        await ended(editor, pod, 'Running')
+        const checkpoint = asked('Checkpoint', namespace, 'ck', {pod: {name: 'web'}})
+        await editor.create(checkpoint)
+        const status = await ended(editor, checkpoint, 'Ready', 'Failed')
+        expect(status).toMatchObject({phase: 'Ready'})
+        expect(Object.keys(status)).not.toContain('newBytes')
+        const hex = status.digest?.replace('sha256:', '') ?? ''
+        const manifest = await cluster.read('worker-1', `cat ${NODE_STORE_DIR}/manifests/${hex}/*`)
+        layers.push([...manifest.matchAll(/sha256:[0-9a-f]{64}/g)].map(([digest]) => digest))
+      }
+      const [red = [], blue = []] = layers
+      expect(red.length).toBeGreaterThan(1)
+      expect(red.filter((digest) => blue.includes(digest))).toEqual([])
+    })
+  })
+
+  chapter('a store is for the namespaces that it is meant for', async (cluster) => {
+    await attacked(cluster, async ({root, editorOf}) => {
+      const editor = await editorOf('team')
+      const metadata = {name: 'archive'}
+      await root.apply([
+        {apiVersion: 'clouder.dev/v1alpha1', kind: 'CheckpointStore', metadata, spec: {node: {}}},
+      ])
+      const spec = {pod: {name: 'on-worker-1'}, store: 'archive'}
+      const attempt = (name: string): Promise<string> =>
+        refusal(editor.create(asked('Checkpoint', 'team', name, spec)))
+      expect(await attempt('stranger')).toContain('may not use this store')
+      const grant = {metadata: {labels: {'stores.clouder.dev/archive': 'true'}}}
+      const team = {apiVersion: 'v1', kind: 'Namespace', name: 'team'}
+      expect(await refusal(editor.patch(team, grant))).toContain(FORBIDDEN)
+      await root.patch(team, grant)
+      expect(await attempt('friend')).toBe('let in')
+      expect(await ended(root, asked('Checkpoint', 'team', 'friend', spec), 'Ready', 'Failed')).toMatchObject(
+        {phase: 'Ready'},
+      )
+    })
+  })
+})
