@@ -57,6 +57,9 @@ for unit in kubelet containerd; do
     systemctl disable --now "$unit" 2>/dev/null || true
   fi
 done
+if [ -e /etc/systemd/system/clouder-metadata.service ]; then
+  systemctl disable --now clouder-metadata.service 2>/dev/null || true
+fi
 pkill -f /usr/local/bin/containerd-shim-runc-v2 2>/dev/null || true
 unmount_in /run/containerd /var/lib/containerd /var/lib/kubelet
 keep_mounts /run/containerd /var/lib/containerd /var/lib/kubelet /var/lib/etcd /var/lib/clouder /run/clouder /opt/clouder \
@@ -74,7 +77,8 @@ done
 if [ -L /opt/cni/bin ]; then rm -f /opt/cni/bin; fi
 empty_dirs /var/lib/clouder
 rm -rf --one-file-system /usr/local/libexec/clouder /etc/containerd /etc/criu/runc.conf \
-  /etc/modules-load.d/clouder.conf /etc/sysctl.d/90-clouder.conf /run/containerd /run/clouder/agent \
+  /etc/modules-load.d/clouder.conf /etc/sysctl.d/90-clouder.conf /etc/systemd/system/clouder-metadata.service \
+  /etc/systemd/networkd.conf.d/90-clouder-metadata.conf /run/containerd /run/clouder/agent \
   /run/clouder/restored /opt/clouder
 empty_dirs /var/lib/containerd /var/lib/kubelet /var/lib/etcd 2>/dev/null || true
 # Folders that kubeadm, the kubelet, containerd and clouder made; what holds anything else, or is mounted, stays.
