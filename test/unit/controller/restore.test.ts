@@ -36,13 +36,13 @@ test('a second pod goes on from a checkpoint, without the labels by which a cont
 
 /** The API server refuses pods as Pod Security does, or a quota. */
 function refusePods(scene: ControllerScene, words: string): () => void {
-  const {create} = scene.kube
+  const create = scene.kube.create.bind(scene.kube)
   scene.kube.create = (object) =>
     object.kind === 'Pod'
       ? Promise.reject(
           new KubernetesError('API_REJECTED', words, {answer: {status: 403, reason: 'Forbidden'}}),
         )
-      : create.call(scene.kube, object)
+      : create(object)
   return () => void (scene.kube.create = create)
 }
 
