@@ -1,9 +1,10 @@
 import {CheckpointError} from '../errors.ts'
+import {storageLimits} from '../checkpoint/ephemeral-storage.ts'
 import type {Checkpoint, CheckpointStatus} from '../checkpoint/resources.ts'
 import type {ContainerCgroup} from './cgroups.ts'
 import {containerIdOf, originalPod, parsePod, podTemplateOf, statusOf, type Pod} from './pods.ts'
 import type {AgentTools} from './tools.ts'
-import {refuseLarge} from './upper-layer.ts'
+import {refuseLarge, refuseOverLimit} from './upper-layer.ts'
 
 type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
 
@@ -55,10 +56,17 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
   const running = names.map((name) => runningContainer(pod, name))
   await archives.remove(uid)
   await removeBrokenOff(pod, names, status?.startedAt, tools)
+  const limits = storageLimits(originalPod(pod).spec)
+  const unmeasured = new Map<string, string>()
   for (const {name, id} of running) {
     const cgroup = await cgroups.find(pod.metadata.uid, id)
-    if (cgroup !== undefined)
-      refuseLarge(name, await tools.measure({pid: cgroup.pid, cgroup: cgroup.container}))
+    if (cgroup === undefined) continue
+    const size = await tools.measure({pid: cgroup.pid, cgroup: cgroup.container})
+    refuseLarge(name, size)
+    if (spec.after !== 'run') refuseOverLimit(name, size, limits.get(name))
+    if (size.unmeasured === undefined) continue
+    unmeasured.set(name, size.unmeasured)
+    tools.log('warn', 'files were not measured', {...targetOf(pod, name), error: size.unmeasured})
   }
   if (spec.hooks?.before !== undefined) await runHook('before', pod, spec.hooks.before, tools)
   const holds = spec.after !== 'run' || running.length > 1
@@ -68,7 +76,8 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
     const cgroup = await cgroups.find(pod.metadata.uid, id)
     if (cgroup === undefined) throw failed(pod, name, 'its processes are not found on the node')
     const dumped = await dumpContainer(pod, name, uid, cgroup, holds, tools)
-    containers.push({name, image, ...dumped})
+    const why = unmeasured.get(name)
+    containers.push({name, image, ...dumped, ...(why === undefined ? {} : {unmeasured: why})})
     held.push(cgroup)
     if (holds && index < running.length - 1) await cgroups.holdContainer(cgroup)
     signal.throwIfAborted()

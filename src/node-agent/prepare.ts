@@ -3,8 +3,8 @@ import {join} from 'node:path'
 import {z} from 'zod'
 import {unpackArchive, type ArchiveBounds} from '../checkpoint/archive/read.ts'
 import {unlike} from '../checkpoint/likeness.ts'
+import {SLACK_BYTES, storageLimits} from '../checkpoint/ephemeral-storage.ts'
 import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
-import {quantity} from '../checkpoint/pod.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {privilegesSchema, type Abilities} from '../checkpoint/sealed/types.ts'
 import {makeFolderDurably, writeDurably} from '../durable-files.ts'
@@ -179,29 +179,16 @@ async function unpackPod(
 
 /** Left free on the disk of a node, which evicts pods when it is full. */
 const SPARE_BYTES = 256 * 1024 * 1024
-/** Headers of a tar, and files that the kubelet has not counted yet. */
-const SLACK_BYTES = 16 * 1024 * 1024
-
 /** What may be unpacked for a container: no more than is free, and of files no more than its pod may keep. */
 async function boundsOf(pod: Pod, dir: string): Promise<ArchiveBounds> {
   const {bavail, bsize} = await statfs(dir)
-  const limits = podLimitsSchema
-    .parse(pod.spec)
-    .containers.map(({resources}) => resources?.limits?.['ephemeral-storage'])
-  const filesBytes = limits.reduce(
-    (sum, text) => sum + (text === undefined ? Number.POSITIVE_INFINITY : quantity(text)),
+  const limits = storageLimits(pod.spec)
+  const filesBytes = pod.spec.containers.reduce(
+    (sum, {name}) => sum + (limits.get(name) ?? Number.POSITIVE_INFINITY),
     SLACK_BYTES,
   )
   return {allBytes: Math.max(0, bavail * bsize - SPARE_BYTES), filesBytes}
 }
-
-const podLimitsSchema = z.looseObject({
-  containers: z.array(
-    z.looseObject({
-      resources: z.looseObject({limits: z.record(z.string(), z.string()).optional()}).optional(),
-    }),
-  ),
-})
 
 /** Throws CheckpointError NODE_UNLIKE when processes of `source` cannot go on here. */
 export function refuseUnlike(source: Abilities, here: Abilities): void {

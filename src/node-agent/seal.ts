@@ -1,6 +1,7 @@
 import pLimit from 'p-limit'
 import type {CheckpointStatus, CheckpointSummary, Obstacle} from '../checkpoint/resources.ts'
 import {sealCheckpoint, type UnsealedMetadata} from '../checkpoint/sealed/seal.ts'
+import {storageObstacles} from '../checkpoint/archive/obstacles.ts'
 import type {Patience} from '../checkpoint/stores/problems.ts'
 import {openCheckpoint} from '../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../errors.ts'
@@ -141,7 +142,7 @@ async function describe(
       obstacles: found,
     } = await tools.inspect(tools.archives.skim(uid, name), pod, tools.signal)
     summary.containers.push(about)
-    obstacles.push(...found)
+    obstacles.push(...storageObstacles(name, about.filesBytes ?? 0, podTemplate.spec), ...found)
     described.push({name, image, imageDigest, privileges, ...(frozenMs === undefined ? {} : {frozenMs})})
   }
   const metadata: UnsealedMetadata = {

@@ -1,6 +1,7 @@
 import {posix} from 'node:path'
 import {z} from 'zod'
 import type {Obstacle} from '../kinds/checkpoint.ts'
+import {SLACK_BYTES, storageLimits} from '../ephemeral-storage.ts'
 import type {HeldPath} from './criu-held.ts'
 import type {OciSpec} from './oci-spec.ts'
 
@@ -236,6 +237,26 @@ function obstacle(
     ...(holder === undefined ? {} : {pid: holder.pid}),
     message: `${what} on ${on} of container ${container}: ${process} ${how}, and ${why}; ${fix}`,
   }
+}
+
+/** Holes are in the archive as zeros, at most so many, and take no room where it is restored. */
+export const MOST_HOLE_BYTES = 256 * 1024 * 1024
+
+/**
+ * Whether what a container has changed of its files may be more than its pod may keep: the restore would be refused, or
+ * the pod evicted. `filesBytes`: as they are in the archive, holes included.
+ */
+export function storageObstacles(container: string, filesBytes: number, pod: unknown): readonly Obstacle[] {
+  const limit = storageLimits(pod).get(container)
+  if (limit === undefined || filesBytes <= limit + SLACK_BYTES) return []
+  return [
+    {
+      verdict: filesBytes > limit + SLACK_BYTES + MOST_HOLE_BYTES ? 'impossible' : 'unproven',
+      container,
+      source: 'ephemeral storage',
+      message: `container ${container} has changed files of ${filesBytes} bytes, and its limit of ephemeral-storage is ${limit} bytes; raise the limit, or keep the files on a volume`,
+    },
+  ]
 }
 
 function processIds(container: string, {hostPID, shareProcessNamespace}: PodSpec): readonly Obstacle[] {

@@ -127,6 +127,8 @@ export const checkpointStatusSchema = z.looseObject({
         frozenMs: z.number().optional(),
         /** How long it ran on between dump and freeze; absent: not at all, which was observed. */
         gapMs: z.number().optional(),
+        /** Why its changed files were not measured before it was dumped; absent: they were. */
+        unmeasured: z.string().optional(),
       }),
     )
     .optional(),

@@ -1,7 +1,8 @@
 import {expect, test} from 'vitest'
 import {checkpointStatusSchema} from '../../../src/checkpoint/resources.ts'
+import {kubeObjectSchema} from '../../../src/kubernetes/types.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
-import {podRef} from '../../../src/node-agent/pods.ts'
+import {parsePod, podRef} from '../../../src/node-agent/pods.ts'
 import {takeCheckpoint} from '../../../src/node-agent/take.ts'
 import {imagesHolding, type Held} from '../../support/criu-images.ts'
 import {FakeNode, Life, POD} from '../../support/fake-node.ts'
@@ -66,5 +67,55 @@ test('a checkpoint of a pod that runs on is made, and says that it cannot be res
     expect(status).toMatchObject({phase: 'Ready', obstacles: [{verdict: 'impossible', path: LOST.path}]})
     expect(status.message).toContain('but it cannot be restored: /logs/app.log')
     expect(node.runs).toBe(true)
+  })
+})
+
+const MIB = 1024 * 1024
+
+/** A node whose pod may keep 64 MiB of files. */
+async function withLimit(folder: string) {
+  const node = new FakeNode(folder)
+  const found = await node.kube.get(podRef(POD.namespace, POD.name))
+  if (found === undefined) throw new Error('no pod')
+  const {spec} = parsePod(found)
+  const resources = {limits: {'ephemeral-storage': '64Mi'}}
+  const containers = spec.containers.map((container) => ({...container, resources}))
+  node.kube.put(kubeObjectSchema.parse({...found, spec: {...spec, containers}}))
+  return node
+}
+
+async function taken(node: FakeNode, after: string) {
+  node.ask(NAME.name, {after})
+  await takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
+  return checkpointStatusSchema.parse((await node.kube.get(checkpointRef(NAME)))?.['status'])
+}
+
+test.for(['freeze', 'delete'])(
+  'a pod with more files than its limit is not made to stand still to be ended (%s)',
+  async (after) => {
+    await withTempFolder(async (folder) => {
+      const node = await withLimit(folder)
+      node.dumpSize = {...node.dumpSize, fileBytes: 100 * MIB}
+      const status = await taken(node, after)
+      expect(status).toMatchObject({phase: 'Failed', reason: 'RESTORE_IMPOSSIBLE', frozen: false})
+      expect(node.processes.dumped).toBe(false)
+      expect(node.runs).toBe(true)
+    })
+  },
+)
+
+test('what grew above the limit until it was dumped is not ended, and one that was not measured says so', async () => {
+  await withTempFolder(async (folder) => {
+    const node = await withLimit(folder)
+    node.dumpSize = {...node.dumpSize, unmeasured: 'EACCES'}
+    node.members = {'rootfs-diff.tar': Buffer.alloc(81 * MIB)}
+    const status = await taken(node, 'delete')
+    expect(status).toMatchObject({
+      ...{phase: 'Failed', reason: 'RESTORE_IMPOSSIBLE', frozen: false},
+      containers: [{unmeasured: 'EACCES'}],
+    })
+    expect(status.message).toContain('ephemeral-storage')
+    expect(node.runs).toBe(true)
+    expect(await node.kube.get(podRef(POD.namespace, POD.name))).toBeDefined()
   })
 })

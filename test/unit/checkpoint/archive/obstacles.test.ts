@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import {expect, test} from 'vitest'
 import {heldPaths} from '../../../../src/checkpoint/archive/criu-held.ts'
-import {obstaclesOf} from '../../../../src/checkpoint/archive/obstacles.ts'
+import {obstaclesOf, storageObstacles} from '../../../../src/checkpoint/archive/obstacles.ts'
 import {ociSpecSchema} from '../../../../src/checkpoint/archive/oci-spec.ts'
 import {image, IMAGES, imagesHolding, message, type Held} from '../../../support/criu-images.ts'
 import {SPEC} from '../../../support/kubelet-archive.ts'
@@ -182,3 +182,18 @@ test('images that are cut off or made of anything hold nobody up', () => {
     }),
   )
 })
+
+const MIB = 1024 * 1024
+test.for([
+  ['restored', 64, 70],
+  ['unproven', 64, 200],
+  ['impossible', 64, 400],
+] as const)(
+  'changed files are %s: of a limit of %i MiB they take %i MiB, holes included',
+  ([verdict, limit, size]) => {
+    const resources = {limits: {'ephemeral-storage': `${limit}Mi`}}
+    const pod = {containers: [{name: 'main', resources}, {name: 'free'}]}
+    expect(storageObstacles('main', size * MIB, pod)[0]?.verdict ?? 'restored').toBe(verdict)
+    expect(storageObstacles('free', size * MIB, pod)).toEqual([])
+  },
+)
