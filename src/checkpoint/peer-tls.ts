@@ -11,6 +11,8 @@ const TLS = {ciphers: 'ECDHE-PSK-CHACHA20-POLY1305', minVersion: 'TLSv1.2', maxV
 const HANDSHAKE_MS = 10_000
 const SILENCE_MS = 60_000
 const REFRESH_MS = 10_000
+/** After so long, one that has the right key knows it, however often others asked with a wrong one. */
+export const KEY_KNOWN_MS = REFRESH_MS + 5_000
 
 /** What node agents and the controller share: who has it may ask, and nobody else can listen. */
 export interface PeerKey {
@@ -33,22 +35,27 @@ export interface AnsweringKey {
   settled(): Promise<void>
 }
 
-/** Keeps what `read` gave last, so that nobody who does not know the key makes anything be read but now and then. */
+/**
+ * Reads the key, and keeps what `read` gave last, so that nobody who does not know the key makes anything be read but now
+ * and then.
+ */
 export function answeringKey(read: () => Promise<string>, now: () => number): AnsweringKey {
   let known: PeerKey | undefined
-  let readAtMs = Number.NEGATIVE_INFINITY
+  let readAtMs = 0
   let reading = Promise.resolve()
+  const refresh = (): void => {
+    readAtMs = now()
+    reading = read().then(
+      (text) => void (known = peerKeyOf(text)),
+      // Read again when somebody asks later.
+      () => undefined,
+    )
+  }
+  refresh()
   return {
     of(identity) {
       if (known?.identity === identity) return known.psk
-      if (now() - readAtMs >= REFRESH_MS) {
-        readAtMs = now()
-        reading = read().then(
-          (text) => void (known = peerKeyOf(text)),
-          // Read again when somebody asks later.
-          () => undefined,
-        )
-      }
+      if (now() - readAtMs >= REFRESH_MS) refresh()
       return null
     },
     settled: () => reading,

@@ -3,8 +3,9 @@ import type {IncomingMessage, ServerResponse} from 'node:http'
 import {Agent} from 'node:https'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
+import {setTimeout as delay} from 'node:timers/promises'
 import {readAtMost, TooLargeError} from '../checkpoint/bounded.ts'
-import {askPeer, PeerRefusedError, type PeerKey} from '../checkpoint/peer-tls.ts'
+import {askPeer, KEY_KNOWN_MS, PeerRefusedError, type PeerKey} from '../checkpoint/peer-tls.ts'
 import type {BlobStore, Digest} from '../checkpoint/stores/blob-store.ts'
 import {MAX_MANIFEST_BYTES} from '../checkpoint/stores/content.ts'
 import {CheckpointError} from '../errors.ts'
@@ -12,6 +13,7 @@ import {CheckpointError} from '../errors.ts'
 const PATH = /^\/v1\/(blobs|manifests)\/(sha256:[0-9a-f]{64})$/
 /** What was asked for is there, and is not what its digest says. */
 const CHANGED = 422
+const ASK_AGAIN_MS = 250
 
 /** Gives sealed pieces of this node's disk to other agents. False: the path is not of that kind. */
 export async function servePeer(
@@ -56,8 +58,10 @@ export function peerStore(options: {
   readonly host: string
   readonly port: number
   readonly key: PeerKey
+  /** How long one that refuses the key is asked again: an agent that just started may not have read it yet. Default: 15 s. */
+  readonly refusedPatienceMs?: number
 }): BlobStore {
-  const {node, host, port, key} = options
+  const {node, host, port, key, refusedPatienceMs = KEY_KNOWN_MS} = options
   const place = `the disk of node ${node}`
   const agent = new Agent({keepAlive: true, timeout: 4000})
   const away = (signal: AbortSignal, cause: unknown): CheckpointError => {
@@ -67,9 +71,20 @@ export function peerStore(options: {
     const words = `${place} cannot be reached through its agent at ${host}:${port}`
     return new CheckpointError('STORE_UNREACHABLE', words, {cause})
   }
+  const askPatiently = async (path: string, signal: AbortSignal): Promise<IncomingMessage> => {
+    const endMs = performance.now() + refusedPatienceMs
+    for (;;) {
+      try {
+        return await askPeer({host, port, path, key, agent, signal})
+      } catch (error) {
+        if (!(error instanceof PeerRefusedError) || performance.now() >= endMs) throw error
+      }
+      await delay(ASK_AGAIN_MS, undefined, {signal})
+    }
+  }
   const ask = async (kind: 'blobs' | 'manifests', digest: Digest, signal: AbortSignal) => {
     const path = `/v1/${kind}/${digest}`
-    const response = await askPeer({host, port, path, key, agent, signal}).catch((cause: unknown) => {
+    const response = await askPatiently(path, signal).catch((cause: unknown) => {
       throw away(signal, cause)
     })
     const {statusCode} = response

@@ -32,7 +32,7 @@ interface Peer {
   readonly clock: {nowMs: number}
 }
 
-async function withPeer(use: (at: Peer) => Promise<void>): Promise<void> {
+async function withPeer(use: (at: Peer) => Promise<void>, refusedPatienceMs = 0): Promise<void> {
   const there = memoryBlobs()
   const served: {store: BlobStore} = {store: there}
   const secret = {key: KEY, reads: 0}
@@ -44,7 +44,6 @@ async function withPeer(use: (at: Peer) => Promise<void>): Promise<void> {
     },
     () => clock.nowMs,
   )
-  key.of('')
   await key.settled()
   const server = await serveHttp(0, {
     metrics: agentMetrics(),
@@ -56,7 +55,7 @@ async function withPeer(use: (at: Peer) => Promise<void>): Promise<void> {
   })
   const {port} = server
   const as = (text: string): BlobStore =>
-    peerStore({node: 'worker-2', host: '127.0.0.1', port, key: peerKeyOf(text)})
+    peerStore({node: 'worker-2', host: '127.0.0.1', port, key: peerKeyOf(text), refusedPatienceMs})
   try {
     const serve = (store: BlobStore): void => void (served.store = store)
     await use({there, server, serve, port, as, secret, clock})
@@ -195,4 +194,35 @@ test('an agent that is not there is told by its node', async () => {
     code: 'STORE_UNREACHABLE',
   })
   await expect(store.has(digestOf(Buffer.from('x')), signal)).rejects.toThrow('worker-9')
+})
+
+test('an agent that has not read the key yet is asked again until it has', async () => {
+  const reading = Promise.withResolvers<string>()
+  const server = await serveHttp(0, {
+    metrics: agentMetrics(),
+    problem: () => undefined,
+    key: answeringKey(() => reading.promise, Date.now),
+    answerPeer: (_, response) => {
+      response.writeHead(404).end()
+      return Promise.resolve(true)
+    },
+    log: () => undefined,
+  })
+  try {
+    const store = peerStore({node: 'worker-2', host: '127.0.0.1', port: server.port, key: peerKeyOf(KEY)})
+    const asked = store.has(digestOf(Buffer.from('absent')), signal)
+    await expect(
+      peerStore({
+        node: 'worker-2',
+        host: '127.0.0.1',
+        port: server.port,
+        key: peerKeyOf(KEY),
+        refusedPatienceMs: 0,
+      }).has(digestOf(Buffer.from('absent')), signal),
+    ).rejects.toMatchObject({code: 'STORE_REFUSED'})
+    reading.resolve(KEY)
+    expect(await asked).toBe(false)
+  } finally {
+    server.close()
+  }
 })
