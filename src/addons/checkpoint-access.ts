@@ -42,6 +42,8 @@ const controllerRules: readonly Rule[] = [
   rule('', ['nodes', 'persistentvolumes', 'namespaces'], READ),
   rule('', ['pods'], [...READ, 'create', 'delete', 'patch']),
   rule('', ['persistentvolumeclaims'], [...READ, 'create', 'delete']),
+  // Whether one is full of a pod that is to be moved.
+  rule('', ['resourcequotas'], ['list']),
   // Of Runtimes with ports.
   rule('', ['services'], ['get', 'create']),
   rule('', ['events'], ['create', 'patch']),

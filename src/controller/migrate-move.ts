@@ -9,13 +9,13 @@ import {
   restartsOf,
   type Pod,
 } from '../checkpoint/pod.ts'
-import type {Checkpoint} from '../checkpoint/resources.ts'
 import {boundVolumes} from './claims.ts'
 import {checkpointOf, finish, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
+import {refused, targetPod} from './migrate-target.ts'
 import {isNodeReady, placesFor} from './placement.ts'
 import {progressOf} from './progress.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
-import {ensure, refTo, type Again} from './world.ts'
+import {ensure, refTo, refusalOf, type Again} from './world.ts'
 
 /** As long as a restored pod may take to be ready. */
 const READY_MS = 5 * 60_000
@@ -48,11 +48,15 @@ export async function move(at: MigrationAt): Promise<Again> {
   }
   const made = await podNamed(status.newPod ?? '', at)
   if (made !== undefined && !isOurs(made, at)) return occupied(made, at)
-  const pod = made ?? podSchema.parse(await ensure(targetPod(taken, replaces, at), world))
+  const wanted = targetPod(taken, status.newPod ?? spec.pod, replaces, at)
+  const found = made ?? (await ensure(wanted, world).catch(refusalOf))
+  if (typeof found === 'string')
+    return replaces ? refused(found, at) : step(at, 'RollingBack', {reason: 'API_REJECTED'}, found)
+  const pod = podSchema.parse(found)
   return step(
     at,
     'Verifying',
-    {newUid: pod.metadata.uid},
+    {newUid: pod.metadata.uid, refusedAt: null},
     `pod ${pod.metadata.name} starts on ${status.targetNode ?? ''}`,
   )
 }
@@ -92,23 +96,6 @@ async function occupied(pod: Pod, at: MigrationAt): Promise<Again> {
   }
   const keeps = `checkpoint ${status.checkpoint ?? ''} has its memory`
   return finish(at, 'Failed', 'MIGRATION_FAILED', `somebody else made a pod ${name}; ${keeps}`)
-}
-
-function targetPod(taken: Checkpoint, replaces: boolean, {migration}: MigrationAt) {
-  const {metadata, spec, status = {}} = migration
-  return restoredPod({
-    namespace: metadata.namespace ?? 'default',
-    name: status.newPod ?? spec.pod,
-    template: taken.status?.podTemplate ?? {metadata: {}, spec: {containers: []}},
-    checkpoint: taken.metadata.name,
-    backend: spec.backend ?? 'handler',
-    images: status.images,
-    nodes: [status.targetNode ?? ''],
-    labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
-    // A ReplicaSet that sees one too many would end the one that is not ready: ours. It gets it when it is.
-    owners: replaces ? (status.owners ?? []) : [],
-    takesPlace: replaces,
-  })
 }
 
 /** Waits until the pod on the target is ready; if that is not to be, goes back. */
@@ -155,7 +142,7 @@ async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
     await world.kube.patch(refTo('Pod', spec.pod, migration.metadata.namespace), {
       metadata: {annotations: {[DELETION_COST]: '-2147483648'}},
     })
-  const labels = taken === undefined ? {} : targetPod(taken, true, at).metadata.labels
+  const labels = taken === undefined ? {} : targetPod(taken, pod.metadata.name, true, at).metadata.labels
   await world.kube.patch(refTo('Pod', pod.metadata.name, migration.metadata.namespace), {
     metadata: {labels, ownerReferences: status.owners ?? []},
   })
@@ -238,7 +225,7 @@ async function makeBack(at: MigrationAt): Promise<Again> {
     await tell(at, {message: `waits for a node that can take pod ${spec.pod} back`})
     return {againMs: 10_000}
   }
-  await ensure(
+  const made = await ensure(
     restoredPod({
       namespace: metadata.namespace ?? 'default',
       name: spec.pod,
@@ -253,8 +240,8 @@ async function makeBack(at: MigrationAt): Promise<Again> {
       takesPlace: true,
     }),
     world,
-  )
-  return {againMs: AGAIN_MS}
+  ).catch(refusalOf)
+  return typeof made === 'string' ? refused(made, at) : {againMs: AGAIN_MS}
 }
 
 async function verifyBack(pod: Pod, at: MigrationAt): Promise<Again> {

@@ -8,6 +8,7 @@ import {namespaceProblem} from './checkpoint-images.ts'
 import {boundVolumes, claimProblem} from './claims.ts'
 import {imagesFirst} from './migrate-images.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
+import {refusalOfTarget} from './migrate-target.ts'
 import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
 import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
@@ -295,14 +296,15 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
   }
   if (!answer.ok)
     return step(at, 'RollingBack', {reason: answer.reason ?? 'RESTORE_UNSUPPORTED'}, answer.message)
+  const taken = await checkpointOf(at)
+  if (taken?.status?.podTemplate === undefined)
+    return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
   const replica = replicaSetOf(migration)
   const suffix = (metadata.uid ?? metadata.name).replaceAll('-', '').slice(0, 5)
-  return step(
-    at,
-    'Moving',
-    {newPod: replica === undefined ? spec.pod : objectName([replica.name, suffix])},
-    `moves to ${target}`,
-  )
+  const newPod = replica === undefined ? spec.pod : objectName([replica.name, suffix])
+  const refusal = await refusalOfTarget(taken, newPod, newPod === spec.pod, at)
+  if (refusal !== undefined) return step(at, 'RollingBack', {reason: 'API_REJECTED'}, refusal)
+  return step(at, 'Moving', {newPod}, `moves to ${target}`)
 }
 
 /** After the end: the finalizer goes at once, the checkpoint some time later where a pod runs. */

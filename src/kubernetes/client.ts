@@ -155,12 +155,16 @@ class HttpKube implements OpenKubeClient {
     if (!gone) accepted(answer, `delete ${describeRef(ref)}`)
   }
 
-  async create(object: KubeObject): Promise<KubeObject | undefined> {
+  async create(
+    object: KubeObject,
+    {dryRun = false}: {readonly dryRun?: boolean} = {},
+  ): Promise<KubeObject | undefined> {
     const ref = refOf(object)
     const path = await this.#collection(ref)
     const what = `create ${describeRef(ref)}`
     if (path === undefined) throw unknownKind(object, what)
-    const answer = await this.#send({method: 'POST', path, body: JSON.stringify(object)})
+    const query = dryRun ? '?dryRun=All' : ''
+    const answer = await this.#send({method: 'POST', path: `${path}${query}`, body: JSON.stringify(object)})
     if (answer.status === 409 && statusOf(answer.body)?.reason === 'AlreadyExists') return undefined
     return kubeObjectSchema.parse(JSON.parse(accepted(answer, what)))
   }

@@ -99,8 +99,11 @@ export interface KubeClient extends KubeApi {
    * so that an object may be told twice and nothing is missed. A kind that the server does not know yet is waited for.
    */
   watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void>
-  /** Undefined: an object of that name is there already. */
-  create(object: KubeObject): Promise<KubeObject | undefined>
+  /**
+   * Undefined: an object of that name is there already. `dryRun`: nothing is made, and the answer is what it would be;
+   * what admission refuses is refused, also where the name is taken.
+   */
+  create(object: KubeObject, options?: {readonly dryRun?: boolean}): Promise<KubeObject | undefined>
   /**
    * Merge patch of the status sub-resource, or of the one that approves a certificate; undefined: the object is gone,
    * or no longer at `resourceVersion` where one is given.

@@ -17,6 +17,8 @@ export interface SceneOptions {
   readonly openStore?: World['openStore']
   readonly usageOf?: World['usageOf']
   readonly start?: string
+  /** Why admission refuses to create an object, by now; undefined: it does not. */
+  readonly refuse?: (object: KubeObject) => string | undefined
 }
 
 /** A small cluster with a controller, on a clock of its own. */
@@ -26,6 +28,7 @@ export function controllerScene(options: SceneOptions = {}) {
   const kube = new FakeKube({
     kubelets: true,
     now: clock.now,
+    ...(options.refuse === undefined ? {} : {refuse: options.refuse}),
     onChange: () => {
       changes += 1
       if (changes === options.killAfter) throw new Killed('killed')

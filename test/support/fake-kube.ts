@@ -47,6 +47,8 @@ export interface FakeKubeOptions {
   readonly kubelets?: boolean
   /** Milliseconds since the epoch; default: the real clock. */
   readonly now?: () => number
+  /** Why admission refuses to create an object; undefined: it does not. */
+  readonly refuse?: (object: KubeObject) => string | undefined
   /** Answers to `fetch` and `post` of paths that are not served here. */
   readonly answer?: (path: string, body?: string) => HttpAnswer | undefined
 }
@@ -195,13 +197,22 @@ export class FakeKube implements OpenKubeClient {
     this.#changed(what)
   }
 
-  async create(object: KubeObject): Promise<KubeObject | undefined> {
+  async create(
+    object: KubeObject,
+    {dryRun = false}: {readonly dryRun?: boolean} = {},
+  ): Promise<KubeObject | undefined> {
     await this.#answer()
     const ref = refOf(object)
     const what = `create ${describeRef(ref)}`
     const problem = this.#problemOf(object)
     if (problem !== undefined) throw new KubernetesError('API_REJECTED', `cannot ${what}: ${problem}`)
+    const refused = this.#options.refuse?.(object)
+    if (refused !== undefined)
+      throw new KubernetesError('API_REJECTED', `cannot ${what}: 403 ${refused}`, {
+        answer: {status: 403, reason: 'Forbidden', details: undefined},
+      })
     if (this.#stored.has(keyOf(ref))) return undefined
+    if (dryRun) return object
     this.#store(object, undefined, WITH_STATUS.has(object.kind) ? undefined : object['status'])
     this.#changed(what)
     return this.#read(ref)

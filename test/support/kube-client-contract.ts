@@ -135,6 +135,16 @@ export function kubeClientContract(name: string, make: (context: TestContext) =>
     expect(await kube.get(refTo('a'))).toMatchObject({data: {by: 'first'}})
   })
 
+  client('a dry run answers as a creation would, and makes nothing', async (kube) => {
+    expect(await kube.create(configMap('a', {n: '1'}), {dryRun: true})).toMatchObject({data: {n: '1'}})
+    expect(await kube.get(refTo('a'))).toBeUndefined()
+    await kube.create(configMap('a', {n: '0'}))
+    expect(await kube.create(configMap('a', {n: '1'}), {dryRun: true})).toBeUndefined()
+    expect(await kube.get(refTo('a'))).toMatchObject({data: {n: '0'}})
+    const invalid = kube.create(configMap('Not_Valid', {}), {dryRun: true})
+    await expect(invalid).rejects.toMatchObject({code: 'API_REJECTED'})
+  })
+
   client('what is not valid, or of an unknown kind, is refused when it is created', async (kube) => {
     await expect(kube.create(configMap('Not_Valid', {}))).rejects.toMatchObject({code: 'API_REJECTED'})
     const unknown = {apiVersion: 'unheard.dev/v1', kind: 'Thing', metadata: {name: 'a'}}

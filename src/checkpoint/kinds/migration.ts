@@ -50,6 +50,8 @@ export const migrationStatusSchema = z.looseObject({
   startedAt: z.string().optional(),
   /** When the phase began. */
   since: z.string().optional(),
+  /** When the API server first refused the pod to make; absent: it did not. */
+  refusedAt: z.string().optional(),
   /** When the source stood still, and when the restored pod was ready. */
   frozenAt: z.string().optional(),
   readyAt: z.string().optional(),

@@ -129,3 +129,41 @@ test('a certificate of another authority is refused', async (context) => {
   await expect(stranger.fetch('/readyz')).rejects.toMatchObject({code: 'API_UNREACHABLE'})
   stranger.close()
 })
+
+test('a dry run of a pod is refused by admission although its name is taken', async (context) => {
+  const {kube} = await apiServer(context)
+  const namespace = 'restricted'
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {name: 'web', namespace},
+    spec: {nodeName: 'node-1', containers: [{name: 'c', image: 'clouder.dev/c:1'}]},
+  }
+  const enforced = (level: string) => ({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: {name: namespace, labels: {'pod-security.kubernetes.io/enforce': level}},
+  })
+  await kube.apply([
+    enforced('privileged'),
+    {apiVersion: 'v1', kind: 'ServiceAccount', metadata: {name: 'default', namespace}},
+  ])
+  await kube.create(pod)
+  expect(await kube.create(pod, {dryRun: true})).toBeUndefined()
+  await kube.apply([enforced('restricted')])
+  // Admission hears of the label a moment later.
+  const refusal = await waitFor({
+    what: 'the refusal',
+    check: async () => {
+      const error = await kube.create(pod, {dryRun: true}).catch((thrown: unknown) => thrown)
+      return error instanceof KubernetesError ? {seen: error.code, value: error} : {seen: 'accepted'}
+    },
+    timeoutMs: 20_000,
+    intervalMs: 50,
+    signal: new AbortController().signal,
+  })
+  expect(refusal).toMatchObject({code: 'API_REJECTED', answer: {status: 403}})
+  expect(
+    (await kube.get({apiVersion: 'v1', kind: 'Pod', name: 'web', namespace}))?.metadata.uid,
+  ).toBeDefined()
+})

@@ -1,0 +1,40 @@
+import {z} from 'zod'
+import {quantity} from '../checkpoint/pod.ts'
+import type {KubeObject} from '../kubernetes/types.ts'
+import type {World} from './world.ts'
+
+const amounts = z.record(z.string(), z.string())
+const quotaSchema = z.looseObject({
+  status: z.looseObject({hard: amounts.default({}), used: amounts.default({})}).default({hard: {}, used: {}}),
+})
+const podSchema = z.looseObject({
+  spec: z.looseObject({
+    containers: z.array(
+      z.looseObject({
+        resources: z.looseObject({requests: amounts.default({}), limits: amounts.default({})}).optional(),
+      }),
+    ),
+  }),
+})
+
+/** Whether a quota of its namespace has no room for one more pod like this. */
+export async function isQuotaFull(pod: KubeObject, {kube}: Pick<World, 'kube'>): Promise<boolean> {
+  const {namespace = 'default'} = pod.metadata
+  const found = await kube.list({apiVersion: 'v1', kind: 'ResourceQuota', namespace})
+  return found.some((object) => {
+    const {hard, used} = quotaSchema.parse(object).status
+    return Object.entries(hard).some(
+      ([name, most]) => needed(name, pod) + quantity(used[name] ?? '0') > quantity(most),
+    )
+  })
+}
+
+/** What a pod takes of what a quota counts: https://kubernetes.io/docs/concepts/policy/resource-quotas/ */
+function needed(name: string, pod: KubeObject): number {
+  if (name === 'pods' || name === 'count/pods') return 1
+  const [, kind = 'requests', resource = ''] = /^(?:(requests|limits)\.)?(.+)$/.exec(name) ?? []
+  return podSchema.parse(pod).spec.containers.reduce((sum, {resources}) => {
+    const text = (kind === 'limits' ? resources?.limits : resources?.requests)?.[resource]
+    return text === undefined ? sum : sum + quantity(text)
+  }, 0)
+}
