@@ -5,30 +5,18 @@ import {
   NODE_STORE_DIR,
   ORIGINAL_ANNOTATION,
 } from '../../src/checkpoint/names.ts'
-import {
-  asked,
-  attackScene,
-  ended,
-  posted,
-  refusal,
-  victim,
-  type AttackScene,
-} from '../support/attack-scene.ts'
-import type {E2eCluster} from '../support/e2e-cluster.ts'
+import {refOf} from '../../src/kubernetes/refs.ts'
+import {asked, attacked, ended, posted, refusal, victim} from '../support/attack-scene.ts'
+import {attackDefinitions} from '../support/attack-definitions.ts'
+import {attackHardening} from '../support/attack-hardening.ts'
+import {attackHttp} from '../support/attack-http.ts'
+import {attackRefusedRestore, attackRestores} from '../support/attack-restores.ts'
+import {attackStored} from '../support/attack-stored.ts'
 import {endOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 
 const MEMORY = `${CHECKPOINT_IMAGE_PREFIX}team/ck/main@sha256:${'0'.repeat(64)}`
 const FORBIDDEN = 'forbidden'
-
-async function attacked(cluster: E2eCluster, attack: (scene: AttackScene) => Promise<void>): Promise<void> {
-  const scene = await attackScene(cluster)
-  try {
-    await attack(scene)
-  } finally {
-    scene.close()
-  }
-}
 
 scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapter) => {
   chapter('a cluster comes up, with a pod of somebody on each worker', async (cluster) => {
@@ -64,6 +52,26 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       const secrets = await agent.fetch('/api/v1/namespaces/kube-system/secrets')
       expect(secrets.status).toBe(403)
       expect((await root.get(other))?.metadata.deletionTimestamp).toBeUndefined()
+    })
+  })
+
+  chapter('an agent claims no checkpoint of a pod of another node', async (cluster) => {
+    await attacked(cluster, async ({root, agentOf}) => {
+      const agent = await agentOf('worker-1')
+      const open = asked('Checkpoint', 'team', 'open', {pod: {name: 'on-worker-2'}})
+      const signalled = (name: string) =>
+        cluster.read('worker-2', `kill -${name} $(pgrep -f '/[c]luster.js node-agent$')`)
+      // Whose it is would claim it at once.
+      await signalled('STOP')
+      try {
+        await root.create(open)
+        const claim = {phase: 'Dumping', node: 'worker-1'}
+        expect(await refusal(agent.patchStatus(refOf(open), claim))).toContain('of pods of its own node only')
+        expect((await root.get(refOf(open)))?.['status']).toBeUndefined()
+      } finally {
+        await signalled('CONT')
+      }
+      expect(await ended(root, open, 'Ready', 'Failed')).toMatchObject({phase: 'Ready', node: 'worker-2'})
     })
   })
 
@@ -167,4 +175,11 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       )
     })
   })
+
+  attackRestores(chapter)
+  attackDefinitions(chapter)
+  attackHttp(chapter)
+  attackStored(chapter)
+  attackHardening(chapter)
+  attackRefusedRestore(chapter)
 })

@@ -2,10 +2,12 @@ import {readFile} from 'node:fs/promises'
 import {parse} from 'yaml'
 import {z} from 'zod'
 import {AGENT} from '../../src/addons/checkpoint-names.ts'
-import {SMOKE_REFERENCE} from '../../src/bundle/catalogue.ts'
+import {PROGRAM_REFERENCE, SMOKE_REFERENCE} from '../../src/bundle/catalogue.ts'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../src/checkpoint/names.ts'
-import {podSchema} from '../../src/checkpoint/pod.ts'
-import {openKube} from '../../src/kubernetes/client.ts'
+import {podSchema, restartsOf, type Pod} from '../../src/checkpoint/pod.ts'
+import {kubeClient, openKube} from '../../src/kubernetes/client.ts'
+import {currentCredentials} from '../../src/kubernetes/kubeconfig.ts'
+import {openTransport} from '../../src/kubernetes/transport.ts'
 import type {KubeClient, KubeObject, OpenKubeClient} from '../../src/kubernetes/types.ts'
 import {waitFor} from '../../src/waiting.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
@@ -20,6 +22,8 @@ export interface AttackScene {
   readonly editorOf: (namespace: string) => Promise<OpenKubeClient>
   /** Whoever took a node over: its agent's own credential. */
   readonly agentOf: (node: string) => Promise<OpenKubeClient>
+  /** Somebody who proves nothing. */
+  readonly nobody: OpenKubeClient
   close(): void
 }
 
@@ -27,7 +31,20 @@ const clusterSchema = z.looseObject({
   clusters: z.tuple([z.looseObject({cluster: z.looseObject({server: z.string()})})]),
 })
 
-export async function attackScene(cluster: E2eCluster): Promise<AttackScene> {
+/** Attacks a cluster, with connections of its own. */
+export async function attacked(
+  cluster: E2eCluster,
+  attack: (scene: AttackScene) => Promise<void>,
+): Promise<void> {
+  const scene = await attackScene(cluster)
+  try {
+    await attack(scene)
+  } finally {
+    scene.close()
+  }
+}
+
+async function attackScene(cluster: E2eCluster): Promise<AttackScene> {
   const kubeconfig = await readFile(cluster.paths.kubeconfig, 'utf8')
   const {clusters} = clusterSchema.parse(parse(kubeconfig))
   const port = Number(new URL(clusters[0].cluster.server).port)
@@ -38,8 +55,11 @@ export async function attackScene(cluster: E2eCluster): Promise<AttackScene> {
     opened.push(kube)
     return kube
   }
+  const {ca} = currentCredentials(kubeconfig)
+  const nobody = remembered(kubeClient(openTransport({host: '127.0.0.1', port, ca}, signal)))
   return {
     root,
+    nobody,
     async editorOf(namespace) {
       await root.apply([
         {apiVersion: 'v1', kind: 'Namespace', metadata: {name: namespace}},
@@ -55,13 +75,7 @@ export async function attackScene(cluster: E2eCluster): Promise<AttackScene> {
       return remembered(await asServiceAccount(api, {namespace, name: 'editor'}))
     },
     async agentOf(node) {
-      const pods = await root.list({
-        apiVersion: 'v1',
-        kind: 'Pod',
-        namespace: SYSTEM_NAMESPACE,
-        labelSelector: `app.kubernetes.io/name=${AGENT}`,
-      })
-      const own = pods.map((object) => podSchema.parse(object)).find(({spec}) => spec.nodeName === node)
+      const own = (await agentsOf(root)).get(node)
       if (own === undefined) throw new Error(`node ${node} has no agent`)
       const {name, uid} = own.metadata
       return remembered(
@@ -72,7 +86,7 @@ export async function attackScene(cluster: E2eCluster): Promise<AttackScene> {
   }
 }
 
-/** A pod of the smoke test's program on a node; `more` goes into its spec. */
+/** A pod of the smoke test's program on a node; what `more` has goes into its metadata and its spec. */
 export const victim = (
   namespace: string,
   name: string,
@@ -94,6 +108,33 @@ export const victim = (
   },
 })
 
+/** JavaScript that draws a token, and answers it at a pod's port with what else a text gives. */
+export const answering = (more = '{}'): string => `
+  const token = crypto.randomBytes(16).toString('hex')
+  require('http').createServer((request, response) => {
+    response.setHeader('connection', 'close')
+    response.end(JSON.stringify({token, ...${more}}))
+  }).listen(8080)`
+
+/** A pod that runs a text of JavaScript, as root of its container. */
+export const scripted = (
+  namespace: string,
+  name: string,
+  node: string,
+  script: string,
+  {container = {}, spec = {}}: {readonly container?: object; readonly spec?: object} = {},
+): KubeObject => {
+  const main = {
+    name: 'main',
+    image: PROGRAM_REFERENCE,
+    imagePullPolicy: 'IfNotPresent',
+    command: ['/usr/bin/node', '-e', script],
+    securityContext: {runAsUser: 0, runAsNonRoot: false},
+    ...container,
+  }
+  return victim(namespace, name, node, {spec: {containers: [main], ...spec}})
+}
+
 export const asked = (
   kind: 'Checkpoint' | 'Migration' | 'Restore' | 'Runtime',
   namespace: string,
@@ -109,27 +150,86 @@ export const refusal = (work: Promise<unknown>): Promise<string> =>
   )
 
 /** POST to a path, where a status that is no success is an error. */
-export async function posted(kube: KubeClient, path: string): Promise<void> {
-  const {status, body} = await kube.post(path, '{}')
+export async function posted(kube: KubeClient, path: string, text = '{}'): Promise<void> {
+  const {status, body} = await kube.post(path, text)
   if (status >= 400) throw new Error(`${status} ${body}`)
 }
 
+/** What a path answers, which has to be a success. */
+export async function fetched(kube: KubeClient, path: string): Promise<string> {
+  const {status, body} = await kube.fetch(path)
+  if (status >= 400) throw new Error(`${path}: ${status} ${body}`)
+  return body
+}
+
+/** The agents, by node. */
+export async function agentsOf(kube: KubeClient): Promise<ReadonlyMap<string, Pod>> {
+  const pods = await kube.list({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    namespace: SYSTEM_NAMESPACE,
+    labelSelector: `app.kubernetes.io/name=${AGENT}`,
+  })
+  return new Map(pods.map((object) => podSchema.parse(object)).map((pod) => [pod.spec.nodeName ?? '', pod]))
+}
+
+/** What a pod's process answers at its port, as soon as it does. */
+export function answerOf(kube: KubeClient, namespace: string, name: string): Promise<string> {
+  return waitFor({
+    what: `pod ${namespace}/${name} to answer`,
+    check: async () => {
+      const {status, body} = await kube.fetch(`/api/v1/namespaces/${namespace}/pods/${name}:8080/proxy/`)
+      const seen = `${status} ${body.slice(0, 200)}`
+      return status === 200 ? {value: body, seen} : {seen}
+    },
+    timeoutMs: 60_000,
+    intervalMs: 300,
+    signal,
+  })
+}
+
+/** What tells a running pod from another one: its uid, how often it was started anew, the token in its memory. */
+export async function selfOf(kube: KubeClient, namespace: string, name: string): Promise<string> {
+  const object = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
+  if (object === undefined) throw new Error(`pod ${namespace}/${name} is gone`)
+  const pod = podSchema.parse(object)
+  const [token] = /[0-9a-f]{32}/.exec(await answerOf(kube, namespace, name)) ?? []
+  if (token === undefined) throw new Error(`pod ${namespace}/${name} tells no token`)
+  return `${pod.metadata.uid} ${restartsOf(pod)} ${token}`
+}
+
 const statusSchema = z
-  .looseObject({phase: z.string().optional(), message: z.string().optional(), digest: z.string().optional()})
+  .looseObject({
+    phase: z.string().optional(),
+    reason: z.string().optional(),
+    message: z.string().optional(),
+    digest: z.string().optional(),
+  })
   .default({})
 export type Ended = z.output<typeof statusSchema>
 
 /** The status of an object, as soon as its phase is one of these. */
-export function ended(kube: KubeClient, object: KubeObject, ...phases: readonly string[]): Promise<Ended> {
-  const {apiVersion, kind, metadata} = object
+export const ended = (kube: KubeClient, object: KubeObject, ...phases: readonly string[]): Promise<Ended> =>
+  statusOf(kube, object, `be ${phases.join(' or ')}`, ({phase = ''}) => phases.includes(phase))
+
+/** The status of an object, as soon as its message says this. */
+export const told = (kube: KubeClient, object: KubeObject, words: RegExp): Promise<Ended> =>
+  statusOf(kube, object, `say ${words.source}`, ({message = ''}) => words.test(message))
+
+function statusOf(
+  kube: KubeClient,
+  {apiVersion, kind, metadata}: KubeObject,
+  what: string,
+  isWanted: (status: Ended) => boolean,
+): Promise<Ended> {
   const {name, namespace = ''} = metadata
   return waitFor({
-    what: `${kind} ${namespace}/${name} to be ${phases.join(' or ')}`,
+    what: `${kind} ${namespace}/${name} to ${what}`,
     check: async () => {
       const found = await kube.get({apiVersion, kind, namespace, name})
       const status = statusSchema.parse(found?.['status'])
       const seen = JSON.stringify(status).slice(0, 300)
-      return phases.includes(status.phase ?? '') ? {value: status, seen} : {seen}
+      return isWanted(status) ? {value: status, seen} : {seen}
     },
     timeoutMs: 120_000,
     intervalMs: 500,
