@@ -2,6 +2,8 @@ import {
   AFFINITY_ANNOTATION,
   CHECKPOINT_IMAGE_PREFIX,
   CHECKPOINT_IMAGES_LABEL,
+  HOST_ACCOUNT,
+  HOST_TOKEN_SECONDS,
   ORIGINAL_ANNOTATION,
   RESTORE_ANNOTATION,
   RESTORE_RUNTIME,
@@ -184,9 +186,27 @@ const storeUse: Policy = {
   ],
 }
 
+/** A container host renews its own token: nobody who has it can make one of it that lasts for years. */
+const hostTokens: Policy = {
+  name: 'clouder-container-host-tokens',
+  rules: [{resources: ['serviceaccounts/token'], operations: ['CREATE']}],
+  when: [
+    [
+      'by-a-container-host',
+      `request.userInfo.username.startsWith('system:serviceaccount:${SYSTEM_NAMESPACE}:${HOST_ACCOUNT}-')`,
+    ],
+  ],
+  must: [
+    [
+      // The API server sets one hour where the request has no time.
+      `object.spec.?expirationSeconds.orValue(3600) <= ${HOST_TOKEN_SECONDS}`,
+      `the token of a container host lasts for ${HOST_TOKEN_SECONDS} s at most`,
+    ],
+  ],
+}
+
 /** What the API server refuses, whoever asks. */
 export function checkpointAdmission(): readonly KubeObject[] {
-  return [images, imageNodes, imageIds, annotation, kept, ...agentPolicies, movingPods, storeUse].flatMap(
-    objectsOfPolicy,
-  )
+  const policies = [images, imageNodes, imageIds, annotation, kept, ...agentPolicies, movingPods, storeUse]
+  return [...policies, hostTokens].flatMap(objectsOfPolicy)
 }

@@ -1,5 +1,9 @@
 /** Group and version of the custom resources. */
 export const API_VERSION = 'clouder.dev/v1alpha1'
+/** Beginning of the names of the service accounts, in SYSTEM_NAMESPACE, of container hosts that are no nodes. */
+export const HOST_ACCOUNT = 'container-host'
+/** How long the token of such a host lasts; the host renews it. */
+export const HOST_TOKEN_SECONDS = 24 * 3600
 /** Where the programs of the cluster run, and where keys and credentials of stores lie. */
 export const SYSTEM_NAMESPACE = 'clouder-system'
 /** Unpacked checkpoints while containers are restored from them, one folder per container; root only. */

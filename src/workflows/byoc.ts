@@ -1,15 +1,21 @@
 import {z} from 'zod'
-import {API_VERSION, CAPABILITY_PREFIX, SYSTEM_NAMESPACE} from '../checkpoint/names.ts'
+import {
+  API_VERSION,
+  CAPABILITY_PREFIX,
+  HOST_ACCOUNT,
+  HOST_TOKEN_SECONDS,
+  SYSTEM_NAMESPACE,
+} from '../checkpoint/names.ts'
 import {labelValue, objectName} from '../checkpoint/object-names.ts'
 import {nodeSchema, type Node} from '../checkpoint/pod.ts'
 import {containerHostSchema, type ContainerHost} from '../checkpoint/resources.ts'
 import {CheckpointError, ConfigError, KubernetesError} from '../errors.ts'
+import {refOf} from '../kubernetes/refs.ts'
 import type {KubeApi, KubeObject, KubeReader} from '../kubernetes/types.ts'
 import type {Renderer} from '../templating/types.ts'
 import {listObjects, messageOf, nearNames, readAs, refTo} from './checkpoint-objects.ts'
 
 const LABEL = 'clouder.dev/container-host'
-const TOKEN_SECONDS = 365 * 24 * 3600
 
 export interface RegisterOptions {
   readonly name: string
@@ -22,13 +28,25 @@ export interface RegisterOptions {
 export interface Registration {
   readonly host: ContainerHost
   /**
-   * For a host that is no node of the cluster: it holds a token that may write the status of this one host, and
-   * nothing else.
+   * For a host that is no node of the cluster: it holds a token that may write the status of this one host and renew
+   * itself, and nothing else.
    */
   readonly script?: string
 }
 
+/** The host sends the same to renew its token. */
+const TOKEN_REQUEST = JSON.stringify({
+  apiVersion: 'authentication.k8s.io/v1',
+  kind: 'TokenRequest',
+  spec: {expirationSeconds: HOST_TOKEN_SECONDS},
+})
 const tokenSchema = z.looseObject({status: z.looseObject({token: z.string()})})
+const CA = {
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  namespace: SYSTEM_NAMESPACE,
+  name: 'kube-root-ca.crt',
+} as const
 const caSchema = z.looseObject({data: z.looseObject({'ca.crt': z.string()})})
 
 /**
@@ -57,33 +75,39 @@ export async function registerHost(
       // Taken back after a drain; a node that somebody else has cordoned stays so.
       ...(known?.spec.drain === true ? {spec: {unschedulable: null}} : {}),
     })
+    // Of the time before it joined, when it told by itself that it is there.
+    await removeAccess(kube, name)
     return {host: await readHost(kube, name)}
   }
+  const ca = caSchema.parse(await kube.get(CA)).data['ca.crt']
+  // Ends the tokens of an earlier registration: a token counts for the account that it was made for, by its uid.
+  await kube.remove(refOf(accountObject(name)))
   await kube.apply(accessOf(name), signal)
-  const path = `/api/v1/namespaces/${SYSTEM_NAMESPACE}/serviceaccounts/${accountOf(name)}/token`
-  const request = {
-    apiVersion: 'authentication.k8s.io/v1',
-    kind: 'TokenRequest',
-    spec: {expirationSeconds: TOKEN_SECONDS},
-  }
-  const answer = await kube.post(path, JSON.stringify(request), signal)
-  if (answer.status >= 300)
-    throw new KubernetesError('API_REJECTED', `cannot make a token for ${name}: ${messageOf(answer.body)}`)
-  const {token} = tokenSchema.parse(JSON.parse(answer.body)).status
-  hideSecret(token)
-  const ca = await kube.get({
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    namespace: SYSTEM_NAMESPACE,
-    name: 'kube-root-ca.crt',
-  })
   const script = renderer.render('byoc/heartbeat.sh', {
     name,
-    url: `https://${endpoint}/apis/${API_VERSION}/containerhosts/${name}/status`,
-    ca: caSchema.parse(ca).data['ca.crt'],
-    token,
+    statusUrl: `https://${endpoint}/apis/${API_VERSION}/containerhosts/${name}/status`,
+    tokenUrl: `https://${endpoint}${tokenPath(name)}`,
+    tokenRequest: TOKEN_REQUEST,
+    ca,
+    token: await makeToken(kube, name, {hideSecret, signal}),
   })
   return {host: await readHost(kube, name), script}
+}
+
+const tokenPath = (host: string): string =>
+  `/api/v1/namespaces/${SYSTEM_NAMESPACE}/serviceaccounts/${accountOf(host)}/token`
+
+async function makeToken(
+  kube: KubeApi,
+  host: string,
+  {hideSecret, signal}: {readonly hideSecret: (value: string) => void; readonly signal: AbortSignal},
+): Promise<string> {
+  const answer = await kube.post(tokenPath(host), TOKEN_REQUEST, signal)
+  if (answer.status >= 300)
+    throw new KubernetesError('API_REJECTED', `cannot make a token for ${host}: ${messageOf(answer.body)}`)
+  const {token} = tokenSchema.parse(JSON.parse(answer.body)).status
+  hideSecret(token)
+  return token
 }
 
 /** Makes a host or changes it: not by apply, which makes a map null when the last of its entries goes. */
@@ -135,29 +159,36 @@ const withoutCapabilities = ({metadata}: Node): Readonly<Record<string, null>> =
 
 /** Of the names of accounts and roles. */
 const MOST_OF_NAME = 253
-const accountOf = (name: string): string => objectName(['container-host', name], MOST_OF_NAME)
+const accountOf = (name: string): string => objectName([HOST_ACCOUNT, name], MOST_OF_NAME)
 
-/** An account that may write how this one host is. */
-function accessOf(name: string): readonly KubeObject[] {
-  const account = accountOf(name)
-  const metadata = {name: account, labels: {[LABEL]: labelValue(name)}}
-  const apiVersion = 'rbac.authorization.k8s.io/v1'
+const metadataOf = (host: string) => ({name: accountOf(host), labels: {[LABEL]: labelValue(host)}})
+
+const accountObject = (host: string): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'ServiceAccount',
+  metadata: {...metadataOf(host), namespace: SYSTEM_NAMESPACE},
+  automountServiceAccountToken: false,
+})
+
+/** An account that may write how this one host is, and renew its own token. */
+function accessOf(host: string): readonly KubeObject[] {
+  const account = accountOf(host)
+  const apiGroup = 'rbac.authorization.k8s.io'
+  const apiVersion = `${apiGroup}/v1`
+  const clusterWide = metadataOf(host)
+  const namespaced = {...clusterWide, namespace: SYSTEM_NAMESPACE}
+  const subjects = [{kind: 'ServiceAccount', name: account, namespace: SYSTEM_NAMESPACE}]
   return [
-    {
-      apiVersion: 'v1',
-      kind: 'ServiceAccount',
-      metadata: {...metadata, namespace: SYSTEM_NAMESPACE},
-      automountServiceAccountToken: false,
-    },
+    accountObject(host),
     {
       apiVersion,
       kind: 'ClusterRole',
-      metadata,
+      metadata: clusterWide,
       rules: [
         {
           apiGroups: ['clouder.dev'],
           resources: ['containerhosts/status'],
-          resourceNames: [name],
+          resourceNames: [host],
           verbs: ['patch'],
         },
       ],
@@ -165,11 +196,30 @@ function accessOf(name: string): readonly KubeObject[] {
     {
       apiVersion,
       kind: 'ClusterRoleBinding',
-      metadata,
-      roleRef: {apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: account},
-      subjects: [{kind: 'ServiceAccount', name: account, namespace: SYSTEM_NAMESPACE}],
+      metadata: clusterWide,
+      roleRef: {apiGroup, kind: 'ClusterRole', name: account},
+      subjects,
+    },
+    {
+      apiVersion,
+      kind: 'Role',
+      metadata: namespaced,
+      rules: [
+        {apiGroups: [''], resources: ['serviceaccounts/token'], resourceNames: [account], verbs: ['create']},
+      ],
+    },
+    {
+      apiVersion,
+      kind: 'RoleBinding',
+      metadata: namespaced,
+      roleRef: {apiGroup, kind: 'Role', name: account},
+      subjects,
     },
   ]
+}
+
+async function removeAccess(kube: KubeApi, host: string): Promise<void> {
+  for (const object of accessOf(host)) await kube.remove(refOf(object))
 }
 
 export const listHosts = (kube: KubeReader): Promise<readonly ContainerHost[]> =>
@@ -203,15 +253,7 @@ export async function removeHost(kube: KubeApi, name: string): Promise<Container
   const host = await readHost(kube, name)
   const node = await nodeOf(kube, name)
   if (node !== undefined) await kube.patch(nodeRef(name), {metadata: {labels: withoutCapabilities(node)}})
-  for (const {apiVersion, kind, metadata} of accessOf(name)) {
-    const {namespace} = metadata
-    await kube.remove({
-      apiVersion,
-      kind,
-      name: metadata.name,
-      ...(namespace === undefined ? {} : {namespace}),
-    })
-  }
+  await removeAccess(kube, name)
   await kube.remove(refTo('ContainerHost', name))
   return host
 }

@@ -315,7 +315,10 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
     const script = (await readFile(file, 'utf8')).replace(/127\.0\.0\.1:\d+/, `${address}:6443`)
     const coded = Buffer.from(script).toString('base64')
     const beat = (): Promise<string> =>
-      cluster.read('worker-1', `timeout 5 sh -c "$(base64 -d <<<${coded})" 2>&1 || true`)
+      cluster.read(
+        'worker-1',
+        `umask 077; base64 -d <<<${coded} >/root/outside.sh; timeout 5 sh /root/outside.sh 2>&1 || true`,
+      )
     expect(await beat()).toBe('')
     await expectHost(cluster, 'outside', 'True Heard')
     await expectDone(cluster, 'byoc remove outside --yes')

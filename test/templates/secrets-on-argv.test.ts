@@ -8,6 +8,7 @@ import {templatesDir} from './golden.ts'
 
 const KEY = '5ec2e7'.repeat(11).slice(0, 64)
 const TOKEN = 'abcdef.0123456789abcdef'
+const RENEWED = 'header.renewed.signature'
 
 interface SecretScript {
   readonly template: string
@@ -41,14 +42,27 @@ const scripts: readonly SecretScript[] = [
   },
   {
     template: 'byoc/heartbeat.sh',
-    view: {name: 'mine', url: 'https://api.test/', ca: 'PEM', token: TOKEN},
-    secrets: [TOKEN],
+    view: {
+      name: 'mine',
+      statusUrl: 'https://api.test/',
+      tokenUrl: 'https://api.test/token',
+      tokenRequest: '{"kind":"TokenRequest"}',
+      ca: 'PEM',
+      token: TOKEN,
+    },
+    // The second one is the answer to a renewal, which is due at once: the first one tells no time.
+    secrets: [TOKEN, RENEWED],
     reader: 'curl',
   },
 ]
 
-const PROGRAMS = ['rm', 'mkdir', 'cat', 'dirname', 'sed', 'mktemp', 'date', 'uname', 'sleep', 'chmod', 'mv', 'sync']
-const STUBS = ['kubeadm', 'systemctl', 'curl']
+const PROGRAMS = ['cut', 'tr', 'base64', 'rm', 'mkdir', 'cat', 'dirname', 'sed', 'mktemp', 'date', 'uname', 'chmod', 'mv', 'sync']
+const STUBS = ['kubeadm', 'systemctl', 'curl', 'sleep']
+/** What programs do beside what every stub does: the API server takes all, and the second pause is the last. */
+const ACTS: Readonly<Record<string, string>> = {
+  curl: `case "$*" in *TokenRequest*) echo '{"status": {"token": "${RENEWED}"}}';; *) printf 200;; esac\n`,
+  sleep: 'if [ -e "$TMPDIR/paused" ]; then kill "$PPID"; fi\n: >"$TMPDIR/paused"\n',
+}
 
 /** Runs a script below a folder of its own, and gives what every program that it started was given. */
 function commandLines({template, view}: SecretScript): {readonly lines: string; readonly read: string} {
@@ -65,7 +79,7 @@ function commandLines({template, view}: SecretScript): {readonly lines: string; 
       writeFileSync(
         join(bin, program),
         `#!/bin/bash\n${log}for word in "$@"; do word=\${word#@}; if [ -f "$word" ]; then PATH=/usr/bin:/bin cat "$word" >> ${dir}/read; fi; done\n` +
-          (program === 'curl' ? 'kill "$PPID"\n' : ''),
+          (ACTS[program] ?? ''),
       )
     for (const program of [...PROGRAMS, ...STUBS]) chmodSync(join(bin, program), 0o755)
     const text = createRenderer(templatesDir)
@@ -73,7 +87,11 @@ function commandLines({template, view}: SecretScript): {readonly lines: string; 
       .replaceAll('/etc/kubernetes', `${dir}/etc/kubernetes`)
       .replaceAll('/run/clouder', `${dir}/run/clouder`)
       .replaceAll('/var/lib/kubelet', `${dir}/var/lib/kubelet`)
-    const run = spawnSync('/bin/bash', ['-s'], {input: text, encoding: 'utf8', env: {PATH: bin, TMPDIR: dir}})
+    const run = spawnSync('/bin/bash', ['-s', join(dir, 'token')], {
+      input: text,
+      encoding: 'utf8',
+      env: {PATH: bin, TMPDIR: dir},
+    })
     expect(run.status, run.stderr).toBe(0)
     const readIfThere = (name: string): string =>
       existsSync(join(dir, name)) ? readFileSync(join(dir, name), 'utf8') : ''

@@ -6,7 +6,7 @@ import {clusterFlag, listOf, yesFlag} from '../../cli/flags.ts'
 export default class ByocRegister extends BaseCommand {
   static override summary = 'enrol a container host of yours as capacity'
   static override description =
-    'A host that has joined as a node of that name gets what it has as labels, capability.clouder.dev/KEY=VALUE, and runs pods and runtimes that ask for them. For any other a script is written, readable by you alone: it tells the cluster that the host is there, with a token that can do nothing else. Again for the same name: changes it, and makes a new token.'
+    'A host that has joined as a node of that name gets what it has as labels, capability.clouder.dev/KEY=VALUE, and runs pods and runtimes that ask for them. For any other a script is written, readable by you alone: it tells the cluster that the host is there, with a token that can do nothing else, lasts for 24 hours and is renewed by the script. Again for the same name: changes it, writes a new script, and ends the tokens of the one before.'
   static override examples = [
     {
       description: 'a host with a graphics card, for four containers',

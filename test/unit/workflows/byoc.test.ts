@@ -35,6 +35,12 @@ function cluster() {
   return {kube, tools, rendered, secrets, join, node: () => kube.get(ref)}
 }
 
+const RBAC = 'rbac.authorization.k8s.io/v1'
+const accessIn = (kube: FakeKube) => [
+  ...kube.peek('v1', 'ServiceAccount'),
+  ...['ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding'].flatMap((kind) => kube.peek(RBAC, kind)),
+]
+
 test('a host that has joined gets what it has as labels, and no token', async () => {
   const {kube, tools, join, node} = cluster()
   join({labels: {'capability.clouder.dev/old': 'yes', 'clouder.dev/pool': 'big'}})
@@ -71,7 +77,35 @@ test('any other host gets a script with a token of its own, which is hidden', as
   expect(rendered).toMatchObject([{name: 'lab-1', ca: 'the CA', token: 'a-token'}])
   expect(secrets).toEqual(['a-token'])
   await removeHost(kube, 'lab-1')
-  expect(kube.peek('v1', 'ServiceAccount')).toEqual([])
+  expect(accessIn(kube)).toEqual([])
+})
+
+test('registered again it gets another account, so that tokens of the first one end', async () => {
+  const {kube, tools} = cluster()
+  const uid = () => kube.peek('v1', 'ServiceAccount')[0]?.metadata.uid
+  await registerHost(kube, {...options, capabilities: {}}, tools)
+  const first = uid()
+  await registerHost(kube, {...options, capabilities: {}}, tools)
+  expect(uid()).toEqual(expect.any(String))
+  expect(uid()).not.toBe(first)
+})
+
+test('a cluster that has no CA to give keeps the account of the host', async () => {
+  const {kube, tools} = cluster()
+  await registerHost(kube, {...options, capabilities: {}}, tools)
+  const before = kube.peek('v1', 'ServiceAccount')
+  kube.drop({apiVersion: 'v1', kind: 'ConfigMap', namespace: SYSTEM_NAMESPACE, name: 'kube-root-ca.crt'})
+  await expect(registerHost(kube, {...options, capabilities: {}}, tools)).rejects.toThrow()
+  expect(kube.peek('v1', 'ServiceAccount')).toEqual(before)
+})
+
+test('a host that has joined since it was registered needs its token no more', async () => {
+  const {kube, tools, join} = cluster()
+  await registerHost(kube, {...options, capabilities: {}}, tools)
+  expect(accessIn(kube)).not.toEqual([])
+  join()
+  await registerHost(kube, {...options, capabilities: {}}, tools)
+  expect(accessIn(kube)).toEqual([])
 })
 
 test('what cannot be a label is refused before anything is changed', async () => {
