@@ -1,13 +1,14 @@
 import {refuseOther} from './same-image.ts'
-import {readFile} from 'node:fs/promises'
+import {readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {ociSpecSchema} from '../checkpoint/archive/oci-spec.ts'
 import {privilegesOf, widerThan} from '../checkpoint/archive/privileges.ts'
+import {isCoreImage, rlimitsOf, widerRlimits, type Rlimits} from '../checkpoint/archive/rlimits.ts'
 import type {RestoreAnswer, RestoreRequest} from '../checkpoint/handler-protocol.ts'
 import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
 import {CheckpointError, KubernetesError} from '../errors.ts'
 import {containerIdOf, parsePod, podNamespacesSchema, podRef, statusOf, type Pod} from './pods.ts'
-import type {Preparations} from './prepare.ts'
+import type {PreparedContainer, Preparations} from './prepare.ts'
 import type {AgentTools} from './tools.ts'
 
 /** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
@@ -101,11 +102,14 @@ export function ranAs(pod: Pod, container: string, id: string): boolean {
 async function compare(
   pod: Pod,
   {bundle, container}: RestoreRequest,
-  prepared: {readonly privileges: Parameters<typeof widerThan>[0]; readonly imageDigest: string},
+  prepared: Pick<PreparedContainer, 'privileges' | 'imageDigest' | 'imageDir'>,
   image: {readonly name: string; readonly digests: readonly string[]},
 ): Promise<void> {
   const spec = ociSpecSchema.parse(JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8')))
-  const wider = widerThan(prepared.privileges, privilegesOf(spec, podNamespacesSchema.parse(pod.spec)))
+  const wider = [
+    ...widerThan(prepared.privileges, privilegesOf(spec, podNamespacesSchema.parse(pod.spec))),
+    ...(spec.process.rlimits.length === 0 ? [] : widerRlimits(await rlimitsIn(prepared.imageDir), spec)),
+  ]
   if (wider.length > 0) {
     throw new CheckpointError(
       'PRIVILEGES_WIDER',
@@ -114,4 +118,11 @@ async function compare(
   }
   const {name, digests} = image
   refuseOther(name, digests, prepared.imageDigest, 'this node')
+}
+
+async function rlimitsIn(imageDir: string): Promise<Rlimits> {
+  const images = new Map<string, Uint8Array>()
+  for (const name of (await readdir(imageDir)).filter(isCoreImage))
+    images.set(name, await readFile(join(imageDir, name)))
+  return rlimitsOf(images)
 }

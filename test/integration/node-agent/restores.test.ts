@@ -15,6 +15,7 @@ import {diskPreparations} from '../../../src/node-agent/prepare.ts'
 import {serveRestores} from '../../../src/node-agent/serve.ts'
 import {takeCheckpoint} from '../../../src/node-agent/take.ts'
 import type {AgentTools} from '../../../src/node-agent/tools.ts'
+import {image, message} from '../../support/criu-images.ts'
 import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
 import {MEMBERS, SPEC} from '../../support/kubelet-archive.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
@@ -38,9 +39,13 @@ interface Bench {
 }
 
 /** A Ready checkpoint of one pod, and another pod that is to go on from it. */
-async function withRestore(use: (bench: Bench) => Promise<void>): Promise<void> {
+async function withRestore(
+  use: (bench: Bench) => Promise<void>,
+  members: FakeNode['members'] = {},
+): Promise<void> {
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
+    node.members = members
     node.ask(NAME.name, {})
     const {signal} = new AbortController()
     const lived = node.tools(new Life(), signal)
@@ -203,6 +208,30 @@ test('processes that may do more than the pod are refused, each point named', as
     expect(message).toContain('CAP_KILL')
     expect(message).toContain('allowPrivilegeEscalation')
   })
+})
+
+test('processes whose hard limits are above those of the new container are refused', async () => {
+  const withLimit = (hard: number) => ({
+    ...SPEC,
+    process: {...SPEC.process, rlimits: [{type: 'RLIMIT_CPU', soft: 1, hard}]},
+  })
+  const limits = message([
+    [
+      1,
+      message([
+        [1, 60],
+        [2, 60],
+      ]),
+    ],
+  ])
+  const core = image(0x55053847, [[3, message([[8, limits]])]])
+  const members = {'checkpoint/core-1.img': core}
+  await withRestore(async ({ask}) => {
+    expect(refusal(await ask('first', {spec: withLimit(59)}))).toMatch(
+      /PRIVILEGES_WIDER.*RLIMIT_CPU may be 60/,
+    )
+    expect(await ask('second', {spec: withLimit(60)})).toMatchObject({action: 'restore'})
+  }, members)
 })
 
 test('another base image is refused, and one that the node does not know', async () => {
