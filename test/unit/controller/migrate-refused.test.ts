@@ -1,4 +1,5 @@
 import {expect, test} from 'vitest'
+import {KubernetesError} from '../../../src/errors.ts'
 import type {KubeObject} from '../../../src/kubernetes/types.ts'
 import {holds, isOver, MEMORY, move, sceneWithPod} from '../../support/migration-scene.ts'
 
@@ -94,5 +95,22 @@ test('a refusal that passes is no end: the pod goes on at the target', async () 
   expect(refusals).toBe(3)
   expect(scene.status('Migration', 'move')).toMatchObject({phase: 'Succeeded'})
   expect(scene.status('Migration', 'move')).not.toHaveProperty('refusedAt')
+  await scene.end()
+})
+
+test('a webhook that does not answer does not keep the source standing still', async () => {
+  const refuse = (object: KubeObject) => {
+    if (isRestored(object)) throw new KubernetesError('API_UNAVAILABLE', 'failed calling webhook')
+    return undefined
+  }
+  const scene = sceneWithPod({refuse})
+  move(scene)
+  await scene.play({until: isOver(scene), forMs: 5 * 60_000, each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'RolledBack',
+    reason: 'API_REJECTED',
+    message: expect.stringContaining('failed calling webhook') as string,
+  })
+  expect(scene.nodes.runningWith(MEMORY)).toHaveLength(1)
   await scene.end()
 })
