@@ -9,6 +9,7 @@ import {placesOf, resultOf, runSchema} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 import {
   bootstrapSecrets,
+  encryptionKey,
   filesBelow,
   keyLines,
   nodeFilesWith,
@@ -299,7 +300,9 @@ async function secretsAreNowhere(cluster: E2eCluster, commandLines: ReadonlySet<
   const keys = await keyLines(cluster)
   expect(tokens.length, 'the token that workers joined with').toBeGreaterThan(0)
   expect(keys.length, 'the keys of the certificate authorities').toBeGreaterThan(3)
-  const values = [...tokens, ...keys]
+  const key = await encryptionKey(cluster)
+  expect(key.length, 'the key that Secrets are encrypted with').toBe(44)
+  const values = [...tokens, ...keys, key]
 
   const here = new Map([...(await filesBelow(cluster.home)), ['output', cluster.said.join('\n')]])
   expect([...here.keys()]).toContain(cluster.paths.journal)

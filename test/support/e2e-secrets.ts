@@ -2,14 +2,15 @@ import {readFileSync} from 'node:fs'
 import {readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {setTimeout as delay} from 'node:timers/promises'
+import {xsalsa20poly1305} from '@noble/ciphers/salsa.js'
 import {containerName} from '../../src/providers/local-decision.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 
 const LOOK_EVERY_MS = 20
 const SEARCHED =
   '/etc /home /root /run /tmp /opt/clouder /usr/local /var/log /var/tmp /var/lib/clouder /var/lib/kubelet'
-/** The keys' own place, journald's binary files, which are asked in words, and what pods keep. */
-const EXCLUDED = ['pki', 'journal', 'pods']
+/** The keys' own places, journald's binary files, which are asked in words, and what pods keep. */
+const EXCLUDED = ['pki', 'apiserver', 'journal', 'pods']
 
 export interface CommandLines extends AsyncDisposable {
   /** Every command line that was seen, with blanks between its words. */
@@ -47,10 +48,36 @@ function commandLineOf(pid: string): string {
   }
 }
 
-/** Secret halves of every bootstrap token that ever was, from the log that etcd writes before anything else. */
+const ENCRYPTION_FILE = '/etc/kubernetes/clouder/apiserver/encryption.yaml'
+/** Prints every encrypted value in the log that etcd writes before anything else: each has its length before it. */
+const ENCRYPTED_VALUES = `
+import base64, glob, re
+for name in glob.glob('/var/lib/etcd/member/wal/*.wal'):
+    data = open(name, 'rb').read()
+    for found in re.finditer(rb'\\x12([\\x80-\\xff]{0,2}[\\x00-\\x7f])k8s:enc:secretbox:v1:[^:]+:', data):
+        length = sum((byte & 127) << 7 * at for at, byte in enumerate(found.group(1)))
+        print(base64.b64encode(data[found.end():found.end(1) + length]).decode())
+`
+const NONCE_BYTES = 24
+
+/** What Secrets are encrypted with in etcd, in base64. */
+export async function encryptionKey(cluster: E2eCluster): Promise<string> {
+  const file = await cluster.read('cp-1', `cat ${ENCRYPTION_FILE}`)
+  return /secret: (\S+)/.exec(file)?.[1] ?? ''
+}
+
+/** Secret halves of every bootstrap token that ever was: decrypted from what etcd keeps, as the API server would. */
 export async function bootstrapSecrets(cluster: E2eCluster): Promise<readonly string[]> {
-  const script = `cat /var/lib/etcd/member/wal/*.wal | grep -aoP 'token-secret\\x12\\x10\\K[a-z0-9]{16}' | sort -u`
-  return (await cluster.read('cp-1', script)).split('\n').filter((line) => line !== '')
+  const key = Buffer.from(await encryptionKey(cluster), 'base64')
+  const values = await cluster.read('cp-1', `python3 - <<'END' ${ENCRYPTED_VALUES}END`)
+  const secrets = values.split('\n').flatMap((line) => {
+    const sealed = Buffer.from(line, 'base64')
+    if (sealed.length <= NONCE_BYTES) return []
+    const box = xsalsa20poly1305(key, sealed.subarray(0, NONCE_BYTES))
+    const clear = Buffer.from(box.decrypt(sealed.subarray(NONCE_BYTES))).toString('latin1')
+    return /token-secret\x12\x10([a-z0-9]{16})/.exec(clear)?.[1] ?? []
+  })
+  return [...new Set(secrets)]
 }
 
 /** One line in the middle of every private key of the cluster, of its certificate authorities among them. */
