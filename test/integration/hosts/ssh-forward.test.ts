@@ -135,5 +135,5 @@ test('a bastion that forwards nothing is passed by a command, or named with its 
   expect(error).toMatchObject({code: 'HOST_UNREACHABLE', host: 'node-1'})
   expect(error.message).toContain('bastion of node-1, forwards no connections')
   expect(error.suggestions[0]).toContain('AllowTcpForwarding')
-  expect(await closed.connections()).toBe(1)
+  await expect.poll(() => closed.connections()).toBe(1)
 })

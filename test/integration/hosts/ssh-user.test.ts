@@ -73,7 +73,7 @@ test('a wrong sudo password is sent once', async (context) => {
   const error = await refusalOf(connectSsh(sshd, machine, {sudoPassword: 'canary-wrong', timeoutMs: 30_000}))
   expect(error.code).toBe('SUDO_REFUSED')
   expect(error.suggestions.join('\n')).toContain('correct the password')
-  expect(await sshd.connections()).toBe(1)
+  await expect.poll(() => sshd.connections()).toBe(1)
 })
 
 test('a banner and chatty start-up files leave facts and files as they are', async (context) => {
