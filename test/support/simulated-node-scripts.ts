@@ -48,7 +48,8 @@ const preflightProbe: Behaviour = (machine, text) => {
     ['controllers=cpuset cpu io memory hugetlb pids', 'disk=/opt 40000 80000', 'disk=/var/lib 40000 80000'],
     ports.map((port) => `listen=${port} ${port === 10250 ? 'kubelet' : 'kube-apiserver'}`),
     [`address=eth0 ${machine.machine.privateAddress}/8`, 'route=eth0 192.168.0.0/16'],
-    machine.kubelet.active ? ['address=cni0 10.244.1.1/24', 'route=cni0 10.244.1.0/24'] : [],
+    // A bridge without an address of its own: which part of the pod network a simulated node got, nobody says.
+    machine.kubelet.active ? ['route=cni0 10.244.1.0/24'] : [],
     ca === undefined ? [] : [`ca=${sha256Of(ca.content)}`],
     kubeconfigLines(machine, 'kubelet'),
     kubeconfigLines(machine, 'admin'),
