@@ -246,8 +246,16 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       expect(await answerTo(cluster, pod)).toContain('are made by a Restore, not by hand')
       const tagged = {...pod, image: image.replace(digest, ':latest')}
       expect(await answerTo(cluster, tagged, CONTROLLER)).toContain('are named by digest')
-      const elsewhere = {...pod, namespace: `${NAMESPACE}-other`}
-      expect(await answerTo(cluster, elsewhere, CONTROLLER)).toContain(
+      const other = `${NAMESPACE}-other`
+      expect(await answerTo(cluster, {...pod, namespace: other}, CONTROLLER)).toContain(
+        'run only in the namespace of their checkpoint',
+      )
+      const unlabelled = {
+        ...pod,
+        namespace: other,
+        image: `${CHECKPOINT_IMAGE_PREFIX}${other}/x/main${digest}`,
+      }
+      expect(await answerTo(cluster, unlabelled, CONTROLLER)).toContain(
         'run only in namespaces with the label',
       )
       const foreign = {...pod, image: `registry.example.com/checkpoint${digest}`}
