@@ -26,11 +26,14 @@ export class OutputTail {
     }
   }
 
-  /** Begins with a whole line where the beginning was lost: half a secret would not be known as one. */
+  /**
+   * Where the beginning was lost, begins with a whole line, or further in than any secret is long: half a secret would not
+   * be known as one.
+   */
   text(): string {
     const kept = Buffer.concat(this.#chunks)
     if (!this.truncated) return kept.toString('utf8')
-    const lineEnd = kept.indexOf(10)
+    const lineEnd = kept.subarray(0, cutMargin).indexOf(10)
     return kept.subarray(lineEnd === -1 ? cutMargin : lineEnd + 1).toString('utf8')
   }
 }

@@ -153,7 +153,8 @@ export function realHostContract(
   test(`${name}: of much output the end is kept`, async (context) => {
     await using fixture = await makeHost(context)
     const result = await fixture.host.query(['sh', '-c', 'head -c 6000000 /dev/zero | tr "\\0" x; echo end'])
-    expect(result.stdout).toHaveLength(4 * 1024 * 1024)
+    // Without what could be half a secret.
+    expect(result.stdout).toHaveLength(4 * 1024 * 1024 - 8192)
     expect(result.stdout.endsWith('xend\n')).toBe(true)
   })
 
