@@ -79,11 +79,11 @@ empty_dirs /var/lib/clouder
 rm -rf --one-file-system /usr/local/libexec/clouder /etc/containerd /etc/criu/runc.conf \
   /etc/modules-load.d/clouder.conf /etc/sysctl.d/90-clouder.conf /etc/systemd/system/clouder-metadata.service \
   /etc/systemd/networkd.conf.d/90-clouder-metadata.conf /run/containerd /run/clouder/agent \
-  /run/clouder/restored /opt/clouder
+  /run/clouder/restored /opt/clouder /var/log/kubernetes/audit
 empty_dirs /var/lib/containerd /var/lib/kubelet /var/lib/etcd 2>/dev/null || true
 # Folders that kubeadm, the kubelet, containerd and clouder made; what holds anything else, or is mounted, stays.
 for dir in /var/lib/clouder /var/lib/containerd /var/lib/kubelet /var/lib/etcd /etc/criu /etc/cni/net.d /etc/cni /opt/cni/bin \
-  /opt/cni /opt/containerd/bin /opt/containerd/lib /opt/containerd \
+  /var/log/kubernetes /opt/cni /opt/containerd/bin /opt/containerd/lib /opt/containerd \
   /etc/kubernetes/{manifests,pki/etcd,pki,tmp} /etc/kubernetes \
   /usr/libexec/kubernetes/{kubelet-plugins/volume/exec,kubelet-plugins/volume,kubelet-plugins} /usr/libexec/kubernetes; do
   rmdir "$dir" 2>/dev/null || true
