@@ -25,6 +25,8 @@ export default class KubeadmReset extends BaseCommand {
     'keep-checkpoints': Flags.boolean({
       description: 'leave the sealed checkpoints that are on the disks of the nodes',
       env: 'CLOUDER_KEEP_CHECKPOINTS',
+      // Absent is undefined otherwise, which no template takes.
+      default: false,
     }),
     ...runFlags,
     ...yesFlag,
