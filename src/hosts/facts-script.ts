@@ -31,7 +31,7 @@ while read -r key value; do [ "$key" = CapBnd: ] && say capabilities "$value"; d
 say cpus "$(nproc)"
 while read -r key value _; do [ "$key" = MemTotal: ] && say memoryKiB "$value"; done </proc/meminfo
 [ -r /etc/machine-id ] && say machineId "$(cat /etc/machine-id)"
-say bootId "$(cat /proc/sys/kernel/random/boot_id)"
+say bootId "$(cat /proc/sys/kernel/random/boot_id)-$(cut -d ' ' -f 22 /proc/1/stat 2>/dev/null)"
 [ -d /run/systemd/system ] && say systemd yes
 systemctl is-active -q systemd-resolved 2>/dev/null && [ -e /run/systemd/resolve/resolv.conf ] && say systemdResolved yes
 if have ip; then

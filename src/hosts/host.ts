@@ -51,6 +51,7 @@ export interface HostFacts {
   readonly cpus: number
   readonly memoryMiB: number
   readonly machineId: string
+  /** Of the kernel, and when its first process began: a container that is started anew has the same kernel. */
   readonly bootId: string
   readonly systemd: boolean
   /** Whether systemd-resolved runs, which keeps the real DNS servers in a file of its own. */

@@ -222,7 +222,9 @@ export function realHostContract(
     const {facts} = fixture.host
     const release = await readFile('/etc/os-release', 'utf8')
     expect(release).toContain(`ID=${facts.osId}`)
-    expect(facts.bootId).toBe((await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim())
+    const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+    const began = (await readFile('/proc/1/stat', 'utf8')).split(') ').at(-1)?.split(' ')[19]
+    expect(facts.bootId).toBe(`${boot}-${began}`)
     expect(facts.cpus).toBeGreaterThan(0)
     expect(facts.memoryMiB).toBeGreaterThan(100)
     expect(Math.abs(facts.clockSkewMs)).toBeLessThan(2_000)

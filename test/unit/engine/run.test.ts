@@ -324,15 +324,17 @@ test('a command that fails on a host that goes down is a link that is lost, not 
     Promise.resolve({exitCode: 0, stdout: `${state}\n${bootId}\n`, stderr: ''})
   const failedOn = async (queryScript: Host['queryScript']): Promise<unknown> => {
     const machine = fakeMachine('a', {address: '10.0.0.1'})
-    const host = namedHost('a', {queryScript, machine, facts: fakeFacts({bootId: 'one'})})
+    const host = namedHost('a', {queryScript, machine, facts: fakeFacts({bootId: 'one-1'})})
     const step = {...on('a', '1', () => Promise.reject(commandFailed('a'))), on: host}
     const {options} = runOptions()
     return await failureOf(runPhases([phase('p', [step])], {log: []}, options))
   }
   for (const [queryScript, how] of [
-    [said('stopping', 'one'), 'shuts down, or was started anew'],
-    [said('starting', 'one'), 'shuts down, or was started anew'],
-    [said('running', 'two'), 'shuts down, or was started anew'],
+    [said('stopping', 'one-1'), 'shuts down, or was started anew'],
+    [said('starting', 'one-1'), 'shuts down, or was started anew'],
+    [said('running', 'two-1'), 'shuts down, or was started anew'],
+    // A container that is started anew has the same kernel.
+    [said('running', 'one-2'), 'shuts down, or was started anew'],
     [() => Promise.reject(lost), 'does not answer any more'],
   ] as const)
     expect(await failedOn(queryScript)).toMatchObject({
@@ -349,8 +351,8 @@ test('a command that fails on a host that goes down is a link that is lost, not 
       ],
     })
   for (const queryScript of [
-    said('running', 'one'),
-    said('degraded', 'one'),
+    said('running', 'one-1'),
+    said('degraded', 'one-1'),
     () => Promise.reject(new Error('no systemctl')),
   ])
     expect(await failedOn(queryScript)).toMatchObject({
