@@ -6,7 +6,7 @@ import {
   ORIGINAL_ANNOTATION,
 } from '../../src/checkpoint/names.ts'
 import {refOf} from '../../src/kubernetes/refs.ts'
-import {asked, attacked, ended, posted, refusal, victim} from '../support/attack-scene.ts'
+import {asked, attacked, comesTo, ended, posted, refusal, victim} from '../support/attack-scene.ts'
 import {attackDefinitions} from '../support/attack-definitions.ts'
 import {attackHardening} from '../support/attack-hardening.ts'
 import {attackHttp} from '../support/attack-http.ts'
@@ -109,13 +109,15 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       ).toContain(words)
       const own = {apiVersion: 'v1', kind: 'Pod', namespace: 'team', name: 'on-worker-1'}
       expect(await refusal(editor.patch(own, {metadata: {annotations}}))).toContain(words)
-      const pods: readonly [object, string][] = [
+      const pods = [
         [{containers: [{name: 'main', image: MEMORY}]}, 'made by a Restore'],
         [{initContainers: [{name: 'first', image: MEMORY}]}, 'made by a Restore'],
         [{volumes: [{name: 'memory', image: {reference: MEMORY}}]}, 'not mounted'],
-      ]
-      for (const [spec, why] of pods)
-        expect(await refusal(editor.create(victim('team', 'reader', 'worker-1', {spec})))).toContain(why)
+      ] as const
+      const reader = (spec: object): Promise<string> =>
+        refusal(editor.create(victim('team', 'reader', 'worker-1', {spec})))
+      await comesTo(pods[0][1], () => reader(pods[0][0]))
+      for (const [spec, why] of pods) expect(await reader(spec)).toContain(why)
     })
   })
 
@@ -169,7 +171,7 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       const team = {apiVersion: 'v1', kind: 'Namespace', name: 'team'}
       expect(await refusal(editor.patch(team, grant))).toContain(FORBIDDEN)
       await root.patch(team, grant)
-      expect(await attempt('friend')).toBe('let in')
+      await comesTo('let in', () => attempt('friend'))
       expect(await ended(root, asked('Checkpoint', 'team', 'friend', spec), 'Ready', 'Failed')).toMatchObject(
         {phase: 'Ready'},
       )

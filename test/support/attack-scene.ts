@@ -27,6 +27,8 @@ export interface AttackScene {
   close(): void
 }
 
+const reviewSchema = z.looseObject({status: z.looseObject({allowed: z.boolean()})})
+
 const clusterSchema = z.looseObject({
   clusters: z.tuple([z.looseObject({cluster: z.looseObject({server: z.string()})})]),
 })
@@ -72,7 +74,9 @@ async function attackScene(cluster: E2eCluster): Promise<AttackScene> {
           subjects: [{kind: 'ServiceAccount', name: 'editor', namespace}],
         },
       ])
-      return remembered(await asServiceAccount(api, {namespace, name: 'editor'}))
+      const editor = remembered(await asServiceAccount(api, {namespace, name: 'editor'}))
+      await comesTo('let in', () => refusal(mayMakePods(editor, namespace)))
+      return editor
     },
     async agentOf(node) {
       const own = (await agentsOf(root)).get(node)
@@ -148,6 +152,33 @@ export const refusal = (work: Promise<unknown>): Promise<string> =>
     () => 'let in',
     (error: unknown) => (error instanceof Error ? error.message : String(error)),
   )
+
+/** Repeats a request until its answer has these words: what admission and RBAC know of is behind for a moment. */
+export const comesTo = (words: string, attempt: () => Promise<string>): Promise<true> =>
+  waitFor({
+    what: `a request to be answered with ${words}`,
+    check: async () => {
+      const seen = await attempt()
+      return {seen, ...(seen.includes(words) ? {value: true as const} : {})}
+    },
+    timeoutMs: 30_000,
+    intervalMs: 200,
+    signal,
+  })
+
+/** Throws until RBAC has heard of a role. */
+async function mayMakePods(kube: KubeClient, namespace: string): Promise<void> {
+  const resourceAttributes = {namespace, verb: 'create', resource: 'pods'}
+  const {body} = await kube.post(
+    '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
+    JSON.stringify({
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SelfSubjectAccessReview',
+      spec: {resourceAttributes},
+    }),
+  )
+  if (!reviewSchema.parse(JSON.parse(body)).status.allowed) throw new Error('not yet')
+}
 
 /** POST to a path, where a status that is no success is an error. */
 export async function posted(kube: KubeClient, path: string, text = '{}'): Promise<void> {
