@@ -218,9 +218,6 @@ export class KubernetesError extends ClouderError {
   }
 }
 
-/** Whether an error decides nothing: what was called for may succeed later. */
-export const isTransient = (error: unknown): boolean => error instanceof KubernetesError && error.isTransient
-
 /** What is remembered on this machine is locked, unreadable or absent. Exit code 9. */
 export class StateError extends ClouderError {
   readonly exitCode = 9
@@ -343,3 +340,18 @@ export class TimeoutError extends ClouderError {
     this.lastSeen = details.lastSeen
   }
 }
+
+/** Machines, clouds and container engines that are away or busy. */
+const TRANSIENT_ELSEWHERE: readonly string[] = [
+  'HOST_UNREACHABLE',
+  'LINK_LOST',
+  'HOST_COMMAND_TIMED_OUT',
+  'CLOUD_UNREACHABLE',
+  'ENGINE_FAILED',
+]
+
+/** Whether an error decides nothing: what was called for may succeed later. */
+export const isTransient = (error: unknown): error is ClouderError =>
+  error instanceof KubernetesError
+    ? error.isTransient
+    : error instanceof ClouderError && TRANSIENT_ELSEWHERE.includes(error.code)

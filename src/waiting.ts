@@ -1,7 +1,7 @@
 import {setTimeout as delay} from 'node:timers/promises'
-import {KubernetesError, TimeoutError} from './errors.ts'
+import {isTransient, TimeoutError, type ClouderError} from './errors.ts'
 
-/** As long as every poll may fail because the API server is away before that is told. */
+/** As long as every poll may fail because an API, a machine or an engine is away before that is told. */
 const OUTAGE_MS = 5 * 60_000
 
 export interface Observation<T> {
@@ -24,17 +24,19 @@ export interface WaitOptions<T> {
 }
 
 /**
- * Polls until `check` gives a value; an API server that is away for some minutes does not end it. Throws TimeoutError
- * with the last thing seen, the signal's reason, or what `check` threw.
+ * Polls until `check` gives a value; what is away for some minutes does not end it. Throws TimeoutError with the last
+ * thing seen, and with what the last poll failed with as its cause; the signal's reason; or what `check` threw.
  */
 export async function waitFor<T>(options: WaitOptions<T>): Promise<T> {
   const {what, check, timeoutMs, intervalMs, signal, onSeen} = options
   const deadline = performance.now() + timeoutMs
   const timeUp = AbortSignal.timeout(timeoutMs)
   let seen = 'nothing'
+  let failure: ClouderError | undefined
   const tooLate = (): TimeoutError =>
     new TimeoutError(`waited ${Math.round(timeoutMs / 1000)} s for ${what}, last seen: ${seen}`, {
       lastSeen: seen,
+      ...(failure === undefined ? {} : {cause: failure, suggestions: failure.suggestions}),
     })
   let lastAnswerMs = performance.now()
   for (;;) {
@@ -42,13 +44,17 @@ export async function waitFor<T>(options: WaitOptions<T>): Promise<T> {
     const observation = await check(AbortSignal.any([signal, timeUp])).then(
       (made) => {
         lastAnswerMs = performance.now()
+        failure = undefined
         return made
       },
       (error: unknown): Observation<T> => {
         signal.throwIfAborted()
+        if (isTransient(error)) {
+          failure = error
+          if (timeUp.aborted) seen = error.message
+        }
         if (timeUp.aborted) throw tooLate()
-        if (!(error instanceof KubernetesError && error.isTransient)) throw error
-        if (performance.now() - lastAnswerMs > OUTAGE_MS) throw error
+        if (!isTransient(error) || performance.now() - lastAnswerMs > OUTAGE_MS) throw error
         return {seen: error.message}
       },
     )
@@ -87,13 +93,20 @@ export async function retry<T>(
 }
 
 /** Throws the signal's reason, where the timer would wrap it in an error of its own. */
-async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
+export async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
   try {
     await delay(durationMs, undefined, {signal})
   } catch (error) {
     signal.throwIfAborted()
     throw error
   }
+}
+
+/** Ends early, and without an error, when the signal is aborted: for loops that look at it themselves. */
+export async function pauseQuietly(durationMs: number, signal: AbortSignal): Promise<void> {
+  await pause(durationMs, signal).catch((error: unknown) => {
+    if (!signal.aborted) throw error
+  })
 }
 
 /** Whether an aborted signal is one of AbortSignal.timeout, and nobody stopped anything. */

@@ -1,6 +1,6 @@
-import {setTimeout as delay} from 'node:timers/promises'
 import {z} from 'zod'
 import {kubeObjectSchema, type KubeClient, type KubeObject} from '../kubernetes/types.ts'
+import {pauseQuietly} from '../waiting.ts'
 import type {Log} from './world.ts'
 
 export interface LeaderOptions {
@@ -56,7 +56,7 @@ export async function electLeader(options: LeaderOptions): Promise<void> {
         log('info', 'leads no more', {identity})
       }
     }
-    await pause(options.retryMs, signal)
+    await pauseQuietly(options.retryMs, signal)
   }
 }
 
@@ -74,7 +74,7 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
   let isLost = false
   let renewedAtMs = performance.now()
   for (;;) {
-    await pause(retryMs, over)
+    await pauseQuietly(retryMs, over)
     if (over.aborted) break
     const leftMs = renewedAtMs + renewMs - performance.now()
     const askedAtMs = performance.now()
@@ -84,7 +84,7 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
         log('warn', 'the lease was not renewed', {error: String(error)})
         return undefined
       }),
-      pause(Math.max(0, leftMs), AbortSignal.any([over, decided.signal])).then(() => undefined),
+      pauseQuietly(Math.max(0, leftMs), AbortSignal.any([over, decided.signal])).then(() => undefined),
     ])
     decided.abort()
     // Counted from the question: the answer may have been long on its way.
@@ -164,9 +164,3 @@ async function giveBack(options: LeaderOptions): Promise<void> {
 
 const refOf = ({namespace, name}: Pick<LeaderOptions, 'namespace' | 'name'>) =>
   ({apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name}) as const
-
-async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
-  await delay(durationMs, undefined, {signal}).catch((error: unknown) => {
-    if (!signal.aborted) throw error
-  })
-}

@@ -1,4 +1,4 @@
-import {setTimeout as delay} from 'node:timers/promises'
+import {pauseQuietly} from '../waiting.ts'
 
 export interface WorkQueueOptions {
   /** Keys at work at the same time; one key never twice. */
@@ -78,10 +78,7 @@ export class WorkQueue {
     this.#wake = () => woken.abort()
     const full = this.#atWork.size >= this.#options.concurrency
     const waitMs = full ? 60_000 : Math.min(60_000, nextMs - performance.now())
-    if (waitMs > 0)
-      await delay(waitMs, undefined, {signal: woken.signal}).catch((error: unknown) => {
-        if (!woken.signal.aborted) throw error
-      })
+    if (waitMs > 0) await pauseQuietly(waitMs, woken.signal)
     this.#wake = undefined
   }
 }

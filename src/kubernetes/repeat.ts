@@ -1,5 +1,5 @@
-import {setTimeout as delay} from 'node:timers/promises'
 import {KubernetesError} from '../errors.ts'
+import {pause} from '../waiting.ts'
 import {codeOf} from './answers.ts'
 import type {Call, Transport} from './transport.ts'
 import type {HttpAnswer} from './types.ts'
@@ -24,10 +24,7 @@ export async function sendRepeatedly(transport: Transport, call: Call): Promise<
     const patienceMs = 'answer' in outcome ? PATIENCE_MS.answers : PATIENCE_MS.silent
     if (!mayRepeat(call, outcome) || performance.now() - startedMs + waitMs > patienceMs)
       return given(outcome)
-    await delay(waitMs, undefined, {signal}).catch((error: unknown) => {
-      signal.throwIfAborted()
-      throw error
-    })
+    await pause(waitMs, signal)
   }
 }
 

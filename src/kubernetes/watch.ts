@@ -1,6 +1,6 @@
-import {setTimeout as delay} from 'node:timers/promises'
 import {z} from 'zod'
 import {KubernetesError} from '../errors.ts'
+import {pauseQuietly} from '../waiting.ts'
 import {apiError} from './answers.ts'
 import type {Transport} from './transport.ts'
 import {kubeObjectSchema, type KubeObject, type WatchEvent, type WatchQuery} from './types.ts'
@@ -54,7 +54,7 @@ export async function watchCollection(options: WatchOptions): Promise<void> {
       if (over()) return
       if (!(error instanceof KubernetesError)) throw error
       options.query.onProblem?.(error)
-      await pause(backoffMs * (0.5 + Math.random()), options.signal)
+      await pauseQuietly(backoffMs * (0.5 + Math.random()), options.signal)
       backoffMs = Math.min(backoffMs * 2, BACKOFF_MS.most)
     }
   }
@@ -185,10 +185,3 @@ const withKind = (item: object, {apiVersion, kind}: WatchQuery): KubeObject =>
 
 const keyOf = ({metadata}: KubeObject): string => `${metadata.namespace ?? ''}/${metadata.name}`
 const versionOf = ({metadata}: KubeObject): unknown => metadata.resourceVersion
-
-/** Ends early, and quietly, when the signal is aborted. */
-async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
-  await delay(durationMs, undefined, {signal}).catch((error: unknown) => {
-    if (!signal.aborted) throw error
-  })
-}

@@ -3,8 +3,8 @@ import {textAtMost} from '../checkpoint/bounded.ts'
 import type {Notice} from '../checkpoint/interruption.ts'
 import {INTERRUPTION_ANNOTATION} from '../checkpoint/names.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
+import {pauseQuietly} from '../waiting.ts'
 import type {Log} from './log.ts'
-import {pause} from './queue.ts'
 
 /** Two minutes is what AWS gives, half a minute what Azure gives at least. */
 const ASK_EVERY_MS = 5_000
@@ -123,7 +123,7 @@ export async function watchInterruptions(options: InterruptionOptions): Promise<
     if (metadata !== undefined) await follow(metadata, options)
     isCloud ||= metadata !== undefined
     // One that has answered before is only away for a moment.
-    await pause(isCloud ? everyMs : lookMs, signal)
+    await pauseQuietly(isCloud ? everyMs : lookMs, signal)
     lookMs = Math.min(LOOK_EVERY_MS, lookMs * 2)
   }
   log('info', 'no longer asks the cloud')
@@ -150,7 +150,7 @@ async function follow(metadata: Metadata, options: InterruptionOptions): Promise
         log('warn', 'notices could not be reported yet', {error: String(error)})
       }
     }
-    await pause(everyMs, signal)
+    await pauseQuietly(everyMs, signal)
   }
 }
 

@@ -17,6 +17,7 @@ import {openStore} from '../checkpoint/stores/open.ts'
 import {CheckpointError} from '../errors.ts'
 import {openInClusterKube, SERVICE_ACCOUNT_DIR} from '../kubernetes/in-cluster.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
+import {pauseQuietly} from '../waiting.ts'
 import {publishAbilities, readAbilities, type AbilitiesOptions} from './abilities.ts'
 import {startAgent} from './agent.ts'
 import {answerRestore} from './answer.ts'
@@ -39,7 +40,6 @@ import {peerStore, servePeer} from './peer.ts'
 import {threadedCiphers} from './piece-threads.ts'
 import {parsePod} from './pods.ts'
 import {diskPreparations} from './prepare.ts'
-import {pause} from './queue.ts'
 import {remembered} from './remembered.ts'
 import {serveRestores} from './serve.ts'
 import {containerdShims} from './shims.ts'
@@ -178,7 +178,7 @@ export async function runNodeAgent(
           log('warn', 'garbage stays', {error: String(error)}),
         )
       }
-      await pause(PUBLISH_EVERY_MS, signal)
+      await pauseQuietly(PUBLISH_EVERY_MS, signal)
     }
   }
   // Without its watches it does nothing: the process ends, and the kubelet starts another one.

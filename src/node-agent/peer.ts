@@ -3,12 +3,12 @@ import type {IncomingMessage, ServerResponse} from 'node:http'
 import {Agent} from 'node:https'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
-import {setTimeout as delay} from 'node:timers/promises'
 import {readAtMost, TooLargeError} from '../checkpoint/bounded.ts'
 import {askPeer, KEY_KNOWN_MS, PeerRefusedError, type PeerKey} from '../checkpoint/peer-tls.ts'
 import type {BlobStore, Digest} from '../checkpoint/stores/blob-store.ts'
 import {MAX_MANIFEST_BYTES} from '../checkpoint/stores/content.ts'
 import {CheckpointError} from '../errors.ts'
+import {pause} from '../waiting.ts'
 
 const PATH = /^\/v1\/(blobs|manifests)\/(sha256:[0-9a-f]{64})$/
 /** What was asked for is there, and is not what its digest says. */
@@ -79,7 +79,7 @@ export function peerStore(options: {
       } catch (error) {
         if (!(error instanceof PeerRefusedError) || performance.now() >= endMs) throw error
       }
-      await delay(ASK_AGAIN_MS, undefined, {signal})
+      await pause(ASK_AGAIN_MS, signal)
     }
   }
   const ask = async (kind: 'blobs' | 'manifests', digest: Digest, signal: AbortSignal) => {

@@ -1,4 +1,4 @@
-import {waitFor} from '../waiting.ts'
+import {pauseQuietly} from '../waiting.ts'
 import type {Log} from './log.ts'
 
 /** Runs work by key: one at a time for each, and once more when the key was added meanwhile. */
@@ -32,7 +32,7 @@ export function keyedQueue(options: {
         if (signal.aborted) return
         log('warn', 'to be tried again', {key, error: String(error), pauseMs})
         again.add(key)
-        await pause(pauseMs, signal)
+        await pauseQuietly(pauseMs, signal)
         pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)
       }
     } while (again.has(key) && !signal.aborted)
@@ -51,19 +51,4 @@ export function keyedQueue(options: {
       while (running.size > 0) await Promise.all(running.values())
     },
   }
-}
-
-/** Ends early, and without an error, when the signal is aborted. */
-export async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
-  const endMs = performance.now() + durationMs
-  await waitFor({
-    what: 'a pause to pass',
-    timeoutMs: durationMs + 1_000,
-    intervalMs: Math.max(1, Math.min(durationMs, 500)),
-    signal,
-    check: () =>
-      Promise.resolve(performance.now() >= endMs ? {value: true, seen: 'passed'} : {seen: 'passing'}),
-  }).catch((error: unknown) => {
-    if (!signal.aborted) throw error
-  })
 }

@@ -1,5 +1,5 @@
 import type {ClusterStep} from '../engine/types.ts'
-import {ConnectionError, HostCommandError, KubernetesError, TimeoutError} from '../errors.ts'
+import {KubernetesError, TimeoutError} from '../errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 import {waitFor} from '../waiting.ts'
 import type {ClusterTools} from './context.ts'
@@ -30,10 +30,7 @@ export const waitForControlPlane = (name: string): ClusterStep<ClusterTools> => 
       signal: stepContext.signal,
       onSeen: (seen) => stepContext.progress(seen),
       check: async (attempt) => {
-        const seen = await askReadyz(host, attempt).catch((error: unknown) => {
-          if (error instanceof ConnectionError || error instanceof HostCommandError) return error.message
-          throw error
-        })
+        const seen = await askReadyz(host, attempt)
         return seen === 'ready' ? {value: true, seen} : {seen}
       },
     }).catch((error: unknown) => {

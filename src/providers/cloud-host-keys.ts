@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {z} from 'zod'
 import type {Cloud} from '../clouds/cloud.ts'
 import {writeDurably} from '../durable-files.ts'
-import {ConnectionError, TimeoutError} from '../errors.ts'
+import {ConnectionError, isTransient, TimeoutError} from '../errors.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import {waitFor} from '../waiting.ts'
 import type {ProviderContext} from './provider.ts'
@@ -90,6 +90,8 @@ async function pollKeys(
     })
   } catch (error) {
     if (!(error instanceof TimeoutError)) throw error
+    // The consoles were not silent, they were not asked.
+    if (isTransient(error.cause)) throw error.cause
   }
   return missing()
 }

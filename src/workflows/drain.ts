@@ -1,13 +1,13 @@
-import {setTimeout as delay} from 'node:timers/promises'
 import {checkpointPolicySchema} from '../checkpoint/resources.ts'
 import {podSchema, type Pod} from '../checkpoint/pod.ts'
 import {drainPlan, type PodToMove} from '../checkpoint/policies.ts'
-import {AbortError, isTransient} from '../errors.ts'
+import {AbortError, KubernetesError, TimeoutError} from '../errors.ts'
 import {apiError} from '../kubernetes/answers.ts'
 import type {KubeApi, KubeReader} from '../kubernetes/types.ts'
+import {waitFor} from '../waiting.ts'
 import type {CheckpointTools} from './checkpoint.ts'
 import {migratePod} from './checkpoint-move.ts'
-import {listObjects, messageOf, needNode} from './checkpoint-objects.ts'
+import {listObjects, needNode} from './checkpoint-objects.ts'
 
 export interface DrainOptions {
   readonly node: string
@@ -94,72 +94,86 @@ async function movePod(
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** All at once: each waits for its own disruption budget. */
+/** How far the eviction of a pod is. */
+interface Eviction {
+  readonly pod: Pod
+  accepted: boolean
+  /** Why it is not over; undefined: nothing was heard yet. */
+  why: string | undefined
+}
+
+/** All at once: each waits for its own disruption budget. One that is refused holds up no other. */
 async function evictAll(
   kube: KubeApi,
   pods: readonly Pod[],
   timeoutMs: number,
-  tools: CheckpointTools,
+  {report, now, signal}: CheckpointTools,
 ): Promise<readonly DrainedPod[]> {
   if (pods.length === 0) return []
-  const {report, now, signal} = tools
   const [task, startedMs] = ['evict', now()]
   report({type: 'task-started', task, title: `evict ${pods.length} ${pods.length === 1 ? 'pod' : 'pods'}`})
-  const waiting = new Map(pods.map((pod) => [placeOf(pod), pod]))
-  const refused = new Map<string, string>()
-  const asked = new Set<string>()
+  const waiting = new Map(
+    pods.map((pod): [string, Eviction] => [placeOf(pod), {pod, accepted: false, why: undefined}]),
+  )
   const results: DrainedPod[] = []
-  while (waiting.size > 0 && now() - startedMs < timeoutMs) {
-    for (const [place, pod] of waiting) {
-      if (!asked.has(place)) {
-        const refusal = await evict(kube, pod, signal)
-        if (refusal === undefined) asked.add(place)
-        else refused.set(place, refusal)
-      }
-      if (!(await isGone(kube, pod))) continue
-      waiting.delete(place)
-      results.push({pod: place, result: 'evicted', detail: 'is gone from the node'})
-    }
-    report({type: 'task-progress', task, text: `${waiting.size} left`})
-    if (waiting.size > 0) await delay(POLL_MS, undefined, {signal})
+  const end = (place: string, result: DrainedPod['result'], detail: string): void => {
+    waiting.delete(place)
+    results.push({pod: place, result, detail})
   }
+  await waitFor({
+    what: 'the pods to be gone',
+    timeoutMs,
+    intervalMs: POLL_MS,
+    signal,
+    onSeen: (text) => report({type: 'task-progress', task, text}),
+    check: async (limit) => {
+      const round = [...waiting].map(async ([place, eviction]) => {
+        try {
+          await evict(kube, eviction, limit)
+          if (await isGone(kube, eviction.pod)) end(place, 'evicted', 'is gone from the node')
+        } catch (error) {
+          limit.throwIfAborted()
+          if (!(error instanceof KubernetesError)) throw error
+          if (error.isTransient) eviction.why = error.message
+          else end(place, 'failed', error.message)
+        }
+      })
+      await Promise.all(round)
+      return waiting.size === 0 ? {value: true, seen: 'none left'} : {seen: `${waiting.size} left`}
+    },
+  }).catch((error: unknown) => {
+    if (!(error instanceof TimeoutError)) throw error
+  })
+  const waitedS = Math.round(timeoutMs / 1000)
+  for (const [place, {why = 'not asked'}] of waiting) end(place, 'failed', `${why}; waited ${waitedS} s`)
+  const failed = results.filter(({result}) => result === 'failed').length
   const durationMs = now() - startedMs
-  if (waiting.size === 0) report({type: 'task-done', task, durationMs})
-  else report({type: 'task-failed', task, durationMs, message: `${waiting.size} still there`})
-  return [
-    ...results,
-    ...[...waiting.keys()].map((place): DrainedPod => {
-      const detail = asked.has(place) ? 'it does not end' : (refused.get(place) ?? 'not asked')
-      return {pod: place, result: 'failed', detail: `${detail}; waited ${Math.round(timeoutMs / 1000)} s`}
-    }),
-  ]
+  if (failed === 0) report({type: 'task-done', task, durationMs})
+  else report({type: 'task-failed', task, durationMs, message: `${failed} still there`})
+  return results
 }
 
-/** Undefined: accepted. Else why not now: a disruption budget, a busy API server. Throws KubernetesError for a refusal. */
-async function evict(kube: KubeApi, {metadata}: Pod, signal: AbortSignal): Promise<string | undefined> {
-  const {namespace, name, uid} = metadata
-  const eviction = {
+/** Asks for it until it is accepted, which a disruption budget may hold up. Throws KubernetesError. */
+async function evict(kube: KubeApi, eviction: Eviction, signal: AbortSignal): Promise<void> {
+  if (eviction.accepted) return
+  const {namespace, name, uid} = eviction.pod.metadata
+  const body = {
     apiVersion: 'policy/v1',
     kind: 'Eviction',
     metadata: {name, namespace},
     deleteOptions: {preconditions: {uid}},
   }
   const path = `/api/v1/namespaces/${namespace}/pods/${name}/eviction`
-  const {status, body} = await kube.post(path, JSON.stringify(eviction), signal)
-  if ((status >= 200 && status < 300) || status === 404 || status === 409) return undefined
-  const error = apiError({status, body}, `evict ${namespace}/${name}`)
-  if (error.isTransient) return messageOf(body)
-  throw error
+  const answer = await kube.post(path, JSON.stringify(body), signal)
+  const {status} = answer
+  if ((status < 200 || status >= 300) && status !== 404 && status !== 409)
+    throw apiError(answer, `evict ${namespace}/${name}`)
+  eviction.accepted = true
+  eviction.why = 'it does not end'
 }
 
 async function isGone(kube: KubeReader, {metadata}: Pod): Promise<boolean> {
   const {namespace, name, uid} = metadata
-  try {
-    const now = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
-    return now === undefined || now.metadata.uid !== uid
-  } catch (error) {
-    // Not known; the caller has a deadline.
-    if (isTransient(error)) return false
-    throw error
-  }
+  const now = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
+  return now === undefined || now.metadata.uid !== uid
 }

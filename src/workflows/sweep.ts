@@ -1,7 +1,7 @@
 import type {Cloud, OwnedResource} from '../clouds/cloud.ts'
 import {monthlyOf, usdText} from '../cost/estimate.ts'
 import {priceList} from '../cost/prices.ts'
-import {ClouderError, InfrastructureError, TimeoutError} from '../errors.ts'
+import {ClouderError, InfrastructureError, isTransient, TimeoutError} from '../errors.ts'
 import {waitFor} from '../waiting.ts'
 import type {Tools} from './types.ts'
 
@@ -98,6 +98,8 @@ class Sweep {
       })
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error
+      // What is left is not known where the cloud does not answer.
+      if (isTransient(error.cause)) throw error.cause
     }
     const there = new Set(this.#there.map(keyOf))
     return {

@@ -1,5 +1,12 @@
 import {expect, test} from 'vitest'
-import {AbortError, KubernetesError, TimeoutError} from '../../src/errors.ts'
+import {
+  AbortError,
+  ConnectionError,
+  HostCommandError,
+  InfrastructureError,
+  KubernetesError,
+  TimeoutError,
+} from '../../src/errors.ts'
 import {retry, waitFor, type Observation} from '../../src/waiting.ts'
 
 const {signal} = new AbortController()
@@ -144,4 +151,51 @@ test('polls that an API server cannot answer for the moment do not end a wait, a
   expect(await waitFor({...quick, check, onSeen: (text) => seen.push(text)})).toBe(1)
   expect(seen).toEqual(['closed', 'busy'])
   await expect(waitFor({...quick, check})).rejects.toMatchObject({code: 'API_REJECTED'})
+})
+
+const at = {host: 'cp-1', address: '192.0.2.1'}
+const command = {host: 'cp-1', command: 'true', exitCode: 1, signal: undefined, stdout: '', stderr: ''}
+
+test.for([
+  new ConnectionError('LINK_LOST', 'the connection was lost', at),
+  new ConnectionError('HOST_UNREACHABLE', 'nobody answers', at),
+  new HostCommandError('HOST_COMMAND_TIMED_OUT', 'stopped after 30 s', command),
+  new InfrastructureError('CLOUD_UNREACHABLE', 'the cloud does not answer'),
+  new InfrastructureError('ENGINE_FAILED', 'the engine does not answer'),
+])('one poll that ends as $code does not end a wait', async (away) => {
+  const answers = [away, {seen: 'open', value: 1}]
+  const check = (): Promise<Observation<number>> => {
+    const answer = answers.shift() ?? away
+    return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer)
+  }
+  expect(await waitFor({...quick, check})).toBe(1)
+})
+
+test.for([
+  new ConnectionError('AUTH_FAILED', 'the key is not accepted', at),
+  new ConnectionError('SUDO_REFUSED', 'sudo is refused', at),
+  new HostCommandError('HOST_COMMAND_FAILED', 'exited with code 1', command),
+  new InfrastructureError('CLOUD_REFUSED', 'a permission is missing'),
+])('a poll that ends as $code ends the wait with it', async (refusal) => {
+  const check = (): Promise<Observation<number>> => Promise.reject(refusal)
+  await expect(waitFor({...quick, check})).rejects.toBe(refusal)
+})
+
+test('a wait whose last polls failed tells what they failed with, and no wait that saw something since', async () => {
+  const away = new KubernetesError('API_UNREACHABLE', 'connection refused', {
+    suggestions: ['look at the VPN'],
+  })
+  const failing = {...quick, timeoutMs: 20, check: () => Promise.reject(away)}
+  await expect(waitFor(failing)).rejects.toMatchObject({
+    code: 'TIMED_OUT',
+    cause: away,
+    suggestions: ['look at the VPN'],
+    lastSeen: 'connection refused',
+  })
+  let polls = 0
+  const check = (): Promise<Observation<never>> =>
+    (polls += 1) === 1 ? Promise.reject(away) : Promise.resolve({seen: 'closed'})
+  const inVain = await waitFor({...quick, timeoutMs: 20, check}).catch((error: unknown) => error)
+  expect(inVain).toMatchObject({code: 'TIMED_OUT', lastSeen: 'closed', suggestions: []})
+  expect(inVain).not.toHaveProperty('cause')
 })

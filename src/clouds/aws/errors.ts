@@ -1,4 +1,7 @@
+import {z} from 'zod'
 import {ClouderError, InfrastructureError} from '../../errors.ts'
+
+const answerSchema = z.looseObject({$metadata: z.looseObject({httpStatusCode: z.number().optional()})})
 
 const EXPIRED = new Set([
   'ExpiredToken',
@@ -28,6 +31,13 @@ const UNREACHABLE = new Set([
   'TimeoutError',
   'NetworkingError',
 ])
+
+/** The cloud works on it, or has too much to do: the SDK tried some times already, and the same call may succeed later. */
+const isBusy = (error: Error): boolean => {
+  if (/Throttl|RequestLimitExceeded|TooManyRequests|SlowDown/.test(error.name)) return true
+  const answer = answerSchema.safeParse(error)
+  return answer.success && (answer.data.$metadata.httpStatusCode ?? 0) >= 500
+}
 
 /** What AWS calls an error: `DependencyViolation`; undefined for what is none of its own. */
 export function awsCode(error: unknown): string | undefined {
@@ -77,6 +87,13 @@ export function awsFailure(error: unknown, action: string, signal: AbortSignal):
         ],
       },
     )
+  }
+  if (isBusy(error)) {
+    const text = `AWS cannot do ${action} now: ${name}: ${firstLine(message)}`
+    return new InfrastructureError('CLOUD_UNREACHABLE', text, {
+      cause: error,
+      suggestions: ['run the same command again in some minutes'],
+    })
   }
   return new InfrastructureError('CLOUD_FAILED', `AWS fails at ${action}: ${name}: ${firstLine(message)}`, {
     cause: error,

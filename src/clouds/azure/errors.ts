@@ -56,5 +56,9 @@ export function azureFailure(error: unknown, action: string, signal: AbortSignal
       'see whether HTTPS_PROXY is right, then run the same command again',
     ])
   }
+  if (answer !== undefined && (answer.status === 429 || answer.status >= 500))
+    return fail('CLOUD_UNREACHABLE', `Azure cannot do ${action} now: ${said}`, [
+      'run the same command again in some minutes',
+    ])
   return fail('CLOUD_FAILED', `Azure fails at ${action}: ${said}`)
 }

@@ -2,6 +2,7 @@ import {expect, test} from 'vitest'
 import {checkAccount} from '../../../src/clouds/cloud.ts'
 import {overlapProblems, sizeProblems} from '../../../src/clouds/problems.ts'
 import {awsFailure} from '../../../src/clouds/aws/errors.ts'
+import {azureFailure} from '../../../src/clouds/azure/errors.ts'
 import {InfrastructureError} from '../../../src/errors.ts'
 
 const {signal} = new AbortController()
@@ -19,6 +20,24 @@ test.each([
   ['InternalError', 'CLOUD_FAILED'],
 ])('what AWS calls %s is %s', (name, code) => {
   expect(codeOf(awsFailure(awsError(name, 'x'), 'ec2:DescribeVpcs', signal))).toBe(code)
+})
+
+test.each([
+  ['Throttling', 400],
+  ['RequestLimitExceeded', 503],
+  ['InternalError', 500],
+])('AWS that answers %s with %i may answer later', (name, httpStatusCode) => {
+  const error = Object.assign(new Error('x'), {name, $metadata: {httpStatusCode}})
+  expect(codeOf(awsFailure(error, 'ec2:DescribeVpcs', signal))).toBe('CLOUD_UNREACHABLE')
+})
+
+test.each([
+  [429, 'CLOUD_UNREACHABLE'],
+  [503, 'CLOUD_UNREACHABLE'],
+  [400, 'CLOUD_FAILED'],
+])('an answer of Azure with %i is %s', (statusCode, code) => {
+  const error = Object.assign(new Error('x'), {statusCode, code: 'X'})
+  expect(codeOf(azureFailure(error, 'Microsoft.X/y/read', signal))).toBe(code)
 })
 
 test('a refusal names the permission that is missing, which need not be the call', () => {

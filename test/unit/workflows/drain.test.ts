@@ -7,17 +7,22 @@ import {recordingReport} from '../../support/recording-report.ts'
 const node = 'worker-1'
 
 interface Playing {
+  /** Answers to the first calls for the eviction of a pod, before any is accepted. */
+  readonly first?: Readonly<Record<string, readonly {status: number; message: string}[]>>
   /** Pods that a disruption budget holds. */
   readonly held?: readonly string[]
   /** Status that a Migration ends with. */
   readonly moves?: object
 }
 
-function cluster({held = [], moves}: Playing = {}) {
+function cluster({held = [], first = {}, moves}: Playing = {}) {
+  const answers = new Map(Object.entries(first).map(([name, list]) => [name, [...list]]))
   const kube: FakeKube = new FakeKube({
     answer: (path) => {
       const [, name = ''] = /\/namespaces\/team\/pods\/([^/]+)\/eviction$/.exec(path) ?? []
       if (name === '') return undefined
+      const next = answers.get(name)?.shift()
+      if (next !== undefined) return {status: next.status, body: JSON.stringify({message: next.message})}
       if (held.includes(name)) {
         const message = "Cannot evict pod as it would violate the pod's disruption budget."
         return {status: 429, body: JSON.stringify({message})}
@@ -116,4 +121,43 @@ test('a node that is not there is refused before anything is changed', async () 
     code: 'FLAG_INVALID',
   })
   expect(kube.changes).toEqual([])
+})
+
+test('an API server that is away for a moment does not end a drain', async () => {
+  const leader = {status: 500, message: 'etcdserver: leader changed'}
+  const {kube, tools} = cluster({
+    first: {plain: [leader], kept: [leader, leader]},
+  })
+  const result = await drainNode(kube, {...options, checkpoint: false}, tools)
+  expect(result.pods.map(({pod, result: what}) => `${pod} ${what}`).sort()).toEqual([
+    'team/daemon left',
+    'team/kept evicted',
+    'team/plain evicted',
+  ])
+})
+
+test('an API server that does not answer at all is told as that', async () => {
+  const {kube, tools} = cluster()
+  const asked = kube.post.bind(kube)
+  kube.post = (path, body) => {
+    kube.down = 'connection refused'
+    return asked(path, body)
+  }
+  const result = await drainNode(kube, {...options, checkpoint: false, timeoutMs: 20}, tools)
+  expect(result.pods.filter(({result: what}) => what === 'failed')).toMatchObject([
+    {pod: 'team/plain', detail: expect.stringContaining('connection refused') as unknown},
+    {pod: 'team/kept', detail: expect.stringContaining('connection refused') as unknown},
+  ])
+})
+
+test('an eviction that is refused for good holds up no other', async () => {
+  const {kube, tools} = cluster({first: {plain: [{status: 403, message: 'a webhook denied the request'}]}})
+  const result = await drainNode(kube, {...options, checkpoint: false}, tools)
+  expect(result.drained).toBe(false)
+  const byPod = Object.fromEntries(result.pods.map((pod) => [pod.pod, pod]))
+  expect(byPod['team/kept']).toMatchObject({result: 'evicted'})
+  expect(byPod['team/plain']).toMatchObject({
+    result: 'failed',
+    detail: expect.stringContaining('a webhook denied') as unknown,
+  })
 })

@@ -1,4 +1,5 @@
 import {expect, test} from 'vitest'
+import {InfrastructureError} from '../../../src/errors.ts'
 import {type SweepOptions, sweep, throwLeftovers} from '../../../src/workflows/sweep.ts'
 import {FakeCloud, owned} from '../../support/fake-cloud.ts'
 import {recordingReport} from '../../support/recording-report.ts'
@@ -79,4 +80,34 @@ test('an interrupted sweep ends as interrupted', async () => {
     {report: recordingReport().report, signal, now: () => 0},
   )
   await expect(swept).rejects.toThrow('stopped')
+})
+
+/** A cloud that does not answer the given looks, counted from 1. */
+class AwayCloud extends FakeCloud {
+  looks = 0
+  readonly isAway: (look: number) => boolean
+
+  constructor(things: ConstructorParameters<typeof FakeCloud>[0], isAway: (look: number) => boolean) {
+    super(things)
+    this.isAway = isAway
+  }
+
+  override findOwned(): ReturnType<FakeCloud['findOwned']> {
+    this.looks += 1
+    return this.isAway(this.looks)
+      ? Promise.reject(new InfrastructureError('CLOUD_UNREACHABLE', 'AWS does not answer ec2:DescribeVpcs'))
+      : super.findOwned()
+  }
+}
+
+test('a cloud that does not answer one look does not end a sweep', async () => {
+  const cloud = new AwayCloud([owned('network', 'vpc-1')], (look) => look === 1 || look === 3)
+  const result = await run(cloud, {timeoutMs: 5_000})
+  expect(result.removed).toEqual(['network vpc-1'])
+  expect(result.left).toEqual([])
+})
+
+test('a cloud that answers no more is told as that, and nothing as gone', async () => {
+  const cloud = new AwayCloud([owned('network', 'vpc-1')], () => true)
+  await expect(run(cloud, {timeoutMs: 20})).rejects.toMatchObject({code: 'CLOUD_UNREACHABLE'})
 })
