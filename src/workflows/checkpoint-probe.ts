@@ -3,7 +3,7 @@ import type {CheckpointFinding} from './checkpoint-doctor.ts'
 import type {CheckpointNodes} from './checkpoint-cluster.ts'
 import {timeName} from './checkpoint-objects.ts'
 import {roundTrip} from './checkpoint-round-trip.ts'
-import {LABEL} from './smoke-pods.ts'
+import {smokeNamespace} from './smoke-pods.ts'
 import type {Tools} from './types.ts'
 
 /** Checkpoints and restores a process of our own, in a namespace of its own, which is gone afterwards. */
@@ -17,10 +17,7 @@ export async function probeRoundTrip(
   const [task, startedMs] = ['probe', now()]
   const [from, to] = nodes
   report({type: 'task-started', task, title: `checkpoint on ${from}, restore on ${to}`})
-  await kube.apply(
-    [{apiVersion: 'v1', kind: 'Namespace', metadata: {name: namespace, labels: {[LABEL]: 'true'}}}],
-    signal,
-  )
+  await kube.apply(smokeNamespace(namespace), signal)
   try {
     const bench = {kube, session, namespace, nodes, signal}
     const said = await roundTrip(bench, tools, (text) => report({type: 'task-progress', task, text}))

@@ -38,13 +38,25 @@ export interface Bench {
   readonly signal: AbortSignal
 }
 
+/** What the pods alone need. */
+type Place = Pick<Bench, 'kube' | 'namespace' | 'signal'>
+
+/**
+ * The namespace of the pods, with the account that they run as: a pod is refused until that is there, and the controller
+ * that makes it may be busy.
+ */
+export const smokeNamespace = (name: string): readonly KubeObject[] => [
+  {apiVersion: 'v1', kind: 'Namespace', metadata: {name, labels: {[LABEL]: 'true'}}},
+  {apiVersion: 'v1', kind: 'ServiceAccount', metadata: {name: 'default', namespace: name}},
+]
+
 interface PodOptions {
   readonly name: string
   readonly node: string
   readonly args: readonly string[]
 }
 
-function pod(bench: Bench, options: PodOptions): KubeObject {
+function pod(bench: Place, options: PodOptions): KubeObject {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -80,13 +92,13 @@ function pod(bench: Bench, options: PodOptions): KubeObject {
 }
 
 /** Starts a server pod; gives its address when it is Ready. */
-export async function startServer(bench: Bench, options: Omit<PodOptions, 'args'>): Promise<string> {
+export async function startServer(bench: Place, options: Omit<PodOptions, 'args'>): Promise<string> {
   await bench.kube.apply([pod(bench, {...options, args: ['serve']})], bench.signal)
   return waitServer(bench, options.name)
 }
 
 /** Waits until a server pod is Ready; gives its address. */
-export function waitServer(bench: Bench, name: string): Promise<string> {
+export function waitServer(bench: Place, name: string): Promise<string> {
   return waitPod(bench, name, 'Ready', (status) =>
     status.conditions?.some(({type, status: is}) => type === 'Ready' && is === 'True') === true
       ? status.podIP
@@ -114,7 +126,7 @@ export async function runClient(
 }
 
 async function waitPod(
-  bench: Bench,
+  bench: Place,
   name: string,
   what: string,
   read: (status: z.output<typeof statusSchema>) => string | undefined,

@@ -5,7 +5,7 @@ import {z} from 'zod'
 import {allMachines, recordOf} from './clusters.ts'
 import {roundTrip} from './checkpoint-round-trip.ts'
 import {openSession} from './session.ts'
-import {LABEL, PORT, reach, runClient, startServer, type Bench} from './smoke-pods.ts'
+import {LABEL, PORT, reach, runClient, smokeNamespace, startServer, type Bench} from './smoke-pods.ts'
 import type {SmokeCheck, SmokeResult, Tools} from './types.ts'
 
 /**
@@ -41,10 +41,7 @@ export async function smokeTest(
     .slice(0, 63)
     .replace(/-$/, '')
   await sweep(kube, namespace)
-  await kube.apply(
-    [{apiVersion: 'v1', kind: 'Namespace', metadata: {name: namespace, labels: {[LABEL]: 'true'}}}],
-    tools.signal,
-  )
+  await kube.apply(smokeNamespace(namespace), tools.signal)
   const bench: Bench = {kube, session, namespace, nodes: await usableNodes(kube), signal: tools.signal}
   try {
     const checks: SmokeCheck[] = []

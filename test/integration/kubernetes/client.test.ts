@@ -10,6 +10,7 @@ import {kubeClientContract} from '../../support/kube-client-contract.ts'
 import {kubeContract} from '../../support/kube-contract.ts'
 import {needBundle, serveCheckpoints, startApiServer, type ApiServer} from '../../support/with-api-server.ts'
 import {waitFor} from '../../../src/waiting.ts'
+import {smokeNamespace, startServer} from '../../../src/workflows/smoke-pods.ts'
 
 let started: Promise<ApiServer> | undefined
 
@@ -57,7 +58,17 @@ test('a program of the cluster is its service account, by a token that may chang
     const answer: unknown = JSON.parse((await kube.post(path, JSON.stringify(request))).body)
     const {status} = answer as {status: {token: string}}
     await writeFile(join(dir, 'token'), `${status.token}\n`)
-    const me = await account.post(review, body)
+    // The roles that everybody has are there before the API server follows them.
+    const me = await waitFor({
+      what: 'the account to be let in',
+      check: async () => {
+        const told = await account.post(review, body)
+        return {seen: `${told.status} ${told.body}`, ...(told.status === 403 ? {} : {value: told})}
+      },
+      timeoutMs: 20_000,
+      intervalMs: 50,
+      signal: over.signal,
+    })
     expect(me.status).toBe(201)
     expect(me.body).toContain('system:serviceaccount:programs:agent')
     account.close()
@@ -166,4 +177,30 @@ test('a dry run of a pod is refused by admission although its name is taken', as
   expect(
     (await kube.get({apiVersion: 'v1', kind: 'Pod', name: 'web', namespace}))?.metadata.uid,
   ).toBeDefined()
+})
+
+test('a pod of the smoke test is taken as soon as its namespace is made', async (context) => {
+  // No controller is here that would make the account of its pods, later.
+  const {kube} = await apiServer(context)
+  const over = new AbortController()
+  const namespace = 'smoke'
+  await kube.apply(smokeNamespace(namespace))
+  let ended = ''
+  const serving = startServer({kube, namespace, signal: over.signal}, {name: 'server', node: 'a'}).catch(
+    (error: unknown) => (ended = String(error)),
+  )
+  const seen = await waitFor({
+    what: 'the pod, or why there is none',
+    check: async () => {
+      const made = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name: 'server'})
+      const value = made === undefined ? ended : 'made'
+      return {seen: value, ...(value === '' ? {} : {value})}
+    },
+    timeoutMs: 20_000,
+    intervalMs: 50,
+    signal: over.signal,
+  })
+  over.abort()
+  await serving
+  expect(seen).toBe('made')
 })
