@@ -5,6 +5,7 @@ import {
   expectSame,
   identityOf,
   kubectl,
+  makeNamespace,
   NAMESPACE,
   nodeOf,
   run,
@@ -108,8 +109,7 @@ scenario('checkpoints while things are killed', {prefix: 'e2e-fault', workers: 2
   chapter('a cluster with a store that nodes reach', async (cluster) => {
     const made = await cluster.init()
     expect(made.exitCode, endOf(made)).toBe(0)
-    const namespace = {apiVersion: 'v1', kind: 'Namespace', metadata: {name: NAMESPACE}}
-    await kubectl(cluster, 'apply -f -', JSON.stringify(namespace))
+    await makeNamespace(cluster, NAMESPACE)
     await here(cluster)
     await startTraveller(cluster, 'struck', {node: 'worker-1', mebibytes: MEBIBYTES})
   })

@@ -3,7 +3,7 @@ import {expect} from 'vitest'
 import {z} from 'zod'
 import {API_VERSION} from '../../src/checkpoint/names.ts'
 import {containerName} from '../../src/providers/local-decision.ts'
-import {expectDone, expectRefused, kubectl, run} from '../support/e2e-checkpoints.ts'
+import {expectDone, expectRefused, kubectl, makeNamespace, run} from '../support/e2e-checkpoints.ts'
 import {makeSharedClaim} from '../support/e2e-claim.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {hasAll, programHolding, PYTHON_CONTAINER, SHELL} from '../support/e2e-move-cells.ts'
@@ -120,7 +120,7 @@ scenario(
       const result = await cluster.init()
       expect(result.exitCode, endOf(result)).toBe(0)
       for (const worker of WORKERS) await givePrograms(cluster, worker, image)
-      await kubectl(cluster, `create namespace ${NAMESPACE}`)
+      await makeNamespace(cluster, NAMESPACE)
       await giveShell(cluster)
       await makeSharedClaim(cluster, NAMESPACE, WORKERS)
     })

@@ -17,6 +17,7 @@ import {
   expectSame,
   identityOf,
   kubectl,
+  makeNamespace,
   NAMESPACE as TRAVEL,
   run,
   startTraveller,
@@ -108,10 +109,8 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
     const result = await cluster.clouder(['kubeadm', 'init', '--config', file, '--json'])
     expect(result.exitCode, endOf(result)).toBe(0)
     for (const worker of WORKERS) await givePrograms(cluster, worker, image)
-    const labels = {[CHECKPOINT_IMAGES_LABEL]: 'true'}
-    const namespaces = [{name: NAMESPACE, labels}, {name: `${NAMESPACE}-other`}]
-    for (const metadata of namespaces)
-      await kubectl(cluster, 'apply -f -', JSON.stringify({apiVersion: 'v1', kind: 'Namespace', metadata}))
+    await makeNamespace(cluster, NAMESPACE, {[CHECKPOINT_IMAGES_LABEL]: 'true'})
+    await makeNamespace(cluster, `${NAMESPACE}-other`)
     await makeSharedClaim(cluster, NAMESPACE, WORKERS)
   })
 
@@ -226,8 +225,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
   })
 
   chapter('200 MiB go by an image, with the same hash', async (cluster) => {
-    const metadata = {name: TRAVEL, labels: {[CHECKPOINT_IMAGES_LABEL]: 'true'}}
-    await kubectl(cluster, 'apply -f -', JSON.stringify({apiVersion: 'v1', kind: 'Namespace', metadata}))
+    await makeNamespace(cluster, TRAVEL, {[CHECKPOINT_IMAGES_LABEL]: 'true'})
     await startTraveller(cluster, 'large', {node: 'worker-1', mebibytes: 200})
     const before = await identityOf(cluster, 'large')
     await expectDone(cluster, `checkpoint migrate ${TRAVEL}/large --to worker-2 --backend create-image`)

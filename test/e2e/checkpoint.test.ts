@@ -10,6 +10,7 @@ import {
   identityOf,
   killPods,
   kubectl,
+  makeNamespace,
   NAMESPACE,
   nodeOf,
   run,
@@ -32,11 +33,7 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
     const made = await cluster.init()
     expect(made.exitCode, endOf(made)).toBe(0)
     expect((await cluster.plan()).steps).toEqual([])
-    await kubectl(
-      cluster,
-      'apply -f -',
-      JSON.stringify({apiVersion: 'v1', kind: 'Namespace', metadata: {name: NAMESPACE}}),
-    )
+    await makeNamespace(cluster, NAMESPACE)
   })
 
   chapter(

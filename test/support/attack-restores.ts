@@ -1,5 +1,5 @@
 import {expect} from 'vitest'
-import {answering, asked, attacked, ended, scripted, selfOf, told, victim} from './attack-scene.ts'
+import {answering, asked, attacked, ended, scripted, secured, selfOf, told, victim} from './attack-scene.ts'
 import type {Chapter} from './e2e-scenario.ts'
 
 const refused = asked('Restore', 'strict', 'refused', {checkpoint: 'ck', podName: 'again'})
@@ -18,8 +18,7 @@ export function attackRestores(chapter: Chapter): void {
       const checkpoint = asked('Checkpoint', 'strict', 'ck', {pod: {name: 'loose'}})
       await editor.create(checkpoint)
       expect(await ended(editor, checkpoint, 'Ready', 'Failed')).toMatchObject({phase: 'Ready'})
-      const labels = {'pod-security.kubernetes.io/enforce': 'restricted'}
-      await root.patch({apiVersion: 'v1', kind: 'Namespace', name: 'strict'}, {metadata: {labels}})
+      await secured(root, 'strict', 'restricted', pod)
       await editor.create(refused)
       const status = await told(editor, refused, /violates PodSecurity "restricted/)
       expect(status).toMatchObject({phase: 'Preparing'})

@@ -90,7 +90,10 @@ async function attackScene(cluster: E2eCluster): Promise<AttackScene> {
   }
 }
 
-/** A pod of the smoke test's program on a node; what `more` has goes into its metadata and its spec. */
+/**
+ * A pod of the smoke test's program on a node, as the editor's account, which is there before a controller has made the
+ * default one of a new namespace; what `more` has goes into its metadata and its spec.
+ */
 export const victim = (
   namespace: string,
   name: string,
@@ -103,6 +106,7 @@ export const victim = (
   spec: {
     nodeName: node,
     terminationGracePeriodSeconds: 1,
+    serviceAccountName: 'editor',
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     containers: [
@@ -178,6 +182,18 @@ async function mayMakePods(kube: KubeClient, namespace: string): Promise<void> {
     }),
   )
   if (!reviewSchema.parse(JSON.parse(body)).status.allowed) throw new Error('not yet')
+}
+
+/** Has a namespace under a level of Pod Security, and waits until the API server holds pods to it. */
+export async function secured(
+  kube: KubeClient,
+  namespace: string,
+  level: string,
+  pod: KubeObject,
+): Promise<void> {
+  const labels = {'pod-security.kubernetes.io/enforce': level}
+  await kube.patch({apiVersion: 'v1', kind: 'Namespace', name: namespace}, {metadata: {labels}})
+  await comesTo('violates PodSecurity', () => refusal(kube.create(pod, {dryRun: true})))
 }
 
 /** POST to a path, where a status that is no success is an error. */

@@ -21,6 +21,17 @@ export function kubectl(cluster: E2eCluster, words: string, stdin?: string): Pro
   return cluster.read('cp-1', `base64 -d <<<${coded} | ${ADMIN} ${words}`)
 }
 
+/** Makes a namespace, and waits for the account that its pods run as: until a controller has made it they are refused. */
+export async function makeNamespace(
+  cluster: E2eCluster,
+  name: string,
+  labels: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const namespace = {apiVersion: 'v1', kind: 'Namespace', metadata: {name, labels}}
+  await kubectl(cluster, 'apply -f -', JSON.stringify(namespace))
+  await kubectl(cluster, `wait --for=create serviceaccount/default -n ${name} --timeout=60s`)
+}
+
 export interface TravellerOptions {
   readonly node: string
   /** Random bytes in its memory, beside its token. */

@@ -1,13 +1,12 @@
 import {spawn, type ChildProcess} from 'node:child_process'
-import {once} from 'node:events'
 import {mkdtemp, rm, writeFile} from 'node:fs/promises'
-import {createServer} from 'node:net'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {API_VERSION} from '../../src/checkpoint/names.ts'
 import {kubectl} from './e2e-checkpoints.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 import {addressAmong} from './e2e-stores.ts'
+import {freePort} from './free-port.ts'
 import {ended, saidBy} from './started-server.ts'
 import {buildRegistry} from './with-registry.ts'
 
@@ -65,14 +64,4 @@ export async function startNodeStore(cluster: E2eCluster, name = 'shelf'): Promi
       await rm(folder, {recursive: true, force: true})
     },
   }
-}
-
-async function freePort(address: string): Promise<number> {
-  const server = createServer().listen(0, address)
-  await once(server, 'listening')
-  const found = server.address()
-  server.close()
-  await once(server, 'close')
-  if (found === null || typeof found === 'string') throw new Error(`nothing listens on ${address}`)
-  return found.port
 }

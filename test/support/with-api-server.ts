@@ -1,7 +1,6 @@
 import {execFile, spawn, type ChildProcess} from 'node:child_process'
 import {createReadStream, createWriteStream} from 'node:fs'
 import {chmod, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises'
-import {createServer} from 'node:net'
 import {homedir, tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {pipeline} from 'node:stream/promises'
@@ -20,6 +19,7 @@ import {BundleError, KubernetesError} from '../../src/errors.ts'
 import {openKube} from '../../src/kubernetes/client.ts'
 import type {KubeApi, OpenKubeClient} from '../../src/kubernetes/types.ts'
 import {waitFor} from '../../src/waiting.ts'
+import {freePort} from './free-port.ts'
 
 const VERSION = '1.35.4'
 const START_TIMEOUT_MS = 120_000
@@ -57,7 +57,7 @@ export async function startApiServer(bundle: Bundle): Promise<ApiServer> {
   try {
     await unpack(bundle, dir)
     const kubeconfig = await credentials(dir)
-    const [port = 0, etcdPort = 0, peerPort = 0] = await freePorts(3)
+    const [port, etcdPort, peerPort] = [await freePort(), await freePort(), await freePort()]
     running.push(start(join(dir, 'etcd'), etcdFlags(dir, etcdPort, peerPort)))
     running.push(start(join(dir, 'kube-apiserver'), apiServerFlags(dir, port, etcdPort)))
     const kube = await openKube({kubeconfig, port, signal: new AbortController().signal})
@@ -198,23 +198,6 @@ async function ended(child: ChildProcess): Promise<void> {
   const exited = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGKILL')
   await exited
-}
-
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({length: count}, async () => {
-      const server = createServer()
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-      return server
-    }),
-  )
-  return Promise.all(
-    servers.map(async (server) => {
-      const address = server.address()
-      await new Promise((resolve) => server.close(resolve))
-      return typeof address === 'object' && address !== null ? address.port : 0
-    }),
-  )
 }
 
 async function ready(kube: OpenKubeClient, output: () => string): Promise<void> {

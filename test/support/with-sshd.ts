@@ -1,13 +1,13 @@
 import {execFile, spawn} from 'node:child_process'
 import {once} from 'node:events'
 import {access, chmod, mkdir, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises'
-import {createServer} from 'node:net'
 import {tmpdir, userInfo} from 'node:os'
 import {join} from 'node:path'
 import {promisify} from 'node:util'
 import type {TestContext} from 'vitest'
 import type {Machine} from '../../src/spec/machine.ts'
 import {waitFor} from '../../src/waiting.ts'
+import {freePort} from './free-port.ts'
 
 const run = promisify(execFile)
 const sshdPath = '/usr/sbin/sshd'
@@ -170,15 +170,6 @@ async function makeHostKeys(dir: string): Promise<void> {
 export async function makeKey(path: string, type: 'ed25519' | 'ecdsa', passphrase = ''): Promise<void> {
   await rm(path, {force: true})
   await run('ssh-keygen', ['-q', '-t', type, '-N', passphrase, '-C', 'test', '-f', path])
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }
 
 export interface SshUser extends AsyncDisposable {

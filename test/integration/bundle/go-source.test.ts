@@ -2,7 +2,6 @@ import {setTimeout as delay} from 'node:timers/promises'
 import {execFile, spawn} from 'node:child_process'
 import {createReadStream, createWriteStream, existsSync} from 'node:fs'
 import {chmod, mkdir, readFile, writeFile} from 'node:fs/promises'
-import {createServer} from 'node:net'
 import {homedir} from 'node:os'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
@@ -19,6 +18,7 @@ import {tarOfImages} from '../../../src/bundle/stream.ts'
 import type {Bundle} from '../../../src/bundle/types.ts'
 import {verifyBundle} from '../../../src/bundle/verify.ts'
 import {waitFor} from '../../../src/waiting.ts'
+import {freePort} from '../../support/free-port.ts'
 import {temporaryFolder} from '../../support/tiny-bundle.ts'
 
 const run = promisify(execFile)
@@ -249,15 +249,6 @@ test('the smoke server keeps its token and counts up', async () => {
   }
   await expect(run(smoke, ['get', `http://127.0.0.1:${port}/`])).rejects.toMatchObject({code: 1})
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
 
 test('a real containerd takes the images under the names that manifests use', async (context) => {
   if (process.getuid?.() !== 0) {

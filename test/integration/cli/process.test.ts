@@ -190,7 +190,7 @@ test('Ctrl-C stops a run with 130, says how to go on, and leaves a run log', asy
       })
       expect(result.exitCode).toBe(130)
       // The handshake alone would be given up after 20 s.
-      expect(performance.now() - interruptedAt).toBeLessThan(5_000)
+      expect(performance.now() - interruptedAt).toBeLessThan(15_000)
       expect(result.stderr).toContain('stopping…')
       expect(lastLine(result.stdout)).toMatchObject({type: 'error', code: 'INTERRUPTED', exitCode: 130})
       const {logs} = diskStoreOf(home).paths('demo')

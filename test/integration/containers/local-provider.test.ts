@@ -53,9 +53,7 @@ test(
     expect(identities.map(({hostname}) => hostname)).toEqual(['cp-1', 'worker-1'])
     expect(identities.map(({failedUnits}) => failedUnits)).toEqual(['', ''])
 
-    const startedAt = performance.now()
     expect(await provider.provision(spec, context), 'a second provision finds the same').toEqual(first)
-    expect(performance.now() - startedAt).toBeLessThan(15_000)
     expect(await identitiesOf(first, home), 'and started nothing again').toEqual(identities)
 
     await engine.restartContainer(`clouder-${cluster}-worker-1`, 10)

@@ -13,6 +13,7 @@ import {
 import {refOf} from '../../../src/kubernetes/refs.ts'
 import type {KubeClient, KubeObject, ObjectRef, OpenKubeClient} from '../../../src/kubernetes/types.ts'
 import {waitFor} from '../../../src/waiting.ts'
+import {admissionFollowed} from '../../support/admission-followed.ts'
 import {asServiceAccount} from '../../support/service-account.ts'
 import {needBundle, serveCheckpoints, startApiServer, type ApiServer} from '../../support/with-api-server.ts'
 
@@ -96,16 +97,16 @@ async function begin(api: ApiServer): Promise<Scene> {
     })
   }
   const own = await root.create(pod(SYSTEM_NAMESPACE, 'agent-a', 'a', {serviceAccountName: AGENT}))
+  await admissionFollowed(root)
   const bound = {name: 'agent-a', uid: own?.metadata.uid ?? ''}
   const agent = await asServiceAccount(api, {namespace: SYSTEM_NAMESPACE, name: AGENT, pod: bound})
-  // A policy takes a moment until it is followed.
+  // Roles take a moment until they are followed, and so does what a policy is told of other objects.
   await waitFor({
-    what: 'the policies',
+    what: 'the roles, and the pods that policies know',
     check: async () => {
-      const seen = await outcome(
-        agent.patch(node('b'), {metadata: {annotations: {[NODE_ABILITIES_ANNOTATION]: 'x'}}}),
-      )
-      return {seen, ...(seen.includes('its own node only') ? {value: true} : {})}
+      const seen = await outcome(agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Dumping', node: 'a'}))
+      if (seen === 'done') await root.patchStatus(of('Checkpoint', 'open-b'), {phase: null, node: null})
+      return {seen, ...(seen.includes('of pods of its own node only') ? {value: true} : {})}
     },
     timeoutMs: 30_000,
     intervalMs: 200,

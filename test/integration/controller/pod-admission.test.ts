@@ -17,6 +17,7 @@ import {
   type OpenKubeClient,
 } from '../../../src/kubernetes/types.ts'
 import {waitFor} from '../../../src/waiting.ts'
+import {admissionFollowed} from '../../support/admission-followed.ts'
 import {asServiceAccount} from '../../support/service-account.ts'
 import {needBundle, serveCheckpoints, startApiServer, type ApiServer} from '../../support/with-api-server.ts'
 
@@ -76,12 +77,13 @@ async function begin(api: ApiServer): Promise<Scene> {
   ])
   const editor = await asServiceAccount(api, {namespace: TEAM, name: 'editor'})
   const controller = await asServiceAccount(api, {namespace: SYSTEM_NAMESPACE, name: CONTROLLER})
-  // Policies take a moment until they are followed.
+  await admissionFollowed(kube)
+  // Roles take a moment until they are followed, too.
   await waitFor({
-    what: 'the policies',
+    what: 'the roles',
     check: async () => {
-      const seen = await made(editor, {metadata: {annotations: {[ORIGINAL_ANNOTATION]: '{}'}}})
-      return {seen, ...(seen.includes('by the controller alone') ? {value: true} : {})}
+      const seen = await Promise.all([editor, controller].map((one) => outcome(one.create(pod({}), DRY))))
+      return {seen: seen.join(), ...(seen.every((said) => said === 'done') ? {value: true} : {})}
     },
     timeoutMs: 30_000,
     intervalMs: 200,
@@ -90,6 +92,7 @@ async function begin(api: ApiServer): Promise<Scene> {
   return {api, editor, controller}
 }
 
+const DRY = {dryRun: true}
 const POD = {apiVersion: 'v1', kind: 'Pod', namespace: TEAM, name: 'p'}
 
 function pod({metadata, spec}: {metadata?: object; spec?: object}): KubeObject {

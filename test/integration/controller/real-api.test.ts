@@ -262,18 +262,22 @@ test('while a pod is moved nobody but the controller makes one of its name', asy
     signal: new AbortController().signal,
   })
   expect(await attempt('db-1')).toBe('made')
+  const letIn = (what: string): Promise<unknown> =>
+    waitFor({
+      what,
+      check: async () => {
+        const seen = await attempt('db-0')
+        return {seen, ...(seen === 'made' ? {value: true} : {})}
+      },
+      timeoutMs: 30_000,
+      intervalMs: 200,
+      signal: new AbortController().signal,
+    })
   await kube.patchStatus(migration, {phase: 'Succeeded'})
-  await waitFor({
-    what: 'the end of the move to be seen',
-    check: async () => {
-      const seen = await attempt('db-0')
-      return {seen, ...(seen === 'made' ? {value: true} : {})}
-    },
-    timeoutMs: 30_000,
-    intervalMs: 200,
-    signal: new AbortController().signal,
-  })
+  await letIn('the end of the move to be seen')
   // The other tests move pods as somebody else than the controller's account.
+  await kube.patchStatus(migration, {phase: 'Moving'})
   for (const object of policy.toReversed()) await kube.delete(refOf(object))
+  await letIn('the policy to be followed no longer')
   await kube.delete(migration)
 })

@@ -3,6 +3,7 @@ import {checkpointAdmission} from '../../../src/addons/checkpoint-admission.ts'
 import {API_VERSION} from '../../../src/checkpoint/names.ts'
 import type {KubeClient, KubeObject} from '../../../src/kubernetes/types.ts'
 import {waitFor} from '../../../src/waiting.ts'
+import {admissionFollowed} from '../../support/admission-followed.ts'
 import {NAMESPACES, STORE_USE_CASES} from '../../support/store-use-cases.ts'
 import {needBundle, serveCheckpoints, startApiServer} from '../../support/with-api-server.ts'
 
@@ -42,6 +43,7 @@ test('what names a store is made where that may be used, and nowhere else', asyn
   for (const [name, labels] of Object.entries(NAMESPACES))
     await kube.apply([{apiVersion: 'v1', kind: 'Namespace', metadata: {name, labels}}])
   await kube.apply(checkpointAdmission())
+  await admissionFollowed(kube)
   const definitive = async (store: string, may: readonly string[], kind: keyof typeof SPECS) =>
     waitFor({
       what: `${kind} with store ${store} to be for ${may.join()}`,

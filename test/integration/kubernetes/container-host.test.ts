@@ -47,7 +47,8 @@ async function apiServer(context: TestContext): Promise<ApiServer> {
 }
 
 /** Registers a host as the command does; the API server's certificate is for the name `kubernetes`. */
-async function registered({kube, port}: ApiServer, name: string) {
+async function registered(api: ApiServer, name: string) {
+  const {kube, port} = api
   const secrets: string[] = []
   const {script = ''} = await registerHost(
     kube,
@@ -58,7 +59,28 @@ async function registered({kube, port}: ApiServer, name: string) {
       signal,
     },
   )
-  return {script, token: secrets.at(-1) ?? ''}
+  const token = secrets.at(-1) ?? ''
+  await followed(api, name, token)
+  return {script, token}
+}
+
+/** Roles take a moment until the API server follows them; waits for those of a host that is registered. */
+async function followed(api: ApiServer, name: string, token: string): Promise<void> {
+  const kube = as(api, token)
+  await waitFor({
+    what: `the roles of host ${name}`,
+    check: async () => {
+      const {status} = await askToken(kube, `container-host-${name}`)
+      const seen = `${await beat(kube, name)} ${status}`
+      return {seen, ...(seen === 'ok 201' ? {value: true} : {})}
+    },
+    timeoutMs: 30_000,
+    intervalMs: 100,
+    signal,
+  })
+  kube.close()
+  // As if it had never been heard.
+  await api.kube.patchStatus(host(name), {heartbeatAt: null})
 }
 
 function as({kubeconfig, port}: ApiServer, token: string): OpenKubeClient {
@@ -212,7 +234,7 @@ test('a heartbeat renews its token, goes on with it after a restart, and says wh
   const kept = async (): Promise<string> => (await readFile(file, 'utf8')).trim().split(' ').at(-1) ?? ''
   const heard = async (): Promise<string | undefined> =>
     z
-      .looseObject({status: z.looseObject({heartbeatAt: z.string()}).optional()})
+      .looseObject({status: z.looseObject({heartbeatAt: z.string().optional()}).optional()})
       .parse(await api.kube.get(host('four'))).status?.heartbeatAt
   // Half a day later, seen from the host.
   const later = await running(api, dir, 13)
