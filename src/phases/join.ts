@@ -147,7 +147,13 @@ async function planJoin(
       reason: `${joins.length} ${joins.length === 1 ? 'machine joins' : 'machines join'}`,
       run: make,
     })
-    steps.push(...oneControlPlaneAtATime(joins))
+    const joined = hosts.filter(({host}) => isControlPlane(host) && joins.every((step) => step.on !== host))
+    steps.push(
+      ...oneControlPlaneAtATime(
+        joins,
+        joined.map(({host}) => host.name),
+      ),
+    )
   }
   if (joins.length > 0 || leftTokens.length > 0) {
     const reason = joins.length > 0 ? 'the machines have joined by then' : 'left by an earlier run'
@@ -156,13 +162,20 @@ async function planJoin(
   return steps
 }
 
-/** Control planes first, each behind a barrier of its own, as etcd admits one learner at a time; then workers in parallel. */
-function oneControlPlaneAtATime(joins: readonly Step<ClusterTools>[]): Step<ClusterTools>[] {
+/**
+ * Control planes first, each behind a barrier of its own, as etcd admits one learner at a time; then workers in parallel.
+ * `joined`: those of an earlier run, which may have ended before they were ready.
+ */
+function oneControlPlaneAtATime(
+  joins: readonly Step<ClusterTools>[],
+  joined: readonly string[],
+): Step<ClusterTools>[] {
   const workers = joins.filter((step) => step.on !== undefined && !isControlPlane(step.on))
   const planes = joins.filter((step) => step.on !== undefined && isControlPlane(step.on))
   const barrier = ({on}: Step<ClusterTools>): Step<ClusterTools>[] =>
     on === undefined ? [] : [waitForControlPlane(on.name)]
-  return [...planes.flatMap((step) => [step, ...barrier(step)]), ...workers]
+  const before = planes.length === 0 ? [] : joined.map(waitForControlPlane)
+  return [...before, ...planes.flatMap((step) => [step, ...barrier(step)]), ...workers]
 }
 
 function joinReason(

@@ -115,3 +115,21 @@ test('a control plane that joins is given the key before its API server starts',
     )
   })
 })
+
+test('a control plane that an earlier run let join is waited for as well, before the next one joins', async () => {
+  await withDemo({workers: 1, controlPlanes: 3}, async (demo) => {
+    demo.fleet.failNext('cp-3', 'kubeadm join', 'cut off')
+    await expect(demo.init()).rejects.toMatchObject({code: 'HOSTS_FAILED'})
+    const joins = (await demo.plan()).steps.filter(({phase}) => phase === 'join')
+    expect(joins.map(({step, host}) => `${host ?? 'cluster'}: ${step}`)).toEqual([
+      'cluster: make a join token of 15 minutes',
+      'cluster: wait until etcd and the API server are ready on cp-2',
+      'cp-3: join as control plane',
+      'cluster: wait until etcd and the API server are ready on cp-3',
+      'worker-1: join as worker',
+      'cluster: delete the join token',
+    ])
+    await demo.init()
+    expect((await demo.plan()).steps).toEqual([])
+  })
+})
