@@ -1,6 +1,6 @@
 import type {BundleFolder, BundleLock} from '../bundle/types.ts'
 import {formatBytes} from './duration.ts'
-import type {ResultOptions} from './results.ts'
+import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 
 function sizeOf({files, images}: BundleLock): number {

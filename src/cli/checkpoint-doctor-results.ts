@@ -1,5 +1,5 @@
 import type {CheckpointDoctorResult, DoctorNode} from '../workflows/checkpoint-doctor.ts'
-import type {ResultOptions} from './results.ts'
+import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 
 /** What stands in the way of checkpoints, for people. */

@@ -3,7 +3,7 @@ import type {GcResult} from '../workflows/checkpoint-gc.ts'
 import type {VerifyResult} from '../workflows/checkpoint.ts'
 import type {DrainedPod, DrainResult} from '../workflows/drain.ts'
 import {formatBytes, formatDuration} from './duration.ts'
-import type {ResultOptions} from './results.ts'
+import type {ResultOptions} from './result-options.ts'
 import {renderTable, type Column} from './table.ts'
 
 const placeOf = ({metadata}: {metadata: {name: string; namespace?: string | undefined}}): string =>

@@ -2,7 +2,7 @@ import type {CloudIdentity, CloudRegion, VmSize} from '../clouds/cloud.ts'
 import type {NamedContext} from '../contexts/contexts.ts'
 import type {SyncRow} from '../contexts/sync.ts'
 import {accountOf, regionOf} from '../spec/context.ts'
-import type {ResultOptions} from './results.ts'
+import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 
 const tableOptions = ({colours, columns}: ResultOptions) => ({columns, heading: colours.bold})

@@ -1,6 +1,6 @@
 import {type CostEstimate, type CostLine, NOT_COUNTED, usdText} from '../cost/estimate.ts'
 import type {CostResult} from '../workflows/cost.ts'
-import type {ResultOptions} from './results.ts'
+import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 
 export function costText(cost: CostResult, {colours, columns}: ResultOptions): string {

@@ -1,6 +1,6 @@
 import type {InfraApplyResult, InfraPlanResult} from '../workflows/infra.ts'
 import {costLine} from './cost-results.ts'
-import type {ResultOptions} from './results.ts'
+import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 
 type Change = InfraPlanResult['changes'][number]

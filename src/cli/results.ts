@@ -13,14 +13,9 @@ import type {
 } from '../workflows/types.ts'
 import {quoteWord} from '../hosts/quoting.ts'
 import {costLine} from './cost-results.ts'
+import type {ResultOptions} from './result-options.ts'
 import {formatDuration} from './duration.ts'
 import {renderTable} from './table.ts'
-import type {Palette} from './terminal.ts'
-
-export interface ResultOptions {
-  readonly colours: Palette
-  readonly columns: number | undefined
-}
 
 function tableOptions({colours, columns}: ResultOptions) {
   return {columns, heading: colours.bold}

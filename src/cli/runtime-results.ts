@@ -1,6 +1,6 @@
 import type {ContainerHost, Runtime} from '../checkpoint/resources.ts'
 import {ageText} from './checkpoint-results.ts'
-import type {ResultOptions} from './results.ts'
+import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 
 /** The end of what changes one runtime. */

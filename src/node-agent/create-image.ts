@@ -16,13 +16,6 @@ import {refuseOther} from './same-image.ts'
 import type {AgentTools} from './tools.ts'
 import {writeStatusIf} from './write-status.ts'
 
-/** Takes an OCI layout, as a tar, into the images of the node's runtime, as `<repository>@<digest>`. */
-export type ImageImport = (
-  image: {readonly repository: string; readonly digest: string},
-  layout: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-) => Promise<void>
-
 /** By container, as a pod names them. */
 export type ImagesByContainer = Readonly<Record<string, string>>
 

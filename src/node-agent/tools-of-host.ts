@@ -8,7 +8,7 @@ import {promisify} from 'node:util'
 import {z} from 'zod'
 import {fullImageName} from '../checkpoint/image-name.ts'
 import type {ImageDigests} from './answer.ts'
-import type {ImageImport} from './create-image.ts'
+import type {ImageImport} from './tools.ts'
 
 const execute = promisify(execFile)
 const TIMEOUT_MS = 20_000

@@ -6,7 +6,6 @@ import type {KubeClient} from '../kubernetes/types.ts'
 import type {Archives} from './archives.ts'
 import type {Cgroups} from './cgroups.ts'
 import type {ContainerExec} from './container-exec.ts'
-import type {ImageImport} from './create-image.ts'
 import type {DumpFolder} from './dump-folder.ts'
 import type {DumpWatcher} from './freeze.ts'
 import type {Kubelet} from './kubelet.ts'
@@ -24,6 +23,13 @@ export interface ArchiveFacts {
   readonly obstacles: readonly Obstacle[]
   readonly summary: CheckpointSummary['containers'][number]
 }
+
+/** Takes an OCI layout, as a tar, into the images of the node's runtime, as `<repository>@<digest>`. */
+export type ImageImport = (
+  image: {readonly repository: string; readonly digest: string},
+  layout: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+) => Promise<void>
 
 /** What the node agent works with: everything it touches is behind one of these. */
 export interface AgentTools {

@@ -4,9 +4,8 @@ import type {ContainerEngine} from '../containers/container-engine.ts'
 import {InfrastructureError} from '../errors.ts'
 import {waitFor} from '../waiting.ts'
 import {CLUSTER_LABEL, type ObservedCluster} from './local-decision.ts'
-import {observe} from './local-observation.ts'
+import {observe, type OpenEngine} from './local-observation.ts'
 import {removeVolumes} from './local-volumes.ts'
-import type {LocalProviderOptions} from './local.ts'
 import type {ProviderContext} from './provider.ts'
 
 const REMOVALS_AT_ONCE = 8
@@ -19,7 +18,7 @@ const REMOVAL_TIMEOUT_MS = 60_000
 export async function destroyLocal(
   name: string,
   context: ProviderContext,
-  engineFor: LocalProviderOptions['engineFor'],
+  engineFor: OpenEngine,
 ): Promise<readonly string[]> {
   const removed: string[] = []
   const limit = pLimit(REMOVALS_AT_ONCE)
@@ -67,10 +66,7 @@ interface EnginesHere {
 }
 
 /** Docker and podman where they answer: a cluster's own engine is known to its spec only, which may be lost. */
-async function enginesHere(
-  engineFor: LocalProviderOptions['engineFor'],
-  signal: AbortSignal,
-): Promise<EnginesHere> {
+async function enginesHere(engineFor: OpenEngine, signal: AbortSignal): Promise<EnginesHere> {
   const engines: ContainerEngine[] = []
   const silent: InfrastructureError[] = []
   for (const kind of ['docker', 'podman'] as const) {

@@ -1,5 +1,12 @@
 import type {ContainerEngine, EngineContainer} from '../containers/container-engine.ts'
+import type {ClusterSpec} from '../spec/cluster-spec.ts'
 import {CLUSTER_LABEL, networkName, type ObservedCluster} from './local-decision.ts'
+
+/** Opens an engine of this machine; `connectEngine` of src/containers/connect.ts, outside tests. */
+export type OpenEngine = (
+  engine: ClusterSpec['provider']['local']['engine'],
+  signal: AbortSignal,
+) => Promise<ContainerEngine>
 
 /** Everything the engine has with the cluster's label. */
 export async function observe(engine: ContainerEngine, cluster: string): Promise<ObservedCluster> {

@@ -22,7 +22,7 @@ import {freePort, readLocalMachine, type LocalMachine} from './local-machine.ts'
 import {assignAddresses, chooseSubnet, dynamicRange} from './local-network.ts'
 import {destroyLocal} from './local-destroy.ts'
 import {createNode, readHostKeys, waitForNode, type NodeTools} from './local-node.ts'
-import {addressOf, observe} from './local-observation.ts'
+import {addressOf, observe, type OpenEngine} from './local-observation.ts'
 import {withPort} from './endpoint.ts'
 import type {Provider, ProviderContext} from './provider.ts'
 import {ensureSshKey} from './ssh-key.ts'
@@ -34,11 +34,7 @@ export interface LocalProviderOptions extends Pick<
   NodeImageOptions,
   'renderer' | 'cacheDir' | 'environment'
 > {
-  /** Opens the engine; `connectEngine` of src/containers/connect.ts, outside tests. */
-  readonly engineFor: (
-    engine: ClusterSpec['provider']['local']['engine'],
-    signal: AbortSignal,
-  ) => Promise<ContainerEngine>
+  readonly engineFor: OpenEngine
   /** Default: reads /proc, /sys and /etc. */
   readonly readMachine?: () => Promise<LocalMachine>
   readonly makeRootfs?: NonNullable<NodeImageOptions['makeRootfs']>

@@ -9,20 +9,11 @@ import type {KubeReader} from '../kubernetes/types.ts'
 import type {PodTarget} from './checkpoint-objects.ts'
 import {needNode, runningPod} from './checkpoint-objects.ts'
 import type {CheckpointNodes} from './checkpoint-cluster.ts'
+import type {CheckpointFinding} from './checkpoint-finding.ts'
 import {listCheckpoints} from './checkpoint.ts'
 import {podFindings} from './checkpoint-pod-look.ts'
 import {probeRoundTrip} from './checkpoint-probe.ts'
 import type {Tools} from './types.ts'
-
-export interface CheckpointFinding {
-  /** Node, or pod. */
-  readonly where: string
-  readonly check: string
-  /** `blocks`: it will not work. `loses`: it works, and something is not carried along. */
-  readonly weight: 'blocks' | 'loses'
-  readonly problem: string
-  readonly fix: string
-}
 
 export interface DoctorNode {
   readonly node: string

@@ -1,6 +1,6 @@
 import {z} from 'zod'
 import type {Pod} from '../checkpoint/pod.ts'
-import type {CheckpointFinding} from './checkpoint-doctor.ts'
+import type {CheckpointFinding} from './checkpoint-finding.ts'
 
 const containerSchema = z.looseObject({
   name: z.string(),

@@ -1,5 +1,5 @@
 import {ClouderError, TimeoutError} from '../errors.ts'
-import type {CheckpointFinding} from './checkpoint-doctor.ts'
+import type {CheckpointFinding} from './checkpoint-finding.ts'
 import type {CheckpointNodes} from './checkpoint-cluster.ts'
 import {timeName} from './checkpoint-objects.ts'
 import {roundTrip} from './checkpoint-round-trip.ts'

@@ -53,6 +53,40 @@ export function cyclesOf(arrows: Readonly<Record<string, Arrows>>): readonly str
   return Object.keys(arrows).filter((part) => reachable(part).has(part))
 }
 
+/** Files that import each other in a circle, types included: each circle once, its files sorted. */
+export function fileCirclesOf(files: readonly SourceFile[]): readonly (readonly string[])[] {
+  const next = new Map(
+    files.map((file) => [
+      file.path,
+      importsOf(file)
+        .filter(({isPackage}) => !isPackage)
+        .map(({to}) => to),
+    ]),
+  )
+  // https://en.wikipedia.org/wiki/Tarjan%27s_strongly_connected_components_algorithm
+  const order = new Map<string, number>()
+  const open: string[] = []
+  const circles: string[][] = []
+  const visit = (path: string): number => {
+    const own = order.size
+    order.set(path, own)
+    open.push(path)
+    let low = own
+    for (const to of next.get(path) ?? []) {
+      if (!next.has(to)) continue
+      if (!order.has(to)) low = Math.min(low, visit(to))
+      else if (open.includes(to)) low = Math.min(low, order.get(to) ?? own)
+    }
+    if (low === own) {
+      const circle = open.splice(open.indexOf(path))
+      if (circle.length > 1) circles.push(circle.sort())
+    }
+    return low
+  }
+  for (const path of next.keys()) if (!order.has(path)) visit(path)
+  return circles
+}
+
 function partOf(path: string): string | undefined {
   const [root, part] = path.split('/')
   if (root === 'stacks') return root

@@ -1,7 +1,7 @@
 import {readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {cyclesOf, scopeOf, violationsOf, type Architecture} from '../support/architecture.ts'
+import {cyclesOf, fileCirclesOf, scopeOf, violationsOf, type Architecture} from '../support/architecture.ts'
 import {sourceFiles} from '../support/imports.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -195,6 +195,26 @@ test('src keeps to the import table, the places of packages, and the bans', asyn
   const files = [...(await sourceFiles(ROOT, 'src')), ...(await sourceFiles(ROOT, 'stacks'))]
   expect(files.length).toBeGreaterThan(50)
   expect(violationsOf(files, ARCHITECTURE)).toEqual([])
+})
+
+test('no files import each other in a circle', async () => {
+  const files = [...(await sourceFiles(ROOT, 'src')), ...(await sourceFiles(ROOT, 'stacks'))]
+  expect(fileCirclesOf(files)).toEqual([])
+})
+
+test('the check finds files that import each other in a circle, by types too', () => {
+  const files = [
+    {path: 'src/a/one.ts', text: "import {two} from './two.ts'"},
+    {path: 'src/a/two.ts', text: "import {three} from '../b/three.ts'\nimport {zod} from 'zod'"},
+    {path: 'src/b/three.ts', text: "import type {One} from '../a/one.ts'\nimport {four} from './four.ts'"},
+    {path: 'src/b/four.ts', text: "import {join} from 'node:path'"},
+    {path: 'src/c/five.ts', text: "const late = await import('./six.ts')\nimport '../b/four.ts'"},
+    {path: 'src/c/six.ts', text: "export * from './five.ts'"},
+  ]
+  expect(fileCirclesOf(files)).toEqual([
+    ['src/a/one.ts', 'src/a/two.ts', 'src/b/three.ts'],
+    ['src/c/five.ts', 'src/c/six.ts'],
+  ])
 })
 
 test('the arrows of the import table point down only', () => {

@@ -1,4 +1,4 @@
-import type {KnownCause} from './causes.ts'
+import type {KnownCause} from './cause.ts'
 
 /** What CRIU says of processes that it cannot save, or that hold what it cannot put back either. */
 export const CAUSES_OF_DUMPS: readonly KnownCause[] = [

@@ -1,4 +1,4 @@
-import type {KnownCause} from './causes.ts'
+import type {KnownCause} from './cause.ts'
 
 const RESTORE_LIKE = 'restore where the files of the checkpoint are: same image, same volumes'
 

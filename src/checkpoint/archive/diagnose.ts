@@ -1,6 +1,7 @@
-import {CAUSES, type CauseCode} from './causes.ts'
+import type {CauseCode} from './cause.ts'
+import {CAUSES} from './causes.ts'
 
-export type {CauseCode} from './causes.ts'
+export type {CauseCode} from './cause.ts'
 
 /** Why CRIU could not dump or restore. */
 export interface Cause {
