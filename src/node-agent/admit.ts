@@ -7,6 +7,7 @@ import type {KubeObject} from '../kubernetes/types.ts'
 import type {ImageDigests} from './answer.ts'
 import {digestSchema} from '../checkpoint/sealed/types.ts'
 import type {CheckpointImages} from './create-image.ts'
+import {refuseBeyond} from './limits.ts'
 import {refuseOther} from './same-image.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
 import {originalPod, parsePod, podRef} from './pods.ts'
@@ -15,7 +16,7 @@ import {writeStatusIf} from './write-status.ts'
 
 export interface AdmitTools extends Pick<
   AgentTools,
-  'kube' | 'stores' | 'abilities' | 'freeBytes' | 'node' | 'signal' | 'log'
+  'kube' | 'stores' | 'abilities' | 'freeBytes' | 'limits' | 'node' | 'signal' | 'log'
 > {
   readonly imageDigests: ImageDigests
   readonly checkpointImages: CheckpointImages
@@ -91,10 +92,11 @@ async function canTake(name: {namespace: string; name: string}, tools: AdmitTool
     throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${name.namespace}/${name.name} is not Ready`)
   const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
   const images = [...new Set((status.containers ?? []).map(({image}) => image))]
-  const [{metadata}, here, freeBytes, ...found] = await Promise.all([
+  const [{metadata}, here, freeBytes, limits, ...found] = await Promise.all([
     openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal}),
     tools.abilities(),
     tools.freeBytes(),
+    tools.limits.own(),
     ...images.map((image) => tools.imageDigests(image)),
   ])
   // What is unpacked, and the files that the container had changed once more, in its own file system.
@@ -109,7 +111,9 @@ async function canTake(name: {namespace: string; name: string}, tools: AdmitTool
   const digestsOf = new Map(images.map((image, index) => [image, found[index] ?? []]))
   const why = unlike(metadata.source, here)
   if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `${tools.node} cannot take it: ${why}`)
-  for (const {image, imageDigest} of metadata.containers) {
+  for (const container of metadata.containers) {
+    const {image, imageDigest} = container
+    refuseBeyond(container, limits)
     const digests = digestsOf.get(image) ?? (await tools.imageDigests(image))
     refuseOther(image, digests, imageDigest, tools.node)
   }

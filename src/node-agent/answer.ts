@@ -1,12 +1,12 @@
 import {refuseOther} from './same-image.ts'
-import {readdir, readFile} from 'node:fs/promises'
+import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
-import {ociSpecSchema} from '../checkpoint/archive/oci-spec.ts'
+import {ociSpecSchema, type OciSpec} from '../checkpoint/archive/oci-spec.ts'
 import {privilegesOf, widerThan} from '../checkpoint/archive/privileges.ts'
-import {isCoreImage, rlimitsOf, widerRlimits, type Rlimits} from '../checkpoint/archive/rlimits.ts'
 import type {RestoreAnswer, RestoreRequest} from '../checkpoint/handler-protocol.ts'
 import {RESTORE_ANNOTATION} from '../checkpoint/names.ts'
 import {CheckpointError, KubernetesError} from '../errors.ts'
+import {lowerLimits} from './limits.ts'
 import {containerIdOf, parsePod, podNamespacesSchema, podRef, statusOf, type Pod} from './pods.ts'
 import type {PreparedContainer, Preparations} from './prepare.ts'
 import type {AgentTools} from './tools.ts'
@@ -14,7 +14,10 @@ import type {AgentTools} from './tools.ts'
 /** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
 export type ImageDigests = (image: string) => Promise<readonly string[]>
 
-export interface AnswerTools extends Pick<AgentTools, 'kube' | 'node' | 'cgroups' | 'signal' | 'log'> {
+export interface AnswerTools extends Pick<
+  AgentTools,
+  'kube' | 'node' | 'cgroups' | 'limits' | 'signal' | 'log'
+> {
   readonly preparations: Preparations
   readonly imageDigests: ImageDigests
 }
@@ -60,7 +63,10 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
   const prepared = await preparations.prepare(pod, container)
   // It was restored before, or is none of those that were dumped.
   if (prepared === undefined) return {version: 1, action: 'create'}
-  await compare(pod, request, prepared, {name: image, digests: await digests})
+  const {bundle} = request
+  const spec = ociSpecSchema.parse(JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8')))
+  compare(pod, {container, spec}, prepared, {name: image, digests: await digests})
+  await lowerLimits({imageDir: prepared.imageDir, container, bundle, spec}, tools.limits)
   await preparations.noteAsked(podUid, container, request.id)
   return {
     version: 1,
@@ -99,17 +105,13 @@ export function ranAs(pod: Pod, container: string, id: string): boolean {
 }
 
 /** Throws CheckpointError PRIVILEGES_WIDER, IMAGE_UNAVAILABLE. */
-async function compare(
+function compare(
   pod: Pod,
-  {bundle, container}: RestoreRequest,
-  prepared: Pick<PreparedContainer, 'privileges' | 'imageDigest' | 'imageDir'>,
+  {container, spec}: {readonly container: string; readonly spec: OciSpec},
+  prepared: Pick<PreparedContainer, 'privileges' | 'imageDigest'>,
   image: {readonly name: string; readonly digests: readonly string[]},
-): Promise<void> {
-  const spec = ociSpecSchema.parse(JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8')))
-  const wider = [
-    ...widerThan(prepared.privileges, privilegesOf(spec, podNamespacesSchema.parse(pod.spec))),
-    ...(spec.process.rlimits.length === 0 ? [] : widerRlimits(await rlimitsIn(prepared.imageDir), spec)),
-  ]
+): void {
+  const wider = widerThan(prepared.privileges, privilegesOf(spec, podNamespacesSchema.parse(pod.spec)))
   if (wider.length > 0) {
     throw new CheckpointError(
       'PRIVILEGES_WIDER',
@@ -118,11 +120,4 @@ async function compare(
   }
   const {name, digests} = image
   refuseOther(name, digests, prepared.imageDigest, 'this node')
-}
-
-async function rlimitsIn(imageDir: string): Promise<Rlimits> {
-  const images = new Map<string, Uint8Array>()
-  for (const name of (await readdir(imageDir)).filter(isCoreImage))
-    images.set(name, await readFile(join(imageDir, name)))
-  return rlimitsOf(images)
 }

@@ -12,6 +12,7 @@ import {digestSchema} from '../checkpoint/sealed/types.ts'
 import {checkpointRef, parseCheckpoint} from './named.ts'
 import type {Pod} from './pods.ts'
 import {refuseUnlike} from './prepare.ts'
+import {refuseBeyond} from './limits.ts'
 import {refuseOther} from './same-image.ts'
 import type {AgentTools} from './tools.ts'
 import {writeStatusIf} from './write-status.ts'
@@ -96,6 +97,7 @@ type Tools = Pick<
   | 'kube'
   | 'stores'
   | 'abilities'
+  | 'limits'
   | 'node'
   | 'signal'
   | 'log'
@@ -192,7 +194,10 @@ async function refuse(
       `checkpoint ${name} was made in namespace ${metadata.namespace}`,
     )
   refuseUnlike(metadata.source, await tools.abilities())
-  for (const {name: container, privileges} of metadata.containers) {
+  const limits = await tools.limits.own()
+  for (const dumped of metadata.containers) {
+    const {name: container, privileges} = dumped
+    refuseBeyond(dumped, limits)
     // The status, since that is what the pod is made from.
     const wider = widerThanPod(privileges, podTemplate?.spec, container)
     if (wider.length > 0)

@@ -10,10 +10,11 @@ const MOST = 200
 export const inspectArchive: AgentTools['inspect'] = async (archive, pod, signal) => {
   const {container, imageDigest, spec, contents} = await readArchive(archive, signal)
   const privileges = privilegesOf(spec, pod)
-  const {imageBytes, filesBytes, processes, sockets, openFiles, mounts, held} = contents
+  const {imageBytes, filesBytes, processes, sockets, openFiles, mounts, held, used} = contents
   return {
     privileges,
     imageDigest,
+    used,
     obstacles: obstaclesOf(container, held, spec, pod),
     summary: {
       name: container,

@@ -29,6 +29,7 @@ import {explainFailure} from './explain.ts'
 import {dumpWatcher} from './freeze.ts'
 import {collectGarbage} from './garbage.ts'
 import {serveHttp} from './http.ts'
+import {nodeLimits} from './limits.ts'
 import {inspectArchive} from './inspect.ts'
 import {dumpMeter} from './upper-layer.ts'
 import {watchInterruptions} from './interruption.ts'
@@ -140,6 +141,7 @@ export async function runNodeAgent(
     removeImage: containerdRemoval(hostTools),
     listImages: containerdNames(hostTools),
     imageDigests: containerdImages(hostTools, signal),
+    limits: nodeLimits(),
     freeBytes: async () => {
       const {bavail, bsize} = await statfs(RESTORE_DIR)
       return bavail * bsize

@@ -138,12 +138,17 @@ async function describe(
     const {
       privileges,
       imageDigest,
+      used,
       summary: about,
       obstacles: found,
     } = await tools.inspect(tools.archives.skim(uid, name), pod, tools.signal)
     summary.containers.push(about)
     obstacles.push(...storageObstacles(name, about.filesBytes ?? 0, podTemplate.spec), ...found)
-    described.push({name, image, imageDigest, privileges, ...(frozenMs === undefined ? {} : {frozenMs})})
+    described.push({
+      ...{name, image, imageDigest, privileges},
+      ...(used === undefined ? {} : {used}),
+      ...(frozenMs === undefined ? {} : {frozenMs}),
+    })
   }
   const metadata: UnsealedMetadata = {
     version: 1,

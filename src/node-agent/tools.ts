@@ -1,4 +1,5 @@
 import type {PodNamespaces} from '../checkpoint/archive/privileges.ts'
+import type {UsedResources} from '../checkpoint/archive/rlimits.ts'
 import type {CheckpointSummary, Obstacle} from '../checkpoint/resources.ts'
 import type {Ciphers} from '../checkpoint/sealed/pieces.ts'
 import type {Abilities, Privileges} from '../checkpoint/sealed/types.ts'
@@ -9,6 +10,7 @@ import type {ContainerExec} from './container-exec.ts'
 import type {DumpFolder} from './dump-folder.ts'
 import type {DumpWatcher} from './freeze.ts'
 import type {Kubelet} from './kubelet.ts'
+import type {NodeLimits} from './limits.ts'
 import type {Log} from './log.ts'
 import type {Metrics} from './metrics.ts'
 import type {Shims} from './shims.ts'
@@ -19,6 +21,7 @@ import type {DumpMeter} from './upper-layer.ts'
 export interface ArchiveFacts {
   readonly privileges: Privileges
   readonly imageDigest: string
+  readonly used?: UsedResources
   /** What a restore in a new pod of that spec will not find, or may not find. */
   readonly obstacles: readonly Obstacle[]
   readonly summary: CheckpointSummary['containers'][number]
@@ -62,6 +65,7 @@ export interface AgentTools {
   readonly listImages: (signal: AbortSignal) => Promise<readonly string[]>
   /** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
   readonly imageDigests: (image: string) => Promise<readonly string[]>
+  readonly limits: NodeLimits
   /** Free for what is unpacked before a restore. */
   readonly freeBytes: () => Promise<number>
   readonly metrics: Pick<Metrics, 'checkpointed' | 'dumped'>

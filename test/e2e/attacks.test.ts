@@ -10,7 +10,7 @@ import {asked, attacked, comesTo, ended, posted, refusal, victim} from '../suppo
 import {attackDefinitions} from '../support/attack-definitions.ts'
 import {attackHardening} from '../support/attack-hardening.ts'
 import {attackHttp} from '../support/attack-http.ts'
-import {attackRefusedRestore, attackRestores} from '../support/attack-restores.ts'
+import {attackLimits, attackRefusedRestore, attackRestores} from '../support/attack-restores.ts'
 import {attackStored} from '../support/attack-stored.ts'
 import {endOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
@@ -179,6 +179,7 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
   })
 
   attackRestores(chapter)
+  attackLimits(chapter)
   attackDefinitions(chapter)
   attackHttp(chapter)
   attackStored(chapter)

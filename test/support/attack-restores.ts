@@ -1,5 +1,19 @@
 import {expect} from 'vitest'
-import {answering, asked, attacked, ended, scripted, secured, selfOf, told, victim} from './attack-scene.ts'
+import {z} from 'zod'
+import type {KubeClient} from '../../src/kubernetes/types.ts'
+import {endOf} from './e2e-results.ts'
+import {
+  answering,
+  answerOf,
+  asked,
+  attacked,
+  ended,
+  scripted,
+  secured,
+  selfOf,
+  told,
+  victim,
+} from './attack-scene.ts'
 import type {Chapter} from './e2e-scenario.ts'
 
 const refused = asked('Restore', 'strict', 'refused', {checkpoint: 'ck', podName: 'again'})
@@ -41,6 +55,49 @@ export function attackRestores(chapter: Chapter): void {
         reason: 'RESTORE_IMPOSSIBLE',
       })
       expect(await selfOf(root, 'team', 'holds')).toBe(before)
+    })
+  })
+}
+
+/** Answers the limits and the oom_score_adj that its process has at that moment. */
+const TELLS_LIMITS = `
+  const own = (name) => require('fs').readFileSync('/proc/self/' + name, 'utf8')
+  ${answering(`{score: own('oom_score_adj'), limits: own('limits')}`)}`
+
+const toldLimitsSchema = z.object({score: z.coerce.number(), limits: z.string()})
+
+async function limitsOf(kube: KubeClient, namespace: string, name: string) {
+  const {score, limits} = toldLimitsSchema.parse(JSON.parse(await answerOf(kube, namespace, name)))
+  return {score, messages: /^Max msgqueue size +\S+ +(\S+)/m.exec(limits)?.[1]}
+}
+
+/** What a process had been given on its node and for its pod's requests, it does not keep where it gets less. */
+export function attackLimits(chapter: Chapter): void {
+  chapter('a restored process has the limits of its new container from the first moment', async (cluster) => {
+    await attacked(cluster, async ({root, editorOf}) => {
+      const editor = await editorOf('team')
+      const requests = (memory: string) => ({resources: {requests: {cpu: '10m', memory}}})
+      const pod = scripted('team', 'greedy', 'worker-1', TELLS_LIMITS, {container: requests('2Gi')})
+      await editor.create(pod)
+      await ended(editor, pod, 'Running')
+      const [token, before] = [await selfOf(root, 'team', 'greedy'), await limitsOf(root, 'team', 'greedy')]
+      // What protected it from the kernel when memory is short, it asks for no more; the process itself stays as it is.
+      const patch = JSON.stringify({spec: {containers: [{name: 'main', ...requests('16Mi')}]}})
+      const words = ['patch', 'pod', 'greedy', '-n', 'team', '--subresource', 'resize', '--patch', patch]
+      const resized = await cluster.clouder(['kubectl', '-c', cluster.name, '--', ...words])
+      expect(resized.exitCode, endOf(resized)).toBe(0)
+      expect(await limitsOf(root, 'team', 'greedy')).toEqual(before)
+      // A node that gives less to what its runtime starts.
+      await cluster.read('worker-2', 'prlimit --pid $(pidof containerd) --msgqueue=4096:8192')
+      const move = asked('Migration', 'team', 'greedy', {pod: 'greedy', node: 'worker-2'})
+      await editor.create(move)
+      const end = await ended(editor, move, 'Succeeded', 'RolledBack', 'Failed')
+      expect(end, JSON.stringify(end)).toMatchObject({phase: 'Succeeded'})
+      const tokenOf = (self: string): string | undefined => self.split(' ').at(-1)
+      expect(tokenOf(await selfOf(root, 'team', 'greedy'))).toBe(tokenOf(token))
+      const after = await limitsOf(root, 'team', 'greedy')
+      expect(after.score).toBeGreaterThan(before.score + 10)
+      expect(after.messages).toBe('8192')
     })
   })
 }

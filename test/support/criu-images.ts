@@ -1,9 +1,9 @@
 /** Fields of a message, as the protobuf wire format has them. */
-export type Fields = readonly (readonly [field: number, value: number | string | Uint8Array])[]
+export type Fields = readonly (readonly [field: number, value: number | bigint | string | Uint8Array])[]
 
-function varint(value: number): number[] {
+function varint(value: number | bigint): number[] {
   const bytes: number[] = []
-  let rest = BigInt(value)
+  let rest = BigInt.asUintN(64, BigInt(value))
   for (; rest > 0x7fn; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80)
   return [...bytes, Number(rest)]
 }
@@ -12,7 +12,8 @@ function varint(value: number): number[] {
 export const message = (fields: Fields): Uint8Array =>
   Buffer.concat(
     fields.map(([field, value]) => {
-      if (typeof value === 'number') return Buffer.from([...varint(field << 3), ...varint(value)])
+      if (typeof value === 'number' || typeof value === 'bigint')
+        return Buffer.from([...varint(field << 3), ...varint(value)])
       const bytes = Buffer.from(value)
       return Buffer.concat([Buffer.from([...varint((field << 3) | 2), ...varint(bytes.length)]), bytes])
     }),

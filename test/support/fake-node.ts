@@ -14,6 +14,7 @@ import {podRef} from '../../src/node-agent/pods.ts'
 import {clusterStores} from '../../src/node-agent/stores.ts'
 import type {AgentTools} from '../../src/node-agent/tools.ts'
 import type {DumpSize} from '../../src/node-agent/upper-layer.ts'
+import type {Rlimits} from '../../src/checkpoint/archive/rlimits.ts'
 import {FakeKube} from './fake-kube.ts'
 import {MEMBERS, tarOf} from './kubelet-archive.ts'
 import {memoryBlobs, type MemoryBlobs} from './memory-blobs.ts'
@@ -134,6 +135,9 @@ export class FakeNode {
     return alive && !podFrozen && heldContainers.size === 0
   }
 
+  /** Hard limits that the runtime gives. */
+  limits: Rlimits = new Map()
+
   ask(name: string, spec: Record<string, unknown>): void {
     this.kube.put({
       apiVersion: API_VERSION,
@@ -174,6 +178,10 @@ export class FakeNode {
       removeImage: () => Promise.resolve(),
       listImages: () => Promise.resolve([]),
       imageDigests: () => Promise.resolve([]),
+      limits: {
+        ofSandbox: () => Promise.resolve(this.limits),
+        own: () => Promise.resolve(this.limits),
+      },
       freeBytes: () => Promise.resolve(2 ** 40),
       metrics: {checkpointed: () => undefined, dumped: () => undefined},
       now: Date.now,

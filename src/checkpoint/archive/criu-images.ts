@@ -117,6 +117,49 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   23: 'cgroup2',
 }
 
+/**
+ * An image with each of its messages changed. Undefined: it is none of this name, or broken; what is not understood is not
+ * to be used changed in part.
+ */
+export function changedImage(
+  name: string,
+  image: Uint8Array,
+  change: (message: Uint8Array) => Uint8Array,
+): Buffer | undefined {
+  const parts: Uint8Array[] = [image.subarray(0, 8)]
+  const framed = framesOf(name, image)
+  if (framed === undefined) return undefined
+  try {
+    for (const bytes of framed) {
+      const changed = change(bytes)
+      const length = Buffer.alloc(4)
+      length.writeUInt32LE(changed.length)
+      parts.push(length, changed)
+    }
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
+  return Buffer.concat(parts)
+}
+
+/** Undefined: the image is not of its name, or cut off. */
+function framesOf(name: string, image: Uint8Array): readonly Uint8Array[] | undefined {
+  if (image.length < 8) return undefined
+  const view = new DataView(image.buffer, image.byteOffset, image.byteLength)
+  if (view.getUint32(0, true) !== COMMON_MAGIC || view.getUint32(4, true) !== MAGICS[baseOf(name)])
+    return undefined
+  const frames: Uint8Array[] = []
+  for (let at = 8; at < image.length;) {
+    if (at + 4 > image.length) return undefined
+    const end = at + 4 + view.getUint32(at, true)
+    if (end > image.length) return undefined
+    frames.push(image.subarray(at + 4, end))
+    at = end
+  }
+  return frames
+}
+
 /** The messages of an image: two magic numbers, then each with its length before it. */
 export function recordsOf(name: string, image: Uint8Array | undefined): readonly Message[] {
   if (image === undefined || image.length < 8) return []

@@ -24,6 +24,7 @@ export const ociSpecSchema = z.looseObject({
     capabilities: z.partialRecord(z.string(), strings).default({}),
     apparmorProfile: z.string().default(''),
     selinuxLabel: z.string().default(''),
+    oomScoreAdj: z.int().optional(),
     /** Unlimited is 2^64 - 1, which JSON does not hold exactly. */
     rlimits: z.array(z.looseObject({type: z.string(), hard: z.number()})).default([]),
   }),

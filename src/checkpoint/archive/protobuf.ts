@@ -3,6 +3,8 @@ export interface Message {
   /** The last number under that field; undefined: there is none. Above 2^53 it is not exact. */
   number(field: number): number | undefined
   numbers(field: number): readonly number[]
+  /** The last number under that field, which may be negative. */
+  int32(field: number): number | undefined
   bytes(field: number): Uint8Array | undefined
   text(field: number): string | undefined
   texts(field: number): readonly string[]
@@ -33,6 +35,29 @@ export function readMessage(bytes: Uint8Array): Message | undefined {
   })
 }
 
+/** Another value for a field, which is a message or a number. */
+export type FieldChange = (value: Uint8Array | bigint) => Uint8Array | bigint
+
+/**
+ * The bytes of a message with fields changed, by their numbers; what is not changed stays byte for byte, and what is not
+ * there is not added. Throws RangeError for what is no message.
+ */
+export function changedFields(bytes: Uint8Array, changes: Readonly<Record<number, FieldChange>>): Buffer {
+  const parts: Uint8Array[] = []
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  for (let at = 0; at < bytes.length;) {
+    const [key, afterKey] = varint(bytes, at)
+    const [value, after] = valueAt(bytes, view, afterKey, Number(key & 7n))
+    const field = Number(key >> 3n)
+    const changed = changes[field]?.(value)
+    if (changed === undefined) parts.push(bytes.subarray(at, after))
+    else
+      parts.push(typeof changed === 'bigint' ? numberField(field, changed) : delimitedField(field, changed))
+    at = after
+  }
+  return Buffer.concat(parts)
+}
+
 /** Everything below says by RangeError that the bytes end where they should not, DataView too. */
 function unlessBroken<Result>(read: () => Result): Result | undefined {
   try {
@@ -52,6 +77,10 @@ function messageOf(all: (field: number) => readonly Value[]): Message {
   return {
     numbers,
     number: (field) => numbers(field).at(-1),
+    int32: (field) => {
+      const found = all(field).findLast((value) => typeof value === 'bigint')
+      return found === undefined ? undefined : int32Of(found)
+    },
     bytes: (field) => buffers(field).at(-1),
     text: (field) => {
       const found = buffers(field).at(-1)
@@ -65,6 +94,9 @@ function messageOf(all: (field: number) => readonly Value[]): Message {
     messages: (field) => buffers(field).flatMap((bytes) => readMessage(bytes) ?? []),
   }
 }
+
+/** Negative ones are written with 64 bits. */
+export const int32Of = (value: bigint): number => Number(BigInt.asIntN(32, value))
 
 function valueAt(bytes: Uint8Array, view: DataView, at: number, wireType: number): [Value, number] {
   if (wireType === VARINT) return varint(bytes, at)
@@ -105,13 +137,13 @@ export function delimitedField(number: number, content: string | Uint8Array): Bu
   return Buffer.concat([varintBytes((number << 3) | DELIMITED), varintBytes(bytes.length), bytes])
 }
 
-/** A field with a number from 0 to 2^31 - 1. */
-export const numberField = (number: number, value: number): Buffer =>
+/** A field with a number that is not negative, or a bigint of 64 bits, which may be. */
+export const numberField = (number: number, value: number | bigint): Buffer =>
   Buffer.concat([varintBytes((number << 3) | VARINT), varintBytes(value)])
 
-function varintBytes(value: number): Buffer {
+function varintBytes(value: number | bigint): Buffer {
   const bytes: number[] = []
-  let rest = value
-  for (; rest > 0x7f; rest >>= 7) bytes.push((rest & 0x7f) | 0x80)
-  return Buffer.from([...bytes, rest])
+  let rest = BigInt.asUintN(64, BigInt(value))
+  for (; rest > 0x7fn; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80)
+  return Buffer.from([...bytes, Number(rest)])
 }

@@ -5,6 +5,7 @@ import {CheckpointError} from '../../errors.ts'
 import {heldPaths, type HeldPath} from './criu-held.ts'
 import {imageContents, isReadImage, type ImageContents} from './criu-images.ts'
 import {ociSpecSchema, type OciSpec} from './oci-spec.ts'
+import {usedResources, type UsedResources} from './rlimits.ts'
 import {writeSparse} from './sparse-file.ts'
 import {tarMembers, type TarMember} from './tar.ts'
 
@@ -38,6 +39,7 @@ export interface ArchiveContents extends ImageContents {
   readonly filesBytes: number
   /** What a restore opens again by its path. */
   readonly held: readonly HeldPath[]
+  readonly used: UsedResources
 }
 
 /** What may be written at most; holes do not count. */
@@ -74,7 +76,8 @@ export async function readArchive(
     const name = path.slice(IMAGES.length)
     if (isReadImage(name) && sizeBytes <= MAX_TEXT_BYTES) images.set(name, await bytesOf(path, member))
   })
-  return {...factsOf(texts), contents: {...imageContents(images), ...bytes, held: heldPaths(images)}}
+  const contents = {...imageContents(images), ...bytes, held: heldPaths(images), used: usedResources(images)}
+  return {...factsOf(texts), contents}
 }
 
 /**

@@ -59,6 +59,8 @@ export const containerMetadataSchema = z.strictObject({
   archiveBytes: z.int(),
   archiveSha256: z.string(),
   privileges: privilegesSchema,
+  /** The most that any of its processes has in use of what hard limits bound; absent: not known. */
+  used: z.strictObject({openFiles: z.number(), addressBytes: z.number()}).optional(),
   /** How long its processes stood still for the dump; absent: not measured. */
   frozenMs: z.number().optional(),
 })

@@ -8,6 +8,7 @@ import {checkpointRef} from '../../../src/node-agent/named.ts'
 import {parsePod, podRef, type Pod} from '../../../src/node-agent/pods.ts'
 import {takeCheckpoint} from '../../../src/node-agent/take.ts'
 import type {AgentTools} from '../../../src/node-agent/tools.ts'
+import {image} from '../../support/criu-images.ts'
 import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
 
@@ -15,15 +16,23 @@ const NAME = {namespace: POD.namespace, name: 'move-web'}
 const MOVE = {apiVersion: API_VERSION, kind: 'Migration', namespace: POD.namespace, name: 'web'} as const
 const OWN_IMAGE = `sha256:${'ad'.repeat(32)}`
 
+const HOLDS_THREE_FILES = {
+  'checkpoint/pstree.img': image(0x50273030, [[1, 1]]),
+  'checkpoint/ids-1.img': image(0x54432030, [[2, 5]]),
+  'checkpoint/fdinfo-5.img': image(0x56213732, [[4, 0]], [[4, 1]], [[4, 2]]),
+}
+
 /** What the agent says of a move to its node of a checkpoint that is Ready. */
 async function answerTo(
   before: (node: FakeNode) => void,
   tools: Partial<AgentTools> = {},
   status: object = {},
+  dumped: (node: FakeNode) => void = () => undefined,
 ): Promise<unknown> {
   let answer: unknown
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
+    dumped(node)
     node.ask(NAME.name, {})
     const lived = node.tools(new Life(), new AbortController().signal)
     await takeCheckpoint(NAME, lived)
@@ -83,6 +92,24 @@ test.for<[string, string, (node: FakeNode) => void, Partial<AgentTools>]>([
 ])('the target says that it cannot take a pod when %s', async ([, reason, before, tools]) => {
   expect(await answerTo(before, tools)).toMatchObject({
     targetAnswer: {ok: false, reason, message: expect.any(String) as string},
+  })
+})
+
+test('the target says before the source goes that its limits are below what the processes have in use', async () => {
+  const limits = (files: number): AgentTools['limits'] => ({
+    ofSandbox: () => Promise.reject(new Error('there is none yet')),
+    own: () => Promise.resolve(new Map([['RLIMIT_NOFILE', files]])),
+  })
+  const files = (node: FakeNode) => (node.members = HOLDS_THREE_FILES)
+  expect(await answerTo(() => undefined, {limits: limits(2)}, {}, files)).toMatchObject({
+    targetAnswer: {
+      ok: false,
+      reason: 'PRIVILEGES_WIDER',
+      message: expect.stringContaining('3 files open') as string,
+    },
+  })
+  expect(await answerTo(() => undefined, {limits: limits(3)}, {}, files)).toMatchObject({
+    targetAnswer: {ok: true},
   })
 })
 

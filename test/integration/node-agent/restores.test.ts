@@ -8,6 +8,7 @@ import {restoreAnswerSchema, type RestoreAnswer} from '../../../src/checkpoint/h
 import {startAgent} from '../../../src/node-agent/agent.ts'
 import {answerRestore} from '../../../src/node-agent/answer.ts'
 import {digestSchema} from '../../../src/checkpoint/sealed/types.ts'
+import {nodeLimits} from '../../../src/node-agent/limits.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
 import {plainTar} from '../../../src/node-agent/plain-tar.ts'
 import {podRef} from '../../../src/node-agent/pods.ts'
@@ -35,6 +36,8 @@ interface Bench {
   readonly tell: (status: Record<string, unknown>) => void
   /** Undefined: the node does not tell. */
   imageDigests: readonly string[] | undefined
+  /** Of the node, where not those of the fake one. */
+  limits: AgentTools['limits'] | undefined
   cpuFeatures: string[]
 }
 
@@ -80,6 +83,7 @@ async function withRestore(
       folder,
       uid,
       imageDigests: [OWN_IMAGE],
+      limits: undefined,
       cpuFeatures: ['avx2', 'sse4_2'],
       tell: (status) => put({phase: 'Running', containerStatuses: [{name: 'smoke', ...status}]}),
       ask: async (id = 'first', {podUid = uid, container = 'smoke', spec = SPEC} = {}) => {
@@ -99,6 +103,7 @@ async function withRestore(
         return answerRestore(request, {
           ...tools,
           preparations,
+          limits: bench.limits ?? tools.limits,
           imageDigests: () =>
             bench.imageDigests === undefined
               ? Promise.reject(new Error('ctr does not answer'))
@@ -210,28 +215,75 @@ test('processes that may do more than the pod are refused, each point named', as
   })
 })
 
-test('processes whose hard limits are above those of the new container are refused', async () => {
-  const withLimit = (hard: number) => ({
-    ...SPEC,
-    process: {...SPEC.process, rlimits: [{type: 'RLIMIT_CPU', soft: 1, hard}]},
-  })
-  const limits = message([
+const PSTREE = image(0x50273030, [[1, 1]])
+/** Limits 60 of 60 seconds, and an oom_score_adj. */
+const core = (cpu: number, score: number) =>
+  image(0x55053847, [
     [
-      1,
+      3,
       message([
-        [1, 60],
-        [2, 60],
+        [6, 'app'],
+        [
+          8,
+          message([
+            [
+              1,
+              message([
+                [1, cpu],
+                [2, cpu],
+              ]),
+            ],
+          ]),
+        ],
+        [14, score],
       ]),
     ],
   ])
-  const core = image(0x55053847, [[3, message([[8, limits]])]])
-  const members = {'checkpoint/core-1.img': core}
+const FILES = {
+  'checkpoint/pstree.img': PSTREE,
+  'checkpoint/core-1.img': core(60, 300),
+  'checkpoint/ids-1.img': image(0x54432030, [[2, 5]]),
+  'checkpoint/fdinfo-5.img': image(0x56213732, [[4, 0]], [[4, 1]], [[4, 2]]),
+}
+const withRlimits = (...rlimits: readonly {type: string; hard: number}[]) => ({
+  ...SPEC,
+  process: {...SPEC.process, rlimits},
+})
+
+test.for<readonly [string, object, Bench['node']['limits'], number]>([
+  ['its spec names', withRlimits({type: 'RLIMIT_CPU', hard: 59}), new Map(), 59],
+  ['the node gives', SPEC, new Map([['RLIMIT_CPU', 58]]), 58],
+  ['and not raised to those', SPEC, new Map([['RLIMIT_CPU', 61]]), 60],
+])('limits of dumped processes are lowered to those that %s', async ([, spec, limits, cpu]) => {
+  await withRestore(async ({ask, node}) => {
+    node.limits = limits
+    for (const id of ['first', 'second']) {
+      const answer = await ask(id, {spec})
+      if (answer.action !== 'restore') throw new Error(refusal(answer))
+      expect(await readFile(join(answer.imageDir, 'core-1.img'))).toEqual(core(cpu, SPEC.process.oomScoreAdj))
+      expect(await readdir(answer.imageDir)).toHaveLength(Object.keys(FILES).length)
+    }
+  }, FILES)
+})
+
+test('processes with more in use than the new container may have are refused', async () => {
+  await withRestore(async ({ask, node}) => {
+    node.limits = new Map([['RLIMIT_NOFILE', 2]])
+    expect(refusal(await ask('first'))).toMatch(/PRIVILEGES_WIDER.*3 files open.*RLIMIT_NOFILE is 2/)
+    const wider = withRlimits({type: 'RLIMIT_NOFILE', hard: 3})
+    expect(await ask('second', {spec: wider})).toMatchObject({action: 'restore'})
+  }, FILES)
+})
+
+test('an image whose limits cannot be read, or a node whose, is no reason to restore without', async () => {
+  const broken = {...FILES, 'checkpoint/core-1.img': core(60, 300).subarray(0, -1)}
   await withRestore(async ({ask}) => {
-    expect(refusal(await ask('first', {spec: withLimit(59)}))).toMatch(
-      /PRIVILEGES_WIDER.*RLIMIT_CPU may be 60/,
-    )
-    expect(await ask('second', {spec: withLimit(60)})).toMatchObject({action: 'restore'})
-  }, members)
+    expect(refusal(await ask())).toContain('core-1.img is no image of a process')
+  }, broken)
+  await withRestore(async (bench) => {
+    bench.limits = nodeLimits(join(bench.folder, 'proc'))
+    expect(refusal(await bench.ask())).toContain("the limits of this node's pods are not known")
+  }, FILES)
 })
 
 test('another base image is refused, and one that the node does not know', async () => {

@@ -43,8 +43,9 @@ test('an archive tells what its images hold and how large they are', async () =>
     (sum, {length}) => sum + length,
     0,
   )
-  const {held, ...rest} = contents
+  const {held, used, ...rest} = contents
   expect(rest).toEqual({...CONTENTS, imageBytes, filesBytes: 512})
+  expect(used).toEqual({openFiles: 7, addressBytes: 0})
   expect(held).toMatchObject([{kind: 'file', path: '/var/log/server.log', holder: {pid: 7}}])
 })
 
