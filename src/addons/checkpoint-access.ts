@@ -27,7 +27,6 @@ const status = (plurals: readonly string[]) => plurals.map((plural) => `${plural
 /** What a node's agent may do; admission.ts narrows nodes and pods to its own. */
 const agentRules: readonly Rule[] = [
   rule('', ['nodes'], [...READ, 'patch']),
-  rule('', ['nodes/checkpoint'], ['create']),
   // Whether one may use a store.
   rule('', ['namespaces'], ['get']),
   rule('', ['pods'], [...READ, 'delete']),

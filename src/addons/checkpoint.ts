@@ -126,6 +126,7 @@ interface HostFolder {
 const hostFolders: readonly HostFolder[] = [
   {name: 'cgroup', path: '/sys/fs/cgroup', mustExist: true},
   {name: 'clouder', path: '/var/lib/clouder', mountPropagation: 'HostToContainer'},
+  // What agents had kubelets write before.
   {name: 'kubelet-checkpoints', path: KUBELET_CHECKPOINT_DIR},
   {name: 'agent-socket', path: '/run/clouder/agent'},
   {name: 'containerd', path: '/run/containerd', mustExist: true, mountPropagation: 'HostToContainer'},
@@ -220,7 +221,6 @@ function agent(options: CheckpointAddonOptions): KubeObject {
                 ...commonEnvironment(options.hostNetwork?.agentPort),
                 ...keptMemory,
                 field('NODE_NAME', 'spec.nodeName'),
-                field('NODE_IP', 'status.hostIP'),
               ],
               // Pods stand still while it works: on a busy node it needs a share. It was seen to hold 170 MiB, and 390 MiB
               // while it sealed 700 MB.

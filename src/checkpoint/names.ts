@@ -14,7 +14,9 @@ export const DUMP_DIR = '/var/lib/clouder/dumps'
 export const NODE_STORE_DIR = '/var/lib/clouder/store'
 /** The node agent listens here; only root may connect. */
 export const AGENT_SOCKET = '/run/clouder/agent/restore.sock'
-/** Where the kubelet writes archives. */
+/** Archives of containers until they are sealed, which containerd writes for the node agent; root only. */
+export const ARCHIVE_DIR = '/var/lib/clouder/archives'
+/** Where the kubelet writes archives, which it was asked for before. */
 export const KUBELET_CHECKPOINT_DIR = '/var/lib/kubelet/checkpoints'
 /** Annotation of a pod: the Checkpoint of its own namespace whose containers it goes on from. */
 export const RESTORE_ANNOTATION = 'clouder.dev/restore-checkpoint'

@@ -11,6 +11,7 @@ import {z} from 'zod'
 import {admitMove, isToAdmit, isToLook, lookForImages} from './admit.ts'
 import {ranAs} from './answer.ts'
 import {podRef, podSchema, type Pod} from './pods.ts'
+import {removeFormer} from './former-archives.ts'
 import type {Preparations} from './prepare.ts'
 import {keyedQueue, type KeyedQueue} from './queue.ts'
 import {checkpointImages, isForImages, makeImages, type CheckpointImages} from './create-image.ts'
@@ -53,10 +54,12 @@ class Watching {
   readonly #cleaning: KeyedQueue
   readonly #images: CheckpointImages
   #unsynced = 2
+  readonly #startedAtMs: number
 
   constructor(tools: AgentTools, preparations: Preparations) {
     this.#tools = tools
     this.#preparations = preparations
+    this.#startedAtMs = tools.now()
     this.#images = checkpointImages(tools)
     const {kube, log, signal, node} = tools
     this.#taking = keyedQueue({work: (key) => takeCheckpoint(nameOf(key), tools), log, signal})
@@ -222,8 +225,12 @@ class Watching {
 
   /** Once everything is known: what belongs to pods and Checkpoints that are gone is removed. */
   async #sweep(): Promise<void> {
-    const {archives, dumps, kube, log} = this.#tools
+    const {archives, formerArchives, dumps, kube, log, node} = this.#tools
     await dumps.clean()
+    const pods = [...this.#pods.values()]
+    for (const checkpoint of this.#checkpoints.values())
+      if (checkpoint.status?.node === node)
+        await removeFormer(formerArchives, checkpoint, pods, this.#startedAtMs)
     const unreadable = [...this.#unreadable.values()]
     const uids = new Set([
       ...[...this.#checkpoints.values()].map(({uid}) => uid),

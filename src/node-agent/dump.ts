@@ -2,7 +2,7 @@ import {CheckpointError} from '../errors.ts'
 import {storageLimits} from '../checkpoint/ephemeral-storage.ts'
 import type {Checkpoint, CheckpointStatus} from '../checkpoint/resources.ts'
 import type {ContainerCgroup} from './cgroups.ts'
-import {containerIdOf, originalPod, parsePod, podTemplateOf, statusOf, type Pod} from './pods.ts'
+import {containerIdOf, originalPod, podTemplateOf, statusOf, type Pod} from './pods.ts'
 import type {AgentTools} from './tools.ts'
 import {refuseLarge, refuseOverLimit} from './upper-layer.ts'
 
@@ -51,11 +51,10 @@ const BUSY = /unable to freeze|Unseizable non-zombie/
 
 async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: AgentTools): Promise<Dumped> {
   const {cgroups, archives, signal} = tools
-  const {spec, status} = checkpoint
+  const {spec} = checkpoint
   const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
   const running = names.map((name) => runningContainer(pod, name))
   await archives.remove(uid)
-  await removeBrokenOff(pod, names, status?.startedAt, tools)
   const limits = storageLimits(originalPod(pod).spec)
   const unmeasured = new Map<string, string>()
   for (const {name, id} of running) {
@@ -75,7 +74,7 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
   for (const [index, {name, id, image}] of running.entries()) {
     const cgroup = await cgroups.find(pod.metadata.uid, id)
     if (cgroup === undefined) throw failed(pod, name, 'its processes are not found on the node')
-    const dumped = await dumpContainer(pod, name, uid, cgroup, holds, tools)
+    const dumped = await dumpContainer(pod, {name, id}, uid, cgroup, holds, tools)
     const why = unmeasured.get(name)
     containers.push({name, image, ...dumped, ...(why === undefined ? {} : {unmeasured: why})})
     held.push(cgroup)
@@ -87,36 +86,6 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
   if (!stays && spec.hooks?.after !== undefined) await runHook('after', pod, spec.hooks.after, tools)
   return {containers, frozen: stays, podTemplate: podTemplateOf(pod)}
 }
-
-/** Takes away what the kubelet has written for this checkpoint of the pod, and nobody lived to claim. */
-export async function removeBrokenOff(
-  {metadata: {namespace, name}, spec}: Pod,
-  containers: readonly string[] | undefined,
-  since: string | undefined,
-  {archives, now, kube, node}: Pick<AgentTools, 'archives' | 'now' | 'kube' | 'node'>,
-): Promise<void> {
-  const own = spec.containers.map((container) => container.name)
-  // What the pod does not have was not dumped, whoever asked for it.
-  for (const container of own.filter((one) => containers?.includes(one) !== false))
-    await archives.removeUnclaimed(
-      {namespace, pod: name, container},
-      Date.parse(since ?? '') || now(),
-      async () =>
-        (await kube.list({apiVersion: 'v1', kind: 'Pod'}))
-          .map(parsePod)
-          .some((other) => isNamedAlike(other, {namespace, name, container, node})),
-    )
-}
-
-/** Whether archives of a container of another pod of this node have the same file name. */
-const isNamedAlike = (
-  {metadata, spec}: Pod,
-  own: {readonly namespace: string; readonly name: string; readonly container: string; readonly node: string},
-): boolean =>
-  metadata.name === own.name &&
-  metadata.namespace !== own.namespace &&
-  spec.nodeName === own.node &&
-  spec.containers.some(({name}) => `${metadata.namespace}-${name}` === `${own.namespace}-${own.container}`)
 
 const targetOf = ({metadata: {namespace, name}}: Pod, container: string) => ({
   namespace,
@@ -141,20 +110,21 @@ function runningContainer(pod: Pod, name: string): {name: string; id: string; im
 
 async function dumpContainer(
   pod: Pod,
-  name: string,
+  {name, id}: {readonly name: string; readonly id: string},
   uid: string,
   cgroup: ContainerCgroup,
   freezePod: boolean,
   tools: AgentTools,
 ): Promise<{readonly archiveBytes: number; readonly frozenMs?: number; readonly gapMs?: number}> {
-  const {kubelet, watchDump, archives, signal} = tools
-  const target = targetOf(pod, name)
-  const {answer, seen} = await watchDump(cgroup, {freezePod}, () => kubelet.checkpoint(target, signal)).catch(
+  const {checkpoint, watchDump, archives, signal} = tools
+  const target = {...targetOf(pod, name), podUid: pod.metadata.uid, containerId: id}
+  const path = await archives.begin(uid, name)
+  const {seen} = await watchDump(cgroup, {freezePod}, () => checkpoint(target, path, signal)).catch(
     async (error: unknown) => {
       throw await explained(error, tools)
     },
   )
-  const archiveBytes = await archives.claim(answer, uid, name)
+  const archiveBytes = await archives.claim(path, uid, name)
   if (freezePod && !seen.podFrozen)
     throw failed(
       pod,

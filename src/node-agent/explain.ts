@@ -1,7 +1,7 @@
 import {readFile} from 'node:fs/promises'
 import {describeCause, diagnose} from '../checkpoint/archive/diagnose.ts'
 
-/** Why a dump failed and what to do, from CRIU's log, which the kubelet's answer names; undefined: it names none that is there. */
+/** Why a dump failed and what to do, from CRIU's log, which the runtime's answer names; undefined: it names none that is there. */
 export async function explainFailure(answer: string): Promise<string | undefined> {
   const log = /path= ?(\/run\/containerd\/[^\s)"\\]+\.log)/.exec(answer)?.[1]
   if (log === undefined || log.includes('..')) return undefined

@@ -19,7 +19,7 @@ export interface WatchTask {
     readonly frozenFile: string
     readonly frozen: string
   }
-  /** One 32-bit word: 0 while the dump may come, 1 once the kubelet has answered. */
+  /** One 32-bit word: 0 while the dump may come, 1 once the runtime has answered. */
   readonly over: SharedArrayBuffer
 }
 

@@ -4,6 +4,7 @@ import {dirname, join} from 'node:path'
 import {z} from 'zod'
 import {
   AGENT_SOCKET,
+  ARCHIVE_DIR,
   DUMP_DIR,
   KUBELET_CHECKPOINT_DIR,
   NODE_STORE_DIR,
@@ -15,17 +16,19 @@ import type {Abilities} from '../checkpoint/sealed/types.ts'
 import type {BlobStore} from '../checkpoint/stores/blob-store.ts'
 import {openStore} from '../checkpoint/stores/open.ts'
 import {CheckpointError} from '../errors.ts'
-import {openInClusterKube, SERVICE_ACCOUNT_DIR} from '../kubernetes/in-cluster.ts'
+import {openInClusterKube} from '../kubernetes/in-cluster.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 import {pauseQuietly} from '../waiting.ts'
 import {publishAbilities, readAbilities, type AbilitiesOptions} from './abilities.ts'
 import {startAgent} from './agent.ts'
 import {answerRestore} from './answer.ts'
-import {kubeletArchives} from './archives.ts'
+import {diskArchives} from './archives.ts'
 import {openCgroups} from './cgroups.ts'
+import {criCheckpoint} from './container-checkpoint.ts'
 import {criExec} from './container-exec.ts'
 import {dumpFolder} from './dump-folder.ts'
 import {explainFailure} from './explain.ts'
+import {kubeletArchives} from './former-archives.ts'
 import {dumpWatcher} from './freeze.ts'
 import {collectGarbage} from './garbage.ts'
 import {serveHttp} from './http.ts'
@@ -34,7 +37,6 @@ import {inspectArchive} from './inspect.ts'
 import {dumpMeter} from './upper-layer.ts'
 import {watchInterruptions} from './interruption.ts'
 import {clusterKeys} from './key-ring.ts'
-import {httpsKubelet} from './kubelet.ts'
 import type {Log} from './log.ts'
 import {agentMetrics} from './metrics.ts'
 import {peerStore, servePeer} from './peer.ts'
@@ -56,7 +58,7 @@ import type {AgentTools} from './tools.ts'
 import {serveUsage} from './usage.ts'
 
 const CGROUP_DIR = '/sys/fs/cgroup'
-const KUBELET_PORT = 10_250
+const CONTAINERD_SOCKET = '/run/containerd/containerd.sock'
 const PUBLISH_EVERY_MS = 60_000
 const COLLECT_EVERY_MS = 6 * 3_600_000
 const AGENT_SELECTOR = 'app.kubernetes.io/name=clouder-node-agent'
@@ -64,7 +66,6 @@ const AGENT_SELECTOR = 'app.kubernetes.io/name=clouder-node-agent'
 /** What the DaemonSet gives. */
 export const agentEnvironmentSchema = z.object({
   NODE_NAME: z.string().min(1),
-  NODE_IP: z.string().min(1),
   PORT: z.coerce.number().int(),
   CLAIM_DIR: z.string().startsWith('/'),
   /** Where the cloud tells a machine about itself. */
@@ -118,20 +119,15 @@ export async function runNodeAgent(
   const tools: AgentTools = {
     node,
     kube,
-    kubelet: httpsKubelet({
-      address: environment.NODE_IP,
-      port: KUBELET_PORT,
-      nodeName: node,
-      caFile: join(SERVICE_ACCOUNT_DIR, 'ca.crt'),
-      tokenFile: join(SERVICE_ACCOUNT_DIR, 'token'),
-    }),
     cgroups,
     shims: containerdShims('/run/containerd/io.containerd.runtime.v2.task/k8s.io'),
-    exec: criExec('/run/containerd/containerd.sock'),
+    checkpoint: criCheckpoint(CONTAINERD_SOCKET),
+    exec: criExec(CONTAINERD_SOCKET),
     watchDump: dumpWatcher(script),
-    measure: dumpMeter({proc: '/proc', folder: dirname(DUMP_DIR)}),
+    measure: dumpMeter({proc: '/proc', folder: dirname(ARCHIVE_DIR)}),
     dumps: dumpFolder(DUMP_DIR, log),
-    archives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
+    archives: diskArchives(ARCHIVE_DIR, [KUBELET_CHECKPOINT_DIR]),
+    formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers: threadedCiphers(script, availableParallelism()),
     abilities: abilities.value,

@@ -3,7 +3,7 @@ import {hasClaims} from '../checkpoint/pod.ts'
 import type {CheckpointStatus} from '../checkpoint/resources.ts'
 import {CheckpointError, isTransient} from '../errors.ts'
 import {waitFor} from '../waiting.ts'
-import {dumpPod, removeBrokenOff, runHook} from './dump.ts'
+import {dumpPod, runHook} from './dump.ts'
 import {importCheckpoint} from './import.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './named.ts'
 import {parsePod, podRef, type Pod} from './pods.ts'
@@ -233,17 +233,13 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
     reason,
     error: message,
   })
-  const {podUid, startedAt} = checkpoint.status ?? {}
-  const wanted = checkpoint.spec.pod?.name ?? ''
+  const {podUid} = checkpoint.status ?? {}
   // What stands still for another checkpoint stays so.
   if (podUid !== undefined && !(error instanceof PodHeldError)) {
     await letPodGoOn(podUid, checkpoint, tools)
     await afterFailure(checkpoint, podUid, tools)
   }
   await archives.remove(checkpoint.uid)
-  // The kubelet may have been killed after it wrote.
-  const pod = wanted === '' ? undefined : await podOf(checkpoint.namespace, wanted, tools)
-  if (pod !== undefined) await removeBrokenOff(pod, checkpoint.spec.containers, startedAt, tools)
   await kube.patchStatus(checkpointRef(checkpoint), {
     phase: 'Failed',
     reason,

@@ -6,10 +6,11 @@ import type {Abilities, Privileges} from '../checkpoint/sealed/types.ts'
 import type {KubeClient} from '../kubernetes/types.ts'
 import type {Archives} from './archives.ts'
 import type {Cgroups} from './cgroups.ts'
+import type {ContainerCheckpoint} from './container-checkpoint.ts'
 import type {ContainerExec} from './container-exec.ts'
 import type {DumpFolder} from './dump-folder.ts'
+import type {FormerArchives} from './former-archives.ts'
 import type {DumpWatcher} from './freeze.ts'
-import type {Kubelet} from './kubelet.ts'
 import type {NodeLimits} from './limits.ts'
 import type {Log} from './log.ts'
 import type {Metrics} from './metrics.ts'
@@ -38,7 +39,7 @@ export type ImageImport = (
 export interface AgentTools {
   readonly node: string
   readonly kube: KubeClient
-  readonly kubelet: Kubelet
+  readonly checkpoint: ContainerCheckpoint
   readonly cgroups: Cgroups
   readonly shims: Shims
   /** Runs hooks. */
@@ -48,6 +49,7 @@ export interface AgentTools {
   readonly measure: DumpMeter
   readonly dumps: DumpFolder
   readonly archives: Archives
+  readonly formerArchives: FormerArchives
   readonly stores: Stores
   readonly ciphers: Ciphers
   readonly abilities: () => Promise<Abilities>
@@ -56,7 +58,7 @@ export interface AgentTools {
     pod: PodNamespaces,
     signal: AbortSignal,
   ) => Promise<ArchiveFacts>
-  /** What CRIU said of a failed dump, from the log that the kubelet's answer names; undefined: nothing that helps. */
+  /** What CRIU said of a failed dump, from the log that the runtime's answer names; undefined: nothing that helps. */
   readonly explain: (answer: string) => Promise<string | undefined>
   readonly importImage: ImageImport
   /** Absent is fine. */

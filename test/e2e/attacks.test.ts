@@ -1,4 +1,5 @@
 import {expect} from 'vitest'
+import {z} from 'zod'
 import {
   CHECKPOINT_IMAGE_PREFIX,
   CHECKPOINT_IMAGES_LABEL,
@@ -6,7 +7,7 @@ import {
   ORIGINAL_ANNOTATION,
 } from '../../src/checkpoint/names.ts'
 import {refOf} from '../../src/kubernetes/refs.ts'
-import {asked, attacked, comesTo, ended, posted, refusal, victim} from '../support/attack-scene.ts'
+import {agentsOf, asked, attacked, comesTo, ended, posted, refusal, victim} from '../support/attack-scene.ts'
 import {attackDefinitions} from '../support/attack-definitions.ts'
 import {attackHardening} from '../support/attack-hardening.ts'
 import {attackHttp} from '../support/attack-http.ts'
@@ -17,6 +18,9 @@ import {scenario} from '../support/e2e-scenario.ts'
 
 const MEMORY = `${CHECKPOINT_IMAGE_PREFIX}team/ck/main@sha256:${'0'.repeat(64)}`
 const FORBIDDEN = 'forbidden'
+const nodeStatusSchema = z.looseObject({
+  addresses: z.array(z.looseObject({type: z.string(), address: z.string()})),
+})
 
 scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapter) => {
   chapter('a cluster comes up, with a pod of somebody on each worker', async (cluster) => {
@@ -52,6 +56,26 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       const secrets = await agent.fetch('/api/v1/namespaces/kube-system/secrets')
       expect(secrets.status).toBe(403)
       expect((await root.get(other))?.metadata.deletionTimestamp).toBeUndefined()
+    })
+  })
+
+  chapter('no kubelet does anything for the token of an agent', async (cluster) => {
+    await attacked(cluster, async ({root}) => {
+      const uid = (await agentsOf(root)).get('worker-1')?.metadata.uid
+      const token = `$(cat /var/lib/kubelet/pods/${uid}/volumes/kubernetes.io~projected/token/token)`
+      for (const node of ['worker-1', 'worker-2']) {
+        const found = await root.get({apiVersion: 'v1', kind: 'Node', name: node})
+        const {addresses} = nodeStatusSchema.parse(found?.['status'])
+        const ip = addresses.find(({type}) => type === 'InternalIP')?.address
+        const answers = (method: string, path: string): Promise<string> =>
+          cluster.read(
+            'worker-1',
+            `curl -sk -m 20 -o /dev/null -w '%{http_code}' -X ${method} -H "Authorization: Bearer ${token}" https://${ip}:10250/${path}`,
+          )
+        // 401 would be a token that is none.
+        expect(await answers('POST', `checkpoint/team/on-${node}/main`), node).toBe('403')
+        expect(await answers('GET', 'pods'), node).toBe('403')
+      }
     })
   })
 

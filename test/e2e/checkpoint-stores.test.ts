@@ -324,7 +324,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
     const there = await nodeFilesWith(cluster, 'worker-1', [token, inEnvironment])
     for (const canary of [token, inEnvironment]) {
       expect(await objectsWith(clear.objects, canary)).not.toEqual([])
-      const path: unknown = expect.stringMatching(/^\/var\/lib\/kubelet\/checkpoints\//)
+      const path: unknown = expect.stringMatching(/^\/var\/lib\/clouder\/archives\//)
       expect(there).toContainEqual({path, canary})
     }
     await kubectl(cluster, `delete ckpt ${plain} -n ${NAMESPACE}`)

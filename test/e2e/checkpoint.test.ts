@@ -22,7 +22,7 @@ import {endOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 
 const STORE = '/var/lib/clouder/store'
-const IN_CLEAR = `${STORE} /var/lib/clouder/restore /var/lib/clouder/checkpoints /var/lib/kubelet/checkpoints`
+const IN_CLEAR = `${STORE} /var/lib/clouder/restore /var/lib/clouder/dumps /var/lib/clouder/archives /var/lib/kubelet/checkpoints`
 
 /** The same process, further on. */
 const remove = (cluster: E2eCluster, ...pods: readonly string[]): Promise<string> =>

@@ -30,8 +30,8 @@ const NODE = String.raw`exec 2>&1
 pods=/var/lib/kubelet/pods
 space="$pods/a/my volume"
 line="$pods/"$'b\nc'/volume
-mkdir -p "$space" "$line" /var/lib/clouder/{dumps,restore,store} /var/lib/kubelet/checkpoints /var/lib/{etcd,containerd}
-for dir in /var/lib/clouder/{dumps,restore,store} /var/lib/kubelet/checkpoints; do echo memory > $dir/archive; done
+mkdir -p "$space" "$line" /var/lib/clouder/{dumps,archives,restore,store} /var/lib/kubelet/checkpoints /var/lib/{etcd,containerd}
+for dir in /var/lib/clouder/{dumps,archives,restore,store} /var/lib/kubelet/checkpoints; do echo memory > $dir/archive; done
 echo precious > /data/file
 run() { bash -c "$SCRIPT" && echo done || echo stopped; }
 `

@@ -1,6 +1,12 @@
 import {expect} from 'vitest'
 import {z} from 'zod'
-import {DUMP_DIR, KUBELET_CHECKPOINT_DIR, NODE_STORE_DIR, RESTORE_DIR} from '../../src/checkpoint/names.ts'
+import {
+  ARCHIVE_DIR,
+  DUMP_DIR,
+  KUBELET_CHECKPOINT_DIR,
+  NODE_STORE_DIR,
+  RESTORE_DIR,
+} from '../../src/checkpoint/names.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 import {answerOf, answering, asked, attacked, ended, scripted, selfOf} from './attack-scene.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
@@ -37,7 +43,7 @@ const sparse = (name: string, bytes: number) => {
 const inClear = (cluster: E2eCluster, node: string): Promise<string> =>
   cluster.read(
     node,
-    `find ${DUMP_DIR} ${KUBELET_CHECKPOINT_DIR} -mindepth 1; find ${RESTORE_DIR} -mindepth 2 ! -name '*.asked' ! -name '*.restored'`,
+    `find ${DUMP_DIR} ${ARCHIVE_DIR} ${KUBELET_CHECKPOINT_DIR} -mindepth 1; find ${RESTORE_DIR} -mindepth 2 ! -name '*.asked' ! -name '*.restored'`,
   )
 
 export function attackStored(chapter: Chapter): void {

@@ -1,15 +1,15 @@
 import {writeFile} from 'node:fs/promises'
-import {join} from 'node:path'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../src/checkpoint/names.ts'
 import {pieceCipher} from '../../src/checkpoint/sealed/pieces.ts'
 import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
 import type {Patience} from '../../src/checkpoint/stores/problems.ts'
-import {kubeletArchives} from '../../src/node-agent/archives.ts'
+import {diskArchives} from '../../src/node-agent/archives.ts'
 import type {Cgroups} from '../../src/node-agent/cgroups.ts'
+import type {ContainerCheckpoint} from '../../src/node-agent/container-checkpoint.ts'
 import type {ExecResult} from '../../src/node-agent/container-exec.ts'
 import type {DumpWatcher} from '../../src/node-agent/freeze.ts'
+import {kubeletArchives} from '../../src/node-agent/former-archives.ts'
 import {inspectArchive} from '../../src/node-agent/inspect.ts'
-import type {Kubelet} from '../../src/node-agent/kubelet.ts'
 import {podRef} from '../../src/node-agent/pods.ts'
 import {clusterStores} from '../../src/node-agent/stores.ts'
 import type {AgentTools} from '../../src/node-agent/tools.ts'
@@ -77,7 +77,7 @@ export class Life {
   }
 }
 
-/** A node with one pod: its API server, its kubelet and its kernel, which outlive every agent. */
+/** A node with one pod: its API server, its runtime and its kernel, which outlive every agent. */
 export class FakeNode {
   readonly kube = new FakeKube({kubelets: true})
   readonly blobs: MemoryBlobs = memoryBlobs()
@@ -94,13 +94,12 @@ export class FakeNode {
   patience: Patience | undefined
   /** What a dump of the pod takes. */
   dumpSize: DumpSize = {fileBytes: 0, holeBytes: 0, sparsest: '', memoryBytes: 0, freeBytes: 2 ** 40}
-  /** Set: the kubelet answers this in place of a checkpoint. */
+  /** Set: the runtime answers this in place of a checkpoint. */
   dumpProblem: Error | undefined
-  /** Of the kubelet's archives, besides what every one has. */
+  /** Of the runtime's archives, besides what every one has. */
   members: Readonly<Record<string, string | Uint8Array>> = {}
   readonly folder: string
   readonly #containers: readonly string[]
-  #dumps = 0
   #dumping = 0
 
   constructor(folder: string, containers: readonly string[] = ['smoke']) {
@@ -153,14 +152,15 @@ export class FakeNode {
     return {
       node: NODE,
       kube,
-      kubelet: life.of('kubelet', this.#kubelet(), ['checkpoint']),
+      checkpoint: life.of('runtime', {checkpoint: this.#checkpoint()}, ['checkpoint']).checkpoint,
       shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},
       cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),
       exec: life.of('runtime', {exec: () => this.#exec()}, ['exec']).exec,
       watchDump: this.#watchDump(),
       measure: () => Promise.resolve(this.dumpSize),
       dumps: {during: (dump) => dump(), clean: () => Promise.resolve()},
-      archives: life.of('archives', kubeletArchives(this.folder), ['claim', 'remove', 'removeUnclaimed']),
+      archives: life.of('archives', diskArchives(this.folder), ['begin', 'claim', 'remove']),
+      formerArchives: kubeletArchives(this.folder),
       stores: clusterStores({
         kube,
         node: NODE,
@@ -194,21 +194,16 @@ export class FakeNode {
     return Promise.resolve({exitCode: 0, stdout: '', stderr: ''})
   }
 
-  #kubelet(): Kubelet {
-    return {
-      checkpoint: async ({namespace, pod, container}) => {
-        if (this.dumpProblem !== undefined) throw this.dumpProblem
-        this.mostDumpsAtOnce = Math.max(this.mostDumpsAtOnce, ++this.#dumping)
-        const time = `2026-11-21T09:00:${String(this.#dumps++).padStart(2, '0')}Z`
-        const path = join(this.folder, `checkpoint-${pod}_${namespace}-${container}-${time}.tar`)
-        const status = JSON.stringify({metadata: {name: container}})
-        await writeFile(path, await tarOf({...MEMBERS, 'status.dump': status, ...this.members}), {
-          mode: 0o600,
-        })
-        this.processes.dumped = true
-        this.#dumping--
-        return path
-      },
+  #checkpoint(): ContainerCheckpoint {
+    return async ({container}, path) => {
+      if (this.dumpProblem !== undefined) throw this.dumpProblem
+      this.mostDumpsAtOnce = Math.max(this.mostDumpsAtOnce, ++this.#dumping)
+      const status = JSON.stringify({metadata: {name: container}})
+      const archive = await tarOf({...MEMBERS, 'status.dump': status, ...this.members})
+      // containerd would write over what is there, and leave the end of it.
+      await writeFile(path, archive, {mode: 0o600, flag: 'wx'})
+      this.processes.dumped = true
+      this.#dumping--
     }
   }
 

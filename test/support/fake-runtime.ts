@@ -7,21 +7,22 @@ import {
   type Message,
 } from '../../src/checkpoint/archive/protobuf.ts'
 
-/** What a CRI answers to ExecSync: an end of the command, or a status of gRPC. */
-export type ExecAnswer =
+/** What a CRI answers: an end of a command, another message, or a status of gRPC. */
+export type RuntimeAnswer =
   | {readonly exitCode: number; readonly stdout?: string; readonly stderr?: string}
+  | {readonly body: Uint8Array}
   | {readonly status: number; readonly message: string}
 
-/** A container runtime at a socket, which knows ExecSync; `answer` may never come, as of a command that does not end. */
+/** A container runtime at a socket; `answer` may never come, as of a command that does not end. */
 export async function serveRuntime(
   socket: string,
-  answer: (request: Message, path: string) => ExecAnswer | Promise<ExecAnswer>,
-): Promise<AsyncDisposable & {readonly cancelled: () => number}> {
+  answer: (request: Message, path: string) => RuntimeAnswer | Promise<RuntimeAnswer>,
+): Promise<AsyncDisposable & {readonly cancelled: () => number; readonly breakOff: () => void}> {
   let cancelled = 0
   const server = createServer()
   server.on('stream', (stream, headers) => {
     const chunks: Buffer[] = []
-    let told: ExecAnswer = {status: 0, message: ''}
+    let told: RuntimeAnswer = {status: 0, message: ''}
     stream.on('aborted', () => (cancelled += 1))
     stream.on('error', () => undefined)
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -48,17 +49,28 @@ export async function serveRuntime(
   })
   server.listen(socket)
   await once(server, 'listening')
+  const breakOff = (): void => {
+    for (const session of sessions) session.destroy()
+  }
   return {
     cancelled: () => cancelled,
+    breakOff,
     [Symbol.asyncDispose]: async () => {
-      for (const session of sessions) session.destroy()
+      breakOff()
       server.close()
       await once(server, 'close')
     },
   }
 }
 
-function framed({
+function framed(answer: Exclude<RuntimeAnswer, {readonly status: number}>): Buffer {
+  const message = 'body' in answer ? answer.body : endOf(answer)
+  const prefix = Buffer.alloc(5)
+  prefix.writeUInt32BE(message.length, 1)
+  return Buffer.concat([prefix, message])
+}
+
+const endOf = ({
   exitCode,
   stdout = '',
   stderr = '',
@@ -66,13 +78,4 @@ function framed({
   readonly exitCode: number
   readonly stdout?: string
   readonly stderr?: string
-}): Buffer {
-  const message = Buffer.concat([
-    delimitedField(1, stdout),
-    delimitedField(2, stderr),
-    numberField(3, exitCode),
-  ])
-  const prefix = Buffer.alloc(5)
-  prefix.writeUInt32BE(message.length, 1)
-  return Buffer.concat([prefix, message])
-}
+}): Buffer => Buffer.concat([delimitedField(1, stdout), delimitedField(2, stderr), numberField(3, exitCode)])

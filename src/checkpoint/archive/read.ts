@@ -20,7 +20,7 @@ const configSchema = z.looseObject({
 })
 const statusSchema = z.looseObject({metadata: z.looseObject({name: z.string()})})
 
-/** What the kubelet's archive says of the container that it was made of. */
+/** What an archive of containerd says of the container that it was made of. */
 export interface ArchiveFacts {
   readonly container: string
   /** Image as the pod named it. */
@@ -176,7 +176,7 @@ function parsed<Output>(schema: z.ZodType<Output>, path: string, texts: Readonly
   try {
     return schema.parse(JSON.parse(text))
   } catch (error) {
-    throw notWhole(`its ${path} is not what a kubelet writes`, error)
+    throw notWhole(`its ${path} is not what containerd writes`, error)
   }
 }
 

@@ -29,7 +29,7 @@ export const checkpointSpecSchema = z.strictObject({
   store: name.default('default'),
   after: afterSchema.default('run'),
   hooks: z.strictObject({before: execHookSchema.optional(), after: execHookSchema.optional()}).optional(),
-  /** Leave the kubelet's archive on the node; it is a memory dump in clear. */
+  /** Leave the archive of each container on the node; it is a memory dump in clear. */
   keepArchive: z.boolean().optional(),
   /** Told in the metadata: `policy/nightly`. Default: `user`. */
   owner: z.string().optional(),

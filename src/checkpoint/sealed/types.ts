@@ -55,7 +55,7 @@ export const containerMetadataSchema = z.strictObject({
   /** Image as the pod named it, and by digest: a restore takes the same. */
   image: z.string(),
   imageDigest: z.string(),
-  /** Size of the kubelet's archive. */
+  /** Size of the archive. */
   archiveBytes: z.int(),
   archiveSha256: z.string(),
   privileges: privilegesSchema,

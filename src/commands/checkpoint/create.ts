@@ -31,7 +31,8 @@ export default class CheckpointCreate extends BaseCommand {
       helpValue: 'NAME',
     }),
     'keep-archive': Flags.boolean({
-      description: "leave the kubelet's archive on the node: the memory in clear, readable by root",
+      description:
+        'leave the archive on the node, in /var/lib/clouder/archives: the memory in clear, readable by root',
       env: 'CLOUDER_KEEP_ARCHIVE',
     }),
     ...storeFlag,

@@ -1,65 +1,83 @@
-import {readdir, writeFile} from 'node:fs/promises'
+import {mkdir, readdir, stat, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {kubeletArchives} from '../../../src/node-agent/archives.ts'
+import {diskArchives} from '../../../src/node-agent/archives.ts'
+import {startAgent} from '../../../src/node-agent/agent.ts'
+import {diskPreparations} from '../../../src/node-agent/prepare.ts'
 import {takeCheckpoint} from '../../../src/node-agent/take.ts'
 import {API_VERSION} from '../../../src/checkpoint/names.ts'
-import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
-import {MEMBERS, SPEC, tarOf} from '../../support/kubelet-archive.ts'
+import {CheckpointError} from '../../../src/errors.ts'
+import {FakeNode, Life, POD} from '../../support/fake-node.ts'
 import {tempFolder} from '../../support/temp-folder.ts'
 
-const FILE = 'checkpoint-web_team-b-main-2026-11-21T09:00:00Z.tar'
-const OURS = {namespace: 'team', pod: 'web', container: 'b-main'}
-const THEIRS = {namespace: 'team-b', pod: 'web', container: 'main'}
+const UID = '59002284-99ba-40ea-be82-c5dfb31d88b6'
+const OTHER = '0b9fe0b5-9a5b-4a1c-9e5f-0a8a1f6b4f11'
 
-/** An archive that says whose it is. */
-const archiveOf = ({namespace, pod, container}: typeof OURS): Promise<Uint8Array> =>
-  tarOf({
-    ...MEMBERS,
-    'spec.dump': JSON.stringify({
-      ...SPEC,
-      annotations: {
-        'io.kubernetes.cri.sandbox-namespace': namespace,
-        'io.kubernetes.cri.sandbox-name': pod,
-        'io.kubernetes.cri.container-name': container,
-      },
-    }),
-  })
+async function textOf(content: AsyncIterable<Uint8Array>): Promise<string> {
+  let text = ''
+  for await (const part of content) text += Buffer.from(part).toString()
+  return text
+}
 
-const never = () => Promise.reject(new Error('the archive says whose it is'))
-
-test('of two containers whose archives have the same name each loses its own only', async () => {
+test('no two dumps write to one file, and what was not claimed goes with the checkpoint', async () => {
   await using folder = await tempFolder()
-  const archives = kubeletArchives(folder.path)
-  await writeFile(join(folder.path, FILE), await archiveOf(THEIRS))
-  await archives.removeUnclaimed(OURS, 0, never)
-  expect(await readdir(folder.path)).toEqual([FILE])
-  await archives.removeUnclaimed(THEIRS, 0, never)
-  expect(await readdir(folder.path)).toEqual([])
+  const own = join(folder.path, 'archives')
+  const archives = diskArchives(own)
+  const [first, second] = [await archives.begin(UID, 'main'), await archives.begin(UID, 'main')]
+  expect(first).not.toBe(second)
+  expect((await stat(own)).mode & 0o777).toBe(0o700)
+  await writeFile(first, 'of a dump that was broken off')
+  await writeFile(second, 'whole')
+  expect(await archives.sizeOf(UID, 'main')).toBeUndefined()
+  expect(await archives.list()).toEqual([UID])
+  expect(await archives.claim(second, UID, 'main')).toBe(5)
+  expect(await textOf(archives.read(UID, 'main'))).toBe('whole')
+  await writeFile(await archives.begin(OTHER, 'main'), 'of another checkpoint')
+  await archives.remove(UID)
+  expect(await archives.list()).toEqual([OTHER])
+  expect(await readdir(own)).toHaveLength(1)
 })
 
-test('one that was broken off goes where no other container has its name', async () => {
+test('what is still where archives were before is read, and removed, there', async () => {
   await using folder = await tempFolder()
-  const archives = kubeletArchives(folder.path)
-  await writeFile(join(folder.path, FILE), (await archiveOf(OURS)).subarray(0, 700))
-  await archives.removeUnclaimed(OURS, 0, () => Promise.resolve(true))
-  expect(await readdir(folder.path)).toEqual([FILE])
-  await archives.removeUnclaimed(OURS, 0, () => Promise.resolve(false))
-  expect(await readdir(folder.path)).toEqual([])
+  const [own, before] = [join(folder.path, 'archives'), join(folder.path, 'kubelet')]
+  await mkdir(before)
+  await writeFile(join(before, `clouder-${UID}-main.tar`), 'dumped before')
+  await writeFile(join(before, 'checkpoint-web_work-main-2026-11-21T09:00:00Z.tar'), "somebody's own")
+  const archives = diskArchives(own, [before])
+  expect(await archives.list()).toEqual([UID])
+  expect(await archives.sizeOf(UID, 'main')).toBe(13)
+  expect(await textOf(archives.read(UID, 'main'))).toBe('dumped before')
+  expect(await textOf(archives.skim(UID, 'main'))).toBe('dumped before')
+  await archives.remove(UID)
+  expect(await readdir(before)).toEqual(['checkpoint-web_work-main-2026-11-21T09:00:00Z.tar'])
 })
 
-test("a Checkpoint that names no container of its pod takes nobody else's archive", async () => {
+test('a dump that fails in the middle of its archive leaves none of it', async () => {
   await using folder = await tempFolder()
   const node = new FakeNode(folder.path)
-  const file = `checkpoint-${POD.name}_${POD.namespace}-b-main-2099-01-01T00:00:00Z.tar`
-  await writeFile(join(folder.path, file), '')
-  node.ask('grab', {containers: ['b-main']})
+  node.ask('nightly', {})
+  const tools = node.tools(new Life(), new AbortController().signal)
+  let part = ''
+  const checkpoint: typeof tools.checkpoint = async (_target, path) => {
+    part = path
+    await writeFile(path, 'half of it')
+    throw new CheckpointError('CHECKPOINT_FAILED', 'no space left on device')
+  }
+  await takeCheckpoint({namespace: POD.namespace, name: 'nightly'}, {...tools, checkpoint})
+  expect(node.kube.peek(API_VERSION, 'Checkpoint')[0]?.['status']).toMatchObject({phase: 'Failed'})
+  expect(part.startsWith(folder.path)).toBe(true)
+  expect(await readdir(folder.path)).toEqual([])
+})
+
+test('an agent that starts removes what is left of checkpoints that are gone', async () => {
+  await using folder = await tempFolder()
+  const node = new FakeNode(folder.path)
+  await writeFile(join(folder.path, `clouder-${UID}-main.tar.0a1b`), 'half of it')
   const over = new AbortController()
-  await takeCheckpoint({namespace: POD.namespace, name: 'grab'}, node.tools(new Life(), over.signal))
-  expect(node.kube.peek(API_VERSION, 'Checkpoint')[0]?.['status']).toMatchObject({
-    phase: 'Failed',
-    node: NODE,
-    message: expect.stringContaining('no such container') as string,
-  })
-  expect(await readdir(folder.path)).toEqual([file])
+  const tools = node.tools(new Life(), over.signal)
+  const agent = startAgent(tools, diskPreparations(join(folder.path, 'restore'), tools))
+  await expect.poll(() => tools.archives.list(), {interval: 5}).toEqual([])
+  await agent.idle()
+  over.abort()
 })

@@ -41,11 +41,11 @@ async function takenWith(failing: number, error: KubernetesError, after: 'run' |
         }
       },
     })
-    const checkpoint: AgentTools['kubelet']['checkpoint'] = (...parameters) => {
+    const checkpoint: AgentTools['checkpoint'] = (...parameters) => {
       dumps += 1
-      return whole.kubelet.checkpoint(...parameters)
+      return whole.checkpoint(...parameters)
     }
-    const tools: AgentTools = {...whole, kube, kubelet: {...whole.kubelet, checkpoint}}
+    const tools: AgentTools = {...whole, kube, checkpoint}
     const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
     const status = async () =>
       checkpointStatusSchema.parse((await node.kube.get(checkpointRef(NAME)))?.['status'] ?? {})
@@ -59,7 +59,7 @@ async function takenWith(failing: number, error: KubernetesError, after: 'run' |
       dumps,
       wokenAfterDump: node.processes.ranAfterDump,
       status: await status(),
-      archives: (await readdir(folder)).filter((name) => name.endsWith('.tar')),
+      archives: (await readdir(folder)).filter((name) => name.startsWith('clouder-')),
     }
   })
 }

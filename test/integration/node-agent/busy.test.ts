@@ -19,14 +19,12 @@ test.for([
       node.ask(NAME.name, {})
       const lived = node.tools(new Life(), new AbortController().signal)
       let asked = 0
-      const kubelet: AgentTools['kubelet'] = {
-        checkpoint: (target, signal) => {
-          asked += 1
-          if (asked > times) return lived.kubelet.checkpoint(target, signal)
-          return Promise.reject(new CheckpointError('CHECKPOINT_FAILED', said))
-        },
+      const checkpoint: AgentTools['checkpoint'] = (...parameters) => {
+        asked += 1
+        if (asked > times) return lived.checkpoint(...parameters)
+        return Promise.reject(new CheckpointError('CHECKPOINT_FAILED', said))
       }
-      await takeCheckpoint(NAME, {...lived, kubelet})
+      await takeCheckpoint(NAME, {...lived, checkpoint})
       expect(asked).toBe(calls)
       expect(await node.kube.get(checkpointRef(NAME))).toMatchObject({status: {phase}})
       expect(node.runs).toBe(true)

@@ -1,7 +1,7 @@
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {criExec} from '../../../src/node-agent/container-exec.ts'
-import {serveRuntime, type ExecAnswer} from '../../support/fake-runtime.ts'
+import {serveRuntime, type RuntimeAnswer} from '../../support/fake-runtime.ts'
 import {tempFolder} from '../../support/temp-folder.ts'
 
 const {signal} = new AbortController()
@@ -36,7 +36,7 @@ test('a command is run in the container that was asked for, and its end is told'
   expect(seen).toEqual([['/runtime.v1.RuntimeService/ExecSync', '0a1b', ['/smoke', 'a word', ''], 30]])
 })
 
-test.for<[string, ExecAnswer, string, string]>([
+test.for<[string, RuntimeAnswer, string, string]>([
   [
     'its time is up',
     {status: 4, message: 'timeout 30s exceeded'},
@@ -70,7 +70,7 @@ test('a command that is not wanted any more is cancelled, which kills it', async
   await withRuntime(
     () => {
       stop.abort(new Error('the agent ends'))
-      return new Promise<ExecAnswer>(() => undefined)
+      return new Promise<RuntimeAnswer>(() => undefined)
     },
     async (exec, cancelled) => {
       await expect(exec('0a1b', ['sleep'], {timeoutSeconds: 30, signal: stop.signal})).rejects.toThrow(

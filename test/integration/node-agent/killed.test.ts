@@ -76,7 +76,7 @@ test.for(modes)(
         expect(status, seen).toMatchObject({phase: 'Ready', frozen: after === 'freeze'})
         await expectStored(node)
         expect(
-          (await readdir(folder)).filter((name) => name.endsWith('.tar')),
+          (await readdir(folder)).filter((name) => name.startsWith('clouder-')),
           seen,
         ).toEqual([])
         expect(node.processes.alive, seen).toBe(after !== 'delete')
@@ -88,6 +88,6 @@ test.for(modes)(
     }
     // All of them were tried: the last life came to its end.
     expect(effects.length).toBeLessThan(MOST_EFFECTS)
-    expect(new Set(effects)).toContain('kubelet.checkpoint')
+    expect(new Set(effects)).toContain('runtime.checkpoint')
   },
 )

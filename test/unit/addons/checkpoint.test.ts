@@ -86,11 +86,11 @@ test('secrets are read in the namespace of the system alone, by none but the pro
   for (const {metadata} of holders) expect(metadata.namespace).toBe('clouder-system')
 })
 
-test('the agent may ask kubelets for checkpoints, and for nothing else', () => {
+test('the agent may ask kubelets for nothing', () => {
   const ofNodes = rulesOf('clouder-node-agent', 'ClusterRole')
     .filter(({resources}) => resources.some((resource) => resource.startsWith('nodes/')))
     .flatMap(({resources, verbs}) => resources.map((resource) => `${verbs.join(' ')} ${resource}`))
-  expect(ofNodes).toEqual(['create nodes/checkpoint'])
+  expect(ofNodes).toEqual([])
 })
 
 test('users of a namespace write what they want, and no status', () => {

@@ -59,7 +59,7 @@ kubeadm reset --force --cri-socket 'unix:///run/containerd/containerd.sock'
 systemctl stop kubelet 2>/dev/null || true
 rm -rf --one-file-system /etc/cni/net.d/10-flannel.conflist /var/lib/cni /run/flannel /run/clouder/join
 # Memory of processes in clear, and who was restored from it.
-empty_dirs /var/lib/clouder/dumps /var/lib/clouder/restore /var/lib/kubelet/checkpoints /run/clouder/agent \
+empty_dirs /var/lib/clouder/dumps /var/lib/clouder/archives /var/lib/clouder/restore /var/lib/kubelet/checkpoints /run/clouder/agent \
   /run/clouder/restored
 empty_dirs /var/lib/clouder/store
 for link in cni0 flannel.1; do

@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {checkpointImage} from '../../../../src/checkpoint/archive/oci-image.ts'
 import {TAR_END, tarHeader, tarMembers, tarPadding} from '../../../../src/checkpoint/archive/tar.ts'
-import {kubeletArchives} from '../../../../src/node-agent/archives.ts'
+import {diskArchives} from '../../../../src/node-agent/archives.ts'
 import {tarOf} from '../../../support/kubelet-archive.ts'
 import {pieces, whole} from '../../../support/sealed-checkpoint.ts'
 import {tempFolder} from '../../../support/temp-folder.ts'
@@ -70,7 +70,7 @@ test('a tar that ends in the middle of what is skipped is not whole', async () =
   await using folder = await tempFolder()
   const uid = '59002284-99ba-40ea-be82-c5dfb31d88b6'
   await writeFile(join(folder.path, `clouder-${uid}-app.tar`), archive.subarray(0, 200_000))
-  const members = tarMembers(kubeletArchives(folder.path).skim(uid, 'app'))
+  const members = tarMembers(diskArchives(folder.path).skim(uid, 'app'))
   expect((await members.next()).value).toMatchObject({path: 'pages', sizeBytes: 300_000})
   await expect(members.next()).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
 })
