@@ -49,6 +49,7 @@ export function parseFacts(
   }
   if (values.has('busy')) return {busy: true}
   const seen = gathered.parse(Object.fromEntries(values))
+  const onHostMs = seen.clock[1] - seen.clock[0]
   const hostMiddleMs = (seen.clock[0] + seen.clock[1]) / 2
   const facts: HostFacts = {
     hostname: seen.hostname[0],
@@ -69,6 +70,7 @@ export function parseFacts(
     addresses: seen.address.flatMap(addressOf),
     routes: [...new Set(seen.route.flatMap(routeOf))],
     clockSkewMs: Math.round(hostMiddleMs - (trip.sentAtMs + trip.receivedAtMs) / 2),
+    clockSkewErrorMs: Math.ceil(Math.max(0, trip.receivedAtMs - trip.sentAtMs - onHostMs) / 2),
     ...known,
   }
   return {busy: false, facts: Object.freeze(facts)}

@@ -62,6 +62,8 @@ export interface HostFacts {
   readonly routes: readonly string[]
   /** Host clock minus this machine's clock, taken at the middle of the round trip. */
   readonly clockSkewMs: number
+  /** By how much that may be wrong: half of the round trip that was not spent on the host. */
+  readonly clockSkewErrorMs: number
   /** Whether sshd forwards connections to the API server's port; else a command there carries them. */
   readonly apiForwarded: boolean
   /** Whether a real user's sudo was needed. */

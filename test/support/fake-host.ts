@@ -72,6 +72,7 @@ export function fakeFacts(overrides: Partial<HostFacts> = {}): HostFacts {
     addresses: ['10.0.0.10/24'],
     routes: ['10.0.0.0/24'],
     clockSkewMs: 0,
+    clockSkewErrorMs: 0,
     apiForwarded: true,
     sudo: 'root',
     ...overrides,

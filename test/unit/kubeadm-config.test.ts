@@ -28,6 +28,7 @@ const vm: HostFacts = {
   addresses: ['10.0.0.2/24'],
   routes: [],
   clockSkewMs: 0,
+  clockSkewErrorMs: 0,
   apiForwarded: true,
   sudo: 'root',
 }

@@ -53,6 +53,7 @@ test('facts are read from the lines of the script', () => {
       addresses: ['10.0.1.5/20', 'fe80::1/64', '10.8.0.2/32'],
       routes: ['10.0.0.0/20', '10.0.0.2/32', '10.9.0.0/16', 'fe80::/64'],
       clockSkewMs: 970,
+      clockSkewErrorMs: 30,
       apiForwarded: false,
       sudo: 'passwordless',
     },

@@ -288,6 +288,17 @@ test('a clock that is off is told on the host that has it', async () => {
   ])
 })
 
+test('a host that answers late is not told to have a clock that is off', async () => {
+  const late = {clockSkewErrorMs: 8000, clockSkewMs: -7800}
+  const off = {clockSkewErrorMs: 1500, clockSkewMs: 3900}
+  const hosts = [{}, {}, late, off].map((facts, index) =>
+    hostWith({name: `node-${index}`, facts: {...facts, hostname: `node-${index}`}}),
+  )
+  expect(await problemsOf(hosts)).toEqual([
+    'error node-3 ClockSkew: the clock is 3.9 s ahead of the other nodes',
+  ])
+})
+
 test('a peer that does not answer is named with its ports', async () => {
   const hosts = [
     hostWith(),
