@@ -1,9 +1,8 @@
-import {THAW_ANNOTATION} from '../checkpoint/names.ts'
 import {nodeSchema, podSchema} from '../checkpoint/pod.ts'
 import type {Checkpoint} from '../checkpoint/resources.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
 import {abilitiesOf, isNodeReady} from './placement.ts'
-import {annotate, refTo, timeText, writeStatus, type Again, type World} from './world.ts'
+import {refTo, timeText, writeStatus, type Again, type World} from './world.ts'
 
 /** A node that is not ready for so long does not bring a checkpoint to its end. */
 const LOST_MS = 5 * 60_000
@@ -22,11 +21,9 @@ export async function endOrphan(object: KubeObject, checkpoint: Checkpoint, worl
   if (phase === 'Ready' || phase === 'Failed' || checkpoint.spec.pod === undefined) return undefined
   const verdict = phase === 'Pending' ? await unclaimed(checkpoint, world) : lost(checkpoint, world)
   if (verdict === undefined) return {againMs: AGAIN_MS}
-  // Its agent, when it comes back, lets a pod that stands still go on.
-  const isToThaw = checkpoint.status?.frozen === true
-  const held = isToThaw ? await annotate(object, {[THAW_ANNOTATION]: 'true'}, world) : object
-  // The agent may have stored it in this moment, and come back: that is not taken back.
-  await writeStatus(held, {phase: 'Failed', ...verdict, finishedAt: timeText(world.now())}, world)
+  // Its agent, when it comes back, lets a pod that stands still go on; it may have stored it in this moment: that is not
+  // taken back, and the pod of what is stored not thawed.
+  await writeStatus(object, {phase: 'Failed', ...verdict, finishedAt: timeText(world.now())}, world)
   return undefined
 }
 

@@ -91,19 +91,6 @@ export async function writeStatus(object: KubeObject, status: object, world: Wor
   return written
 }
 
-/** Sets annotations of an object that is still as it was read. Throws StaleError. */
-export async function annotate(
-  object: KubeObject,
-  annotations: Readonly<Record<string, string>>,
-  world: World,
-): Promise<KubeObject> {
-  world.signal.throwIfAborted()
-  const metadata = {...object.metadata, annotations: {...object.metadata.annotations, ...annotations}}
-  const written = await world.kube.replace({...object, metadata})
-  if (written === undefined) throw new StaleError(`${object.kind} ${object.metadata.name} has changed`)
-  return written
-}
-
 /** Makes an object, or finds the one that an earlier attempt made. */
 export async function ensure(object: KubeObject, world: World): Promise<KubeObject> {
   world.signal.throwIfAborted()

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import type {KubeObject} from '../kubernetes/types.ts'
+import type {KubeClient, KubeObject} from '../kubernetes/types.ts'
 import {ORIGINAL_ANNOTATION, RESTORE_ANNOTATION} from '../checkpoint/names.ts'
 import {originalSpecOf} from '../checkpoint/original-spec.ts'
 
@@ -149,4 +149,14 @@ export function podTemplateOf(given: Pod): {
         : {tolerations: spec.tolerations.filter((toleration) => !isDefault(toleration))}),
     },
   }
+}
+
+/** The pod of that name, as the server has it. */
+export async function podOf(
+  namespace: string,
+  name: string,
+  {kube}: {readonly kube: KubeClient},
+): Promise<Pod | undefined> {
+  const object = await kube.get(podRef(namespace, name))
+  return object === undefined ? undefined : parsePod(object)
 }

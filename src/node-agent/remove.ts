@@ -7,6 +7,7 @@ import {digestSchema} from '../checkpoint/sealed/types.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
 import {letPodGoOn} from './turns.ts'
+import {noteThawed} from './write-status.ts'
 
 /** Sealed pieces of a push that is under way are not collected. */
 const GRACE_MS = 60 * 60_000
@@ -21,7 +22,7 @@ export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Pr
   const held = status.frozen === true || (status.phase !== 'Ready' && status.phase !== 'Failed')
   if (held && status.podUid !== undefined) await letPodGoOn(status.podUid, checkpoint, tools)
   await archives.remove(checkpoint.uid)
-  if (status.frozen === true) await kube.patchStatus(checkpointRef(checkpoint), {frozen: false})
+  if (status.frozen === true) await noteThawed(checkpoint, tools)
   const finalizers = metadata.finalizers ?? []
   if (!finalizers.includes(CHECKPOINT_FINALIZER)) return
   const store = await storeOf(checkpoint, tools)

@@ -1,19 +1,17 @@
-import {THAW_ANNOTATION} from '../checkpoint/names.ts'
-import {hasClaims} from '../checkpoint/pod.ts'
 import type {CheckpointStatus} from '../checkpoint/resources.ts'
 import {CheckpointError, isTransient} from '../errors.ts'
-import {waitFor} from '../waiting.ts'
-import {dumpPod, runHook} from './dump.ts'
+import {dumpPod} from './dump.ts'
 import {importCheckpoint} from './import.ts'
+import {hookAfter, letGo, undo} from './let-go.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './named.ts'
-import {parsePod, podRef, type Pod} from './pods.ts'
+import {podOf, type Pod} from './pods.ts'
 import {removeCheckpoint} from './remove.ts'
 import {sealDumped} from './seal.ts'
 import type {AgentTools} from './tools.ts'
 import {holderOf, inTurn, letPodGoOn} from './turns.ts'
 import {verifyAsked} from './verify.ts'
-import {wakePod} from './wake.ts'
-import {writeStatusIf} from './write-status.ts'
+import {isStopped, wakePod} from './wake.ts'
+import {writeOwn} from './write-status.ts'
 
 /**
  * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
@@ -36,7 +34,7 @@ export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): P
     const goesOn = await oneStep(checkpoint, tools).catch(async (error: unknown) => {
       if (tools.signal.aborted || isTransient(error)) throw error
       await giveUp(checkpoint, error, tools)
-      return false
+      return true
     })
     if (!goesOn) return
   }
@@ -80,8 +78,9 @@ async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
     case 'Failed':
       if (status.node !== tools.node) return false
       // Not before the status names what is stored: until then the archive is all there is.
-      if (spec.keepArchive !== true) await tools.archives.remove(checkpoint.uid)
-      if (status.frozen === true) await letGo(checkpoint, tools)
+      if (spec.keepArchive !== true || status.phase === 'Failed') await tools.archives.remove(checkpoint.uid)
+      if (status.phase === 'Failed') await undo(checkpoint, tools)
+      else if (status.frozen === true) await letGo(checkpoint, tools)
       if (status.phase === 'Ready') await verifyAsked(checkpoint, tools)
       return false
   }
@@ -98,15 +97,7 @@ const leavePhase = (
   next: object,
   tools: AgentTools,
 ): Promise<boolean> =>
-  writeStatusIf(
-    checkpointRef(checkpoint),
-    (object) => {
-      const now = parseCheckpoint(object)
-      return now.uid === checkpoint.uid && now.status?.phase === phase
-    },
-    next,
-    tools,
-  )
+  writeOwn(checkpoint, next, tools, (now) => now.phase === phase && now.node === checkpoint.status?.node)
 
 /** Takes a Checkpoint of a pod of this node; another agent's, or one without a pod, is left alone. */
 async function claim(
@@ -195,14 +186,15 @@ class PodHeldError extends CheckpointError {
 }
 
 async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
-  const {kube, log} = tools
+  const {log} = tools
   // A store that is away, or slow, is no reason to go on with what nobody wants any more.
   const unwanted = new AbortController()
   const signal = AbortSignal.any([tools.signal, unwanted.signal])
   const sealed = await sealDumped(checkpoint, {...tools, signal}, async (message) => {
-    const now = await kube.patchStatus(checkpointRef(checkpoint), {message})
-    if (now === undefined || now.metadata.deletionTimestamp !== undefined)
-      unwanted.abort(new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${checkpoint.name} was deleted`))
+    if (!(await tellProgress(checkpoint, message, tools)))
+      unwanted.abort(
+        new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${checkpoint.name} was deleted, or given up`),
+      )
   })
   const next = {
     ...sealed,
@@ -211,9 +203,22 @@ async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
     message: storedMessage(sealed),
     finishedAt: new Date(tools.now()).toISOString(),
   }
+  if (!(await leavePhase(checkpoint, 'Storing', next, tools))) return
   tools.metrics.checkpointed('ready')
   log('info', 'stored', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, digest: sealed.digest})
-  await leavePhase(checkpoint, 'Storing', next, tools)
+}
+
+/** Whether the Checkpoint is still wanted; a message that somebody else's write crossed is left out. */
+async function tellProgress(checkpoint: Named, message: string, {kube}: AgentTools): Promise<boolean> {
+  const object = await kube.get(checkpointRef(checkpoint))
+  if (object === undefined) return false
+  const {uid, metadata, status} = parseCheckpoint(object)
+  if (uid !== checkpoint.uid || metadata.deletionTimestamp !== undefined || status?.phase !== 'Storing')
+    return false
+  const {resourceVersion} = metadata
+  const guard = resourceVersion === undefined ? {} : {resourceVersion}
+  await kube.patchStatus(checkpointRef(checkpoint), {message}, guard)
+  return true
 }
 
 function storedMessage({place, obstacles = []}: Pick<CheckpointStatus, 'place' | 'obstacles'>): string {
@@ -221,94 +226,40 @@ function storedMessage({place, obstacles = []}: Pick<CheckpointStatus, 'place' |
   return `stored in ${place ?? ''}${lost === undefined ? '' : `, but it cannot be restored: ${lost.message}`}`
 }
 
-/** Undoes what stands in the way of the pod, and says why. */
+/**
+ * Says why a checkpoint fails, if it still is as it was when that was found. What it did is undone only after that: a
+ * Checkpoint whose pod ran on, or whose archive is gone, must never become Ready. One that has ended stays as it ended;
+ * what is left to do for it is told, and tried again: throws `error`.
+ */
 async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Promise<void> {
-  const {kube, archives, log} = tools
+  const {log, metrics, now, signal} = tools
+  const {phase, podUid, frozen} = checkpoint.status ?? {}
   const message = error instanceof Error ? error.message : String(error)
   const reason = error instanceof CheckpointError ? error.code : 'CHECKPOINT_FAILED'
-  tools.metrics.checkpointed('failed')
-  log('warn', 'checkpoint failed', {
-    checkpoint: checkpoint.name,
-    namespace: checkpoint.namespace,
-    reason,
-    error: message,
-  })
-  const {podUid} = checkpoint.status ?? {}
+  const about = {checkpoint: checkpoint.name, namespace: checkpoint.namespace, reason, error: message}
+  if (phase === 'Ready' || phase === 'Failed') {
+    log('warn', 'what follows a checkpoint failed', about)
+    await leavePhase(checkpoint, phase, {message: `tries again: ${message}`}, tools)
+    throw error
+  }
   // What stands still for another checkpoint stays so.
-  if (podUid !== undefined && !(error instanceof PodHeldError)) {
-    await letPodGoOn(podUid, checkpoint, tools)
-    await afterFailure(checkpoint, podUid, tools)
+  const isOurs = podUid !== undefined && !(error instanceof PodHeldError)
+  const holds = isOurs && (frozen === true || (await isStopped(podUid, tools)))
+  // As long as it is not told, the pod is dumped again; this can be done twice.
+  if (isOurs && phase === 'Dumping' && !holds) await hookAfter(checkpoint, tools)
+  const next = {
+    ...{phase: 'Failed', reason, message, frozen: holds},
+    finishedAt: new Date(now()).toISOString(),
   }
-  await archives.remove(checkpoint.uid)
-  await kube.patchStatus(checkpointRef(checkpoint), {
-    phase: 'Failed',
-    reason,
-    message,
-    frozen: false,
-    finishedAt: new Date(tools.now()).toISOString(),
-  })
-}
-
-/** What the hook before the dump held back is let go again. */
-async function afterFailure(checkpoint: Named, podUid: string, tools: AgentTools): Promise<void> {
-  const {hooks, pod: wanted} = checkpoint.spec
-  if (hooks?.after === undefined || wanted === undefined) return
-  const pod = await podOf(checkpoint.namespace, wanted.name, tools)
-  if (pod?.metadata.uid !== podUid) return
-  await runHook('after', pod, hooks.after, tools).catch((error: unknown) => {
-    tools.log('warn', 'hook failed', {checkpoint: checkpoint.name, error: String(error)})
-  })
-}
-
-/**
- * Ends the standing still of a pod: it is deleted if that was asked for, ended without running again if somebody
- * deleted it, thawed if somebody asked for that; otherwise it goes on standing still.
- */
-async function letGo(checkpoint: Named, tools: AgentTools): Promise<void> {
-  const {kube, cgroups} = tools
-  const {spec, status = {}, metadata} = checkpoint
-  const {podUid} = status
-  if (podUid === undefined || spec.pod === undefined) return
-  const found = await podOf(checkpoint.namespace, spec.pod.name, tools)
-  const pod = found?.metadata.uid === podUid ? found : undefined
-  const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
-  if (!isDeleted && metadata.annotations?.[THAW_ANNOTATION] === 'true') {
-    await cgroups.thaw(podUid)
-    const {hooks} = spec
-    if (hooks?.after !== undefined) await runHook('after', pod, hooks.after, tools)
-  } else if (isDeleted || (spec.after === 'delete' && status.phase === 'Ready')) {
-    const ref = podRef(checkpoint.namespace, spec.pod.name)
-    // It stands still, and is ended before it could go on: only its volumes have to be let go of before its name is free.
-    if (!isDeleted) await kube.delete(ref, {uid: podUid, ...(hasClaims(pod) ? {} : {graceSeconds: 0})})
-    await endFrozen(podUid, tools)
-    // Nothing of it runs any more: whoever is to have its name need not wait until its kubelet has tidied up.
-    if (pod !== undefined) await kube.delete(ref, {uid: podUid, graceSeconds: 0})
-  } else {
-    return
-  }
-  await kube.patchStatus(checkpointRef(checkpoint), {frozen: false})
-}
-
-const KUBELET_NOTICES_MS = 10_000
-
-/** Ends a deleted pod's processes, once its kubelet will not start them anew. */
-export async function endFrozen(podUid: string, {cgroups, signal, log}: AgentTools): Promise<void> {
-  await waitFor({
-    what: `the kubelet to end pod ${podUid}`,
-    timeoutMs: KUBELET_NOTICES_MS,
-    intervalMs: 50,
-    signal,
-    check: async () =>
-      (await cgroups.isTerminating(podUid)) ? {value: true, seen: 'ending'} : {seen: 'not ending yet'},
-  }).catch((error: unknown) => {
+  const written = await leavePhase(checkpoint, phase, next, tools).catch(async (refusal: unknown) => {
     signal.throwIfAborted()
-    // A hook of the pod's own may stand before the signal; it cannot run in a pod that stands still.
-    log('info', 'the kubelet has not signalled the pod yet', {podUid, error: String(error)})
+    // Nobody will hear of it. Without its archive it can never be Ready, and its pod need not wait.
+    log('error', 'the failure of a checkpoint cannot be told', {...about, refusal: String(refusal)})
+    await tools.archives.remove(checkpoint.uid)
+    if (holds) await letPodGoOn(podUid, checkpoint, tools)
+    throw refusal
   })
-  await cgroups.kill(podUid)
-}
-
-async function podOf(namespace: string, name: string, {kube}: AgentTools): Promise<Pod | undefined> {
-  const object = await kube.get(podRef(namespace, name))
-  return object === undefined ? undefined : parsePod(object)
+  if (!written) return
+  metrics.checkpointed('failed')
+  log('warn', 'checkpoint failed', about)
 }

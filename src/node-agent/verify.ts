@@ -2,17 +2,19 @@ import {VERIFY_ANNOTATION} from '../checkpoint/names.ts'
 import {verifyCheckpoint} from '../checkpoint/sealed/verify.ts'
 import {CheckpointError} from '../errors.ts'
 import {digestSchema} from '../checkpoint/sealed/types.ts'
-import {checkpointRef, type Named} from './named.ts'
+import type {Named} from './named.ts'
 import type {AgentTools} from './tools.ts'
+import {writeOwn} from './write-status.ts'
 
 /** Reads it back from its store and checks it again, once per value of the annotation. */
-export async function verifyAsked(checkpoint: Named, {kube, stores, now, signal}: AgentTools): Promise<void> {
+export async function verifyAsked(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {stores, now, signal} = tools
   const {metadata, status = {}} = checkpoint
   const asked = metadata.annotations?.[VERIFY_ANNOTATION]
   if (asked === undefined || asked === status.verification?.asked) return
   const outcome = await verifyStored(checkpoint, {stores, signal})
   const verification = {asked, checkedAt: new Date(now()).toISOString(), reason: null, ...outcome}
-  await kube.patchStatus(checkpointRef(checkpoint), {verification})
+  await writeOwn(checkpoint, {verification}, tools, ({digest}) => digest === status.digest)
 }
 
 async function verifyStored(

@@ -22,8 +22,16 @@ interface Outcome {
   readonly archives: readonly string[]
 }
 
-/** An agent brings a Checkpoint to its end, and its `failing`-th call of the API server ends with `error`. */
-async function takenWith(failing: number, error: KubernetesError, after: 'run' | 'freeze'): Promise<Outcome> {
+/**
+ * An agent brings a Checkpoint to its end, and its `failing`-th call of the API server ends with `error`: before the
+ * server saw it, or after it did what was asked, so that only the answer is lost.
+ */
+async function takenWith(
+  failing: number,
+  error: KubernetesError,
+  after: 'run' | 'freeze',
+  lost: 'request' | 'answer' = 'request',
+): Promise<Outcome> {
   return withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
     node.ask(NAME.name, {after})
@@ -36,8 +44,10 @@ async function takenWith(failing: number, error: KubernetesError, after: 'run' |
         if (typeof value !== 'function' || name === 'watch') return value
         return (...parameters: unknown[]): unknown => {
           calls.push(`${String(name)} after ${dumps} dumps`)
-          if (calls.length === failing) return Promise.reject(error)
-          return Reflect.apply(value, target, parameters)
+          const fails = calls.length === failing
+          if (fails && lost === 'request') return Promise.reject(error)
+          const answer: unknown = Reflect.apply(value, target, parameters)
+          return fails ? Promise.resolve(answer).then(() => Promise.reject(error)) : answer
         }
       },
     })
@@ -64,19 +74,24 @@ async function takenWith(failing: number, error: KubernetesError, after: 'run' |
   })
 }
 
-test.for(AWAY)('whatever call ends in %s, nothing is failed, thawed or deleted', async (code) => {
-  const error = new KubernetesError(code, 'etcdserver: leader changed')
-  const {calls} = await takenWith(0, error, 'freeze')
-  expect(calls.length).toBeGreaterThan(8)
-  const outcomes = await Promise.all(calls.map((_, index) => takenWith(index + 1, error, 'freeze')))
-  for (const [index, outcome] of outcomes.entries()) {
-    const seen = `call ${index + 1}: ${outcome.calls[index]}`
-    expect(outcome.status, seen).toMatchObject({phase: 'Ready', frozen: true})
-    expect(outcome.dumps, seen).toBe(1)
-    expect(outcome.wokenAfterDump, seen).toBe(false)
-    expect(outcome.archives, seen).toEqual([])
-  }
-})
+const KINDS = AWAY.flatMap((code) => (['request', 'answer'] as const).map((lost) => [code, lost] as const))
+
+test.for(KINDS)(
+  'whatever call ends in %s, its %s lost, nothing is failed, thawed or deleted',
+  async ([code, lost]) => {
+    const error = new KubernetesError(code, 'etcdserver: leader changed')
+    const {calls} = await takenWith(0, error, 'freeze')
+    expect(calls.length).toBeGreaterThan(8)
+    const outcomes = await Promise.all(calls.map((_, index) => takenWith(index + 1, error, 'freeze', lost)))
+    for (const [index, outcome] of outcomes.entries()) {
+      const seen = `call ${index + 1}: ${outcome.calls[index]}`
+      expect(outcome.status, seen).toMatchObject({phase: 'Ready', frozen: true})
+      expect(outcome.dumps, seen).toBe(1)
+      expect(outcome.wokenAfterDump, seen).toBe(false)
+      expect(outcome.archives, seen).toEqual([])
+    }
+  },
+)
 
 test('a true refusal of a status write ends the checkpoint, and its pod goes on', async () => {
   const refusal = new KubernetesError('API_REJECTED', 'forbidden', {answer: {status: 403}})

@@ -46,12 +46,12 @@ test('a checkpoint that became Ready after it was last heard of stays Ready', as
   expect(metadata.annotations?.[THAW_ANNOTATION]).toBeUndefined()
 })
 
-test('one whose node is gone is failed, and its pod is thawed should the node come back', async () => {
+test('one whose node is gone is failed, and left to its agent to thaw should the node come back', async () => {
   const kube = new FakeKube()
   kube.put(asWritten({phase: 'Storing', node: 'a', frozen: true}))
   const heard = await stored(kube)
   await endOrphan(heard, checkpointSchema.parse(heard), worldOf(kube))
   const {metadata, ...now} = await stored(kube)
-  expect(now['status']).toMatchObject({phase: 'Failed', reason: 'CHECKPOINT_FAILED'})
-  expect(metadata.annotations?.[THAW_ANNOTATION]).toBe('true')
+  expect(now['status']).toMatchObject({phase: 'Failed', reason: 'CHECKPOINT_FAILED', frozen: true})
+  expect(metadata.annotations).toBeUndefined()
 })
