@@ -30,8 +30,8 @@ const NODE = String.raw`exec 2>&1
 pods=/var/lib/kubelet/pods
 space="$pods/a/my volume"
 line="$pods/"$'b\nc'/volume
-mkdir -p "$space" "$line" /var/lib/clouder/{dumps,archives,restore,store} /var/lib/kubelet/checkpoints /var/lib/{etcd,containerd}
-for dir in /var/lib/clouder/{dumps,archives,restore,store} /var/lib/kubelet/checkpoints; do echo memory > $dir/archive; done
+mkdir -p "$space" "$line" /var/lib/clouder/{dumps,restore,store} /var/lib/kubelet/checkpoints /var/lib/{etcd,containerd}
+for dir in /var/lib/clouder/{dumps,restore,store} /var/lib/kubelet/checkpoints; do echo memory > $dir/archive; done
 echo precious > /data/file
 run() { bash -c "$SCRIPT" && echo done || echo stopped; }
 `
@@ -135,4 +135,57 @@ test.for<readonly [boolean, readonly string[]]>([
   const scene =
     'mkdir -p /run/clouder/restored\necho 1 > /run/clouder/restored/id\nrun\nfind /var/lib/clouder /var/lib/kubelet/checkpoints /run/clouder -type f\n'
   expect(await play(context, reset(keep), scene)).toEqual(['done', ...kept])
+})
+
+const UNIT = String.raw`
+mkdir -p /etc/systemd/system /var/lib/containerd/content /run/containerd /etc/containerd
+echo "# Written by clouder." > /etc/systemd/system/containerd.service
+touch /var/lib/containerd/content/layer /etc/containerd/config.toml
+stub() { rm -f "/programs/$1"; printf '#!/bin/bash\n%s\n' "$2" > "/programs/$1"; chmod +x "/programs/$1"; }
+unit_is() { stub systemctl '[ "$1 $4" = "show containerd" ] && echo '"$1"'; exit 0'; }
+unit_is /etc/systemd/system/containerd.service
+`
+const KEPT = 'ls /var/lib/containerd/content /etc/containerd /etc/systemd/system\n'
+
+test.for<readonly [string, string, string]>([
+  [
+    'a container that runs',
+    'mkdir -p {/run,/var/lib}/containerd/io.containerd.runtime.v2.task/{moby,k8s.io}/one',
+    'namespace moby has container one',
+  ],
+  [
+    'an image',
+    String.raw`touch /run/containerd/containerd.sock
+stub ctr 'case "$*" in "namespaces list -q") echo moby; echo k8s.io;; "-n moby images list -q") echo one; echo two;; "-n k8s.io"*) echo pause;; esac'`,
+    'namespace moby has 2 images',
+  ],
+])('uninstall leaves a containerd in which others have %s', async ([, others, told], context) => {
+  expect(await play(context, uninstall, `${UNIT}${others}\nrun\n${KEPT}`)).toEqual([
+    'containerd is used by others than Kubernetes:',
+    told,
+    expect.stringMatching(/^nothing of it was deleted: /),
+    'stopped',
+    ...['/etc/containerd:', 'config.toml', '', '/etc/systemd/system:', 'containerd.service', ''],
+    ...['/var/lib/containerd/content:', 'layer'],
+  ])
+})
+
+test.for<readonly [string, string]>([
+  ['that came with another unit', 'unit_is /usr/lib/systemd/system/containerd.service'],
+  ['whose unit somebody wrote', 'echo "[Unit]" > /etc/systemd/system/containerd.service'],
+])('uninstall leaves a containerd %s', async ([, change], context) => {
+  const lines = await play(context, uninstall, `${UNIT}${change}\nrun\n${KEPT}`)
+  expect(lines[0]).toBe('done')
+  expect(lines).toEqual(expect.arrayContaining(['config.toml', 'containerd.service', 'layer']))
+})
+
+test('uninstall removes a containerd of its own with nothing but pods in it', async (context) => {
+  const pods = 'mkdir -p /run/containerd/io.containerd.runtime.v2.task/k8s.io/one'
+  expect(
+    await play(
+      context,
+      uninstall,
+      `${UNIT}${pods}\nrun\nfind /var/lib/containerd /run/containerd 2>/dev/null`,
+    ),
+  ).toEqual(['done'])
 })
