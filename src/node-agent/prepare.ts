@@ -1,4 +1,4 @@
-import {readdir, readFile, rm, statfs} from 'node:fs/promises'
+import {readdir, readFile, rm} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
 import {unpackArchive, type ArchiveBounds} from '../checkpoint/archive/read.ts'
@@ -51,7 +51,7 @@ export interface Preparations {
 
 interface PreparationTools extends Pick<
   AgentTools,
-  'kube' | 'stores' | 'ciphers' | 'abilities' | 'signal' | 'log'
+  'kube' | 'stores' | 'ciphers' | 'abilities' | 'freeBytes' | 'signal' | 'log'
 > {
   /** Holds another value after each boot; default: the kernel's. */
   readonly bootIdFile?: string
@@ -154,7 +154,7 @@ async function unpackPod(
     // What an agent that died has left half unpacked.
     await rm(target, {recursive: true, force: true})
     await makeFolderDurably(dir)
-    const most = await boundsOf(pod, dir)
+    const most = boundsOf(pod, await tools.freeBytes())
     const unpacked = await unpackArchive(opened.archive(container), target, signal, most)
       .then(async (whole) => {
         if (whole.changes !== undefined) await plainTar(whole.changes, signal, most.filesBytes)
@@ -180,14 +180,13 @@ async function unpackPod(
 /** Left free on the disk of a node, which evicts pods when it is full. */
 const SPARE_BYTES = 256 * 1024 * 1024
 /** What may be unpacked for a container: no more than is free, and of files no more than its pod may keep. */
-async function boundsOf(pod: Pod, dir: string): Promise<ArchiveBounds> {
-  const {bavail, bsize} = await statfs(dir)
+function boundsOf(pod: Pod, freeBytes: number): ArchiveBounds {
   const limits = storageLimits(pod.spec)
   const filesBytes = pod.spec.containers.reduce(
     (sum, {name}) => sum + (limits.get(name) ?? Number.POSITIVE_INFINITY),
     SLACK_BYTES,
   )
-  return {allBytes: Math.max(0, bavail * bsize - SPARE_BYTES), filesBytes}
+  return {allBytes: Math.max(0, freeBytes - SPARE_BYTES), filesBytes}
 }
 
 /** Throws CheckpointError NODE_UNLIKE when processes of `source` cannot go on here. */

@@ -9,6 +9,7 @@ import {parsePod, podRef, type Pod} from '../../../src/node-agent/pods.ts'
 import {takeCheckpoint} from '../../../src/node-agent/take.ts'
 import type {AgentTools} from '../../../src/node-agent/tools.ts'
 import {image} from '../../support/criu-images.ts'
+import {metadataOf} from '../../support/sealed-checkpoint.ts'
 import {FakeNode, Life, NODE, POD} from '../../support/fake-node.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
 
@@ -89,6 +90,12 @@ test.for<[string, string, (node: FakeNode) => void, Partial<AgentTools>]>([
     {},
   ],
   ['it has no room for it', 'RESTORE_IMPOSSIBLE', () => undefined, {freeBytes: () => Promise.resolve(1024)}],
+  [
+    'its CPU lacks what the processes may have come to use',
+    'NODE_UNLIKE',
+    () => undefined,
+    {abilities: () => Promise.resolve({...metadataOf([]).source, cpuFeatures: []})},
+  ],
 ])('the target says that it cannot take a pod when %s', async ([, reason, before, tools]) => {
   expect(await answerTo(before, tools)).toMatchObject({
     targetAnswer: {ok: false, reason, message: expect.any(String) as string},
@@ -111,6 +118,25 @@ test('the target says before the source goes that its limits are below what the 
   expect(await answerTo(() => undefined, {limits: limits(3)}, {}, files)).toMatchObject({
     targetAnswer: {ok: true},
   })
+})
+
+test('room is wanted for what is unpacked, and once more for the files that the container changed', async () => {
+  const answer = async (freeBytes: number, filesBytes: number): Promise<unknown> =>
+    answerTo(
+      ({kube}) => {
+        const [checkpoint] = kube.peek(API_VERSION, 'Checkpoint')
+        if (checkpoint === undefined) throw new Error('no checkpoint')
+        const summary = {containers: [{name: 'smoke', filesBytes, processes: []}]}
+        kube.put({...checkpoint, status: {...Object(checkpoint['status']), summary}})
+      },
+      {freeBytes: () => Promise.resolve(freeBytes)},
+    )
+  const ok = {targetAnswer: {ok: true}}
+  expect(await answer(2 ** 20, 0)).toMatchObject(ok)
+  expect(await answer(2 ** 20, 2 ** 20)).toMatchObject({
+    targetAnswer: {ok: false, reason: 'RESTORE_IMPOSSIBLE'},
+  })
+  expect(await answer(2 ** 21, 2 ** 20)).toMatchObject(ok)
 })
 
 test.for([

@@ -1,6 +1,7 @@
 import {expect, test} from 'vitest'
 import {API_VERSION, CHECKPOINT_IMAGE_PREFIX} from '../../../src/checkpoint/names.ts'
 import {CheckpointError} from '../../../src/errors.ts'
+import type {ObjectRef} from '../../../src/kubernetes/types.ts'
 import {checkpointImages, makeImages} from '../../../src/node-agent/create-image.ts'
 import {checkpointRef} from '../../../src/node-agent/named.ts'
 import {parsePod} from '../../../src/node-agent/pods.ts'
@@ -24,7 +25,9 @@ interface Bench {
   away: boolean
   nowMs: number
   /** Has the agent look at the Restore; gives its status. */
-  readonly make: () => Promise<unknown>
+  readonly make: (restore?: ObjectRef) => Promise<unknown>
+  /** While the runtime takes an image. */
+  onImport: () => Promise<void>
   readonly removeUnused: (images?: readonly string[]) => Promise<void>
 }
 
@@ -64,6 +67,7 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
       ) => {
         for await (const _part of layout);
         there.add(`${repository}@${digest}`)
+        await bench.onImport()
       },
       removeImage: (name: string) => {
         there.delete(name)
@@ -71,8 +75,8 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
       },
     }
     const images = checkpointImages(tools)
-    const get = async () => {
-      const object = await node.kube.get(RESTORE)
+    const get = async (ref: ObjectRef) => {
+      const object = await node.kube.get(ref)
       if (object === undefined) throw new Error('no restore')
       return object
     }
@@ -83,9 +87,10 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
       away: false,
       nowMs: 0,
       cpuFeatures: (await lived.abilities()).cpuFeatures,
-      make: async () => {
-        await makeImages(await get(), {...tools, checkpointImages: images})
-        return (await get())['status']
+      onImport: () => Promise.resolve(),
+      make: async (restore = RESTORE) => {
+        await makeImages(await get(restore), {...tools, checkpointImages: images})
+        return (await get(restore))['status']
       },
       removeUnused: (used = []) => images.removeUnused(() => used.map(podWith)),
     }
@@ -108,7 +113,7 @@ test('an image is made for a Restore, and goes when nobody names it any more', a
     expect(there.size).toBe(2)
     await removeUnused()
     expect(there, 'the Restore still needs it').toContain(made)
-    node.kube.drop(RESTORE)
+    await node.kube.patchStatus(RESTORE, {phase: 'Restored'})
     await removeUnused([made])
     expect(there, 'a pod runs with it').toContain(made)
     await removeUnused()
@@ -134,6 +139,37 @@ test('an absent base image is asked for once', async () => {
     const status = mergePatch(restore['status'] ?? {}, {absentImages: null, pulled: true})
     bench.node.kube.put({...restore, status})
     expect(await bench.make()).toMatchObject({phase: 'Failed', reason: 'IMAGE_UNAVAILABLE'})
+  })
+})
+
+test('no image is made of what was made in another namespace', async () => {
+  await withBench(async ({node, there, make}) => {
+    const namespace = 'other'
+    node.kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name: namespace}})
+    for (const ref of [checkpointRef(NAME), RESTORE]) {
+      const object = await node.kube.get(ref)
+      if (object === undefined) throw new Error(`there is no ${ref.kind}`)
+      node.kube.put({...object, metadata: {name: object.metadata.name, namespace}})
+    }
+    expect(await make({...RESTORE, namespace})).toMatchObject({
+      phase: 'Failed',
+      reason: 'CHECKPOINT_UNKNOWN',
+      message: expect.stringContaining(`was made in namespace ${NAME.namespace}`) as string,
+    })
+    expect(there.size).toBe(1)
+  })
+})
+
+test('what was made for a Restore is not told one of the same name that came meanwhile', async () => {
+  await withBench(async (bench) => {
+    const {kube} = bench.node
+    bench.onImport = async () => {
+      const before = await kube.get(RESTORE)
+      if (before === undefined) throw new Error('no restore')
+      kube.drop(RESTORE)
+      kube.put({...before, metadata: {name: RESTORE.name, namespace: RESTORE.namespace}})
+    }
+    expect(await bench.make()).not.toHaveProperty('images')
   })
 })
 

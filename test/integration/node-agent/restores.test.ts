@@ -3,6 +3,7 @@ import {connect} from 'node:net'
 import {join} from 'node:path'
 import {gzipSync} from 'node:zlib'
 import {expect, test} from 'vitest'
+import {SLACK_BYTES} from '../../../src/checkpoint/ephemeral-storage.ts'
 import {RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../../../src/checkpoint/names.ts'
 import {restoreAnswerSchema, type RestoreAnswer} from '../../../src/checkpoint/handler-protocol.ts'
 import {startAgent} from '../../../src/node-agent/agent.ts'
@@ -28,7 +29,13 @@ interface Bench {
   readonly node: FakeNode
   readonly ask: (
     id?: string,
-    changed?: {podUid?: string; container?: string; spec?: unknown},
+    changed?: {
+      namespace?: string
+      podUid?: string
+      container?: string
+      checkpoint?: string
+      spec?: unknown
+    },
   ) => Promise<RestoreAnswer>
   readonly folder: string
   readonly uid: string
@@ -39,6 +46,7 @@ interface Bench {
   /** Of the node, where not those of the fake one. */
   limits: AgentTools['limits'] | undefined
   cpuFeatures: string[]
+  freeBytes: number
 }
 
 /** A Ready checkpoint of one pod, and another pod that is to go on from it. */
@@ -55,6 +63,7 @@ async function withRestore(
     const tools: AgentTools = {
       ...lived,
       abilities: async () => ({...(await lived.abilities()), cpuFeatures: bench.cpuFeatures}),
+      freeBytes: () => Promise.resolve(bench.freeBytes),
     }
     await takeCheckpoint(NAME, lived)
     const put = (status: Record<string, unknown>): void =>
@@ -85,8 +94,18 @@ async function withRestore(
       imageDigests: [OWN_IMAGE],
       limits: undefined,
       cpuFeatures: ['avx2', 'sse4_2'],
+      freeBytes: 2 ** 40,
       tell: (status) => put({phase: 'Running', containerStatuses: [{name: 'smoke', ...status}]}),
-      ask: async (id = 'first', {podUid = uid, container = 'smoke', spec = SPEC} = {}) => {
+      ask: async (
+        id = 'first',
+        {
+          namespace = NAME.namespace,
+          podUid = uid,
+          container = 'smoke',
+          checkpoint = NAME.name,
+          spec = SPEC,
+        } = {},
+      ) => {
         const bundle = join(folder, 'bundle')
         await mkdir(bundle, {recursive: true})
         await writeFile(join(bundle, 'config.json'), JSON.stringify(spec))
@@ -94,11 +113,11 @@ async function withRestore(
           version: 1 as const,
           id,
           bundle,
-          namespace: NAME.namespace,
+          namespace,
           pod: 'again',
           podUid,
           container,
-          checkpoint: NAME.name,
+          checkpoint,
         }
         return answerRestore(request, {
           ...tools,
@@ -300,6 +319,13 @@ test('a request for another pod than the one on this node is refused', async () 
     expect(refusal(await ask('first', {podUid: '11111111-2222-4333-8444-555555555555'}))).toContain(
       'RESTORE_FAILED',
     )
+    expect(refusal(await ask('first', {checkpoint: 'other'}))).toContain('does not name checkpoint other')
+    const pod = await node.kube.get(podRef(NAME.namespace, 'again'))
+    if (pod === undefined) throw new Error('there is no pod')
+    node.kube.put({...pod, spec: {...Object(pod['spec']), nodeName: 'another'}})
+    expect(refusal(await ask())).toContain('is not on this node')
+    node.kube.put(pod)
+    expect(refusal(await ask())).toBe('restore')
     node.kube.drop(podRef(NAME.namespace, 'again'))
     expect(refusal(await ask())).toContain('is not on this node')
   })
@@ -319,6 +345,69 @@ test('what was tampered with in the store is refused, and so is a checkpoint tha
     expect(refusal(await ask())).toContain('BLOB_TAMPERED')
     node.kube.drop(checkpointRef(NAME))
     expect(refusal(await ask())).toContain('CHECKPOINT_UNKNOWN')
+  })
+})
+
+test('a checkpoint that was made in another namespace is refused, and one that is not Ready', async () => {
+  await withRestore(async ({ask, node}) => {
+    const namespace = 'other'
+    node.kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name: namespace}})
+    for (const ref of [checkpointRef(NAME), podRef(NAME.namespace, 'again')]) {
+      const object = await node.kube.get(ref)
+      if (object === undefined) throw new Error(`there is no ${ref.kind}`)
+      const {name, annotations} = object.metadata
+      node.kube.put({
+        ...object,
+        metadata: {name, namespace, ...(annotations === undefined ? {} : {annotations})},
+      })
+    }
+    const podUid = (await node.kube.get(podRef(namespace, 'again')))?.metadata.uid ?? ''
+    expect(refusal(await ask('first', {namespace, podUid}))).toContain(
+      `was made in namespace ${NAME.namespace}`,
+    )
+    await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Storing'})
+    expect(refusal(await ask())).toContain('is Storing, not Ready')
+    await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Ready'})
+    expect(refusal(await ask())).toBe('restore')
+  })
+})
+
+const MANY = Buffer.alloc(SLACK_BYTES + 2 ** 20, 'a')
+
+test.for([
+  ['as they are', MANY],
+  ['compressed', gzipSync(MANY)],
+] as const)(
+  'changed files above what the pod may keep are refused, and nothing is left of them: %s',
+  async ([, changes]) => {
+    await withRestore(
+      async ({ask, node, folder, uid}) => {
+        const pod = await node.kube.get(podRef(NAME.namespace, 'again'))
+        if (pod === undefined) throw new Error('there is no pod')
+        const limited = (storage: string) => ({
+          name: 'smoke',
+          image: 'clouder.dev/smoke:1',
+          resources: {limits: {'ephemeral-storage': storage}},
+        })
+        const limit = (storage: string): void =>
+          node.kube.put({...pod, spec: {...Object(pod['spec']), containers: [limited(storage)]}})
+        limit('1Ki')
+        expect(refusal(await ask())).toContain('TOO_LARGE')
+        expect(await readdir(join(folder, 'restore', uid))).toEqual([])
+        limit('2Mi')
+        expect(refusal(await ask())).toBe('restore')
+      },
+      {'rootfs-diff.tar': changes},
+    )
+  },
+)
+
+test('what would fill the node is refused', async () => {
+  await withRestore(async (bench) => {
+    bench.freeBytes = 256 * 2 ** 20
+    expect(refusal(await bench.ask())).toContain('TOO_LARGE')
+    bench.freeBytes += 2 ** 20
+    expect(refusal(await bench.ask())).toBe('restore')
   })
 })
 

@@ -69,6 +69,11 @@ test('an address that a node says it has, and another one or the API server has 
     )
 })
 
+test('an address that nobody has is not its own either', () => {
+  const alone = {nodes: [node('worker-1', '10.0.0.3')], reserved: []}
+  expect(refusal(specOf(certificateRequests.foreignAddress), alone)).toMatch(/of this node alone/)
+})
+
 test('who asks, and what for, must be a node that serves', () => {
   const spec = specOf(certificateRequests.own)
   expect(refusal({...spec, username: 'system:serviceaccount:x:y'}, around)).toMatch(/by a node/)
