@@ -53,6 +53,11 @@ export interface FakeKubeOptions {
   readonly answer?: (path: string, body?: string) => HttpAnswer | undefined
 }
 
+/** A patch may say of which version it is. */
+const guardSchema = z.looseObject({
+  metadata: z.looseObject({resourceVersion: z.string().optional()}).optional(),
+})
+
 interface Watcher {
   readonly matches: (object: KubeObject) => boolean
   readonly told: Set<string>
@@ -189,6 +194,9 @@ export class FakeKube implements OpenKubeClient {
     const stored = this.#stored.get(keyOf(ref))
     const what = `patch ${describeRef(ref)}`
     if (stored === undefined) throw new KubernetesError('API_REJECTED', `cannot ${what}: 404 not found`)
+    const asked = guardSchema.parse(patch).metadata?.resourceVersion
+    if (asked !== undefined && asked !== stored.object.metadata.resourceVersion)
+      throw new KubernetesError('API_CONFLICT', `cannot ${what}: 409 the object has been modified`)
     this.#store(
       kubeObjectSchema.parse(mergePatch(stored.object, patch)),
       stored.applied,

@@ -162,6 +162,16 @@ export function kubeClientContract(name: string, make: (context: TestContext) =>
     expect(await kube.replace(one)).toBeUndefined()
   })
 
+  client('a patch of a version that is gone is refused', async (kube) => {
+    const {resourceVersion} = (await kube.create(configMap('a', {})))?.metadata ?? {}
+    await kube.patch(refTo('a'), {metadata: {resourceVersion, labels: {one: 'x'}}})
+    await expect(
+      kube.patch(refTo('a'), {metadata: {resourceVersion, labels: {two: 'x'}}}),
+    ).rejects.toMatchObject({code: 'API_CONFLICT'})
+    expect((await kube.get(refTo('a')))?.metadata.labels).toEqual({one: 'x'})
+    await kube.delete(refTo('a'))
+  })
+
   client('the status is written apart, and only if nobody was quicker', async (kube) => {
     await kube.create({...checkpoint('c'), status: {phase: 'Ready'}})
     const ref = refOf(checkpoint('c'))

@@ -139,6 +139,27 @@ test('room is wanted for what is unpacked, and once more for the files that the 
   expect(await answer(2 ** 21, 2 ** 20)).toMatchObject(ok)
 })
 
+test('what is said of a move is not said of another one of its name that came meanwhile', async () => {
+  let again = (): void => undefined
+  const answer = await answerTo(
+    ({kube}) => {
+      again = () => {
+        const [before] = kube.peek(API_VERSION, 'Migration')
+        if (before === undefined) throw new Error('no migration')
+        kube.drop(MOVE)
+        kube.put({...before, metadata: {name: MOVE.name, namespace: MOVE.namespace}})
+      }
+    },
+    {
+      freeBytes: () => {
+        again()
+        return Promise.resolve(2 ** 40)
+      },
+    },
+  )
+  expect(answer).not.toHaveProperty('targetAnswer')
+})
+
 test.for([
   ['of another node', {targetNode: 'elsewhere'}],
   ['that is further already', {phase: 'Moving'}],
