@@ -6,14 +6,14 @@ import {
   ORIGINAL_ANNOTATION,
 } from '../../../src/checkpoint/names.ts'
 import {mergePatch} from '../../support/fake-kube-json.ts'
-import {controllerScene, type ControllerScene} from '../../support/controller-scene.ts'
+import {controllerScene, type ControllerScene, type SceneOptions} from '../../support/controller-scene.ts'
 
 const IMAGE = `checkpoint.clouder.dev/default/saved/main@sha256:${'ab'.repeat(32)}`
 const LABEL = {[CHECKPOINT_IMAGES_LABEL]: 'true'}
 
 /** A checkpoint of a pod on node a; b and c restore from images, and only b is for that. */
-async function sceneWithImages(labels: Record<string, string> = LABEL) {
-  const scene = controllerScene()
+async function sceneWithImages(labels: Record<string, string> = LABEL, options: SceneOptions = {}) {
+  const scene = controllerScene(options)
   scene.kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name: 'default', labels}})
   const pools: Record<string, Record<string, string>> = {a: {}, b: LABEL, c: {}}
   for (const [name, pool] of Object.entries(pools)) {
@@ -72,7 +72,19 @@ test('an image that the node lacks is pulled with the secrets of the pod, before
   agentSays(scene, {absentImages: ['app:1']})
   await scene.play({until: () => scene.pod('again-pull') !== undefined})
   expect(scene.pod('again-pull')).toMatchObject({
-    spec: {nodeName: 'b', imagePullSecrets: [{name: 'login'}], containers: [{image: 'app:1'}]},
+    spec: {
+      nodeName: 'b',
+      imagePullSecrets: [{name: 'login'}],
+      // What Pod Security `restricted` asks for: nothing of it is to run.
+      securityContext: {runAsNonRoot: true, seccompProfile: {type: 'RuntimeDefault'}},
+      automountServiceAccountToken: false,
+      containers: [
+        {
+          image: 'app:1',
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: ['ALL']}},
+        },
+      ],
+    },
   })
   await scene.play({until: () => statusOf(scene, 'Restore', 'again').pulled === true})
   expect(statusOf(scene, 'Restore', 'again').absentImages ?? undefined).toBeUndefined()
@@ -104,7 +116,29 @@ test('an image that cannot be pulled is why a restore fails', async () => {
   await scene.end()
 })
 
+test('a pod that would pull and that the API server refuses is why a restore fails', async () => {
+  const scene = await sceneWithImages(LABEL, {
+    refuse: ({metadata}) => (metadata.name === 'again-pull' ? 'exceeded quota: pods=0' : undefined),
+  })
+  restore(scene)
+  await scene.play({until: () => statusOf(scene, 'Restore', 'again').phase === 'Preparing'})
+  agentSays(scene, {absentImages: ['app:1']})
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Failed',
+    reason: 'IMAGE_UNAVAILABLE',
+    message: expect.stringContaining('exceeded quota') as string,
+  })
+  await scene.end()
+})
+
 test.for([
+  [
+    'in a namespace that says that it is not',
+    {[CHECKPOINT_IMAGES_LABEL]: 'false'},
+    {},
+    /namespace default is not for images/,
+  ],
   ['in a namespace that is not for it', {}, {}, /namespace default is not for images/],
   ['on a node that is not for it', LABEL, {node: 'c'}, /c: it is none of those for images/],
 ] as const)('nothing goes on by images %s', async ([, labels, spec, words]) => {

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {MIGRATION_LABEL, RESTORE_ANNOTATION} from '../../../src/checkpoint/names.ts'
+import {API_VERSION, MIGRATION_LABEL, RESTORE_ANNOTATION} from '../../../src/checkpoint/names.ts'
 import type {Abilities} from '../../../src/checkpoint/sealed/types.ts'
 import {controllerScene} from '../../support/controller-scene.ts'
 import {holds, isOver, MEMORY, move, phaseOf, sceneWithPod} from '../../support/migration-scene.ts'
@@ -320,6 +320,75 @@ test('a source whose node is off is taken from the API, and goes on elsewhere', 
   await scene.play({until: isOver(scene), each: holds(scene)})
   expect(phaseOf(scene)).toBe('Succeeded')
   expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
+/** The checkpoint of the move, as somebody else leaves it. */
+const changeCheckpoint = (scene: ReturnType<typeof sceneWithPod>, status: object): void => {
+  const [made] = scene.kube.peek(API_VERSION, 'Checkpoint')
+  if (made === undefined) throw new Error('no checkpoint')
+  scene.kube.put({...made, status: {...Object(made['status']), ...status}})
+}
+
+test.for([
+  ['that somebody let go', {frozen: false}, /somebody let it/],
+  ['whose checkpoint failed', {phase: 'Failed', frozen: false}, /the checkpoint is gone/],
+] as const)('a source %s before it was ended is not ended', async ([, status, words]) => {
+  const scene = sceneWithPod()
+  const {uid} = scene.pod('web')?.metadata ?? {}
+  move(scene)
+  await scene.play({until: () => phaseOf(scene) === 'Moving'})
+  changeCheckpoint(scene, status)
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'RolledBack',
+    message: expect.stringMatching(words) as string,
+  })
+  expect(scene.pod('web')?.metadata.uid).toBe(uid)
+  await scene.end()
+})
+
+test('a pod that somebody else made under the name is left, and the memory kept', async () => {
+  const scene = sceneWithPod()
+  move(scene)
+  await scene.play({until: () => phaseOf(scene) === 'Moving'})
+  const pod = scene.pod('web')
+  if (pod === undefined) throw new Error('no pod')
+  scene.kube.drop({apiVersion: 'v1', kind: 'Pod', namespace: 'default', name: 'web'})
+  const {labels = {}} = pod.metadata
+  scene.kube.put({...pod, metadata: {name: 'web', namespace: 'default', labels}})
+  const strange = scene.pod('web')?.metadata.uid
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'Failed',
+    message: expect.stringContaining(
+      'somebody else made a pod web; checkpoint move-move has its memory',
+    ) as string,
+  })
+  expect(scene.pod('web')?.metadata.uid).toBe(strange)
+  await scene.end()
+})
+
+test('a source that its kubelet is long in ending is waited for as long as its node is there', async () => {
+  // With a volume to let go of; one without is gone at once.
+  const volumes = [{name: 'data', persistentVolumeClaim: {claimName: 'data'}}]
+  const scene = sceneWithPod({}, {spec: {volumes}})
+  scene.kube.put({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: {name: 'data', namespace: 'default'},
+    spec: {accessModes: ['ReadWriteOnce'], volumeName: 'pv'},
+  })
+  scene.kube.put({apiVersion: 'v1', kind: 'PersistentVolume', metadata: {name: 'pv'}, spec: {}})
+  const {uid} = scene.pod('web')?.metadata ?? {}
+  move(scene)
+  await scene.play({until: () => phaseOf(scene) === 'Moving'})
+  scene.nodes.dead.add('a')
+  await scene.play({forMs: 5 * 60_000, each: holds(scene)})
+  expect([phaseOf(scene), scene.pod('web')?.metadata.uid]).toEqual(['Moving', uid])
+  scene.nodes.dead.delete('a')
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(phaseOf(scene)).toBe('Succeeded')
   await scene.end()
 })
 

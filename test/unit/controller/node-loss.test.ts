@@ -17,10 +17,10 @@ const asWritten = (status: object): KubeObject => ({
   status,
 })
 
-/** A controller that has heard of no node. */
-const worldOf = (kube: FakeKube): World => ({
+/** A controller that has heard of no node, or of this one. */
+const worldOf = (kube: FakeKube, node?: KubeObject): World => ({
   kube,
-  objects: {get: () => undefined, list: () => []},
+  objects: {get: () => node, list: () => []},
   openStore: () => Promise.reject(new Error('no store here')),
   usageOf: () => Promise.reject(new Error('no agent here')),
   metrics: controllerMetrics(new Registry()),
@@ -54,4 +54,30 @@ test('one whose node is gone is failed, and left to its agent to thaw should the
   const {metadata, ...now} = await stored(kube)
   expect(now['status']).toMatchObject({phase: 'Failed', reason: 'CHECKPOINT_FAILED', frozen: true})
   expect(metadata.annotations).toBeUndefined()
+})
+
+test('what is stored is not failed with its node', async () => {
+  const kube = new FakeKube()
+  kube.put(asWritten({phase: 'Ready', node: 'a', frozen: true}))
+  const heard = await stored(kube)
+  expect(await endOrphan(heard, checkpointSchema.parse(heard), worldOf(kube))).toBeUndefined()
+  expect((await stored(kube))['status']).toMatchObject({phase: 'Ready', frozen: true})
+})
+
+test.for([
+  [4, 'Storing'],
+  [6, 'Failed'],
+] as const)('one whose node was not ready for %i minutes is %s', async ([minutes, phase]) => {
+  const kube = new FakeKube()
+  kube.put(asWritten({phase: 'Storing', node: 'a'}))
+  const heard = await stored(kube)
+  const lastTransitionTime = new Date(Date.now() - minutes * 60_000).toISOString()
+  const node = {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: {name: 'a'},
+    status: {conditions: [{type: 'Ready', status: 'Unknown', lastTransitionTime}]},
+  }
+  await endOrphan(heard, checkpointSchema.parse(heard), worldOf(kube, node))
+  expect((await stored(kube))['status']).toMatchObject({phase})
 })

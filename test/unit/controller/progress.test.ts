@@ -30,6 +30,22 @@ test.for([
   expect(progressOf(refused(words, 7)).state).toBe('waiting')
 })
 
+test.for([
+  'PRIVILEGES_WIDER',
+  'NODE_UNLIKE',
+  'TOO_LARGE',
+  'KEY_WRONG',
+  'SIGNATURE_INVALID',
+  'BLOB_TAMPERED',
+  'BLOB_MISSING',
+  'CHECKPOINT_UNKNOWN',
+  'RESTORE_UNSUPPORTED',
+  'IMAGE_UNAVAILABLE',
+])('what another attempt does not change is no reason to try again: %s', (reason) => {
+  const words = `the node agent refuses: ${reason}: no`
+  expect(progressOf(refused(words, 0))).toEqual({state: 'failed', reason, message: words})
+})
+
 test('whatever else fails is tried three times', () => {
   expect(progressOf(refused('CRIU: it did not work', 2)).state).toBe('waiting')
   expect(progressOf(refused('CRIU: it did not work', 3))).toMatchObject({
