@@ -119,6 +119,26 @@ grep -c /var/lib/kubelet/ /proc/self/mountinfo
   expect(await play(context, reset(false), scene)).toEqual(['done', 'precious', '0'])
 })
 
+test('what is mounted behind a link to another disk is found, however deep', async (context) => {
+  const scene = String.raw`
+mkdir /disk
+mv /var/lib/kubelet /disk/kubelet
+ln -s /disk/kubelet /var/lib/kubelet
+deep=/disk/kubelet/pods
+for name in 1 2 3 4 5; do
+  deep="$deep/$name"
+  mkdir -p "$deep"
+  mount -t tmpfs none "$deep"
+done
+mkdir "$deep/data"
+mount --bind /data "$deep/data"
+run
+cat /data/file
+grep -c /disk/kubelet/ /proc/self/mountinfo
+`
+  expect(await play(context, reset(false), scene)).toEqual(['done', 'precious', '0'])
+})
+
 test('a disk of its own for etcd and the kubelet is emptied and stays mounted', async (context) => {
   const scene = String.raw`
 for dir in etcd kubelet; do mount -t tmpfs none /var/lib/$dir; mkdir /var/lib/$dir/member; done

@@ -233,8 +233,15 @@ const uploadCertificates: Behaviour = (_machine, _text, cluster) => {
   cluster.kube.put({
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: {name: 'kubeadm-certs', namespace: 'kube-system'},
+    metadata: {
+      name: 'kubeadm-certs',
+      namespace: 'kube-system',
+      ownerReferences: [{apiVersion: 'v1', kind: 'Secret', name: 'bootstrap-token-certs0', uid: 'certs'}],
+    },
   })
+  // Its end is that of the certificates, which it owns.
+  const metadata = {name: 'bootstrap-token-certs0', namespace: 'kube-system'}
+  cluster.kube.put({apiVersion: 'v1', kind: 'Secret', metadata})
   return ''
 }
 

@@ -93,6 +93,10 @@ test('a POST is repeated only where the server did nothing', async () => {
     await expect(kube.create(OBJECT)).rejects.toMatchObject({code: 'API_UNAVAILABLE'})
   })
   expect(unknown).toEqual(['POST'])
+  const unheard = await against([hangsUp, says(201, OBJECT)], async (kube) => {
+    await expect(kube.create(OBJECT)).rejects.toMatchObject({code: 'API_UNREACHABLE'})
+  })
+  expect(unheard).toEqual(['POST'])
   const full = await against([says(429, SLOW), says(201, OBJECT)], async (kube) => {
     expect(await kube.create(OBJECT)).toMatchObject(OBJECT)
   })

@@ -1,9 +1,13 @@
+import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
 import {parseCertificateRequest} from '../../../src/controller/certificate-request.ts'
-import {refusal} from '../../../src/controller/kubelet-serving.ts'
+import {kubeletServingReconciler, refusal} from '../../../src/controller/kubelet-serving.ts'
+import {controllerMetrics} from '../../../src/controller/metrics.ts'
+import {StaleError, type World} from '../../../src/controller/world.ts'
 import type {KubeObject} from '../../../src/kubernetes/types.ts'
 import {certificateRequests} from '../../support/certificate-requests.ts'
 import {controllerScene} from '../../support/controller-scene.ts'
+import {FakeKube} from '../../support/fake-kube.ts'
 
 const node = (name: string, ...addresses: string[]): KubeObject => ({
   apiVersion: 'v1',
@@ -114,4 +118,26 @@ test('the controller approves what the rule allows, and leaves other requests to
   expect(await approved('wrong')).toBeUndefined()
   expect(await approved('client')).toBeUndefined()
   await scene.end()
+})
+
+test('a request is approved as it was read, and not another one that took its name since', async () => {
+  const kube = new FakeKube()
+  const ref = {apiVersion: 'certificates.k8s.io/v1', kind: 'CertificateSigningRequest', name: 'right'}
+  const put = (request: string): void => kube.put({...ref, metadata: {name: ref.name}, spec: specOf(request)})
+  put(certificateRequests.own)
+  const read = await kube.get(ref)
+  if (read === undefined) throw new Error('no request')
+  put(certificateRequests.foreignName)
+  const world: World = {
+    kube,
+    objects: {get: () => undefined, list: () => nodes},
+    openStore: () => Promise.reject(new Error('no store here')),
+    usageOf: () => Promise.reject(new Error('no agent here')),
+    metrics: controllerMetrics(new Registry()),
+    log: () => undefined,
+    now: Date.now,
+    signal: new AbortController().signal,
+  }
+  await expect(kubeletServingReconciler.reconcile(read, world)).rejects.toThrow(StaleError)
+  expect((await kube.get(ref))?.['status']).toBeUndefined()
 })

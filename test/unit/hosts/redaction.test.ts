@@ -111,6 +111,19 @@ test('a secret comes out in no form, through whatever chunks and cuts', () => {
   )
 })
 
+test('half of a secret that the end of a long line cuts is not shown', () => {
+  const secret = '0123456789abcdef'.repeat(4)
+  const redactor = createRedactor()
+  redactor.add(secret)
+  const told: string[] = []
+  const splitter = new LineSplitter((line, isCut) => {
+    const redacted = redactor.redact(line)
+    told.push(isCut ? cutLine(redacted) : redacted)
+  })
+  splitter.add(Buffer.from(`${'.'.repeat(65_536 - 32)}${secret}\nend\n`))
+  expect(told).toEqual([expect.stringMatching(/^\.+ … \(the rest of this line is left out\)$/), 'end'])
+})
+
 test('what looks like an escape of something else stays', () => {
   const redactor = createRedactor()
   redactor.add('a<b>c&d-secret')

@@ -26,6 +26,14 @@ test('rules that something else took away are put back', () => {
   expect(decision.reasons).toEqual(['pods may send to 169.254.169.254'])
 })
 
+test('rules that would not come back after a restart are put right', () => {
+  const refused = 'refused=441 169.254.169.254\n'
+  const off = IN_PLACE.replace('UnitFileState=enabled', 'UnitFileState=disabled')
+  expect(decide(`${off}${refused}`).reasons).toEqual(['clouder-metadata.service is not enabled'])
+  const stale = IN_PLACE.replace('NeedDaemonReload=no', 'NeedDaemonReload=yes')
+  expect(decide(`${stale}${refused}`).reasons).toHaveLength(1)
+})
+
 test('machines outside a cloud, and only those, get no rules', () => {
   const counts = (['local', 'byon', 'aws', 'azure'] as const).map(
     (kind) => metadataRules(specOf('demo', {provider: {kind}})).length,

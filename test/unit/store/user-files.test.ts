@@ -56,6 +56,31 @@ test('the lock of kubectl is waited for, and held while the file is read and wri
   expect(await readdir(folder.path)).not.toContain('other.lock')
 })
 
+test('of several files one lock is waited for before the next is taken, in the order of kubectl', async () => {
+  await using folder = await tempFolder()
+  const [first, second] = [join(folder.path, 'a'), join(folder.path, 'b')]
+  await writeFile(`${first}.lock`, '')
+  const held: string[][] = []
+  const over = new AbortController()
+  const changing = changeUserFiles([second, first], to('after'), options).finally(() => over.abort())
+  const refused = expect(changing).rejects.toMatchObject({code: 'LOCKED'})
+  while (!over.signal.aborted) held.push(await readdir(folder.path))
+  await refused
+  expect(new Set(held.flat())).toEqual(new Set(['a.lock']))
+})
+
+test('a byte order mark stays', async () => {
+  await using folder = await tempFolder()
+  const path = join(folder.path, 'config')
+  await writeFile(path, '\uFEFFbefore')
+  await changeUserFiles(
+    [path],
+    ([file]) => ({changed: [{path, text: `${file?.text ?? ''} and after`}]}),
+    options,
+  )
+  expect(await readFile(path, 'utf8')).toBe('\uFEFFbefore and after')
+})
+
 test('a new file is for its owner alone; nothing to change writes nothing', async () => {
   await using folder = await tempFolder()
   const path = join(folder.path, '.kube', 'config')

@@ -18,6 +18,8 @@ test.for([
     expect(first.nodes).toHaveLength(
       options.workers + ('controlPlanes' in options ? options.controlPlanes : 1),
     )
+    const secrets = fleet.cluster.kube.peek('v1', 'Secret').map(({metadata}) => metadata.name)
+    expect(secrets.filter((name) => /^(bootstrap-token-|kubeadm-certs$)/.test(name))).toEqual([])
     const [changes, kubeChanges] = [fleet.changes.length, fleet.cluster.kube.changes.length]
     expect((await plan()).steps).toEqual([])
     expect((await init()).steps).toEqual([])

@@ -66,6 +66,11 @@ test('a member that comes twice is refused', async () => {
   )
 })
 
+test('a text that is larger than any of its kind is not read into memory', async () => {
+  const archive = await tarOf({...MEMBERS, 'spec.dump': Buffer.alloc(17 * 2 ** 20, ' ')})
+  await expect(readArchive(pieces(archive, 2 ** 20), signal)).rejects.toThrow(/spec\.dump has 17825792 bytes/)
+})
+
 test('an archive that is cut off, lacks its metadata, or is none is refused', async () => {
   const {'spec.dump': spec, ...lacking} = MEMBERS
   const whole = await tarOf({...IMAGES, ...MEMBERS})

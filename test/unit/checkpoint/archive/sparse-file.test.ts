@@ -1,4 +1,4 @@
-import {readFile, stat} from 'node:fs/promises'
+import {readFile, stat, symlink, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import fc from 'fast-check'
 import {expect, test} from 'vitest'
@@ -29,6 +29,19 @@ test('whatever is written is read again, in pieces of any size', async () => {
     ),
     {numRuns: 30},
   )
+})
+
+test('nothing that is there is written over, through a link least of all', async () => {
+  await withTempFolder(async (folder) => {
+    const [there, link] = [join(folder, 'there'), join(folder, 'link')]
+    await writeFile(there, 'before')
+    await symlink(there, link)
+    for (const path of [there, link])
+      await expect(writeSparse(path, pieces(Buffer.from('after')), signal)).rejects.toMatchObject({
+        code: 'EEXIST',
+      })
+    expect(await readFile(there, 'utf8')).toBe('before')
+  })
 })
 
 test('holes of an archive are holes again, and do not count', async () => {
