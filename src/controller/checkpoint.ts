@@ -3,6 +3,7 @@ import type {KubeObject} from '../kubernetes/types.ts'
 import {keepOrDelete} from './checkpoint-deletion.ts'
 import {tellEvent} from './events.ts'
 import {endOrphan} from './node-loss.ts'
+import {admitEnd} from './readmission.ts'
 import {parsed, refTo, type Reconciler, type World} from './world.ts'
 
 /** One that ended longer ago was counted before. */
@@ -30,7 +31,7 @@ export function checkpointReconciler(): Reconciler {
       await count(object, counted, world)
       const again = await keepOrDelete(object, checkpoint, world)
       if (again !== undefined || checkpoint.metadata.deletionTimestamp !== undefined) return again
-      return endOrphan(object, checkpoint, world)
+      return (await admitEnd(object, checkpoint, world)) ?? endOrphan(object, checkpoint, world)
     },
   }
 }

@@ -21,6 +21,9 @@ export async function claimProblem(
     if (claim === undefined) continue
     const found = await claimNamed(claim.claimName, pod.metadata.namespace, kube)
     if (found === undefined) return `its claim ${claim.claimName} is gone`
+    // Protected for as long as the pod is there.
+    if (found.metadata.deletionTimestamp !== undefined)
+      return `its claim ${claim.claimName} was deleted, and goes as soon as the pod does`
     const {accessModes} = claimSchema.parse(found).spec
     // The new pod of a ReplicaSet has to be ready before the old one goes, or the ReplicaSet makes one of its own.
     if (ofReplicaSet && !accessModes.includes('ReadWriteMany') && !accessModes.includes('ReadOnlyMany'))

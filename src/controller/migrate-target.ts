@@ -1,18 +1,15 @@
 import {MIGRATION_LABEL} from '../checkpoint/names.ts'
 import {labelValue} from '../checkpoint/object-names.ts'
 import type {Checkpoint} from '../checkpoint/resources.ts'
-import {isTransient} from '../errors.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
+import {refusalByDryRun} from './dry-run.ts'
 import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
-import {isQuotaFull} from './quotas.ts'
 import {restoredPod} from './restored-pod.ts'
-import {refusalOf, timeText, type Again} from './world.ts'
+import {timeText, type Again} from './world.ts'
 
 /** A quota hears late of a pod that is gone, and a policy may be put right, within so long. */
 const REFUSED_MS = 2 * 60_000
 const REFUSED_AGAIN_MS = 5_000
-/** A webhook that does not answer decides nothing; the source is not kept standing still for it any longer. */
-const UNDECIDED_MS = 60_000
 
 /** The pod to make on the target. */
 export function targetPod(
@@ -37,32 +34,18 @@ export function targetPod(
   })
 }
 
-/**
- * Why the API server would refuse the pod on the target, asked while the source could still go on; undefined: nothing is
- * known against it. A quota counts a source whose place the pod takes, so that a full one proves nothing.
- */
-export async function refusalOfTarget(
+/** Why the API server would refuse the pod on the target, asked while the source could still go on. */
+export const refusalOfTarget = (
   taken: Checkpoint,
   name: string,
   replaces: boolean,
   at: MigrationAt,
-): Promise<string | undefined> {
-  const {world} = at
-  const pod = targetPod(taken, name, replaces, at)
-  try {
-    world.signal.throwIfAborted()
-    await world.kube.create(pod, {dryRun: true})
-    return undefined
-  } catch (error) {
-    if (isTransient(error) && error instanceof Error && phaseMs(at) > UNDECIDED_MS) return error.message
-    const why = refusalOf(error)
-    if (!replaces || !(await isQuotaFull(pod, world))) return why
-    world.log('warn', 'a quota is full, the source included: not proven that the new pod is taken', {
-      ...{migration: at.migration.metadata.name, pod: name, told: why},
-    })
-    return undefined
-  }
-}
+): Promise<string | undefined> =>
+  refusalByDryRun(
+    targetPod(taken, name, replaces, at),
+    {takesPlace: replaces, askedForMs: phaseMs(at)},
+    at.world,
+  )
 
 /** The API server refuses the pod, and the source is gone: tells it at once, and gives up when that stays so. */
 export async function refused(why: string, at: MigrationAt): Promise<Again> {

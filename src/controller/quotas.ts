@@ -17,14 +17,22 @@ const podSchema = z.looseObject({
   }),
 })
 
-/** Whether a quota of its namespace has no room for one more pod like this. */
-export async function isQuotaFull(pod: KubeObject, {kube}: Pick<World, 'kube'>): Promise<boolean> {
+/**
+ * Whether a refusal is that of a quota which has room for the pod once the one is gone whose place it takes, and which
+ * needs the same. A quota is asked last of all, so that nothing else is against it.
+ */
+export async function hasRoomOnceGone(
+  pod: KubeObject,
+  refusal: string,
+  {kube}: Pick<World, 'kube'>,
+): Promise<boolean> {
+  if (!/exceeded quota/.test(refusal)) return false
   const {namespace = 'default'} = pod.metadata
   const found = await kube.list({apiVersion: 'v1', kind: 'ResourceQuota', namespace})
-  return found.some((object) => {
+  return found.every((object) => {
     const {hard, used} = quotaSchema.parse(object).status
-    return Object.entries(hard).some(
-      ([name, most]) => needed(name, pod) + quantity(used[name] ?? '0') > quantity(most),
+    return Object.entries(hard).every(
+      ([name, most]) => needed(name, pod) === 0 || quantity(used[name] ?? '0') <= quantity(most),
     )
   })
 }

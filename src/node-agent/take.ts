@@ -107,6 +107,8 @@ async function claim(
 ): Promise<boolean> {
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
   if (pod?.spec.nodeName !== tools.node) return false
+  // The controller says whether the pod would be taken again, or ends the Checkpoint.
+  if (checkpoint.spec.after === 'delete' && checkpoint.status?.admitted !== true) return false
   const status: CheckpointStatus = {
     phase: 'Dumping',
     node: tools.node,

@@ -143,6 +143,7 @@ export class FakeNode {
       kind: 'Checkpoint',
       metadata: {name, namespace: POD.namespace},
       spec: {pod: {name: POD.name}, store: 'default', after: 'run', ...spec},
+      ...(spec['after'] === 'delete' ? {status: {admitted: true}} : {}),
     })
   }
 

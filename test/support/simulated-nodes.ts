@@ -174,7 +174,7 @@ export class SimulatedNodes {
     const set = (next: object): true => this.#setStatus('Checkpoint', metadata, next)
     switch (status.phase ?? 'Pending') {
       case 'Pending':
-        if (!isSame) return false
+        if (!isSame || (spec.after === 'delete' && status.admitted !== true)) return false
         return set({
           phase: 'Dumping',
           node,

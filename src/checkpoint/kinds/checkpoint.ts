@@ -132,6 +132,8 @@ export const checkpointStatusSchema = z.looseObject({
       }),
     )
     .optional(),
+  /** With `after: delete`: the API server would take the pod again, as the controller found before anything was begun. */
+  admitted: z.boolean().optional(),
   /** Whether the pod stands still because of this checkpoint. */
   frozen: z.boolean().optional(),
   source: abilitiesSchema.optional(),

@@ -114,3 +114,13 @@ test('a webhook that does not answer does not keep the source standing still', a
   expect(scene.nodes.runningWith(MEMORY)).toHaveLength(1)
   await scene.end()
 })
+
+test('a quota that is full hides no other refusal', async () => {
+  const refuse = (object: KubeObject) => (isRestored(object) ? 'violates PodSecurity' : undefined)
+  const scene = sceneWithPod({refuse})
+  scene.kube.put(quota({pods: '1'}, {pods: '1'}))
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({phase: 'RolledBack', reason: 'API_REJECTED'})
+  await scene.end()
+})

@@ -141,3 +141,21 @@ test('a runtime that is moved is not begun anew in between', async () => {
   expect(scene.nodes.runningWith(memory)).toEqual(['work'])
   await scene.end()
 })
+
+test('a runtime whose pod would not be taken again is not paused, and runs on with the reason', async () => {
+  let closed = false
+  const scene = sceneWithRuntime({
+    refuse: ({kind}) => (closed && kind === 'Pod' ? 'no RuntimeClass' : undefined),
+  })
+  await scene.play({until: reaches(scene, 'Running')})
+  const uid = scene.pod('work')?.metadata.uid
+  closed = true
+  turn(scene, 'Paused')
+  await scene.play({until: reaches(scene, 'Failed')})
+  expect(scene.status('Runtime', 'work')).toMatchObject({
+    reason: 'API_REJECTED',
+    message: expect.stringMatching(/not paused, it runs on: .*no RuntimeClass/) as string,
+  })
+  expect(scene.pod('work')?.metadata.uid).toBe(uid)
+  await scene.end()
+})

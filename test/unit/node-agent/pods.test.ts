@@ -2,7 +2,8 @@ import {expect, test} from 'vitest'
 import {RESTORE_ANNOTATION} from '../../../src/checkpoint/names.ts'
 import {cpuOf} from '../../../src/node-agent/abilities.ts'
 import {ranAs} from '../../../src/node-agent/answer.ts'
-import {originalPod, parsePod, podTemplateOf} from '../../../src/node-agent/pods.ts'
+import {originalPod, podTemplateOf} from '../../../src/checkpoint/pod-template.ts'
+import {parsePod} from '../../../src/node-agent/pods.ts'
 
 const pod = (more: Record<string, unknown>) =>
   parsePod({apiVersion: 'v1', kind: 'Pod', metadata: {name: 'web', namespace: 'shop', uid: 'u'}, ...more})
