@@ -8,6 +8,7 @@ import {namespaceProblem} from './checkpoint-images.ts'
 import {boundVolumes, claimProblem} from './claims.ts'
 import {imagesFirst} from './migrate-images.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
+import {asks, askNext, takerOf} from './migrate-taker.ts'
 import {refusalOfTarget} from './migrate-target.ts'
 import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
 import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
@@ -256,34 +257,6 @@ async function prepare(at: MigrationAt): Promise<Again> {
   return heedTarget(node, at)
 }
 
-const asks = (target: string): string => `asks ${target} whether it can take it`
-
-type Taker =
-  | {readonly node: string; readonly reason?: undefined; readonly message?: undefined}
-  | {readonly node?: undefined; readonly reason: string; readonly message: string}
-
-/** The node that is to go on with what was saved, the one that was asked before as long as it can; or why none can. */
-async function takerOf(taken: Checkpoint | undefined, {migration, world}: MigrationAt): Promise<Taker> {
-  const {metadata, spec, status = {}} = migration
-  const {podTemplate, source} = taken?.status ?? {}
-  if (podTemplate === undefined) return {reason: 'CHECKPOINT_UNKNOWN', message: 'the checkpoint is gone'}
-  const places = placesFor(
-    {
-      source,
-      backend: spec.backend ?? 'handler',
-      node: spec.node,
-      exceptNode: status.sourceNode,
-      spec: ownSpec(podTemplate),
-      volumes: await boundVolumes(podTemplate.spec, metadata.namespace, world),
-    },
-    world.objects,
-  )
-  const names = places.candidates.map((candidate) => candidate.node.metadata.name)
-  const node = names.find((name) => name === status.targetNode) ?? names[0]
-  if (node !== undefined) return {node}
-  return {reason: 'NODE_UNLIKE', message: `no node can take it: ${wordsOfRefused(places)}`}
-}
-
 /** Goes on when the agent of the target has said that it can; until then the source could just go on. */
 async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
   const {migration} = at
@@ -294,8 +267,7 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
     if (leftMs > 0) return {againMs: leftMs}
     return step(at, 'RollingBack', {reason: 'RESTORE_UNSUPPORTED'}, `the agent of ${target} did not answer`)
   }
-  if (!answer.ok)
-    return step(at, 'RollingBack', {reason: answer.reason ?? 'RESTORE_UNSUPPORTED'}, answer.message)
+  if (!answer.ok) return askNext({node: target, ...answer}, at)
   const taken = await checkpointOf(at)
   if (taken?.status?.podTemplate === undefined)
     return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')

@@ -38,6 +38,8 @@ export const migrationStatusSchema = z.looseObject({
   targetAnswer: z
     .looseObject({ok: z.boolean(), reason: z.string().optional(), message: z.string()})
     .optional(),
+  /** Nodes that were asked before this one, and why they cannot take it; only where no node was asked for. */
+  refusedTargets: z.array(z.looseObject({node: z.string(), message: z.string()})).optional(),
   /** Backend create-image: by container, the image that the agent of the target made of the checkpoint, by digest. */
   images: z.record(z.string(), z.string()).optional(),
   /** Names of what it made. */

@@ -124,3 +124,55 @@ test('a quota that is full hides no other refusal', async () => {
   expect(scene.status('Migration', 'move')).toMatchObject({phase: 'RolledBack', reason: 'API_REJECTED'})
   await scene.end()
 })
+
+const UNFIT = 'app:1 is another image there'
+
+test('a node that refuses is not the only one: the next best is asked, and the refusal told', async () => {
+  const scene = sceneWithPod()
+  scene.nodes.addNode('c')
+  scene.nodes.unfit.set('b', UNFIT)
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'Succeeded',
+    targetNode: 'c',
+    refusedTargets: [{node: 'b', message: UNFIT}],
+  })
+  expect(scene.nodes.memoryOf('web')).toBe(MEMORY)
+  await scene.end()
+})
+
+test('the node that was asked for is the only one', async () => {
+  const scene = sceneWithPod()
+  scene.nodes.addNode('c')
+  scene.nodes.unfit.set('b', UNFIT)
+  move(scene, {node: 'b'})
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(scene.status('Migration', 'move')).toMatchObject({
+    phase: 'RolledBack',
+    reason: 'IMAGE_UNAVAILABLE',
+    targetNode: 'b',
+  })
+  await scene.end()
+})
+
+test('not every node of many is asked, and every one that was is told', async () => {
+  const scene = sceneWithPod()
+  const asked = new Set<string>()
+  for (const name of ['b', 'c', 'd', 'e', 'f']) {
+    if (name !== 'b') scene.nodes.addNode(name)
+    scene.nodes.unfit.set(name, `${name} has no room`)
+  }
+  move(scene)
+  const each = () => {
+    holds(scene)()
+    const {phase, targetNode} = Object(scene.status('Migration', 'move')) as Record<string, string>
+    if (phase === 'Preparing' && targetNode !== undefined) asked.add(targetNode)
+  }
+  await scene.play({until: isOver(scene), each})
+  expect(asked.size).toBe(3)
+  const {phase, message} = Object(scene.status('Migration', 'move')) as Record<string, string>
+  expect(phase).toBe('RolledBack')
+  for (const name of asked) expect(message).toContain(`${name}: ${name} has no room`)
+  await scene.end()
+})
