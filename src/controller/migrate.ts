@@ -4,6 +4,7 @@ import {labelValue, objectName} from '../checkpoint/object-names.ts'
 import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../checkpoint/pod.ts'
 import {reasonNotToMove} from '../checkpoint/policies.ts'
 import {migrationSchema, type Checkpoint, type Migration} from '../checkpoint/resources.ts'
+import type {KubeObject} from '../kubernetes/types.ts'
 import {namespaceProblem} from './checkpoint-images.ts'
 import {boundVolumes, claimProblem} from './claims.ts'
 import {imagesFirst} from './migrate-images.ts'
@@ -57,7 +58,9 @@ export const migrationReconciler: Reconciler = {
         .filter(({metadata: other, status}) => other.name !== metadata.name && status?.phase === undefined)
         .map(({metadata: {name, namespace}}) => refTo('Migration', name, namespace)),
   },
-  async reconcile(object, world) {
+  async reconcile(known, world) {
+    const object = await asItIs(known, world)
+    if (object === undefined) return undefined
     const at = migrationOf(object, world)
     const {status = {}, metadata} = at.migration
     switch (status.phase) {
@@ -80,6 +83,20 @@ export const migrationReconciler: Reconciler = {
         return tidy(at)
     }
   },
+}
+
+/** Phases that delete pods. */
+const MOVES: readonly unknown[] = ['Moving', 'Verifying', 'RollingBack']
+
+/**
+ * A Migration as the server has it now, where pods are deleted for its sake: what was heard last may be from before a
+ * move was given up, and its source be about to be thawed.
+ */
+async function asItIs(known: KubeObject, {kube}: World): Promise<KubeObject | undefined> {
+  const {metadata, status} = migrationSchema.parse(known)
+  if (!MOVES.includes(status?.phase)) return known
+  const now = await kube.get(refTo('Migration', metadata.name, metadata.namespace))
+  return now?.metadata.uid === metadata.uid ? now : undefined
 }
 
 async function removeOurs({object, world}: MigrationAt): Promise<Again> {
@@ -293,6 +310,9 @@ async function tidy(at: MigrationAt): Promise<Again> {
   const used = world.objects.get('Checkpoint', status.checkpoint, metadata.namespace)
   if (used?.metadata.labels?.[MIGRATION_LABEL] !== labelValue(metadata.name)) return undefined
   if (used.metadata.deletionTimestamp === undefined)
-    await world.kube.delete(refTo('Checkpoint', status.checkpoint, metadata.namespace))
+    await world.kube.delete(
+      refTo('Checkpoint', status.checkpoint, metadata.namespace),
+      used.metadata.uid === undefined ? {} : {uid: used.metadata.uid},
+    )
   return undefined
 }

@@ -276,6 +276,10 @@ async function follow(object: KubeObject, restore: Restore, world: World): Promi
   const madeMs = Date.parse(found.metadata.creationTimestamp ?? '') || world.now()
   const isLate = world.now() - madeMs > START_MS
   if (progress.state === 'failed' || isLate) {
+    // What is deleted must not be judged by what was heard some time ago: it may have come to run just now.
+    const now = await world.kube.get(refTo('Pod', found.metadata.name, metadata.namespace))
+    if (now !== undefined && ['ready', 'running'].includes(progressOf(podSchema.parse(now)).state))
+      return {againMs: 100}
     const reason = progress.state === 'failed' ? progress.reason : 'RESTORE_FAILED'
     await world.kube.delete(refTo('Pod', found.metadata.name, metadata.namespace), {uid: found.metadata.uid})
     return fail(object, reason, isLate ? `not in time: ${progress.message}` : progress.message, world)

@@ -219,7 +219,10 @@ async function paused(at: RuntimeAt): Promise<Again> {
   for (const old of pausesOf(at)) {
     const isOld = from !== undefined && old.metadata.name !== from.metadata.name
     if (isOld && old.metadata.deletionTimestamp === undefined)
-      await world.kube.delete(refTo('Checkpoint', old.metadata.name, metadata.namespace))
+      await world.kube.delete(
+        refTo('Checkpoint', old.metadata.name, metadata.namespace),
+        old.metadata.uid === undefined ? {} : {uid: old.metadata.uid},
+      )
   }
   return undefined
 }

@@ -1,6 +1,8 @@
 import {setImmediate as turn} from 'node:timers/promises'
+import {Registry} from 'prom-client'
 import {API_VERSION} from '../../src/checkpoint/names.ts'
 import type {ResourceKind} from '../../src/checkpoint/resources.ts'
+import {controllerMetrics} from '../../src/controller/metrics.ts'
 import type {World} from '../../src/controller/world.ts'
 import type {KubeObject} from '../../src/kubernetes/types.ts'
 import {DrivenController} from './driven-controller.ts'
@@ -108,6 +110,20 @@ export function controllerScene(options: SceneOptions = {}) {
         clock.advance(Math.max(100, Math.min(waitMs, endMs - clock.now())))
       }
     },
+    /** What a controller works with that has heard of nothing but these. */
+    heard: (...objects: readonly KubeObject[]): World => ({
+      kube,
+      objects: {
+        get: (kind, name) => objects.find((object) => object.kind === kind && object.metadata.name === name),
+        list: (kind) => objects.filter((object) => object.kind === kind),
+      },
+      openStore: () => Promise.reject(new Error('no store here')),
+      usageOf: () => Promise.reject(new Error('no agent here')),
+      metrics: controllerMetrics(new Registry()),
+      log: () => undefined,
+      now: clock.now,
+      signal: new AbortController().signal,
+    }),
     async end(): Promise<void> {
       await controller.end()
     },

@@ -1,6 +1,8 @@
 import {expect, test} from 'vitest'
 import {API_VERSION, MIGRATION_LABEL, RESTORE_ANNOTATION} from '../../../src/checkpoint/names.ts'
 import type {Abilities} from '../../../src/checkpoint/sealed/types.ts'
+import {migrationReconciler} from '../../../src/controller/migrate.ts'
+import {refTo} from '../../../src/controller/world.ts'
 import {controllerScene} from '../../support/controller-scene.ts'
 import {holds, isOver, MEMORY, move, phaseOf, sceneWithPod} from '../../support/migration-scene.ts'
 
@@ -421,3 +423,16 @@ test.for(['Checkpointing', 'Preparing', 'Moving', 'Verifying'])(
     await scene.end()
   },
 )
+
+test('a source is not ended for what was heard of its move before that was given up', async () => {
+  const scene = sceneWithPod()
+  move(scene)
+  await scene.play({until: () => phaseOf(scene, 'move') === 'Moving'})
+  const heard = scene.object('Migration', 'move')
+  if (heard === undefined) throw new Error('no migration')
+  await scene.kube.patchStatus(refTo('Migration', 'move', 'default'), {phase: 'RollingBack'})
+  await migrationReconciler.reconcile(heard, scene.heard(heard))
+  expect(scene.pod('web')?.metadata.deletionTimestamp).toBeUndefined()
+  expect(scene.pod('web')).toBeDefined()
+  await scene.end()
+})

@@ -1,5 +1,6 @@
 import {expect, test} from 'vitest'
 import {RESTORE_ANNOTATION, RESTORE_LABEL} from '../../../src/checkpoint/names.ts'
+import {restoreReconciler} from '../../../src/controller/restore.ts'
 import {KubernetesError} from '../../../src/errors.ts'
 import {controllerScene, type ControllerScene} from '../../support/controller-scene.ts'
 
@@ -206,5 +207,21 @@ test('a container that went on and ended has begun anew: that is no restore', as
     reason: 'RESTORE_FAILED',
     message: expect.stringContaining('ended with exit code 139') as string,
   })
+  await scene.end()
+})
+
+test('a pod that has come to run is not deleted for what was heard of it before', async () => {
+  const scene = await sceneWithCheckpoint()
+  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy'})
+  await scene.play({until: () => phaseOf(scene, 'Restore', 'again') === 'Starting'})
+  const heard = [scene.object('Restore', 'again'), scene.object('Checkpoint', 'saved'), scene.pod('copy')]
+  await scene.play({until: isOver(scene)})
+  scene.clock.advance(11 * 60_000)
+  const [restore, ...others] = heard.filter((object) => object !== undefined)
+  if (restore === undefined || others.length !== 2) throw new Error('nothing was heard')
+  await restoreReconciler.reconcile(restore, scene.heard(...others))
+  expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored'})
+  expect(scene.pod('copy')?.metadata.deletionTimestamp).toBeUndefined()
+  expect(scene.pod('copy')).toBeDefined()
   await scene.end()
 })
