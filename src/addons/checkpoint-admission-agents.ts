@@ -34,6 +34,11 @@ function sameBut(path: 'labels' | 'annotations', mayChange: readonly string[]): 
 
 const same = (path: string, none: '{}' | '[]' = '[]'): string => both(path, none).join(' == ')
 
+const nodeOf = (side: 'object' | 'oldObject'): string => `${side}.?status.?node.orValue('')`
+
+const sameStatus = (field: string, none: "''" | '{}'): string =>
+  `object.?status.?${field}.orValue(${none}) == oldObject.?status.?${field}.orValue(${none})`
+
 const ownAnnotations = [NODE_ABILITIES_ANNOTATION, INTERRUPTION_ANNOTATION]
 
 /** A node that is taken over must not become a key to the others: its agent writes to its own Node, and only what it is there for. */
@@ -78,8 +83,8 @@ const ownStatus: Policy = {
   when: [BY_AN_AGENT],
   must: [
     [
-      `oldObject.?status.?node.orValue('') in ['', ${OWN_NODE}] && object.?status.?node.orValue('') in ['', ${OWN_NODE}]`,
-      'a node agent writes only what is of its own node',
+      `(${nodeOf('oldObject')} == ${OWN_NODE} || (has(object.spec.import) && ${nodeOf('oldObject')} == '')) && ${nodeOf('object')} == ${OWN_NODE}`,
+      'a node agent writes only to what the controller gave to its own node, and to imports that are open',
     ],
     [
       `${same('labels', '{}')} && ${same('annotations', '{}')} && ${same('ownerReferences')}`,
@@ -96,17 +101,19 @@ function otherFinalizers(): string {
   return others.join(' == ')
 }
 
-/** Whoever claims a checkpoint describes the pod that is made of it. */
-const ownClaims: Policy = {
-  name: 'clouder-node-agent-claims',
+/**
+ * Whose pod it is, and what a restore makes of it, the controller has seen for itself. What was imported is described by
+ * whoever opens it, once.
+ */
+const ownDescriptions: Policy = {
+  name: 'clouder-node-agent-descriptions',
   group: 'clouder.dev',
   rules: [{resources: ['checkpoints/status'], operations: ['UPDATE']}],
-  when: [BY_AN_AGENT, ['is-a-claim', "has(object.spec.pod) && oldObject.?status.?node.orValue('') == ''"]],
-  params: 'Pod',
+  when: [BY_AN_AGENT],
   must: [
     [
-      `params.metadata.name != object.spec.pod.name || params.spec.?nodeName.orValue('') == ${OWN_NODE}`,
-      'a node agent claims checkpoints of pods of its own node only',
+      `${sameStatus('podUid', "''")} && (${sameStatus('podTemplate', '{}')} || (has(object.spec.import) && oldObject.?status.?podTemplate.orValue({}) == {}))`,
+      'a node agent does not say which pod a checkpoint was made of',
     ],
   ],
 }
@@ -129,4 +136,4 @@ const ownMoves: Policy = {
 }
 
 /** What holds for agents: each is to have power over its own node alone. */
-export const agentPolicies: readonly Policy[] = [ownNode, ownPods, ownStatus, ownClaims, ownMoves]
+export const agentPolicies: readonly Policy[] = [ownNode, ownPods, ownStatus, ownDescriptions, ownMoves]

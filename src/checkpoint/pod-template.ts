@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {ORIGINAL_ANNOTATION, RESTORE_ANNOTATION} from './names.ts'
 import {originalSpecOf} from './original-spec.ts'
@@ -77,7 +78,7 @@ export function podTemplateOf(given: TemplatedPod): {
     key?: string | undefined
     tolerationSeconds?: number | undefined
   }) => tolerationSeconds === 300 && /^node\.kubernetes\.io\/(not-ready|unreachable)$/.test(key ?? '')
-  return {
+  return withoutNulls({
     metadata: {
       ...(labels === undefined ? {} : {labels}),
       ...(Object.keys(kept).length === 0 ? {} : {annotations: kept}),
@@ -91,5 +92,15 @@ export function podTemplateOf(given: TemplatedPod): {
         ? {}
         : {tolerations: spec.tolerations.filter((toleration) => !isDefault(toleration))}),
     },
-  }
+  })
+}
+
+/** Whether a pod still asks for what a template says: its containers, volumes and whatever else is in its spec. */
+export const isOfTemplate = (pod: TemplatedPod, template: {readonly spec: object}): boolean =>
+  isDeepStrictEqual(podTemplateOf(pod).spec, withoutNulls(template.spec))
+
+/** An API server drops what is null from a status. */
+function withoutNulls<T>(value: T): T {
+  const text = JSON.stringify(value, (_, one: unknown) => (one === null ? undefined : one))
+  return JSON.parse(text) as T
 }

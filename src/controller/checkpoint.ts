@@ -1,10 +1,18 @@
 import {checkpointSchema} from '../checkpoint/resources.ts'
 import type {KubeObject} from '../kubernetes/types.ts'
+import {z} from 'zod'
 import {keepOrDelete} from './checkpoint-deletion.ts'
+import {assignPod} from './checkpoint-pod.ts'
 import {tellEvent} from './events.ts'
 import {endOrphan} from './node-loss.ts'
 import {admitEnd} from './readmission.ts'
 import {parsed, refTo, type Reconciler, type World} from './world.ts'
+
+/** A Checkpoint of a pod that nobody has begun. */
+const openSchema = z.looseObject({
+  status: z.looseObject({phase: z.literal('Pending').optional()}).optional(),
+  spec: z.looseObject({pod: z.looseObject({name: z.string()})}),
+})
 
 /** One that ended longer ago was counted before. */
 const NEWS_MS = 60_000
@@ -16,6 +24,11 @@ export function checkpointReconciler(): Reconciler {
     name: 'checkpoint',
     kind: 'Checkpoint',
     wokenBy: {
+      Pod: ({metadata: {name, namespace}}, objects) =>
+        objects
+          .list('Checkpoint', namespace)
+          .filter((object) => openSchema.safeParse(object).data?.spec.pod.name === name)
+          .map(({metadata}) => refTo('Checkpoint', metadata.name, namespace)),
       Node: (node, objects) =>
         parsed(objects.list('Checkpoint'), checkpointSchema)
           .filter(
@@ -31,7 +44,9 @@ export function checkpointReconciler(): Reconciler {
       await count(object, counted, world)
       const again = await keepOrDelete(object, checkpoint, world)
       if (again !== undefined || checkpoint.metadata.deletionTimestamp !== undefined) return again
-      return (await admitEnd(object, checkpoint, world)) ?? endOrphan(object, checkpoint, world)
+      const assigned = (await assignPod(object, checkpoint, world)) ?? object
+      const now = checkpointSchema.parse(assigned)
+      return (await admitEnd(assigned, now, world)) ?? endOrphan(assigned, now, world)
     },
   }
 }

@@ -82,7 +82,11 @@ export interface Reconciler {
 export class StaleError extends Error {}
 
 /** Writes the status of an object that is still as it was read. Throws StaleError. */
-export async function writeStatus(object: KubeObject, status: object, world: World): Promise<KubeObject> {
+export async function writeStatus(
+  object: KubeObject,
+  status: object,
+  world: Pick<World, 'kube' | 'signal'>,
+): Promise<KubeObject> {
   world.signal.throwIfAborted()
   const {resourceVersion} = object.metadata
   const guard = resourceVersion === undefined ? {} : {resourceVersion}

@@ -1,8 +1,8 @@
 import {CheckpointError} from '../errors.ts'
 import {storageLimits} from '../checkpoint/ephemeral-storage.ts'
+import {originalPod} from '../checkpoint/pod-template.ts'
 import type {Checkpoint, CheckpointStatus} from '../checkpoint/resources.ts'
 import type {ContainerCgroup} from './cgroups.ts'
-import {originalPod, podTemplateOf} from '../checkpoint/pod-template.ts'
 import {containerIdOf, statusOf, type Pod} from './pods.ts'
 import type {AgentTools} from './tools.ts'
 import {refuseLarge, refuseOverLimit} from './upper-layer.ts'
@@ -13,7 +13,6 @@ type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
 export interface Dumped {
   readonly containers: readonly DumpedContainer[]
   readonly frozen: boolean
-  readonly podTemplate: ReturnType<typeof podTemplateOf>
 }
 
 /**
@@ -85,7 +84,7 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
   const stays = spec.after !== 'run'
   if (holds && !stays) await cgroups.thaw(pod.metadata.uid)
   if (!stays && spec.hooks?.after !== undefined) await runHook('after', pod, spec.hooks.after, tools)
-  return {containers, frozen: stays, podTemplate: podTemplateOf(pod)}
+  return {containers, frozen: stays}
 }
 
 const targetOf = ({metadata: {namespace, name}}: Pod, container: string) => ({

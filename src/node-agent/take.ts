@@ -1,3 +1,4 @@
+import {isOfTemplate} from '../checkpoint/pod-template.ts'
 import type {CheckpointStatus} from '../checkpoint/resources.ts'
 import {CheckpointError, isTransient} from '../errors.ts'
 import {dumpPod} from './dump.ts'
@@ -43,7 +44,7 @@ export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): P
 /** What a Checkpoint that is gone leaves behind: nothing, and its pod goes on. */
 export async function abandon(checkpoint: Named, tools: AgentTools): Promise<void> {
   const {uid, status} = checkpoint
-  if (status?.node !== tools.node) return
+  if (status?.node !== tools.node || status.phase === 'Pending') return
   const isOver = status.phase === 'Ready' || status.phase === 'Failed'
   if (status.podUid !== undefined && (!isOver || status.frozen === true))
     await letPodGoOn(status.podUid, checkpoint, tools)
@@ -99,20 +100,19 @@ const leavePhase = (
 ): Promise<boolean> =>
   writeOwn(checkpoint, next, tools, (now) => now.phase === phase && now.node === checkpoint.status?.node)
 
-/** Takes a Checkpoint of a pod of this node; another agent's, or one without a pod, is left alone. */
-async function claim(
-  checkpoint: Named,
-  wanted: {name: string; uid?: string | undefined},
-  tools: AgentTools,
-): Promise<boolean> {
+/**
+ * Takes a Checkpoint that the controller has given to this node, with the pod as it is. Another node's, one that is
+ * given to none yet, or whose pod has become another, is left alone: the controller writes when it sees that.
+ */
+async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTools): Promise<boolean> {
+  const {node, podUid, podTemplate} = checkpoint.status ?? {}
+  if (node !== tools.node || podTemplate === undefined) return false
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
-  if (pod?.spec.nodeName !== tools.node) return false
+  if (pod?.metadata.uid !== podUid || pod === undefined || !isOfTemplate(pod, podTemplate)) return false
   // The controller says whether the pod would be taken again, or ends the Checkpoint.
   if (checkpoint.spec.after === 'delete' && checkpoint.status?.admitted !== true) return false
   const status: CheckpointStatus = {
     phase: 'Dumping',
-    node: tools.node,
-    podUid: pod.metadata.uid,
     startedAt: new Date(tools.now()).toISOString(),
     message: `taking the memory of ${wanted.name}`,
     source: await tools.abilities(),
@@ -149,13 +149,24 @@ async function dumpInTurn(
   await refuseHeld(checkpoint, pod, tools)
   // An earlier attempt may have left it standing still.
   await wakePod(pod.metadata.uid, tools)
+  const {podTemplate} = status
+  if (podTemplate === undefined || !isOfTemplate(pod, podTemplate)) {
+    // What a restore makes of it is for the controller to say.
+    await leavePhase(
+      checkpoint,
+      'Dumping',
+      {phase: 'Pending', message: `pod ${wanted.name} has changed`},
+      tools,
+    )
+    return
+  }
   const dump = () => dumpPod(checkpoint, checkpoint.uid, pod, tools)
   const dumped = await tools.dumps.during(dump).catch(async (error: unknown) => {
     await wakePod(pod.metadata.uid, tools)
     await tools.dumps.clean()
     throw error
   })
-  const {containers, frozen, podTemplate} = dumped
+  const {containers, frozen} = dumped
   const bytes = containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0)
   const startedMs = Date.parse(status.startedAt ?? '')
   if (!Number.isNaN(startedMs)) tools.metrics.dumped((tools.now() - startedMs) / 1000, bytes)
@@ -164,7 +175,6 @@ async function dumpInTurn(
     phase: 'Storing',
     containers: [...containers],
     frozen,
-    podTemplate,
     sizeBytes: bytes,
     message: `storing ${bytes} bytes`,
   }
@@ -245,7 +255,8 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
     throw error
   }
   // What stands still for another checkpoint stays so.
-  const isOurs = podUid !== undefined && !(error instanceof PodHeldError)
+  const isBegun = phase === 'Dumping' || phase === 'Storing'
+  const isOurs = podUid !== undefined && isBegun && !(error instanceof PodHeldError)
   const holds = isOurs && (frozen === true || (await isStopped(podUid, tools)))
   // As long as it is not told, the pod is dumped again; this can be done twice.
   if (isOurs && phase === 'Dumping' && !holds) await hookAfter(checkpoint, tools)

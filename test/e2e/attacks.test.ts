@@ -90,12 +90,35 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       try {
         await root.create(open)
         const claim = {phase: 'Dumping', node: 'worker-1'}
-        expect(await refusal(agent.patchStatus(refOf(open), claim))).toContain('of pods of its own node only')
-        expect((await root.get(refOf(open)))?.['status']).toBeUndefined()
+        const refused = async (status: object) =>
+          expect(await refusal(agent.patchStatus(refOf(open), status))).toContain('a node agent writes only')
+        // Before the controller has given it to the node of its pod, and then.
+        await refused(claim)
+        expect(await ended(root, open, 'Pending')).toMatchObject({node: 'worker-2'})
+        for (const status of [claim, {phase: 'Failed'}, {node: 'worker-1'}]) await refused(status)
       } finally {
         await signalled('CONT')
       }
       expect(await ended(root, open, 'Ready', 'Failed')).toMatchObject({phase: 'Ready', node: 'worker-2'})
+    })
+  })
+
+  chapter('an agent does not say what is made of a checkpoint of its own node', async (cluster) => {
+    await attacked(cluster, async ({root, agentOf, editorOf}) => {
+      const [agent, editor] = [await agentOf('worker-1'), await editorOf('team')]
+      const own = asked('Checkpoint', 'team', 'described', {pod: {name: 'on-worker-1'}})
+      await editor.create(own)
+      expect(await ended(editor, own, 'Ready', 'Failed')).toMatchObject({phase: 'Ready'})
+      const before = (await root.get(refOf(own)))?.['status']
+      for (const spec of [
+        {serviceAccountName: 'another'},
+        {containers: [{name: 'main', image: 'evil:1'}]},
+        {volumes: [{name: 'host', hostPath: {path: '/'}}]},
+      ])
+        expect(await refusal(agent.patchStatus(refOf(own), {podTemplate: {spec}}))).toContain(
+          'does not say which pod',
+        )
+      expect((await root.get(refOf(own)))?.['status']).toEqual(before)
     })
   })
 

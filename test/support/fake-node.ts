@@ -1,5 +1,6 @@
 import {writeFile} from 'node:fs/promises'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../src/checkpoint/names.ts'
+import {podTemplateOf, templatedPodSchema} from '../../src/checkpoint/pod-template.ts'
 import {pieceCipher} from '../../src/checkpoint/sealed/pieces.ts'
 import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
 import type {Patience} from '../../src/checkpoint/stores/problems.ts'
@@ -10,7 +11,7 @@ import type {ExecResult} from '../../src/node-agent/container-exec.ts'
 import type {DumpWatcher} from '../../src/node-agent/freeze.ts'
 import {kubeletArchives} from '../../src/node-agent/former-archives.ts'
 import {inspectArchive} from '../../src/node-agent/inspect.ts'
-import {podRef} from '../../src/node-agent/pods.ts'
+import {parsePod, podRef} from '../../src/node-agent/pods.ts'
 import {clusterStores} from '../../src/node-agent/stores.ts'
 import type {AgentTools} from '../../src/node-agent/tools.ts'
 import type {DumpSize} from '../../src/node-agent/upper-layer.ts'
@@ -137,13 +138,28 @@ export class FakeNode {
   /** Hard limits that the runtime gives. */
   limits: Rlimits = new Map()
 
+  /** A Checkpoint, as the controller gives it to the node of its pod. */
   ask(name: string, spec: Record<string, unknown>): void {
+    const wanted = {pod: {name: POD.name}, store: 'default', after: 'run', ...spec}
+    const pod = this.kube.peek('v1', 'Pod').find(({metadata}) => metadata.name === wanted.pod.name)
+    const given =
+      pod === undefined
+        ? {}
+        : {
+            status: {
+              phase: 'Pending',
+              ...(spec['after'] === 'delete' ? {admitted: true} : {}),
+              node: parsePod(pod).spec.nodeName,
+              podUid: pod.metadata.uid,
+              podTemplate: podTemplateOf(templatedPodSchema.parse(pod)),
+            },
+          }
     this.kube.put({
       apiVersion: API_VERSION,
       kind: 'Checkpoint',
       metadata: {name, namespace: POD.namespace},
-      spec: {pod: {name: POD.name}, store: 'default', after: 'run', ...spec},
-      ...(spec['after'] === 'delete' ? {status: {admitted: true}} : {}),
+      spec: wanted,
+      ...given,
     })
   }
 

@@ -174,11 +174,11 @@ export class SimulatedNodes {
     const set = (next: object): true => this.#setStatus('Checkpoint', metadata, next)
     switch (status.phase ?? 'Pending') {
       case 'Pending':
-        if (!isSame || (spec.after === 'delete' && status.admitted !== true)) return false
+        // The controller gives it to a node first, and says whether the pod would be taken again.
+        if (!isSame || status.podUid !== pod.metadata.uid) return false
+        if (spec.after === 'delete' && status.admitted !== true) return false
         return set({
           phase: 'Dumping',
-          node,
-          podUid: pod.metadata.uid,
           source: ABILITIES,
           startedAt: this.#time(),
         })
@@ -209,15 +209,12 @@ export class SimulatedNodes {
         finishedAt: this.#time(),
       })
     }
-    const {uid, labels, annotations} = pod.metadata
+    const {uid} = pod.metadata
     this.#stored.set(metadata.uid ?? '', this.#memory.get(uid) ?? '')
     if (spec.after !== 'run') this.#frozen.add(uid)
-    const {nodeName, ...template} = pod.spec
-    const {[RESTORE_ANNOTATION]: _left, ...kept} = annotations
     return this.#setStatus('Checkpoint', metadata, {
       phase: 'Storing',
       frozen: spec.after !== 'run',
-      podTemplate: {metadata: {labels, annotations: kept}, spec: template},
     })
   }
 

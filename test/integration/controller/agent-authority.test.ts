@@ -36,6 +36,14 @@ afterAll(async () => {
 })
 
 const TEAM = 'team'
+const IMPORT = {import: {digest: `sha256:${'0'.repeat(64)}`}}
+const TEMPLATE = {
+  metadata: {labels: {app: 'web'}},
+  spec: {serviceAccountName: 'default', containers: [{name: 'main', image: 'app:1'}]},
+}
+const forged = (spec: object) => ({podTemplate: {...TEMPLATE, spec: {...TEMPLATE.spec, ...spec}}})
+const DESCRIBED = 'does not say which pod'
+const ANOTHERS = 'a node agent writes only'
 const node = (name: string) => ({apiVersion: 'v1', kind: 'Node', name}) as const
 const of = (kind: string, name: string): ObjectRef => ({
   apiVersion: kind === 'Pod' ? 'v1' : API_VERSION,
@@ -77,13 +85,31 @@ async function begin(api: ApiServer): Promise<Scene> {
       metadata: {name: `of-${name}`, namespace: TEAM, finalizers: ['example.com/kept', CHECKPOINT_FINALIZER]},
       spec: {pod: {name: `on-${name}`}},
     })
-    await root.patchStatus(of('Checkpoint', `of-${name}`), {phase: 'Dumping', node: name})
+    const given = {node: name, podUid: `uid-${name}`, podTemplate: TEMPLATE}
+    await root.patchStatus(of('Checkpoint', `of-${name}`), {phase: 'Dumping', ...given})
+    const wanted = {
+      // Given to the node of its pod, and not yet.
+      [`open-${name}`]: {pod: {name: `on-${name}`}},
+      [`new-${name}`]: {pod: {name: `on-${name}`}},
+      [`import-${name}`]: IMPORT,
+    }
+    for (const [checkpoint, spec] of Object.entries(wanted))
+      await root.create({
+        apiVersion: API_VERSION,
+        kind: 'Checkpoint',
+        metadata: {name: checkpoint, namespace: TEAM},
+        spec,
+      })
+    await root.patchStatus(of('Checkpoint', `open-${name}`), {phase: 'Pending', ...given})
+    const opened = {phase: 'Ready', node: name, podTemplate: TEMPLATE}
+    await root.patchStatus(of('Checkpoint', `import-${name}`), opened)
     await root.create({
       apiVersion: API_VERSION,
-      kind: 'Checkpoint',
-      metadata: {name: `open-${name}`, namespace: TEAM},
-      spec: {pod: {name: `on-${name}`}},
+      kind: 'Restore',
+      metadata: {name: `on-${name}`, namespace: TEAM},
+      spec: {checkpoint: `of-${name}`},
     })
+    await root.patchStatus(of('Restore', `on-${name}`), {phase: 'Preparing', node: name})
     await root.create({
       apiVersion: API_VERSION,
       kind: 'Migration',
@@ -96,17 +122,27 @@ async function begin(api: ApiServer): Promise<Scene> {
       sourceUid: 'u',
     })
   }
+  await root.create({
+    apiVersion: API_VERSION,
+    kind: 'Restore',
+    metadata: {name: 'anywhere', namespace: TEAM},
+    spec: {checkpoint: 'of-a'},
+  })
+  for (const [name, spec] of [
+    ['absent', {pod: {name: 'nobody'}}],
+    ['import', IMPORT],
+  ] as const)
+    await root.create({apiVersion: API_VERSION, kind: 'Checkpoint', metadata: {name, namespace: TEAM}, spec})
   const own = await root.create(pod(SYSTEM_NAMESPACE, 'agent-a', 'a', {serviceAccountName: AGENT}))
   await admissionFollowed(root)
   const bound = {name: 'agent-a', uid: own?.metadata.uid ?? ''}
   const agent = await asServiceAccount(api, {namespace: SYSTEM_NAMESPACE, name: AGENT, pod: bound})
-  // Roles take a moment until they are followed, and so does what a policy is told of other objects.
+  // Roles take a moment until they are followed.
   await waitFor({
-    what: 'the roles, and the pods that policies know',
+    what: 'the roles',
     check: async () => {
       const seen = await outcome(agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Dumping', node: 'a'}))
-      if (seen === 'done') await root.patchStatus(of('Checkpoint', 'open-b'), {phase: null, node: null})
-      return {seen, ...(seen.includes('of pods of its own node only') ? {value: true} : {})}
+      return {seen, ...(seen.includes(ANOTHERS) ? {value: true} : {})}
     },
     timeoutMs: 30_000,
     intervalMs: 200,
@@ -211,32 +247,88 @@ test.for<[string, string, Attempt]>([
   ],
   [
     'writes the status of a checkpoint of another node',
-    'of its own node',
+    ANOTHERS,
     (agent) => agent.patchStatus(of('Checkpoint', 'of-b'), {frozen: true}),
   ],
   [
     'makes a checkpoint of another node its own',
-    'of its own node',
+    ANOTHERS,
     (agent) => agent.patchStatus(of('Checkpoint', 'of-b'), {node: 'a'}),
   ],
   [
     'claims a checkpoint of a pod of another node',
-    'of pods of its own node only',
+    ANOTHERS,
     (agent) => agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Dumping', node: 'a'}),
   ],
   [
     'ends a checkpoint of a pod of another node before it is claimed',
-    'of pods of its own node only',
+    ANOTHERS,
     (agent) => agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Failed'}),
+  ],
+  ...['new-a', 'new-b', 'absent'].map((name): [string, string, Attempt] => [
+    `claims a checkpoint that nobody gave to its node: ${name}`,
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', name), {phase: 'Dumping', node: 'a'}),
+  ]),
+  ...['new-a', 'absent'].map((name): [string, string, Attempt] => [
+    `ends a checkpoint that nobody gave to its node: ${name}`,
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', name), {phase: 'Failed'}),
+  ]),
+  ...['of-a', 'open-a', 'import-a'].flatMap((name): [string, string, Attempt][] => {
+    const write =
+      (status: object): Attempt =>
+      (agent) =>
+        agent.patchStatus(of('Checkpoint', name), status)
+    return [
+      [
+        `says what runs in the pod of ${name}`,
+        DESCRIBED,
+        write(forged({containers: [{name: 'main', image: 'evil:1'}]})),
+      ],
+      [`says whose rights the pod of ${name} has`, DESCRIBED, write(forged({serviceAccountName: 'admin'}))],
+      [
+        `adds a volume to the pod of ${name}`,
+        DESCRIBED,
+        write(forged({volumes: [{name: 'x', hostPath: {path: '/'}}]})),
+      ],
+      [`relabels the pod of ${name}`, DESCRIBED, write({podTemplate: {metadata: {labels: {app: 'db'}}}})],
+      [`forgets the pod of ${name}`, DESCRIBED, write({podTemplate: null})],
+      [`says that ${name} is of another pod`, DESCRIBED, write({podUid: 'another'})],
+    ]
+  }),
+  [
+    'describes what another node imported',
+    // Two policies refuse it.
+    'a node agent',
+    (agent) => agent.patchStatus(of('Checkpoint', 'import-b'), forged({serviceAccountName: 'admin'})),
+  ],
+  ...['on-b', 'anywhere'].flatMap((name): [string, string, Attempt][] => [
+    [
+      `gives images to restore ${name}`,
+      ANOTHERS,
+      (agent) => agent.patchStatus(of('Restore', name), {images: {main: 'x'}, node: 'a'}),
+    ],
+    [`ends restore ${name}`, ANOTHERS, (agent) => agent.patchStatus(of('Restore', name), {phase: 'Failed'})],
+  ]),
+  [
+    'gives one of its restores to another node',
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Restore', 'on-a'), {node: 'b'}),
+  ],
+  [
+    'gives an import to another node',
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Storing', node: 'b'}),
   ],
   [
     'gives one of its checkpoints to another node',
-    'of its own node',
+    ANOTHERS,
     (agent) => agent.patchStatus(of('Checkpoint', 'of-a'), {node: 'b'}),
   ],
   [
     'takes the finalizer from a checkpoint of another node',
-    'of its own node',
+    ANOTHERS,
     (agent) => agent.patch(of('Checkpoint', 'of-b'), {metadata: {finalizers: []}}),
   ],
   [
@@ -285,7 +377,12 @@ test('what an agent is there for it may do', async (context) => {
   await agent.patch(node('a'), {metadata: {labels: {[BACKEND_LABELS.handler]: null}}})
   await agent.patch(node('a'), {metadata: {annotations: {[INTERRUPTION_ANNOTATION]: null}}})
   expect(await agent.patchStatus(of('Checkpoint', 'of-a'), {phase: 'Storing', frozen: true})).toBeDefined()
-  expect(await agent.patchStatus(of('Checkpoint', 'open-a'), {phase: 'Dumping', node: 'a'})).toBeDefined()
+  const again = {phase: 'Dumping', node: 'a', podUid: 'uid-a', ...forged({})}
+  for (const phase of ['Dumping', 'Pending'])
+    expect(await agent.patchStatus(of('Checkpoint', 'open-a'), {...again, phase})).toBeDefined()
+  expect(await agent.patchStatus(of('Restore', 'on-a'), {images: {main: 'x'}})).toBeDefined()
+  expect(await agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Storing', node: 'a'})).toBeDefined()
+  expect(await agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Ready', ...forged({})})).toBeDefined()
   const answers = {absentImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}}
   expect(await agent.patchStatus(of('Migration', 'to-a'), answers)).toBeDefined()
   await agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: ['example.com/kept']}})

@@ -14,7 +14,7 @@ test('a pod is ended by its checkpoint only once the controller has said that it
     await node.kube.patchStatus(ref, {admitted: null})
     const take = () => takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
     await take()
-    expect(await node.kube.get(ref)).not.toHaveProperty('status.phase')
+    expect(await node.kube.get(ref)).toMatchObject({status: {phase: 'Pending'}})
     expect(node.processes.alive).toBe(true)
     await node.kube.patchStatus(ref, {admitted: true})
     await take()
