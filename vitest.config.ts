@@ -39,6 +39,7 @@ export default defineConfig({
       suite('cloud', ['test/cloud/**/*.test.ts'], 1_800_000, false),
       suite('e2e', ['test/e2e/**/*.test.ts'], 1_800_000, false, [CHECKPOINTS]),
       {test: {...checkpoints.test, isolate: true}},
+      suite('vm', ['test/vm/**/*.test.ts'], 7_200_000, false),
     ],
   },
 })
