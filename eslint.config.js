@@ -2,7 +2,7 @@ import tseslint from 'typescript-eslint'
 
 const noSleep = {
   selector: "CallExpression[callee.name='setTimeout'][arguments.length=2]",
-  message: 'waiting is waitFor() or retry() of src/waiting.ts',
+  message: 'waiting is waitFor() or retry() of src/base/waiting.ts',
 }
 
 export default tseslint.config(

@@ -2,30 +2,30 @@ import {readFile} from 'node:fs/promises'
 import {hostname, tmpdir} from 'node:os'
 import {join, resolve} from 'node:path'
 import {bundleFor, checkKubernetesVersion, type BundleChoice} from './bundle/choice.ts'
-import type {CloudOpener} from './clouds/cloud.ts'
-import {diskContexts} from './contexts/contexts.ts'
-import type {FoundAccount} from './contexts/sync.ts'
-import {diskPrices} from './cost/price-cache.ts'
-import type {Report} from './engine/types.ts'
-import {ConfigError, StateError} from './errors.ts'
-import type {HostConnector} from './hosts/host.ts'
-import {createKnownHosts} from './hosts/known-hosts.ts'
-import type {Redactor} from './hosts/redaction.ts'
-import type {LocalProviderOptions} from './providers/local.ts'
-import type {ProviderOptions} from './providers/registry.ts'
+import type {CloudOpener} from './infrastructure/clouds/cloud.ts'
+import {diskContexts} from './infrastructure/contexts/contexts.ts'
+import type {FoundAccount} from './infrastructure/contexts/sync.ts'
+import {diskPrices} from './infrastructure/cost/price-cache.ts'
+import type {Report} from './bootstrap/engine/types.ts'
+import {ConfigError, StateError} from './base/errors.ts'
+import type {HostConnector} from './bootstrap/hosts/host.ts'
+import {createKnownHosts} from './bootstrap/hosts/known-hosts.ts'
+import type {Redactor} from './bootstrap/hosts/redaction.ts'
+import type {LocalProviderOptions} from './infrastructure/providers/local.ts'
+import type {ProviderOptions} from './infrastructure/providers/registry.ts'
 import type {ClusterSpec} from './spec/cluster-spec.ts'
 import {expandHome, machineAtHome} from './spec/home-paths.ts'
 import type {SecretRef} from './spec/machine.ts'
 import {cacheDir} from './store/cache-dir.ts'
 import {diskStore} from './store/disk.ts'
-import {readIfThere} from './store/files.ts'
+import {readIfThere} from './base/files.ts'
 import {acquireLock} from './store/lock.ts'
-import {identifyProcess} from './store/process-identity.ts'
-import {createRenderer} from './templating/render.ts'
-import type {Renderer} from './templating/types.ts'
+import {identifyProcess} from './base/process-identity.ts'
+import {createRenderer} from './bootstrap/templating/render.ts'
+import type {Renderer} from './base/renderer.ts'
 import type {PluginCache} from './terraform/plugin-cache.ts'
 import type {Terraform} from './terraform/types.ts'
-import type {Tools} from './workflows/types.ts'
+import type {Tools} from './workflows/session/types.ts'
 
 export {cacheDir}
 
@@ -68,7 +68,7 @@ export function buildTools(options: ToolsOptions): Tools {
     store,
     connectorFor: (spec) => connectorFor(spec, store.paths(spec.name).knownHosts, options),
     providerFor: async (kind) => {
-      const {providerFor} = await import('./providers/registry.ts')
+      const {providerFor} = await import('./infrastructure/providers/registry.ts')
       return providerFor(kind, {
         local: localProviderOptions(renderer, options),
         cloud: cloudProviderOptions(options),
@@ -86,7 +86,7 @@ export function buildTools(options: ToolsOptions): Tools {
       dir: cacheDir(options.environment, options.userHome),
       now,
       fetchPrices: async (question) => {
-        const {fetchPrices} = await import('./clouds/fetch-prices.ts')
+        const {fetchPrices} = await import('./infrastructure/clouds/fetch-prices.ts')
         return fetchPrices(question)
       },
     }),
@@ -115,7 +115,7 @@ function bundleChoice(options: ToolsOptions): BundleChoice {
 /** Without a subscription it is the one that Terraform's or Azure's own variables name. */
 export function openCloudOf(environment: Environment): CloudOpener {
   return async (how) => {
-    const {openCloud} = await import('./clouds/open.ts')
+    const {openCloud} = await import('./infrastructure/clouds/open.ts')
     const said = environment.ARM_SUBSCRIPTION_ID ?? environment.AZURE_SUBSCRIPTION_ID ?? ''
     const account = how.account ?? (how.kind === 'azure' && said !== '' ? said : undefined)
     return openCloud({...how, account})
@@ -125,8 +125,8 @@ export function openCloudOf(environment: Environment): CloudOpener {
 /** Profiles of the AWS configuration, and the subscriptions that Azure shows. */
 async function findAccounts({environment, userHome, signal}: ToolsOptions): Promise<readonly FoundAccount[]> {
   const [{parseProfiles}, {azureSubscriptions}] = await Promise.all([
-    import('./contexts/sync.ts'),
-    import('./clouds/subscriptions.ts'),
+    import('./infrastructure/contexts/sync.ts'),
+    import('./infrastructure/clouds/subscriptions.ts'),
   ])
   const said = environment.AWS_CONFIG_FILE ?? ''
   const profiles = await readIfThere(said === '' ? join(userHome, '.aws', 'config') : said)
@@ -157,7 +157,7 @@ function connectorFor(spec: ClusterSpec, clusterFile: string, options: ToolsOpti
   })
   const agentSocket = options.environment.SSH_AUTH_SOCK ?? ''
   const opened = async () => {
-    const {sshConnector} = await import('./hosts/ssh.ts')
+    const {sshConnector} = await import('./bootstrap/hosts/ssh.ts')
     return sshConnector({
       knownHosts,
       secrets: (ref) => readSecret(ref, options),
@@ -201,7 +201,7 @@ function localProviderOptions(
     cacheDir: cacheDir(environment, userHome),
     environment,
     engineFor: async (engine, signal) => {
-      const {connectEngine} = await import('./containers/connect.ts')
+      const {connectEngine} = await import('./infrastructure/containers/connect.ts')
       return connectEngine({engine, environment, signal})
     },
   }

@@ -1,6 +1,6 @@
 import {mkdir, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import {ClouderError, ConfigError} from '../src/errors.ts'
+import {ClouderError, ConfigError} from '../src/base/errors.ts'
 import {cloudInitOf} from '../src/spec/cloud-init.ts'
 import type {ClusterSpec} from '../src/spec/cluster-spec.ts'
 import {loadSpec, readSpecFile} from '../src/spec/load.ts'

@@ -1,6 +1,6 @@
 import {createServer} from 'node:net'
 import {realpath} from 'node:fs/promises'
-import {waitFor} from '../waiting.ts'
+import {waitFor} from '../base/waiting.ts'
 import {sha256Of} from './digest.ts'
 import type {Arch} from './types.ts'
 

@@ -1,4 +1,4 @@
-import {ConfigError} from '../errors.ts'
+import {ConfigError} from '../base/errors.ts'
 
 /** Downloads go through HTTPS_PROXY and its kin where this Node can do that; older ones go straight. */
 export async function useProxyOf(environment: Readonly<Record<string, string | undefined>>): Promise<void> {

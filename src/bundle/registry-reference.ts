@@ -1,4 +1,4 @@
-import {BundleError} from '../errors.ts'
+import {BundleError} from '../base/errors.ts'
 
 export interface ImageReference {
   /** With its port, if it has one. */

@@ -1,4 +1,4 @@
-import {BundleError} from '../errors.ts'
+import {BundleError} from '../base/errors.ts'
 
 const hex = /^[0-9a-f]{64}$/i
 

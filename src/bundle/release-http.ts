@@ -1,5 +1,5 @@
-import {BundleError} from '../errors.ts'
-import {retry} from '../waiting.ts'
+import {BundleError} from '../base/errors.ts'
+import {retry} from '../base/waiting.ts'
 
 export interface HttpOptions {
   /** Pause between two tries of one request. */

@@ -1,4 +1,4 @@
-import type {Migration, Restore} from './resources.ts'
+import type {Migration, Restore} from '../api/resources.ts'
 
 const ENDS: readonly string[] = ['Succeeded', 'RolledBack', 'Restored', 'Failed']
 

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {quantity} from './pod.ts'
+import {quantity} from '../kubernetes/pod.ts'
 
 /** Headers of a tar, and files that the kubelet has not counted yet. */
 export const SLACK_BYTES = 16 * 1024 * 1024

@@ -1,4 +1,4 @@
-import type {Abilities} from './sealed/types.ts'
+import type {Abilities} from '../api/sealed-checkpoint.ts'
 
 const TOLD = 8
 

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import type {Privileges} from './sealed/types.ts'
+import type {Privileges} from '../api/sealed-checkpoint.ts'
 
 const profileSchema = z.looseObject({type: z.string()})
 const capabilitiesSchema = z.looseObject({

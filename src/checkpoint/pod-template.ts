@@ -1,6 +1,6 @@
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
-import {ORIGINAL_ANNOTATION, RESTORE_ANNOTATION} from './names.ts'
+import {ORIGINAL_ANNOTATION, RESTORE_ANNOTATION} from '../api/names.ts'
 import {originalSpecOf} from './original-spec.ts'
 
 /** A Pod, as far as a new one is made after it. */

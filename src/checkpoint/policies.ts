@@ -1,5 +1,5 @@
-import type {CheckpointPolicy} from './resources.ts'
-import {controllerOf, isMirror, isTerminating, type Pod} from './pod.ts'
+import type {CheckpointPolicy} from '../api/resources.ts'
+import {controllerOf, isMirror, isTerminating, type Pod} from '../kubernetes/pod.ts'
 
 type Selector = CheckpointPolicy['spec']['selector']
 

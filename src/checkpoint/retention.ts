@@ -1,5 +1,5 @@
 import {durationMs} from './duration.ts'
-import type {Checkpoint, Retention} from './resources.ts'
+import type {Checkpoint, Retention} from '../api/resources.ts'
 
 /** A checkpoint as far as retention looks. */
 export interface RetainedCheckpoint {

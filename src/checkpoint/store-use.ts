@@ -1,6 +1,6 @@
 import {selects} from './policies.ts'
-import {STORE_USE_PREFIX} from './names.ts'
-import type {CheckpointStore} from './resources.ts'
+import {STORE_USE_PREFIX} from '../api/names.ts'
+import type {CheckpointStore} from '../api/resources.ts'
 
 /**
  * Whether a namespace may keep checkpoints in a store: one that the store allows by name or by its labels. A store that

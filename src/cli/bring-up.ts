@@ -1,11 +1,11 @@
 import {readFile} from 'node:fs/promises'
 import {z} from 'zod'
-import {ConfigError} from '../errors.ts'
-import type {CostEstimate} from '../cost/estimate.ts'
-import type {MachineChange} from '../providers/provider.ts'
+import {ConfigError} from '../base/errors.ts'
+import type {CostEstimate} from '../infrastructure/cost/estimate.ts'
+import type {MachineChange} from '../infrastructure/providers/provider.ts'
 import type {ClusterSpec} from '../spec/cluster-spec.ts'
-import type {InitFlags} from '../workflows/init.ts'
-import type {InitResult, InitScope, Tools} from '../workflows/types.ts'
+import type {InitFlags} from '../workflows/cluster/init.ts'
+import type {InitResult, InitScope, Tools} from '../workflows/session/types.ts'
 import type {BaseCommand} from './base-command.ts'
 import {costLine} from './cost-results.ts'
 import {runFlagsOf} from './flags.ts'
@@ -28,7 +28,7 @@ export async function bringUp(
 ): Promise<InitResult> {
   const tools = await command.tools({bundleDir: flags.bundle})
   const spec = await specFromFlags(name, flags, tools.store, tools.contexts)
-  const {initCluster} = await import('../workflows/init.ts')
+  const {initCluster} = await import('../workflows/cluster/init.ts')
   command.logTo(spec.name)
   if (flags.config === undefined) await noteNewName(spec.name, tools)
   const run = runFlagsOf(flags)

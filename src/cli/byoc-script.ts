@@ -1,5 +1,5 @@
 import {resolve} from 'node:path'
-import {writeAtomically} from '../store/files.ts'
+import {writeAtomically} from '../base/files.ts'
 
 /** Writes a script that holds a credential, for its owner alone; gives its path. */
 export async function writeScript(path: string, text: string): Promise<string> {

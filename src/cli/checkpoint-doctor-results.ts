@@ -1,4 +1,4 @@
-import type {CheckpointDoctorResult, DoctorNode} from '../workflows/checkpoint-doctor.ts'
+import type {CheckpointDoctorResult, DoctorNode} from '../workflows/checkpoint/doctor.ts'
 import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 

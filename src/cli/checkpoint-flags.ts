@@ -1,5 +1,5 @@
 import {Args, Flags} from '@oclif/core'
-import {ConfigError} from '../errors.ts'
+import {ConfigError} from '../base/errors.ts'
 
 const DURATION = /^\d+(s|m|h|d)$/
 

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
-import {ConfigError} from '../errors.ts'
-import type {PolicySpec} from '../workflows/checkpoint-move.ts'
+import {ConfigError} from '../base/errors.ts'
+import type {PolicySpec} from '../workflows/checkpoint/move.ts'
 import {checkDuration, pairsOf, retentionFlags, retentionOf, storeFlag} from './checkpoint-flags.ts'
 import {listOf} from './flags.ts'
 

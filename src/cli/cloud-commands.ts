@@ -1,5 +1,5 @@
 import {Flags} from '@oclif/core'
-import type {CloudKind, VmSize} from '../clouds/cloud.ts'
+import type {CloudKind, VmSize} from '../infrastructure/clouds/cloud.ts'
 import type {Context} from '../spec/context.ts'
 import type {BaseCommand} from './base-command.ts'
 import {type CloudFlagValues, openAnywhere, openPlace, placeOf} from './cloud-flags.ts'

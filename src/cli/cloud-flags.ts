@@ -1,8 +1,8 @@
 import {Flags} from '@oclif/core'
-import type {Cloud, CloudKind} from '../clouds/cloud.ts'
-import {InfrastructureError} from '../errors.ts'
+import type {Cloud, CloudKind} from '../infrastructure/clouds/cloud.ts'
+import {InfrastructureError} from '../base/errors.ts'
 import {accountOf, regionOf} from '../spec/context.ts'
-import type {Tools} from '../workflows/types.ts'
+import type {Tools} from '../workflows/session/types.ts'
 
 export const awsFlags = {
   region: Flags.string({

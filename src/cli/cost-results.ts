@@ -1,5 +1,5 @@
-import {type CostEstimate, type CostLine, NOT_COUNTED, usdText} from '../cost/estimate.ts'
-import type {CostResult} from '../workflows/cost.ts'
+import {type CostEstimate, type CostLine, NOT_COUNTED, usdText} from '../infrastructure/cost/estimate.ts'
+import type {CostResult} from '../workflows/cost/cost.ts'
 import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 

@@ -1,4 +1,4 @@
-import {ConfigError} from '../errors.ts'
+import {ConfigError} from '../base/errors.ts'
 import {type Context, contextSchema} from '../spec/context.ts'
 
 export interface ContextFlagValues {

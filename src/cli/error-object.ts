@@ -6,7 +6,7 @@ import {
   HostsFailedError,
   InfrastructureError,
   PreflightError,
-} from '../errors.ts'
+} from '../base/errors.ts'
 import {causesOf, exitCodeOf, isUsageError, messageOf} from './error-text.ts'
 
 /** An error for `--json`: everything a program may want to branch on, with the chain of causes. */

@@ -7,7 +7,7 @@ import {
   InfrastructureError,
   PreflightError,
   type HostFailure,
-} from '../errors.ts'
+} from '../base/errors.ts'
 import {renderTable} from './table.ts'
 import type {Palette} from './terminal.ts'
 

@@ -1,5 +1,5 @@
 import {Flags} from '@oclif/core'
-import type {InfraPlanOptions} from '../providers/provider.ts'
+import type {InfraPlanOptions} from '../infrastructure/providers/provider.ts'
 import type {BaseCommand} from './base-command.ts'
 import {specFromFlags, type SpecFlagValues} from './spec-flags.ts'
 
@@ -23,7 +23,7 @@ export async function showPlan(
   const tools = await command.tools()
   const spec = await specFromFlags(name, flags, tools.store, tools.contexts)
   const [{planInfra}, {infraPlanMarkdown, infraPlanText}] = await Promise.all([
-    import('../workflows/infra.ts'),
+    import('../workflows/infra/infra.ts'),
     import('./infra-results.ts'),
   ])
   const plan = await planInfra(spec, options, tools)

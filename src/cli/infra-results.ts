@@ -1,4 +1,4 @@
-import type {InfraApplyResult, InfraPlanResult} from '../workflows/infra.ts'
+import type {InfraApplyResult, InfraPlanResult} from '../workflows/infra/infra.ts'
 import {costLine} from './cost-results.ts'
 import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'

@@ -1,7 +1,7 @@
 import {fromFolder} from '../spec/home-paths.ts'
 import {parseSshAddress} from '../spec/ssh-address.ts'
-import {ConfigError, type ConfigProblem} from '../errors.ts'
-import type {JoinHost} from '../workflows/types.ts'
+import {ConfigError, type ConfigProblem} from '../base/errors.ts'
+import type {JoinHost} from '../workflows/session/types.ts'
 
 export interface JoinFlagValues {
   readonly host: readonly string[]

@@ -1,4 +1,4 @@
-import {AbortError, ConfigError} from '../errors.ts'
+import {AbortError, ConfigError} from '../base/errors.ts'
 import type {Terminal} from './terminal.ts'
 
 export interface Question {

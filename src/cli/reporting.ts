@@ -1,6 +1,6 @@
 import {join} from 'node:path'
-import type {Report} from '../engine/types.ts'
-import {createRedactor, type Redactor} from '../hosts/redaction.ts'
+import type {Report} from '../bootstrap/engine/types.ts'
+import {createRedactor, type Redactor} from '../bootstrap/hosts/redaction.ts'
 import {clusterPaths} from '../store/disk.ts'
 import {jsonReporter} from './reporters/json.ts'
 import {linesReporter} from './reporters/lines.ts'

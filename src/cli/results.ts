@@ -1,4 +1,4 @@
-import type {PlannedStep} from '../engine/types.ts'
+import type {PlannedStep} from '../bootstrap/engine/types.ts'
 import type {
   ClusterDescription,
   ClusterRow,
@@ -10,8 +10,8 @@ import type {
   SkippedMachine,
   SmokeResult,
   TerminateResult,
-} from '../workflows/types.ts'
-import {quoteWord} from '../hosts/quoting.ts'
+} from '../workflows/session/types.ts'
+import {quoteWord} from '../bootstrap/hosts/quoting.ts'
 import {costLine} from './cost-results.ts'
 import type {ResultOptions} from './result-options.ts'
 import {formatDuration} from './duration.ts'

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
-import {ConfigError} from '../errors.ts'
-import type {RuntimeInput} from '../workflows/runtime.ts'
+import {ConfigError} from '../base/errors.ts'
+import type {RuntimeInput} from '../workflows/runtime/runtime.ts'
 import {pairsOf} from './checkpoint-flags.ts'
 import {listOf} from './flags.ts'
 

@@ -1,4 +1,4 @@
-import type {ContainerHost, Runtime} from '../checkpoint/resources.ts'
+import type {ContainerHost, Runtime} from '../api/resources.ts'
 import {ageText} from './checkpoint-results.ts'
 import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'

@@ -1,5 +1,5 @@
 import {constants} from 'node:os'
-import {AbortError} from '../errors.ts'
+import {AbortError} from '../base/errors.ts'
 
 export interface Interruption extends Disposable {
   readonly signal: AbortSignal

@@ -1,8 +1,8 @@
 import {writeFile} from 'node:fs/promises'
-import {ConfigError} from '../errors.ts'
-import {hostPattern} from '../hosts/known-hosts.ts'
+import {ConfigError} from '../base/errors.ts'
+import {hostPattern} from '../bootstrap/hosts/known-hosts.ts'
 import type {ClusterRecord} from '../store/types.ts'
-import {quoteArgv} from '../hosts/quoting.ts'
+import {quoteArgv} from '../bootstrap/hosts/quoting.ts'
 import type {Machine} from '../spec/machine.ts'
 
 export interface SshArgvOptions {

@@ -1,11 +1,11 @@
-import {ConfigError} from '../errors.ts'
+import {ConfigError} from '../base/errors.ts'
 import {cloudOf} from '../spec/cloud-machines.ts'
-import {resolveClusterName, specOf} from '../workflows/clusters.ts'
-import {terminateByTag} from '../workflows/terminate-cloud.ts'
+import {resolveClusterName, specOf} from '../workflows/session/clusters.ts'
+import {terminateByTag} from '../workflows/cluster/terminate-cloud.ts'
 import type {BaseCommand} from './base-command.ts'
 import {type CloudFlagValues, type CloudPlace, placeOf} from './cloud-flags.ts'
 import {terminateText} from './results.ts'
-import type {Tools} from '../workflows/types.ts'
+import type {Tools} from '../workflows/session/types.ts'
 
 export interface TaggedFlagValues extends CloudFlagValues {
   readonly provider?: string | undefined

@@ -17,7 +17,7 @@ export default class Cost extends BaseCommand {
     const [{specFromFlags}, {costText}, {costOf}] = await Promise.all([
       import('../cli/spec-flags.ts'),
       import('../cli/cost-results.ts'),
-      import('../workflows/cost.ts'),
+      import('../workflows/cost/cost.ts'),
     ])
     const tools = await this.tools()
     const spec = await specFromFlags(flags.cluster, flags, tools.store, tools.contexts)

@@ -19,8 +19,8 @@ export default class Doctor extends BaseCommand {
     const {flags} = await this.parse(Doctor)
     const [{doctorText}, {recordOf, resolveClusterName}, {diagnoseCluster}] = await Promise.all([
       import('../cli/results.ts'),
-      import('../workflows/clusters.ts'),
-      import('../workflows/doctor.ts'),
+      import('../workflows/session/clusters.ts'),
+      import('../workflows/cluster/doctor.ts'),
     ])
     const tools = await this.tools()
     const name = await resolveClusterName(flags.cluster, tools)

@@ -19,7 +19,7 @@ export default class Kubectl extends BaseCommand {
     const {flags} = await this.parse(Kubectl, [...own])
     const [{runKubectl}, {resolveClusterName}] = await Promise.all([
       import('../cli/kubectl-program.ts'),
-      import('../workflows/clusters.ts'),
+      import('../workflows/session/clusters.ts'),
     ])
     const tools = await this.tools({signals: false})
     const cluster = await resolveClusterName(flags.cluster, tools)

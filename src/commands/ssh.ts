@@ -28,7 +28,7 @@ export default class Ssh extends BaseCommand {
       await Promise.all([
         import('../cli/ssh-argv.ts'),
         import('../cli/child.ts'),
-        import('../workflows/clusters.ts'),
+        import('../workflows/session/clusters.ts'),
       ])
     const tools = await this.tools({signals: false})
     const name = await resolveClusterName(flags.cluster, tools)

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {KubernetesError, type KubernetesErrorCode} from '../errors.ts'
+import {KubernetesError, type KubernetesErrorCode} from '../base/errors.ts'
 import type {HttpAnswer} from './types.ts'
 
 const statusSchema = z.looseObject({

@@ -1,6 +1,6 @@
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
-import {StateError} from '../errors.ts'
+import {StateError} from '../base/errors.ts'
 import {currentContextOf, entriesOf, withCurrentContext, withEntry} from './kubeconfig-text.ts'
 import type {EntryList, NamedEntry} from './kubeconfig-text.ts'
 

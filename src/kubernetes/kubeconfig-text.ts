@@ -1,7 +1,7 @@
 import {isDeepStrictEqual} from 'node:util'
 import {isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, type YAMLMap} from 'yaml'
 import {z} from 'zod'
-import {StateError} from '../errors.ts'
+import {StateError} from '../base/errors.ts'
 import {yamlForGo} from './yaml.ts'
 
 /**

@@ -1,6 +1,6 @@
 import {parseDocument} from 'yaml'
 import {z} from 'zod'
-import {StateError} from '../errors.ts'
+import {StateError} from '../base/errors.ts'
 import {yamlForGo} from './yaml.ts'
 
 /** What a kubeconfig proves to an API server, and what it trusts there. PEM. */

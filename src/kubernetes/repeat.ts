@@ -1,5 +1,5 @@
-import {KubernetesError} from '../errors.ts'
-import {pause} from '../waiting.ts'
+import {KubernetesError} from '../base/errors.ts'
+import {pause} from '../base/waiting.ts'
 import {codeOf} from './answers.ts'
 import type {Call, Transport} from './transport.ts'
 import type {HttpAnswer} from './types.ts'

@@ -1,7 +1,7 @@
 import {Agent, request, type RequestOptions} from 'node:https'
 import type {ClientRequest, IncomingMessage} from 'node:http'
 import {createInterface} from 'node:readline'
-import {KubernetesError} from '../errors.ts'
+import {KubernetesError} from '../base/errors.ts'
 import type {HttpAnswer} from './types.ts'
 
 const REQUEST_TIMEOUT_MS = 30_000

@@ -1,6 +1,6 @@
 import {z} from 'zod'
-import {KubernetesError} from '../errors.ts'
-import {pauseQuietly} from '../waiting.ts'
+import {KubernetesError} from '../base/errors.ts'
+import {pauseQuietly} from '../base/waiting.ts'
 import {apiError} from './answers.ts'
 import type {Transport} from './transport.ts'
 import {kubeObjectSchema, type KubeObject, type WatchEvent, type WatchQuery} from './types.ts'

@@ -1,4 +1,4 @@
-import {jsonLog, type Log} from '../node-agent/log.ts'
+import {jsonLog, type Log} from '../operator/log.ts'
 
 /** threads.ts with all that it needs, put in by bin/bundle-programs.js: the image holds one file. */
 declare const THREADS_SOURCE: string
@@ -27,14 +27,14 @@ async function main(): Promise<void> {
 async function run(program: string | undefined, log: Log, signal: AbortSignal): Promise<void> {
   switch (program) {
     case 'node-agent': {
-      const {agentEnvironmentSchema, runNodeAgent} = await import('../node-agent/main.ts')
+      const {agentEnvironmentSchema, runNodeAgent} = await import('./node-agent/main.ts')
       const environment = agentEnvironmentSchema.parse(process.env)
       const script = new URL(`data:text/javascript;base64,${Buffer.from(THREADS_SOURCE).toString('base64')}`)
       await runNodeAgent(environment, {script, now: Date.now, log, signal})
       return
     }
     case 'controller': {
-      const {controllerEnvironmentSchema, runControllerProgram} = await import('../controller/run.ts')
+      const {controllerEnvironmentSchema, runControllerProgram} = await import('./controller/run.ts')
       await runControllerProgram(controllerEnvironmentSchema.parse(process.env), {now: Date.now, log, signal})
       return
     }

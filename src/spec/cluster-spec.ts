@@ -1,6 +1,6 @@
 import {z} from 'zod'
 import {awsSchema, azureSchema, machineShape, stateSchema} from './cloud.ts'
-import {storeSpecSchema} from './checkpoint-store.ts'
+import {storeSpecSchema} from '../api/checkpoint-store.ts'
 import {bastionSchema, secretRefSchema, taintSchema} from './machine.ts'
 
 export const API_VERSION = 'clouder.dev/v1alpha1'

@@ -1,4 +1,4 @@
-import {storeKinds} from './checkpoint-store.ts'
+import {storeKinds} from '../api/checkpoint-store.ts'
 import type {ClusterSpec} from './cluster-spec.ts'
 import type {SecretRef, Taint} from './machine.ts'
 import {findRepeated} from './repeated.ts'

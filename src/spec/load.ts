@@ -1,6 +1,6 @@
 import {readFile} from 'node:fs/promises'
 import {LineCounter, parseDocument} from 'yaml'
-import {ConfigError, type ConfigProblem} from '../errors.ts'
+import {ConfigError, type ConfigProblem} from '../base/errors.ts'
 import {API_VERSION, type ClusterSpec, clusterDocumentSchema} from './cluster-spec.ts'
 import {resolveDefaults} from './defaults.ts'
 import {knownKeysAt} from './json-schema.ts'

@@ -1,5 +1,5 @@
 import type {z} from 'zod'
-import type {ConfigProblem} from '../errors.ts'
+import type {ConfigProblem} from '../base/errors.ts'
 
 export type Path = readonly (string | number)[]
 

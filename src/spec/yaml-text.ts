@@ -1,5 +1,5 @@
 import {type LineCounter, type YAMLError} from 'yaml'
-import type {ConfigProblem} from '../errors.ts'
+import type {ConfigProblem} from '../base/errors.ts'
 
 /** Characters that look like a space or like nothing, as web pages and word processors put them in. */
 const INVISIBLE =

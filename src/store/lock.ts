@@ -2,9 +2,9 @@ import {randomUUID} from 'node:crypto'
 import {link, readdir, rename, rm, type FileHandle} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
-import {StateError} from '../errors.ts'
-import {createDurably, makeFolder, readIfThere, removeIfEmpty, systemCode, unwritable} from './files.ts'
-import {identifyProcess} from './process-identity.ts'
+import {StateError} from '../base/errors.ts'
+import {createDurably, makeFolder, readIfThere, removeIfEmpty, systemCode, unwritable} from '../base/files.ts'
+import {identifyProcess} from '../base/process-identity.ts'
 import type {LockOwner} from './types.ts'
 
 /*

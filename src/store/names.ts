@@ -1,4 +1,4 @@
-import {ConfigError} from '../errors.ts'
+import {ConfigError} from '../base/errors.ts'
 
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 

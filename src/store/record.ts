@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {StateError} from '../errors.ts'
+import {StateError} from '../base/errors.ts'
 import {clusterRecordSchema, type ClusterRecord} from './types.ts'
 
 const RECORD_VERSION = 1

@@ -1,10 +1,10 @@
 import {chmod, chown, lstat, readFile, readlink, realpath, rename, rm, stat} from 'node:fs/promises'
 import {randomUUID} from 'node:crypto'
 import {dirname} from 'node:path'
-import {syncFolder} from '../durable-files.ts'
-import {StateError, TimeoutError} from '../errors.ts'
-import {waitFor} from '../waiting.ts'
-import {createDurably, makeFolder, systemCode, unwritable, writeAtomically} from './files.ts'
+import {syncFolder} from '../base/durable-files.ts'
+import {StateError, TimeoutError} from '../base/errors.ts'
+import {waitFor} from '../base/waiting.ts'
+import {createDurably, makeFolder, systemCode, unwritable, writeAtomically} from '../base/files.ts'
 
 export interface UserFile {
   readonly path: string

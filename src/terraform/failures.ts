@@ -1,4 +1,4 @@
-import {InfrastructureError, type InfrastructureErrorCode, type TerraformDiagnostic} from '../errors.ts'
+import {InfrastructureError, type InfrastructureErrorCode, type TerraformDiagnostic} from '../base/errors.ts'
 
 export interface StateLock {
   readonly id: string

@@ -1,7 +1,7 @@
 import {readFile, stat} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
-import {waitFor} from '../waiting.ts'
+import {waitFor} from '../base/waiting.ts'
 import type {StateLock} from './failures.ts'
 
 const runRecordSchema = z.object({

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import type {TerraformDiagnostic} from '../errors.ts'
+import type {TerraformDiagnostic} from '../base/errors.ts'
 import type {Outputs, ResourceChange, TerraformProgress} from './types.ts'
 
 /** One line of Terraform's machine-readable UI: developer.hashicorp.com/terraform/internals/machine-readable-ui. */

@@ -1,6 +1,6 @@
 import {readFile} from 'node:fs/promises'
 import {inflateRawSync} from 'node:zlib'
-import {ConfigError} from '../errors.ts'
+import {ConfigError} from '../base/errors.ts'
 
 /** Which providers, in which version, Terraform works with in a folder. */
 export const LOCK_FILE = '.terraform.lock.hcl'

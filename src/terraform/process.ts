@@ -4,8 +4,8 @@ import {readFile, rm} from 'node:fs/promises'
 import {constants} from 'node:os'
 import {join} from 'node:path'
 import {StringDecoder} from 'node:string_decoder'
-import {writeDurably} from '../durable-files.ts'
-import {InfrastructureError} from '../errors.ts'
+import {writeDurably} from '../base/durable-files.ts'
+import {InfrastructureError} from '../base/errors.ts'
 import {runFile, type RunRecord} from './leftover.ts'
 
 export interface TerraformCall {

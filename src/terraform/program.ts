@@ -1,7 +1,7 @@
 import {access, constants} from 'node:fs/promises'
 import {basename, delimiter, isAbsolute, join} from 'node:path'
 import {z} from 'zod'
-import {InfrastructureError} from '../errors.ts'
+import {InfrastructureError} from '../base/errors.ts'
 import {runReading} from './process.ts'
 import type {Terraform} from './types.ts'
 

@@ -1,6 +1,6 @@
 import {readFile, rm} from 'node:fs/promises'
 import {join} from 'node:path'
-import {writeDurably} from '../durable-files.ts'
+import {writeDurably} from '../base/durable-files.ts'
 
 /** Terraform's own name for a state that it could not save where it belongs. */
 export function unsavedState(dir: string): string {

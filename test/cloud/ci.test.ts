@@ -11,7 +11,7 @@ import {CreateBucketCommand, S3Client} from '@aws-sdk/client-s3'
 import {expect, test} from 'vitest'
 import {stringify} from 'yaml'
 import {z} from 'zod'
-import {ensureSshKey} from '../../src/providers/ssh-key.ts'
+import {ensureSshKey} from '../../src/infrastructure/providers/ssh-key.ts'
 import {withAws, REGION, type AwsHere} from '../support/aws-cloud.ts'
 import {
   GITHUB_FILES,

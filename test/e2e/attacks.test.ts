@@ -5,7 +5,7 @@ import {
   CHECKPOINT_IMAGES_LABEL,
   NODE_STORE_DIR,
   ORIGINAL_ANNOTATION,
-} from '../../src/checkpoint/names.ts'
+} from '../../src/api/names.ts'
 import {refOf} from '../../src/kubernetes/refs.ts'
 import {agentsOf, asked, attacked, comesTo, ended, posted, refusal, victim} from '../support/attack-scene.ts'
 import {attackDefinitions} from '../support/attack-definitions.ts'

@@ -3,8 +3,8 @@ import {join} from 'node:path'
 import {expect} from 'vitest'
 import {z} from 'zod'
 import {PROGRAM_REFERENCE} from '../../src/bundle/catalogue.ts'
-import {API_VERSION} from '../../src/checkpoint/names.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {API_VERSION} from '../../src/api/names.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import {
   checkpointOf,
   expectDone,

@@ -9,8 +9,8 @@ import {
   CHECKPOINT_IMAGE_PREFIX,
   CHECKPOINT_IMAGES_LABEL,
   ORIGINAL_ANNOTATION,
-} from '../../src/checkpoint/names.ts'
-import {waitFor} from '../../src/waiting.ts'
+} from '../../src/api/names.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import {
   expectDone,
   expectRefused,

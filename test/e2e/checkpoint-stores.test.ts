@@ -8,15 +8,15 @@ import {
   RESTORE_ANNOTATION,
   RESTORE_RUNTIME,
   SYSTEM_NAMESPACE,
-} from '../../src/checkpoint/names.ts'
+} from '../../src/api/names.ts'
 import {newAgeKey} from '../../src/checkpoint/sealed/age.ts'
 import {readEnvelope} from '../../src/checkpoint/sealed/open.ts'
 import {newSigningKey, signerOf} from '../../src/checkpoint/sealed/signature.ts'
-import {digestSchema} from '../../src/checkpoint/sealed/types.ts'
+import {digestSchema} from '../../src/api/sealed-checkpoint.ts'
 import {gather, onePiece} from '../../src/checkpoint/stores/content.ts'
 import type {Digest} from '../../src/checkpoint/stores/blob-store.ts'
 import type {Objects} from '../../src/checkpoint/stores/objects.ts'
-import {containerName} from '../../src/providers/local-decision.ts'
+import {containerName} from '../../src/infrastructure/providers/local-decision.ts'
 import {
   applyTraveller,
   checkpointOf,

@@ -1,5 +1,5 @@
 import {expect} from 'vitest'
-import {API_VERSION, RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../../src/checkpoint/names.ts'
+import {API_VERSION, RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../../src/api/names.ts'
 import {newAgeKey} from '../../src/checkpoint/sealed/age.ts'
 import {
   applyTraveller,

@@ -4,7 +4,7 @@ import {CONTAINERD_2_4, useContainerd24} from '../support/containerd-2.4.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {endOf, resultOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 
 const smokeSchema = z.object({
   checks: z.array(z.object({name: z.string(), passed: z.boolean(), detail: z.string()})),

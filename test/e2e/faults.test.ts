@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {waitFor} from '../../src/waiting.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import {failureOf, listingOf, resultOf, stepLines, textOf, writeClusterFile} from '../support/byon-cluster.ts'
 import {clouder, type CliEvent, type CliResult} from '../support/cli.ts'
 import {withNodes, type BareNode} from '../support/with-nodes.ts'

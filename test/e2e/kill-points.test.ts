@@ -1,7 +1,7 @@
 import {readdir} from 'node:fs/promises'
 import {expect, test} from 'vitest'
 import {isLockFile} from '../../src/store/lock.ts'
-import {readJournal} from '../../src/store/journal.ts'
+import {readJournal} from '../../src/bootstrap/engine/journal.ts'
 import {stepsOf, type CliResult} from '../support/cli.ts'
 import {thingsOf, type E2eCluster} from '../support/e2e-cluster.ts'
 import {doneSteps, nodeJournal, repeated} from '../support/e2e-journal.ts'

@@ -4,7 +4,7 @@ import {chmod, chown, mkdir, readdir, readFile, writeFile} from 'node:fs/promise
 import {createServer} from 'node:net'
 import {dirname, join} from 'node:path'
 import {expect, test} from 'vitest'
-import {waitFor} from '../../src/waiting.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import {failureOf, listingOf, writeClusterFile} from '../support/byon-cluster.ts'
 import {clouder, type CliOptions} from '../support/cli.ts'
 import {withTempFolder} from '../support/temp-folder.ts'

@@ -1,9 +1,9 @@
 import {writeFile} from 'node:fs/promises'
 import {expect, test} from 'vitest'
-import {KubernetesError} from '../../src/errors.ts'
+import {KubernetesError} from '../../src/base/errors.ts'
 import type {KubeOpener} from '../../src/kubernetes/types.ts'
-import {withCheckpoints} from '../../src/workflows/checkpoint-cluster.ts'
-import type {Tools} from '../../src/workflows/types.ts'
+import {withCheckpoints} from '../../src/workflows/checkpoint/cluster.ts'
+import type {Tools} from '../../src/workflows/session/types.ts'
 import {withDemo, type Demo} from '../support/simulated-demo.ts'
 
 type Opened = Awaited<ReturnType<KubeOpener>>

@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
-import {ENCRYPTION_PATH} from '../../src/kubeadm/hardening.ts'
-import {MANIFEST_PATHS} from '../../src/phases/kubeadm-probe.ts'
+import {ENCRYPTION_PATH} from '../../src/bootstrap/kubeadm/hardening.ts'
+import {MANIFEST_PATHS} from '../../src/bootstrap/phases/kubeadm-probe.ts'
 import {placesOf, withDemo, type Demo} from '../support/simulated-demo.ts'
 
 const CONFIG = '/etc/kubernetes/clouder/kubeadm.yaml'

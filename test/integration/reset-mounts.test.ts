@@ -3,7 +3,7 @@ import {once} from 'node:events'
 import {join} from 'node:path'
 import {text} from 'node:stream/consumers'
 import {expect, test, type TestContext} from 'vitest'
-import {createRenderer} from '../../src/templating/render.ts'
+import {createRenderer} from '../../src/bootstrap/templating/render.ts'
 
 const renderer = createRenderer(join(import.meta.dirname, '../../templates'))
 const reset = (keepCheckpoints: boolean): string =>

@@ -5,9 +5,9 @@ import {once} from 'node:events'
 import {promisify} from 'node:util'
 import {pack} from 'tar-stream'
 import {afterAll, beforeAll, beforeEach, expect, test} from 'vitest'
-import {AGENT_AWAY} from '../../src/checkpoint/handler-protocol.ts'
-import {RESTORE_ANNOTATION} from '../../src/checkpoint/names.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {AGENT_AWAY} from '../../src/api/handler-protocol.ts'
+import {RESTORE_ANNOTATION} from '../../src/api/names.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import {HandlerNode, MODULE} from '../support/restore-handler.ts'
 
 const {signal} = new AbortController()

@@ -1,6 +1,6 @@
 import type {KubeClient, KubeObject} from '../../src/kubernetes/types.ts'
 import {refOf} from '../../src/kubernetes/refs.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 
 const apiVersion = 'admissionregistration.k8s.io/v1'
 const NAME = 'last-of-all'

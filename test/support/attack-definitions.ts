@@ -1,6 +1,6 @@
 import {expect} from 'vitest'
-import {API_VERSION} from '../../src/checkpoint/names.ts'
-import {restartsOf} from '../../src/checkpoint/pod.ts'
+import {API_VERSION} from '../../src/api/names.ts'
+import {restartsOf} from '../../src/kubernetes/pod.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 import {agentsOf, asked, attacked, ended, posted, refusal, victim} from './attack-scene.ts'
 import type {Chapter} from './e2e-scenario.ts'

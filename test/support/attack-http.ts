@@ -1,10 +1,10 @@
 import {expect} from 'vitest'
 import {z} from 'zod'
-import {PORT} from '../../src/addons/checkpoint-names.ts'
-import {SYSTEM_NAMESPACE} from '../../src/checkpoint/names.ts'
+import {PORT} from '../../src/platform/addons/checkpoint-names.ts'
+import {SYSTEM_NAMESPACE} from '../../src/api/names.ts'
 import {peerKeyOf, USAGE_PATH, type PeerKey} from '../../src/checkpoint/peer-tls.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
-import {KEY_SECRET} from '../../src/node-agent/key-ring.ts'
+import {KEY_SECRET} from '../../src/programs/node-agent/key-ring.ts'
 import {agentsOf, attacked, ended, fetched, scripted} from './attack-scene.ts'
 import type {Chapter} from './e2e-scenario.ts'
 

@@ -6,7 +6,7 @@ import {
   KUBELET_CHECKPOINT_DIR,
   NODE_STORE_DIR,
   RESTORE_DIR,
-} from '../../src/checkpoint/names.ts'
+} from '../../src/api/names.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 import {answerOf, answering, asked, attacked, ended, scripted, selfOf} from './attack-scene.ts'
 import type {E2eCluster} from './e2e-cluster.ts'

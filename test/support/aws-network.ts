@@ -1,5 +1,5 @@
-import type {ContainerEngine} from '../../src/containers/container-engine.ts'
-import {readLocalMachine} from '../../src/providers/local-machine.ts'
+import type {ContainerEngine} from '../../src/infrastructure/containers/container-engine.ts'
+import {readLocalMachine} from '../../src/infrastructure/providers/local-machine.ts'
 import {overlaps, parseCidr} from '../../src/spec/cidr.ts'
 
 /** Addresses for a VPC that nothing on this machine has; throws when there are none. */

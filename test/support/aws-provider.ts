@@ -4,7 +4,7 @@ import {homedir} from 'node:os'
 import {dirname, join} from 'node:path'
 import type {TestContext} from 'vitest'
 import {runProcess} from '../../src/bundle/process.ts'
-import {identifyProcess} from '../../src/store/process-identity.ts'
+import {identifyProcess} from '../../src/base/process-identity.ts'
 import {cacheDir} from '../../src/store/cache-dir.ts'
 
 /** The release whose schema the typed bindings were made from, which is the version that a stack asks for. */

@@ -5,7 +5,7 @@ import {join} from 'node:path'
 import {gzipSync} from 'node:zlib'
 import {moveFolder, sha256Of} from '../../src/bundle/digest.ts'
 import {runProcess} from '../../src/bundle/process.ts'
-import {containerName} from '../../src/providers/local-decision.ts'
+import {containerName} from '../../src/infrastructure/providers/local-decision.ts'
 import {cacheDir} from '../../src/store/cache-dir.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 

@@ -1,5 +1,5 @@
 /** A process that keeps one context after the other. Arguments: home, number of this process, how many. */
-import {diskContexts} from '../../src/contexts/contexts.ts'
+import {diskContexts} from '../../src/infrastructure/contexts/contexts.ts'
 
 const [home = '', number = '', times = ''] = process.argv.slice(2)
 const contexts = diskContexts({home, now: Date.now, pid: process.pid, hostname: 'laptop'})

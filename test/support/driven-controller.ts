@@ -1,10 +1,10 @@
 import {setImmediate as turn} from 'node:timers/promises'
 import {Registry} from 'prom-client'
-import {ObjectCache} from '../../src/controller/cache.ts'
-import {controllerMetrics} from '../../src/controller/metrics.ts'
-import {reconcilers} from '../../src/controller/reconcilers.ts'
-import {StaleError, type World} from '../../src/controller/world.ts'
-import {CheckpointError, isTransient} from '../../src/errors.ts'
+import {ObjectCache} from '../../src/programs/controller/cache.ts'
+import {controllerMetrics} from '../../src/programs/controller/metrics.ts'
+import {reconcilers} from '../../src/programs/controller/reconcilers.ts'
+import {StaleError, type World} from '../../src/programs/controller/world.ts'
+import {CheckpointError, isTransient} from '../../src/base/errors.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 
 export interface DrivenOptions {

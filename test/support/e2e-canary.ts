@@ -4,7 +4,7 @@ import {promisify} from 'node:util'
 import {zstdDecompress} from 'node:zlib'
 import {gather} from '../../src/checkpoint/stores/content.ts'
 import type {Objects} from '../../src/checkpoint/stores/objects.ts'
-import {containerName} from '../../src/providers/local-decision.ts'
+import {containerName} from '../../src/infrastructure/providers/local-decision.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 import {SHARED} from './e2e-stores.ts'
 

@@ -1,7 +1,7 @@
 import {expect} from 'vitest'
 import {z} from 'zod'
 import {SMOKE_REFERENCE} from '../../src/bundle/catalogue.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import type {CliOptions, CliResult} from './cli.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 import {endOf, errorSchema, lastLine, resultOf} from './e2e-results.ts'

@@ -1,6 +1,6 @@
 import {randomBytes} from 'node:crypto'
-import type {ContainerEngine} from '../../src/containers/container-engine.ts'
-import {CLUSTER_LABEL, containerName} from '../../src/providers/local-decision.ts'
+import type {ContainerEngine} from '../../src/infrastructure/containers/container-engine.ts'
+import {CLUSTER_LABEL, containerName} from '../../src/infrastructure/providers/local-decision.ts'
 import {clusterPaths} from '../../src/store/disk.ts'
 import type {ClusterPaths} from '../../src/store/types.ts'
 import {clouder, type CliOptions, type CliResult} from './cli.ts'

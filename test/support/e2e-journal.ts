@@ -1,8 +1,8 @@
 import {mkdtemp, rm, writeFile} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
-import type {JournalEntry} from '../../src/engine/types.ts'
-import {NODE_JOURNAL, readJournal} from '../../src/store/journal.ts'
+import type {JournalEntry} from '../../src/bootstrap/engine/types.ts'
+import {NODE_JOURNAL, readJournal} from '../../src/bootstrap/engine/journal.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 
 /** The journal a machine keeps of itself. */

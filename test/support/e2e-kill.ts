@@ -1,4 +1,4 @@
-import {containerName} from '../../src/providers/local-decision.ts'
+import {containerName} from '../../src/infrastructure/providers/local-decision.ts'
 import type {CliEvent, CliResult} from './cli.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 import {etcdIdentity} from './etcd-identity.ts'

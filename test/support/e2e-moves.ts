@@ -1,7 +1,7 @@
 import {expect} from 'vitest'
 import {z} from 'zod'
-import {API_VERSION} from '../../src/checkpoint/names.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {API_VERSION} from '../../src/api/names.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import {
   expectSame,
   identityOf,

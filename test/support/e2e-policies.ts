@@ -1,8 +1,8 @@
 import {z} from 'zod'
-import {PORT} from '../../src/addons/checkpoint-names.ts'
+import {PORT} from '../../src/platform/addons/checkpoint-names.ts'
 import {PROGRAM_REFERENCE} from '../../src/bundle/catalogue.ts'
-import {API_VERSION, POLICY_LABEL} from '../../src/checkpoint/names.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {API_VERSION, POLICY_LABEL} from '../../src/api/names.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import {kubectl, NAMESPACE} from './e2e-checkpoints.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 

@@ -1,7 +1,7 @@
 import {randomBytes} from 'node:crypto'
 import {z} from 'zod'
 import {PROGRAM_REFERENCE} from '../../src/bundle/catalogue.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 import {kubectl} from './e2e-checkpoints.ts'
 import {PROGRAMS_IMAGE} from './e2e-programs-image.ts'

@@ -3,7 +3,7 @@ import {readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {setTimeout as delay} from 'node:timers/promises'
 import {xsalsa20poly1305} from '@noble/ciphers/salsa.js'
-import {containerName} from '../../src/providers/local-decision.ts'
+import {containerName} from '../../src/infrastructure/providers/local-decision.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 
 const LOOK_EVERY_MS = 20

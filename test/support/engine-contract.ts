@@ -1,8 +1,8 @@
 import {PassThrough} from 'node:stream'
 import {pack} from 'tar-stream'
 import {expect, test, type TestContext} from 'vitest'
-import type {ContainerEngine, ContainerRequest} from '../../src/containers/container-engine.ts'
-import {InfrastructureError} from '../../src/errors.ts'
+import type {ContainerEngine, ContainerRequest} from '../../src/infrastructure/containers/container-engine.ts'
+import {InfrastructureError} from '../../src/base/errors.ts'
 
 export interface EngineContractOptions {
   /** May skip the test. */

@@ -1,5 +1,5 @@
-import type {RunOptions} from '../../src/engine/types.ts'
-import type {Host} from '../../src/hosts/host.ts'
+import type {RunOptions} from '../../src/bootstrap/engine/types.ts'
+import type {Host} from '../../src/bootstrap/hosts/host.ts'
 import {memoryJournal} from './memory-journal.ts'
 import {recordingReport, type RecordingReport} from './recording-report.ts'
 

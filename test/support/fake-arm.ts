@@ -1,4 +1,4 @@
-import type {HttpClient} from '../../src/clouds/azure/api.ts'
+import type {HttpClient} from '../../src/infrastructure/clouds/azure/api.ts'
 
 export const SUBSCRIPTION = '11111111-2222-3333-4444-555555555555'
 

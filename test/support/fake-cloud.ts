@@ -1,5 +1,5 @@
-import type {Cloud, OwnedResource} from '../../src/clouds/cloud.ts'
-import {InfrastructureError} from '../../src/errors.ts'
+import type {Cloud, OwnedResource} from '../../src/infrastructure/clouds/cloud.ts'
+import {InfrastructureError} from '../../src/base/errors.ts'
 
 export interface FakeCloudOptions {
   /** Ids by the ids that hold them: one that is held is busy. */

@@ -8,8 +8,8 @@ import type {
   EngineNetwork,
   EngineVolume,
   Labels,
-} from '../../src/containers/container-engine.ts'
-import {InfrastructureError} from '../../src/errors.ts'
+} from '../../src/infrastructure/containers/container-engine.ts'
+import {InfrastructureError} from '../../src/base/errors.ts'
 
 interface FakeContainer {
   readonly id: string

@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto'
-import {HostCommandError} from '../../src/errors.ts'
+import {HostCommandError} from '../../src/base/errors.ts'
 import type {
   Argv,
   CommandResult,
@@ -10,8 +10,8 @@ import type {
   Script,
   Tunnel,
   UploadOptions,
-} from '../../src/hosts/host.ts'
-import {quoteArgv} from '../../src/hosts/quoting.ts'
+} from '../../src/bootstrap/hosts/host.ts'
+import {quoteArgv} from '../../src/bootstrap/hosts/quoting.ts'
 import type {Machine} from '../../src/spec/machine.ts'
 
 export interface FakeCall {

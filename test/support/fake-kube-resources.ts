@@ -1,7 +1,7 @@
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
-import {API_VERSION} from '../../src/checkpoint/names.ts'
-import {RESOURCES as CUSTOM} from '../../src/checkpoint/resources.ts'
+import {API_VERSION} from '../../src/api/names.ts'
+import {RESOURCES as CUSTOM} from '../../src/api/resources.ts'
 import type {HttpAnswer, KubeObject, ObjectRef, WatchQuery} from '../../src/kubernetes/types.ts'
 import {fieldSelectorOf, selectorOf} from './fake-kube-json.ts'
 

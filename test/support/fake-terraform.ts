@@ -2,7 +2,7 @@ import {existsSync} from 'node:fs'
 import {access, readFile, writeFile} from 'node:fs/promises'
 import {join, resolve} from 'node:path'
 import {z} from 'zod'
-import {InfrastructureError} from '../../src/errors.ts'
+import {InfrastructureError} from '../../src/base/errors.ts'
 import type {
   Outputs,
   ResourceChange,

@@ -4,10 +4,10 @@
  */
 import {access, link, mkdir, rm, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import {runPhases} from '../../src/engine/run.ts'
-import type {Phase, PlannedStep, Step} from '../../src/engine/types.ts'
+import {runPhases} from '../../src/bootstrap/engine/run.ts'
+import type {Phase, PlannedStep, Step} from '../../src/bootstrap/engine/types.ts'
 import {diskStore} from '../../src/store/disk.ts'
-import {diskJournal} from '../../src/store/journal.ts'
+import {diskJournal} from '../../src/bootstrap/engine/journal.ts'
 import {namedHost, runOptions, type Runner} from './engine-run.ts'
 import {recordOf} from './store-contract.ts'
 

@@ -3,9 +3,9 @@ import {once} from 'node:events'
 import {readFile} from 'node:fs/promises'
 import {createServer} from 'node:http'
 import {expect, test, type TestContext} from 'vitest'
-import {HostCommandError} from '../../src/errors.ts'
-import type {Argv, Host} from '../../src/hosts/host.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {HostCommandError} from '../../src/base/errors.ts'
+import type {Argv, Host} from '../../src/bootstrap/hosts/host.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 
 export interface HostFixture extends AsyncDisposable {
   readonly host: Host

@@ -2,7 +2,7 @@ import {readdir, readFile} from 'node:fs/promises'
 import {join, posix} from 'node:path'
 
 export interface SourceFile {
-  /** From the root of the project: `src/engine/run.ts`. */
+  /** From the root of the project: `src/bootstrap/engine/run.ts`. */
   readonly path: string
   readonly text: string
 }

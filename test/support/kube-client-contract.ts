@@ -1,8 +1,8 @@
 import {expect, test, type TestContext} from 'vitest'
-import {API_VERSION} from '../../src/checkpoint/names.ts'
+import {API_VERSION} from '../../src/api/names.ts'
 import {refOf} from '../../src/kubernetes/refs.ts'
 import type {KubeClient, KubeObject, ObjectRef, WatchEvent} from '../../src/kubernetes/types.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 
 const NAMESPACE = 'client-contract'
 

@@ -1,5 +1,5 @@
 import {expect, test, type TestContext} from 'vitest'
-import {KubernetesError} from '../../src/errors.ts'
+import {KubernetesError} from '../../src/base/errors.ts'
 import type {KubeApi, KubeObject, ObjectRef} from '../../src/kubernetes/types.ts'
 
 const NAMESPACE = 'contract'

@@ -1,7 +1,7 @@
 import {join} from 'node:path'
 import {clusterDocumentSchema, type ClusterSpec} from '../../src/spec/cluster-spec.ts'
 import {clusterPaths} from '../../src/store/disk.ts'
-import type {ProviderContext} from '../../src/providers/provider.ts'
+import type {ProviderContext} from '../../src/infrastructure/providers/provider.ts'
 import {recordingReport, type RecordingReport} from './recording-report.ts'
 
 /** A spec as the loader gives it, from what a test says of `spec`. */

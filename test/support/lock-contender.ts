@@ -6,7 +6,7 @@
  */
 import {access, mkdir, readdir, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
-import {StateError} from '../../src/errors.ts'
+import {StateError} from '../../src/base/errors.ts'
 import {diskStore} from '../../src/store/disk.ts'
 
 const [dir = '', number = '', times = ''] = process.argv.slice(2)

@@ -1,5 +1,5 @@
-import {checkName, type ContextStore} from '../../src/contexts/contexts.ts'
-import {StateError} from '../../src/errors.ts'
+import {checkName, type ContextStore} from '../../src/infrastructure/contexts/contexts.ts'
+import {StateError} from '../../src/base/errors.ts'
 import type {Context} from '../../src/spec/context.ts'
 
 /** A ContextStore without a disk; passes the same contract as the one with. */

@@ -1,4 +1,4 @@
-import type {Journal, JournalEntry} from '../../src/engine/types.ts'
+import type {Journal, JournalEntry} from '../../src/bootstrap/engine/types.ts'
 
 export interface MemoryJournal extends Journal {
   readonly entries: readonly JournalEntry[]

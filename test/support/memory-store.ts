@@ -1,4 +1,4 @@
-import {StateError} from '../../src/errors.ts'
+import {StateError} from '../../src/base/errors.ts'
 import {clusterPaths} from '../../src/store/disk.ts'
 import {checkClusterName} from '../../src/store/names.ts'
 import {parseRecord, printRecord} from '../../src/store/record.ts'

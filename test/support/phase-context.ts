@@ -2,12 +2,12 @@ import {createHash} from 'node:crypto'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import type {Bundle, FileItem, ImageItem} from '../../src/bundle/types.ts'
-import type {HostReader} from '../../src/hosts/host.ts'
-import type {PhaseContext} from '../../src/phases/context.ts'
-import type {ManagedFile} from '../../src/phases/managed-files.ts'
+import type {HostReader} from '../../src/bootstrap/hosts/host.ts'
+import type {PhaseContext} from '../../src/bootstrap/phases/context.ts'
+import type {ManagedFile} from '../../src/bootstrap/phases/managed-files.ts'
 import type {ClusterSpec} from '../../src/spec/cluster-spec.ts'
 import {loadSpec} from '../../src/spec/load.ts'
-import {createRenderer} from '../../src/templating/render.ts'
+import {createRenderer} from '../../src/bootstrap/templating/render.ts'
 
 export const renderer = createRenderer(join(import.meta.dirname, '../../templates'))
 

@@ -6,12 +6,12 @@ import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {promisify} from 'node:util'
 import {z} from 'zod'
-import {RESTORE_ANNOTATION} from '../../src/checkpoint/names.ts'
+import {RESTORE_ANNOTATION} from '../../src/api/names.ts'
 import {
   restoreRequestSchema,
   type RestoreAnswer,
   type RestoreRequest,
-} from '../../src/checkpoint/handler-protocol.ts'
+} from '../../src/api/handler-protocol.ts'
 
 export const MODULE = join(import.meta.dirname, '../../src/bundle/modules/restore')
 const run = promisify(execFile)

@@ -2,7 +2,7 @@ import {ageWrapper, newAgeKey} from '../../src/checkpoint/sealed/age.ts'
 import {sealingKeys, type KeyWrapper, type SealingKeys} from '../../src/checkpoint/sealed/keys.ts'
 import {sealCheckpoint, type Sealed, type UnsealedMetadata} from '../../src/checkpoint/sealed/seal.ts'
 import {newSigningKey, signerOf, type Signer} from '../../src/checkpoint/sealed/signature.ts'
-import type {Privileges} from '../../src/checkpoint/sealed/types.ts'
+import type {Privileges} from '../../src/api/sealed-checkpoint.ts'
 import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
 
 export const ORDINARY: Privileges = {

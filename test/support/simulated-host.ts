@@ -1,5 +1,5 @@
 import {setTimeout as delay} from 'node:timers/promises'
-import {ConnectionError, HostCommandError} from '../../src/errors.ts'
+import {ConnectionError, HostCommandError} from '../../src/base/errors.ts'
 import type {
   Argv,
   CommandResult,
@@ -10,8 +10,8 @@ import type {
   Script,
   Tunnel,
   UploadOptions,
-} from '../../src/hosts/host.ts'
-import {quoteArgv} from '../../src/hosts/quoting.ts'
+} from '../../src/bootstrap/hosts/host.ts'
+import {quoteArgv} from '../../src/bootstrap/hosts/quoting.ts'
 import type {Machine} from '../../src/spec/machine.ts'
 import {initPhases, kubeadmChanges, kubeadmProbes, commands} from './simulated-kubeadm.ts'
 import {nodeChanges, nodeProbes} from './simulated-node-scripts.ts'

@@ -8,7 +8,11 @@ import {
   writeSharedKubeletConfig,
 } from './simulated-kubelet-config.ts'
 import {kubeconfigText, REGISTRATION, type SimulatedCluster} from './simulated-cluster.ts'
-import {CERTIFICATE_PATHS, KUBECONFIG_PATHS, MANIFEST_PATHS} from '../../src/phases/kubeadm-probe.ts'
+import {
+  CERTIFICATE_PATHS,
+  KUBECONFIG_PATHS,
+  MANIFEST_PATHS,
+} from '../../src/bootstrap/phases/kubeadm-probe.ts'
 import {
   compareManifests,
   encryptionLines,

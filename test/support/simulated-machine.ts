@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto'
 import {z} from 'zod'
-import type {HostFacts} from '../../src/hosts/host.ts'
+import type {HostFacts} from '../../src/bootstrap/hosts/host.ts'
 import type {Machine} from '../../src/spec/machine.ts'
 import {fakeFacts} from './fake-host.ts'
 

@@ -1,7 +1,7 @@
 import {randomBytes} from 'node:crypto'
 import {parseAllDocuments} from 'yaml'
 import {z} from 'zod'
-import {ENCRYPTION_PATH} from '../../src/kubeadm/hardening.ts'
+import {ENCRYPTION_PATH} from '../../src/bootstrap/kubeadm/hardening.ts'
 import type {SimulatedMachine} from './simulated-machine.ts'
 import {failed, lines, type Behaviour} from './simulated-shell.ts'
 

@@ -5,18 +5,18 @@ import {
   NODE_ABILITIES_ANNOTATION,
   RESTORE_ANNOTATION,
   THAW_ANNOTATION,
-} from '../../src/checkpoint/names.ts'
+} from '../../src/api/names.ts'
 import type {z} from 'zod'
-import {nodeSchema, podSchema, type Pod} from '../../src/checkpoint/pod.ts'
+import {nodeSchema, podSchema, type Pod} from '../../src/kubernetes/pod.ts'
 import {
   checkpointSchema,
   migrationSchema,
   type Checkpoint,
   type Migration,
   type Obstacle,
-} from '../../src/checkpoint/resources.ts'
-import type {Abilities} from '../../src/checkpoint/sealed/types.ts'
-import {matchesTerms, nodeTermsSchema} from '../../src/controller/placement.ts'
+} from '../../src/api/resources.ts'
+import type {Abilities} from '../../src/api/sealed-checkpoint.ts'
+import {matchesTerms, nodeTermsSchema} from '../../src/programs/controller/placement.ts'
 import type {KubeObject} from '../../src/kubernetes/types.ts'
 import type {FakeKube} from './fake-kube.ts'
 import {mergePatch} from './fake-kube-json.ts'

@@ -1,8 +1,8 @@
 /** A program of its own that runs one script over SSH, for tests that kill it. */
 import {z} from 'zod'
-import {createKnownHosts} from '../../src/hosts/known-hosts.ts'
-import {createRedactor} from '../../src/hosts/redaction.ts'
-import {sshConnector} from '../../src/hosts/ssh.ts'
+import {createKnownHosts} from '../../src/bootstrap/hosts/known-hosts.ts'
+import {createRedactor} from '../../src/bootstrap/hosts/redaction.ts'
+import {sshConnector} from '../../src/bootstrap/hosts/ssh.ts'
 import {machineSchema} from '../../src/spec/machine.ts'
 
 const taskSchema = z.object({machine: machineSchema, knownHosts: z.string(), script: z.string()})

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {ConfigError, StateError} from '../../src/errors.ts'
+import {ConfigError, StateError} from '../../src/base/errors.ts'
 import {clusterRecordSchema, type ClusterRecord, type ClusterStore} from '../../src/store/types.ts'
 
 /** A record with the least in it. */

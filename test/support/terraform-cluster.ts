@@ -1,9 +1,12 @@
-import type {Cloud, CloudOpener} from '../../src/clouds/cloud.ts'
-import type {Provider, ProviderContext} from '../../src/providers/provider.ts'
-import {terraformProvider, type TerraformProviderOptions} from '../../src/providers/terraform-provider.ts'
+import type {Cloud, CloudOpener} from '../../src/infrastructure/clouds/cloud.ts'
+import type {Provider, ProviderContext} from '../../src/infrastructure/providers/provider.ts'
+import {
+  terraformProvider,
+  type TerraformProviderOptions,
+} from '../../src/infrastructure/providers/terraform-provider.ts'
 import {cloudMachine} from '../../src/spec/cloud-machines.ts'
 import {plannedNodes} from '../../src/spec/machines.ts'
-import {identifyProcess} from '../../src/store/process-identity.ts'
+import {identifyProcess} from '../../src/base/process-identity.ts'
 import type {StackInput, TerraformJson} from '../../stacks/input.ts'
 import {dataStack} from './terraform-contract.ts'
 

@@ -1,7 +1,7 @@
 import {rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test, type TestContext} from 'vitest'
-import {InfrastructureError} from '../../src/errors.ts'
+import {InfrastructureError} from '../../src/base/errors.ts'
 import type {ResourceChange, Terraform, TerraformProgress} from '../../src/terraform/types.ts'
 import {withTempFolder} from './temp-folder.ts'
 

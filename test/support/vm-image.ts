@@ -5,8 +5,8 @@ import {access, copyFile, mkdir, mkdtemp, readdir, rename, rm} from 'node:fs/pro
 import {join} from 'node:path'
 import {pipeline} from 'node:stream/promises'
 import {createZstdDecompress} from 'node:zlib'
-import {nodeImageRecipe} from '../../src/containers/node-image-recipe.ts'
-import {makeRootfs} from '../../src/containers/node-rootfs.ts'
+import {nodeImageRecipe} from '../../src/infrastructure/containers/node-image-recipe.ts'
+import {makeRootfs} from '../../src/infrastructure/containers/node-rootfs.ts'
 import {localOptions} from './with-engine.ts'
 
 /** What a virtual machine boots from. */

@@ -1,12 +1,12 @@
 import {homedir} from 'node:os'
 import {join} from 'node:path'
 import type {TestContext} from 'vitest'
-import {connectEngine} from '../../src/containers/connect.ts'
-import type {ContainerEngine} from '../../src/containers/container-engine.ts'
-import {InfrastructureError} from '../../src/errors.ts'
-import {localProvider, type LocalProviderOptions} from '../../src/providers/local.ts'
-import type {Provider} from '../../src/providers/provider.ts'
-import {createRenderer} from '../../src/templating/render.ts'
+import {connectEngine} from '../../src/infrastructure/containers/connect.ts'
+import type {ContainerEngine} from '../../src/infrastructure/containers/container-engine.ts'
+import {InfrastructureError} from '../../src/base/errors.ts'
+import {localProvider, type LocalProviderOptions} from '../../src/infrastructure/providers/local.ts'
+import type {Provider} from '../../src/infrastructure/providers/provider.ts'
+import {createRenderer} from '../../src/bootstrap/templating/render.ts'
 
 const environment = process.env
 

@@ -3,14 +3,18 @@ import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import type {TestContext} from 'vitest'
-import type {ContainerEngine, ExecResult} from '../../src/containers/container-engine.ts'
-import {ensureNodeImage} from '../../src/containers/node-image.ts'
-import type {NodeOs} from '../../src/containers/node-image-recipe.ts'
-import {CLUSTER_LABEL, containerName, networkName} from '../../src/providers/local-decision.ts'
-import {readLocalMachine} from '../../src/providers/local-machine.ts'
-import {assignAddresses, chooseSubnet, dynamicRange} from '../../src/providers/local-network.ts'
-import {createNode, waitForNode, type NodeTools} from '../../src/providers/local-node.ts'
-import {ensureSshKey} from '../../src/providers/ssh-key.ts'
+import type {ContainerEngine, ExecResult} from '../../src/infrastructure/containers/container-engine.ts'
+import {ensureNodeImage} from '../../src/infrastructure/containers/node-image.ts'
+import type {NodeOs} from '../../src/infrastructure/containers/node-image-recipe.ts'
+import {CLUSTER_LABEL, containerName, networkName} from '../../src/infrastructure/providers/local-decision.ts'
+import {readLocalMachine} from '../../src/infrastructure/providers/local-machine.ts'
+import {
+  assignAddresses,
+  chooseSubnet,
+  dynamicRange,
+} from '../../src/infrastructure/providers/local-network.ts'
+import {createNode, waitForNode, type NodeTools} from '../../src/infrastructure/providers/local-node.ts'
+import {ensureSshKey} from '../../src/infrastructure/providers/ssh-key.ts'
 import {contextIn, specOf} from './local-cluster.ts'
 import {localOptions, localProviderHere, needEngine} from './with-engine.ts'
 

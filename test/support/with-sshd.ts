@@ -6,7 +6,7 @@ import {join} from 'node:path'
 import {promisify} from 'node:util'
 import type {TestContext} from 'vitest'
 import type {Machine} from '../../src/spec/machine.ts'
-import {waitFor} from '../../src/waiting.ts'
+import {waitFor} from '../../src/base/waiting.ts'
 import {freePort} from './free-port.ts'
 
 const run = promisify(execFile)

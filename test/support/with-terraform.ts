@@ -1,6 +1,6 @@
 import type {TestContext} from 'vitest'
-import {InfrastructureError} from '../../src/errors.ts'
-import {identifyProcess} from '../../src/store/process-identity.ts'
+import {InfrastructureError} from '../../src/base/errors.ts'
+import {identifyProcess} from '../../src/base/process-identity.ts'
 import {terraformBinary, type BinaryOptions} from '../../src/terraform/binary.ts'
 import {findProgram} from '../../src/terraform/program.ts'
 import type {Terraform} from '../../src/terraform/types.ts'

@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import {pathToFileURL} from 'node:url'
 import {expect, test} from 'vitest'
 import {z} from 'zod'
-import {findTemplates, isPartial} from '../../src/templating/render.ts'
+import {findTemplates, isPartial} from '../../src/bootstrap/templating/render.ts'
 import {golden, goldenPath, isScript, renderCase, templatesDir} from './golden.ts'
 
 const casesSchema = z.object({

@@ -4,7 +4,7 @@ import {dirname, join} from 'node:path'
 import {parse as parseToml} from 'smol-toml'
 import {expect} from 'vitest'
 import {parseAllDocuments} from 'yaml'
-import {createRenderer} from '../../src/templating/render.ts'
+import {createRenderer} from '../../src/bootstrap/templating/render.ts'
 
 /** One view of a template; its rendering is kept whole in golden/. Case files in cases/ export `cases: TemplateCase[]`. */
 export interface TemplateCase {

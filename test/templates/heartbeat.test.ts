@@ -13,7 +13,7 @@ import {
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {expect, onTestFinished, test} from 'vitest'
-import {createRenderer} from '../../src/templating/render.ts'
+import {createRenderer} from '../../src/bootstrap/templating/render.ts'
 import {templatesDir} from './golden.ts'
 
 const MADE_S = 1_800_000_000

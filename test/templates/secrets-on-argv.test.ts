@@ -3,7 +3,7 @@ import {chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {createRenderer} from '../../src/templating/render.ts'
+import {createRenderer} from '../../src/bootstrap/templating/render.ts'
 import {templatesDir} from './golden.ts'
 
 const KEY = '5ec2e7'.repeat(11).slice(0, 64)

@@ -130,40 +130,44 @@ const ARCHITECTURE: Architecture = {
     '@oclif/core': ['src/cli/', 'src/commands/'],
     listr2: ['src/cli/'],
     '@inquirer/prompts': ['src/cli/prompts.ts'],
-    'node-ssh': ['src/hosts/ssh-client.ts'],
-    ssh2: ['src/hosts/ssh-client.ts', 'src/hosts/ssh-keys.ts', 'src/hosts/ssh-offers.ts'],
-    dockerode: ['src/containers/engine.ts'],
-    handlebars: ['src/templating/'],
+    'node-ssh': ['src/bootstrap/hosts/ssh-client.ts'],
+    ssh2: [
+      'src/bootstrap/hosts/ssh-client.ts',
+      'src/bootstrap/hosts/ssh-keys.ts',
+      'src/bootstrap/hosts/ssh-offers.ts',
+    ],
+    dockerode: ['src/infrastructure/containers/engine.ts'],
+    handlebars: ['src/bootstrap/templating/'],
     // Loaded lazily, and only where a cloud is asked something.
     // Stores of checkpoints and the keys that seal them are read by the programs of the cluster, by themselves.
-    '@aws-sdk/*': ['src/clouds/', 'src/checkpoint/stores/', 'src/checkpoint/sealed/'],
-    '@azure/*': ['src/clouds/', 'src/checkpoint/stores/', 'src/checkpoint/sealed/'],
+    '@aws-sdk/*': ['src/infrastructure/clouds/', 'src/checkpoint/stores/', 'src/checkpoint/sealed/'],
+    '@azure/*': ['src/infrastructure/clouds/', 'src/checkpoint/stores/', 'src/checkpoint/sealed/'],
     'age-encryption': ['src/checkpoint/sealed/'],
-    croner: ['src/controller/'],
-    'prom-client': ['src/controller/', 'src/node-agent/'],
+    croner: ['src/programs/controller/'],
+    'prom-client': ['src/programs/controller/', 'src/programs/node-agent/'],
     cdktf: ['stacks/'],
     constructs: ['stacks/'],
     '@cdktf/*': ['stacks/'],
-    'tar-stream': ['src/bundle/', 'src/containers/', 'src/checkpoint/'],
+    'tar-stream': ['src/bundle/', 'src/infrastructure/containers/', 'src/checkpoint/'],
     yaml: [
       'src/spec/',
       'src/store/',
       'src/kubernetes/',
-      'src/kubeadm/',
-      'src/phases/',
-      'src/addons/',
+      'src/bootstrap/kubeadm/',
+      'src/bootstrap/phases/',
+      'src/platform/addons/',
       'src/cli/',
     ],
     zod: ['src/'],
     // Below the engine nothing may import its fan-out.
     'p-limit': [
-      'src/engine/fan-out.ts',
+      'src/bootstrap/engine/fan-out.ts',
       'src/bundle/',
-      'src/containers/',
-      'src/providers/',
-      'src/hosts/',
-      'src/clouds/',
-      'src/node-agent/seal.ts',
+      'src/infrastructure/containers/',
+      'src/infrastructure/providers/',
+      'src/bootstrap/hosts/',
+      'src/infrastructure/clouds/',
+      'src/programs/node-agent/seal.ts',
     ],
   },
   sharedByPhases: [
@@ -182,7 +186,7 @@ const ARCHITECTURE: Architecture = {
   ],
   // They take file paths and the first control plane from it; these belong in kubeadm-probe.ts and context.ts.
   // Handlebars calls them so.
-  namedOnPurpose: ['src/templating/helpers.ts'],
+  namedOnPurpose: ['src/bootstrap/templating/helpers.ts'],
 }
 
 const PARTS_OF_THE_DESIGN = ['package.json', 'src', 'templates', 'stacks', 'bin', 'docs', 'test']
@@ -252,19 +256,19 @@ test('the top level holds what the design names, and nothing else', async () => 
 const PLANTED: readonly (readonly [string, string, string, RegExp])[] = [
   [
     'an arrow that points up',
-    'src/engine/run.ts',
+    'src/bootstrap/engine/run.ts',
     "import {x} from '../phases/kernel.ts'",
     /no arrow from engine to phases/,
   ],
   [
     'code where only types may go',
-    'src/engine/run.ts',
+    'src/bootstrap/engine/run.ts',
     "import {x} from '../hosts/ssh.ts'",
     /types of hosts only/,
   ],
   [
     'code beside an inline type',
-    'src/engine/run.ts',
+    'src/bootstrap/engine/run.ts',
     "import {\n  type Host,\n  quote,\n} from '../hosts/host.ts'",
     /types of hosts only/,
   ],
@@ -285,32 +289,32 @@ const PLANTED: readonly (readonly [string, string, string, RegExp])[] = [
   ],
   [
     'a second importer of an SDK',
-    'src/hosts/shell-host.ts',
+    'src/bootstrap/hosts/shell-host.ts',
     "import {NodeSSH} from 'node-ssh'",
     /only src\/hosts\/ssh-client\.ts may/,
   ],
   [
     'oclif below the commands',
-    'src/workflows/init.ts',
+    'src/workflows/cluster/init.ts',
     "import {ux} from '@oclif/core/ux'",
     /only src\/cli\//,
   ],
   ['a package without a place', 'src/spec/load.ts', "import _ from 'lodash'", /no place is agreed/],
   [
     'a phase that imports a phase',
-    'src/phases/cni.ts',
+    'src/bootstrap/phases/cni.ts',
     "import {x} from './kernel.ts'",
     /never import each other/,
   ],
   [
     'a phase that reaches into the folder of another',
-    'src/phases/cni.ts',
+    'src/bootstrap/phases/cni.ts',
     "import {x} from './containerd/decide.ts'",
     /never import each other/,
   ],
   ['a name that says nothing', 'src/hosts/utils.ts', '', /says nothing/],
   ['a folder that says nothing', 'src/common/names.ts', '', /says nothing/],
-  ['a sleep', 'src/hosts/ssh.ts', '  await sleep(1000)', /sleeps/],
+  ['a sleep', 'src/bootstrap/hosts/ssh.ts', '  await sleep(1000)', /sleeps/],
 ]
 
 for (const [what, path, text, words] of PLANTED) {
@@ -330,7 +334,7 @@ test('the check lets pass what is allowed', () => {
     "import {runSteps} from './steps.ts'",
     '// never sleep() here',
   ].join('\n')
-  expect(violationsOf([{path: 'src/engine/run.ts', text}], ARCHITECTURE)).toEqual([])
+  expect(violationsOf([{path: 'src/bootstrap/engine/run.ts', text}], ARCHITECTURE)).toEqual([])
 })
 
 test('the check finds arrows that go in a circle', () => {

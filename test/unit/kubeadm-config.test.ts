@@ -1,11 +1,16 @@
 import {expect, test} from 'vitest'
 import {parse, stringify} from 'yaml'
 import {z} from 'zod'
-import type {HostFacts} from '../../src/hosts/host.ts'
-import {discoveryKubeconfig, initDocuments, joinDocument, kubeletPatch} from '../../src/kubeadm/config.ts'
-import {apiServerFiles, ENCRYPTION_PATH} from '../../src/kubeadm/hardening.ts'
-import {includes, keepSettings} from '../../src/kubeadm/kept.ts'
-import {makeBootstrapToken, makeCertificateKey} from '../../src/kubeadm/tokens.ts'
+import type {HostFacts} from '../../src/bootstrap/hosts/host.ts'
+import {
+  discoveryKubeconfig,
+  initDocuments,
+  joinDocument,
+  kubeletPatch,
+} from '../../src/bootstrap/kubeadm/config.ts'
+import {apiServerFiles, ENCRYPTION_PATH} from '../../src/bootstrap/kubeadm/hardening.ts'
+import {includes, keepSettings} from '../../src/bootstrap/kubeadm/kept.ts'
+import {makeBootstrapToken, makeCertificateKey} from '../../src/bootstrap/kubeadm/tokens.ts'
 import {loadSpec} from '../../src/spec/load.ts'
 import type {Machine} from '../../src/spec/machine.ts'
 

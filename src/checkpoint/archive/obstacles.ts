@@ -1,6 +1,6 @@
 import {posix} from 'node:path'
 import {z} from 'zod'
-import type {Obstacle} from '../kinds/checkpoint.ts'
+import type {Obstacle} from '../../api/kinds/checkpoint.ts'
 import {SLACK_BYTES, storageLimits} from '../ephemeral-storage.ts'
 import type {HeldPath} from './criu-held.ts'
 import type {OciSpec} from './oci-spec.ts'

@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto'
-import type {Privileges} from '../sealed/types.ts'
+import type {Privileges} from '../../api/sealed-checkpoint.ts'
 import type {OciSpec} from './oci-spec.ts'
 
 /** Every container has these; runtimes seldom list them. */

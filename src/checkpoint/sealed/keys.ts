@@ -1,6 +1,6 @@
 import {createSecretKey, hkdfSync, randomBytes, type KeyObject} from 'node:crypto'
-import {CheckpointError} from '../../errors.ts'
-import type {Envelope} from './types.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import type {Envelope} from '../../api/sealed-checkpoint.ts'
 
 const DATA_KEY_BYTES = 32
 

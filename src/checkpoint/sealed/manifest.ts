@@ -1,8 +1,8 @@
 import {z} from 'zod'
-import {CheckpointError} from '../../errors.ts'
+import {CheckpointError} from '../../base/errors.ts'
 import type {Digest} from '../stores/blob-store.ts'
 import {isSignedBy, type Signer} from './signature.ts'
-import {chunkSchema, type Envelope} from './types.ts'
+import {chunkSchema, type Envelope} from '../../api/sealed-checkpoint.ts'
 
 /** `artifactType` of the OCI manifest of a sealed checkpoint. */
 export const ARTIFACT_TYPE = 'application/vnd.clouder.checkpoint.v1'

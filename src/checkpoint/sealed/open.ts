@@ -1,13 +1,19 @@
 import {createHash, createSecretKey, type KeyObject} from 'node:crypto'
 import type {z} from 'zod'
-import {CheckpointError} from '../../errors.ts'
+import {CheckpointError} from '../../base/errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
 import {MAX_CHUNK_BYTES} from './chunks.ts'
 import {inOrder} from './in-order.ts'
 import {scopedKey, unwrapDataKey, type OpeningKeys} from './keys.ts'
 import {readManifest} from './manifest.ts'
 import {clearCipher, pieceCipher, type Ciphers, type PieceCipher, type PieceKind} from './pieces.ts'
-import {envelopeSchema, tableSchema, type CheckpointMetadata, type Envelope, type Table} from './types.ts'
+import {
+  envelopeSchema,
+  tableSchema,
+  type CheckpointMetadata,
+  type Envelope,
+  type Table,
+} from '../../api/sealed-checkpoint.ts'
 
 /** Pieces that are fetched ahead of the reader. */
 const AHEAD = 4

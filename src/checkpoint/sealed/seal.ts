@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto'
-import {CheckpointError} from '../../errors.ts'
+import {CheckpointError} from '../../base/errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
 import {cutArchive} from './chunks.ts'
 import {inOrder} from './in-order.ts'
@@ -7,7 +7,7 @@ import {scopedKey, type SealingKeys} from './keys.ts'
 import {writeManifest} from './manifest.ts'
 import {clearCipher, digestOf, pieceCipher, type Ciphers, type PieceCipher, type PieceKind} from './pieces.ts'
 import type {Signer} from './signature.ts'
-import type {CheckpointMetadata, Envelope, Table} from './types.ts'
+import type {CheckpointMetadata, Envelope, Table} from '../../api/sealed-checkpoint.ts'
 
 /** Pieces that are sealed and put at once: bounds the memory to a few times that many chunks. */
 const AT_ONCE = 4

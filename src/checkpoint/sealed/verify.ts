@@ -1,8 +1,8 @@
-import {CheckpointError} from '../../errors.ts'
+import {CheckpointError} from '../../base/errors.ts'
 import {inOrder} from './in-order.ts'
 import type {OpeningKeys} from './keys.ts'
 import {openCheckpoint, readEnvelope, type ReadOptions} from './open.ts'
-import type {CheckpointMetadata} from './types.ts'
+import type {CheckpointMetadata} from '../../api/sealed-checkpoint.ts'
 
 const AT_ONCE = 4
 

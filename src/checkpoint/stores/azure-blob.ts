@@ -1,6 +1,6 @@
 import {Readable} from 'node:stream'
 import type {BlockBlobClient, ContainerClient, StoragePipelineOptions} from '@azure/storage-blob'
-import type {StoreSpec} from '../resources.ts'
+import type {StoreSpec} from '../../api/resources.ts'
 import {gather} from './content.ts'
 import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
 import {networkProblem, statusProblem, storeError, withoutSecrets} from './problems.ts'

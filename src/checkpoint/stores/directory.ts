@@ -2,7 +2,7 @@ import {randomUUID} from 'node:crypto'
 import {createReadStream} from 'node:fs'
 import {lstat, open, readdir, rm, utimes, type FileHandle} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import {makeFolderDurably, putInPlace} from '../../durable-files.ts'
+import {makeFolderDurably, putInPlace} from '../../base/durable-files.ts'
 import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
 
 /** Of files that are being written: no key begins so. */

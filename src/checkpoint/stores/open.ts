@@ -1,5 +1,5 @@
-import {CheckpointError} from '../../errors.ts'
-import type {StoreSpec} from '../resources.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import type {StoreSpec} from '../../api/resources.ts'
 import type {BlobStore} from './blob-store.ts'
 import {objectStore} from './object-store.ts'
 import type {Objects} from './objects.ts'

@@ -1,5 +1,5 @@
-import {CheckpointError} from '../../errors.ts'
-import {retry} from '../../waiting.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import {retry} from '../../base/waiting.ts'
 import type {StoreProblem} from './objects.ts'
 
 const ATTEMPTS = 5

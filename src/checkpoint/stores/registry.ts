@@ -1,6 +1,6 @@
 import {Readable} from 'node:stream'
 import {z} from 'zod'
-import type {StoreSpec} from '../resources.ts'
+import type {StoreSpec} from '../../api/resources.ts'
 import type {Digest} from './blob-store.ts'
 import {digestFromHex, digestOf, gather, regrouped, tampered} from './content.ts'
 import type {Objects, ObjectWrite, StoredObject} from './objects.ts'

@@ -1,7 +1,7 @@
 import {Readable} from 'node:stream'
 import type * as S3Package from '@aws-sdk/client-s3'
 import type {GetObjectCommandOutput, PutObjectCommandInput, S3Client} from '@aws-sdk/client-s3'
-import type {StoreSpec} from '../resources.ts'
+import type {StoreSpec} from '../../api/resources.ts'
 import {gather} from './content.ts'
 import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
 import {networkProblem, statusProblem, storeError, withoutSecrets} from './problems.ts'

@@ -10,9 +10,9 @@ export default class ByocLs extends BaseCommand {
     const {flags} = await this.parse(ByocLs)
     const [{hostsText}, {resolveClusterName}, {withCheckpoints}, {listHosts}] = await Promise.all([
       import('../../cli/runtime-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/byoc.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/runtime/byoc.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -43,9 +43,9 @@ export default class ByocRegister extends BaseCommand {
     const name = needName(args.host, 'host')
     const capabilities = pairsOf(listOf(flags.capability), 'capability')
     const [{resolveClusterName}, {withCheckpoints}, {registerHost}, {writeScript}] = await Promise.all([
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/byoc.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/runtime/byoc.ts'),
       import('../../cli/byoc-script.ts'),
     ])
     const tools = await this.tools()

@@ -15,9 +15,9 @@ export default class ByocRemove extends BaseCommand {
     const {args, flags} = await this.parse(ByocRemove)
     const name = needName(args.host, 'host')
     const [{resolveClusterName}, {withCheckpoints}, {removeHost}] = await Promise.all([
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/byoc.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/runtime/byoc.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -47,9 +47,9 @@ export default class CheckpointCreate extends BaseCommand {
     const [{checkpointText}, {resolveClusterName}, {withCheckpoints}, {createCheckpoint}] = await Promise.all(
       [
         import('../../cli/checkpoint-results.ts'),
-        import('../../workflows/clusters.ts'),
-        import('../../workflows/checkpoint-cluster.ts'),
-        import('../../workflows/checkpoint.ts'),
+        import('../../workflows/session/clusters.ts'),
+        import('../../workflows/checkpoint/cluster.ts'),
+        import('../../workflows/checkpoint/checkpoint.ts'),
       ],
     )
     const tools = await this.tools()

@@ -33,9 +33,9 @@ export default class CheckpointDoctor extends BaseCommand {
     const [{doctorText}, {resolveClusterName}, {withCheckpointNodes}, {examineCheckpoints}] =
       await Promise.all([
         import('../../cli/checkpoint-doctor-results.ts'),
-        import('../../workflows/clusters.ts'),
-        import('../../workflows/checkpoint-cluster.ts'),
-        import('../../workflows/checkpoint-doctor.ts'),
+        import('../../workflows/session/clusters.ts'),
+        import('../../workflows/checkpoint/cluster.ts'),
+        import('../../workflows/checkpoint/doctor.ts'),
       ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -32,9 +32,9 @@ export default class CheckpointGc extends BaseCommand {
     const retention = retentionOf(flags)
     const [{gcText}, {resolveClusterName}, {withCheckpoints}, {collectCheckpoints}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/checkpoint-gc.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/checkpoint/gc.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

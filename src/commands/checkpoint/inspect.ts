@@ -18,9 +18,9 @@ export default class CheckpointInspect extends BaseCommand {
     const place = placeOf(args.checkpoint, 'checkpoint')
     const [{inspectText}, {resolveClusterName}, {withCheckpoints}, {readCheckpoint}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/checkpoint.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/checkpoint/checkpoint.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -15,9 +15,9 @@ export default class CheckpointLs extends BaseCommand {
     const [{checkpointsText}, {resolveClusterName}, {withCheckpoints}, {listCheckpoints}] = await Promise.all(
       [
         import('../../cli/checkpoint-results.ts'),
-        import('../../workflows/clusters.ts'),
-        import('../../workflows/checkpoint-cluster.ts'),
-        import('../../workflows/checkpoint.ts'),
+        import('../../workflows/session/clusters.ts'),
+        import('../../workflows/checkpoint/cluster.ts'),
+        import('../../workflows/checkpoint/checkpoint.ts'),
       ],
     )
     const tools = await this.tools()

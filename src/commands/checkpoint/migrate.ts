@@ -34,9 +34,9 @@ export default class CheckpointMigrate extends BaseCommand {
     const {namespace, name: pod} = placeOf(args.pod, 'pod')
     const [{migrationText}, {resolveClusterName}, {withCheckpoints}, {migratePod}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/checkpoint-move.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/checkpoint/move.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

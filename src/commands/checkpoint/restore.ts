@@ -41,9 +41,9 @@ export default class CheckpointRestore extends BaseCommand {
     const place = placeOf(args.checkpoint, 'checkpoint')
     const [{restoreText}, {resolveClusterName}, {withCheckpoints}, {restoreCheckpoint}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/checkpoint-move.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/checkpoint/move.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -38,9 +38,9 @@ export default class CheckpointSchedule extends BaseCommand {
     const [{policiesText}, {resolveClusterName}, {withCheckpoints}, {applyPolicy, listPolicies}] =
       await Promise.all([
         import('../../cli/checkpoint-results.ts'),
-        import('../../workflows/clusters.ts'),
-        import('../../workflows/checkpoint-cluster.ts'),
-        import('../../workflows/checkpoint-move.ts'),
+        import('../../workflows/session/clusters.ts'),
+        import('../../workflows/checkpoint/cluster.ts'),
+        import('../../workflows/checkpoint/move.ts'),
       ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -18,9 +18,9 @@ export default class CheckpointVerify extends BaseCommand {
     const place = args.checkpoint === undefined ? undefined : placeOf(args.checkpoint, 'checkpoint')
     const [{verifyText}, {resolveClusterName}, {withCheckpoints}, {verifyCheckpoints}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/checkpoint.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/checkpoint/checkpoint.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -1,7 +1,7 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 import {yesFlag} from '../../cli/flags.ts'
 import {contextArgument} from '../../cli/ctx-flags.ts'
-import {ConfigError} from '../../errors.ts'
+import {ConfigError} from '../../base/errors.ts'
 
 export default class CtxRm extends BaseCommand {
   static override summary = 'forget a context'

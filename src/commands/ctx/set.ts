@@ -3,7 +3,7 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {yesFlag} from '../../cli/flags.ts'
 import {awsFlags, azureFlags} from '../../cli/cloud-flags.ts'
 import {contextArgument} from '../../cli/ctx-flags.ts'
-import {ConfigError} from '../../errors.ts'
+import {ConfigError} from '../../base/errors.ts'
 
 export default class CtxSet extends BaseCommand {
   static override summary = 'make or change a context, and make it the current one'

@@ -1,6 +1,6 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 import {contextArgument} from '../../cli/ctx-flags.ts'
-import {StateError} from '../../errors.ts'
+import {StateError} from '../../base/errors.ts'
 
 export default class CtxShow extends BaseCommand {
   static override summary = 'show a context, the current one without a name'

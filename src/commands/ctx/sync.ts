@@ -14,7 +14,7 @@ export default class CtxSync extends BaseCommand {
     await this.parse(CtxSync)
     const [{syncText}, {syncContexts}] = await Promise.all([
       import('../../cli/cloud-results.ts'),
-      import('../../contexts/sync.ts'),
+      import('../../infrastructure/contexts/sync.ts'),
     ])
     const tools = await this.tools()
     const contexts = await syncContexts(await tools.findAccounts(), tools)

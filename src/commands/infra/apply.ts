@@ -37,7 +37,7 @@ export default class InfraApply extends BaseCommand {
       import('../../cli/bring-up.ts'),
       import('../../cli/spec-flags.ts'),
       import('../../cli/infra-results.ts'),
-      import('../../workflows/infra.ts'),
+      import('../../workflows/infra/infra.ts'),
     ])
     const tools = await this.tools()
     const spec = await specFromFlags(args.name, flags, tools.store, tools.contexts)

@@ -1,7 +1,7 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 import {nameArgument} from '../../cli/flags.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
-import {StateError} from '../../errors.ts'
+import {StateError} from '../../base/errors.ts'
 
 export default class InfraOutput extends BaseCommand {
   static override summary = 'print what Terraform knows of a cluster: machines, endpoint, storage'
@@ -18,7 +18,7 @@ export default class InfraOutput extends BaseCommand {
     const tools = await this.tools()
     const [{specFromFlags}, {infraOutputs}] = await Promise.all([
       import('../../cli/spec-flags.ts'),
-      import('../../workflows/infra.ts'),
+      import('../../workflows/infra/infra.ts'),
     ])
     const {name, ...rest} = await specFromFlags(args.name, flags, tools.store, tools.contexts)
     const outputs = await infraOutputs({name, ...rest}, tools)

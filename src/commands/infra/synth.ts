@@ -32,7 +32,7 @@ export default class InfraSynth extends BaseCommand {
     const tools = await this.tools()
     const [{specFromFlags}, {synthInfra}] = await Promise.all([
       import('../../cli/spec-flags.ts'),
-      import('../../workflows/infra.ts'),
+      import('../../workflows/infra/infra.ts'),
     ])
     const spec = await specFromFlags(args.name, flags, tools.store, tools.contexts)
     const configuration = await synthInfra(spec, tools)

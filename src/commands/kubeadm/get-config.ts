@@ -42,8 +42,8 @@ export default class KubeadmGetConfig extends BaseCommand {
     const {args, flags} = await this.parse(KubeadmGetConfig)
     const [{kubeconfigText}, {resolveClusterName}, {fetchKubeconfig}] = await Promise.all([
       import('../../cli/results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/kubeconfig.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/cluster/kubeconfig.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(args.name, tools)

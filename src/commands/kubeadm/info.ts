@@ -15,7 +15,7 @@ export default class KubeadmInfo extends BaseCommand {
     const {args} = await this.parse(KubeadmInfo)
     const [{descriptionText}, {describeCluster, resolveClusterName}] = await Promise.all([
       import('../../cli/results.ts'),
-      import('../../workflows/clusters.ts'),
+      import('../../workflows/session/clusters.ts'),
     ])
     const tools = await this.tools()
     const cluster = await describeCluster(await resolveClusterName(args.name, tools), tools)

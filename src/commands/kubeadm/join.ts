@@ -51,8 +51,8 @@ export default class KubeadmJoin extends BaseCommand {
       await Promise.all([
         import('../../cli/join-hosts.ts'),
         import('../../cli/results.ts'),
-        import('../../workflows/join.ts'),
-        import('../../workflows/clusters.ts'),
+        import('../../workflows/cluster/join.ts'),
+        import('../../workflows/session/clusters.ts'),
         import('../../cli/flags.ts'),
       ])
     const hosts = joinHosts({host: listOf(flags.host), name: flags.name, key: flags.key, pool: flags.pool})

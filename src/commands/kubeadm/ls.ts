@@ -11,7 +11,7 @@ export default class KubeadmLs extends BaseCommand {
     await this.parse(KubeadmLs)
     const [{clustersText}, {listClusters}] = await Promise.all([
       import('../../cli/results.ts'),
-      import('../../workflows/clusters.ts'),
+      import('../../workflows/session/clusters.ts'),
     ])
     const clusters = await listClusters(await this.tools())
     const options = {colours: this.colours, columns: this.terminal.columns}

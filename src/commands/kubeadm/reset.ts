@@ -37,8 +37,8 @@ export default class KubeadmReset extends BaseCommand {
     const {args, flags} = await this.parse(KubeadmReset)
     const [{resetText}, {resolveClusterName, specOf}, {resetCluster}] = await Promise.all([
       import('../../cli/results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/reset.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/cluster/reset.ts'),
     ])
     const tools = await this.tools()
     const {name} = await specOf(await resolveClusterName(args.name, tools), tools)

@@ -1,7 +1,7 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {yesFlag} from '../../cli/flags.ts'
-import {ConfigError} from '../../errors.ts'
+import {ConfigError} from '../../base/errors.ts'
 
 export default class KubeadmSetDefault extends BaseCommand {
   static override summary = 'choose the cluster that commands mean when none is named'
@@ -31,7 +31,7 @@ export default class KubeadmSetDefault extends BaseCommand {
         ],
       })
     }
-    const {specOf} = await import('../../workflows/clusters.ts')
+    const {specOf} = await import('../../workflows/session/clusters.ts')
     const {name} = await specOf(args.name, tools)
     await tools.store.setDefaultCluster(name)
     await this.show({defaultCluster: name}, () => `${name} is the default cluster`)

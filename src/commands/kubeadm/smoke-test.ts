@@ -20,8 +20,8 @@ export default class KubeadmSmokeTest extends BaseCommand {
     const {args, flags} = await this.parse(KubeadmSmokeTest)
     const [{smokeText}, {recordOf, resolveClusterName}, {smokeTest}] = await Promise.all([
       import('../../cli/results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/smoke-test.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/cluster/smoke-test.ts'),
     ])
     const tools = await this.tools()
     const name = await resolveClusterName(args.name, tools)

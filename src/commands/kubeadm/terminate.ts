@@ -43,8 +43,8 @@ export default class KubeadmTerminate extends BaseCommand {
     }
     const [{terminateText}, {recordOf, resolveClusterName}, {terminateCluster}] = await Promise.all([
       import('../../cli/results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/terminate.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/cluster/terminate.ts'),
     ])
     const tools = await this.tools()
     const name = await resolveClusterName(args.name, tools)

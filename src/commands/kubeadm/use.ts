@@ -26,9 +26,9 @@ export default class KubeadmUse extends BaseCommand {
   async run(): Promise<void> {
     const {args, flags} = await this.parse(KubeadmUse)
     const [{resolveClusterName, specOf}, {fetchKubeconfig}, {quoteArgv}] = await Promise.all([
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/kubeconfig.ts'),
-      import('../../hosts/quoting.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/cluster/kubeconfig.ts'),
+      import('../../bootstrap/hosts/quoting.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(args.name, tools)

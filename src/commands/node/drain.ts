@@ -33,9 +33,9 @@ export default class NodeDrain extends BaseCommand {
     const timeoutMs = durationMs(flags.timeout, 'timeout')
     const [{drainText}, {resolveClusterName}, {withCheckpoints}, {drainNode}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/drain.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/cluster/drain.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -27,9 +27,9 @@ export default class RuntimeCreate extends BaseCommand {
     const spec = runtimeOf(flags, rest)
     const [{runtimeText}, {resolveClusterName}, {withCheckpoints}, {createRuntime}] = await Promise.all([
       import('../../cli/runtime-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/runtime.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/runtime/runtime.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

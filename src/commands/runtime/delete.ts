@@ -14,9 +14,9 @@ export default class RuntimeDelete extends BaseCommand {
     const {args, flags} = await this.parse(RuntimeDelete)
     const place = placeOf(args.runtime, 'runtime')
     const [{resolveClusterName}, {withCheckpoints}, {deleteRuntime, readRuntime}] = await Promise.all([
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/runtime.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/runtime/runtime.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -20,9 +20,9 @@ export default class RuntimeLogs extends BaseCommand {
     const {namespace, name} = placeOf(args.runtime, 'runtime')
     const [{runKubectl}, {resolveClusterName}, {withCheckpoints}, {runtimePod}] = await Promise.all([
       import('../../cli/kubectl-program.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/runtime.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/runtime/runtime.ts'),
     ])
     const tools = await this.tools({signals: false})
     const cluster = await resolveClusterName(flags.cluster, tools)

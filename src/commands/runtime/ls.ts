@@ -11,9 +11,9 @@ export default class RuntimeLs extends BaseCommand {
     const {flags} = await this.parse(RuntimeLs)
     const [{runtimesText}, {resolveClusterName}, {withCheckpoints}, {listRuntimes}] = await Promise.all([
       import('../../cli/runtime-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/runtime.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/runtime/runtime.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

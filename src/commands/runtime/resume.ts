@@ -15,9 +15,9 @@ export default class RuntimeResume extends BaseCommand {
     const place = placeOf(args.runtime, 'runtime')
     const [{runtimeText}, {resolveClusterName}, {withCheckpoints}, {setRuntimeState}] = await Promise.all([
       import('../../cli/runtime-results.ts'),
-      import('../../workflows/clusters.ts'),
-      import('../../workflows/checkpoint-cluster.ts'),
-      import('../../workflows/runtime.ts'),
+      import('../../workflows/session/clusters.ts'),
+      import('../../workflows/checkpoint/cluster.ts'),
+      import('../../workflows/runtime/runtime.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

@@ -17,7 +17,7 @@ import {blobPath, bundleDir} from '../../../src/bundle/load.ts'
 import {tarOfImages} from '../../../src/bundle/stream.ts'
 import type {Bundle} from '../../../src/bundle/types.ts'
 import {verifyBundle} from '../../../src/bundle/verify.ts'
-import {waitFor} from '../../../src/waiting.ts'
+import {waitFor} from '../../../src/base/waiting.ts'
 import {freePort} from '../../support/free-port.ts'
 import {temporaryFolder} from '../../support/tiny-bundle.ts'
 

@@ -2,7 +2,7 @@ import {execFile} from 'node:child_process'
 import {join} from 'node:path'
 import {promisify} from 'node:util'
 import {expect, test} from 'vitest'
-import {diskContexts} from '../../../src/contexts/contexts.ts'
+import {diskContexts} from '../../../src/infrastructure/contexts/contexts.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'
 
 const run = promisify(execFile)

@@ -1,4 +1,4 @@
-import {metadataRules} from '../../../src/phases/cloud-metadata.ts'
+import {metadataRules} from '../../../src/bootstrap/phases/cloud-metadata.ts'
 import {specOf} from '../../support/local-cluster.ts'
 import type {TemplateCase} from '../golden.ts'
 

@@ -10,7 +10,7 @@ import {
   supportedVersions,
 } from '../../../src/bundle/catalogue.ts'
 import {catalogueHash} from '../../../src/bundle/catalogue-hash.ts'
-import {AGENT_SOCKET, RESTORE_ANNOTATION, RESTORE_DIR} from '../../../src/checkpoint/names.ts'
+import {AGENT_SOCKET, RESTORE_ANNOTATION, RESTORE_DIR} from '../../../src/api/names.ts'
 import {DEFAULT_KUBERNETES_VERSION} from '../../../src/spec/cluster-spec.ts'
 import {buildTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
 

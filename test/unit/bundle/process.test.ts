@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {readElfLinks} from '../../../src/bundle/elf.ts'
 import {requireProgram, runProcess} from '../../../src/bundle/process.ts'
-import {waitFor} from '../../../src/waiting.ts'
+import {waitFor} from '../../../src/base/waiting.ts'
 import {temporaryFolder} from '../../support/tiny-bundle.ts'
 
 const environment = {PATH: process.env['PATH']}

@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {widerThanPod} from '../../../src/checkpoint/pod-privileges.ts'
-import type {Privileges} from '../../../src/checkpoint/sealed/types.ts'
+import type {Privileges} from '../../../src/api/sealed-checkpoint.ts'
 
 /** Of an ordinary container under the runtime's own seccomp filter. */
 const ordinary: Privileges = {

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
-import {podSchema, quantity} from '../../../src/checkpoint/pod.ts'
+import {podSchema, quantity} from '../../../src/kubernetes/pod.ts'
 import {drainPlan, selects} from '../../../src/checkpoint/policies.ts'
-import {checkpointPolicySchema} from '../../../src/checkpoint/resources.ts'
+import {checkpointPolicySchema} from '../../../src/api/resources.ts'
 
 const pod = (name: string, more: {metadata?: object; status?: object} = {}) =>
   podSchema.parse({

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import {expect, test} from 'vitest'
 import {expired, retained, type RetainedCheckpoint} from '../../../src/checkpoint/retention.ts'
-import {checkpointSchema} from '../../../src/checkpoint/resources.ts'
+import {checkpointSchema} from '../../../src/api/resources.ts'
 
 const DAY_MS = 86_400_000
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z')

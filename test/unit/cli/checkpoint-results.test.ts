@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {checkpointSchema} from '../../../src/checkpoint/resources.ts'
+import {checkpointSchema} from '../../../src/api/resources.ts'
 import {checkpointText, inspectText} from '../../../src/cli/checkpoint-results.ts'
 import {palette} from '../../../src/cli/terminal.ts'
 

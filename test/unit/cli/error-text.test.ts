@@ -14,7 +14,7 @@ import {
   PreflightError,
   StateError,
   TimeoutError,
-} from '../../../src/errors.ts'
+} from '../../../src/base/errors.ts'
 
 const options = {
   colours: palette(false),

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {infraPlanMarkdown, infraPlanText} from '../../../src/cli/infra-results.ts'
 import {palette} from '../../../src/cli/terminal.ts'
-import type {InfraPlanResult} from '../../../src/workflows/infra.ts'
+import type {InfraPlanResult} from '../../../src/workflows/infra/infra.ts'
 
 const options = {colours: palette(false), columns: undefined}
 const plan: InfraPlanResult = {

@@ -3,7 +3,7 @@ import {expect, test} from 'vitest'
 import {confirm} from '../../../src/cli/prompts.ts'
 import {interruptible} from '../../../src/cli/signals.ts'
 import {terminalOf} from '../../../src/cli/terminal.ts'
-import {AbortError} from '../../../src/errors.ts'
+import {AbortError} from '../../../src/base/errors.ts'
 
 const nobody = {...terminalOf(process), interactive: false}
 const question = {

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {planText, runText, terminateText} from '../../../src/cli/results.ts'
 import {palette} from '../../../src/cli/terminal.ts'
-import type {InitResult} from '../../../src/workflows/types.ts'
+import type {InitResult} from '../../../src/workflows/session/types.ts'
 
 const options = {colours: palette(false), columns: undefined}
 const nothing: InitResult = {

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {parse} from 'yaml'
 import {z} from 'zod'
-import {StateError} from '../../../src/errors.ts'
+import {StateError} from '../../../src/base/errors.ts'
 import {externalKubeconfig} from '../../../src/kubernetes/kubeconfig.ts'
 import {mergeKubeconfig, type MergeOptions} from '../../../src/kubernetes/kubeconfig-merge.ts'
 

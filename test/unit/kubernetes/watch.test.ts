@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {KubernetesError} from '../../../src/errors.ts'
+import {KubernetesError} from '../../../src/base/errors.ts'
 import type {Transport} from '../../../src/kubernetes/transport.ts'
 import {watchCollection} from '../../../src/kubernetes/watch.ts'
 

@@ -1,6 +1,6 @@
 import {expect} from 'vitest'
 import {stringify} from 'yaml'
-import {ConfigError, type ConfigProblem} from '../../../src/errors.ts'
+import {ConfigError, type ConfigProblem} from '../../../src/base/errors.ts'
 import type {ClusterSpec} from '../../../src/spec/cluster-spec.ts'
 import {loadSpec, type SpecOverrides} from '../../../src/spec/load.ts'
 

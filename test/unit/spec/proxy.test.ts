@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {ConfigError} from '../../../src/errors.ts'
+import {ConfigError} from '../../../src/base/errors.ts'
 import {networkOf, proxiedTargets, proxyAssignments} from '../../../src/spec/proxy.ts'
 import {specOf} from '../../support/phase-context.ts'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import {expect, test} from 'vitest'
 import {stringify} from 'yaml'
-import {ConfigError} from '../../../src/errors.ts'
+import {ConfigError} from '../../../src/base/errors.ts'
 import {knownKeysAt} from '../../../src/spec/json-schema.ts'
 import {documentOf, loadSpec, specFromDocument} from '../../../src/spec/load.ts'
 import {valueAt} from '../../../src/spec/problems.ts'

@@ -1,7 +1,7 @@
 import {chmod, mkdir, readdir, readFile, stat, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {StateError} from '../../../src/errors.ts'
+import {StateError} from '../../../src/base/errors.ts'
 import {diskStore} from '../../../src/store/disk.ts'
 import type {ClusterStore} from '../../../src/store/types.ts'
 import {fixedClock} from '../../support/fixed-clock.ts'

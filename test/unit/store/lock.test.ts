@@ -2,7 +2,7 @@ import {copyFile, mkdir, readdir, readFile, rm, writeFile} from 'node:fs/promise
 import {join} from 'node:path'
 import {expect, test, vi} from 'vitest'
 import {diskStore} from '../../../src/store/disk.ts'
-import {identifyProcess} from '../../../src/store/process-identity.ts'
+import {identifyProcess} from '../../../src/base/process-identity.ts'
 import type {ClusterStore} from '../../../src/store/types.ts'
 import {fixedClock, type FixedClock} from '../../support/fixed-clock.ts'
 import {withTempFolder} from '../../support/temp-folder.ts'

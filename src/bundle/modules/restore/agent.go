@@ -19,7 +19,7 @@ const (
 	maxAnswerBytes = 64 << 20
 )
 
-// request and answer are of src/checkpoint/handler-protocol.ts.
+// request and answer are of src/api/handler-protocol.ts.
 type request struct {
 	Version    int    `json:"version"`
 	ID         string `json:"id"`

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import {expect, test} from 'vitest'
 import {ociSpecSchema} from '../../../../src/checkpoint/archive/oci-spec.ts'
 import {privilegesOf, widerThan} from '../../../../src/checkpoint/archive/privileges.ts'
-import {privilegesSchema, type Privileges} from '../../../../src/checkpoint/sealed/types.ts'
+import {privilegesSchema, type Privileges} from '../../../../src/api/sealed-checkpoint.ts'
 import {SPEC} from '../../../support/kubelet-archive.ts'
 import {ORDINARY} from '../../../support/sealed-checkpoint.ts'
 

@@ -1,0 +1,97 @@
+import {ClouderError, ConfigError} from '../../base/errors.ts'
+import {throwIfInterrupted, toError} from './failures.ts'
+import {plannedStep, runSteps} from './steps.ts'
+import type {Phase, PlannedStep, RunOptions, RunSummary, Step} from './types.ts'
+
+/**
+ * Brings phase after phase to its goal: plan, report the steps, run them unless it is a dry run.
+ * Throws ConfigError FLAG_INVALID (unknown id to skip), HostsFailedError (steps failed, later phases did not start),
+ * AbortError INTERRUPTED (everything running was awaited), or what a plan threw, with the phase's id.
+ */
+export async function runPhases<Context, Tools>(
+  phases: readonly Phase<Context, Tools>[],
+  context: Context,
+  options: RunOptions<Tools>,
+): Promise<RunSummary> {
+  checkSkip(phases, options.skip)
+  const startedMs = options.now()
+  const steps: PlannedStep[] = []
+  try {
+    for (const phase of phases) {
+      throwIfInterrupted(options.signal)
+      if (options.skip.includes(phase.id)) {
+        options.report({type: 'note', level: 'info', text: `phase ${phase.id} skipped, as asked`})
+      } else {
+        steps.push(...(await runPhase(phase, context, options)))
+      }
+    }
+  } finally {
+    await flushJournal(options)
+  }
+  return {steps, durationMs: options.now() - startedMs}
+}
+
+function checkSkip<Context, Tools>(phases: readonly Phase<Context, Tools>[], skip: readonly string[]): void {
+  const ids = phases.map((phase) => phase.id)
+  const unknown = skip.filter((id) => !ids.includes(id))
+  if (unknown.length === 0) return
+  const names = unknown.map((id) => JSON.stringify(id)).join(', ')
+  throw new ConfigError(
+    'FLAG_INVALID',
+    `no phase ${names} to skip, expected ${ids.length === 0 ? 'none' : `any of ${ids.join(', ')}`}`,
+  )
+}
+
+async function runPhase<Context, Tools>(
+  phase: Phase<Context, Tools>,
+  context: Context,
+  options: RunOptions<Tools>,
+): Promise<readonly PlannedStep[]> {
+  const {report, now} = options
+  const startedMs = now()
+  report({type: 'phase-started', phase: phase.id, title: phase.title})
+  try {
+    const steps = await planOf(phase, context, options)
+    const planned = steps.map((step) => plannedStep(phase.id, step))
+    if (planned.length > 0) {
+      report({type: 'phase-planned', phase: phase.id, steps: planned.map(({phase: _, ...rest}) => rest)})
+      if (!options.dryRun) await runSteps(phase, steps, context, options)
+    }
+    report({
+      type: 'phase-done',
+      phase: phase.id,
+      durationMs: now() - startedMs,
+      steps: planned.length,
+      ...(options.dryRun ? {dryRun: true} : {}),
+    })
+    return planned
+  } catch (error) {
+    report({type: 'phase-failed', phase: phase.id, durationMs: now() - startedMs})
+    throw error
+  }
+}
+
+async function planOf<Context, Tools>(
+  phase: Phase<Context, Tools>,
+  context: Context,
+  {signal}: RunOptions<Tools>,
+): Promise<readonly Step<Tools>[]> {
+  try {
+    return await phase.plan(context, signal)
+  } catch (error) {
+    throwIfInterrupted(signal)
+    if (error instanceof ClouderError) {
+      error.phase ??= phase.id
+      throw error
+    }
+    throw new Error(`planning ${phase.id}: ${toError(error).message}`, {cause: error})
+  }
+}
+
+async function flushJournal<Tools>({journal, report}: RunOptions<Tools>): Promise<void> {
+  try {
+    await journal.flush()
+  } catch (error) {
+    report({type: 'note', level: 'warning', text: `the journal: ${toError(error).message}`})
+  }
+}

@@ -1,0 +1,172 @@
+import {z} from 'zod'
+import {AGENT, CONTROLLER} from '../../../platform/addons/checkpoint-names.ts'
+import {SYSTEM_NAMESPACE} from '../../../api/names.ts'
+import {refOf} from '../../../kubernetes/refs.ts'
+import type {KubeObject, KubeReader, ObjectRef} from '../../../kubernetes/types.ts'
+import {contains, parseCidr} from '../../../spec/cidr.ts'
+
+/** Reasons of a waiting container that do not pass while nobody changes anything. */
+const STUCK = new Set([
+  'CrashLoopBackOff',
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'ErrImageNeverPull',
+  'InvalidImageName',
+  'CreateContainerConfigError',
+  'CreateContainerError',
+  'RunContainerError',
+])
+
+/** A container that ended and was started again counts as running when it has lasted this long. */
+const STABLE_MS = 30_000
+
+const containerStatusSchema = z.looseObject({
+  name: z.string(),
+  restartCount: z.int().default(0),
+  state: z
+    .looseObject({
+      waiting: z.looseObject({reason: z.string().optional(), message: z.string().optional()}).optional(),
+      running: z.looseObject({startedAt: z.string().optional()}).optional(),
+    })
+    .default({}),
+  lastState: z
+    .looseObject({terminated: z.looseObject({exitCode: z.int(), reason: z.string().optional()}).optional()})
+    .default({}),
+})
+type ContainerStatus = z.output<typeof containerStatusSchema>
+
+const podSchema = z.looseObject({
+  spec: z.looseObject({nodeName: z.string().optional(), hostNetwork: z.boolean().optional()}).default({}),
+  status: z
+    .looseObject({
+      phase: z.string().optional(),
+      podIPs: z.array(z.looseObject({ip: z.string()})).default([]),
+      initContainerStatuses: z.array(containerStatusSchema).default([]),
+      containerStatuses: z.array(containerStatusSchema).default([]),
+    })
+    .prefault({}),
+})
+type Pod = z.output<typeof podSchema>
+
+const nodeSchema = z.looseObject({
+  spec: z.looseObject({podCIDRs: z.array(z.string()).default([])}).prefault({}),
+})
+const leaseSchema = z.looseObject({spec: z.looseObject({renewTime: z.string().optional()}).prefault({})})
+
+/** A pod that does not do its work, and why. */
+export interface PodProblem {
+  readonly pod: ObjectRef
+  /** Undefined: the pod as a whole. */
+  readonly container: string | undefined
+  readonly problem: string
+}
+
+/** Pods that kubeadm and clouder install; other pods of the same namespaces are the user's. */
+export async function systemPods(kube: KubeReader): Promise<readonly KubeObject[]> {
+  const podsOf = (namespace: string): Promise<readonly KubeObject[]> =>
+    kube.list({apiVersion: 'v1', kind: 'Pod', namespace})
+  const [system, flannel, clouder] = await Promise.all(
+    ['kube-system', 'kube-flannel', SYSTEM_NAMESPACE].map(podsOf),
+  )
+  const ofKubeadm = ({metadata: {labels = {}}}: KubeObject): boolean =>
+    labels['tier'] === 'control-plane' || ['kube-dns', 'kube-proxy'].includes(labels['k8s-app'] ?? '')
+  const ofClouder = ({metadata: {labels = {}}}: KubeObject): boolean =>
+    [AGENT, CONTROLLER].includes(labels['app.kubernetes.io/name'] ?? '')
+  return [
+    ...(system ?? []).filter(ofKubeadm),
+    ...(flannel ?? []),
+    ...(clouder ?? []).filter(ofClouder),
+  ].filter(({metadata}) => metadata.deletionTimestamp === undefined)
+}
+
+/** Containers that cannot start, or that keep ending: a pod between two crashes looks well for a moment. */
+export async function failingContainers(
+  kube: KubeReader,
+  pods: readonly KubeObject[],
+): Promise<readonly PodProblem[]> {
+  const found = await Promise.all(
+    pods.map(async (object) => {
+      const pod = podSchema.parse(object)
+      const statuses = [...pod.status.initContainerStatuses, ...pod.status.containerStatuses]
+      const problems = await Promise.all(statuses.map((status) => containerProblem(kube, pod, status)))
+      return statuses.flatMap(({name: container}, index): PodProblem[] => {
+        const why = problems[index]
+        if (why === undefined) return []
+        return [{pod: refOf(object), container, problem: `${nameOf(object)}: container ${container} ${why}`}]
+      })
+    }),
+  )
+  return found.flat()
+}
+
+async function containerProblem(
+  kube: KubeReader,
+  {spec: {nodeName}}: Pod,
+  {state, lastState, restartCount}: ContainerStatus,
+): Promise<string | undefined> {
+  const {reason = '', message} = state.waiting ?? {}
+  if (reason === 'CrashLoopBackOff') {
+    const code =
+      lastState.terminated === undefined ? '' : `, the last time with code ${lastState.terminated.exitCode}`
+    return `keeps ending (${reason}): it was started ${restartCount + 1} times${code}`
+  }
+  if (STUCK.has(reason)) return `does not start (${reason})${message === undefined ? '' : `: ${message}`}`
+  const {terminated} = lastState
+  if (terminated === undefined || terminated.exitCode === 0 || restartCount === 0) return undefined
+  const startedAt = state.running?.startedAt
+  if (nodeName === undefined || startedAt === undefined) return undefined
+  const nowMs = await nodeTime(kube, nodeName)
+  if (nowMs === undefined || nowMs - Date.parse(startedAt) >= STABLE_MS) return undefined
+  return `ended with code ${terminated.exitCode} and was started again less than ${STABLE_MS / 1000} s ago`
+}
+
+/** The node's own clock, a few seconds old, as its kubelet wrote it: the one that its containers' times are of. */
+async function nodeTime(kube: KubeReader, node: string): Promise<number | undefined> {
+  const lease = await kube.get({
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    namespace: 'kube-node-lease',
+    name: node,
+  })
+  const renewTime = leaseSchema.parse(lease ?? {}).spec.renewTime
+  return renewTime === undefined ? undefined : Date.parse(renewTime)
+}
+
+/** Pods whose address is not of their node's part of the pod network: another configuration than ours made them. */
+export function podsOutsideNetwork(
+  pods: readonly KubeObject[],
+  nodes: readonly KubeObject[],
+  podCidr: string,
+): readonly PodProblem[] {
+  const cidrsOf = new Map(nodes.map((node) => [node.metadata.name, nodeSchema.parse(node).spec.podCIDRs]))
+  return pods.flatMap((object): PodProblem[] => {
+    const {spec, status} = podSchema.parse(object)
+    if (spec.hostNetwork === true || !['Running', 'Pending'].includes(status.phase ?? '')) return []
+    const own = cidrsOf.get(spec.nodeName ?? '') ?? []
+    const texts = own.length > 0 ? own : [podCidr]
+    const cidrs = texts.flatMap((text) => parseCidr(text) ?? [])
+    const outside = status.podIPs.map(({ip}) => ip).filter((ip) => !cidrs.some((cidr) => contains(cidr, ip)))
+    if (outside.length === 0) return []
+    return [
+      {
+        pod: refOf(object),
+        container: undefined,
+        problem: `${nameOf(object)} has the address ${outside.join(', ')}, outside ${texts.join(', ')} of ${spec.nodeName ?? 'its node'}`,
+      },
+    ]
+  })
+}
+
+/** What the container wrote last, from before it ended where it did; empty where nobody can tell. */
+export async function lastLogLines(kube: KubeReader, {pod, container}: PodProblem): Promise<string> {
+  if (container === undefined) return ''
+  const path = `/api/v1/namespaces/${pod.namespace ?? ''}/pods/${pod.name}/log`
+  for (const previous of ['true', 'false']) {
+    const query = new URLSearchParams({container, tailLines: '5', previous})
+    const {status, body} = await kube.fetch(`${path}?${query.toString()}`)
+    if (status === 200 && body.trim() !== '') return `== ${pod.name} ${container}\n${body.trimEnd()}`
+  }
+  return ''
+}
+
+const nameOf = ({metadata}: KubeObject): string => `pod ${metadata.namespace ?? ''}/${metadata.name}`

@@ -1,0 +1,103 @@
+import {z} from 'zod'
+import {ClouderError, InfrastructureError} from '../../../base/errors.ts'
+
+const answerSchema = z.looseObject({$metadata: z.looseObject({httpStatusCode: z.number().optional()})})
+
+const EXPIRED = new Set([
+  'ExpiredToken',
+  'ExpiredTokenException',
+  'RequestExpired',
+  'InvalidClientTokenId',
+  'UnrecognizedClientException',
+  'SignatureDoesNotMatch',
+  'AuthFailure',
+  'InvalidAccessKeyId',
+])
+const REFUSED = new Set([
+  'UnauthorizedOperation',
+  'AccessDenied',
+  'AccessDeniedException',
+  'UnauthorizedAccess',
+  'OptInRequired',
+])
+const UNREACHABLE = new Set([
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+  'TimeoutError',
+  'NetworkingError',
+])
+
+/** The cloud works on it, or has too much to do: the SDK tried some times already, and the same call may succeed later. */
+const isBusy = (error: Error): boolean => {
+  if (/Throttl|RequestLimitExceeded|TooManyRequests|SlowDown/.test(error.name)) return true
+  const answer = answerSchema.safeParse(error)
+  return answer.success && (answer.data.$metadata.httpStatusCode ?? 0) >= 500
+}
+
+/** What AWS calls an error: `DependencyViolation`; undefined for what is none of its own. */
+export function awsCode(error: unknown): string | undefined {
+  return error instanceof Error && '$metadata' in error ? error.name : undefined
+}
+
+/** The error of a call, `ec2:DescribeInstances`, in our words; the reason of the signal where that stopped it. */
+export function awsFailure(error: unknown, action: string, signal: AbortSignal): unknown {
+  if (signal.aborted) return signal.reason
+  if (!(error instanceof Error) || error instanceof ClouderError) return error
+  const {name, message} = error
+  const systemCode = 'code' in error && typeof error.code === 'string' ? error.code : name
+  const renew = ['aws sso login --profile NAME', 'or renew the variables AWS_ACCESS_KEY_ID, …']
+  if (name === 'CredentialsProviderError' || name === 'TokenProviderError') {
+    return new InfrastructureError('CREDENTIALS_MISSING', `no credentials for AWS: ${firstLine(message)}`, {
+      cause: error,
+      suggestions: [
+        'log in: aws sso login --profile NAME; then AWS_PROFILE=NAME, or a context that names it: clouder ctx set',
+        'or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN',
+      ],
+    })
+  }
+  if (EXPIRED.has(name)) {
+    const text = `AWS does not accept the credentials for ${action}: ${firstLine(message)}`
+    return new InfrastructureError('CREDENTIALS_EXPIRED', text, {cause: error, suggestions: renew})
+  }
+  if (REFUSED.has(name)) {
+    // AWS names the action that the policies lack, which need not be the one that was called.
+    const missing = /not authorized to perform:? ([a-z0-9-]+:[A-Za-z*]+)/.exec(message)?.[1] ?? action
+    return new InfrastructureError(
+      'CLOUD_REFUSED',
+      `AWS refuses ${action}: the permission ${missing} is missing`,
+      {
+        cause: error,
+        suggestions: [`allow ${missing} to whoever these credentials are: clouder aws info`],
+      },
+    )
+  }
+  if (UNREACHABLE.has(systemCode) || UNREACHABLE.has(name)) {
+    return new InfrastructureError(
+      'CLOUD_UNREACHABLE',
+      `AWS does not answer ${action}: ${firstLine(message)}`,
+      {
+        cause: error,
+        suggestions: [
+          'see whether region, HTTPS_PROXY and AWS_ENDPOINT_URL are right, then run the same command again',
+        ],
+      },
+    )
+  }
+  if (isBusy(error)) {
+    const text = `AWS cannot do ${action} now: ${name}: ${firstLine(message)}`
+    return new InfrastructureError('CLOUD_UNREACHABLE', text, {
+      cause: error,
+      suggestions: ['run the same command again in some minutes'],
+    })
+  }
+  return new InfrastructureError('CLOUD_FAILED', `AWS fails at ${action}: ${name}: ${firstLine(message)}`, {
+    cause: error,
+  })
+}
+
+const firstLine = (text: string): string => text.split('\n')[0] ?? text

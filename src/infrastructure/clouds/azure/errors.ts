@@ -1,0 +1,64 @@
+import {ClouderError, InfrastructureError} from '../../../base/errors.ts'
+
+const NO_CREDENTIALS = new Set([
+  'CredentialUnavailableError',
+  'AggregateAuthenticationError',
+  'ChainedTokenCredentialError',
+])
+const NO_LOGIN = new Set(['AuthenticationError', 'AuthenticationRequiredError'])
+const UNREACHABLE = new Set([
+  'REQUEST_SEND_ERROR',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ETIMEDOUT',
+])
+const LOG_IN = [
+  'log in: az login',
+  'or set AZURE_TENANT_ID, AZURE_CLIENT_ID and a certificate or federated token',
+]
+
+/** What Azure answered: status and code; undefined for what is none of its answers. */
+export function azureAnswer(error: unknown): {readonly status: number; readonly code: string} | undefined {
+  if (!(error instanceof Error) || !('statusCode' in error) || typeof error.statusCode !== 'number')
+    return undefined
+  return {status: error.statusCode, code: 'code' in error && typeof error.code === 'string' ? error.code : ''}
+}
+
+/** The error of a call in our words; the reason of the signal where that stopped it. */
+export function azureFailure(error: unknown, action: string, signal: AbortSignal): unknown {
+  if (signal.aborted) return signal.reason
+  if (!(error instanceof Error) || error instanceof ClouderError) return error
+  const [said = ''] = error.message.split('\n')
+  const fail = (
+    code: ConstructorParameters<typeof InfrastructureError>[0],
+    message: string,
+    suggestions: readonly string[] = [],
+  ) => new InfrastructureError(code, message, {cause: error, suggestions})
+  if (NO_CREDENTIALS.has(error.name))
+    return fail(
+      'CREDENTIALS_MISSING',
+      'no credentials for Azure: neither the environment, an identity nor the Azure CLI has any',
+      LOG_IN,
+    )
+  const answer = azureAnswer(error)
+  if (NO_LOGIN.has(error.name) || answer?.status === 401)
+    return fail('CREDENTIALS_EXPIRED', `Azure does not accept the credentials for ${action}: ${said}`, LOG_IN)
+  if (answer?.status === 403) {
+    const missing = /perform action '([^']+)'/.exec(error.message)?.[1] ?? action
+    return fail('CLOUD_REFUSED', `Azure refuses ${action}: the permission ${missing} is missing`, [
+      `allow ${missing} to whoever these credentials are: clouder azure info`,
+    ])
+  }
+  if ('code' in error && typeof error.code === 'string' && UNREACHABLE.has(error.code)) {
+    return fail('CLOUD_UNREACHABLE', `Azure does not answer ${action}: ${said}`, [
+      'see whether HTTPS_PROXY is right, then run the same command again',
+    ])
+  }
+  if (answer !== undefined && (answer.status === 429 || answer.status >= 500))
+    return fail('CLOUD_UNREACHABLE', `Azure cannot do ${action} now: ${said}`, [
+      'run the same command again in some minutes',
+    ])
+  return fail('CLOUD_FAILED', `Azure fails at ${action}: ${said}`)
+}

@@ -1,0 +1,242 @@
+import {isDeepStrictEqual} from 'node:util'
+import {z} from 'zod'
+import {API_VERSION} from '../../api/names.ts'
+import {RESOURCES, type ResourceKind} from '../../api/resources.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {addonLabels} from './checkpoint-names.ts'
+
+const [group = '', version = ''] = API_VERSION.split('/')
+
+type Json = Readonly<Record<string, unknown>>
+type Column = readonly [name: string, jsonPath: string, type?: 'string' | 'integer' | 'date']
+
+const age: Column = ['Age', '.metadata.creationTimestamp', 'date']
+const phase: Column = ['Phase', '.status.phase']
+
+/** What `kubectl get` shows, by which short name, and which rules go beyond the shape. */
+const presentation: Readonly<
+  Record<
+    ResourceKind,
+    {
+      shortNames: readonly string[]
+      columns: readonly Column[]
+      rules?: readonly (readonly [string, string])[]
+    }
+  >
+> = {
+  CheckpointStore: {
+    shortNames: ['ckptstore'],
+    columns: [['Ready', '.status.conditions[?(@.type=="Ready")].status'], age],
+    rules: [
+      [
+        '[has(self.node), has(self.directory), has(self.persistentVolumeClaim), has(self.registry), has(self.s3), has(self.azureBlob)].filter(said, said).size() == 1',
+        'exactly one of node, directory, persistentVolumeClaim, registry, s3 and azureBlob says where',
+      ],
+    ],
+  },
+  Checkpoint: {
+    shortNames: ['ckpt'],
+    columns: [
+      phase,
+      ['Pod', '.spec.pod.name'],
+      ['Node', '.status.node'],
+      ['Size', '.status.sizeBytes', 'integer'],
+      ['Store', '.spec.store'],
+      age,
+    ],
+    rules: [
+      ['has(self.pod) != has(self.import)', 'exactly one of pod and import'],
+      ['self == oldSelf', 'a checkpoint cannot be changed'],
+    ],
+  },
+  Restore: {
+    shortNames: ['ckptrestore'],
+    columns: [
+      phase,
+      ['Checkpoint', '.spec.checkpoint'],
+      ['Node', '.status.node'],
+      ['Backend', '.status.backend'],
+      age,
+    ],
+    rules: [['self == oldSelf', 'a restore cannot be changed']],
+  },
+  Migration: {
+    shortNames: ['ckptmove'],
+    columns: [
+      phase,
+      ['Pod', '.spec.pod'],
+      ['From', '.status.sourceNode'],
+      ['To', '.status.targetNode'],
+      ['Downtime-ms', '.status.downtimeMs', 'integer'],
+      age,
+    ],
+    rules: [['self == oldSelf', 'a migration cannot be changed']],
+  },
+  CheckpointPolicy: {
+    shortNames: ['ckptpolicy'],
+    columns: [
+      ['Schedule', '.spec.schedule'],
+      ['Pods', '.status.pods', 'integer'],
+      ['Checkpoints', '.status.checkpoints', 'integer'],
+      // As text: what is still to come has no age.
+      ['Next', '.status.nextScheduledAt'],
+      age,
+    ],
+  },
+  Runtime: {
+    shortNames: ['crt'],
+    columns: [['State', '.spec.state'], phase, ['Node', '.status.node'], ['Image', '.spec.image'], age],
+  },
+  ContainerHost: {
+    shortNames: ['chost'],
+    columns: [
+      ['Slots', '.spec.slots', 'integer'],
+      ['Ready', '.status.conditions[?(@.type=="Ready")].status'],
+      ['Heartbeat', '.status.heartbeatAt', 'date'],
+      age,
+    ],
+  },
+}
+
+let made: readonly KubeObject[] | undefined
+
+/** A CustomResourceDefinition for each kind of the group. */
+export function checkpointDefinitions(): readonly KubeObject[] {
+  return (made ??= allKinds.map(definition))
+}
+
+const allKinds = [
+  'CheckpointStore',
+  'Checkpoint',
+  'Restore',
+  'Migration',
+  'CheckpointPolicy',
+  'Runtime',
+  'ContainerHost',
+] as const satisfies readonly ResourceKind[]
+
+function definition(kind: ResourceKind): KubeObject {
+  const {plural, namespaced, schema: whole} = RESOURCES[kind]
+  const {shortNames, columns, rules = []} = presentation[kind]
+  const schema = structural(z.toJSONSchema(whole.shape.spec, {io: 'input'}))
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: {name: `${plural}.${group}`, labels: addonLabels},
+    spec: {
+      group,
+      scope: namespaced ? 'Namespaced' : 'Cluster',
+      names: {
+        kind,
+        listKind: `${kind}List`,
+        plural,
+        singular: kind.toLowerCase(),
+        shortNames,
+        categories: ['clouder'],
+      },
+      versions: [
+        {
+          name: version,
+          served: true,
+          storage: true,
+          subresources: {status: {}},
+          additionalPrinterColumns: columns.map(([name, jsonPath, type = 'string']) => ({
+            name,
+            type,
+            jsonPath,
+          })),
+          schema: {
+            openAPIV3Schema: {
+              type: 'object',
+              required: ['spec'],
+              properties: {
+                spec: {
+                  ...schema,
+                  ...(rules.length === 0
+                    ? {}
+                    : {'x-kubernetes-validations': rules.map(([rule, message]) => ({rule, message}))}),
+                },
+                // Its shape is a matter between our programs, of one version, which check it.
+                status: {type: 'object', 'x-kubernetes-preserve-unknown-fields': true},
+              },
+            },
+          },
+        },
+      ],
+    },
+  }
+}
+
+/** Keys of a JSON schema that a structural schema has with the same meaning. */
+const kept = [
+  'type',
+  'description',
+  'default',
+  'enum',
+  'minimum',
+  'maximum',
+  'minLength',
+  'maxLength',
+  'minItems',
+  'maxItems',
+  'required',
+  'pattern',
+]
+
+/** Keys that are translated below. */
+const translated = ['anyOf', 'properties', 'items', 'additionalProperties', '$schema']
+
+/**
+ * A JSON schema as a structural one: no `additionalProperties: false` (unknown fields are pruned), no `anyOf` (its
+ * alternatives are mappings with one key each: all keys are there, and a rule says that it is one). Throws TypeError for
+ * a rule that would be lost: the API server must not admit what our programs cannot read.
+ * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
+ */
+export function structural(schema: unknown): Json {
+  const node = mapping(schema)
+  const lost = Object.keys(node).filter((key) => !isKept(key, node))
+  if (lost.length > 0) throw new TypeError(`a definition has no ${lost.join(', ')}: ${JSON.stringify(node)}`)
+  const {anyOf, properties, items, additionalProperties} = node
+  if (Array.isArray(anyOf)) return oneOfKeys(anyOf.map(mapping), node)
+  return {
+    ...Object.fromEntries(Object.entries(node).filter(([key]) => kept.includes(key))),
+    ...(properties === undefined
+      ? {}
+      : {
+          properties: Object.fromEntries(
+            Object.entries(mapping(properties)).map(([key, value]) => [key, structural(value)]),
+          ),
+        }),
+    ...(items === undefined ? {} : {items: structural(items)}),
+    ...(isMapping(additionalProperties) ? {additionalProperties: structural(additionalProperties)} : {}),
+  }
+}
+
+function oneOfKeys(alternatives: readonly Json[], {description}: Json): Json {
+  const keys = alternatives.flatMap(({properties}) => Object.entries(mapping(properties)))
+  const names = keys.map(([key]) => key)
+  return {
+    type: 'object',
+    ...(description === undefined ? {} : {description}),
+    properties: Object.fromEntries(keys.map(([key, value]) => [key, structural(value)])),
+    'x-kubernetes-validations': [
+      {
+        rule: `[${names.map((key) => `has(self.${key})`).join(', ')}].filter(said, said).size() == 1`,
+        message: `exactly one of ${names.join(', ')}`,
+      },
+    ],
+  }
+}
+
+function isKept(key: string, node: Json): boolean {
+  if (kept.includes(key) || translated.includes(key)) return true
+  // What zod checks by a pattern of its own has a name beside it.
+  if (key === 'format') return node['pattern'] !== undefined
+  // Every key of a mapping is text.
+  return key === 'propertyNames' && isDeepStrictEqual(node[key], {type: 'string'})
+}
+
+const isMapping = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const mapping = (value: unknown): Json => (isMapping(value) ? value : {})

@@ -1,0 +1,76 @@
+import {checkpointSchema} from '../../api/resources.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {z} from 'zod'
+import {keepOrDelete} from './checkpoint-deletion.ts'
+import {assignPod} from './checkpoint-pod.ts'
+import {tellEvent} from './events.ts'
+import {endOrphan} from './node-loss.ts'
+import {admitEnd} from './readmission.ts'
+import {parsed, refTo, type Reconciler, type World} from './world.ts'
+
+/** A Checkpoint of a pod that nobody has begun. */
+const openSchema = z.looseObject({
+  status: z.looseObject({phase: z.literal('Pending').optional()}).optional(),
+  spec: z.looseObject({pod: z.looseObject({name: z.string()})}),
+})
+
+/** One that ended longer ago was counted before. */
+const NEWS_MS = 60_000
+
+/** Watches over Checkpoints: those that nobody ends, those that are deleted; and counts those that ended. */
+export function checkpointReconciler(): Reconciler {
+  const counted = new Map<string, number>()
+  return {
+    name: 'checkpoint',
+    kind: 'Checkpoint',
+    wokenBy: {
+      Pod: ({metadata: {name, namespace}}, objects) =>
+        objects
+          .list('Checkpoint', namespace)
+          .filter((object) => openSchema.safeParse(object).data?.spec.pod.name === name)
+          .map(({metadata}) => refTo('Checkpoint', metadata.name, namespace)),
+      Node: (node, objects) =>
+        parsed(objects.list('Checkpoint'), checkpointSchema)
+          .filter(
+            ({status, metadata}) =>
+              status?.node === node.metadata.name &&
+              (metadata.deletionTimestamp !== undefined ||
+                (status.phase !== 'Ready' && status.phase !== 'Failed')),
+          )
+          .map(({metadata: {name, namespace}}) => refTo('Checkpoint', name, namespace)),
+    },
+    async reconcile(object, world) {
+      const checkpoint = checkpointSchema.parse(object)
+      await count(object, counted, world)
+      const again = await keepOrDelete(object, checkpoint, world)
+      if (again !== undefined || checkpoint.metadata.deletionTimestamp !== undefined) return again
+      const assigned = (await assignPod(object, checkpoint, world)) ?? object
+      const now = checkpointSchema.parse(assigned)
+      return (await admitEnd(assigned, now, world)) ?? endOrphan(assigned, now, world)
+    },
+  }
+}
+
+/** Those that ended before this controller began were counted by the one before. */
+async function count(object: KubeObject, counted: Map<string, number>, world: World): Promise<void> {
+  const {metadata, status = {}} = checkpointSchema.parse(object)
+  const {phase, reason, message, startedAt, finishedAt, sizeBytes} = status
+  const uid = metadata.uid ?? ''
+  if ((phase !== 'Ready' && phase !== 'Failed') || counted.has(uid)) return
+  const endedMs = Date.parse(finishedAt ?? '')
+  if (!(world.now() - endedMs < NEWS_MS)) return
+  // Oldest first; those that are too old to be counted need not be remembered.
+  for (const [old, atMs] of counted) {
+    if (world.now() - atMs < 2 * NEWS_MS) break
+    counted.delete(old)
+  }
+  counted.set(uid, world.now())
+  const tookMs = endedMs - Date.parse(startedAt ?? '')
+  world.metrics.checkpointEnded(
+    phase === 'Ready' ? 'Ready' : (reason ?? 'Failed'),
+    Number.isNaN(tookMs) ? undefined : tookMs,
+    sizeBytes,
+  )
+  const type = phase === 'Ready' ? 'Normal' : 'Warning'
+  await tellEvent(object, type, reason ?? phase, message ?? phase, world)
+}

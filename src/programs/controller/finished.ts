@@ -1,0 +1,53 @@
+import {isOver} from '../../checkpoint/ends.ts'
+import {MIGRATION_LABEL} from '../../api/names.ts'
+import {labelValue} from '../../api/object-names.ts'
+import {migrationSchema, restoreSchema, type Migration, type Restore} from '../../api/resources.ts'
+import {refTo, type Again, type Reconciler, type World} from './world.ts'
+
+/** What is over is kept for so long, for people to see. */
+const KEPT_S = 24 * 3600
+const AGAIN_MS = 60_000
+
+/** Deletes Restores some time after their end; pods that they made are not theirs. */
+export const finishedRestoreReconciler: Reconciler = {
+  name: 'finished-restore',
+  kind: 'Restore',
+  reconcile: (object, world) => removeWhenDue('Restore', restoreSchema.parse(object), world),
+}
+
+/** Deletes Migrations some time after their end, and after the checkpoints that they used. */
+export const finishedMigrationReconciler: Reconciler = {
+  name: 'finished-migration',
+  kind: 'Migration',
+  reconcile(object, world) {
+    const migration = migrationSchema.parse(object)
+    return isOver(migration) && usesCheckpoint(migration, world)
+      ? Promise.resolve({againMs: AGAIN_MS})
+      : removeWhenDue('Migration', migration, world)
+  },
+}
+
+/** Whether its checkpoint is still there and will go with it; that of one that failed stays. */
+function usesCheckpoint({metadata, status = {}}: Migration, {objects}: World): boolean {
+  const {phase, checkpoint} = status
+  if (phase === 'Failed' || checkpoint === undefined) return false
+  const found = objects.get('Checkpoint', checkpoint, metadata.namespace)
+  return found?.metadata.labels?.[MIGRATION_LABEL] === labelValue(metadata.name)
+}
+
+async function removeWhenDue(
+  kind: 'Restore' | 'Migration',
+  finished: Restore | Migration,
+  {kube, now, log, signal}: World,
+): Promise<Again> {
+  const {metadata, spec, status} = finished
+  if (!isOver(finished) || metadata.deletionTimestamp !== undefined) return undefined
+  const endedMs = Date.parse(status?.finishedAt ?? metadata.creationTimestamp ?? '') || now()
+  const leftMs = endedMs + (spec.ttlSecondsAfterFinished ?? KEPT_S) * 1000 - now()
+  if (leftMs > 0) return {againMs: leftMs}
+  signal.throwIfAborted()
+  const {name, namespace, uid} = metadata
+  await kube.delete(refTo(kind, name, namespace), uid === undefined ? {} : {uid})
+  log('info', 'what was over for long enough is deleted', {kind, name, namespace})
+  return undefined
+}

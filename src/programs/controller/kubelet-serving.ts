@@ -1,0 +1,141 @@
+import {isIPv4, SocketAddress} from 'node:net'
+import {z} from 'zod'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {parseCertificateRequest, type CertificateRequest} from './certificate-request.ts'
+import {StaleError, timeText, type Reconciler, type World} from './world.ts'
+
+const SIGNER = 'kubernetes.io/kubelet-serving'
+const USER = 'system:node:'
+const GROUP = 'system:nodes'
+const USAGES = new Set(['digital signature', 'key encipherment', 'server auth'])
+/** A node tells its addresses a moment after it asks. */
+const AGAIN_MS = 5000
+const KUBERNETES = {apiVersion: 'v1', kind: 'Service', namespace: 'default', name: 'kubernetes'} as const
+
+export const signingRequestSchema = z.looseObject({
+  spec: z.looseObject({
+    request: z.string(),
+    signerName: z.string(),
+    username: z.string().default(''),
+    groups: z.array(z.string()).default([]),
+    usages: z.array(z.string()).default([]),
+  }),
+  status: z.looseObject({conditions: z.array(z.looseObject({type: z.string()})).optional()}).optional(),
+})
+export type SigningRequest = z.output<typeof signingRequestSchema>
+
+const nodeSchema = z.looseObject({
+  status: z
+    .looseObject({addresses: z.array(z.looseObject({type: z.string(), address: z.string()})).default([])})
+    .default({addresses: []}),
+})
+const serviceSchema = z.looseObject({
+  spec: z.looseObject({clusterIP: z.string().optional(), clusterIPs: z.array(z.string()).optional()}),
+})
+
+/**
+ * Approves serving certificates of kubelets by rule: a node may have one for its own name and its own addresses. Any
+ * other request stays as it is, for whoever may approve it by hand.
+ */
+export const kubeletServingReconciler: Reconciler = {
+  name: 'kubelet-serving',
+  kind: 'CertificateSigningRequest',
+  async reconcile(object, world) {
+    const {spec, status} = signingRequestSchema.parse(object)
+    if (spec.signerName !== SIGNER || (status?.conditions ?? []).length > 0) return undefined
+    const problem = refusal(spec, {
+      nodes: world.objects.list('Node'),
+      reserved: await clusterAddresses(world),
+    })
+    if (problem !== undefined) {
+      world.log('warn', 'a serving certificate is not approved', {
+        request: object.metadata.name,
+        user: spec.username,
+        why: problem,
+      })
+      return {againMs: AGAIN_MS}
+    }
+    await approve(object, world)
+    return undefined
+  },
+}
+
+/** Addresses of the API server inside the cluster: a node that serves there would be it. */
+async function clusterAddresses(world: World): Promise<readonly string[]> {
+  const service = await world.kube.get(KUBERNETES)
+  if (service === undefined) return []
+  const {clusterIP, clusterIPs = []} = serviceSchema.parse(service).spec
+  return clusterIP === undefined ? clusterIPs : [clusterIP, ...clusterIPs]
+}
+
+/** Why a request is not approved; undefined: it is what the kubelet of that node may have. */
+export function refusal(
+  spec: SigningRequest['spec'],
+  {nodes, reserved}: {readonly nodes: readonly KubeObject[]; readonly reserved: readonly string[]},
+): string | undefined {
+  if (!spec.username.startsWith(USER) || !spec.groups.includes(GROUP)) return 'it is not asked for by a node'
+  const name = spec.username.slice(USER.length)
+  if (!spec.usages.includes('server auth') || !spec.usages.every((usage) => USAGES.has(usage)))
+    return 'it is not for serving alone'
+  const asked = read(spec.request)
+  if (typeof asked === 'string') return asked
+  if (asked.commonName !== spec.username || asked.organisations.join() !== GROUP)
+    return 'its subject is not who asks for it'
+  if (asked.dnsNames.length + asked.ipAddresses.length === 0) return 'it names nothing'
+  const strange = asked.dnsNames.find((dnsName) => dnsName !== name)
+  if (strange !== undefined) return `${strange} is not the name of the node`
+  const addresses = new Map(nodes.map((node) => [node.metadata.name, addressesOf(node)]))
+  const own = addresses.get(name)
+  if (own === undefined) return `there is no node ${name}`
+  addresses.delete(name)
+  const others = new Set([
+    ...[...addresses.values()].flatMap((each) => [...each]),
+    ...reserved.flatMap(bytesOf),
+  ])
+  const foreign = asked.ipAddresses.find((address) => !own.has(address) || others.has(address))
+  return foreign === undefined ? undefined : `${foreign} is not an address of this node alone`
+}
+
+function read(base64: string): CertificateRequest | string {
+  try {
+    return parseCertificateRequest(Buffer.from(base64, 'base64').toString('latin1'))
+  } catch (error) {
+    if (!(error instanceof RangeError || error instanceof TypeError)) throw error
+    return `it cannot be read: ${error.message}`
+  }
+}
+
+const addressesOf = (node: KubeObject): ReadonlySet<string> =>
+  new Set(nodeSchema.parse(node).status.addresses.flatMap(({address}) => bytesOf(address)))
+
+/** An address as a certificate has it, hex; none for a name. */
+function bytesOf(address: string): readonly string[] {
+  if (isIPv4(address)) return [Buffer.from(address.split('.').map(Number)).toString('hex')]
+  const parsed = SocketAddress.parse(`[${address}]:0`)
+  if (parsed?.family !== 'ipv6') return []
+  const [head = '', tail] = parsed.address.split('::')
+  const groups = (text: string): string[] => (text === '' ? [] : text.split(':'))
+  const before = groups(head)
+  const after = groups(tail ?? '')
+  const zeros = Array.from({length: tail === undefined ? 0 : 8 - before.length - after.length}, () => '0')
+  return [[...before, ...zeros, ...after].map((group) => group.padStart(4, '0')).join('')]
+}
+
+async function approve(object: KubeObject, world: World): Promise<void> {
+  world.signal.throwIfAborted()
+  const {name, resourceVersion} = object.metadata
+  const condition = {
+    type: 'Approved',
+    status: 'True',
+    reason: 'NodeServesItself',
+    message: "clouder: the node's own name and addresses",
+    lastUpdateTime: timeText(world.now()),
+  }
+  const written = await world.kube.patchStatus(
+    {apiVersion: object.apiVersion, kind: object.kind, name},
+    {conditions: [condition]},
+    {subresource: 'approval', ...(resourceVersion === undefined ? {} : {resourceVersion})},
+  )
+  if (written === undefined) throw new StaleError(`${object.kind} ${name} has changed`)
+  world.log('info', 'approved a serving certificate', {request: name})
+}

@@ -1,0 +1,166 @@
+import {z} from 'zod'
+import {kubeObjectSchema, type KubeClient, type KubeObject} from '../../kubernetes/types.ts'
+import {pauseQuietly} from '../../base/waiting.ts'
+import type {Log} from './world.ts'
+
+export interface LeaderOptions {
+  readonly kube: KubeClient
+  readonly namespace: string
+  /** Name of the Lease. */
+  readonly name: string
+  /** Who we are: name of the pod. */
+  readonly identity: string
+  /** A Lease that was not renewed for so long is taken over: 15 s. */
+  readonly leaseMs: number
+  /** A leader that could not renew for so long stops to act, before another one may begin: 10 s. */
+  readonly renewMs: number
+  readonly retryMs: number
+  /** Acts while it leads; its signal is aborted when it must stop. */
+  readonly lead: (signal: AbortSignal) => Promise<void>
+  readonly onChange: (isLeader: boolean) => void
+  readonly log: Log
+  readonly signal: AbortSignal
+}
+
+const leaseSchema = kubeObjectSchema.extend({
+  spec: z
+    .looseObject({
+      holderIdentity: z.string().nullish(),
+      leaseDurationSeconds: z.int().nullish(),
+      renewTime: z.string().nullish(),
+      leaseTransitions: z.int().nullish(),
+    })
+    .default({}),
+})
+type Lease = z.output<typeof leaseSchema>
+
+/**
+ * One of several acts: who holds the Lease. Times are measured by the own clock, from when a change of the Lease was
+ * seen, so that clocks that differ do no harm. When the signal is aborted the Lease is given back.
+ */
+export async function electLeader(options: LeaderOptions): Promise<void> {
+  const {signal, onChange, log, identity} = options
+  const seen: Seen = {version: undefined, atMs: 0}
+  while (!signal.aborted) {
+    const acquired = await tryLease(options, seen).catch((error: unknown) => {
+      log('warn', 'the lease was not reached', {error: String(error)})
+      return false
+    })
+    if (acquired) {
+      log('info', 'leads', {identity})
+      onChange(true)
+      try {
+        await leadWhileHeld(options, seen)
+      } finally {
+        onChange(false)
+        log('info', 'leads no more', {identity})
+      }
+    }
+    await pauseQuietly(options.retryMs, signal)
+  }
+}
+
+/** The Lease as it was last seen, and when it was first seen so. */
+interface Seen {
+  version: string | undefined
+  atMs: number
+}
+
+async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> {
+  const {signal, renewMs, retryMs, lead, log} = options
+  const lost = new AbortController()
+  const over = AbortSignal.any([signal, lost.signal])
+  const leading = lead(over).finally(() => lost.abort())
+  let isLost = false
+  let renewedAtMs = performance.now()
+  for (;;) {
+    await pauseQuietly(retryMs, over)
+    if (over.aborted) break
+    const leftMs = renewedAtMs + renewMs - performance.now()
+    const askedAtMs = performance.now()
+    const decided = new AbortController()
+    const held = await Promise.race([
+      tryLease(options, seen).catch((error: unknown) => {
+        log('warn', 'the lease was not renewed', {error: String(error)})
+        return undefined
+      }),
+      pauseQuietly(Math.max(0, leftMs), AbortSignal.any([over, decided.signal])).then(() => undefined),
+    ])
+    decided.abort()
+    // Counted from the question: the answer may have been long on its way.
+    if (held === true) renewedAtMs = askedAtMs
+    if (held === false || performance.now() - renewedAtMs >= renewMs) {
+      isLost = true
+      lost.abort()
+    }
+  }
+  try {
+    await leading
+  } catch (error) {
+    // Who has to stop is cut off in the middle; any other error is one, and ends the process.
+    if (!signal.aborted && !isLost) throw error
+  } finally {
+    if (!isLost) await giveBack(options)
+  }
+}
+
+/** True: ours, renewed. False: another's. */
+async function tryLease(options: LeaderOptions, seen: Seen): Promise<boolean> {
+  const {kube, identity, leaseMs} = options
+  const ref = refOf(options)
+  const found = await kube.get(ref)
+  if (found === undefined) {
+    const made = await kube.create(leaseObject(options, undefined))
+    return made !== undefined
+  }
+  const lease = leaseSchema.parse(found)
+  if (lease.metadata.resourceVersion !== seen.version) {
+    seen.version = lease.metadata.resourceVersion
+    seen.atMs = performance.now()
+  }
+  const {holderIdentity} = lease.spec
+  const free = holderIdentity === undefined || holderIdentity === null || holderIdentity === ''
+  const expired = performance.now() - seen.atMs > leaseMs
+  if (holderIdentity !== identity && !free && !expired) return false
+  const written = await kube.replace(leaseObject(options, lease))
+  if (written === undefined) return false
+  seen.version = written.metadata.resourceVersion
+  seen.atMs = performance.now()
+  return true
+}
+
+function leaseObject({identity, leaseMs, ...options}: LeaderOptions, before: Lease | undefined): KubeObject {
+  const {apiVersion, kind, name, namespace} = refOf(options)
+  const time = new Date().toISOString().replace('Z', '000Z')
+  const ours = before?.spec.holderIdentity === identity
+  const transitions = before?.spec.leaseTransitions ?? 0
+  return {
+    apiVersion,
+    kind,
+    ...before,
+    metadata: before?.metadata ?? {name, namespace},
+    spec: {
+      ...before?.spec,
+      holderIdentity: identity,
+      leaseDurationSeconds: Math.max(1, Math.round(leaseMs / 1000)),
+      renewTime: time,
+      ...(ours ? {} : {acquireTime: time, leaseTransitions: before === undefined ? 0 : transitions + 1}),
+    },
+  }
+}
+
+/** So that the next one need not wait until the Lease runs out. */
+async function giveBack(options: LeaderOptions): Promise<void> {
+  try {
+    const found = await options.kube.get(refOf(options))
+    if (found === undefined) return
+    const lease = leaseSchema.parse(found)
+    if (lease.spec.holderIdentity !== options.identity) return
+    await options.kube.replace({...lease, spec: {...lease.spec, holderIdentity: ''}})
+  } catch (error) {
+    options.log('warn', 'the lease was not given back', {error: String(error)})
+  }
+}
+
+const refOf = ({namespace, name}: Pick<LeaderOptions, 'namespace' | 'name'>) =>
+  ({apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name}) as const

@@ -1,0 +1,276 @@
+import {MIGRATION_LABEL, ROLLED_BACK_ANNOTATION, THAW_ANNOTATION} from '../../api/names.ts'
+import {labelValue} from '../../api/object-names.ts'
+import {
+  controllerOf,
+  hasClaims,
+  isTerminating,
+  nodeSchema,
+  podSchema,
+  restartsOf,
+  type Pod,
+} from '../../kubernetes/pod.ts'
+import {boundVolumes} from './claims.ts'
+import {checkpointOf, finish, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
+import {refused, targetPod} from './migrate-target.ts'
+import {isNodeReady, placesFor} from './placement.ts'
+import {progressOf} from './progress.ts'
+import {ownSpec, restoredPod} from './restored-pod.ts'
+import {ensure, refTo, refusalOf, type Again} from './world.ts'
+
+/** As long as a restored pod may take to be ready. */
+const READY_MS = 5 * 60_000
+/** After so long a deleted pod of a node that is not ready is taken from the API: it stood still, and its kubelet ends it when it comes back. */
+const GONE_MS = 60_000
+/** A pod that has no node after so long will not get the one that it is bound to. */
+const PLACED_MS = 45_000
+const AGAIN_MS = 2000
+/** https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost */
+const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost'
+
+/** Deletes the source, which stands still, and makes the pod on the target; one of a ReplicaSet is made first. */
+export async function move(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {status = {}, spec} = migration
+  const taken = await checkpointOf(at)
+  const source = await podNamed(spec.pod, at)
+  const isSource = source?.metadata.uid === status.sourceUid
+  if (taken?.status?.phase !== 'Ready')
+    return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
+  if (isSource && source !== undefined && !isTerminating(source) && taken.status.frozen !== true)
+    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod goes on: somebody let it')
+  const replaces = status.newPod === spec.pod
+  if (replaces && source !== undefined) {
+    if (isSource) {
+      const again = await end(source, at)
+      // One without volumes to let go of is gone at once.
+      if ((await podNamed(spec.pod, at)) !== undefined) return again
+    } else if (!isOurs(source, at)) return occupied(source, at)
+  }
+  const made = await podNamed(status.newPod ?? '', at)
+  if (made !== undefined && !isOurs(made, at)) return occupied(made, at)
+  const wanted = targetPod(taken, status.newPod ?? spec.pod, replaces, at)
+  const found = made ?? (await ensure(wanted, world).catch(refusalOf))
+  if (typeof found === 'string')
+    return replaces ? refused(found, at) : step(at, 'RollingBack', {reason: 'API_REJECTED'}, found)
+  const pod = podSchema.parse(found)
+  return step(
+    at,
+    'Verifying',
+    {newUid: pod.metadata.uid, refusedAt: null},
+    `pod ${pod.metadata.name} starts on ${status.targetNode ?? ''}`,
+  )
+}
+
+/** Deletes the source, and waits until it is gone. */
+async function end(source: Pod, at: MigrationAt): Promise<Again> {
+  const {world, migration} = at
+  const {name, namespace, uid, deletionTimestamp} = source.metadata
+  const ref = refTo('Pod', name, namespace)
+  world.signal.throwIfAborted()
+  if (deletionTimestamp === undefined) {
+    // It stands still, and its agent ends it before it could go on: only its volumes have to be let go of first.
+    await world.kube.delete(ref, {uid, ...(hasClaims(source) ? {} : {graceSeconds: 0})})
+    return {againMs: AGAIN_MS}
+  }
+  const waitedMs = world.now() - Date.parse(deletionTimestamp)
+  if (waitedMs > GONE_MS && !isNodeThere(migration.status?.sourceNode, at))
+    await world.kube.delete(ref, {uid, graceSeconds: 0})
+  await tell(at, {message: `waits until pod ${name} is gone from ${migration.status?.sourceNode ?? ''}`})
+  return {againMs: AGAIN_MS}
+}
+
+function isNodeThere(name: string | undefined, {world}: MigrationAt): boolean {
+  const node = name === undefined ? undefined : world.objects.get('Node', name)
+  return node !== undefined && isNodeReady(nodeSchema.parse(node))
+}
+
+/** Another pod has the name: one that the source's controller made anew goes, anybody else's stays. */
+async function occupied(pod: Pod, at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {status = {}} = migration
+  const {name, namespace, uid} = pod.metadata
+  const owner = controllerOf(pod)
+  if (owner !== undefined && status.owners?.some((one) => one.uid === owner.uid) === true) {
+    await world.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 0})
+    return {againMs: AGAIN_MS}
+  }
+  const keeps = `checkpoint ${status.checkpoint ?? ''} has its memory`
+  return finish(at, 'Failed', 'MIGRATION_FAILED', `somebody else made a pod ${name}; ${keeps}`)
+}
+
+/** Waits until the pod on the target is ready; if that is not to be, goes back. */
+export async function verify(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {status = {}, spec} = migration
+  const pod = await podNamed(status.newPod ?? '', at)
+  if (pod === undefined || pod.metadata.uid !== status.newUid || isTerminating(pod))
+    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod on the target was deleted')
+  const progress = progressOf(pod)
+  if (progress.state === 'failed') return step(at, 'RollingBack', {reason: progress.reason}, progress.message)
+  if (progress.state !== 'ready') {
+    const limitMs = pod.spec.nodeName === undefined ? PLACED_MS : READY_MS
+    if (phaseMs(at) > limitMs)
+      return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, `not in time: ${progress.message}`)
+    await tell(at, {message: progress.message})
+    return {againMs: AGAIN_MS}
+  }
+  const readyMs = readySince(pod, world.now())
+  if (status.newPod !== spec.pod) await handOver(pod, at)
+  const frozenMs = Date.parse(status.frozenAt ?? '')
+  return finish(at, 'Succeeded', null, `pod ${pod.metadata.name} goes on at ${status.targetNode ?? ''}`, {
+    readyAt: new Date(readyMs).toISOString(),
+    ...(Number.isNaN(frozenMs) ? {} : {downtimeMs: Math.round(readyMs - frozenMs)}),
+  })
+}
+
+/** A controller that took over sees late what was ready before; the server tells that to the second only. */
+function readySince({status}: Pod, nowMs: number): number {
+  const ready = status.conditions?.find(({type}) => type === 'Ready')
+  const sinceMs = Date.parse(ready?.lastTransitionTime ?? '')
+  return nowMs - sinceMs > 2000 ? sinceMs : nowMs
+}
+
+/** Gives the new pod to the ReplicaSet of the source, which goes: of the two it is the one to end. */
+async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
+  const {migration, world} = at
+  const {status = {}, spec} = migration
+  const taken = await checkpointOf(at)
+  const source = await podNamed(spec.pod, at)
+  const isThere = source !== undefined && source.metadata.uid === status.sourceUid
+  world.signal.throwIfAborted()
+  if (isThere)
+    await world.kube.patch(refTo('Pod', spec.pod, migration.metadata.namespace), {
+      metadata: {annotations: {[DELETION_COST]: '-2147483648'}},
+    })
+  const labels = taken === undefined ? {} : targetPod(taken, pod.metadata.name, true, at).metadata.labels
+  await world.kube.patch(refTo('Pod', pod.metadata.name, migration.metadata.namespace), {
+    metadata: {labels, ownerReferences: status.owners ?? []},
+  })
+  if (isThere)
+    await world.kube.delete(refTo('Pod', spec.pod, migration.metadata.namespace), {
+      uid: source.metadata.uid,
+    })
+}
+
+/** Lets the source go on, or makes it anew from the checkpoint where it was. */
+export async function rollBack(at: MigrationAt): Promise<Again> {
+  const {migration} = at
+  const {status = {}, spec} = migration
+  const reason = status.reason ?? 'MIGRATION_FAILED'
+  const source = await podNamed(spec.pod, at)
+  const isSource = source !== undefined && source.metadata.uid === status.sourceUid
+  // Its probes fail while it stands still, and a kubelet that gives up on it begins it anew: that is not what was moved.
+  const beganAnew = isSource && restartsOf(source) > (status.sourceRestarts ?? 0)
+  // It may have come to life there, and two of it must not run.
+  const target = status.newPod === spec.pod ? undefined : await podNamed(status.newPod ?? '', at)
+  if (target !== undefined && isOurs(target, at)) return leave(target, at)
+  if (isSource && !isTerminating(source) && !beganAnew) {
+    if (await isStanding(at)) return {againMs: AGAIN_MS}
+    return finish(at, 'RolledBack', reason, `pod ${spec.pod} goes on where it was: ${status.message ?? ''}`)
+  }
+  if (isSource) return end(source, at)
+  if (source !== undefined) {
+    if (isOurs(source, at) && source.metadata.annotations[ROLLED_BACK_ANNOTATION] === 'true')
+      return verifyBack(source, at)
+    if (!isOurs(source, at)) return occupied(source, at)
+    return leave(source, at)
+  }
+  return makeBack(at)
+}
+
+/**
+ * Ends the pod on the target. It may run there although nothing is heard of its node, and two of it must not run: only who
+ * knows that the machine is off can say so, by deleting its Node.
+ */
+async function leave(pod: Pod, at: MigrationAt): Promise<Again> {
+  const {name, namespace, uid} = pod.metadata
+  const {nodeName = ''} = pod.spec
+  // What it would do on a signal is for the one that goes on to do.
+  if (!isTerminating(pod)) await at.world.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 1})
+  if (nodeName !== '' && !isNodeThere(nodeName, at))
+    await tell(at, {
+      message: `waits for node ${nodeName}, where pod ${name} may run; delete the node when its machine is off for good`,
+    })
+  return {againMs: AGAIN_MS}
+}
+
+/** Asks the agent to let the source go on; whether it still stands. */
+async function isStanding(at: MigrationAt): Promise<boolean> {
+  const {world} = at
+  const taken = await checkpointOf(at)
+  if (taken?.status?.frozen !== true) return false
+  const {name, namespace, annotations = {}} = taken.metadata
+  if (annotations[THAW_ANNOTATION] !== 'true') {
+    world.signal.throwIfAborted()
+    await world.kube.patch(refTo('Checkpoint', name, namespace), {
+      metadata: {annotations: {[THAW_ANNOTATION]: 'true'}},
+    })
+  }
+  return true
+}
+
+async function makeBack(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {metadata, spec, status = {}} = migration
+  const taken = await checkpointOf(at)
+  const template = taken?.status?.podTemplate
+  if (taken === undefined || template === undefined)
+    return finish(at, 'Failed', 'CHECKPOINT_UNKNOWN', `pod ${spec.pod} and its checkpoint are gone`)
+  const {source} = taken.status ?? {}
+  const volumes = await boundVolumes(template.spec, metadata.namespace, world)
+  const places = placesFor({source, backend: 'handler', spec: ownSpec(template), volumes}, world.objects)
+  const others = places.candidates.map(({node}) => node.metadata.name)
+  const back = status.sourceNode ?? ''
+  if (!isNodeThere(back, at) && others.length === 0) {
+    await tell(at, {message: `waits for a node that can take pod ${spec.pod} back`})
+    return {againMs: 10_000}
+  }
+  const made = await ensure(
+    restoredPod({
+      namespace: metadata.namespace ?? 'default',
+      name: spec.pod,
+      template,
+      checkpoint: taken.metadata.name,
+      backend: 'handler',
+      // It may be cordoned: it was there all the same.
+      nodes: isNodeThere(back, at) ? {bound: back} : others.slice(0, 20),
+      labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
+      annotations: {[ROLLED_BACK_ANNOTATION]: 'true'},
+      owners: status.owners ?? [],
+      takesPlace: true,
+    }),
+    world,
+  ).catch(refusalOf)
+  return typeof made === 'string' ? refused(made, at) : {againMs: AGAIN_MS}
+}
+
+async function verifyBack(pod: Pod, at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {status = {}, spec} = migration
+  const reason = status.reason ?? 'MIGRATION_FAILED'
+  const progress = progressOf(pod)
+  if (progress.state === 'ready' || progress.state === 'running')
+    return finish(
+      at,
+      'RolledBack',
+      reason,
+      `pod ${spec.pod} goes on at ${pod.spec.nodeName ?? ''} from its checkpoint: ${status.message ?? ''}`,
+    )
+  if (progress.state === 'waiting') return {againMs: AGAIN_MS}
+  await world.kube.delete(refTo('Pod', spec.pod, pod.metadata.namespace), {uid: pod.metadata.uid})
+  const {namespace} = pod.metadata
+  const place = `${namespace}/${status.checkpoint ?? ''}`
+  const next = `checkpoint ${place} has its memory and is kept: \`clouder checkpoint restore ${place}\``
+  return finish(at, 'Failed', progress.reason, `it was restored nowhere: ${progress.message}; ${next}`)
+}
+
+const isOurs = ({metadata}: Pod, {migration}: MigrationAt): boolean =>
+  metadata.labels[MIGRATION_LABEL] === labelValue(migration.metadata.name) &&
+  metadata.uid !== migration.status?.sourceUid
+
+/** As the server has it now: what is deleted must not be judged by what was heard some time ago. */
+async function podNamed(name: string, {migration, world}: MigrationAt): Promise<Pod | undefined> {
+  if (name === '') return undefined
+  const found = await world.kube.get(refTo('Pod', name, migration.metadata.namespace))
+  return found === undefined ? undefined : podSchema.parse(found)
+}

@@ -1,0 +1,74 @@
+import type {Checkpoint} from '../../api/resources.ts'
+import {boundVolumes} from './claims.ts'
+import {checkpointOf, step, tell, type MigrationAt} from './migration-state.ts'
+import {placesFor, wordsOfRefused} from './placement.ts'
+import {ownSpec} from './restored-pod.ts'
+import {timeText, type Again} from './world.ts'
+
+/** So many nodes are asked: the source stands still meanwhile. */
+const MOST_TARGETS = 3
+/** The answer wakes it sooner. */
+const AGAIN_MS = 10_000
+
+export const asks = (target: string): string => `asks ${target} whether it can take it`
+
+type Taker =
+  | {readonly node: string; readonly reason?: undefined; readonly message?: undefined}
+  | {readonly node?: undefined; readonly reason: string; readonly message: string}
+
+/**
+ * The node that is to go on with what was saved, the one that was asked before as long as it can, and none that refused;
+ * or why none can.
+ */
+export async function takerOf(
+  taken: Checkpoint | undefined,
+  {migration, world}: MigrationAt,
+): Promise<Taker> {
+  const {metadata, spec, status = {}} = migration
+  const {podTemplate, source} = taken?.status ?? {}
+  if (podTemplate === undefined) return {reason: 'CHECKPOINT_UNKNOWN', message: 'the checkpoint is gone'}
+  const places = placesFor(
+    {
+      source,
+      backend: spec.backend ?? 'handler',
+      node: spec.node,
+      exceptNode: status.sourceNode,
+      spec: ownSpec(podTemplate),
+      volumes: await boundVolumes(podTemplate.spec, metadata.namespace, world),
+    },
+    world.objects,
+  )
+  const refused = new Set(status.refusedTargets?.map((target) => target.node))
+  const names = places.candidates
+    .map((candidate) => candidate.node.metadata.name)
+    .filter((name) => !refused.has(name))
+  const node = names.find((name) => name === status.targetNode) ?? names[0]
+  if (node !== undefined) return {node}
+  return {reason: 'NODE_UNLIKE', message: `no node can take it: ${wordsOfRefused(places)}`}
+}
+
+/**
+ * A node refused: where nobody asked for that one, the next best is asked, while the source stands still; after the last
+ * one the source goes on, and every refusal is told.
+ */
+export async function askNext(
+  refusal: {readonly node: string; readonly reason?: string | undefined; readonly message: string},
+  at: MigrationAt,
+): Promise<Again> {
+  const {migration, world} = at
+  const {spec, status = {}} = migration
+  const {node, message, reason = 'RESTORE_UNSUPPORTED'} = refusal
+  const refusedTargets = [...(status.refusedTargets ?? []), {node, message}]
+  const told = refusedTargets.map((target) => `${target.node}: ${target.message}`).join('; ')
+  if (spec.node === undefined && refusedTargets.length < MOST_TARGETS) {
+    const rest = {...at, migration: {...migration, status: {...status, refusedTargets}}}
+    const next = await takerOf(await checkpointOf(at), rest)
+    if (next.node !== undefined) {
+      const since = timeText(world.now())
+      const fields = {targetNode: next.node, targetAnswer: null, images: null, refusedTargets, since}
+      await tell(at, {...fields, message: `${asks(next.node)}, refused by ${told}`})
+      return {againMs: AGAIN_MS}
+    }
+  }
+  return step(at, 'RollingBack', {reason, refusedTargets}, refusedTargets.length === 1 ? message : told)
+}

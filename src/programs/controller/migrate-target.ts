@@ -1,0 +1,62 @@
+import {MIGRATION_LABEL} from '../../api/names.ts'
+import {labelValue} from '../../api/object-names.ts'
+import type {Checkpoint} from '../../api/resources.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {refusalByDryRun} from './dry-run.ts'
+import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
+import {restoredPod} from './restored-pod.ts'
+import {timeText, type Again} from './world.ts'
+
+/** A quota hears late of a pod that is gone, and a policy may be put right, within so long. */
+const REFUSED_MS = 2 * 60_000
+const REFUSED_AGAIN_MS = 5_000
+
+/** The pod to make on the target. */
+export function targetPod(
+  taken: Checkpoint,
+  name: string,
+  replaces: boolean,
+  {migration}: MigrationAt,
+): KubeObject {
+  const {metadata, spec, status = {}} = migration
+  return restoredPod({
+    namespace: metadata.namespace ?? 'default',
+    name,
+    template: taken.status?.podTemplate ?? {metadata: {}, spec: {containers: []}},
+    checkpoint: taken.metadata.name,
+    backend: spec.backend ?? 'handler',
+    images: status.images,
+    nodes: [status.targetNode ?? ''],
+    labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
+    // A ReplicaSet that sees one too many would end the one that is not ready: ours. It gets it when it is.
+    owners: replaces ? (status.owners ?? []) : [],
+    takesPlace: replaces,
+  })
+}
+
+/** Why the API server would refuse the pod on the target, asked while the source could still go on. */
+export const refusalOfTarget = (
+  taken: Checkpoint,
+  name: string,
+  replaces: boolean,
+  at: MigrationAt,
+): Promise<string | undefined> =>
+  refusalByDryRun(
+    targetPod(taken, name, replaces, at),
+    {takesPlace: replaces, askedForMs: phaseMs(at)},
+    at.world,
+  )
+
+/** The API server refuses the pod, and the source is gone: tells it at once, and gives up when that stays so. */
+export async function refused(why: string, at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {metadata, status = {}} = migration
+  const sinceMs = Date.parse(status.refusedAt ?? '')
+  if (world.now() - sinceMs >= REFUSED_MS) {
+    const place = `${metadata.namespace ?? 'default'}/${status.checkpoint ?? ''}`
+    const next = `checkpoint ${place} has its memory and is kept: \`clouder checkpoint restore ${place}\``
+    return finish(at, 'Failed', 'API_REJECTED', `it was restored nowhere: ${why}; ${next}`)
+  }
+  await tell(at, {refusedAt: status.refusedAt ?? timeText(world.now()), message: `tries again: ${why}`})
+  return {againMs: REFUSED_AGAIN_MS}
+}

@@ -1,0 +1,318 @@
+import {isOver} from '../../checkpoint/ends.ts'
+import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_ABILITIES_ANNOTATION} from '../../api/names.ts'
+import {labelValue, objectName} from '../../api/object-names.ts'
+import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../../kubernetes/pod.ts'
+import {reasonNotToMove} from '../../checkpoint/policies.ts'
+import {migrationSchema, type Checkpoint, type Migration} from '../../api/resources.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {namespaceProblem} from './checkpoint-images.ts'
+import {boundVolumes, claimProblem} from './claims.ts'
+import {imagesFirst} from './migrate-images.ts'
+import {move, rollBack, verify} from './migrate-move.ts'
+import {asks, askNext, takerOf} from './migrate-taker.ts'
+import {refusalOfTarget} from './migrate-target.ts'
+import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
+import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
+import {ownSpec} from './restored-pod.ts'
+import {
+  addFinalizer,
+  ensure,
+  labelledBy,
+  parsed,
+  refTo,
+  removeFinalizer,
+  timeText,
+  WATCHED,
+  type Again,
+  type Reconciler,
+  type World,
+} from './world.ts'
+
+/** A checkpoint that a move has used is kept for so long. */
+const KEEP_MS = 10 * 60_000
+/** The agent of the target answers within so long. */
+const ANSWER_MS = 60_000
+/** And within so long where it has to make images before. */
+const IMAGES_MS = 10 * 60_000
+
+/**
+ * Moves a pod to another node with its memory. Each step is written to the status before the next begins, and may be
+ * done twice; until the source is deleted, letting it go on undoes everything.
+ */
+export const migrationReconciler: Reconciler = {
+  name: 'migration',
+  kind: 'Migration',
+  wokenBy: {
+    Checkpoint: ({metadata}, objects) =>
+      labelledBy('Migration', metadata.labels?.[MIGRATION_LABEL], metadata.namespace, objects),
+    Pod: ({metadata}, objects) =>
+      parsed(objects.list('Migration', metadata.namespace), migrationSchema)
+        .filter(
+          (migration) =>
+            !isOver(migration) && [migration.spec.pod, migration.status?.newPod].includes(metadata.name),
+        )
+        .map(({metadata: {name, namespace}}) => refTo('Migration', name, namespace)),
+    // One that waits for another of the same pod.
+    Migration: ({metadata}, objects) =>
+      parsed(objects.list('Migration', metadata.namespace), migrationSchema)
+        .filter(({metadata: other, status}) => other.name !== metadata.name && status?.phase === undefined)
+        .map(({metadata: {name, namespace}}) => refTo('Migration', name, namespace)),
+  },
+  async reconcile(known, world) {
+    const object = await asItIs(known, world)
+    if (object === undefined) return undefined
+    const at = migrationOf(object, world)
+    const {status = {}, metadata} = at.migration
+    switch (status.phase) {
+      case undefined:
+      case 'Pending':
+        return metadata.deletionTimestamp === undefined ? begin(at) : removeOurs(at)
+      case 'Checkpointing':
+        return checkpoint(at)
+      case 'Preparing':
+        return prepare(at)
+      case 'Moving':
+        return move(at)
+      case 'Verifying':
+        return verify(at)
+      case 'RollingBack':
+        return rollBack(at)
+      case 'Succeeded':
+      case 'RolledBack':
+      case 'Failed':
+        return tidy(at)
+    }
+  },
+}
+
+/** Phases that delete pods. */
+const MOVES: readonly unknown[] = ['Moving', 'Verifying', 'RollingBack']
+
+/**
+ * A Migration as the server has it now, where pods are deleted for its sake: what was heard last may be from before a
+ * move was given up, and its source be about to be thawed.
+ */
+async function asItIs(known: KubeObject, {kube}: World): Promise<KubeObject | undefined> {
+  const {metadata, status} = migrationSchema.parse(known)
+  if (!MOVES.includes(status?.phase)) return known
+  const now = await kube.get(refTo('Migration', metadata.name, metadata.namespace))
+  return now?.metadata.uid === metadata.uid ? now : undefined
+}
+
+async function removeOurs({object, world}: MigrationAt): Promise<Again> {
+  if (object.metadata.finalizers?.includes(MIGRATION_FINALIZER) === true)
+    await removeFinalizer(object, MIGRATION_FINALIZER, world)
+  return undefined
+}
+
+async function begin(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {spec, metadata} = migration
+  const earlier = earlierOf(migration, world)
+  if (earlier !== undefined) {
+    await tell(at, {phase: 'Pending', message: `waits for migration ${earlier} of the same pod`})
+    return {againMs: 5000}
+  }
+  const found = await world.kube.get(refTo('Pod', spec.pod, metadata.namespace))
+  const pod = found === undefined ? undefined : podSchema.parse(found)
+  if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `there is no pod ${spec.pod}`)
+  const target = await targetOf(pod, at)
+  if (typeof target !== 'string') return finish(at, 'Failed', target.reason, target.message)
+  const images = await imagesFirst(pod, target, at)
+  if (images !== 'done') return images
+  const object = await addFinalizer(at.object, MIGRATION_FINALIZER, world)
+  return step(
+    {...at, object},
+    'Checkpointing',
+    {
+      checkpoint: objectName(['move', metadata.name]),
+      sourceNode: pod.spec.nodeName,
+      sourceUid: pod.metadata.uid,
+      sourceRestarts: restartsOf(pod),
+      owners: pod.metadata.ownerReferences,
+      startedAt: timeText(world.now()),
+      absentImages: null,
+    },
+    `takes the memory of ${spec.pod} on ${pod.spec.nodeName ?? ''}`,
+  )
+}
+
+/** Name of a move of the same pod that began before and is not over. */
+function earlierOf({metadata, spec}: Migration, {objects}: World): string | undefined {
+  const order = ({metadata: {creationTimestamp = '', name}}: Migration) => `${creationTimestamp} ${name}`
+  const mine = `${metadata.creationTimestamp ?? ''} ${metadata.name}`
+  return parsed(objects.list('Migration', metadata.namespace), migrationSchema).find(
+    (other) =>
+      other.metadata.name !== metadata.name &&
+      other.spec.pod === spec.pod &&
+      !isOver(other) &&
+      (order(other) < mine || (other.status?.phase ?? 'Pending') !== 'Pending'),
+  )?.metadata.name
+}
+
+/** The node that is best for the pod, or why it cannot be moved; what can be known before it has to stand still. */
+async function targetOf(
+  pod: Pod,
+  {migration, world}: MigrationAt,
+): Promise<string | {reason: string; message: string}> {
+  const {spec} = migration
+  const {nodeName} = pod.spec
+  const failed = (message: string) => ({reason: 'MIGRATION_FAILED', message})
+  if (!isRunning(pod) || nodeName === undefined)
+    return {reason: 'POD_NOT_FOUND', message: `pod ${spec.pod} does not run: ${pod.status.phase ?? 'new'}`}
+  const never = reasonNotToMove(pod)
+  if (never !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${never}`)
+  if (spec.node === nodeName) return failed(`pod ${spec.pod} is on ${nodeName} already`)
+  const claims = await claimProblem(pod, controllerOf(pod)?.kind === 'ReplicaSet', world)
+  if (claims !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${claims}`)
+  const node = world.objects.get('Node', nodeName)
+  const source = node === undefined ? undefined : abilitiesOf(nodeSchema.parse(node))
+  if (source === undefined)
+    return {
+      reason: 'ADDON_MISSING',
+      message: `node ${nodeName} has no node agent: it lacks the annotation ${NODE_ABILITIES_ANNOTATION}`,
+    }
+  const images =
+    spec.backend === 'create-image' ? await namespaceProblem(migration.metadata.namespace, world) : undefined
+  if (images !== undefined) return {reason: 'RESTORE_UNSUPPORTED', message: images}
+  const places = placesFor(
+    {
+      source,
+      backend: spec.backend ?? 'handler',
+      node: spec.node,
+      exceptNode: nodeName,
+      spec: ownSpec(pod),
+      volumes: await boundVolumes(pod.spec, migration.metadata.namespace, world),
+    },
+    world.objects,
+  )
+  const names = places.candidates.map((candidate) => candidate.node.metadata.name)
+  // One that was asked already stays, as long as it can take it.
+  const asked = names.find((name) => name === migration.status?.targetNode)
+  return (
+    asked ??
+    names[0] ?? {
+      reason: 'NODE_UNLIKE',
+      message: `no node can take pod ${spec.pod}: ${wordsOfRefused(places)}`,
+    }
+  )
+}
+
+async function checkpoint(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {metadata, spec, status = {}} = migration
+  const name = status.checkpoint ?? ''
+  const made =
+    (await checkpointOf(at)) ??
+    (await ensure(
+      {
+        apiVersion: WATCHED.Checkpoint,
+        kind: 'Checkpoint',
+        metadata: {
+          name,
+          ...(metadata.namespace === undefined ? {} : {namespace: metadata.namespace}),
+          labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
+        },
+        spec: {
+          pod: {name: spec.pod, uid: status.sourceUid},
+          store: spec.store,
+          after: 'freeze',
+          owner: spec.owner ?? `migration/${metadata.name}`,
+        },
+      },
+      world,
+    ).then(() => checkpointOf(at)))
+  const {phase, reason, message, frozen} = made?.status ?? {}
+  if (phase === 'Failed') {
+    // It holds nothing, and is not told as if it did.
+    const why = message ?? 'the checkpoint failed'
+    return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', why, {checkpoint: null})
+  }
+  const frozenAt =
+    frozen === true && status.frozenAt === undefined ? {frozenAt: new Date(world.now()).toISOString()} : {}
+  if (phase === 'Ready') {
+    if (metadata.deletionTimestamp !== undefined)
+      return step(at, 'RollingBack', {...frozenAt, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+    const unproven = unprovenOf(made, at)
+    if (unproven !== undefined)
+      return step(at, 'RollingBack', {...frozenAt, reason: 'RESTORE_IMPOSSIBLE'}, unproven)
+    const taker = await takerOf(made, at)
+    if (taker.node === undefined)
+      return step(at, 'RollingBack', {...frozenAt, reason: taker.reason}, taker.message)
+    return step(at, 'Preparing', {...frozenAt, targetNode: taker.node}, asks(taker.node))
+  }
+  await tell(at, {...frozenAt, message: message ?? `waits for the node agent of ${status.sourceNode ?? ''}`})
+  return {againMs: 10_000}
+}
+
+/**
+ * Why the source must not be ended before it is restored, as one whose name the new pod needs would be: until then it
+ * can be thawed. Undefined: it need not, or nothing is known against it.
+ */
+function unprovenOf(taken: Checkpoint | undefined, {migration}: MigrationAt): string | undefined {
+  if (replicaSetOf(migration) !== undefined) return undefined
+  const [first] = taken?.status?.obstacles ?? []
+  return first === undefined
+    ? undefined
+    : `it has to be deleted before a pod of its name can be restored, and it is not proven that this would succeed: ${first.message}`
+}
+
+/** The new pod of a ReplicaSet has a name of its own, and runs before the source goes. */
+const replicaSetOf = ({status}: Migration) =>
+  status?.owners?.find(({kind, controller}) => kind === 'ReplicaSet' && controller === true)
+
+async function prepare(at: MigrationAt): Promise<Again> {
+  const {migration, world} = at
+  const {metadata, status = {}} = migration
+  if (metadata.deletionTimestamp !== undefined)
+    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+  if (status.targetAnswer !== undefined) return heedTarget(status.targetNode ?? '', at)
+  const {node, reason, message} = await takerOf(await checkpointOf(at), at)
+  if (node === undefined) return step(at, 'RollingBack', {reason}, message)
+  if (node !== status.targetNode)
+    await tell(at, {targetNode: node, since: timeText(world.now()), message: asks(node)})
+  return heedTarget(node, at)
+}
+
+/** Goes on when the agent of the target has said that it can; until then the source could just go on. */
+async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
+  const {migration} = at
+  const {metadata, spec, status = {}} = migration
+  const {targetAnswer: answer} = status
+  if (answer === undefined) {
+    const leftMs = (spec.backend === 'create-image' ? IMAGES_MS : ANSWER_MS) - phaseMs(at)
+    if (leftMs > 0) return {againMs: leftMs}
+    return step(at, 'RollingBack', {reason: 'RESTORE_UNSUPPORTED'}, `the agent of ${target} did not answer`)
+  }
+  if (!answer.ok) return askNext({node: target, ...answer}, at)
+  const taken = await checkpointOf(at)
+  if (taken?.status?.podTemplate === undefined)
+    return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
+  const replica = replicaSetOf(migration)
+  const suffix = (metadata.uid ?? metadata.name).replaceAll('-', '').slice(0, 5)
+  const newPod = replica === undefined ? spec.pod : objectName([replica.name, suffix])
+  const refusal = await refusalOfTarget(taken, newPod, newPod === spec.pod, at)
+  if (refusal !== undefined) return step(at, 'RollingBack', {reason: 'API_REJECTED'}, refusal)
+  return step(at, 'Moving', {newPod}, `moves to ${target}`)
+}
+
+/** After the end: the finalizer goes at once, the checkpoint some time later where a pod runs. */
+async function tidy(at: MigrationAt): Promise<Again> {
+  const {migration, object, world} = at
+  const {metadata, status = {}} = migration
+  if (object.metadata.finalizers?.includes(MIGRATION_FINALIZER) === true) {
+    await removeFinalizer(object, MIGRATION_FINALIZER, world)
+    return undefined
+  }
+  if (status.checkpoint === undefined || status.phase === 'Failed') return undefined
+  const leftMs = Date.parse(status.finishedAt ?? '') + KEEP_MS - world.now()
+  if (leftMs > 0) return {againMs: leftMs}
+  const used = world.objects.get('Checkpoint', status.checkpoint, metadata.namespace)
+  if (used?.metadata.labels?.[MIGRATION_LABEL] !== labelValue(metadata.name)) return undefined
+  if (used.metadata.deletionTimestamp === undefined)
+    await world.kube.delete(
+      refTo('Checkpoint', status.checkpoint, metadata.namespace),
+      used.metadata.uid === undefined ? {} : {uid: used.metadata.uid},
+    )
+  return undefined
+}

@@ -1,0 +1,65 @@
+import {nodeSchema, podSchema} from '../../kubernetes/pod.ts'
+import type {Checkpoint} from '../../api/resources.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {abilitiesOf, isNodeReady} from './placement.ts'
+import {refTo, timeText, writeStatus, type Again, type World} from './world.ts'
+
+/** A node that is not ready for so long does not bring a checkpoint to its end. */
+const LOST_MS = 5 * 60_000
+/** An agent takes what is for it within so long. */
+const CLAIM_MS = 60_000
+const AGAIN_MS = 20_000
+
+interface Verdict {
+  readonly reason: string
+  readonly message: string
+}
+
+/** Ends a Checkpoint that no agent will: its pod or its node is gone, or there is no agent. */
+export async function endOrphan(object: KubeObject, checkpoint: Checkpoint, world: World): Promise<Again> {
+  const {phase = 'Pending'} = checkpoint.status ?? {}
+  if (phase === 'Ready' || phase === 'Failed' || checkpoint.spec.pod === undefined) return undefined
+  const verdict = phase === 'Pending' ? await unclaimed(checkpoint, world) : lost(checkpoint, world)
+  if (verdict === undefined) return {againMs: AGAIN_MS}
+  // Its agent, when it comes back, lets a pod that stands still go on; it may have stored it in this moment: that is not
+  // taken back, and the pod of what is stored not thawed.
+  await writeStatus(object, {phase: 'Failed', ...verdict, finishedAt: timeText(world.now())}, world)
+  return undefined
+}
+
+async function unclaimed(
+  {metadata, spec}: Checkpoint,
+  {kube, objects, now}: World,
+): Promise<Verdict | undefined> {
+  const name = spec.pod?.name ?? ''
+  const found = await kube.get(refTo('Pod', name, metadata.namespace))
+  if (found === undefined) return {reason: 'POD_NOT_FOUND', message: `there is no pod ${name}`}
+  const pod = podSchema.parse(found)
+  if (spec.pod?.uid !== undefined && spec.pod.uid !== pod.metadata.uid)
+    return {reason: 'POD_NOT_FOUND', message: `pod ${name} is another one than was asked for`}
+  const sinceMs = Date.parse(metadata.creationTimestamp ?? '') || now()
+  if (now() - sinceMs < CLAIM_MS) return undefined
+  const {nodeName} = pod.spec
+  if (nodeName === undefined || pod.status.phase === 'Pending')
+    return {reason: 'POD_NOT_FOUND', message: `pod ${name} does not run yet`}
+  const node = objects.get('Node', nodeName)
+  const parsedNode = node === undefined ? undefined : nodeSchema.parse(node)
+  if (parsedNode !== undefined && isNodeReady(parsedNode) && abilitiesOf(parsedNode) !== undefined)
+    return undefined
+  return {
+    reason: 'ADDON_MISSING',
+    message: `no node agent took it: node ${nodeName} is not ready or has none`,
+  }
+}
+
+function lost({status}: Checkpoint, {objects, now}: World): Verdict | undefined {
+  const name = status?.node ?? ''
+  const object = objects.get('Node', name)
+  if (object === undefined)
+    return {reason: 'CHECKPOINT_FAILED', message: `node ${name} was removed before it was stored`}
+  const node = nodeSchema.parse(object)
+  const ready = node.status.conditions?.find(({type}) => type === 'Ready')
+  const sinceMs = Date.parse(ready?.lastTransitionTime ?? '')
+  if (isNodeReady(node) || Number.isNaN(sinceMs) || now() - sinceMs < LOST_MS) return undefined
+  return {reason: 'CHECKPOINT_FAILED', message: `node ${name} was lost before it was stored`}
+}

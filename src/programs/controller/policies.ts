@@ -1,0 +1,251 @@
+import {createHash} from 'node:crypto'
+import {isDeepStrictEqual} from 'node:util'
+import {durationMs} from '../../checkpoint/duration.ts'
+import {POLICY_LABEL, RUNTIME_LABEL} from '../../api/names.ts'
+import {labelValue, objectName} from '../../api/object-names.ts'
+import {controllerOf, isRunning, podSchema, quantity, type Pod} from '../../kubernetes/pod.ts'
+import {selects} from '../../checkpoint/policies.ts'
+import {
+  checkpointPolicySchema,
+  checkpointSchema,
+  migrationSchema,
+  type Checkpoint,
+  type CheckpointPolicy,
+  type CheckpointSpec,
+} from '../../api/resources.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {withCondition} from './conditions.ts'
+import {tellEvent} from './events.ts'
+import {idleTimes, type IdleTimes} from './idle.ts'
+import {deleteExpired} from './retention.ts'
+import {dueBy, type Due} from './schedule.ts'
+import {
+  ensure,
+  parsed,
+  refTo,
+  timeText,
+  WATCHED,
+  writeStatus,
+  type Reconciler,
+  type World,
+  labelledBy,
+} from './world.ts'
+
+const IDLE_LOOK_MS = 20_000
+/** A move that is older has been told of. */
+const NEWS_MS = 10 * 60_000
+const OWNER = 'policy/'
+/** Retention by age needs a look now and then. */
+const LOOK_MS = 10 * 60_000
+
+interface PolicyAt {
+  readonly object: KubeObject
+  readonly policy: CheckpointPolicy
+  readonly pods: readonly Pod[]
+  readonly made: readonly Checkpoint[]
+  readonly world: World
+}
+
+/** Makes the Checkpoints that policies ask for, by time and by idleness, and deletes those that are not kept. */
+export function policyReconciler(): Reconciler {
+  const idle = idleTimes()
+  return {
+    name: 'policy',
+    kind: 'CheckpointPolicy',
+    wokenBy: {
+      Checkpoint: ({metadata}, objects) =>
+        labelledBy('CheckpointPolicy', metadata.labels?.[POLICY_LABEL], metadata.namespace, objects),
+      Migration: (object) => {
+        const {spec, metadata} = migrationSchema.safeParse(object).data ?? {}
+        const name = spec?.owner?.startsWith(OWNER) === true ? spec.owner.slice(OWNER.length) : undefined
+        return name === undefined ? [] : [refTo('CheckpointPolicy', name, metadata?.namespace)]
+      },
+    },
+    reconcile: (object, world) => reconcile(object, idle, world),
+  }
+}
+
+async function reconcile(object: KubeObject, idle: IdleTimes, world: World) {
+  const policy = checkpointPolicySchema.parse(object)
+  const {metadata, spec} = policy
+  world.metrics.policies(world.objects.list('CheckpointPolicy').length)
+  if (metadata.deletionTimestamp !== undefined) return undefined
+  // Chosen before they are parsed: many policies look at many pods.
+  const {namespace} = metadata
+  const chosen = world.objects
+    .list('Pod', namespace)
+    .filter((pod) => selects(spec.selector, pod.metadata.labels ?? {}))
+  const pods = parsed(chosen, podSchema).filter(isRunning)
+  const ours = world.objects
+    .list('Checkpoint', namespace)
+    .filter((checkpoint) => checkpoint.metadata.labels?.[POLICY_LABEL] === labelValue(metadata.name))
+  const made = parsed(ours, checkpointSchema)
+  const at = {object, policy, pods, made, world}
+  await tellMoves(at)
+  const time = dueOf(policy, world)
+  const problem = time instanceof Error ? time.message : undefined
+  const due = time instanceof Error ? undefined : time
+  if (due?.dueMs !== undefined && spec.suspend !== true) await takeAll(at, due.dueMs)
+  if (spec.suspend !== true) await takeIdle(at, idle)
+  const deleted = spec.retention === undefined ? 0 : await deleteExpired(made, spec.retention, world)
+  await writePolicyStatus(at, due, problem, deleted)
+  const waits = [
+    LOOK_MS,
+    ...(due?.nextMs === undefined ? [] : [due.nextMs - world.now()]),
+    ...(spec.idle === undefined || spec.suspend === true ? [] : [IDLE_LOOK_MS]),
+  ]
+  return {againMs: Math.max(0, Math.min(...waits))}
+}
+
+/** Moves that were asked for in its name: by a drain, or because the cloud takes a machine back. */
+async function tellMoves({object, policy: {metadata}, world}: PolicyAt): Promise<void> {
+  for (const migration of parsed(world.objects.list('Migration', metadata.namespace), migrationSchema)) {
+    const {owner, pod} = migration.spec
+    const ageMs = world.now() - Date.parse(migration.metadata.creationTimestamp ?? '')
+    if (owner !== `${OWNER}${metadata.name}` || !(ageMs < NEWS_MS)) continue
+    await tellEvent(object, 'Normal', 'Move', `pod ${pod} is moved: ${migration.metadata.name}`, world)
+  }
+}
+
+/** An Error says what is wrong with the schedule. */
+function dueOf({metadata, spec, status}: CheckpointPolicy, {now}: World): Due | Error | undefined {
+  if (spec.schedule === undefined) return undefined
+  const last = status?.lastScheduledAt ?? metadata.creationTimestamp
+  const lastMs = Date.parse(last ?? '') || now()
+  try {
+    return dueBy(spec.schedule, spec.timeZone, lastMs, now())
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+/** One Checkpoint per pod; one that is under way is enough. */
+async function takeAll(at: PolicyAt, dueMs: number): Promise<void> {
+  const {object, pods, made, world} = at
+  const time = timeText(dueMs).slice(0, 16).replaceAll(/[-T:]/g, '')
+  const busy = new Set(
+    made
+      .filter(({status}) => status?.phase !== 'Ready' && status?.phase !== 'Failed')
+      .map(({spec}) => spec.pod?.uid),
+  )
+  // What this very run made before it was cut off does not count as under way: it is found again by its name.
+  const wanted = pods.filter(
+    (pod) =>
+      !busy.has(pod.metadata.uid) ||
+      made.some(({metadata}) => metadata.name === nameFor(at.policy, pod, time)),
+  )
+  for (const pod of wanted) await take(at, pod, time, 'run')
+  if (wanted.length > 0)
+    await tellEvent(object, 'Normal', 'Scheduled', `${timeText(dueMs)}: ${wanted.length} checkpoints`, world)
+}
+
+async function take(
+  {policy, world}: PolicyAt,
+  pod: Pod,
+  suffix: string,
+  after: CheckpointSpec['after'],
+): Promise<void> {
+  const {metadata, spec} = policy
+  const runtime = pod.metadata.labels[RUNTIME_LABEL]
+  await ensure(
+    {
+      apiVersion: WATCHED.Checkpoint,
+      kind: 'Checkpoint',
+      metadata: {
+        name: nameFor(policy, pod, suffix),
+        namespace: pod.metadata.namespace,
+        labels: {
+          [POLICY_LABEL]: labelValue(metadata.name),
+          ...(runtime === undefined ? {} : {[RUNTIME_LABEL]: runtime}),
+        },
+      },
+      spec: {
+        pod: {name: pod.metadata.name, uid: pod.metadata.uid},
+        store: spec.store,
+        after,
+        owner: `${OWNER}${metadata.name}`,
+      },
+    },
+    world,
+  )
+}
+
+/** The same for the same pod and time, so that a run that was cut off makes none twice. */
+function nameFor({metadata}: CheckpointPolicy, pod: Pod, suffix: string): string {
+  const digest = createHash('sha256').update(pod.metadata.uid).digest('hex').slice(0, 8)
+  return objectName([metadata.name, digest, suffix])
+}
+
+async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
+  const {policy, pods, world} = at
+  const wanted = policy.spec.idle
+  if (wanted === undefined) return
+  const key = `${policy.metadata.namespace ?? ''}/${policy.metadata.name}`
+  idle.keepOnly(key, new Set(pods.map(({metadata}) => metadata.uid)))
+  for (const pod of pods) {
+    const {uid} = pod.metadata
+    const {nodeName} = pod.spec
+    if (nodeName === undefined) continue
+    const figures = {uid, node: nodeName, cores: quantity(wanted.cpu)}
+    const idleMs = await idle.idleMs(key, figures, world)
+    if (idleMs === undefined || idleMs < durationMs(wanted.for) || idle.isNoted(key, uid)) continue
+    await takeOneIdle(at, pod, wanted.after)
+    idle.note(key, uid)
+  }
+}
+
+async function takeOneIdle(at: PolicyAt, pod: Pod, after: 'run' | 'delete'): Promise<void> {
+  const {object, policy, world} = at
+  const {name, namespace} = pod.metadata
+  const label = pod.metadata.labels[RUNTIME_LABEL]
+  const runtime = labelledBy('Runtime', label, namespace, world.objects)[0]?.name
+  const owner = controllerOf(pod)
+  if (after === 'delete' && runtime !== undefined) {
+    world.signal.throwIfAborted()
+    const {resourceVersion} = world.objects.get('Runtime', runtime, namespace)?.metadata ?? {}
+    // Somebody may have changed it in this moment, to have it run on.
+    await world.kube.patch(refTo('Runtime', runtime, namespace), {
+      ...(resourceVersion === undefined ? {} : {metadata: {resourceVersion}}),
+      spec: {state: 'Paused'},
+    })
+    await tellEvent(object, 'Normal', 'Idle', `pauses runtime ${runtime}`, world)
+  } else if (after === 'delete' && owner !== undefined) {
+    const why = `${owner.kind} ${owner.name} would make it anew: it is left running`
+    await tellEvent(object, 'Warning', 'Idle', `pod ${name} is idle; ${why}`, world)
+  } else {
+    const suffix = `idle${timeText(world.now()).slice(0, 16).replaceAll(/[-T:]/g, '')}`
+    await take(at, pod, suffix, after)
+    await tellEvent(
+      object,
+      'Normal',
+      'Idle',
+      `checkpoint of ${name}, idle for ${policy.spec.idle?.for}`,
+      world,
+    )
+  }
+}
+
+async function writePolicyStatus(
+  {object, policy, pods, made, world}: PolicyAt,
+  due: Due | undefined,
+  problem: string | undefined,
+  deleted: number,
+): Promise<void> {
+  const {metadata, status = {}} = policy
+  const valid =
+    problem === undefined
+      ? {type: 'Valid', status: 'True' as const, reason: 'Valid', message: 'its schedule can be followed'}
+      : {type: 'Valid', status: 'False' as const, reason: 'ScheduleInvalid', message: problem}
+  const next = {
+    observedGeneration: metadata.generation,
+    ...(due?.dueMs === undefined ? {} : {lastScheduledAt: timeText(due.dueMs)}),
+    nextScheduledAt: due?.nextMs === undefined ? undefined : timeText(due.nextMs),
+    pods: pods.length,
+    checkpoints: made.length - deleted,
+    conditions: withCondition(status.conditions, valid, world.now()),
+  }
+  const before: Readonly<Record<string, unknown>> = status
+  if (Object.entries(next).every(([key, value]) => isDeepStrictEqual(before[key], value))) return
+  // A merge patch takes away what is null.
+  await writeStatus(object, {...next, nextScheduledAt: next.nextScheduledAt ?? null}, world)
+}

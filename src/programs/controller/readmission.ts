@@ -1,0 +1,69 @@
+import {RESTORE_LABEL} from '../../api/names.ts'
+import {labelValue} from '../../api/object-names.ts'
+import {podSchema} from '../../kubernetes/pod.ts'
+import {podTemplateOf, templatedPodSchema} from '../../checkpoint/pod-template.ts'
+import type {Checkpoint} from '../../api/resources.ts'
+import {isTransient} from '../../base/errors.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {claimProblem} from './claims.ts'
+import {refusalByDryRun} from './dry-run.ts'
+import {restoredPod} from './restored-pod.ts'
+import {refTo, timeText, writeStatus, type Again, type World} from './world.ts'
+
+const AGAIN_MS = 5_000
+
+/**
+ * Says of a Checkpoint that will end its pod whether the API server would take that pod again, which its agent waits
+ * for; where it would not, the Checkpoint fails, and the pod was never touched. Undefined: there is nothing to say.
+ */
+export async function admitEnd(object: KubeObject, checkpoint: Checkpoint, world: World): Promise<Again> {
+  const {metadata, spec, status = {}} = checkpoint
+  const {phase = 'Pending', admitted} = status
+  if (spec.after !== 'delete' || spec.pod === undefined || phase !== 'Pending' || admitted === true)
+    return undefined
+  const found = await world.kube.get(refTo('Pod', spec.pod.name, metadata.namespace))
+  if (found === undefined || (spec.pod.uid ?? found.metadata.uid) !== found.metadata.uid) return undefined
+  const {nodeName} = podSchema.parse(found).spec
+  if (nodeName === undefined) return undefined
+  const why = await whyNot(found, nodeName, checkpoint, world)
+  if (why === 'undecided') return {againMs: AGAIN_MS}
+  const next =
+    why === undefined
+      ? {admitted: true}
+      : {
+          phase: 'Failed',
+          reason: 'API_REJECTED',
+          message: `pod ${spec.pod.name} runs on, it could not be made again: ${why}`,
+          finishedAt: timeText(world.now()),
+        }
+  await writeStatus(object, next, world)
+  return undefined
+}
+
+async function whyNot(
+  found: KubeObject,
+  node: string,
+  {metadata}: Checkpoint,
+  world: World,
+): Promise<string | undefined> {
+  const claim = await claimProblem(podSchema.parse(found), false, world)
+  if (claim !== undefined) return claim
+  const {namespace = 'default', name} = found.metadata
+  const pod = restoredPod({
+    namespace,
+    name,
+    template: podTemplateOf(templatedPodSchema.parse(found)),
+    checkpoint: metadata.name,
+    backend: 'handler',
+    nodes: [node],
+    labels: {[RESTORE_LABEL]: labelValue(metadata.name)},
+    owners: [],
+    takesPlace: false,
+  })
+  const askedForMs = world.now() - (Date.parse(metadata.creationTimestamp ?? '') || world.now())
+  return refusalByDryRun(pod, {takesPlace: true, askedForMs}, world).catch((error: unknown) => {
+    if (!isTransient(error)) throw error
+    world.log('info', 'not known yet whether a pod would be taken again', {pod: name, error: error.message})
+    return 'undecided'
+  })
+}

@@ -1,0 +1,319 @@
+import {RESTORE_LABEL, RUNTIME_LABEL} from '../../api/names.ts'
+import {labelValue} from '../../api/object-names.ts'
+import {podSchema, type Pod} from '../../kubernetes/pod.ts'
+import {checkpointSchema, restoreSchema, type Checkpoint, type Restore} from '../../api/resources.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {z} from 'zod'
+import {namespaceProblem, pullImages} from './checkpoint-images.ts'
+import {boundVolumes} from './claims.ts'
+import {tellEvent} from './events.ts'
+import {isUnlikeAll, placesFor, wordsOfRefused, type Wanted} from './placement.ts'
+import {progressOf} from './progress.ts'
+import {ownSpec, restoredPod} from './restored-pod.ts'
+import {
+  ensure,
+  parsed,
+  refTo,
+  timeText,
+  writeStatus,
+  type Again,
+  type Objects,
+  type Reconciler,
+  type World,
+  labelledBy,
+  refusalOf,
+} from './world.ts'
+
+/** As long as a pod may take to go on, from when it was made. */
+const START_MS = 10 * 60_000
+const AGAIN_MS = 5_000
+/** Nodes that a pod is bound to: the scheduler chooses among so many. */
+const MOST_NODES = 20
+
+const ownersSchema = z.array(z.looseObject({uid: z.string()})).default([])
+
+/** Makes the pod that a Restore asks for, and tells when its processes go on. */
+export const restoreReconciler: Reconciler = {
+  name: 'restore',
+  kind: 'Restore',
+  wokenBy: {
+    Pod: ({metadata}, objects) =>
+      labelledBy('Restore', metadata.labels?.[RESTORE_LABEL], metadata.namespace, objects),
+    Checkpoint: ({metadata}, objects) =>
+      openRestores(objects, metadata.namespace)
+        .filter(({spec}) => spec.checkpoint === metadata.name)
+        .map(({metadata: {name, namespace}}) => refTo('Restore', name, namespace)),
+  },
+  async reconcile(object, world) {
+    const restore = restoreSchema.parse(object)
+    if (restore.metadata.deletionTimestamp !== undefined) return undefined
+    switch (restore.status?.phase) {
+      case undefined:
+      case 'Pending':
+        return begin(object, restore, world)
+      case 'Preparing':
+        return makePod(object, restore, world)
+      case 'Starting':
+        return follow(object, restore, world)
+      case 'Restored':
+      case 'Failed':
+        return undefined
+    }
+  },
+}
+
+/** A quota may have room, and a webhook that is started anew may answer, within so long. */
+const REFUSED_MS = 60_000
+const REFUSED_AGAIN_MS = 5_000
+
+const openRestores = (objects: Objects, namespace: string | undefined): readonly Restore[] =>
+  parsed(objects.list('Restore', namespace), restoreSchema).filter(
+    ({status}) => status?.phase !== 'Restored' && status?.phase !== 'Failed',
+  )
+
+async function begin(object: KubeObject, restore: Restore, world: World): Promise<Again> {
+  const {spec, metadata} = restore
+  const checkpoint = checkpointOf(restore, world.objects)
+  if (checkpoint === undefined)
+    return fail(object, 'CHECKPOINT_UNKNOWN', `there is no checkpoint ${spec.checkpoint}`, world)
+  const {status = {}} = checkpoint
+  if (status.phase === 'Failed')
+    return fail(
+      object,
+      'CHECKPOINT_UNKNOWN',
+      `checkpoint ${spec.checkpoint} failed: ${status.message ?? 'no reason was told'}`,
+      world,
+    )
+  if (status.phase !== 'Ready' || status.podTemplate === undefined) {
+    await tell(object, restore, {phase: 'Pending', message: `waits for checkpoint ${spec.checkpoint}`}, world)
+    return undefined
+  }
+  const lost = status.obstacles?.find(({verdict}) => verdict === 'impossible')
+  if (lost !== undefined)
+    return fail(
+      object,
+      'RESTORE_IMPOSSIBLE',
+      `checkpoint ${spec.checkpoint} cannot be restored: ${lost.message}`,
+      world,
+    )
+  const wanted: Wanted = {
+    source: status.source,
+    backend: spec.backend,
+    node: spec.node,
+    spec: ownSpec(status.podTemplate),
+    volumes: await boundVolumes(status.podTemplate.spec, metadata.namespace, world),
+  }
+  const places = placesFor(wanted, world.objects)
+  const [best] = places.candidates
+  if (best === undefined) {
+    const reason = isUnlikeAll(wanted, world.objects) ? 'NODE_UNLIKE' : 'RESTORE_UNSUPPORTED'
+    return fail(object, reason, `no node can take it: ${wordsOfRefused(places)}`, world)
+  }
+  if (best.backend === 'create-image') {
+    const problem = await namespaceProblem(metadata.namespace, world)
+    if (problem !== undefined) return fail(object, 'RESTORE_UNSUPPORTED', problem, world)
+  }
+  const node = spec.node ?? (best.backend === 'create-image' ? best.node.metadata.name : undefined)
+  const next = await writeStatus(
+    object,
+    {
+      phase: 'Preparing',
+      backend: best.backend,
+      ...(node === undefined ? {} : {node}),
+      startedAt: restore.status?.startedAt ?? timeText(world.now()),
+      message: `makes pod ${podNameOf(restore, checkpoint) ?? metadata.name}`,
+    },
+    world,
+  )
+  return makePod(next, restoreSchema.parse(next), world)
+}
+
+async function makePod(object: KubeObject, restore: Restore, world: World): Promise<Again> {
+  const {metadata, spec, status = {}} = restore
+  const checkpoint = checkpointOf(restore, world.objects)
+  const template = checkpoint?.status?.podTemplate
+  const name = checkpoint === undefined ? undefined : podNameOf(restore, checkpoint)
+  if (checkpoint === undefined || template === undefined || name === undefined)
+    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} is gone`, world)
+  const {backend = 'handler', images, node} = status
+  if (status.absentImages !== undefined) return pull(object, restore, template.spec, world)
+  if (backend === 'create-image' && images === undefined) {
+    await tell(object, restore, {message: `${node ?? ''} makes images of the checkpoint`}, world)
+    return undefined
+  }
+  const {namespace = 'default'} = metadata
+  const found = await world.kube.get(refTo('Pod', name, namespace))
+  const existing = found === undefined ? undefined : podSchema.parse(found)
+  if (existing !== undefined && !isOf(existing, restore)) return occupied(object, existing, checkpoint, world)
+  const made =
+    existing ??
+    (await ensure(await podFor(restore, checkpoint, {name, namespace}, world), world).catch(refusalOf))
+  if (typeof made === 'string') return refused(object, restore, made, world)
+  const pod = podSchema.parse(made)
+  if (!isOf(pod, restore)) return {againMs: 0}
+  await writeStatus(
+    object,
+    {phase: 'Starting', podUid: pod.metadata.uid, message: `pod ${name} waits for a node`},
+    world,
+  )
+  return undefined
+}
+
+/** Tells at once that the API server refuses the pod, and gives up when that stays so. */
+async function refused(object: KubeObject, restore: Restore, why: string, world: World): Promise<Again> {
+  const sinceMs = Date.parse(restore.status?.startedAt ?? '') || 0
+  if (world.now() - sinceMs >= REFUSED_MS) return fail(object, 'API_REJECTED', why, world)
+  await tell(object, restore, {message: `tries again: ${why}`}, world)
+  return {againMs: REFUSED_AGAIN_MS}
+}
+
+/** Fetches what the runtime would fetch without anybody's credentials. */
+async function pull(object: KubeObject, restore: Restore, spec: unknown, world: World): Promise<Again> {
+  const {metadata, status = {}} = restore
+  const {absentImages = [], node = ''} = status
+  const {namespace = 'default', name, uid} = metadata
+  const pulled = await pullImages(
+    {owner: {kind: 'Restore', name, uid}, namespace, node, images: absentImages, spec},
+    world,
+  )
+  if (pulled.state === 'failed') return fail(object, 'IMAGE_UNAVAILABLE', pulled.why, world)
+  if (pulled.state === 'pulled') {
+    await writeStatus(object, {absentImages: null, pulled: true, message: `${node} has the images`}, world)
+    return undefined
+  }
+  await tell(object, restore, {message: `${node} pulls ${absentImages.join(', ')}`}, world)
+  return {againMs: AGAIN_MS}
+}
+
+async function podFor(
+  {metadata, spec, status}: Restore,
+  checkpoint: Checkpoint,
+  {name, namespace}: {name: string; namespace: string},
+  world: World,
+): Promise<KubeObject> {
+  const {podTemplate, source} = checkpoint.status ?? {}
+  const template = podTemplate ?? {metadata: {}, spec: {containers: []}}
+  const backend = status?.backend ?? 'handler'
+  const node = status?.node
+  const volumes = await boundVolumes(template.spec, namespace, world)
+  const places = placesFor({source, backend, node, spec: ownSpec(template), volumes}, world.objects)
+  const nodes = places.candidates.slice(0, MOST_NODES).map((candidate) => candidate.node.metadata.name)
+  const runtime = metadata.labels?.[RUNTIME_LABEL]
+  return restoredPod({
+    namespace,
+    name,
+    template,
+    checkpoint: spec.checkpoint,
+    backend,
+    images: status?.images,
+    nodes: nodes.length > 0 ? nodes : [node ?? ''].filter((text) => text !== ''),
+    labels: {
+      [RESTORE_LABEL]: labelValue(metadata.name),
+      ...(runtime === undefined ? {} : {[RUNTIME_LABEL]: runtime}),
+    },
+    // Whoever owns the Restore owns the pod.
+    owners: ownersSchema.parse(metadata['ownerReferences']),
+    takesPlace: false,
+  })
+}
+
+/** The name is taken: by the source, which is going away, or by a pod that has nothing to do with this. */
+async function occupied(
+  object: KubeObject,
+  existing: Pod,
+  checkpoint: Checkpoint,
+  world: World,
+): Promise<Again> {
+  const {name, uid, deletionTimestamp} = existing.metadata
+  if (deletionTimestamp !== undefined || uid === leaving(checkpoint)) {
+    await tell(object, restoreSchema.parse(object), {message: `waits until pod ${name} is gone`}, world)
+    return {againMs: 1000}
+  }
+  return fail(
+    object,
+    'RESTORE_FAILED',
+    `there is a pod ${name} already; delete it, or name another one with --as`,
+    world,
+  )
+}
+
+/** The pod that goes away by itself because its checkpoint says so. */
+const leaving = ({spec, status}: Checkpoint): string | undefined =>
+  spec.after === 'delete' ? status?.podUid : undefined
+
+async function follow(object: KubeObject, restore: Restore, world: World): Promise<Again> {
+  const {metadata, status = {}} = restore
+  const checkpoint = checkpointOf(restore, world.objects)
+  const name = checkpoint === undefined ? undefined : podNameOf(restore, checkpoint)
+  const found = parsed(world.objects.list('Pod', metadata.namespace), podSchema).find(
+    (pod) => pod.metadata.uid === status.podUid,
+  )
+  if (found === undefined) {
+    // The cache may be behind the pod that was just made.
+    const live = name === undefined ? undefined : await world.kube.get(refTo('Pod', name, metadata.namespace))
+    if (live?.metadata.uid === status.podUid) return {againMs: 100}
+    return fail(object, 'RESTORE_FAILED', 'the pod was deleted before it went on', world)
+  }
+  const node = found.spec.nodeName
+  const place = node === undefined ? {} : {node}
+  const progress = progressOf(found)
+  if (progress.state === 'ready' || progress.state === 'running' || found.status.phase === 'Succeeded') {
+    world.metrics.restoreEnded('Restored')
+    await writeStatus(
+      object,
+      {
+        phase: 'Restored',
+        reason: null,
+        ...place,
+        message: `pod ${found.metadata.name} goes on at ${node ?? 'its node'}`,
+        finishedAt: timeText(world.now()),
+      },
+      world,
+    )
+    await tellEvent(object, 'Normal', 'Restored', `pod ${found.metadata.name} goes on`, world)
+    return undefined
+  }
+  const madeMs = Date.parse(found.metadata.creationTimestamp ?? '') || world.now()
+  const isLate = world.now() - madeMs > START_MS
+  if (progress.state === 'failed' || isLate) {
+    // What is deleted must not be judged by what was heard some time ago: it may have come to run just now.
+    const now = await world.kube.get(refTo('Pod', found.metadata.name, metadata.namespace))
+    if (now !== undefined && ['ready', 'running'].includes(progressOf(podSchema.parse(now)).state))
+      return {againMs: 100}
+    const reason = progress.state === 'failed' ? progress.reason : 'RESTORE_FAILED'
+    await world.kube.delete(refTo('Pod', found.metadata.name, metadata.namespace), {uid: found.metadata.uid})
+    return fail(object, reason, isLate ? `not in time: ${progress.message}` : progress.message, world)
+  }
+  await tell(object, restore, {...place, message: progress.message}, world)
+  return {againMs: AGAIN_MS}
+}
+
+const isOf = ({metadata}: Pod, restore: Restore): boolean =>
+  metadata.labels[RESTORE_LABEL] === labelValue(restore.metadata.name) &&
+  (restore.status?.podUid === undefined || restore.status.podUid === metadata.uid)
+
+function checkpointOf({metadata, spec}: Restore, objects: Objects): Checkpoint | undefined {
+  const object = objects.get('Checkpoint', spec.checkpoint, metadata.namespace)
+  return object === undefined ? undefined : checkpointSchema.parse(object)
+}
+
+const podNameOf = ({spec}: Restore, checkpoint: Checkpoint): string | undefined =>
+  spec.podName ?? checkpoint.spec.pod?.name ?? spec.checkpoint
+
+/** Writes what is new. */
+async function tell(
+  object: KubeObject,
+  {status = {}}: Restore,
+  next: Partial<NonNullable<Restore['status']>>,
+  world: World,
+): Promise<void> {
+  if (Object.entries(next).every(([key, value]) => status[key] === value)) return
+  await writeStatus(object, next, world)
+}
+
+async function fail(object: KubeObject, reason: string, message: string, world: World): Promise<Again> {
+  await writeStatus(object, {phase: 'Failed', reason, message, finishedAt: timeText(world.now())}, world)
+  world.metrics.restoreEnded(reason)
+  await tellEvent(object, 'Warning', reason, message, world)
+  return undefined
+}

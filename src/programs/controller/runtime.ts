@@ -1,0 +1,271 @@
+import {isDeepStrictEqual} from 'node:util'
+import {isOver} from '../../checkpoint/ends.ts'
+import {RUNTIME_LABEL} from '../../api/names.ts'
+import {labelValue, objectName} from '../../api/object-names.ts'
+import {isRunning, isTerminating, podSchema, type Pod} from '../../kubernetes/pod.ts'
+import {
+  checkpointSchema,
+  migrationSchema,
+  restoreSchema,
+  runtimeSchema,
+  type Checkpoint,
+  type Runtime,
+} from '../../api/resources.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {lastingObjects, ownersOf, runtimePod} from './runtime-objects.ts'
+import {
+  ensure,
+  parsed,
+  refTo,
+  timeText,
+  WATCHED,
+  writeStatus,
+  type Again,
+  type Reconciler,
+  type World,
+  labelledBy,
+  refusalOf,
+} from './world.ts'
+
+const AGAIN_MS = 5000
+
+/** Runs, pauses and resumes what a Runtime describes, as its switch says. */
+export const runtimeReconciler: Reconciler = {
+  name: 'runtime',
+  kind: 'Runtime',
+  wokenBy: {
+    Pod: ({metadata}, objects) =>
+      labelledBy('Runtime', metadata.labels?.[RUNTIME_LABEL], metadata.namespace, objects),
+    Checkpoint: ({metadata}, objects) =>
+      labelledBy('Runtime', metadata.labels?.[RUNTIME_LABEL], metadata.namespace, objects),
+    Restore: ({metadata}, objects) =>
+      labelledBy('Runtime', metadata.labels?.[RUNTIME_LABEL], metadata.namespace, objects),
+  },
+  async reconcile(object, world) {
+    const runtime = runtimeSchema.parse(object)
+    const {metadata, spec} = runtime
+    if (metadata.deletionTimestamp !== undefined) return undefined
+    const found = await world.kube.get(refTo('Pod', metadata.name, metadata.namespace))
+    const pod = found === undefined ? undefined : podSchema.parse(found)
+    const at = {object, runtime, pod, world}
+    if (pod !== undefined && pod.metadata.labels[RUNTIME_LABEL] !== labelValue(metadata.name))
+      return fail(at, 'RESTORE_FAILED', `there is another pod ${metadata.name}`)
+    for (const lasting of lastingObjects(runtime)) {
+      const made = await ensure(lasting, world).catch(refusalOf)
+      if (typeof made === 'string') return refused(at, made)
+    }
+    return spec.state === 'Running' ? run(at) : pause(at)
+  },
+}
+
+const REFUSED_AGAIN_MS = 30_000
+
+interface RuntimeAt {
+  readonly object: KubeObject
+  readonly runtime: Runtime
+  readonly pod: Pod | undefined
+  readonly world: World
+}
+
+type Status = NonNullable<Runtime['status']>
+type Fields = {readonly [K in keyof Status]?: Status[K] | null | undefined}
+
+async function run(at: RuntimeAt): Promise<Again> {
+  const {runtime, pod, world} = at
+  const {metadata, status = {}} = runtime
+  if (pod !== undefined && isTerminating(pod)) return {againMs: 1000}
+  if (pod !== undefined) return running(pod, at)
+  const moves = parsed(world.objects.list('Migration', metadata.namespace), migrationSchema)
+  if (moves.some((move) => move.spec.pod === metadata.name && !isOver(move) && move.status !== undefined))
+    return {againMs: AGAIN_MS}
+  const from = pausedIn(at)
+  if (from !== undefined) return resume(from.metadata.name, at)
+  if (status.checkpoint !== undefined && status.phase === 'Paused')
+    return fail(at, 'CHECKPOINT_UNKNOWN', `checkpoint ${status.checkpoint}, which it goes on from, is gone`)
+  const made = await ensure(runtimePod(runtime), world).catch(refusalOf)
+  if (typeof made === 'string') return refused(at, made)
+  await tell(at, {phase: 'Pending', reason: null, message: 'its pod starts', checkpoint: null})
+  return undefined
+}
+
+/** It is wanted for as long as it says so: what is refused is told, and tried again now and then. */
+async function refused(at: RuntimeAt, why: string): Promise<Again> {
+  await tell(at, {phase: 'Pending', reason: 'API_REJECTED', message: why})
+  return {againMs: REFUSED_AGAIN_MS}
+}
+
+async function running(pod: Pod, at: RuntimeAt): Promise<Again> {
+  const {runtime, world} = at
+  const {status = {}, metadata} = runtime
+  if (!isRunning(pod)) {
+    const resuming = status.phase === 'Resuming'
+    await tell(at, {phase: resuming ? 'Resuming' : 'Pending', message: 'its pod starts'})
+    return {againMs: AGAIN_MS}
+  }
+  // A pod that runs before the Restore has said so may still turn out to have begun anew.
+  const restore = restoreOf(at, status.checkpoint)
+  if (status.phase === 'Resuming' && restore?.status?.phase !== 'Restored') return {againMs: AGAIN_MS}
+  await tell(at, {
+    phase: 'Running',
+    reason: null,
+    message: null,
+    node: pod.spec.nodeName,
+    checkpoint: null,
+    observedGeneration: metadata.generation,
+    ...(status.phase === 'Resuming' ? {resumedAt: timeText(world.now())} : {}),
+  })
+  return undefined
+}
+
+async function resume(checkpoint: string, at: RuntimeAt): Promise<Again> {
+  const {runtime, world} = at
+  const {metadata} = runtime
+  const restore = restoreOf(at, checkpoint)
+  if (restore?.status?.phase === 'Failed')
+    return fail(at, restore.status.reason ?? 'RESTORE_FAILED', restore.status.message ?? 'not resumed', {
+      checkpoint,
+    })
+  const {status = {}} = runtime
+  // What failed is tried again when somebody asks for it, also when its Restore has been cleaned up meanwhile.
+  const failedSo = status.phase === 'Failed' && status.observedGeneration === metadata.generation
+  if (restore === undefined && failedSo && status.checkpoint === checkpoint) return undefined
+  await tell(at, {phase: 'Resuming', reason: null, message: `goes on from ${checkpoint}`, checkpoint})
+  await ensure(
+    {
+      apiVersion: WATCHED.Restore,
+      kind: 'Restore',
+      metadata: {
+        name: restoreName(at, checkpoint),
+        namespace: metadata.namespace ?? 'default',
+        labels: {[RUNTIME_LABEL]: labelValue(metadata.name)},
+        ownerReferences: ownersOf(runtime),
+      },
+      spec: {checkpoint, podName: metadata.name},
+    },
+    world,
+  )
+  return {againMs: AGAIN_MS}
+}
+
+/** A new one for each change of the spec: what failed is tried again when somebody asks for it. */
+const restoreName = ({runtime}: RuntimeAt, checkpoint: string): string =>
+  objectName([checkpoint, `r${runtime.metadata.generation ?? 0}`])
+
+function restoreOf(at: RuntimeAt, checkpoint: string | undefined) {
+  const {runtime, world} = at
+  if (checkpoint === undefined) return undefined
+  const object = world.objects.get('Restore', restoreName(at, checkpoint), runtime.metadata.namespace)
+  return object === undefined ? undefined : restoreSchema.parse(object)
+}
+
+async function pause(at: RuntimeAt): Promise<Again> {
+  const {runtime, pod, world} = at
+  const {metadata, status = {}, spec} = runtime
+  if (pod === undefined) return paused(at)
+  if (isTerminating(pod)) {
+    await tell(at, {phase: 'Pausing', message: 'its pod ends'})
+    return {againMs: 1000}
+  }
+  if (!isRunning(pod)) {
+    await world.kube.delete(refTo('Pod', metadata.name, metadata.namespace), {uid: pod.metadata.uid})
+    return {againMs: 1000}
+  }
+  const name = objectName([metadata.name, `p${metadata.generation ?? 0}`])
+  const made = await ensure(
+    {
+      apiVersion: WATCHED.Checkpoint,
+      kind: 'Checkpoint',
+      metadata: {
+        name,
+        namespace: metadata.namespace ?? 'default',
+        labels: {[RUNTIME_LABEL]: labelValue(metadata.name)},
+        ownerReferences: ownersOf(runtime),
+      },
+      spec: {
+        pod: {name: metadata.name, uid: pod.metadata.uid},
+        store: spec.store,
+        after: 'delete',
+        owner: `runtime/${metadata.name}`,
+      },
+    },
+    world,
+  )
+  const {phase, reason, message} = checkpointSchema.parse(made).status ?? {}
+  if (phase === 'Failed')
+    return fail(at, reason ?? 'CHECKPOINT_FAILED', `not paused, it runs on: ${message ?? ''}`)
+  await tell(at, {
+    phase: 'Pausing',
+    reason: null,
+    message: message ?? 'its memory is taken',
+    ...(phase === 'Ready' ? {checkpoint: name} : {}),
+  })
+  return status.phase === 'Failed' ? undefined : {againMs: AGAIN_MS}
+}
+
+async function paused(at: RuntimeAt): Promise<Again> {
+  const {runtime, world} = at
+  const {metadata, status = {}} = runtime
+  const from = pausedIn(at)
+  await tell(at, {
+    phase: 'Paused',
+    reason: null,
+    message: from === undefined ? 'it had not run yet' : `its memory is in ${from.metadata.name}`,
+    node: null,
+    checkpoint: from?.metadata.name ?? null,
+    observedGeneration: metadata.generation,
+    ...(status.phase === 'Paused' ? {} : {pausedAt: timeText(world.now())}),
+  })
+  // Those that it went on from earlier.
+  for (const old of pausesOf(at)) {
+    const isOld = from !== undefined && old.metadata.name !== from.metadata.name
+    if (isOld && old.metadata.deletionTimestamp === undefined)
+      await world.kube.delete(
+        refTo('Checkpoint', old.metadata.name, metadata.namespace),
+        old.metadata.uid === undefined ? {} : {uid: old.metadata.uid},
+      )
+  }
+  return undefined
+}
+
+/** Checkpoints by which this Runtime was paused, newest first. */
+function pausesOf({runtime, world}: RuntimeAt): readonly Checkpoint[] {
+  const {metadata} = runtime
+  return parsed(world.objects.list('Checkpoint', metadata.namespace), checkpointSchema)
+    .filter(
+      (checkpoint) =>
+        checkpoint.spec.owner === `runtime/${metadata.name}` &&
+        checkpoint.metadata.labels?.[RUNTIME_LABEL] === labelValue(metadata.name) &&
+        checkpoint.status?.phase === 'Ready',
+    )
+    .toSorted((one, other) => endOf(other) - endOf(one))
+}
+
+const endOf = ({status, metadata}: Checkpoint): number =>
+  Date.parse(status?.finishedAt ?? metadata.creationTimestamp ?? '') || 0
+
+/** The Checkpoint that it goes on from: the last one, unless it has gone on from that already. */
+function pausedIn(at: RuntimeAt): Checkpoint | undefined {
+  const [newest] = pausesOf(at)
+  if (newest === undefined || newest.metadata.deletionTimestamp !== undefined) return undefined
+  const resumedMs = Date.parse(at.runtime.status?.resumedAt ?? '') || 0
+  return endOf(newest) > resumedMs ? newest : undefined
+}
+
+async function tell({object, runtime, world}: RuntimeAt, fields: Fields): Promise<void> {
+  const before: Readonly<Record<string, unknown>> = runtime.status ?? {}
+  const isTold = Object.entries(fields).every(([key, value]) =>
+    isDeepStrictEqual(before[key] ?? null, value ?? null),
+  )
+  if (!isTold) await writeStatus(object, fields, world)
+}
+
+async function fail(at: RuntimeAt, reason: string, message: string, fields: Fields = {}): Promise<Again> {
+  await tell(at, {
+    phase: 'Failed',
+    reason,
+    message,
+    observedGeneration: at.runtime.metadata.generation,
+    ...fields,
+  })
+  return undefined
+}

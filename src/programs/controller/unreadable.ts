@@ -1,0 +1,53 @@
+import {z} from 'zod'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {conditionSchema} from '../../api/resources.ts'
+import {withCondition} from './conditions.ts'
+import {tellEvent} from './events.ts'
+import {removeFinalizer, timeText, writeStatus, type WatchedKind, type World} from './world.ts'
+
+const REASON = 'Invalid'
+const OUR_FINALIZERS = /^clouder\.dev\//
+
+/** As much of a status as is needed to write into it. */
+const statusSchema = z.looseObject({
+  phase: z.unknown().optional(),
+  conditions: z.array(conditionSchema).optional().catch(undefined),
+})
+
+/**
+ * Says on an object that our schemas do not take why nothing is done about it, and does not stand in the way of its
+ * deletion. One that something was done about before keeps its status, which others may rely on.
+ */
+export async function tellUnreadable(
+  kind: WatchedKind,
+  object: KubeObject,
+  problem: string,
+  world: World,
+): Promise<void> {
+  const {name, namespace, finalizers = [], deletionTimestamp} = object.metadata
+  world.log('warn', 'left out an object that is not valid', {kind, namespace, name, error: problem})
+  if (kind === 'Pod' || kind === 'Node' || kind === 'CertificateSigningRequest') return
+  if (deletionTimestamp !== undefined) {
+    const ours = finalizers.find((finalizer) => OUR_FINALIZERS.test(finalizer))
+    // One at a time: each change is told, and leads here again.
+    if (ours !== undefined) await removeFinalizer(object, ours, world)
+    return
+  }
+  const message = `clouder cannot read it and leaves it alone until it is corrected: ${problem}`
+  await tellEvent(object, 'Warning', REASON, message, world)
+  const status = statusSchema.safeParse(object['status'] ?? {}).data
+  if (status === undefined || object['spec'] === undefined) return
+  if (kind === 'CheckpointStore' || kind === 'CheckpointPolicy' || kind === 'ContainerHost') {
+    const type = kind === 'CheckpointPolicy' ? 'Valid' : 'Ready'
+    const before = status.conditions?.find((condition) => condition.type === type)
+    if (before?.status === 'False' && before.message === message) return
+    const next = {type, status: 'False', reason: REASON, message} as const
+    await writeStatus(object, {conditions: withCondition(status.conditions, next, world.now())}, world)
+  } else if (status.phase === undefined || status.phase === 'Pending') {
+    await writeStatus(
+      object,
+      {phase: 'Failed', reason: REASON, message, finishedAt: timeText(world.now())},
+      world,
+    )
+  }
+}

@@ -1,0 +1,121 @@
+import {API_VERSION, RESTORE_DIR} from '../../api/names.ts'
+import {migrationSchema} from '../../api/resources.ts'
+import {originalPod} from '../../checkpoint/pod-template.ts'
+import {unlike} from '../../checkpoint/likeness.ts'
+import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import type {ImageDigests} from './answer.ts'
+import {digestSchema} from '../../api/sealed-checkpoint.ts'
+import type {CheckpointImages} from './create-image.ts'
+import {refuseBeyond} from './limits.ts'
+import {refuseOther} from './same-image.ts'
+import {checkpointRef, parseCheckpoint} from './named.ts'
+import {parsePod, podRef} from './pods.ts'
+import type {AgentTools} from './tools.ts'
+import {writeStatusIf} from './write-status.ts'
+
+export interface AdmitTools extends Pick<
+  AgentTools,
+  'kube' | 'stores' | 'abilities' | 'freeBytes' | 'limits' | 'node' | 'signal' | 'log'
+> {
+  readonly imageDigests: ImageDigests
+  readonly checkpointImages: CheckpointImages
+}
+
+/** Whether a Migration waits for the agent of that node to say that it can take the pod. */
+export function isToAdmit(object: KubeObject, node: string): boolean {
+  const {status = {}} = migrationSchema.parse(object)
+  const {phase, targetNode, targetAnswer} = status
+  return phase === 'Preparing' && targetNode === node && targetAnswer === undefined
+}
+
+/** Whether a Migration waits for the agent of that node to say which images the pod would lack there. */
+export function isToLook(object: KubeObject, node: string): boolean {
+  const {phase, targetNode, absentImages} = migrationSchema.parse(object).status ?? {}
+  return phase === 'Pending' && targetNode === node && absentImages === undefined
+}
+
+/** Tells, before a pod stands still, which of its images are not here, so that they are fetched while it runs. */
+export async function lookForImages(
+  object: KubeObject,
+  {kube, node, imageDigests, signal}: Pick<AdmitTools, 'kube' | 'node' | 'imageDigests' | 'signal'>,
+): Promise<void> {
+  if (!isToLook(object, node)) return
+  const {metadata, spec} = migrationSchema.parse(object)
+  const {name, namespace = ''} = metadata
+  const found = await kube.get(podRef(namespace, spec.pod))
+  // One made of a checkpoint is in no registry; the pod is made with what it had before that.
+  const containers = found === undefined ? [] : originalPod(parsePod(found)).spec.containers
+  const images = new Set(containers.map(({image}) => image))
+  const absentImages: string[] = []
+  for (const image of images) if ((await imageDigests(image)).length === 0) absentImages.push(image)
+  const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToLook(now, node)
+  const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
+  await writeStatusIf(ref, isSame, {absentImages}, {kube, signal})
+}
+
+/**
+ * Tells, before the source is ended, whether a pod can go on here: its checkpoint is reached and opened, its CPU and its
+ * images are like those here, and it has room. What only the container itself shows is decided when it is created.
+ */
+export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<void> {
+  if (!isToAdmit(object, tools.node)) return
+  const {metadata, spec, status} = migrationSchema.parse(object)
+  const {name, namespace = ''} = metadata
+  const checkpoint = {namespace, name: status?.checkpoint ?? ''}
+  const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
+  const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToAdmit(now, tools.node)
+  try {
+    const targetAnswer = {ok: true, message: `${tools.node} can take it`}
+    if (spec.backend === 'create-image') {
+      await tools.checkpointImages.make(checkpoint, async (images) => {
+        await writeStatusIf(ref, isSame, {images, targetAnswer}, tools)
+      })
+    } else {
+      await canTake(checkpoint, tools)
+      await writeStatusIf(ref, isSame, {targetAnswer}, tools)
+    }
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error
+    const {code, message} = error
+    tools.log('warn', 'a pod cannot be taken', {migration: name, namespace, error: message})
+    await writeStatusIf(ref, isSame, {targetAnswer: {ok: false, reason: code, message}}, tools)
+  }
+}
+
+async function canTake(name: {namespace: string; name: string}, tools: AdmitTools): Promise<void> {
+  const {kube, stores, signal} = tools
+  const object = await kube.get(checkpointRef(name))
+  const {spec, status = {}} = object === undefined ? {} : parseCheckpoint(object)
+  const digest = digestSchema.safeParse(status.digest).data
+  if (spec === undefined || status.phase !== 'Ready' || digest === undefined)
+    throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${name.namespace}/${name.name} is not Ready`)
+  const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
+  const images = [...new Set((status.containers ?? []).map(({image}) => image))]
+  const [{metadata}, here, freeBytes, limits, ...found] = await Promise.all([
+    openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal}),
+    tools.abilities(),
+    tools.freeBytes(),
+    tools.limits.own(),
+    ...images.map((image) => tools.imageDigests(image)),
+  ])
+  // What is unpacked, and the files that the container had changed once more, in its own file system.
+  const changed = (status.summary?.containers ?? []).map(({filesBytes = 0}) => filesBytes)
+  const wanted = [...metadata.containers.map(({archiveBytes}) => archiveBytes), ...changed]
+  const wantedBytes = wanted.reduce((sum, bytes) => sum + bytes, 0)
+  if (wantedBytes > freeBytes)
+    throw new CheckpointError(
+      'RESTORE_IMPOSSIBLE',
+      `${tools.node} has ${freeBytes} bytes free below ${RESTORE_DIR}, and the checkpoint needs ${wantedBytes}`,
+    )
+  const digestsOf = new Map(images.map((image, index) => [image, found[index] ?? []]))
+  const why = unlike(metadata.source, here)
+  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `${tools.node} cannot take it: ${why}`)
+  for (const container of metadata.containers) {
+    const {image, imageDigest} = container
+    refuseBeyond(container, limits)
+    const digests = digestsOf.get(image) ?? (await tools.imageDigests(image))
+    refuseOther(image, digests, imageDigest, tools.node)
+  }
+}

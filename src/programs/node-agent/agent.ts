@@ -1,0 +1,290 @@
+import {API_VERSION, CHECKPOINT_IMAGE_PREFIX, RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../../api/names.ts'
+import {wordsOfProblem} from '../../checkpoint/readable.ts'
+import {checkpointSchema, migrationSchema, restoreSchema} from '../../api/resources.ts'
+import type {KubeObject, WatchEvent, WatchQuery} from '../../kubernetes/types.ts'
+import {z} from 'zod'
+import {admitMove, isToAdmit, isToLook, lookForImages} from './admit.ts'
+import {ranAs} from './answer.ts'
+import {podRef, podSchema, type Pod} from './pods.ts'
+import {removeFormer} from './former-archives.ts'
+import type {Preparations} from './prepare.ts'
+import {keyedQueue, type KeyedQueue} from '../../operator/queue.ts'
+import {checkpointImages, isForImages, makeImages, type CheckpointImages} from './create-image.ts'
+import {parseCheckpoint, type Named} from './named.ts'
+import {abandon, takeCheckpoint} from './take.ts'
+import type {AgentTools} from './tools.ts'
+import {isStopped, wakePod} from './wake.ts'
+
+export interface Agent {
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void>
+  /** Resolves when the signal is aborted; rejects when a watch ends by itself: what is asked for would not be seen. */
+  readonly watching: Promise<void>
+  /** Why it sees nothing any more; undefined: it does. */
+  readonly problem: () => string | undefined
+}
+
+/**
+ * Watches the Checkpoints of the cluster and the pods of this node, and does what they ask for until the signal is
+ * aborted. What an agent before it left undone is found in their statuses and on the disk.
+ */
+export function startAgent(tools: AgentTools, preparations: Preparations): Agent {
+  const agent = new Watching(tools, preparations)
+  return {idle: () => agent.idle(), watching: agent.watching, problem: () => agent.problem}
+}
+
+class Watching {
+  readonly #tools: AgentTools
+  readonly #preparations: Preparations
+  readonly watching: Promise<void>
+  problem: string | undefined
+  readonly #checkpoints = new Map<string, Named>()
+  /** Checkpoints that the schema does not take: nothing is done for them, and nothing of theirs is removed. */
+  readonly #unreadable = new Map<string, KubeObject>()
+  readonly #pods = new Map<string, Pod>()
+  readonly #taking: KeyedQueue
+  readonly #preparing: KeyedQueue
+  readonly #making: KeyedQueue
+  readonly #admitting: KeyedQueue
+  readonly #cleaning: KeyedQueue
+  readonly #images: CheckpointImages
+  #unsynced = 2
+  readonly #startedAtMs: number
+
+  constructor(tools: AgentTools, preparations: Preparations) {
+    this.#tools = tools
+    this.#preparations = preparations
+    this.#startedAtMs = tools.now()
+    this.#images = checkpointImages(tools)
+    const {kube, log, signal, node} = tools
+    this.#taking = keyedQueue({work: (key) => takeCheckpoint(nameOf(key), tools), log, signal})
+    this.#preparing = keyedQueue({work: (uid) => this.#prepare(uid), log, signal})
+    this.#making = keyedQueue({work: (key) => this.#makeImages(key), log, signal})
+    this.#admitting = keyedQueue({work: (key) => this.#admit(key), log, signal})
+    this.#cleaning = keyedQueue({
+      work: () => this.#images.removeUnused(() => this.#pods.values()),
+      log,
+      signal,
+    })
+    const onSynced = (): void => {
+      if (--this.#unsynced === 0) this.#background(this.#sweep())
+    }
+    this.watching = Promise.all([
+      kube.watch(
+        {apiVersion: API_VERSION, kind: 'Checkpoint', onSynced, onProblem: this.#onProblem},
+        (event) => this.#onCheckpoint(event),
+        signal,
+      ),
+      this.#watch(
+        {apiVersion: 'v1', kind: 'Pod', fieldSelector: `spec.nodeName=${node}`, onSynced},
+        podSchema,
+        (type, pod) => this.#onPod(type, pod),
+      ),
+      this.#watch({apiVersion: API_VERSION, kind: 'Restore'}, restoreSchema, (type, {metadata}, object) => {
+        const {namespace = '', name} = metadata
+        if (type !== 'DELETED' && isForImages(object, node)) this.#making.add(keyOf({namespace, name}))
+        else if (leavesImages(type, object, node)) this.#cleaning.add(IMAGES)
+      }),
+      this.#watch(
+        {apiVersion: API_VERSION, kind: 'Migration'},
+        migrationSchema,
+        (type, {metadata}, object) => {
+          const {namespace = '', name} = metadata
+          const isAsked = isToAdmit(object, node) || isToLook(object, node)
+          if (type !== 'DELETED' && isAsked) this.#admitting.add(keyOf({namespace, name}))
+          else if (leavesImages(type, object, node)) this.#cleaning.add(IMAGES)
+        },
+      ),
+    ]).then(() => undefined)
+    this.watching.catch((error: unknown) => {
+      this.problem = `a watch has ended: ${error instanceof Error ? error.message : String(error)}`
+    })
+  }
+
+  /** Tells of each object that the schema takes. One that it does not take is nobody else's trouble. */
+  #watch<T>(
+    query: WatchQuery,
+    schema: z.ZodType<T>,
+    onChange: (type: WatchEvent['type'], value: T, object: KubeObject) => void,
+  ): Promise<void> {
+    const {kube, signal} = this.#tools
+    return kube.watch(
+      {...query, onProblem: this.#onProblem},
+      ({type, object}) => {
+        const {success, data, error} = schema.safeParse(object)
+        if (success) onChange(type, data, object)
+        else this.#leaveOut(object, error)
+      },
+      signal,
+    )
+  }
+
+  readonly #onProblem = (error: Error): void =>
+    this.#tools.log('warn', 'watch failed', {error: error.message})
+
+  /** The controller says so on the object itself. */
+  #leaveOut({kind, metadata: {namespace, name}}: KubeObject, error: z.ZodError): void {
+    this.#tools.log('warn', 'left out an object that is not valid', {
+      kind,
+      namespace,
+      name,
+      error: wordsOfProblem(error),
+    })
+  }
+
+  async #admit(key: string): Promise<void> {
+    const object = await this.#tools.kube.get({apiVersion: API_VERSION, kind: 'Migration', ...nameOf(key)})
+    if (object === undefined) return
+    await lookForImages(object, this.#tools)
+    await admitMove(object, {...this.#tools, checkpointImages: this.#images})
+  }
+
+  async idle(): Promise<void> {
+    await this.#taking.idle()
+    await this.#preparing.idle()
+    await this.#making.idle()
+    await this.#admitting.idle()
+    await this.#cleaning.idle()
+  }
+
+  #onCheckpoint({type, object}: WatchEvent): void {
+    const {success, error} = checkpointSchema.safeParse(object)
+    const {namespace = '', name} = object.metadata
+    const key = keyOf({namespace, name})
+    // As it was when it could be read: what was begun for it then is still to be undone.
+    const checkpoint = success ? parseCheckpoint(object) : this.#checkpoints.get(key)
+    if (success || type === 'DELETED') this.#unreadable.delete(key)
+    else {
+      this.#unreadable.set(key, object)
+      this.#leaveOut(object, error)
+      return
+    }
+    if (checkpoint === undefined) return
+    const {uid, status = {}} = checkpoint
+    if (type === 'DELETED') {
+      this.#checkpoints.delete(key)
+      if (status.node === this.#tools.node) this.#background(abandon(checkpoint, this.#tools))
+      return
+    }
+    this.#checkpoints.set(key, checkpoint)
+    const isOpen = status.phase === undefined || status.phase === 'Pending'
+    if (uid !== '' && (isOpen || status.node === this.#tools.node)) this.#taking.add(key)
+  }
+
+  #onPod(type: WatchEvent['type'], pod: Pod): void {
+    const {uid, deletionTimestamp, annotations} = pod.metadata
+    const ends = type === 'DELETED' || deletionTimestamp !== undefined
+    if (type === 'DELETED') {
+      this.#pods.delete(uid)
+      this.#background(this.#preparations.remove(uid))
+      if (pod.spec.containers.some(({image}) => image.startsWith(CHECKPOINT_IMAGE_PREFIX)))
+        this.#cleaning.add(IMAGES)
+    } else this.#pods.set(uid, pod)
+    if (ends) {
+      for (const [key, {status}] of this.#checkpoints)
+        if (status?.podUid === uid && status.frozen === true && status.node === this.#tools.node)
+          this.#taking.add(key)
+    } else if (
+      annotations?.[RESTORE_ANNOTATION] !== undefined &&
+      pod.spec.runtimeClassName === RESTORE_RUNTIME
+    )
+      this.#preparing.add(uid)
+  }
+
+  async #makeImages(key: string): Promise<void> {
+    const object = await this.#tools.kube.get({apiVersion: API_VERSION, kind: 'Restore', ...nameOf(key)})
+    if (object !== undefined) await makeImages(object, {...this.#tools, checkpointImages: this.#images})
+  }
+
+  /** Unpacks ahead of the container's creation, and cleans up behind its start. */
+  async #prepare(uid: string): Promise<void> {
+    const pod = this.#pods.get(uid)
+    if (pod === undefined) return
+    for (const {name} of pod.spec.containers) {
+      const id = await this.#preparations.asked(uid, name)
+      if (id !== undefined && ranAs(pod, name, id)) {
+        if (!(await this.#preparations.isRestored(uid, name)))
+          await this.#preparations.noteRestored(uid, name)
+      } else if (id === undefined && pod.status?.phase !== 'Running') {
+        // What is refused here is refused, with its reason, when the container is created.
+        await this.#preparations.prepare(pod, name).catch((error: unknown) => {
+          this.#tools.log('warn', 'cannot be prepared', {
+            pod: pod.metadata.name,
+            namespace: pod.metadata.namespace,
+            error: String(error),
+          })
+        })
+      }
+    }
+  }
+
+  /** Once everything is known: what belongs to pods and Checkpoints that are gone is removed. */
+  async #sweep(): Promise<void> {
+    const {archives, formerArchives, dumps, kube, log, node} = this.#tools
+    await dumps.clean()
+    const pods = [...this.#pods.values()]
+    for (const checkpoint of this.#checkpoints.values())
+      if (checkpoint.status?.node === node)
+        await removeFormer(formerArchives, checkpoint, pods, this.#startedAtMs)
+    const unreadable = [...this.#unreadable.values()]
+    const uids = new Set([
+      ...[...this.#checkpoints.values()].map(({uid}) => uid),
+      ...unreadable.map(({metadata}) => metadata.uid),
+    ])
+    for (const uid of await archives.list()) {
+      if (uids.has(uid)) continue
+      log('info', 'archive of a checkpoint that is gone', {uid})
+      await archives.remove(uid)
+    }
+    this.#cleaning.add(IMAGES)
+    for (const uid of await this.#preparations.list())
+      if (!this.#pods.has(uid)) await this.#preparations.remove(uid)
+    const held = new Set([
+      ...[...this.#checkpoints.values()].flatMap(({status}) => (mayHold(status) ? [status?.podUid] : [])),
+      ...unreadable.map((object) => podUidSchema.safeParse(object['status']).data?.podUid),
+    ])
+    for (const [uid, pod] of this.#pods) {
+      if (held.has(uid) || !(await isStopped(uid, this.#tools))) continue
+      const {namespace, name} = pod.metadata
+      if ((await kube.get(podRef(namespace, name)))?.metadata.uid !== uid) continue
+      log('warn', 'pod stood still for no checkpoint', {pod: name, namespace})
+      await wakePod(uid, this.#tools)
+    }
+  }
+
+  #background(work: Promise<void>): void {
+    const {log, signal} = this.#tools
+    work.catch((error: unknown) => {
+      if (!signal.aborted)
+        log('error', 'failed', {error: error instanceof Error ? error.stack : String(error)})
+    })
+  }
+}
+
+/** There is one thing of its kind to do. */
+const IMAGES = 'images'
+
+const podUidSchema = z.looseObject({podUid: z.string()})
+const endedSchema = z.looseObject({
+  phase: z.string().optional(),
+  node: z.string().optional(),
+  targetNode: z.string().optional(),
+  images: z.looseObject({}).optional(),
+})
+
+/** Whether a Restore or a Migration that came to nothing, or is gone, had images made on this node. */
+function leavesImages(type: WatchEvent['type'], object: KubeObject, own: string): boolean {
+  const {phase = '', node, targetNode, images} = endedSchema.parse(object['status'] ?? {})
+  const isOver = phase === 'Failed' || phase === 'RolledBack'
+  return images !== undefined && (targetNode ?? node) === own && (type === 'DELETED' || isOver)
+}
+
+const mayHold = (status: Named['status']): boolean =>
+  status?.frozen === true || status?.phase === 'Dumping' || status?.phase === 'Storing'
+
+const keyOf = ({namespace, name}: {namespace: string; name: string}): string => `${namespace}/${name}`
+
+function nameOf(key: string): {namespace: string; name: string} {
+  const [namespace = '', name = ''] = key.split('/')
+  return {namespace, name}
+}

@@ -1,0 +1,123 @@
+import {refuseOther} from './same-image.ts'
+import {readFile} from 'node:fs/promises'
+import {join} from 'node:path'
+import {ociSpecSchema, type OciSpec} from '../../checkpoint/archive/oci-spec.ts'
+import {privilegesOf, widerThan} from '../../checkpoint/archive/privileges.ts'
+import type {RestoreAnswer, RestoreRequest} from '../../api/handler-protocol.ts'
+import {RESTORE_ANNOTATION} from '../../api/names.ts'
+import {CheckpointError, KubernetesError} from '../../base/errors.ts'
+import {lowerLimits} from './limits.ts'
+import {containerIdOf, parsePod, podNamespacesSchema, podRef, statusOf, type Pod} from './pods.ts'
+import type {PreparedContainer, Preparations} from './prepare.ts'
+import type {AgentTools} from './tools.ts'
+
+/** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
+export type ImageDigests = (image: string) => Promise<readonly string[]>
+
+export interface AnswerTools extends Pick<
+  AgentTools,
+  'kube' | 'node' | 'cgroups' | 'limits' | 'signal' | 'log'
+> {
+  readonly preparations: Preparations
+  readonly imageDigests: ImageDigests
+}
+
+/** Decides what becomes of a container whose pod names a checkpoint. Whatever is not clear is refused. */
+export async function answerRestore(request: RestoreRequest, tools: AnswerTools): Promise<RestoreAnswer> {
+  const {log} = tools
+  const {id, namespace, pod, container, checkpoint} = request
+  const about = {id, namespace, pod, container, checkpoint}
+  try {
+    const answer = await decide(request, tools)
+    log('info', `answered ${answer.action}`, about)
+    return answer
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    const isOurs = error instanceof CheckpointError || error instanceof KubernetesError
+    const code = isOurs ? `${error.code}: ` : ''
+    log('warn', 'refused', {...about, error: message})
+    return {version: 1, action: 'refuse', message: `${code}${message}`}
+  }
+}
+
+async function decide(request: RestoreRequest, tools: AnswerTools): Promise<RestoreAnswer> {
+  const {kube, preparations} = tools
+  const {namespace, container, podUid} = request
+  const object = await kube.get(podRef(namespace, request.pod))
+  const pod = object === undefined ? undefined : parsePod(object)
+  if (pod?.metadata.uid !== podUid || pod.spec.nodeName !== tools.node)
+    throw new CheckpointError(
+      'RESTORE_FAILED',
+      `pod ${namespace}/${request.pod} with uid ${podUid} is not on this node`,
+    )
+  if (pod.metadata.annotations?.[RESTORE_ANNOTATION] !== request.checkpoint)
+    throw new CheckpointError(
+      'RESTORE_FAILED',
+      `pod ${namespace}/${request.pod} does not name checkpoint ${request.checkpoint}`,
+    )
+  if (await hasRun(pod, request, tools)) await preparations.noteRestored(podUid, container)
+  const image = pod.spec.containers.find(({name}) => name === container)?.image ?? ''
+  // Asked meanwhile; heeded only where there is something to compare.
+  const digests = tools.imageDigests(image)
+  digests.catch(() => undefined)
+  const prepared = await preparations.prepare(pod, container)
+  // It was restored before, or is none of those that were dumped.
+  if (prepared === undefined) return {version: 1, action: 'create'}
+  const {bundle} = request
+  const spec = ociSpecSchema.parse(JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8')))
+  compare(pod, {container, spec}, prepared, {name: image, digests: await digests})
+  await lowerLimits({imageDir: prepared.imageDir, container, bundle, spec}, tools.limits)
+  await preparations.noteAsked(podUid, container, request.id)
+  return {
+    version: 1,
+    action: 'restore',
+    imageDir: prepared.imageDir,
+    workDir: preparations.workDir(podUid, container),
+    ...(prepared.changes === undefined ? {} : {changes: prepared.changes}),
+    deleted: prepared.deleted,
+  }
+}
+
+/**
+ * Whether an earlier container of this name in this pod, for which `restore` was answered, came to run. Throws
+ * CheckpointError RESTORE_FAILED as long as it cannot be told: to begin anew what never ran would lose its memory.
+ */
+async function hasRun(
+  pod: Pod,
+  {container, podUid, id}: RestoreRequest,
+  {preparations, cgroups}: AnswerTools,
+): Promise<boolean> {
+  const earlier = await preparations.asked(podUid, container)
+  if (earlier === undefined || earlier === id) return false
+  if (ranAs(pod, container, earlier)) return true
+  if ((await cgroups.find(podUid, earlier)) !== undefined)
+    throw new CheckpointError('RESTORE_FAILED', `the attempt before, ${earlier}, has not come to its end`)
+  return false
+}
+
+/** Whether the pod's status tells that the container with this id runs or ran; one that could not be started did not. */
+export function ranAs(pod: Pod, container: string, id: string): boolean {
+  const status = statusOf(pod, container)
+  if (containerIdOf(status) === id && status?.state?.running !== undefined) return true
+  return [status?.state?.terminated, status?.lastState?.terminated].some(
+    (ended) => ended?.containerID?.endsWith(id) === true && ended.reason !== 'StartError',
+  )
+}
+
+/** Throws CheckpointError PRIVILEGES_WIDER, IMAGE_UNAVAILABLE. */
+function compare(
+  pod: Pod,
+  {container, spec}: {readonly container: string; readonly spec: OciSpec},
+  prepared: Pick<PreparedContainer, 'privileges' | 'imageDigest'>,
+  image: {readonly name: string; readonly digests: readonly string[]},
+): void {
+  const wider = widerThan(prepared.privileges, privilegesOf(spec, podNamespacesSchema.parse(pod.spec)))
+  if (wider.length > 0) {
+    throw new CheckpointError(
+      'PRIVILEGES_WIDER',
+      `the processes of the checkpoint may do what container ${container} may not: ${wider.join('; ')}`,
+    )
+  }
+  const {name, digests} = image
+  refuseOther(name, digests, prepared.imageDigest, 'this node')
+}

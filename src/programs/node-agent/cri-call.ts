@@ -1,0 +1,112 @@
+import {
+  connect as connectHttp2,
+  constants,
+  type ClientHttp2Session,
+  type IncomingHttpHeaders,
+} from 'node:http2'
+import {connect} from 'node:net'
+import {CheckpointError, KubernetesError} from '../../base/errors.ts'
+
+/** https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto */
+const SERVICE = '/runtime.v1.RuntimeService'
+/** containerd keeps so much of each of stdout and stderr of a command. */
+const MOST_ANSWER_BYTES = 2 * 16 * 1024 * 1024 + 1024
+/** Of a message of gRPC: whether it is compressed, and its length. */
+const PREFIX_BYTES = 5
+
+/** Statuses of gRPC. */
+export const OK = 0
+export const DEADLINE_EXCEEDED = 4
+export const UNAVAILABLE = 14
+
+export interface CriAnswer {
+  readonly code: number
+  readonly message: string
+  readonly body: Uint8Array
+}
+
+/**
+ * One unary call of the container runtime behind a socket: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+ * Throws KubernetesError API_UNREACHABLE when nobody listens there and nothing was begun, CheckpointError
+ * CHECKPOINT_FAILED when it broke off.
+ */
+export async function criCall(
+  socket: string,
+  method: string,
+  message: Uint8Array,
+  signal: AbortSignal,
+): Promise<CriAnswer> {
+  const session = connectHttp2('http://localhost', {createConnection: () => connect(socket)})
+  try {
+    return await exchanged(session, `${SERVICE}/${method}`, message, signal)
+  } finally {
+    session.destroy()
+  }
+}
+
+function exchanged(
+  session: ClientHttp2Session,
+  path: string,
+  message: Uint8Array,
+  signal: AbortSignal,
+): Promise<CriAnswer> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted()
+    let begun = false
+    const broken = (error: Error): void => {
+      if (signal.aborted) reject(error)
+      else if (begun)
+        reject(
+          new CheckpointError('CHECKPOINT_FAILED', `the runtime broke off: ${error.message}`, {cause: error}),
+        )
+      else reject(runtimeAway(error.message, error))
+    }
+    session.on('error', broken)
+    session.once('connect', () => (begun = true))
+    const stream = session.request({
+      [constants.HTTP2_HEADER_METHOD]: 'POST',
+      [constants.HTTP2_HEADER_PATH]: path,
+      [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc',
+      [constants.HTTP2_HEADER_TE]: 'trailers',
+    })
+    // The runtime ends what was asked for by a call that is cancelled.
+    signal.addEventListener('abort', () => stream.close(constants.NGHTTP2_CANCEL), {once: true})
+    const chunks: Buffer[] = []
+    let bytes = 0
+    let told: IncomingHttpHeaders = {}
+    stream.on('response', (headers) => (told = {...told, ...headers}))
+    stream.on('trailers', (headers: IncomingHttpHeaders) => (told = {...told, ...headers}))
+    stream.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes > MOST_ANSWER_BYTES) stream.close(constants.NGHTTP2_CANCEL)
+      else chunks.push(chunk)
+    })
+    stream.on('error', broken)
+    stream.on('close', () => {
+      const {'grpc-status': status, 'grpc-message': words = ''} = told
+      const body = Buffer.concat(chunks).subarray(PREFIX_BYTES)
+      if (typeof status !== 'string') broken(new Error('its answer has no end'))
+      else resolve({code: Number(status), message: decoded(String(words)), body})
+    })
+    const prefix = Buffer.alloc(PREFIX_BYTES)
+    prefix.writeUInt32BE(message.length, 1)
+    stream.end(Buffer.concat([prefix, message]))
+  })
+}
+
+/** As gRPC encodes what is not ASCII. */
+function decoded(words: string): string {
+  try {
+    return decodeURIComponent(words)
+  } catch {
+    return words
+  }
+}
+
+/** Nobody serves the runtime just now: to be tried again. */
+export const runtimeAway = (why: string, cause?: Error): KubernetesError =>
+  new KubernetesError(
+    'API_UNREACHABLE',
+    `the container runtime does not answer: ${why}`,
+    cause === undefined ? {} : {cause},
+  )

@@ -1,0 +1,172 @@
+import {CheckpointError} from '../../base/errors.ts'
+import {storageLimits} from '../../checkpoint/ephemeral-storage.ts'
+import {originalPod} from '../../checkpoint/pod-template.ts'
+import type {Checkpoint, CheckpointStatus} from '../../api/resources.ts'
+import type {ContainerCgroup} from './cgroups.ts'
+import {containerIdOf, statusOf, type Pod} from './pods.ts'
+import type {AgentTools} from './tools.ts'
+import {refuseLarge, refuseOverLimit} from './upper-layer.ts'
+
+type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
+
+/** What a dump leaves: archives of this checkpoint, and the pod standing still if that was asked for. */
+export interface Dumped {
+  readonly containers: readonly DumpedContainer[]
+  readonly frozen: boolean
+}
+
+/**
+ * Dumps the containers of a pod in order. One that was dumped stands still until all are, so that they fit each other,
+ * and goes on then if the checkpoint leaves the pod running. Whatever an earlier attempt left is taken away first. Tried
+ * again when its processes could not be stopped just then. Throws CheckpointError CHECKPOINT_FAILED; the pod may be
+ * frozen then.
+ */
+export async function dumpPod(
+  checkpoint: Checkpoint,
+  uid: string,
+  pod: Pod,
+  tools: AgentTools,
+): Promise<Dumped> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await dumpOnce(checkpoint, uid, pod, tools)
+    } catch (error) {
+      if (!(error instanceof CheckpointError) || !BUSY.test(error.message) || attempt === ATTEMPTS)
+        throw error
+      tools.log('info', 'a pod could not be stopped just then; again', {attempt, error: error.message})
+      await tools.cgroups.thaw(pod.metadata.uid)
+      tools.signal.throwIfAborted()
+    }
+  }
+}
+
+const ATTEMPTS = 4
+/**
+ * runc gives up on a busy machine after some milliseconds
+ * (https://github.com/opencontainers/cgroups/blob/v0.0.6/fs/freezer.go). And a process that has started another one by
+ * vfork, as shells do, cannot be stopped until that has become its program: CRIU waits for ten seconds, in which that one
+ * stands still too.
+ */
+const BUSY = /unable to freeze|Unseizable non-zombie/
+
+async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: AgentTools): Promise<Dumped> {
+  const {cgroups, archives, signal} = tools
+  const {spec} = checkpoint
+  const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
+  const running = names.map((name) => runningContainer(pod, name))
+  await archives.remove(uid)
+  const limits = storageLimits(originalPod(pod).spec)
+  const unmeasured = new Map<string, string>()
+  for (const {name, id} of running) {
+    const cgroup = await cgroups.find(pod.metadata.uid, id)
+    if (cgroup === undefined) continue
+    const size = await tools.measure({pid: cgroup.pid, cgroup: cgroup.container})
+    refuseLarge(name, size)
+    if (spec.after !== 'run') refuseOverLimit(name, size, limits.get(name))
+    if (size.unmeasured === undefined) continue
+    unmeasured.set(name, size.unmeasured)
+    tools.log('warn', 'files were not measured', {...targetOf(pod, name), error: size.unmeasured})
+  }
+  if (spec.hooks?.before !== undefined) await runHook('before', pod, spec.hooks.before, tools)
+  const holds = spec.after !== 'run' || running.length > 1
+  const containers: DumpedContainer[] = []
+  const held: ContainerCgroup[] = []
+  for (const [index, {name, id, image}] of running.entries()) {
+    const cgroup = await cgroups.find(pod.metadata.uid, id)
+    if (cgroup === undefined) throw failed(pod, name, 'its processes are not found on the node')
+    const dumped = await dumpContainer(pod, {name, id}, uid, cgroup, holds, tools)
+    const why = unmeasured.get(name)
+    containers.push({name, image, ...dumped, ...(why === undefined ? {} : {unmeasured: why})})
+    held.push(cgroup)
+    if (holds && index < running.length - 1) await cgroups.holdContainer(cgroup)
+    signal.throwIfAborted()
+  }
+  const stays = spec.after !== 'run'
+  if (holds && !stays) await cgroups.thaw(pod.metadata.uid)
+  if (!stays && spec.hooks?.after !== undefined) await runHook('after', pod, spec.hooks.after, tools)
+  return {containers, frozen: stays}
+}
+
+const targetOf = ({metadata: {namespace, name}}: Pod, container: string) => ({
+  namespace,
+  pod: name,
+  container,
+})
+
+function runningContainer(pod: Pod, name: string): {name: string; id: string; image: string} {
+  const container = originalPod(pod).spec.containers.find((one) => one.name === name)
+  if (container === undefined) {
+    const names = pod.spec.containers.map((one) => one.name).join(', ')
+    throw failed(pod, name, `the pod has no such container, but ${names}`)
+  }
+  const status = statusOf(pod, name)
+  const id = containerIdOf(status)
+  if (status?.state?.running === undefined || id === undefined) {
+    const {waiting, terminated} = status?.state ?? {}
+    throw failed(pod, name, `it does not run: ${waiting?.reason ?? terminated?.reason ?? 'not started'}`)
+  }
+  return {name, id, image: container.image}
+}
+
+async function dumpContainer(
+  pod: Pod,
+  {name, id}: {readonly name: string; readonly id: string},
+  uid: string,
+  cgroup: ContainerCgroup,
+  freezePod: boolean,
+  tools: AgentTools,
+): Promise<{readonly archiveBytes: number; readonly frozenMs?: number; readonly gapMs?: number}> {
+  const {checkpoint, watchDump, archives, signal} = tools
+  const target = {...targetOf(pod, name), podUid: pod.metadata.uid, containerId: id}
+  const path = await archives.begin(uid, name)
+  const {seen} = await watchDump(cgroup, {freezePod}, () => checkpoint(target, path, signal)).catch(
+    async (error: unknown) => {
+      throw await explained(error, tools)
+    },
+  )
+  const archiveBytes = await archives.claim(path, uid, name)
+  if (freezePod && !seen.podFrozen)
+    throw failed(
+      pod,
+      name,
+      'the end of the dump was not seen, so that the pod could not be made to stand still',
+    )
+  return {
+    archiveBytes,
+    ...(seen.frozenMs === undefined ? {} : {frozenMs: Math.round(seen.frozenMs)}),
+    ...(seen.gapMs === undefined ? {} : {gapMs: Math.round(seen.gapMs * 10) / 10}),
+  }
+}
+
+async function explained(error: unknown, tools: AgentTools): Promise<unknown> {
+  if (!(error instanceof CheckpointError)) return error
+  const why = await tools.explain(error.message)
+  return why === undefined ? error : new CheckpointError('CHECKPOINT_FAILED', why, {cause: error})
+}
+
+type Hook = NonNullable<NonNullable<Checkpoint['spec']['hooks']>['before']>
+
+/** Runs a command in the pod, by the runtime of this node. Throws CheckpointError CHECKPOINT_FAILED when it does not succeed. */
+export async function runHook(
+  when: 'before' | 'after',
+  pod: Pod,
+  {container, command, timeoutSeconds = 30}: Hook,
+  {exec, signal}: Pick<AgentTools, 'exec' | 'signal'>,
+): Promise<void> {
+  const hook = `the hook ${when} the dump`
+  const id = containerIdOf(statusOf(pod, container))
+  if (id === undefined) throw failed(pod, container, `${hook} has no container to run in`)
+  const {exitCode, stderr} = await exec(id, command, {timeoutSeconds, signal}).catch((error: unknown) => {
+    if (!(error instanceof CheckpointError)) throw error
+    throw failed(pod, container, `${hook} failed: ${error.message}`, error)
+  })
+  if (exitCode !== 0)
+    throw failed(pod, container, `${hook} ended with ${exitCode}: ${stderr.trim().slice(-300)}`)
+}
+
+const failed = (pod: Pod, container: string, why: string, cause?: Error): CheckpointError =>
+  new CheckpointError(
+    'CHECKPOINT_FAILED',
+    `container ${container} of pod ${pod.metadata.namespace}/${pod.metadata.name} was not checkpointed: ${why}`,
+    cause === undefined ? {} : {cause},
+  )

@@ -1,0 +1,63 @@
+import type {CheckpointStatus} from '../../api/resources.ts'
+import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import {digestSchema} from '../../api/sealed-checkpoint.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
+import type {AgentTools} from './tools.ts'
+import {writeStatusIf} from './write-status.ts'
+
+/**
+ * Makes a Checkpoint of one that lies in a store already. Any agent that finds it there may; the first one does. One of
+ * another namespace is refused: its memory belongs there.
+ */
+export async function importCheckpoint(
+  checkpoint: Named,
+  digestText: string,
+  tools: AgentTools,
+): Promise<void> {
+  const {kube, stores, signal, node, now} = tools
+  const digest = digestSchema.safeParse(digestText).data
+  const {blobs, keys} = await stores.open(checkpoint.spec.store, {usedBy: checkpoint.namespace, signal})
+  if (digest === undefined || (await blobs.getManifest(digest, signal)) === undefined) return
+  const guard = checkpoint.metadata.resourceVersion
+  const startedAt = new Date(now()).toISOString()
+  const claimed = await kube.patchStatus(
+    checkpointRef(checkpoint),
+    {phase: 'Storing', node, startedAt, message: `opening ${digest}`},
+    guard === undefined ? {} : {resourceVersion: guard},
+  )
+  if (claimed === undefined) return
+  const {metadata, envelope} = await openCheckpoint({
+    store: blobs,
+    digest,
+    keys: keys.wrappers,
+    trust: keys.trust,
+    signal,
+  })
+  if (metadata.namespace !== checkpoint.namespace) {
+    throw new CheckpointError(
+      'CHECKPOINT_UNKNOWN',
+      `${digest} was made in namespace ${metadata.namespace}, and can be restored there only`,
+    )
+  }
+  const pieces = [envelope.table, ...envelope.chunks]
+  const next: CheckpointStatus = {
+    phase: 'Ready',
+    digest,
+    place: blobs.place,
+    sizeBytes: metadata.containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0),
+    storedBytes: pieces.reduce((sum, {storedBytes}) => sum + storedBytes, 0),
+    containers: metadata.containers.map(({name, image, archiveBytes}) => ({name, image, archiveBytes})),
+    source: metadata.source,
+    podTemplate: metadata.podTemplate,
+    frozen: false,
+    message: `found in ${blobs.place}, made of pod ${metadata.pod} on ${metadata.createdAt}`,
+    finishedAt: new Date(now()).toISOString(),
+  }
+  const isOurs = (object: KubeObject): boolean => {
+    const {uid, status} = parseCheckpoint(object)
+    return uid === checkpoint.uid && status?.phase === 'Storing' && status.node === node
+  }
+  await writeStatusIf(checkpointRef(checkpoint), isOurs, next, tools)
+}

@@ -1,0 +1,88 @@
+import {THAW_ANNOTATION} from '../../api/names.ts'
+import {hasClaims} from '../../kubernetes/pod.ts'
+import {waitFor} from '../../base/waiting.ts'
+import {runHook} from './dump.ts'
+import type {Named} from './named.ts'
+import {podOf, podRef, type Pod} from './pods.ts'
+import type {AgentTools} from './tools.ts'
+import {letPodGoOn} from './turns.ts'
+import {isStopped} from './wake.ts'
+import {noteThawed} from './write-status.ts'
+
+/**
+ * Ends the standing still of a pod: it is deleted if that was asked for, ended without running again if somebody
+ * deleted it, thawed if somebody asked for that; otherwise it goes on standing still.
+ */
+export async function letGo(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {kube, cgroups} = tools
+  const {spec, metadata} = checkpoint
+  const podUid = checkpoint.status?.podUid
+  if (podUid === undefined || spec.pod === undefined) return
+  const pod = await ownPod(checkpoint, tools)
+  const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
+  if (!isDeleted && metadata.annotations?.[THAW_ANNOTATION] === 'true') {
+    await cgroups.thaw(podUid)
+    await hookAfter(checkpoint, tools)
+  } else if (isDeleted || spec.after === 'delete') {
+    const ref = podRef(checkpoint.namespace, spec.pod.name)
+    // It stands still, and is ended before it could go on: only its volumes have to be let go of before its name is free.
+    if (!isDeleted) await kube.delete(ref, {uid: podUid, ...(hasClaims(pod) ? {} : {graceSeconds: 0})})
+    await endFrozen(podUid, tools)
+    // Nothing of it runs any more: whoever is to have its name need not wait until its kubelet has tidied up.
+    if (pod !== undefined) await kube.delete(ref, {uid: podUid, graceSeconds: 0})
+  } else {
+    return
+  }
+  await noteThawed(checkpoint, tools)
+}
+
+/** Lets the pod of a failed checkpoint go on; one that was deleted meanwhile is ended where it stands. */
+export async function undo(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {podUid, frozen} = checkpoint.status ?? {}
+  if (podUid === undefined || frozen !== true) return
+  const pod = await ownPod(checkpoint, tools)
+  const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
+  if (isDeleted && (await isStopped(podUid, tools))) await endFrozen(podUid, tools)
+  else {
+    await letPodGoOn(podUid, checkpoint, tools)
+    await hookAfter(checkpoint, tools)
+  }
+  await noteThawed(checkpoint, tools)
+}
+
+/** What the hook before the dump held back is let go again; the pod runs on whether that succeeds or not. */
+export async function hookAfter(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {hooks} = checkpoint.spec
+  if (hooks?.after === undefined) return
+  const pod = await ownPod(checkpoint, tools)
+  if (pod === undefined) return
+  await runHook('after', pod, hooks.after, tools).catch((error: unknown) => {
+    tools.signal.throwIfAborted()
+    tools.log('warn', 'hook failed', {checkpoint: checkpoint.name, error: String(error)})
+  })
+}
+
+/** The pod that the checkpoint was made of, if it is there. */
+async function ownPod({spec, status, namespace}: Named, tools: AgentTools): Promise<Pod | undefined> {
+  const pod = spec.pod === undefined ? undefined : await podOf(namespace, spec.pod.name, tools)
+  return pod?.metadata.uid === status?.podUid ? pod : undefined
+}
+
+const KUBELET_NOTICES_MS = 10_000
+
+/** Ends a deleted pod's processes, once its kubelet will not start them anew. */
+async function endFrozen(podUid: string, {cgroups, signal, log}: AgentTools): Promise<void> {
+  await waitFor({
+    what: `the kubelet to end pod ${podUid}`,
+    timeoutMs: KUBELET_NOTICES_MS,
+    intervalMs: 50,
+    signal,
+    check: async () =>
+      (await cgroups.isTerminating(podUid)) ? {value: true, seen: 'ending'} : {seen: 'not ending yet'},
+  }).catch((error: unknown) => {
+    signal.throwIfAborted()
+    // A hook of the pod's own may stand before the signal; it cannot run in a pod that stands still.
+    log('info', 'the kubelet has not signalled the pod yet', {podUid, error: String(error)})
+  })
+  await cgroups.kill(podUid)
+}

@@ -1,0 +1,232 @@
+import {statfs} from 'node:fs/promises'
+import {availableParallelism} from 'node:os'
+import {dirname, join} from 'node:path'
+import {z} from 'zod'
+import {
+  AGENT_SOCKET,
+  ARCHIVE_DIR,
+  DUMP_DIR,
+  KUBELET_CHECKPOINT_DIR,
+  NODE_STORE_DIR,
+  RESTORE_DIR,
+  SYSTEM_NAMESPACE,
+} from '../../api/names.ts'
+import {answeringKey, peerKeyOf} from '../../checkpoint/peer-tls.ts'
+import type {Abilities} from '../../api/sealed-checkpoint.ts'
+import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
+import {openStore} from '../../checkpoint/stores/open.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import {openInClusterKube} from '../../kubernetes/in-cluster.ts'
+import type {KubeClient} from '../../kubernetes/types.ts'
+import {pauseQuietly} from '../../base/waiting.ts'
+import {publishAbilities, readAbilities, type AbilitiesOptions} from './abilities.ts'
+import {startAgent} from './agent.ts'
+import {answerRestore} from './answer.ts'
+import {diskArchives} from './archives.ts'
+import {openCgroups} from './cgroups.ts'
+import {criCheckpoint} from './container-checkpoint.ts'
+import {criExec} from './container-exec.ts'
+import {dumpFolder} from './dump-folder.ts'
+import {explainFailure} from './explain.ts'
+import {kubeletArchives} from './former-archives.ts'
+import {dumpWatcher} from './freeze.ts'
+import {collectGarbage} from './garbage.ts'
+import {serveHttp} from './http.ts'
+import {nodeLimits} from './limits.ts'
+import {inspectArchive} from './inspect.ts'
+import {dumpMeter} from './upper-layer.ts'
+import {watchInterruptions} from './interruption.ts'
+import {clusterKeys} from './key-ring.ts'
+import type {Log} from '../../operator/log.ts'
+import {agentMetrics} from './metrics.ts'
+import {peerStore, servePeer} from './peer.ts'
+import {threadedCiphers} from './piece-threads.ts'
+import {parsePod} from './pods.ts'
+import {diskPreparations} from './prepare.ts'
+import {remembered} from '../../operator/remembered.ts'
+import {serveRestores} from './serve.ts'
+import {containerdShims} from './shims.ts'
+import {clusterStores} from './stores.ts'
+import {
+  containerdImages,
+  containerdImport,
+  containerdNames,
+  containerdRemoval,
+  storeTools,
+} from './tools-of-host.ts'
+import type {AgentTools} from './tools.ts'
+import {serveUsage} from './usage.ts'
+
+const CGROUP_DIR = '/sys/fs/cgroup'
+const CONTAINERD_SOCKET = '/run/containerd/containerd.sock'
+const PUBLISH_EVERY_MS = 60_000
+const COLLECT_EVERY_MS = 6 * 3_600_000
+const AGENT_SELECTOR = 'app.kubernetes.io/name=clouder-node-agent'
+
+/** What the DaemonSet gives. */
+export const agentEnvironmentSchema = z.object({
+  NODE_NAME: z.string().min(1),
+  PORT: z.coerce.number().int(),
+  CLAIM_DIR: z.string().startsWith('/'),
+  /** Where the cloud tells a machine about itself. */
+  METADATA_URL: z.string().default('http://169.254.169.254'),
+  KUBERNETES_SERVICE_HOST: z.string().min(1),
+  KUBERNETES_SERVICE_PORT: z.coerce.number().int(),
+})
+export type AgentEnvironment = z.output<typeof agentEnvironmentSchema>
+
+/** The node agent, until the signal is aborted. Its threads start from `script`. */
+export async function runNodeAgent(
+  environment: AgentEnvironment,
+  {
+    script,
+    now,
+    log,
+    signal,
+  }: {readonly script: URL; readonly now: () => number; readonly log: Log; readonly signal: AbortSignal},
+): Promise<void> {
+  const {NODE_NAME: node, PORT: port} = environment
+  const kube = await openInClusterKube({
+    host: environment.KUBERNETES_SERVICE_HOST,
+    port: environment.KUBERNETES_SERVICE_PORT,
+    signal,
+  })
+  const cgroups = await openCgroups({
+    root: CGROUP_DIR,
+    proc: '/proc',
+    kill: (pid) => killIfThere(pid),
+  })
+  const hostTools = storeTools('/opt/clouder')
+  const abilitiesOptions: AbilitiesOptions = {
+    node,
+    kube,
+    tools: hostTools,
+    cgroupVersion: cgroups.version,
+    cpuinfoFile: '/proc/cpuinfo',
+    configFile: '/etc/containerd/config.toml',
+    signal,
+  }
+  // As new as what the node tells of itself; reading it starts two programs, while a pod would stand still.
+  const abilities = remembered(() => readAbilities(abilitiesOptions), {maxAgeMs: 2 * PUBLISH_EVERY_MS, now})
+  const blobs = blobOpener(environment.CLAIM_DIR)
+  const stores = clusterStores({
+    kube,
+    node,
+    openBlobs: blobs,
+    openPeer: (from) => openPeer(from, port, kube),
+  })
+  const metrics = agentMetrics()
+  const tools: AgentTools = {
+    node,
+    kube,
+    cgroups,
+    shims: containerdShims('/run/containerd/io.containerd.runtime.v2.task/k8s.io'),
+    checkpoint: criCheckpoint(CONTAINERD_SOCKET),
+    exec: criExec(CONTAINERD_SOCKET),
+    watchDump: dumpWatcher(script),
+    measure: dumpMeter({proc: '/proc', folder: dirname(ARCHIVE_DIR)}),
+    dumps: dumpFolder(DUMP_DIR, log),
+    archives: diskArchives(ARCHIVE_DIR, [KUBELET_CHECKPOINT_DIR]),
+    formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
+    stores,
+    ciphers: threadedCiphers(script, availableParallelism()),
+    abilities: abilities.value,
+    inspect: inspectArchive,
+    explain: explainFailure,
+    importImage: containerdImport(hostTools),
+    removeImage: containerdRemoval(hostTools),
+    listImages: containerdNames(hostTools),
+    imageDigests: containerdImages(hostTools, signal),
+    limits: nodeLimits(),
+    freeBytes: async () => {
+      const {bavail, bsize} = await statfs(RESTORE_DIR)
+      return bavail * bsize
+    },
+    metrics,
+    now,
+    log,
+    signal,
+  }
+  const preparations = diskPreparations(RESTORE_DIR, tools)
+  const sockets = await serveRestores(AGENT_SOCKET, async (request) => {
+    const answer = await answerRestore(request, {...tools, preparations})
+    metrics.answered(answer.action)
+    return answer
+  })
+  const agent = startAgent(tools, preparations)
+  const web = await serveHttp(port, {
+    metrics,
+    problem: agent.problem,
+    key: answeringKey(async () => (await clusterKeys(kube))['peer-key'], now),
+    answerPeer: async (request, response) =>
+      (await serveUsage(request, response, {cgroupRoot: CGROUP_DIR, now})) ||
+      servePeer(request, response, {store: () => blobs({node: {}}, undefined), signal}),
+    log,
+  })
+  const interruptions = watchInterruptions({node, kube, metadataUrl: environment.METADATA_URL, log, signal})
+  log('info', 'started', {node, cgroupVersion: cgroups.version})
+  // Not all agents at the same time, where they share a disk.
+  let collectAtMs = now() + Math.random() * COLLECT_EVERY_MS
+  const keepUp = async (): Promise<void> => {
+    while (!signal.aborted) {
+      await publish(abilities.renew, abilitiesOptions, log)
+      if (now() >= collectAtMs) {
+        collectAtMs = now() + COLLECT_EVERY_MS
+        await collectGarbage(tools).catch((error: unknown) =>
+          log('warn', 'garbage stays', {error: String(error)}),
+        )
+      }
+      await pauseQuietly(PUBLISH_EVERY_MS, signal)
+    }
+  }
+  // Without its watches it does nothing: the process ends, and the kubelet starts another one.
+  await Promise.all([keepUp(), agent.watching])
+  await interruptions
+  sockets.close()
+  web.close()
+  kube.close()
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
+}
+
+async function publish(read: () => Promise<Abilities>, options: AbilitiesOptions, log: Log): Promise<void> {
+  try {
+    if (await publishAbilities(await read(), options)) log('info', 'abilities told')
+  } catch (error) {
+    if (!options.signal.aborted) log('warn', 'abilities could not be told', {error: String(error)})
+  }
+}
+
+const blobOpener =
+  (claimDir: string): Parameters<typeof clusterStores>[0]['openBlobs'] =>
+  (spec, credentials, patience) =>
+    openStore(spec, {
+      nodeDir: NODE_STORE_DIR,
+      patience,
+      ...(credentials === undefined ? {} : {credentials}),
+      ...(spec.persistentVolumeClaim === undefined
+        ? {}
+        : {claimDir: join(claimDir, spec.persistentVolumeClaim.claimName)}),
+    })
+
+async function openPeer(node: string, port: number, kube: KubeClient): Promise<BlobStore> {
+  const found = await kube.list({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    namespace: SYSTEM_NAMESPACE,
+    labelSelector: AGENT_SELECTOR,
+  })
+  const address = found.map(parsePod).find(({spec}) => spec.nodeName === node)?.status?.podIP
+  if (address === undefined)
+    throw new CheckpointError(
+      'STORE_UNREACHABLE',
+      `node ${node}, on whose disk the checkpoint lies, has no agent`,
+    )
+  return peerStore({node, host: address, port, key: peerKeyOf((await clusterKeys(kube))['peer-key'])})
+}

@@ -1,0 +1,144 @@
+import {createHash} from 'node:crypto'
+import type {IncomingMessage, ServerResponse} from 'node:http'
+import {Agent} from 'node:https'
+import {Readable} from 'node:stream'
+import {pipeline} from 'node:stream/promises'
+import {readAtMost, TooLargeError} from '../../checkpoint/bounded.ts'
+import {askPeer, KEY_KNOWN_MS, PeerRefusedError, type PeerKey} from '../../checkpoint/peer-tls.ts'
+import type {BlobStore, Digest} from '../../checkpoint/stores/blob-store.ts'
+import {MAX_MANIFEST_BYTES} from '../../checkpoint/stores/content.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import {pause} from '../../base/waiting.ts'
+
+const PATH = /^\/v1\/(blobs|manifests)\/(sha256:[0-9a-f]{64})$/
+/** What was asked for is there, and is not what its digest says. */
+const CHANGED = 422
+const ASK_AGAIN_MS = 250
+
+/** Gives sealed pieces of this node's disk to other agents. False: the path is not of that kind. */
+export async function servePeer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  {store: open, signal}: {readonly store: () => Promise<BlobStore>; readonly signal: AbortSignal},
+): Promise<boolean> {
+  const [path, kind, digest] = PATH.exec(request.url ?? '') ?? []
+  if (path === undefined || digest === undefined) return false
+  const store = await open()
+  const wanted: Digest = `sha256:${digest.slice(7)}`
+  if (kind === 'manifests') {
+    const content = await store.getManifest(wanted, signal).catch(unlessTampered)
+    response.writeHead(content === undefined ? 404 : content === 'changed' ? CHANGED : 200)
+    response.end(content === 'changed' ? undefined : content)
+  } else if (await store.has(wanted, signal)) {
+    response.writeHead(200, {'content-type': 'application/octet-stream'})
+    await pipeline(Readable.from(asItIs(store.get(wanted, signal))), response, {signal}).catch(() =>
+      response.destroy(),
+    )
+  } else response.writeHead(404).end()
+  return true
+}
+
+function unlessTampered(error: unknown): 'changed' {
+  if (error instanceof CheckpointError && error.code === 'BLOB_TAMPERED') return 'changed'
+  throw error
+}
+
+/** That it was changed is found at its end, when all of it was sent: whoever asked finds the same, and can tell what it is. */
+async function* asItIs(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* content
+  } catch (error) {
+    unlessTampered(error)
+  }
+}
+
+/** The disk of another node, read through its agent; nothing can be put there. */
+export function peerStore(options: {
+  readonly node: string
+  readonly host: string
+  readonly port: number
+  readonly key: PeerKey
+  /** How long one that refuses the key is asked again: an agent that just started may not have read it yet. Default: 15 s. */
+  readonly refusedPatienceMs?: number
+}): BlobStore {
+  const {node, host, port, key, refusedPatienceMs = KEY_KNOWN_MS} = options
+  const place = `the disk of node ${node}`
+  const agent = new Agent({keepAlive: true, timeout: 4000})
+  const away = (signal: AbortSignal, cause: unknown): CheckpointError => {
+    signal.throwIfAborted()
+    if (cause instanceof PeerRefusedError)
+      return new CheckpointError('STORE_REFUSED', `the agent of node ${node} has another key than this one`)
+    const words = `${place} cannot be reached through its agent at ${host}:${port}`
+    return new CheckpointError('STORE_UNREACHABLE', words, {cause})
+  }
+  const askPatiently = async (path: string, signal: AbortSignal): Promise<IncomingMessage> => {
+    const endMs = performance.now() + refusedPatienceMs
+    for (;;) {
+      try {
+        return await askPeer({host, port, path, key, agent, signal})
+      } catch (error) {
+        if (!(error instanceof PeerRefusedError) || performance.now() >= endMs) throw error
+      }
+      await pause(ASK_AGAIN_MS, signal)
+    }
+  }
+  const ask = async (kind: 'blobs' | 'manifests', digest: Digest, signal: AbortSignal) => {
+    const path = `/v1/${kind}/${digest}`
+    const response = await askPatiently(path, signal).catch((cause: unknown) => {
+      throw away(signal, cause)
+    })
+    const {statusCode} = response
+    if (statusCode === 200) return response
+    response.resume()
+    if (statusCode === 404) return undefined
+    if (statusCode === CHANGED) throw tampered(digest, place)
+    throw new CheckpointError('STORE_REFUSED', `the agent of ${place} answered ${statusCode}`)
+  }
+  async function* partsOf(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
+    try {
+      for await (const part of response) if (Buffer.isBuffer(part)) yield part
+    } catch (cause) {
+      throw away(signal, cause)
+    }
+  }
+  async function* checked(digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const response = await ask('blobs', digest, signal)
+    if (response === undefined) throw new CheckpointError('BLOB_MISSING', `blob ${digest} is not on ${place}`)
+    const hash = createHash('sha256')
+    for await (const part of partsOf(response, signal)) {
+      hash.update(part)
+      yield part
+    }
+    if (`sha256:${hash.digest('hex')}` !== digest) throw tampered(digest, place)
+  }
+  const readOnly = (): Promise<never> =>
+    Promise.reject(new CheckpointError('STORE_REFUSED', `${place} cannot be written from another node`))
+  return {
+    place,
+    has: async (digest, signal) => {
+      const response = await ask('blobs', digest, signal)
+      response?.destroy()
+      return response !== undefined
+    },
+    put: readOnly,
+    get: checked,
+    putManifest: readOnly,
+    getManifest: async (digest, signal) => {
+      const response = await ask('manifests', digest, signal)
+      if (response === undefined) return undefined
+      const parts = partsOf(response, signal)
+      const content = await readAtMost(parts, digest, MAX_MANIFEST_BYTES).catch((error: unknown) => {
+        throw error instanceof TooLargeError ? tampered(digest, place) : error
+      })
+      if (`sha256:${createHash('sha256').update(content).digest('hex')}` !== digest)
+        throw tampered(digest, place)
+      return content
+    },
+    listManifests: readOnly,
+    removeManifest: readOnly,
+    collect: readOnly,
+  }
+}
+
+const tampered = (digest: Digest, place: string): CheckpointError =>
+  new CheckpointError('BLOB_TAMPERED', `what ${place} gave is not ${digest}`)

@@ -1,0 +1,225 @@
+import {readdir, readFile, rm} from 'node:fs/promises'
+import {join} from 'node:path'
+import {z} from 'zod'
+import {unpackArchive, type ArchiveBounds} from '../../checkpoint/archive/read.ts'
+import {unlike} from '../../checkpoint/likeness.ts'
+import {SLACK_BYTES, storageLimits} from '../../checkpoint/ephemeral-storage.ts'
+import {RESTORE_ANNOTATION} from '../../api/names.ts'
+import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
+import {privilegesSchema, type Abilities} from '../../api/sealed-checkpoint.ts'
+import {makeFolderDurably, writeDurably} from '../../base/durable-files.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import {digestSchema} from '../../api/sealed-checkpoint.ts'
+import {plainTar} from './plain-tar.ts'
+import type {Pod} from './pods.ts'
+import {checkpointRef, parseCheckpoint} from './named.ts'
+import type {AgentTools} from './tools.ts'
+
+/** A container's checkpoint, unpacked and verified. Written beside it, for an agent that is started anew. */
+const preparedSchema = z.strictObject({
+  imageDir: z.string(),
+  changes: z.string().optional(),
+  deleted: z.array(z.string()),
+  privileges: privilegesSchema,
+  imageDigest: z.string(),
+  /** The boot of the node in which it was unpacked. */
+  boot: z.string(),
+})
+export type PreparedContainer = z.output<typeof preparedSchema>
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id'
+
+/** Checkpoints unpacked for pods of this node, below one folder: `<uid of the pod>/<container>/`. */
+export interface Preparations {
+  /**
+   * Fetches, opens, verifies and unpacks what the pod goes on from; what was unpacked already stays. Undefined: the
+   * checkpoint has no such container, or it was restored before. Throws CheckpointError.
+   */
+  prepare(pod: Pod, container: string): Promise<PreparedContainer | undefined>
+  /** Remembers for which container an answer was given, before it is. */
+  noteAsked(podUid: string, container: string, id: string): Promise<void>
+  asked(podUid: string, container: string): Promise<string | undefined>
+  /** The container has begun to run: its data goes, and the next one of its name is created anew. */
+  noteRestored(podUid: string, container: string): Promise<void>
+  isRestored(podUid: string, container: string): Promise<boolean>
+  workDir(podUid: string, container: string): string
+  /** Removes everything of a pod that is gone. */
+  remove(podUid: string): Promise<void>
+  /** Pods that there is something of. */
+  list(): Promise<readonly string[]>
+}
+
+interface PreparationTools extends Pick<
+  AgentTools,
+  'kube' | 'stores' | 'ciphers' | 'abilities' | 'freeBytes' | 'signal' | 'log'
+> {
+  /** Holds another value after each boot; default: the kernel's. */
+  readonly bootIdFile?: string
+}
+
+/** Preparations on the disk. */
+export function diskPreparations(folder: string, tools: PreparationTools): Preparations {
+  const podDir = (uid: string): string => {
+    if (!/^[0-9a-f-]{8,}$/.test(uid)) throw new Error(`${uid} is not the uid of a pod`)
+    return join(folder, uid)
+  }
+  const of = (uid: string, container: string, kind: string): string =>
+    join(podDir(uid), `${container}${kind}`)
+  const note = async (uid: string, path: string, text: string): Promise<void> => {
+    await makeFolderDurably(podDir(uid))
+    await writeDurably(path, text)
+  }
+  const underWay = new Map<string, Promise<void>>()
+  const preparations: Preparations = {
+    async prepare(pod, container) {
+      const {uid} = pod.metadata
+      if (await preparations.isRestored(uid, container)) return undefined
+      const boot = await readFile(tools.bootIdFile ?? BOOT_ID, 'utf8')
+      const ready = await readPrepared(of(uid, container, '.json'), boot)
+      if (ready !== undefined) return ready
+      // All containers of a pod come from one checkpoint, which is opened once.
+      const running =
+        underWay.get(uid) ??
+        unpackPod(pod, preparations, {dir: podDir(uid), boot}, tools).finally(() => underWay.delete(uid))
+      underWay.set(uid, running)
+      await running
+      return readPrepared(of(uid, container, '.json'), boot)
+    },
+    noteAsked: (uid, container, id) => note(uid, of(uid, container, '.asked'), id),
+    async asked(uid, container) {
+      const id = await readIfThere(of(uid, container, '.asked'))
+      return id === '' ? undefined : id
+    },
+    async noteRestored(uid, container) {
+      await note(uid, of(uid, container, '.restored'), '')
+      await rm(of(uid, container, '.json'), {force: true})
+      await rm(of(uid, container, ''), {recursive: true, force: true})
+    },
+    isRestored: async (uid, container) => (await readIfThere(of(uid, container, '.restored'))) !== undefined,
+    workDir: (uid, container) => join(of(uid, container, ''), 'work'),
+    async remove(uid) {
+      await rm(podDir(uid), {recursive: true, force: true})
+    },
+    async list() {
+      const entries = await readdir(folder, {withFileTypes: true}).catch((error: unknown) => {
+        if (isAbsent(error)) return []
+        throw error
+      })
+      return entries
+        .filter((entry) => entry.isDirectory() && /^[0-9a-f-]{36}$/.test(entry.name))
+        .map(({name}) => name)
+    },
+  }
+  return preparations
+}
+
+async function unpackPod(
+  pod: Pod,
+  preparations: Preparations,
+  {dir, boot}: {readonly dir: string; readonly boot: string},
+  tools: PreparationTools,
+): Promise<void> {
+  const {kube, stores, ciphers, signal, log} = tools
+  const {namespace, uid} = pod.metadata
+  const name = pod.metadata.annotations?.[RESTORE_ANNOTATION] ?? ''
+  const object = await kube.get(checkpointRef({namespace, name}))
+  if (object === undefined)
+    throw new CheckpointError('CHECKPOINT_UNKNOWN', `there is no checkpoint ${namespace}/${name}`)
+  const {status = {}, spec} = parseCheckpoint(object)
+  const digest = digestSchema.safeParse(status.digest).data
+  if (status.phase !== 'Ready' || digest === undefined)
+    throw new CheckpointError(
+      'CHECKPOINT_UNKNOWN',
+      `checkpoint ${namespace}/${name} is ${status.phase ?? 'Pending'}, not Ready`,
+    )
+  const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
+  const opened = await openCheckpoint({
+    store: blobs,
+    digest,
+    keys: keys.wrappers,
+    trust: keys.trust,
+    ciphers,
+    signal,
+  })
+  if (opened.metadata.namespace !== namespace)
+    throw new CheckpointError(
+      'CHECKPOINT_UNKNOWN',
+      `checkpoint ${name} was made in namespace ${opened.metadata.namespace}`,
+    )
+  refuseUnlike(opened.metadata.source, await tools.abilities())
+  const wanted = new Set(pod.spec.containers.map((container) => container.name))
+  for (const {name: container, privileges, imageDigest} of opened.metadata.containers) {
+    if (!wanted.has(container) || (await preparations.isRestored(uid, container))) continue
+    const target = join(dir, container)
+    // What an agent that died has left half unpacked.
+    await rm(target, {recursive: true, force: true})
+    await makeFolderDurably(dir)
+    const most = boundsOf(pod, await tools.freeBytes())
+    const unpacked = await unpackArchive(opened.archive(container), target, signal, most)
+      .then(async (whole) => {
+        if (whole.changes !== undefined) await plainTar(whole.changes, signal, most.filesBytes)
+        return whole
+      })
+      .catch(async (error: unknown) => {
+        await rm(target, {recursive: true, force: true})
+        throw error
+      })
+    const prepared: PreparedContainer = {
+      imageDir: unpacked.imageDir,
+      ...(unpacked.changes === undefined ? {} : {changes: unpacked.changes}),
+      deleted: [...unpacked.deleted],
+      privileges,
+      imageDigest,
+      boot,
+    }
+    await writeDurably(`${target}.json`, JSON.stringify(prepared))
+  }
+  log('info', 'prepared', {pod: pod.metadata.name, namespace, checkpoint: name})
+}
+
+/** Left free on the disk of a node, which evicts pods when it is full. */
+const SPARE_BYTES = 256 * 1024 * 1024
+/** What may be unpacked for a container: no more than is free, and of files no more than its pod may keep. */
+function boundsOf(pod: Pod, freeBytes: number): ArchiveBounds {
+  const limits = storageLimits(pod.spec)
+  const filesBytes = pod.spec.containers.reduce(
+    (sum, {name}) => sum + (limits.get(name) ?? Number.POSITIVE_INFINITY),
+    SLACK_BYTES,
+  )
+  return {allBytes: Math.max(0, freeBytes - SPARE_BYTES), filesBytes}
+}
+
+/** Throws CheckpointError NODE_UNLIKE when processes of `source` cannot go on here. */
+export function refuseUnlike(source: Abilities, here: Abilities): void {
+  const why = unlike(source, here)
+  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `this node cannot take it: ${why}`)
+}
+
+/**
+ * What was unpacked in this boot. Pages are not synced to the disk, which would prolong every move: after a power cut
+ * they may be there in part, and are unpacked again, as when what tells of them cannot be read.
+ */
+async function readPrepared(path: string, boot: string): Promise<PreparedContainer | undefined> {
+  const prepared = preparedSchema.safeParse(jsonOf((await readIfThere(path)) ?? '')).data
+  return prepared?.boot === boot ? prepared : undefined
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw error
+  }
+}
+
+const isAbsent = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ENOENT'

@@ -1,0 +1,64 @@
+import {API_VERSION, CHECKPOINT_FINALIZER} from '../../api/names.ts'
+import {checkpointStoreSchema, type CheckpointStore} from '../../api/resources.ts'
+import {isShared} from '../../checkpoint/shared.ts'
+import type {Digest} from '../../checkpoint/stores/blob-store.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import {digestSchema} from '../../api/sealed-checkpoint.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
+import type {AgentTools} from './tools.ts'
+import {letPodGoOn} from './turns.ts'
+import {noteThawed} from './write-status.ts'
+
+/** Sealed pieces of a push that is under way are not collected. */
+const GRACE_MS = 60 * 60_000
+
+/**
+ * Takes away what a deleted Checkpoint of this node left here: its pod goes on, its archives and what lies sealed on a
+ * disk go; last, the finalizer that held it. What lies elsewhere the controller removes.
+ */
+export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {kube, archives, log} = tools
+  const {status = {}, metadata} = checkpoint
+  const held = status.frozen === true || (status.phase !== 'Ready' && status.phase !== 'Failed')
+  if (held && status.podUid !== undefined) await letPodGoOn(status.podUid, checkpoint, tools)
+  await archives.remove(checkpoint.uid)
+  if (status.frozen === true) await noteThawed(checkpoint, tools)
+  const finalizers = metadata.finalizers ?? []
+  if (!finalizers.includes(CHECKPOINT_FINALIZER)) return
+  const store = await storeOf(checkpoint, tools)
+  // From a registry, S3 or Azure the controller removes it, and then the finalizer.
+  if (store !== undefined && !isLocal(store)) return
+  const digest = digestSchema.safeParse(status.digest).data
+  // An imported one is somebody else's too, another cluster's perhaps: it is only forgotten here.
+  if (store !== undefined && digest !== undefined && checkpoint.spec.import === undefined) {
+    const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint'})
+    if (!isShared({uid: checkpoint.uid, store: checkpoint.spec.store, digest}, all))
+      await removeStored(checkpoint, digest, tools)
+  }
+  const {resourceVersion, finalizers: current = []} = parseCheckpoint(
+    (await kube.get(checkpointRef(checkpoint))) ?? fail(checkpoint),
+  ).metadata
+  await kube.patch(checkpointRef(checkpoint), {
+    metadata: {resourceVersion, finalizers: current.filter((name) => name !== CHECKPOINT_FINALIZER)},
+  })
+  log('info', 'removed', {checkpoint: checkpoint.name, namespace: checkpoint.namespace})
+}
+
+function fail({namespace, name}: Named): never {
+  throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${name} is gone`)
+}
+
+async function storeOf({spec}: Named, {kube}: AgentTools): Promise<CheckpointStore | undefined> {
+  const object = await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name: spec.store})
+  return object === undefined ? undefined : checkpointStoreSchema.parse(object)
+}
+
+/** On a disk that agents reach, and the controller does not. */
+export const isLocal = ({spec}: CheckpointStore): boolean =>
+  spec.node !== undefined || spec.directory !== undefined || spec.persistentVolumeClaim !== undefined
+
+async function removeStored({spec}: Named, digest: Digest, {stores, signal}: AgentTools): Promise<void> {
+  const {blobs} = await stores.open(spec.store, {signal})
+  await blobs.removeManifest(digest, signal)
+  await blobs.collect({graceMs: GRACE_MS, dryRun: false, signal})
+}

@@ -1,0 +1,17 @@
+import {CheckpointError} from '../../base/errors.ts'
+
+/** Throws CheckpointError IMAGE_UNAVAILABLE unless an image is known on this node, and the one that was dumped on. */
+export function refuseOther(
+  image: string,
+  digests: readonly string[],
+  imageDigest: string,
+  node: string,
+): void {
+  if (digests.includes(imageDigest)) return
+  throw new CheckpointError(
+    'IMAGE_UNAVAILABLE',
+    digests.length === 0
+      ? `${image} is not known on ${node}, and the checkpoint is of ${imageDigest}`
+      : `${image} on ${node} is ${digests.join(' or ')}, and the checkpoint is of ${imageDigest}`,
+  )
+}

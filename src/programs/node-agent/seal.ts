@@ -1,0 +1,183 @@
+import pLimit from 'p-limit'
+import type {CheckpointStatus, CheckpointSummary, Obstacle} from '../../api/resources.ts'
+import {sealCheckpoint, type UnsealedMetadata} from '../../checkpoint/sealed/seal.ts'
+import {storageObstacles} from '../../checkpoint/archive/obstacles.ts'
+import type {Patience} from '../../checkpoint/stores/problems.ts'
+import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import {podNamespacesSchema} from './pods.ts'
+import type {Named} from './named.ts'
+import type {AgentTools} from './tools.ts'
+
+const TELL_EVERY_MS = 2_000
+/** With a store that is away, while the pod runs on. */
+const PATIENCE_MS = 5 * 60_000
+
+type SealedStatus = Required<Pick<CheckpointStatus, 'digest' | 'place' | 'sizeBytes' | 'storedBytes'>>
+
+/** Sealed at once on a node: each takes some tens of megabytes, and all have the same processors. */
+const AT_ONCE = 8
+const turn = pLimit(AT_ONCE)
+
+type Sealed = SealedStatus & {readonly summary: CheckpointSummary; readonly obstacles?: Obstacle[]}
+/** Told of one checkpoint, so that a status stays small. */
+const MOST_OBSTACLES = 20
+
+/**
+ * Seals the archives of a dumped checkpoint into its store, reads everything back and verifies it; some at a time.
+ * Throws CheckpointError: CHECKPOINT_FAILED when an archive is gone, RESTORE_IMPOSSIBLE before anything is stored when the
+ * pod is to end and could not be restored.
+ */
+export const sealDumped = (
+  checkpoint: Named,
+  tools: AgentTools,
+  tell: (message: string) => Promise<void>,
+): Promise<Sealed> =>
+  turn(() => {
+    tools.signal.throwIfAborted()
+    return sealInTurn(checkpoint, tools, tell)
+  })
+
+async function sealInTurn(
+  checkpoint: Named,
+  tools: AgentTools,
+  tell: (message: string) => Promise<void>,
+): Promise<Sealed> {
+  const {stores, archives, ciphers, signal} = tools
+  const say = everyFewSeconds(tools, tell)
+  const {metadata, summary, obstacles} = await describe(checkpoint, tools)
+  refuseToEnd(checkpoint, obstacles)
+  const patience = patienceOf(checkpoint, say)
+  const {blobs, keys} = await stores.open(checkpoint.spec.store, {
+    patience,
+    usedBy: checkpoint.namespace,
+    signal,
+  })
+  const sealed = await sealCheckpoint({
+    metadata,
+    archives: new Map(
+      metadata.containers.map(({name}) => [name, () => archives.read(checkpoint.uid, name)] as const),
+    ),
+    keys: keys.sealing,
+    signer: keys.signer,
+    ciphers,
+    store: blobs,
+    name: `${checkpoint.namespace}-${checkpoint.name}`,
+    signal,
+    readBack: true,
+    onProgress: ({readBytes}) => say(`storing: ${readBytes} bytes read, stored and read back`),
+  })
+  // The pieces were read back one by one; what names them, and the key that opens them, as a restore will find them.
+  await openCheckpoint({
+    store: blobs,
+    digest: sealed.digest,
+    trust: keys.trust,
+    keys: keys.wrappers,
+    signal,
+  })
+  await say.last()
+  const {digest, sizeBytes, storedBytes} = sealed
+  return {
+    ...{digest, place: blobs.place, sizeBytes, storedBytes, summary},
+    ...(obstacles.length === 0 ? {} : {obstacles: obstacles.slice(0, MOST_OBSTACLES)}),
+  }
+}
+
+/**
+ * A pod that stands still to be moved, or to be ended, goes on when it is known that no restore would bring it back. One
+ * that is deleted by its checkpoint also when that is not known: nobody could thaw it any more.
+ */
+function refuseToEnd({spec, name}: Named, obstacles: readonly Obstacle[]): void {
+  if (spec.after === 'run') return
+  const [first, ...others] = obstacles.filter(
+    ({verdict}) => verdict === 'impossible' || spec.after === 'delete',
+  )
+  if (first === undefined) return
+  const more = others.length === 0 ? '' : ` (and ${others.length} more like it)`
+  throw new CheckpointError(
+    'RESTORE_IMPOSSIBLE',
+    `the pod runs on: what checkpoint ${name} holds could not be restored: ${first.message}${more}`,
+  )
+}
+
+/**
+ * A pod that stands still is let go after the few seconds that every store gets: its users wait, and a kubelet whose
+ * probes it does not answer starts it anew, which ends what was to be saved.
+ */
+function patienceOf({spec}: Named, say: (message: string) => void): Patience | undefined {
+  if (spec.after !== 'run') return undefined
+  return {
+    patienceMs: PATIENCE_MS,
+    onWait: (words) => say(`waits for store ${spec.store}, which is away: ${words}`),
+  }
+}
+
+/** What the checkpoint says of itself. */
+async function describe(
+  checkpoint: Named,
+  tools: AgentTools,
+): Promise<{metadata: UnsealedMetadata; summary: CheckpointSummary; obstacles: readonly Obstacle[]}> {
+  const {status = {}, spec, namespace, uid} = checkpoint
+  const {podUid, podTemplate, source, containers = [], startedAt} = status
+  if (podUid === undefined || podTemplate === undefined || source === undefined || spec.pod === undefined)
+    throw new CheckpointError('CHECKPOINT_FAILED', `checkpoint ${checkpoint.name} has lost its status`)
+  const summary: CheckpointSummary = {containers: []}
+  const obstacles: Obstacle[] = []
+  const described: UnsealedMetadata['containers'][number][] = []
+  const pod = podNamespacesSchema.parse(podTemplate.spec)
+  for (const {name, image, frozenMs, archiveBytes} of containers) {
+    const sizeBytes = await tools.archives.sizeOf(uid, name)
+    // A power cut may leave a part of it.
+    if (sizeBytes !== archiveBytes)
+      throw new CheckpointError(
+        'CHECKPOINT_FAILED',
+        sizeBytes === undefined
+          ? `the archive of container ${name} is gone from ${tools.node}`
+          : `the archive of container ${name} on ${tools.node} has ${sizeBytes} bytes, expected ${archiveBytes}`,
+      )
+    const {
+      privileges,
+      imageDigest,
+      used,
+      summary: about,
+      obstacles: found,
+    } = await tools.inspect(tools.archives.skim(uid, name), pod, tools.signal)
+    summary.containers.push(about)
+    obstacles.push(...storageObstacles(name, about.filesBytes ?? 0, podTemplate.spec), ...found)
+    described.push({
+      ...{name, image, imageDigest, privileges},
+      ...(used === undefined ? {} : {used}),
+      ...(frozenMs === undefined ? {} : {frozenMs}),
+    })
+  }
+  const metadata: UnsealedMetadata = {
+    version: 1,
+    namespace,
+    pod: spec.pod.name,
+    podUid,
+    node: tools.node,
+    createdAt: startedAt ?? new Date(tools.now()).toISOString(),
+    owner: spec.owner ?? 'user',
+    source,
+    podTemplate,
+    containers: described,
+  }
+  return {metadata, summary, obstacles}
+}
+
+/** Tells the newest message, not more often than that; one that fails is no reason to stop. */
+function everyFewSeconds(
+  {now, log}: Pick<AgentTools, 'now' | 'log'>,
+  tell: (message: string) => Promise<void>,
+): ((message: string) => void) & {last: () => Promise<void>} {
+  let toldAtMs = now()
+  let telling = Promise.resolve()
+  const say = (message: string): void => {
+    if (now() - toldAtMs < TELL_EVERY_MS) return
+    toldAtMs = now()
+    telling = telling
+      .then(() => tell(message))
+      .catch((error: unknown) => log('warn', 'progress was not told', {error: String(error)}))
+  }
+  return Object.assign(say, {last: () => telling})
+}

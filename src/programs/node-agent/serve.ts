@@ -1,0 +1,62 @@
+import {chmod, mkdir, rm} from 'node:fs/promises'
+import {createServer, type Server, type Socket} from 'node:net'
+import {dirname} from 'node:path'
+import {restoreRequestSchema, type RestoreAnswer, type RestoreRequest} from '../../api/handler-protocol.ts'
+
+const MAX_REQUEST_BYTES = 64 * 1024
+/** The handler waits 110 s. */
+const ANSWER_TIMEOUT_MS = 105_000
+
+/** Answers the restore handler on a socket that only root may use. Resolves once it listens. */
+export async function serveRestores(
+  path: string,
+  answer: (request: RestoreRequest) => Promise<RestoreAnswer>,
+): Promise<Server> {
+  await mkdir(dirname(path), {recursive: true, mode: 0o700})
+  await chmod(dirname(path), 0o700)
+  await rm(path, {force: true})
+  const server = createServer({allowHalfOpen: true}, (socket) => void converse(socket, answer))
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, resolve)
+  })
+  await chmod(path, 0o600)
+  return server
+}
+
+async function converse(
+  socket: Socket,
+  answer: (request: RestoreRequest) => Promise<RestoreAnswer>,
+): Promise<void> {
+  socket.on('error', () => socket.destroy())
+  socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy())
+  const reply = await answered(socket, answer)
+  if (!socket.destroyed) socket.end(`${JSON.stringify(reply)}\n`)
+}
+
+async function answered(
+  socket: Socket,
+  answer: (request: RestoreRequest) => Promise<RestoreAnswer>,
+): Promise<RestoreAnswer> {
+  try {
+    return await answer(restoreRequestSchema.parse(JSON.parse(await firstLine(socket))))
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    return {version: 1, action: 'refuse', message: `the request cannot be answered: ${message}`}
+  }
+}
+
+function firstLine(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = ''
+    socket.setEncoding('utf8')
+    socket.on('data', (chunk: string) => {
+      text += chunk
+      const end = text.indexOf('\n')
+      if (end >= 0) resolve(text.slice(0, end))
+      else if (text.length > MAX_REQUEST_BYTES) reject(new Error('it is too long'))
+    })
+    socket.once('end', () => resolve(text))
+    socket.once('close', () => reject(new Error('it was cut off')))
+  })
+}

@@ -1,0 +1,278 @@
+import {isOfTemplate} from '../../checkpoint/pod-template.ts'
+import type {CheckpointStatus} from '../../api/resources.ts'
+import {CheckpointError, isTransient} from '../../base/errors.ts'
+import {dumpPod} from './dump.ts'
+import {importCheckpoint} from './import.ts'
+import {hookAfter, letGo, undo} from './let-go.ts'
+import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './named.ts'
+import {podOf, type Pod} from './pods.ts'
+import {removeCheckpoint} from './remove.ts'
+import {sealDumped} from './seal.ts'
+import type {AgentTools} from './tools.ts'
+import {holderOf, inTurn, letPodGoOn} from './turns.ts'
+import {verifyAsked} from './verify.ts'
+import {isStopped, wakePod} from './wake.ts'
+import {writeOwn} from './write-status.ts'
+
+/**
+ * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
+ * dumps, seals, and lets go of the pod. Each step is written to the status before the next, and may be done twice.
+ * Throws KubernetesError that is transient, to be tried again; what fails otherwise is in the status.
+ */
+export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): Promise<void> {
+  let last: Named | undefined
+  for (;;) {
+    tools.signal.throwIfAborted()
+    const object = await tools.kube.get(checkpointRef(name))
+    if (object === undefined) {
+      // Deleted in the middle of a step.
+      if (last !== undefined) await abandon(last, tools)
+      return
+    }
+    const checkpoint = parseCheckpoint(object)
+    if (last !== undefined && last.uid !== checkpoint.uid) await abandon(last, tools)
+    last = checkpoint
+    const goesOn = await oneStep(checkpoint, tools).catch(async (error: unknown) => {
+      if (tools.signal.aborted || isTransient(error)) throw error
+      await giveUp(checkpoint, error, tools)
+      return true
+    })
+    if (!goesOn) return
+  }
+}
+
+/** What a Checkpoint that is gone leaves behind: nothing, and its pod goes on. */
+export async function abandon(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {uid, status} = checkpoint
+  if (status?.node !== tools.node || status.phase === 'Pending') return
+  const isOver = status.phase === 'Ready' || status.phase === 'Failed'
+  if (status.podUid !== undefined && (!isOver || status.frozen === true))
+    await letPodGoOn(status.podUid, checkpoint, tools)
+  await tools.archives.remove(uid)
+}
+
+/** Whether there is a next step. */
+async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
+  const {spec, status = {}, metadata} = checkpoint
+  if (metadata.deletionTimestamp !== undefined) {
+    if (status.node === tools.node) await removeCheckpoint(checkpoint, tools)
+    return false
+  }
+  if (spec.import !== undefined && isToImport(status, tools)) {
+    await importCheckpoint(checkpoint, spec.import.digest, tools)
+    return false
+  }
+  if (spec.pod === undefined) return false
+  switch (status.phase) {
+    case undefined:
+    case 'Pending':
+      return claim(checkpoint, spec.pod, tools)
+    case 'Dumping':
+      if (status.node !== tools.node) return false
+      await dump(checkpoint, spec.pod, tools)
+      return true
+    case 'Storing':
+      if (status.node !== tools.node) return false
+      await store(checkpoint, tools)
+      return true
+    case 'Ready':
+    case 'Failed':
+      if (status.node !== tools.node) return false
+      // Not before the status names what is stored: until then the archive is all there is.
+      if (spec.keepArchive !== true || status.phase === 'Failed') await tools.archives.remove(checkpoint.uid)
+      if (status.phase === 'Failed') await undo(checkpoint, tools)
+      else if (status.frozen === true) await letGo(checkpoint, tools)
+      if (status.phase === 'Ready') await verifyAsked(checkpoint, tools)
+      return false
+  }
+}
+
+/** One that is open, or that this agent began and could not finish. */
+const isToImport = ({phase = 'Pending', node}: CheckpointStatus, tools: AgentTools): boolean =>
+  phase === 'Pending' || (phase === 'Storing' && node === tools.node)
+
+/** Writes what follows `phase`; false: the Checkpoint is gone, or somebody else ended it. */
+const leavePhase = (
+  checkpoint: Named,
+  phase: CheckpointStatus['phase'],
+  next: object,
+  tools: AgentTools,
+): Promise<boolean> =>
+  writeOwn(checkpoint, next, tools, (now) => now.phase === phase && now.node === checkpoint.status?.node)
+
+/**
+ * Takes a Checkpoint that the controller has given to this node, with the pod as it is. Another node's, one that is
+ * given to none yet, or whose pod has become another, is left alone: the controller writes when it sees that.
+ */
+async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTools): Promise<boolean> {
+  const {node, podUid, podTemplate} = checkpoint.status ?? {}
+  if (node !== tools.node || podTemplate === undefined) return false
+  const pod = await podOf(checkpoint.namespace, wanted.name, tools)
+  if (pod?.metadata.uid !== podUid || pod === undefined || !isOfTemplate(pod, podTemplate)) return false
+  // The controller says whether the pod would be taken again, or ends the Checkpoint.
+  if (checkpoint.spec.after === 'delete' && checkpoint.status?.admitted !== true) return false
+  const status: CheckpointStatus = {
+    phase: 'Dumping',
+    startedAt: new Date(tools.now()).toISOString(),
+    message: `taking the memory of ${wanted.name}`,
+    source: await tools.abilities(),
+  }
+  const {resourceVersion} = checkpoint.metadata
+  const guard = resourceVersion === undefined ? {} : {resourceVersion}
+  return (await tools.kube.patchStatus(checkpointRef(checkpoint), status, guard)) !== undefined
+}
+
+async function dump(
+  checkpoint: Named,
+  wanted: {name: string; uid?: string | undefined},
+  tools: AgentTools,
+): Promise<void> {
+  const {status = {}} = checkpoint
+  await inTurn(status.podUid ?? checkpoint.uid, tools, () => dumpInTurn(checkpoint, wanted, tools))
+}
+
+async function dumpInTurn(
+  checkpoint: Named,
+  wanted: {name: string; uid?: string | undefined},
+  tools: AgentTools,
+): Promise<void> {
+  const {log} = tools
+  const {status = {}} = checkpoint
+  const pod = await podOf(checkpoint.namespace, wanted.name, tools)
+  const uid = wanted.uid ?? status.podUid
+  if (pod === undefined || pod.metadata.uid !== uid || pod.metadata.deletionTimestamp !== undefined) {
+    throw new CheckpointError(
+      'POD_NOT_FOUND',
+      `pod ${checkpoint.namespace}/${wanted.name}${wanted.uid === undefined ? '' : ` with uid ${wanted.uid}`} is not there any more`,
+    )
+  }
+  await refuseHeld(checkpoint, pod, tools)
+  // An earlier attempt may have left it standing still.
+  await wakePod(pod.metadata.uid, tools)
+  const {podTemplate} = status
+  if (podTemplate === undefined || !isOfTemplate(pod, podTemplate)) {
+    // What a restore makes of it is for the controller to say.
+    await leavePhase(
+      checkpoint,
+      'Dumping',
+      {phase: 'Pending', message: `pod ${wanted.name} has changed`},
+      tools,
+    )
+    return
+  }
+  const dump = () => dumpPod(checkpoint, checkpoint.uid, pod, tools)
+  const dumped = await tools.dumps.during(dump).catch(async (error: unknown) => {
+    await wakePod(pod.metadata.uid, tools)
+    await tools.dumps.clean()
+    throw error
+  })
+  const {containers, frozen} = dumped
+  const bytes = containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0)
+  const startedMs = Date.parse(status.startedAt ?? '')
+  if (!Number.isNaN(startedMs)) tools.metrics.dumped((tools.now() - startedMs) / 1000, bytes)
+  log('info', 'dumped', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, bytes, frozen})
+  const next: CheckpointStatus = {
+    phase: 'Storing',
+    containers: [...containers],
+    frozen,
+    sizeBytes: bytes,
+    message: `storing ${bytes} bytes`,
+  }
+  if (await leavePhase(checkpoint, 'Dumping', next, tools)) return
+  // Deleted, or given up by the controller: nobody else knows that the pod is frozen.
+  await wakePod(pod.metadata.uid, tools)
+  await tools.archives.remove(checkpoint.uid)
+}
+
+/** A pod that stands still for another checkpoint is not dumped: letting it go would be behind that one's back. */
+async function refuseHeld(checkpoint: Named, pod: Pod, tools: AgentTools): Promise<void> {
+  const holder = await holderOf(pod.metadata.uid, checkpoint, tools)
+  if (holder === undefined) return
+  throw new PodHeldError(pod, holder)
+}
+
+class PodHeldError extends CheckpointError {
+  constructor({metadata: {namespace, name}}: Pod, holder: {readonly name: string}) {
+    super('CHECKPOINT_FAILED', `pod ${namespace}/${name} stands still for checkpoint ${holder.name}`)
+  }
+}
+
+async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {log} = tools
+  // A store that is away, or slow, is no reason to go on with what nobody wants any more.
+  const unwanted = new AbortController()
+  const signal = AbortSignal.any([tools.signal, unwanted.signal])
+  const sealed = await sealDumped(checkpoint, {...tools, signal}, async (message) => {
+    if (!(await tellProgress(checkpoint, message, tools)))
+      unwanted.abort(
+        new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${checkpoint.name} was deleted, or given up`),
+      )
+  })
+  const next = {
+    ...sealed,
+    phase: 'Ready',
+    reason: null,
+    message: storedMessage(sealed),
+    finishedAt: new Date(tools.now()).toISOString(),
+  }
+  if (!(await leavePhase(checkpoint, 'Storing', next, tools))) return
+  tools.metrics.checkpointed('ready')
+  log('info', 'stored', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, digest: sealed.digest})
+}
+
+/** Whether the Checkpoint is still wanted; a message that somebody else's write crossed is left out. */
+async function tellProgress(checkpoint: Named, message: string, {kube}: AgentTools): Promise<boolean> {
+  const object = await kube.get(checkpointRef(checkpoint))
+  if (object === undefined) return false
+  const {uid, metadata, status} = parseCheckpoint(object)
+  if (uid !== checkpoint.uid || metadata.deletionTimestamp !== undefined || status?.phase !== 'Storing')
+    return false
+  const {resourceVersion} = metadata
+  const guard = resourceVersion === undefined ? {} : {resourceVersion}
+  await kube.patchStatus(checkpointRef(checkpoint), {message}, guard)
+  return true
+}
+
+function storedMessage({place, obstacles = []}: Pick<CheckpointStatus, 'place' | 'obstacles'>): string {
+  const lost = obstacles.find(({verdict}) => verdict === 'impossible')
+  return `stored in ${place ?? ''}${lost === undefined ? '' : `, but it cannot be restored: ${lost.message}`}`
+}
+
+/**
+ * Says why a checkpoint fails, if it still is as it was when that was found. What it did is undone only after that: a
+ * Checkpoint whose pod ran on, or whose archive is gone, must never become Ready. One that has ended stays as it ended;
+ * what is left to do for it is told, and tried again: throws `error`.
+ */
+async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Promise<void> {
+  const {log, metrics, now, signal} = tools
+  const {phase, podUid, frozen} = checkpoint.status ?? {}
+  const message = error instanceof Error ? error.message : String(error)
+  const reason = error instanceof CheckpointError ? error.code : 'CHECKPOINT_FAILED'
+  const about = {checkpoint: checkpoint.name, namespace: checkpoint.namespace, reason, error: message}
+  if (phase === 'Ready' || phase === 'Failed') {
+    log('warn', 'what follows a checkpoint failed', about)
+    await leavePhase(checkpoint, phase, {message: `tries again: ${message}`}, tools)
+    throw error
+  }
+  // What stands still for another checkpoint stays so.
+  const isBegun = phase === 'Dumping' || phase === 'Storing'
+  const isOurs = podUid !== undefined && isBegun && !(error instanceof PodHeldError)
+  const holds = isOurs && (frozen === true || (await isStopped(podUid, tools)))
+  // As long as it is not told, the pod is dumped again; this can be done twice.
+  if (isOurs && phase === 'Dumping' && !holds) await hookAfter(checkpoint, tools)
+  const next = {
+    ...{phase: 'Failed', reason, message, frozen: holds},
+    finishedAt: new Date(now()).toISOString(),
+  }
+  const written = await leavePhase(checkpoint, phase, next, tools).catch(async (refusal: unknown) => {
+    signal.throwIfAborted()
+    // Nobody will hear of it. Without its archive it can never be Ready, and its pod need not wait.
+    log('error', 'the failure of a checkpoint cannot be told', {...about, refusal: String(refusal)})
+    await tools.archives.remove(checkpoint.uid)
+    if (holds) await letPodGoOn(podUid, checkpoint, tools)
+    throw refusal
+  })
+  if (!written) return
+  metrics.checkpointed('failed')
+  log('warn', 'checkpoint failed', about)
+}

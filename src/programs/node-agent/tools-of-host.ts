@@ -1,0 +1,134 @@
+import {execFile, spawn} from 'node:child_process'
+import {once} from 'node:events'
+import {readdir} from 'node:fs/promises'
+import {join} from 'node:path'
+import {Readable} from 'node:stream'
+import {pipeline} from 'node:stream/promises'
+import {promisify} from 'node:util'
+import {z} from 'zod'
+import {fullImageName} from '../../checkpoint/image-name.ts'
+import type {ImageDigests} from './answer.ts'
+import type {ImageImport} from './tools.ts'
+
+const execute = promisify(execFile)
+const TIMEOUT_MS = 20_000
+
+/** Programs that the node installed, from its store `<sha256>-<name>`. */
+export interface HostTools {
+  /** Standard output. Throws when the program is not there or fails. */
+  run(name: string, words: readonly string[], signal: AbortSignal): Promise<string>
+  /** Runs it with a stream as standard input. Throws with what it said when it fails. */
+  feed(
+    name: string,
+    words: readonly string[],
+    input: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<void>
+}
+
+/** Programs below /opt/clouder of the node: static ones, and the portable CRIU with its own libraries. */
+export function storeTools(root: string): HostTools {
+  return {
+    async run(name, words, signal) {
+      const [program, ...before] = name === 'criu' ? await portableCriu(root) : [await programOf(root, name)]
+      const {stdout} = await execute(program, [...before, ...words], {
+        signal,
+        timeout: TIMEOUT_MS,
+        maxBuffer: 16 * 1024 * 1024,
+      })
+      return stdout
+    },
+    async feed(name, words, input, signal) {
+      const child = spawn(await programOf(root, name), words, {stdio: ['pipe', 'ignore', 'pipe'], signal})
+      let said = ''
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-2000)))
+      const ended = once(child, 'close')
+      // One that ends early breaks the pipe; what it said then is the reason.
+      const fed = pipeline(Readable.from(input), child.stdin, {signal}).catch((error: unknown) =>
+        error instanceof Error ? error : new Error('the input broke', {cause: error}),
+      )
+      const [code] = z
+        .tuple([z.int().nullable()])
+        .rest(z.unknown())
+        .parse(await ended)
+      const broken = await fed
+      if (code !== 0)
+        throw new Error(`${name} ${words.join(' ')} ended with ${code ?? 'a signal'}: ${said.trim()}`)
+      if (broken !== undefined) throw broken
+    },
+  }
+}
+
+/** Its script needs a shell, which the image of this program has not: what the script runs. */
+async function portableCriu(root: string): Promise<[string, ...string[]]> {
+  const dir = join(root, 'criu')
+  const lib = join(dir, 'lib')
+  const loader = (await readdir(lib)).find((entry) => entry.startsWith('ld-linux'))
+  if (loader === undefined) throw new Error(`there is no loader in ${lib}`)
+  return [join(lib, loader), '--argv0', 'criu', '--library-path', lib, join(dir, 'libexec/criu')]
+}
+
+async function programOf(root: string, name: string): Promise<string> {
+  const store = join(root, 'store')
+  const found = (await readdir(store)).filter(
+    (entry) => /^[0-9a-f]{64}-/.test(entry) && entry.slice(65) === name,
+  )
+  const [first] = found
+  if (first === undefined) throw new Error(`there is no ${name} in ${store}`)
+  return join(store, first)
+}
+
+const CONTAINERD = ['--address', '/run/containerd/containerd.sock', '--namespace', 'k8s.io']
+
+/** Digests of the manifest and of the config of an image, as containerd names both; empty: it is not known here. */
+export function containerdImages(tools: HostTools, signal: AbortSignal): ImageDigests {
+  return async (image) => {
+    const known = await knownImages(tools, signal)
+    const target = known.find(({name}) => name === image || name === fullImageName(image))?.digest
+    if (target === undefined) return []
+    const names = known.filter(({digest}) => digest === target).map(({name}) => name)
+    return [target, ...names.filter((name) => name.startsWith('sha256:'))]
+  }
+}
+
+async function knownImages(
+  tools: HostTools,
+  signal: AbortSignal,
+): Promise<readonly {readonly name: string; readonly digest: string}[]> {
+  const lines = (await tools.run('ctr', [...CONTAINERD, 'images', 'list'], signal)).split('\n').slice(1)
+  return lines
+    .map((line) => line.split(/\s+/))
+    .map(([name = '', , digest = '']) => ({name, digest}))
+    .filter(({name}) => name !== '')
+}
+
+/** Names of all images of the node. */
+export function containerdNames(tools: HostTools): (signal: AbortSignal) => Promise<readonly string[]> {
+  return async (signal) => (await knownImages(tools, signal)).map(({name}) => name)
+}
+
+/**
+ * Imports an image and names it by digest alone, as pods name it. It is unpacked: containerd mounts what it restores
+ * from.
+ */
+export function containerdImport(tools: HostTools): ImageImport {
+  return async ({repository, digest}, layout, signal) => {
+    const [tag, named] = [`${repository}:latest`, `${repository}@${digest}`]
+    await tools.feed('ctr', [...CONTAINERD, 'images', 'import', '-'], layout, signal)
+    await tools.run('ctr', [...CONTAINERD, 'images', 'tag', '--force', tag, named], signal)
+    await tools.run('ctr', [...CONTAINERD, 'images', 'remove', tag], signal)
+  }
+}
+
+/** Removes an image under all its names, and with the last one what is in it. */
+export function containerdRemoval(
+  tools: HostTools,
+): (reference: string, signal: AbortSignal) => Promise<void> {
+  return async (reference, signal) => {
+    const known = await knownImages(tools, signal)
+    const target = known.find(({name}) => name === reference)?.digest
+    const names = known.filter(({digest}) => digest === target).map(({name}) => name)
+    if (names.length > 0)
+      await tools.run('ctr', [...CONTAINERD, 'images', 'remove', '--sync', ...names], signal)
+  }
+}

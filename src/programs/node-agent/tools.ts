@@ -1,0 +1,77 @@
+import type {PodNamespaces} from '../../checkpoint/archive/privileges.ts'
+import type {UsedResources} from '../../checkpoint/archive/rlimits.ts'
+import type {CheckpointSummary, Obstacle} from '../../api/resources.ts'
+import type {Ciphers} from '../../checkpoint/sealed/pieces.ts'
+import type {Abilities, Privileges} from '../../api/sealed-checkpoint.ts'
+import type {KubeClient} from '../../kubernetes/types.ts'
+import type {Archives} from './archives.ts'
+import type {Cgroups} from './cgroups.ts'
+import type {ContainerCheckpoint} from './container-checkpoint.ts'
+import type {ContainerExec} from './container-exec.ts'
+import type {DumpFolder} from './dump-folder.ts'
+import type {FormerArchives} from './former-archives.ts'
+import type {DumpWatcher} from './freeze.ts'
+import type {NodeLimits} from './limits.ts'
+import type {Log} from '../../operator/log.ts'
+import type {Metrics} from './metrics.ts'
+import type {Shims} from './shims.ts'
+import type {Stores} from './stores.ts'
+import type {DumpMeter} from './upper-layer.ts'
+
+/** What an archive tells of the container that it was made of. */
+export interface ArchiveFacts {
+  readonly privileges: Privileges
+  readonly imageDigest: string
+  readonly used?: UsedResources
+  /** What a restore in a new pod of that spec will not find, or may not find. */
+  readonly obstacles: readonly Obstacle[]
+  readonly summary: CheckpointSummary['containers'][number]
+}
+
+/** Takes an OCI layout, as a tar, into the images of the node's runtime, as `<repository>@<digest>`. */
+export type ImageImport = (
+  image: {readonly repository: string; readonly digest: string},
+  layout: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+) => Promise<void>
+
+/** What the node agent works with: everything it touches is behind one of these. */
+export interface AgentTools {
+  readonly node: string
+  readonly kube: KubeClient
+  readonly checkpoint: ContainerCheckpoint
+  readonly cgroups: Cgroups
+  readonly shims: Shims
+  /** Runs hooks. */
+  readonly exec: ContainerExec
+  readonly watchDump: DumpWatcher
+  /** What a dump will take, before anything is frozen. */
+  readonly measure: DumpMeter
+  readonly dumps: DumpFolder
+  readonly archives: Archives
+  readonly formerArchives: FormerArchives
+  readonly stores: Stores
+  readonly ciphers: Ciphers
+  readonly abilities: () => Promise<Abilities>
+  readonly inspect: (
+    archive: AsyncIterable<Uint8Array>,
+    pod: PodNamespaces,
+    signal: AbortSignal,
+  ) => Promise<ArchiveFacts>
+  /** What CRIU said of a failed dump, from the log that the runtime's answer names; undefined: nothing that helps. */
+  readonly explain: (answer: string) => Promise<string | undefined>
+  readonly importImage: ImageImport
+  /** Absent is fine. */
+  readonly removeImage: (reference: string, signal: AbortSignal) => Promise<void>
+  /** Names of all images of the node's runtime. */
+  readonly listImages: (signal: AbortSignal) => Promise<readonly string[]>
+  /** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
+  readonly imageDigests: (image: string) => Promise<readonly string[]>
+  readonly limits: NodeLimits
+  /** Free for what is unpacked before a restore. */
+  readonly freeBytes: () => Promise<number>
+  readonly metrics: Pick<Metrics, 'checkpointed' | 'dumped'>
+  readonly now: () => number
+  readonly log: Log
+  readonly signal: AbortSignal
+}

@@ -1,0 +1,58 @@
+import {z} from 'zod'
+import {API_VERSION} from '../../api/names.ts'
+import type {Named} from './named.ts'
+import type {AgentTools} from './tools.ts'
+import {wakePod} from './wake.ts'
+
+const lastTurns = new WeakMap<AgentTools, Map<string, Promise<unknown>>>()
+
+/**
+ * Does what stops a pod, or lets it go on, after what was begun before with the same pod. Of two dumps at once the one
+ * would let go of what stands still for the other, and what the pod did from then on would be lost unseen.
+ */
+export async function inTurn<T>(podUid: string, tools: AgentTools, work: () => Promise<T>): Promise<T> {
+  const turns = lastTurns.get(tools) ?? new Map<string, Promise<unknown>>()
+  lastTurns.set(tools, turns)
+  const before = turns.get(podUid) ?? Promise.resolve()
+  const turn = before.then(() => {
+    tools.signal.throwIfAborted()
+    return work()
+  })
+  const ended = turn.catch(() => undefined)
+  turns.set(podUid, ended)
+  try {
+    return await turn
+  } finally {
+    if (turns.get(podUid) === ended) turns.delete(podUid)
+  }
+}
+
+/** Lets a pod go on for whose sake `checkpoint` stopped it, unless it stands still for another one. */
+export async function letPodGoOn(
+  podUid: string,
+  checkpoint: Pick<Named, 'uid' | 'namespace'>,
+  tools: AgentTools,
+): Promise<void> {
+  await inTurn(podUid, tools, async () => {
+    if ((await holderOf(podUid, checkpoint, tools)) === undefined) await wakePod(podUid, tools)
+  })
+}
+
+/** Not by the schema of a Checkpoint: what holds a pod holds it, whatever else it says. */
+const holderSchema = z.looseObject({
+  metadata: z.looseObject({name: z.string(), uid: z.string()}),
+  status: z.looseObject({frozen: z.literal(true), podUid: z.string()}),
+})
+
+/** Another Checkpoint that the pod stands still for. */
+export async function holderOf(
+  podUid: string,
+  {uid, namespace}: Pick<Named, 'uid' | 'namespace'>,
+  {kube}: AgentTools,
+): Promise<{readonly name: string} | undefined> {
+  const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint', namespace})
+  const holder = all
+    .map((object) => holderSchema.safeParse(object).data)
+    .find((other) => other?.metadata.uid !== uid && other?.status.podUid === podUid)
+  return holder?.metadata
+}

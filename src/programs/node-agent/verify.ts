@@ -1,0 +1,39 @@
+import {VERIFY_ANNOTATION} from '../../api/names.ts'
+import {verifyCheckpoint} from '../../checkpoint/sealed/verify.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import {digestSchema} from '../../api/sealed-checkpoint.ts'
+import type {Named} from './named.ts'
+import type {AgentTools} from './tools.ts'
+import {writeOwn} from './write-status.ts'
+
+/** Reads it back from its store and checks it again, once per value of the annotation. */
+export async function verifyAsked(checkpoint: Named, tools: AgentTools): Promise<void> {
+  const {stores, now, signal} = tools
+  const {metadata, status = {}} = checkpoint
+  const asked = metadata.annotations?.[VERIFY_ANNOTATION]
+  if (asked === undefined || asked === status.verification?.asked) return
+  const outcome = await verifyStored(checkpoint, {stores, signal})
+  const verification = {asked, checkedAt: new Date(now()).toISOString(), reason: null, ...outcome}
+  await writeOwn(checkpoint, {verification}, tools, ({digest}) => digest === status.digest)
+}
+
+async function verifyStored(
+  {spec, status = {}}: Named,
+  {stores, signal}: Pick<AgentTools, 'stores' | 'signal'>,
+): Promise<{ok: boolean; message: string; reason?: string}> {
+  try {
+    const {blobs, keys} = await stores.open(spec.store, {signal})
+    const digest = digestSchema.parse(status.digest)
+    const {blobs: count, storedBytes} = await verifyCheckpoint({
+      store: blobs,
+      digest,
+      trust: keys.trust,
+      keys: keys.wrappers,
+      signal,
+    })
+    return {ok: true, message: `${count} pieces of ${storedBytes} bytes are whole and signed`}
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error
+    return {ok: false, message: error.message, reason: error.code}
+  }
+}

@@ -1,0 +1,73 @@
+import {isTransient} from '../../base/errors.ts'
+import type {KubeObject, ObjectRef} from '../../kubernetes/types.ts'
+import {retry} from '../../base/waiting.ts'
+import type {CheckpointStatus} from '../../api/resources.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
+import type {AgentTools} from './tools.ts'
+
+const PAUSE_MS = 1_000
+
+/**
+ * Writes a status on top of an object that `expected` accepts as the server has it now, and tries until the server
+ * takes or refuses it: what it tells of is done, and would have to be done again. True also when an answer was lost and
+ * the server turns out to have taken it. False: the object is gone, or not as expected any more.
+ */
+export async function writeStatusIf(
+  ref: ObjectRef,
+  expected: (object: KubeObject) => boolean,
+  status: object,
+  {kube, signal}: Pick<AgentTools, 'kube' | 'signal'>,
+): Promise<boolean> {
+  let isUnsure = false
+  return retry(
+    async () => {
+      for (;;) {
+        signal.throwIfAborted()
+        const object = await kube.get(ref)
+        if (object === undefined) return false
+        if (!expected(object)) return isUnsure && hasTaken(object, status)
+        const {resourceVersion} = object.metadata
+        const guard = resourceVersion === undefined ? {} : {resourceVersion}
+        isUnsure = true
+        // Undefined: somebody wrote in between, which may change what is expected.
+        if ((await kube.patchStatus(ref, status, guard)) !== undefined) return true
+      }
+    },
+    {timeoutMs: Number.POSITIVE_INFINITY, intervalMs: PAUSE_MS, signal, again: isTransient},
+  )
+}
+
+/** Whether the status of an object is what was written; the server leaves out of its parts what it does not know. */
+function hasTaken(object: KubeObject, status: object): boolean {
+  const now = new Map(Object.entries(object['status'] ?? {}))
+  return Object.entries(status).every(([key, value]: [string, unknown]) => {
+    if (value === null || value === undefined) return !now.has(key)
+    return typeof value === 'object' ? now.has(key) : now.get(key) === value
+  })
+}
+
+/** Writes into the status of this Checkpoint, and of none that bears its name by now; false: it is not as `expected`. */
+export const writeOwn = (
+  {uid, namespace, name}: Named,
+  next: object,
+  tools: Pick<AgentTools, 'kube' | 'signal'>,
+  expected: (status: CheckpointStatus) => boolean,
+): Promise<boolean> =>
+  writeStatusIf(
+    checkpointRef({namespace, name}),
+    (object) => {
+      const now = parseCheckpoint(object)
+      return now.uid === uid && expected(now.status ?? {})
+    },
+    next,
+    tools,
+  )
+
+/** Notes that nothing stands still any more for a Checkpoint. */
+export const noteThawed = (checkpoint: Named, tools: Pick<AgentTools, 'kube' | 'signal'>): Promise<boolean> =>
+  writeOwn(
+    checkpoint,
+    {frozen: false},
+    tools,
+    ({frozen, podUid}) => frozen === true && podUid === checkpoint.status?.podUid,
+  )

@@ -1,0 +1,236 @@
+import {isDeepStrictEqual} from 'node:util'
+import {
+  checkpointPolicySchema,
+  migrationSchema,
+  policySpecSchema,
+  restoreSchema,
+  type CheckpointPolicy,
+  type Migration,
+  type Restore,
+} from '../../api/resources.ts'
+import {CheckpointError} from '../../base/errors.ts'
+import type {KubeApi, KubeReader} from '../../kubernetes/types.ts'
+import {failureOf, readCheckpoint, type CheckpointTools, type ObjectName} from './checkpoint.ts'
+import {createNamed, follow, listObjects, needNode, readAs, refTo, runningPod} from './objects.ts'
+import type {z} from 'zod'
+
+export interface RestoreOptions extends ObjectName {
+  readonly node?: string
+  /** Name of the pod to make. */
+  readonly as?: string
+  readonly backend?: Restore['spec']['backend']
+  readonly wait?: boolean
+}
+
+/**
+ * Makes a pod that goes on from a checkpoint, and follows it until its processes run. Asked again, the one that was asked
+ * for before is followed, or told when its pod is there.
+ */
+export async function restoreCheckpoint(
+  kube: KubeApi,
+  options: RestoreOptions,
+  tools: CheckpointTools,
+): Promise<Restore> {
+  const {namespace, name: checkpoint, node, as: podName, backend} = options
+  const made = await readCheckpoint(kube, {namespace, name: checkpoint})
+  const {status} = made
+  if (status?.phase === 'Failed')
+    throw failureOf(
+      status.reason,
+      'CHECKPOINT_FAILED',
+      `checkpoint ${namespace}/${checkpoint} failed: ${status.message ?? ''}`,
+    )
+  if (node !== undefined) await needNode(kube, node)
+  const spec = {
+    checkpoint,
+    ...(podName === undefined ? {} : {podName}),
+    ...(node === undefined ? {} : {node}),
+    ...(backend === undefined ? {} : {backend}),
+  }
+  const uid = await uidOfPod(kube, namespace, podName ?? made.spec.pod?.name)
+  const isAsked = (restore: Restore): boolean =>
+    isDeepStrictEqual(restore.spec, restoreSchema.shape.spec.parse(spec)) &&
+    restore.status?.phase !== 'Failed' &&
+    (restore.status?.phase !== 'Restored' || (uid !== undefined && restore.status.podUid === uid))
+  const same = (await listObjects(kube, 'Restore', restoreSchema, namespace)).find(isAsked)
+  const wanted = {pod: podName ?? checkpoint, namespace, spec}
+  const name =
+    same?.metadata.name ??
+    (await createNamed(kube, 'Restore', wanted, (other) => isAsked(readAs(restoreSchema, other)), tools))
+  if (options.wait === false) return readRestore(kube, {namespace, name})
+  return follow(
+    kube,
+    {
+      ref: refTo('Restore', name, namespace),
+      schema: restoreSchema,
+      title: `${namespace}/${checkpoint}`,
+      lookAgain: `clouder kubectl -- get restore ${name} --namespace ${namespace}`,
+      look: ({status: now = {}}) => {
+        if (now.phase === 'Failed') {
+          throw failureOf(now.reason, 'RESTORE_FAILED', now.message ?? 'the cluster does not say why', [
+            ...(now.node === undefined ? [] : [`clouder checkpoint doctor ${now.node}`]),
+          ])
+        }
+        const seen = [now.phase ?? 'waiting for the controller', now.message].filter(Boolean).join(': ')
+        return now.phase === 'Restored' ? {value: `on ${now.node ?? 'a node'}`, seen} : {seen}
+      },
+    },
+    tools,
+  )
+}
+
+/** Of a pod that is there and not on its way out. */
+async function uidOfPod(
+  kube: KubeReader,
+  namespace: string,
+  name: string | undefined,
+): Promise<string | undefined> {
+  if (name === undefined) return undefined
+  const found = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
+  return found?.metadata.deletionTimestamp === undefined ? found?.metadata.uid : undefined
+}
+
+async function readRestore(kube: KubeReader, {namespace, name}: ObjectName): Promise<Restore> {
+  const found = await kube.get(refTo('Restore', name, namespace))
+  if (found === undefined)
+    throw new CheckpointError('CHECKPOINT_UNKNOWN', `restore ${namespace}/${name} is gone`)
+  return readAs(restoreSchema, found)
+}
+
+export interface MigrateOptions {
+  readonly namespace: string
+  readonly pod: string
+  readonly node?: string
+  readonly store: string
+  readonly backend?: Migration['spec']['backend']
+  /** Told in the object: `user`, `policy/nightly`. */
+  readonly owner?: string
+  readonly wait?: boolean
+}
+
+/**
+ * Moves a running pod with its memory to another node, and follows it until it is Ready there. Asked again, the move that
+ * was asked for before is followed, or told when the pod is where it brought it.
+ */
+export async function migratePod(
+  kube: KubeApi,
+  options: MigrateOptions,
+  tools: CheckpointTools,
+): Promise<Migration> {
+  const {namespace, pod, node, store, backend, owner = 'user'} = options
+  const moves = (await listObjects(kube, 'Migration', migrationSchema, namespace)).filter(
+    (migration) => migration.spec.pod === pod,
+  )
+  let name = (moves.find((migration) => !hasEnded(migration)) ?? (await landed(kube, node, moves)))?.metadata
+    .name
+  if (name === undefined) {
+    const found = await runningPod(kube, {namespace, pod})
+    if (node !== undefined) {
+      await needNode(kube, node)
+      if (found.spec.nodeName === node)
+        throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${pod} is on ${node} already`)
+    }
+    const spec = {
+      pod,
+      ...(node === undefined ? {} : {node}),
+      ...(backend === undefined ? {} : {backend}),
+      store,
+      owner,
+    }
+    const isAsked = (migration: Migration): boolean => migration.spec.pod === pod && !hasEnded(migration)
+    name = await createNamed(
+      kube,
+      'Migration',
+      {pod, namespace, spec},
+      (other) => isAsked(readAs(migrationSchema, other)),
+      tools,
+    )
+  }
+  return options.wait === false
+    ? readMigration(kube, {namespace, name})
+    : followMigration(kube, {namespace, name}, tools)
+}
+
+/** The move to that node that brought the pod that is there now. */
+async function landed(
+  kube: KubeReader,
+  node: string | undefined,
+  moves: readonly Migration[],
+): Promise<Migration | undefined> {
+  if (node === undefined) return undefined
+  for (const move of moves) {
+    const {newPod, newUid, phase} = move.status ?? {}
+    if (phase !== 'Succeeded' || move.spec.node !== node || newUid === undefined) continue
+    if ((await uidOfPod(kube, move.metadata.namespace ?? '', newPod)) === newUid) return move
+  }
+  return undefined
+}
+
+const hasEnded = ({status}: Migration): boolean =>
+  ['Succeeded', 'RolledBack', 'Failed'].includes(status?.phase ?? '')
+
+async function readMigration(kube: KubeReader, {namespace, name}: ObjectName): Promise<Migration> {
+  const found = await kube.get(refTo('Migration', name, namespace))
+  if (found === undefined)
+    throw new CheckpointError('MIGRATION_FAILED', `migration ${namespace}/${name} is gone`)
+  return readAs(migrationSchema, found)
+}
+
+/** Follows a move to its end. Throws CheckpointError with where the pod runs now when it did not come about. */
+export function followMigration(
+  kube: KubeReader,
+  {namespace, name}: ObjectName,
+  tools: CheckpointTools,
+): Promise<Migration> {
+  return follow(
+    kube,
+    {
+      ref: refTo('Migration', name, namespace),
+      schema: migrationSchema,
+      title: `${namespace}/${name}`,
+      lookAgain: `clouder kubectl -- get migration ${name} --namespace ${namespace}`,
+      look: ({spec, status: now = {}}) => {
+        if (now.phase === 'Failed' || now.phase === 'RolledBack') {
+          const where =
+            now.phase === 'RolledBack'
+              ? `; pod ${spec.pod} runs on ${now.sourceNode ?? 'its node'} as before`
+              : now.checkpoint === undefined
+                ? ''
+                : `; checkpoint ${namespace}/${now.checkpoint} holds it`
+          throw failureOf(
+            now.reason,
+            'MIGRATION_FAILED',
+            `${now.message ?? 'the cluster does not say why'}${where}`,
+          )
+        }
+        const seen = [now.phase ?? 'waiting for the controller', now.message].filter(Boolean).join(': ')
+        if (now.phase !== 'Succeeded') return {seen}
+        const stood =
+          now.downtimeMs === undefined ? '' : `, stood still for ${(now.downtimeMs / 1000).toFixed(1)} s`
+        return {value: `${now.sourceNode ?? '?'} -> ${now.targetNode ?? '?'}${stood}`, seen}
+      },
+    },
+    tools,
+  )
+}
+
+export type PolicySpec = z.input<typeof policySpecSchema>
+
+/** Writes a policy; one of that name is changed. */
+export async function applyPolicy(
+  kube: KubeApi,
+  {namespace, name}: ObjectName,
+  spec: PolicySpec,
+  signal: AbortSignal,
+): Promise<CheckpointPolicy> {
+  const {apiVersion, kind} = refTo('CheckpointPolicy', name, namespace)
+  const object = {apiVersion, kind, metadata: {name, namespace}, spec: policySpecSchema.parse(spec)}
+  await kube.apply([object], signal)
+  return readAs(
+    checkpointPolicySchema,
+    (await kube.get(refTo('CheckpointPolicy', name, namespace))) ?? object,
+  )
+}
+
+export const listPolicies = (kube: KubeReader, namespace?: string): Promise<readonly CheckpointPolicy[]> =>
+  listObjects(kube, 'CheckpointPolicy', checkpointPolicySchema, namespace)

@@ -1,0 +1,408 @@
+import {afterAll, expect, test, type TestContext} from 'vitest'
+import {checkpointAccess} from '../../../../src/platform/addons/checkpoint-access.ts'
+import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint-admission.ts'
+import {AGENT} from '../../../../src/platform/addons/checkpoint-names.ts'
+import {
+  API_VERSION,
+  BACKEND_LABELS,
+  CHECKPOINT_FINALIZER,
+  INTERRUPTION_ANNOTATION,
+  NODE_ABILITIES_ANNOTATION,
+  SYSTEM_NAMESPACE,
+} from '../../../../src/api/names.ts'
+import {refOf} from '../../../../src/kubernetes/refs.ts'
+import type {KubeClient, KubeObject, ObjectRef, OpenKubeClient} from '../../../../src/kubernetes/types.ts'
+import {waitFor} from '../../../../src/base/waiting.ts'
+import {admissionFollowed} from '../../../support/admission-followed.ts'
+import {asServiceAccount} from '../../../support/service-account.ts'
+import {
+  needBundle,
+  serveCheckpoints,
+  startApiServer,
+  type ApiServer,
+} from '../../../support/with-api-server.ts'
+
+interface Scene {
+  readonly api: ApiServer
+  readonly root: KubeClient
+  /** As the agent of node `a`, by a token that is bound to its pod. */
+  readonly agent: OpenKubeClient
+}
+
+let started: Promise<Scene> | undefined
+const scene = async (context: TestContext): Promise<Scene> => {
+  const bundle = await needBundle(context)
+  return (started ??= begin(await startApiServer(bundle)))
+}
+afterAll(async () => {
+  const found = await started
+  found?.agent.close()
+  await found?.api[Symbol.asyncDispose]()
+})
+
+const TEAM = 'team'
+const IMPORT = {import: {digest: `sha256:${'0'.repeat(64)}`}}
+const TEMPLATE = {
+  metadata: {labels: {app: 'web'}},
+  spec: {serviceAccountName: 'default', containers: [{name: 'main', image: 'app:1'}]},
+}
+const forged = (spec: object) => ({podTemplate: {...TEMPLATE, spec: {...TEMPLATE.spec, ...spec}}})
+const DESCRIBED = 'does not say which pod'
+const ANOTHERS = 'a node agent writes only'
+const node = (name: string) => ({apiVersion: 'v1', kind: 'Node', name}) as const
+const of = (kind: string, name: string): ObjectRef => ({
+  apiVersion: kind === 'Pod' ? 'v1' : API_VERSION,
+  kind,
+  namespace: TEAM,
+  name,
+})
+
+function pod(namespace: string, name: string, nodeName: string, more: object = {}): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {name, namespace},
+    spec: {nodeName, containers: [{name: 'main', image: 'app:1'}], ...more},
+  }
+}
+
+async function begin(api: ApiServer): Promise<Scene> {
+  const {kube: root} = api
+  await serveCheckpoints(root)
+  for (const name of [SYSTEM_NAMESPACE, TEAM, 'kube-system'])
+    await root.apply([{apiVersion: 'v1', kind: 'Namespace', metadata: {name}}])
+  await root.apply([
+    {apiVersion: 'v1', kind: 'ServiceAccount', metadata: {name: 'default', namespace: TEAM}},
+    ...checkpointAccess(),
+    ...checkpointAdmission(),
+  ])
+  for (const name of ['a', 'b']) {
+    await root.create({
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: {name, labels: {kept: ''}, annotations: {kept: ''}, finalizers: ['example.com/kept']},
+    })
+    await root.patch(node(name), {spec: {taints: null}})
+    await root.create(pod(TEAM, `on-${name}`, name))
+    await root.create({
+      apiVersion: API_VERSION,
+      kind: 'Checkpoint',
+      metadata: {name: `of-${name}`, namespace: TEAM, finalizers: ['example.com/kept', CHECKPOINT_FINALIZER]},
+      spec: {pod: {name: `on-${name}`}},
+    })
+    const given = {node: name, podUid: `uid-${name}`, podTemplate: TEMPLATE}
+    await root.patchStatus(of('Checkpoint', `of-${name}`), {phase: 'Dumping', ...given})
+    const wanted = {
+      // Given to the node of its pod, and not yet.
+      [`open-${name}`]: {pod: {name: `on-${name}`}},
+      [`new-${name}`]: {pod: {name: `on-${name}`}},
+      [`import-${name}`]: IMPORT,
+    }
+    for (const [checkpoint, spec] of Object.entries(wanted))
+      await root.create({
+        apiVersion: API_VERSION,
+        kind: 'Checkpoint',
+        metadata: {name: checkpoint, namespace: TEAM},
+        spec,
+      })
+    await root.patchStatus(of('Checkpoint', `open-${name}`), {phase: 'Pending', ...given})
+    const opened = {phase: 'Ready', node: name, podTemplate: TEMPLATE}
+    await root.patchStatus(of('Checkpoint', `import-${name}`), opened)
+    await root.create({
+      apiVersion: API_VERSION,
+      kind: 'Restore',
+      metadata: {name: `on-${name}`, namespace: TEAM},
+      spec: {checkpoint: `of-${name}`},
+    })
+    await root.patchStatus(of('Restore', `on-${name}`), {phase: 'Preparing', node: name})
+    await root.create({
+      apiVersion: API_VERSION,
+      kind: 'Migration',
+      metadata: {name: `to-${name}`, namespace: TEAM},
+      spec: {pod: 'web'},
+    })
+    await root.patchStatus(of('Migration', `to-${name}`), {
+      phase: 'Preparing',
+      targetNode: name,
+      sourceUid: 'u',
+    })
+  }
+  await root.create({
+    apiVersion: API_VERSION,
+    kind: 'Restore',
+    metadata: {name: 'anywhere', namespace: TEAM},
+    spec: {checkpoint: 'of-a'},
+  })
+  for (const [name, spec] of [
+    ['absent', {pod: {name: 'nobody'}}],
+    ['import', IMPORT],
+  ] as const)
+    await root.create({apiVersion: API_VERSION, kind: 'Checkpoint', metadata: {name, namespace: TEAM}, spec})
+  const own = await root.create(pod(SYSTEM_NAMESPACE, 'agent-a', 'a', {serviceAccountName: AGENT}))
+  await admissionFollowed(root)
+  const bound = {name: 'agent-a', uid: own?.metadata.uid ?? ''}
+  const agent = await asServiceAccount(api, {namespace: SYSTEM_NAMESPACE, name: AGENT, pod: bound})
+  // Roles take a moment until they are followed.
+  await waitFor({
+    what: 'the roles',
+    check: async () => {
+      const seen = await outcome(agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Dumping', node: 'a'}))
+      return {seen, ...(seen.includes(ANOTHERS) ? {value: true} : {})}
+    },
+    timeoutMs: 30_000,
+    intervalMs: 200,
+    signal: new AbortController().signal,
+  })
+  return {api, root, agent}
+}
+
+/** `done`, or what the API server said. */
+const outcome = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'done',
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  )
+
+type Attempt = (agent: OpenKubeClient) => Promise<unknown>
+const patched =
+  (name: string, patch: object): Attempt =>
+  (agent) =>
+    agent.patch(node(name), patch)
+const posted =
+  (path: string, body: object = {}): Attempt =>
+  async (agent) => {
+    const {status, body: said} = await agent.post(path, JSON.stringify(body))
+    if (status >= 400) throw new Error(`${status} ${said}`)
+  }
+const fetched =
+  (path: string): Attempt =>
+  async (agent) => {
+    const {status, body} = await agent.fetch(path)
+    if (status >= 400) throw new Error(`${status} ${body}`)
+  }
+const made =
+  (kind: 'Checkpoint' | 'Migration' | 'Restore', spec: object): Attempt =>
+  (agent) =>
+    agent.create({apiVersion: API_VERSION, kind, metadata: {name: 'forged', namespace: TEAM}, spec})
+
+const BY_ROLE = 'forbidden'
+
+test.for<[string, string, Attempt]>([
+  [
+    'runs a command in a pod of its node',
+    BY_ROLE,
+    posted(`/api/v1/namespaces/${TEAM}/pods/on-a/exec?command=id`),
+  ],
+  [
+    'runs a command in a pod of another',
+    BY_ROLE,
+    posted(`/api/v1/namespaces/${TEAM}/pods/on-b/exec?command=id`),
+  ],
+  ['has the kubelet of its node checkpoint', BY_ROLE, posted('/api/v1/nodes/a/checkpoint')],
+  ['has the kubelet of another node checkpoint', BY_ROLE, posted('/api/v1/nodes/b/checkpoint')],
+  ['reaches the kubelet of another node', BY_ROLE, fetched('/api/v1/nodes/b/proxy/pods')],
+  ['makes a Checkpoint', BY_ROLE, made('Checkpoint', {pod: {name: 'on-b'}, after: 'delete'})],
+  ['makes a Migration', BY_ROLE, made('Migration', {pod: 'on-b'})],
+  ['makes a Restore', BY_ROLE, made('Restore', {checkpoint: 'of-b'})],
+  ['makes a pod', BY_ROLE, (agent) => agent.create(pod(TEAM, 'forged', 'a'))],
+  ['writes an event', BY_ROLE, posted(`/api/v1/namespaces/${TEAM}/events`)],
+  ['reads Secrets of another namespace', BY_ROLE, fetched('/api/v1/namespaces/kube-system/secrets')],
+  ['lists the Secrets of its own', BY_ROLE, fetched(`/api/v1/namespaces/${SYSTEM_NAMESPACE}/secrets`)],
+  [
+    'asks for a token of another account',
+    BY_ROLE,
+    posted(`/api/v1/namespaces/${SYSTEM_NAMESPACE}/serviceaccounts/clouder-controller/token`),
+  ],
+  [
+    'writes the status of its node',
+    BY_ROLE,
+    (agent) => agent.patchStatus(node('a'), {capacity: {cpu: '99'}}),
+  ],
+  ['deletes its node', BY_ROLE, (agent) => agent.delete(node('a'))],
+  ['deletes a pod of another node', 'pods of its own node only', (agent) => agent.delete(of('Pod', 'on-b'))],
+  [
+    'labels another node',
+    'its own node only',
+    patched('b', {metadata: {labels: {[BACKEND_LABELS.handler]: 'true'}}}),
+  ],
+  [
+    'makes its node a control plane',
+    'only the labels of restore backends',
+    patched('a', {metadata: {labels: {'node-role.kubernetes.io/control-plane': ''}}}),
+  ],
+  ['empties a label of its node', 'only the labels', patched('a', {metadata: {labels: {kept: 'x'}}})],
+  ['takes a label from its node', 'only the labels', patched('a', {metadata: {labels: {kept: null}}})],
+  ['annotates its node, with no value', 'changes only', patched('a', {metadata: {annotations: {other: ''}}})],
+  [
+    'takes an annotation from its node',
+    'changes only',
+    patched('a', {metadata: {annotations: {kept: null}}}),
+  ],
+  ['cordons its node', 'no spec of a node', patched('a', {spec: {unschedulable: true}})],
+  [
+    'taints its node',
+    'no spec of a node',
+    patched('a', {spec: {taints: [{key: 'x', value: '', effect: 'NoExecute'}]}}),
+  ],
+  ['takes a finalizer from its node', 'no finalizers', patched('a', {metadata: {finalizers: []}})],
+  [
+    'gives its node an owner',
+    'no owners',
+    patched('a', {metadata: {ownerReferences: [{apiVersion: 'v1', kind: 'Pod', name: 'x', uid: 'x'}]}}),
+  ],
+  [
+    'writes the status of a checkpoint of another node',
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', 'of-b'), {frozen: true}),
+  ],
+  [
+    'makes a checkpoint of another node its own',
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', 'of-b'), {node: 'a'}),
+  ],
+  [
+    'claims a checkpoint of a pod of another node',
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Dumping', node: 'a'}),
+  ],
+  [
+    'ends a checkpoint of a pod of another node before it is claimed',
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Failed'}),
+  ],
+  ...['new-a', 'new-b', 'absent'].map((name): [string, string, Attempt] => [
+    `claims a checkpoint that nobody gave to its node: ${name}`,
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', name), {phase: 'Dumping', node: 'a'}),
+  ]),
+  ...['new-a', 'absent'].map((name): [string, string, Attempt] => [
+    `ends a checkpoint that nobody gave to its node: ${name}`,
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', name), {phase: 'Failed'}),
+  ]),
+  ...['of-a', 'open-a', 'import-a'].flatMap((name): [string, string, Attempt][] => {
+    const write =
+      (status: object): Attempt =>
+      (agent) =>
+        agent.patchStatus(of('Checkpoint', name), status)
+    return [
+      [
+        `says what runs in the pod of ${name}`,
+        DESCRIBED,
+        write(forged({containers: [{name: 'main', image: 'evil:1'}]})),
+      ],
+      [`says whose rights the pod of ${name} has`, DESCRIBED, write(forged({serviceAccountName: 'admin'}))],
+      [
+        `adds a volume to the pod of ${name}`,
+        DESCRIBED,
+        write(forged({volumes: [{name: 'x', hostPath: {path: '/'}}]})),
+      ],
+      [`relabels the pod of ${name}`, DESCRIBED, write({podTemplate: {metadata: {labels: {app: 'db'}}}})],
+      [`forgets the pod of ${name}`, DESCRIBED, write({podTemplate: null})],
+      [`says that ${name} is of another pod`, DESCRIBED, write({podUid: 'another'})],
+    ]
+  }),
+  [
+    'describes what another node imported',
+    // Two policies refuse it.
+    'a node agent',
+    (agent) => agent.patchStatus(of('Checkpoint', 'import-b'), forged({serviceAccountName: 'admin'})),
+  ],
+  ...['on-b', 'anywhere'].flatMap((name): [string, string, Attempt][] => [
+    [
+      `gives images to restore ${name}`,
+      ANOTHERS,
+      (agent) => agent.patchStatus(of('Restore', name), {images: {main: 'x'}, node: 'a'}),
+    ],
+    [`ends restore ${name}`, ANOTHERS, (agent) => agent.patchStatus(of('Restore', name), {phase: 'Failed'})],
+  ]),
+  [
+    'gives one of its restores to another node',
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Restore', 'on-a'), {node: 'b'}),
+  ],
+  [
+    'gives an import to another node',
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Storing', node: 'b'}),
+  ],
+  [
+    'gives one of its checkpoints to another node',
+    ANOTHERS,
+    (agent) => agent.patchStatus(of('Checkpoint', 'of-a'), {node: 'b'}),
+  ],
+  [
+    'takes the finalizer from a checkpoint of another node',
+    ANOTHERS,
+    (agent) => agent.patch(of('Checkpoint', 'of-b'), {metadata: {finalizers: []}}),
+  ],
+  [
+    "takes somebody else's finalizer from its checkpoint",
+    'only the finalizer',
+    (agent) => agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: []}}),
+  ],
+  [
+    'has its checkpoint thawed',
+    'no labels, annotations',
+    (agent) => agent.patch(of('Checkpoint', 'of-a'), {metadata: {annotations: {'clouder.dev/thaw': 'true'}}}),
+  ],
+  ['deletes a checkpoint', BY_ROLE, (agent) => agent.delete(of('Checkpoint', 'of-a'))],
+  [
+    'answers for the target of a move',
+    'its own node',
+    (agent) => agent.patchStatus(of('Migration', 'to-b'), {targetAnswer: {ok: true, message: 'it can'}}),
+  ],
+  [
+    'brings a move to its end',
+    'its own node',
+    (agent) => agent.patchStatus(of('Migration', 'to-a'), {phase: 'Succeeded'}),
+  ],
+  [
+    'has another pod counted as the source of a move',
+    'writes of a move only',
+    (agent) => agent.patchStatus(of('Migration', 'to-a'), {sourceUid: 'v'}),
+  ],
+  [
+    'forgets a field of a move',
+    'writes of a move only',
+    (agent) => agent.patchStatus(of('Migration', 'to-a'), {sourceUid: null}),
+  ],
+])('the credential of an agent is worth its own node: it never %s', async ([, words, attempt], context) => {
+  const {agent} = await scene(context)
+  expect(await outcome(attempt(agent))).toContain(words)
+})
+
+test('what an agent is there for it may do', async (context) => {
+  const {agent, root} = await scene(context)
+  const metadata = {
+    labels: {[BACKEND_LABELS.handler]: 'true', [BACKEND_LABELS.native]: null},
+    annotations: {[NODE_ABILITIES_ANNOTATION]: '{}', [INTERRUPTION_ANNOTATION]: '[]'},
+  }
+  await agent.patch(node('a'), {metadata})
+  await agent.patch(node('a'), {metadata: {labels: {[BACKEND_LABELS.handler]: null}}})
+  await agent.patch(node('a'), {metadata: {annotations: {[INTERRUPTION_ANNOTATION]: null}}})
+  expect(await agent.patchStatus(of('Checkpoint', 'of-a'), {phase: 'Storing', frozen: true})).toBeDefined()
+  const again = {phase: 'Dumping', node: 'a', podUid: 'uid-a', ...forged({})}
+  for (const phase of ['Dumping', 'Pending'])
+    expect(await agent.patchStatus(of('Checkpoint', 'open-a'), {...again, phase})).toBeDefined()
+  expect(await agent.patchStatus(of('Restore', 'on-a'), {images: {main: 'x'}})).toBeDefined()
+  expect(await agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Storing', node: 'a'})).toBeDefined()
+  expect(await agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Ready', ...forged({})})).toBeDefined()
+  const answers = {absentImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}}
+  expect(await agent.patchStatus(of('Migration', 'to-a'), answers)).toBeDefined()
+  await agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: ['example.com/kept']}})
+  await agent.delete(of('Pod', 'on-a'), {graceSeconds: 0})
+  expect(await root.get(of('Pod', 'on-a'))).toBeUndefined()
+  expect((await root.get(node('a')))?.metadata.labels).toEqual({kept: ''})
+})
+
+test('a token that is bound to no pod names no node, and may write nothing', async (context) => {
+  const {api} = await scene(context)
+  const loose = await asServiceAccount(api, {namespace: SYSTEM_NAMESPACE, name: AGENT})
+  for (const name of ['a', 'b'])
+    expect(
+      await outcome(loose.patch(node(name), {metadata: {annotations: {[NODE_ABILITIES_ANNOTATION]: 'x'}}})),
+    ).toContain('denied')
+  expect(await outcome(loose.delete(refOf(pod(TEAM, 'on-b', 'b'))))).toContain('denied')
+  loose.close()
+})

@@ -1,0 +1,23 @@
+import {expect, test} from 'vitest'
+import {checkpointRef} from '../../../../src/programs/node-agent/named.ts'
+import {takeCheckpoint} from '../../../../src/programs/node-agent/take.ts'
+import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
+import {withTempFolder} from '../../../support/temp-folder.ts'
+
+const NAME = {namespace: POD.namespace, name: 'nightly'}
+
+test('a pod is ended by its checkpoint only once the controller has said that it would be taken again', () =>
+  withTempFolder(async (folder) => {
+    const node = new FakeNode(folder, ['smoke'])
+    node.ask(NAME.name, {after: 'delete'})
+    const ref = checkpointRef(NAME)
+    await node.kube.patchStatus(ref, {admitted: null})
+    const take = () => takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
+    await take()
+    expect(await node.kube.get(ref)).toMatchObject({status: {phase: 'Pending'}})
+    expect(node.processes.alive).toBe(true)
+    await node.kube.patchStatus(ref, {admitted: true})
+    await take()
+    expect(await node.kube.get(ref)).toHaveProperty('status.phase', 'Ready')
+    expect(node.processes.alive).toBe(false)
+  }))

@@ -1,0 +1,66 @@
+import {expect, test} from 'vitest'
+import {podTemplateOf, templatedPodSchema} from '../../../../src/checkpoint/pod-template.ts'
+import {checkpointStatusSchema, type CheckpointStatus} from '../../../../src/api/resources.ts'
+import {checkpointRef} from '../../../../src/programs/node-agent/named.ts'
+import {takeCheckpoint} from '../../../../src/programs/node-agent/take.ts'
+import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
+import {tempFolder} from '../../../support/temp-folder.ts'
+
+const NAME = {namespace: POD.namespace, name: 'nightly'}
+
+const statusOf = async ({kube}: FakeNode): Promise<CheckpointStatus> =>
+  checkpointStatusSchema.parse((await kube.get(checkpointRef(NAME)))?.['status'] ?? {})
+
+const taken = (node: FakeNode): Promise<void> =>
+  takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
+
+/** Another image, which a running pod may be given. */
+function changePod({kube}: FakeNode): void {
+  const [pod] = kube.peek('v1', 'Pod')
+  if (pod === undefined) throw new Error('there is no pod')
+  kube.put({...pod, spec: {nodeName: NODE, containers: [{name: 'smoke', image: 'clouder.dev/smoke:2'}]}})
+}
+
+test.for<[string, object]>([
+  ['that is given to no node', {phase: null, node: null, podUid: null, podTemplate: null}],
+  ['that is given to another node', {node: 'worker-2'}],
+  ['of a pod of that name that is gone', {podUid: 'another'}],
+  ['of which nobody has said what is made of it', {podTemplate: null}],
+  ['of a pod that has changed since', {podTemplate: {spec: {containers: [{name: 'smoke', image: 'x:1'}]}}}],
+])('a checkpoint %s is left alone', async ([, status]) => {
+  await using folder = await tempFolder()
+  const node = new FakeNode(folder.path)
+  node.ask(NAME.name, {after: 'freeze'})
+  await node.kube.patchStatus(checkpointRef(NAME), status)
+  const before = await statusOf(node)
+  await taken(node)
+  expect(await statusOf(node)).toEqual(before)
+  expect(node.processes.dumped).toBe(false)
+  expect(node.runs).toBe(true)
+})
+
+test('a pod that changed before its dump is described again first', async () => {
+  await using folder = await tempFolder()
+  const node = new FakeNode(folder.path)
+  node.ask(NAME.name, {after: 'freeze'})
+  // As an agent that died before its dump left it.
+  await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Dumping'})
+  changePod(node)
+  await taken(node)
+  expect(await statusOf(node)).toMatchObject({phase: 'Pending', node: NODE})
+  expect(node.processes.dumped).toBe(false)
+  const [pod] = node.kube.peek('v1', 'Pod')
+  const podTemplate = podTemplateOf(templatedPodSchema.parse(pod))
+  await node.kube.patchStatus(checkpointRef(NAME), {podTemplate})
+  await taken(node)
+  expect(await statusOf(node)).toMatchObject({phase: 'Ready', frozen: true, podTemplate})
+})
+
+test('what nobody described, as agents began it before, is described first', async () => {
+  await using folder = await tempFolder()
+  const node = new FakeNode(folder.path)
+  node.ask(NAME.name, {})
+  await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Dumping', podTemplate: null})
+  await taken(node)
+  expect(await statusOf(node)).toMatchObject({phase: 'Pending', node: NODE})
+})

@@ -1,0 +1,132 @@
+import {readdir} from 'node:fs/promises'
+import {expect, test} from 'vitest'
+import {THAW_ANNOTATION} from '../../../../src/api/names.ts'
+import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
+import {CheckpointError, KubernetesError} from '../../../../src/base/errors.ts'
+import {checkpointRef} from '../../../../src/programs/node-agent/named.ts'
+import {takeCheckpoint} from '../../../../src/programs/node-agent/take.ts'
+import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
+import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
+import {withTempFolder} from '../../../support/temp-folder.ts'
+
+const NAME = {namespace: POD.namespace, name: 'nightly'}
+const REF = checkpointRef(NAME)
+const MOST_EFFECTS = 60
+const {signal} = new AbortController()
+
+const statusOf = async (node: FakeNode) =>
+  checkpointStatusSchema.parse((await node.kube.get(REF))?.['status'] ?? {})
+const archivesIn = async (folder: string): Promise<readonly string[]> =>
+  (await readdir(folder)).filter((name) => name.endsWith('.tar'))
+
+/** Tools whose store is not there; `meanwhile` happens before that is found. */
+const withoutStore = (tools: AgentTools, meanwhile: () => Promise<unknown> = () => Promise.resolve()) => ({
+  ...tools,
+  stores: {
+    ...tools.stores,
+    open: async () => {
+      await meanwhile()
+      throw new CheckpointError('STORE_UNKNOWN', 'there is no such store')
+    },
+  },
+})
+
+test.for(['run', 'freeze', 'delete'] as const)(
+  'an agent killed while it gives up has undone nothing before that was told: %s',
+  async (after) => {
+    let effects: readonly string[] = []
+    for (let point = 1; point <= MOST_EFFECTS; point++) {
+      const life = new Life(point)
+      await withTempFolder(async (folder) => {
+        const node = new FakeNode(folder)
+        node.ask(NAME.name, {after})
+        const taking = takeCheckpoint(NAME, withoutStore(node.tools(life, signal)))
+        await taking.catch((error: unknown) => {
+          if (!life.over) throw error
+        })
+        effects = life.effects
+        const seen = `killed after ${effects.length} effects: ${effects.at(-1)}`
+        const {phase} = await statusOf(node)
+        if (phase === 'Storing') {
+          expect(await archivesIn(folder), seen).toHaveLength(1)
+          if (after !== 'run') expect(node.processes.ranAfterDump, seen).toBe(false)
+        }
+        if (life.over) await takeCheckpoint(NAME, withoutStore(node.tools(new Life(), signal)))
+        expect(await statusOf(node), seen).toMatchObject({
+          phase: 'Failed',
+          reason: 'STORE_UNKNOWN',
+          frozen: false,
+        })
+        expect(await archivesIn(folder), seen).toEqual([])
+        expect(node.runs, seen).toBe(true)
+      })
+      if (!life.over) break
+    }
+    expect(effects.length).toBeLessThan(MOST_EFFECTS)
+    expect(effects).toContain('archives.remove')
+  },
+)
+
+test('what became Ready while it was given up stays Ready, and its pod stands still', async () => {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.ask(NAME.name, {after: 'freeze'})
+    const ready = () => node.kube.patchStatus(REF, {phase: 'Ready', message: 'stored'})
+    await takeCheckpoint(NAME, withoutStore(node.tools(new Life(), signal), ready))
+    expect(await statusOf(node)).toMatchObject({phase: 'Ready', message: 'stored', frozen: true})
+    expect(node.processes.ranAfterDump).toBe(false)
+  })
+})
+
+test('where the API server takes no word of a failure, the pod goes on all the same, and nothing gets Ready', async () => {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.ask(NAME.name, {after: 'freeze'})
+    const whole = node.tools(new Life(), signal)
+    const refusal = new KubernetesError('API_REJECTED', 'forbidden', {answer: {status: 403}})
+    const kube: AgentTools['kube'] = new Proxy(whole.kube, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name)
+        if (typeof value !== 'function') return value
+        return (...parameters: unknown[]): unknown =>
+          name === 'patchStatus' && JSON.stringify(parameters).includes('"Failed"')
+            ? Promise.reject(refusal)
+            : Reflect.apply(value, target, parameters)
+      },
+    })
+    await expect(takeCheckpoint(NAME, withoutStore({...whole, kube}))).rejects.toThrow('forbidden')
+    expect(await archivesIn(folder)).toEqual([])
+    expect(node.runs).toBe(true)
+    // With its store, it would be stored now.
+    await takeCheckpoint(NAME, whole)
+    expect(await statusOf(node)).toMatchObject({phase: 'Failed', frozen: false})
+  })
+})
+
+test('a checkpoint that is stored does not fail by the hook after it', async () => {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.ask(NAME.name, {after: 'freeze', hooks: {after: {container: 'smoke', command: ['fail']}}})
+    const tools = node.tools(new Life(), signal)
+    await takeCheckpoint(NAME, tools)
+    expect(await statusOf(node)).toMatchObject({phase: 'Ready', frozen: true})
+    await node.kube.patch(REF, {metadata: {annotations: {[THAW_ANNOTATION]: 'true'}}})
+    const failing = {...tools, exec: () => Promise.resolve({exitCode: 1, stdout: '', stderr: 'no'})}
+    await takeCheckpoint(NAME, failing)
+    expect(await statusOf(node)).toMatchObject({phase: 'Ready', frozen: false})
+    expect(node.runs).toBe(true)
+  })
+})
+
+test('a pod that stands still for what the controller gave up goes on', async () => {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.ask(NAME.name, {after: 'freeze'})
+    const tools = node.tools(new Life(), signal)
+    const lost = () => node.kube.patchStatus(REF, {phase: 'Failed', reason: 'CHECKPOINT_FAILED'})
+    await takeCheckpoint(NAME, withoutStore(tools, lost))
+    expect(await statusOf(node)).toMatchObject({reason: 'CHECKPOINT_FAILED', frozen: false})
+    expect(node.runs).toBe(true)
+    expect(await archivesIn(folder)).toEqual([])
+  })
+})

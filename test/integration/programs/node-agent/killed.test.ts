@@ -1,0 +1,93 @@
+import {readdir} from 'node:fs/promises'
+import {join} from 'node:path'
+import {expect, test} from 'vitest'
+import {openCheckpoint} from '../../../../src/checkpoint/sealed/open.ts'
+import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
+import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
+import {digestSchema} from '../../../../src/api/sealed-checkpoint.ts'
+import {checkpointRef} from '../../../../src/programs/node-agent/named.ts'
+import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
+import {takeCheckpoint} from '../../../../src/programs/node-agent/take.ts'
+import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
+import {withTempFolder} from '../../../support/temp-folder.ts'
+
+const NAME = {namespace: POD.namespace, name: 'nightly'}
+const MOST_EFFECTS = 60
+
+const statusOf = async (node: FakeNode) =>
+  checkpointStatusSchema.parse((await node.kube.get(checkpointRef(NAME)))?.['status'] ?? {})
+
+/** An agent that lives until everything is done. */
+async function liveOn(node: FakeNode): Promise<void> {
+  const ended = new AbortController()
+  const tools = node.tools(new Life(), ended.signal)
+  const agent = startAgent(tools, diskPreparations(join(node.folder, 'restore'), tools))
+  await expect
+    .poll(async () => (await statusOf(node)).phase, {interval: 5, timeout: 10_000})
+    .toMatch(/Ready|Failed/)
+  await agent.idle()
+  ended.abort()
+}
+
+/** What is stored opens, and is the memory that was dumped. */
+async function expectStored(node: FakeNode): Promise<void> {
+  const {signal} = new AbortController()
+  const {digest} = await statusOf(node)
+  const {blobs, keys} = await node.tools(new Life(), signal).stores.open('default', {signal})
+  const opened = await openCheckpoint({
+    store: blobs,
+    digest: digestSchema.parse(digest),
+    keys: keys.wrappers,
+    trust: keys.trust,
+    signal,
+  })
+  for (const {name, archiveBytes} of opened.metadata.containers) {
+    let bytes = 0
+    for await (const part of opened.archive(name)) bytes += part.length
+    expect(bytes).toBe(archiveBytes)
+  }
+}
+
+const modes = [
+  {after: 'run', containers: ['smoke']},
+  {after: 'run', containers: ['one', 'two']},
+  {after: 'freeze', containers: ['one', 'two']},
+  {after: 'delete', containers: ['smoke']},
+] as const
+
+test.for(modes)(
+  'an agent killed after any of its side effects loses nothing: $after, $containers',
+  async ({after, containers}) => {
+    let effects: readonly string[] = []
+    for (let point = 1; point <= MOST_EFFECTS; point++) {
+      const life = new Life(point)
+      await withTempFolder(async (folder) => {
+        const node = new FakeNode(folder, containers)
+        node.ask(NAME.name, {after, hooks: {before: {container: containers[0], command: ['sync']}}})
+        await takeCheckpoint(NAME, node.tools(life, new AbortController().signal)).catch((error: unknown) => {
+          if (!life.over) throw error
+        })
+        effects = life.effects
+        const seen = `killed after ${effects.length} effects: ${effects.at(-1)}`
+        // At every moment: the process, or a checkpoint of it that is whole.
+        if (!node.processes.alive) expect((await statusOf(node)).phase, seen).toBe('Ready')
+        if (life.over) await liveOn(node)
+        const status = await statusOf(node)
+        expect(status, seen).toMatchObject({phase: 'Ready', frozen: after === 'freeze'})
+        await expectStored(node)
+        expect(
+          (await readdir(folder)).filter((name) => name.startsWith('clouder-')),
+          seen,
+        ).toEqual([])
+        expect(node.processes.alive, seen).toBe(after !== 'delete')
+        if (after === 'run') expect(node.runs, seen).toBe(true)
+        if (after === 'freeze')
+          expect(node.processes.podFrozen || node.processes.heldContainers.size > 0, seen).toBe(true)
+      })
+      if (!life.over) break
+    }
+    // All of them were tried: the last life came to its end.
+    expect(effects.length).toBeLessThan(MOST_EFFECTS)
+    expect(new Set(effects)).toContain('runtime.checkpoint')
+  },
+)

@@ -1,0 +1,48 @@
+import {expect, test} from 'vitest'
+import {criuFiles, decideCriu, isNewEnough} from '../../../../src/bootstrap/phases/criu.ts'
+import {parseObserved} from '../../../../src/bootstrap/phases/probe.ts'
+import {fileLines, renderer, specOf} from '../../../support/phase-context.ts'
+
+const files = criuFiles(specOf(), renderer)
+const folders = 'folder=700 /var/lib/clouder/restore\nfolder=700 /var/lib/clouder/store\n'
+const good = `${fileLines(files)}${folders}version=4.2.1\ncheck=ok\n`
+const reasonsFor = (text: string, enabled = true) => decideCriu(enabled, files, parseObserved(text)).reasons
+
+test('a host where all is as wanted needs nothing', () => {
+  expect(reasonsFor(good)).toEqual([])
+})
+
+test.each([
+  ['', 'criu absent'],
+  [good.replace('version=4.2.1', 'version=4.1.1'), 'criu is 4.1.1, 4.2 or newer is needed'],
+  [good.replace('check=ok', 'check=Error: no mem_dirty_track'), 'criu check says: Error: no mem_dirty_track'],
+  [
+    good.replace('700 /var/lib/clouder/restore', '755 /var/lib/clouder/restore'),
+    '/var/lib/clouder/restore is not there for root alone',
+  ],
+  [good.replace('file=644', 'file=600'), '/etc/criu/runc.conf mode 600 instead of 644'],
+])('what is not as wanted is the reason', (text, reason) => {
+  expect(reasonsFor(text)).toContain(reason)
+})
+
+test('with checkpointing off what CRIU was told is taken away, and only that', () => {
+  expect(decideCriu(false, files, parseObserved(good)).removed).toEqual(files.map(({path}) => path))
+  expect(reasonsFor('version=3.17\n', false)).toEqual([])
+})
+
+test('established connections follow the spec', () => {
+  const text = (body: string) => criuFiles(specOf(body), renderer)[0]?.content
+  expect(text('')).toMatch(/^tcp-close$/m)
+  expect(text('checkpoint: {establishedTcp: keep}')).toMatch(/^tcp-established$/m)
+})
+
+test.each([
+  ['4.2', true],
+  ['4.10.1', true],
+  ['5.0', true],
+  ['4.1.1', false],
+  ['3.17', false],
+  ['', false],
+])('CRIU %s is new enough: %s', (version, enough) => {
+  expect(isNewEnough(version)).toBe(enough)
+})

@@ -1,0 +1,145 @@
+import {expect, test} from 'vitest'
+import {electLeader} from '../../../../src/programs/controller/leader.ts'
+import {waitFor} from '../../../../src/base/waiting.ts'
+import {FakeKube} from '../../../support/fake-kube.ts'
+
+const LEASE = {apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: 'default', name: 'one'}
+const never = new AbortController().signal
+
+/** A contender that notes who acts; `stop` ends it as a signal to its process would. */
+function contender(kube: FakeKube, identity: string, acting: Set<string>, history: string[] = []) {
+  const over = new AbortController()
+  const terms: string[] = []
+  const ended = electLeader({
+    kube,
+    namespace: 'default',
+    name: 'one',
+    identity,
+    // A machine that is busy for a part of a second loses no lease.
+    leaseMs: 1500,
+    renewMs: 1000,
+    retryMs: 10,
+    lead: async (signal) => {
+      acting.add(identity)
+      terms.push(identity)
+      history.push(`${identity} begins`)
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), {once: true}))
+      acting.delete(identity)
+      history.push(`${identity} ends`)
+    },
+    onChange: () => undefined,
+    log: () => undefined,
+    signal: over.signal,
+  })
+  return {
+    terms,
+    stop: async () => {
+      over.abort()
+      await ended
+    },
+  }
+}
+
+const becomes = (what: string, acting: Set<string>, expected: string): Promise<unknown> =>
+  waitFor({
+    what,
+    check: () => {
+      const seen = [...acting].join()
+      expect(acting.size).toBeLessThan(2)
+      return Promise.resolve({seen, ...(seen === expected ? {value: true} : {})})
+    },
+    timeoutMs: 8000,
+    intervalMs: 2,
+    signal: never,
+  })
+
+const renewals = (kube: FakeKube): number => kube.changes.filter((what) => what.startsWith('replace')).length
+
+test('of two one acts, and one that ends gives its lease back for the other', async () => {
+  const kube = new FakeKube()
+  const acting = new Set<string>()
+  const a = contender(kube, 'a', acting)
+  await becomes('a to act', acting, 'a')
+  const b = contender(kube, 'b', acting)
+  const before = renewals(kube)
+  await waitFor({
+    what: 'a to renew',
+    check: () => Promise.resolve({seen: 'no', ...(renewals(kube) > before + 3 ? {value: true} : {})}),
+    timeoutMs: 8000,
+    intervalMs: 5,
+    signal: never,
+  })
+  expect(b.terms).toEqual([])
+  await a.stop()
+  await becomes('b to act', acting, 'b')
+  await b.stop()
+  expect(await kube.get(LEASE)).toMatchObject({spec: {holderIdentity: '', leaseTransitions: 1}})
+})
+
+test('one that cannot renew stops to act before another one begins', async () => {
+  const kube = new FakeKube()
+  const acting = new Set<string>()
+  let cut = false
+  // The same server, that answers this one no more.
+  const flaky: FakeKube = new Proxy(kube, {
+    get(target, name, receiver) {
+      if (cut && (name === 'get' || name === 'replace')) return () => Promise.reject(new Error('cut off'))
+      const value: unknown = Reflect.get(target, name, receiver === flaky ? target : receiver)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
+  const history: string[] = []
+  const a = contender(flaky, 'a', acting, history)
+  await becomes('a to act', acting, 'a')
+  const b = contender(kube, 'b', acting, history)
+  cut = true
+  await becomes('b to act', acting, 'b')
+  await a.stop()
+  await b.stop()
+  expect(history).toEqual(['a begins', 'a ends', 'b begins', 'b ends'])
+})
+
+test('a lease that somebody holds and renews is not taken, however the clocks differ', async () => {
+  const kube = new FakeKube()
+  const acting = new Set<string>()
+  const a = contender(kube, 'a', acting)
+  await becomes('a to act', acting, 'a')
+  const lease = await kube.get(LEASE)
+  // A clock that is a year behind.
+  kube.put({
+    ...lease,
+    ...LEASE,
+    metadata: {name: 'one', namespace: 'default'},
+    spec: {...Object(lease?.['spec']), renewTime: '2025-01-01T00:00:00.000000Z'},
+  })
+  const b = contender(kube, 'b', acting)
+  const before = renewals(kube)
+  await waitFor({
+    what: 'a to renew for longer than a lease lasts',
+    check: () => {
+      const seen = renewals(kube) - before
+      return Promise.resolve({seen: String(seen), ...(seen > 160 ? {value: true} : {})})
+    },
+    timeoutMs: 8000,
+    intervalMs: 5,
+    signal: never,
+  })
+  expect(b.terms).toEqual([])
+  await a.stop()
+  await b.stop()
+})
+
+test('a lease that is another one’s by now is not given back', async () => {
+  const kube = new FakeKube()
+  const acting = new Set<string>()
+  const a = contender(kube, 'a', acting)
+  await becomes('a to act', acting, 'a')
+  const lease = await kube.get(LEASE)
+  kube.put({
+    ...LEASE,
+    metadata: {name: 'one', namespace: 'default'},
+    spec: {...Object(lease?.['spec']), holderIdentity: 'c'},
+  })
+  await a.stop()
+  expect(await kube.get(LEASE)).toMatchObject({spec: {holderIdentity: 'c'}})
+})
