@@ -28,7 +28,7 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/cli/**', 'src/wiring.ts', 'src/commands/**', 'src/programs/**'],
+    ignores: ['src/cli/**', 'src/wiring.ts', 'src/commands/**', 'src/programs/*.ts'],
     rules: {
       'no-console': 'error',
       'no-restricted-syntax': ['error', noSleep],

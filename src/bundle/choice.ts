@@ -1,4 +1,4 @@
-import type {Report} from '../bootstrap/engine/types.ts'
+import type {Report} from '../base/run-events.ts'
 import {BundleError} from '../base/errors.ts'
 import {catalogueHash} from './catalogue-hash.ts'
 import {catalogueFor} from './catalogue.ts'

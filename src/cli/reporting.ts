@@ -1,5 +1,5 @@
 import {join} from 'node:path'
-import type {Report} from '../bootstrap/engine/types.ts'
+import type {Report} from '../base/run-events.ts'
 import {createRedactor, type Redactor} from '../bootstrap/hosts/redaction.ts'
 import {clusterPaths} from '../store/disk.ts'
 import {jsonReporter} from './reporters/json.ts'

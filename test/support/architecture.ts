@@ -1,16 +1,24 @@
 import {posix} from 'node:path'
 import {importsOf, type Import, type SourceFile} from './imports.ts'
 
-/** What the parts may import of each other. A part is a folder of src, a file directly in it, or the folder stacks. */
+/** What a wing, or a room of one, may import: names of wings (`spec`), or of one room of them (`bootstrap/hosts`). */
 export interface Arrows {
-  /** Parts whose code may be used. */
+  /** Whose code may be used. */
   readonly code: readonly string[]
-  /** Parts of which only types may be used. */
+  /** Of which only types may be used. */
   readonly types: readonly string[]
 }
 
+/** The import table, on two levels. */
 export interface Architecture {
-  readonly arrows: Readonly<Record<string, Arrows>>
+  /** A wing is a folder of src, a file directly in it, or the folder stacks. */
+  readonly wings: Readonly<Record<string, Arrows>>
+  /**
+   * Rooms inside a wing: its folders, and files directly in it by their names. A room may import what its own line names:
+   * rooms beside it as `./hosts`, and of what the wing may import as much as is named too. A wing that is not
+   * here is one room.
+   */
+  readonly rooms: Readonly<Record<string, Readonly<Record<string, Arrows>>>>
   /** Which files may import a package, or all of a scope (`@scope/*`): paths, or folders that end in `/`. */
   readonly packages: Readonly<Record<string, readonly string[]>>
   /** Files of phases/ that are no phase but used by several. */
@@ -34,11 +42,23 @@ export function violationsOf(files: readonly SourceFile[], architecture: Archite
   ]
 }
 
-/** Parts that reach themselves along the arrows, types included. */
-export function cyclesOf(arrows: Readonly<Record<string, Arrows>>): readonly string[] {
+/** Wings that reach themselves along the arrows, and rooms along those inside their wing (`wing/room`); types included. */
+export function circlesOfTable({wings, rooms}: Pick<Architecture, 'wings' | 'rooms'>): readonly string[] {
+  const inside = Object.entries(rooms).flatMap(([wing, arrows]) =>
+    cyclesOf(arrows, (name) => (name.startsWith('./') ? name.slice(2) : undefined)).map(
+      (room) => `${wing}/${room}`,
+    ),
+  )
+  return [...cyclesOf(wings, wingOf), ...inside]
+}
+
+function cyclesOf(
+  arrows: Readonly<Record<string, Arrows>>,
+  partOf: (name: string) => string | undefined,
+): readonly string[] {
   const next = (part: string): readonly string[] => {
     const {code = [], types = []} = arrows[part] ?? {}
-    return [...code, ...types]
+    return [...code, ...types].map(partOf).filter((name) => name !== undefined)
   }
   const reachable = (start: string): ReadonlySet<string> => {
     const seen = new Set<string>()
@@ -87,23 +107,52 @@ export function fileCirclesOf(files: readonly SourceFile[]): readonly (readonly 
   return circles
 }
 
-function partOf(path: string): string | undefined {
-  const [root, part] = path.split('/')
-  if (root === 'stacks') return root
-  return root === 'src' ? part : undefined
+const wingOf = (name: string): string => name.split('/')[0] ?? name
+
+interface Place {
+  readonly wing: string
+  readonly room: string
 }
 
-function arrowRule({from, to, typeOnly}: Import, {arrows}: Architecture): readonly string[] {
-  const [source, target] = [partOf(from), partOf(to)]
-  if (target === undefined) return [`${from} imports ${to}: nothing outside src is known there`]
-  if (source === target) return []
-  const allowed = arrows[source ?? '']
-  if (allowed === undefined) return [`${from}: no arrows are drawn for ${source ?? ''}`]
-  if (allowed.code.includes(target)) return []
-  if (allowed.types.includes(target)) {
-    return typeOnly ? [] : [`${from} imports code of ${to}: ${source ?? ''} may use types of ${target} only`]
-  }
-  return [`${from} imports ${to}: there is no arrow from ${source ?? ''} to ${target}`]
+function placeOf(path: string): Place | undefined {
+  const [root, wing, room = ''] = path.split('/')
+  if (root === 'stacks') return {wing: root, room: ''}
+  return root === 'src' && wing !== undefined ? {wing, room} : undefined
+}
+
+/** How these arrows let a place be used: its code, its types, or not at all. */
+function allowedBy(
+  {code, types}: Arrows,
+  {wing, room}: Place,
+  inside: boolean,
+): 'code' | 'types' | undefined {
+  const names = inside ? [`./${room}`] : [wing, `${wing}/${room}`]
+  if (code.some((name) => names.includes(name))) return 'code'
+  return types.some((name) => names.includes(name)) ? 'types' : undefined
+}
+
+function arrowRule({from, to, typeOnly}: Import, {wings, rooms}: Architecture): readonly string[] {
+  const [source, target] = [placeOf(from), placeOf(to)]
+  if (source === undefined || target === undefined)
+    return [`${from} imports ${to}: nothing outside src is known there`]
+  const inside = source.wing === target.wing
+  const own = rooms[source.wing]
+  if (inside && (own === undefined || source.room === target.room)) return []
+  const levels: (readonly [string, Arrows | undefined])[] = [
+    ...(inside ? [] : [[source.wing, wings[source.wing]] as const]),
+    ...(own === undefined ? [] : [[`${source.wing}/${source.room}`, own[source.room]] as const]),
+  ]
+  const goal = inside ? target.room : [target.wing, target.room].filter((name) => name !== '').join('/')
+  return levels
+    .flatMap(([name, arrows]) => {
+      if (arrows === undefined) return [`${from}: no arrows are drawn for ${name}`]
+      const allowed = allowedBy(arrows, target, inside)
+      if (allowed === 'code' || (allowed === 'types' && typeOnly)) return []
+      return allowed === 'types'
+        ? [`${from} imports code of ${to}: ${name} may use types of ${goal} only`]
+        : [`${from} imports ${to}: there is no arrow from ${name} to ${goal}`]
+    })
+    .slice(0, 1)
 }
 
 function packageRule({from, to}: Import, {packages}: Architecture): readonly string[] {
@@ -127,7 +176,7 @@ function phaseRule({from, to}: Import, {sharedByPhases}: Architecture): readonly
 }
 
 function phaseOf(path: string): string | undefined {
-  return /^src\/phases\/([^/]+?)(?:\.ts|\/.*)$/.exec(path)?.[1]
+  return /^src\/bootstrap\/phases\/([^/]+?)(?:\.ts|\/.*)$/.exec(path)?.[1]
 }
 
 function nameRule(path: string, {namedOnPurpose}: Architecture): readonly string[] {

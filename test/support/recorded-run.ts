@@ -1,4 +1,4 @@
-import type {RunEvent} from '../../src/bootstrap/engine/types.ts'
+import type {RunEvent} from '../../src/base/run-events.ts'
 
 /** Events of a run in which one phase had nothing to do, one worked, and one failed on a host. */
 export const recordedRun: readonly RunEvent[] = [

@@ -1,4 +1,4 @@
-import type {Report, RunEvent} from '../../src/bootstrap/engine/types.ts'
+import type {Report, RunEvent} from '../../src/base/run-events.ts'
 
 export interface RecordingReport {
   readonly report: Report

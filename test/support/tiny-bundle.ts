@@ -8,7 +8,7 @@ import type {BuildOptions} from '../../src/bundle/build.ts'
 import {loadBundle} from '../../src/bundle/load.ts'
 import type {BundleSource, ProducedBlob} from '../../src/bundle/source.ts'
 import type {Bundle} from '../../src/bundle/types.ts'
-import type {RunEvent} from '../../src/bootstrap/engine/types.ts'
+import type {RunEvent} from '../../src/base/run-events.ts'
 
 /** A folder that is gone at the end of the scope. */
 export async function temporaryFolder(): Promise<{dir: string} & AsyncDisposable> {

@@ -1,4 +1,4 @@
-import type {RunEvent} from '../../bootstrap/engine/types.ts'
+import type {RunEvent} from '../../base/run-events.ts'
 import type {Palette} from '../terminal.ts'
 
 /** More hosts than this are drawn as one line with a count. */

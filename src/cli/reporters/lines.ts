@@ -1,4 +1,4 @@
-import type {RunEvent} from '../../bootstrap/engine/types.ts'
+import type {RunEvent} from '../../base/run-events.ts'
 import {formatDuration} from '../duration.ts'
 import type {Reporter} from './reporter.ts'
 

@@ -1,5 +1,5 @@
 import {Listr, ListrLogger, ProcessOutput, type ListrTask} from 'listr2'
-import type {RunEvent} from '../../bootstrap/engine/types.ts'
+import type {RunEvent} from '../../base/run-events.ts'
 import {formatDuration} from '../duration.ts'
 import type {Palette} from '../terminal.ts'
 import {addLanes, changeLane, laneLines, type Item} from './lanes.ts'

@@ -1,4 +1,4 @@
-import type {RunEvent} from '../../bootstrap/engine/types.ts'
+import type {RunEvent} from '../../base/run-events.ts'
 
 /** Somebody who is told every event of a run. */
 export interface Reporter {

@@ -1,4 +1,4 @@
-import type {Report} from '../../bootstrap/engine/types.ts'
+import type {Report} from '../../base/run-events.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Infrastructure, Machine} from '../../spec/machine.ts'
 import type {ClusterPaths} from '../../store/types.ts'

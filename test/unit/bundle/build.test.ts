@@ -8,7 +8,7 @@ import {sha256Of} from '../../../src/bundle/digest.ts'
 import {bundleDir, filesOf, listBundles, loadBundle} from '../../../src/bundle/load.ts'
 import type {Bundle} from '../../../src/bundle/types.ts'
 import {verifyBundle} from '../../../src/bundle/verify.ts'
-import type {RunEvent} from '../../../src/bootstrap/engine/types.ts'
+import type {RunEvent} from '../../../src/base/run-events.ts'
 import {buildTinyBundle, sharedTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
 
 const {signal} = new AbortController()

@@ -7,7 +7,7 @@ import {describeEvent, linesReporter} from '../../../../src/cli/reporters/lines.
 import {logFile} from '../../../../src/cli/reporters/log-file.ts'
 import {reportTo} from '../../../../src/cli/reporters/reporter.ts'
 import {palette} from '../../../../src/cli/terminal.ts'
-import type {RunEvent} from '../../../../src/bootstrap/engine/types.ts'
+import type {RunEvent} from '../../../../src/base/run-events.ts'
 import {createRedactor} from '../../../../src/bootstrap/hosts/redaction.ts'
 import {recordedRun} from '../../../support/recorded-run.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
