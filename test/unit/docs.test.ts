@@ -86,6 +86,24 @@ test.each(pages)('%s names only commands that exist', (page) => {
   expect(codeOf(textOf(page)).flatMap(unknownCommands)).toEqual([])
 })
 
+/** Files of the project that code names and that are not there; a name with a part left open (`<id>`, `*`) is none. */
+function missingFiles(code: string): readonly string[] {
+  const named = code.matchAll(
+    /(?<![\w./@-])(?:src|test|templates|stacks|bin)\/[\w./-]*[\w/](?![\w./-]*[<*…{$])/g,
+  )
+  return [...named].map(([path]) => path).filter((path) => !existsSync(join(packageRoot, path)))
+}
+
+test.each(pages.filter((page) => page !== 'CHANGELOG.md'))('%s names only files that exist', (page) => {
+  expect(codeOf(textOf(page)).flatMap(missingFiles)).toEqual([])
+})
+
+test('a file that does not exist is found', () => {
+  const code =
+    'see src/spec/load.ts, src/spec/gone.ts; test/unit/<id>.test.ts, `src/cli/*-results.ts` and /usr/bin/env'
+  expect(missingFiles(code)).toEqual(['src/spec/gone.ts'])
+})
+
 test('a command that does not exist is found', () => {
   expect(unknownCommands('$ clouder kubeadm explode demo\nnpx clouder kubeadm init demo')).toEqual([
     'kubeadm explode',
