@@ -31,7 +31,7 @@ export interface FakeEngine extends ContainerEngine {
   setStatus(container: string, status: ContainerStatus): void
   request(container: string): ContainerRequest | undefined
   /** The next network with this subnet meets another one that was made just before. */
-  takeSubnetOnce(subnet: string): void
+  takeSubnetOnce(subnet: string, isListed?: boolean): void
   addImage(tag: string, labels: Labels): void
 }
 
@@ -47,6 +47,8 @@ export function fakeEngine(): FakeEngine {
   const changes: string[] = []
   let failure: {at: number; when: 'before' | 'after'} | undefined
   let rival: string | undefined
+  /** Held for a network that is still being made. */
+  const held = new Set<string>()
   let serial = 0
 
   const change = <T>(what: string, make: () => T): Promise<T> =>
@@ -69,7 +71,10 @@ export function fakeEngine(): FakeEngine {
     failAt: (at, when) => void (failure = {at: changes.length + at, when}),
     setStatus: (name, status) => void (existing(name).status = status),
     request: (name) => locate(name)?.request,
-    takeSubnetOnce: (subnet) => void (rival = subnet),
+    takeSubnetOnce: (subnet, isListed = true) => {
+      if (isListed) rival = subnet
+      else held.add(subnet)
+    },
     addImage: (tag, labels) => void images.set(tag, {id: tag, tags: [tag], labels}),
 
     listNetworks: (labels) =>
@@ -85,7 +90,7 @@ export function fakeEngine(): FakeEngine {
       change(`createNetwork ${name}`, () => {
         if (rival === subnet)
           networks.set('rival', {id: 'rival', name: 'rival', labels: {}, subnets: [subnet]})
-        if ([...networks.values()].some(({subnets}) => subnets.includes(subnet))) {
+        if (held.has(subnet) || [...networks.values()].some(({subnets}) => subnets.includes(subnet))) {
           failed('Pool overlaps with other one on this address space')
         }
         if (networks.has(name)) failed(`network with name ${name} already exists`)

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit'
 import type {ContainerEngine, EngineContainer, EngineNetwork} from '../containers/container-engine.ts'
 import {ensureNodeImage, hasNodeImage, type NodeImageOptions} from '../containers/node-image.ts'
-import {HostsFailedError} from '../../base/errors.ts'
+import {HostsFailedError, InfrastructureError} from '../../base/errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Infrastructure, Machine} from '../../spec/machine.ts'
 import {plannedNodes, type PlannedNode} from '../../spec/machines.ts'
@@ -29,6 +29,7 @@ import {ensureSshKey} from './ssh-key.ts'
 
 const API_PORT = 6443
 const NODES_AT_ONCE = 8
+const MOST_SUBNETS_TRIED = 4
 
 export interface LocalProviderOptions extends Pick<
   NodeImageOptions,
@@ -199,26 +200,30 @@ async function ensureNetwork(
   decision: LocalDecision,
   routes: readonly string[],
 ): Promise<string> {
-  const choose = (networks: readonly EngineNetwork[]) =>
-    subnetOf(spec, decision, [...routes, ...networks.flatMap(({subnets}) => subnets)])
-  const subnet = choose(await engine.listNetworks({}))
+  const choose = (networks: readonly EngineNetwork[], refused: readonly string[]) =>
+    subnetOf(spec, decision, [...routes, ...refused, ...networks.flatMap(({subnets}) => subnets)])
+  const refused: string[] = []
+  let subnet = choose(await engine.listNetworks({}), refused)
   if (!decision.createNetwork) return subnet
-  const create = (free: string) =>
-    engine.createNetwork({
-      name: networkName(spec.name),
-      labels: {[CLUSTER_LABEL]: spec.name},
-      subnet: free,
-      dynamicRange: dynamicRange(free),
-    })
-  try {
-    await create(subnet)
-    return subnet
-  } catch (error) {
-    const networks = await engine.listNetworks({})
-    const other = choose(networks)
-    if (other === subnet || networks.some(({name}) => name === networkName(spec.name))) throw error
-    await create(other)
-    return other
+  for (;;) {
+    try {
+      await engine.createNetwork({
+        name: networkName(spec.name),
+        labels: {[CLUSTER_LABEL]: spec.name},
+        subnet,
+        dynamicRange: dynamicRange(subnet),
+      })
+      return subnet
+    } catch (error) {
+      if (!(error instanceof InfrastructureError)) throw error
+      // Somebody else's, perhaps: an engine holds the subnet of a network that it does not list yet.
+      refused.push(subnet)
+      const networks = await engine.listNetworks({})
+      const other = choose(networks, refused)
+      const isMade = networks.some(({name}) => name === networkName(spec.name))
+      if (isMade || refused.includes(other) || refused.length === MOST_SUBNETS_TRIED) throw error
+      subnet = other
+    }
   }
 }
 

@@ -291,3 +291,13 @@ test(
     expect(machines[0]?.address).toBe('172.30.2.2')
   }),
 )
+
+test(
+  'a subnet that an engine holds for a network which it does not list yet is given up too',
+  withBench(async ({provider, context, engine}) => {
+    engine.takeSubnetOnce('172.30.1.0/24', false)
+    engine.takeSubnetOnce('172.30.2.0/24', false)
+    const {machines} = await provider.provision(spec, context)
+    expect(machines[0]?.address).toBe('172.30.3.2')
+  }),
+)
