@@ -13,6 +13,7 @@ import {attackHardening} from '../support/attack-hardening.ts'
 import {attackHttp} from '../support/attack-http.ts'
 import {attackLimits, attackRefusedRestore, attackRestores} from '../support/attack-restores.ts'
 import {attackStored} from '../support/attack-stored.ts'
+import {moveWhoIsNotRoot} from '../support/e2e-not-root.ts'
 import {endOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 
@@ -226,6 +227,7 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
   })
 
   attackRestores(chapter)
+  moveWhoIsNotRoot(chapter)
   attackLimits(chapter)
   attackDefinitions(chapter)
   attackHttp(chapter)
