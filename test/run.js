@@ -3,12 +3,15 @@ import {spawn, spawnSync} from 'node:child_process'
 import {once} from 'node:events'
 import {closeSync, mkdtempSync, openSync, readFileSync, rmSync} from 'node:fs'
 import {tmpdir} from 'node:os'
-import {join} from 'node:path'
+import {join, relative} from 'node:path'
 
 const root = join(import.meta.dirname, '..')
 const bin = join(root, 'node_modules', '.bin')
 const environment = {...process.env, PATH: `${bin}:${process.env.PATH}`, CI: process.env.CI ?? '1'}
 const total = {passed: 0, failed: 0, skipped: 0}
+/** How long each file of tests took: `{name, seconds}`. */
+const files = []
+const SLOWEST = 10
 /** Skipped for a reason that CLOUDER_REQUIRE_E2E does not forbid. */
 let optional = 0
 const suites =
@@ -65,6 +68,8 @@ async function suite(name) {
     )
     for (const {fullName, status} of testResults.flatMap(({assertionResults}) => assertionResults))
       if (status !== 'passed' && status !== 'failed') process.stdout.write(`skipped: ${fullName}\n`)
+    for (const {name: file, startTime, endTime} of testResults)
+      files.push({name: relative(root, file), seconds: Math.round((endTime - startTime) / 1000)})
     total.passed += numPassedTests
     total.failed += numFailedTests
     total.skipped += numPendingTests + numTodoTests
@@ -100,6 +105,9 @@ for (const name of suites) {
   }
 }
 await beside
+const slowest = files.sort((one, other) => other.seconds - one.seconds).slice(0, SLOWEST)
+process.stdout.write('\n== slowest files\n')
+for (const {name, seconds} of slowest) process.stdout.write(`${String(seconds).padStart(6)} s  ${name}\n`)
 const forbidden = process.env.CLOUDER_REQUIRE_E2E === '1' ? total.skipped - optional : 0
 if (forbidden > 0) {
   process.stdout.write(`\n${forbidden} skipped although CLOUDER_REQUIRE_E2E=1: that is a failure\n`)
