@@ -13,6 +13,22 @@ export interface ProgramFacts {
   readonly description: string
 }
 
+/** What the help shows, in the order in which one meets it: topics, and commands that have none. */
+const SECTIONS: readonly (readonly [title: string, ids: readonly string[]])[] = [
+  ['KUBEADM', ['kubeadm']],
+  ['NODE', ['node']],
+  ['CLUSTER', ['doctor', 'ssh', 'kubectl']],
+  ['CHECKPOINT', ['checkpoint']],
+  ['RUNTIME', ['runtime']],
+  ['INFRA', ['infra']],
+  ['CTX', ['ctx']],
+  ['AWS', ['aws']],
+  ['AZURE', ['azure']],
+  ['COST', ['cost']],
+  ['BUNDLE', ['bundle']],
+  ['BYOC', ['byoc']],
+]
+
 const fromPlugins: readonly ListedCommand[] = [
   {id: 'autocomplete', summary: 'how to switch on completion in your shell'},
   {id: 'help', summary: 'help for a command'},
@@ -23,7 +39,7 @@ export function versionLine(program: ProgramFacts): string {
   return `${program.bin}/${program.version} ${process.platform}-${process.arch} node-${process.version}`
 }
 
-/** The text of `clouder --help`: every command, grouped by topic. */
+/** The text of `clouder --help`: every command, by topic, in the order in which one meets them. */
 export function rootHelp(program: ProgramFacts, commands: readonly ListedCommand[]): string {
   const own = commands.filter(({hidden, pluginName}) => hidden !== true && pluginName === program.bin)
   const listed = [...own, ...fromPlugins].toSorted((a, b) => (a.id < b.id ? -1 : 1))
@@ -31,16 +47,21 @@ export function rootHelp(program: ProgramFacts, commands: readonly ListedCommand
   const width = Math.max(...names.map((name) => name.length))
   const line = (command: ListedCommand) =>
     `  ${command.id.replaceAll(':', ' ').padEnd(width)}  ${command.summary ?? ''}`.trimEnd()
-  const topics = [...new Set(listed.filter(({id}) => id.includes(':')).map(({id}) => id.split(':')[0] ?? ''))]
-  const sections = topics.map((topic) => ({
-    title: topic.toUpperCase(),
-    lines: listed.filter(({id}) => id.startsWith(`${topic}:`)).map(line),
+  const sectionOf = ({id}: ListedCommand): string | undefined =>
+    SECTIONS.find(([, ids]) => ids.includes(id.split(':')[0] ?? ''))?.[0]
+  const sections = SECTIONS.map(([title, ids]) => ({
+    title,
+    lines: ids.flatMap((id) =>
+      listed.filter((command) => command.id === id || command.id.startsWith(`${id}:`)).map(line),
+    ),
   }))
-  const rest = {title: 'OTHER', lines: listed.filter(({id}) => !id.includes(':')).map(line)}
+  const rest = {title: 'OTHER', lines: listed.filter((command) => sectionOf(command) === undefined).map(line)}
   return [
     program.description,
     `USAGE\n  $ ${program.bin} [COMMAND]`,
-    ...[...sections.toReversed(), rest].map(({title, lines}) => `${title}\n${lines.join('\n')}`),
+    ...[...sections, rest]
+      .filter(({lines}) => lines.length > 0)
+      .map(({title, lines}) => `${title}\n${lines.join('\n')}`),
     [
       'EXAMPLES',
       `  a cluster of three local nodes:      $ ${program.bin} kubeadm init demo --provider local --workers 2`,

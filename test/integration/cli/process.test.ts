@@ -26,7 +26,13 @@ test('a command that is not there exits 2 with one message', async () => {
   await withTempFolder(async (home) => {
     const result = await clouder(['kubeadm', 'explode'], {home})
     expect(result.exitCode).toBe(2)
-    expect(result.stderr).toMatch(/^Error: .*explode/)
+    expect(result.stderr).toBe(
+      'Error: "clouder kubeadm explode" is not a command\nTry this:\n  * clouder --help\n',
+    )
+    const mistyped = await clouder(['kubeadm', 'innit', 'demo'], {home})
+    expect(mistyped.exitCode).toBe(2)
+    expect(mistyped.stderr).toContain('did you mean "clouder kubeadm init"?')
+    expect(await readdir(home)).toEqual([])
   })
 })
 
