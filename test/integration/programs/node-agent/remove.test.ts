@@ -145,10 +145,10 @@ test('nothing is imported from a store that the namespace may not use, and nothi
       metadata: {name: 'private'},
       spec: {node: {}},
     })
-    const asked = {imported: {import: {digest}}, taken: {pod: {name: POD.name}}}
-    for (const [name, spec] of Object.entries(asked)) {
+    put(bench, {namespace: POD.namespace, name: 'imported'}, {import: {digest}, store: 'private'})
+    bench.node.ask('taken', {store: 'private'})
+    for (const name of ['imported', 'taken']) {
       const own = {namespace: POD.namespace, name}
-      put(bench, own, {...spec, store: 'private'})
       await takeCheckpoint(own, bench.tools)
       expect(await bench.status(own), name).toMatchObject({phase: 'Failed', reason: 'STORE_REFUSED'})
     }
@@ -189,22 +189,18 @@ test('an import that was ended meanwhile stays ended', async () => {
   })
 })
 
-test('an agent claims a checkpoint of a pod of its own node only, and not one that is claimed', async () => {
+test('a checkpoint that is given to another node while an agent begins stays with that node', async () => {
   await withStored(async (bench) => {
     const {node, tools} = bench
-    const pod = await node.kube.get(podRef(POD.namespace, POD.name))
-    if (pod === undefined) throw new Error('no pod')
     const own = {namespace: POD.namespace, name: 'own'}
-    put(bench, own, {pod: {name: POD.name}})
-    node.kube.put({...pod, spec: {...Object(pod['spec']), nodeName: 'another'}})
-    await takeCheckpoint(own, tools)
-    expect(await bench.status(own)).toEqual({})
-    node.kube.put(pod)
-    const claimedMeanwhile = async () => {
+    node.ask(own.name, {})
+    const givenMeanwhile = async () => {
       await node.kube.patchStatus(checkpointRef(own), {phase: 'Dumping', node: 'first'})
       return tools.abilities()
     }
-    await takeCheckpoint(own, {...tools, abilities: claimedMeanwhile})
-    expect(await bench.status(own)).toEqual({phase: 'Dumping', node: 'first'})
+    await takeCheckpoint(own, {...tools, abilities: givenMeanwhile})
+    const status = await bench.status(own)
+    expect(status).toMatchObject({phase: 'Dumping', node: 'first'})
+    expect(status).not.toHaveProperty('startedAt')
   })
 })
