@@ -12,13 +12,13 @@ const WRITE_CONFLIST = `set -eu
 write() {
   . /run/flannel/subnet.env
   subnet="\${FLANNEL_SUBNET%.*}.0/\${FLANNEL_SUBNET#*/}"
-  cat > /etc/cni/net.d/.10-flannel.conflist <<END
+  cat > /etc/cni/net.d/.10-flannel.new <<END
 {"name":"cbr0","cniVersion":"1.0.0","plugins":[
 {"type":"bridge","bridge":"cni0","mtu":\${FLANNEL_MTU},"isGateway":true,"isDefaultGateway":true,"hairpinMode":true,
 "ipam":{"type":"host-local","ranges":[[{"subnet":"\${subnet}"}]],"routes":[{"dst":"\${FLANNEL_NETWORK}"}]}},
 {"type":"portmap","capabilities":{"portMappings":true}}]}
 END
-  mv -f /etc/cni/net.d/.10-flannel.conflist /etc/cni/net.d/10-flannel.conflist
+  mv -f /etc/cni/net.d/.10-flannel.new /etc/cni/net.d/10-flannel.conflist
 }
 last=
 while :; do
