@@ -3,7 +3,7 @@ import {Registry} from 'prom-client'
 import {ObjectCache} from '../../src/programs/controller/cache.ts'
 import {controllerMetrics} from '../../src/programs/controller/metrics.ts'
 import {reconcilers} from '../../src/programs/controller/reconcilers.ts'
-import {StaleError, type World} from '../../src/programs/controller/world.ts'
+import {StaleError, type World} from '../../src/programs/controller/reconcile-context.ts'
 import {CheckpointError, isTransient} from '../../src/base/errors.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 

@@ -2,7 +2,7 @@ import {setTimeout as delay} from 'node:timers/promises'
 import type {HostFailure} from '../../base/errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 import {fanOut} from './fan-out.ts'
-import {errorOfGoingDown} from './going-down.ts'
+import {errorOfGoingDown} from './host-shutdown.ts'
 import type {Phase, RunOptions} from './types.ts'
 
 const DIAGNOSE_TIMEOUT_MS = 10_000

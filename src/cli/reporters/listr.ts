@@ -2,7 +2,7 @@ import {Listr, ListrLogger, ProcessOutput, type ListrTask} from 'listr2'
 import type {RunEvent} from '../../base/run-events.ts'
 import {formatDuration} from '../duration.ts'
 import type {Palette} from '../terminal.ts'
-import {addLanes, changeLane, laneLines, type Item} from './lanes.ts'
+import {addLanes, changeLane, laneLines, type Item} from './host-progress.ts'
 import {metText, noteHost, stepsText} from './lines.ts'
 import type {Reporter} from './reporter.ts'
 

@@ -29,12 +29,12 @@ export default class InfraApply extends BaseCommand {
   async run(): Promise<void> {
     const {args, flags} = await this.parse(InfraApply)
     if (flags.plan === undefined) {
-      const {bringUp} = await import('../../cli/bring-up.ts')
+      const {bringUp} = await import('../../cli/run-init.ts')
       await bringUp(this, 'create', args.name, flags)
       return
     }
     const [{questionFor}, {specFromFlags}, {infraApplyText}, {applyInfra}] = await Promise.all([
-      import('../../cli/bring-up.ts'),
+      import('../../cli/run-init.ts'),
       import('../../cli/spec-flags.ts'),
       import('../../cli/infra-results.ts'),
       import('../../workflows/infra/infra.ts'),

@@ -16,7 +16,7 @@ export default class InfraDestroy extends BaseCommand {
   async run(): Promise<void> {
     const {args, flags} = await this.parse(InfraDestroy)
     const [{questionFor}, {specFromFlags}, {infraDestroyText}, {destroyInfra}] = await Promise.all([
-      import('../../cli/bring-up.ts'),
+      import('../../cli/run-init.ts'),
       import('../../cli/spec-flags.ts'),
       import('../../cli/infra-results.ts'),
       import('../../workflows/infra/infra.ts'),

@@ -16,7 +16,7 @@ export default class KubeadmCreate extends BaseCommand {
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(KubeadmCreate)
-    const {bringUp} = await import('../../cli/bring-up.ts')
+    const {bringUp} = await import('../../cli/run-init.ts')
     await bringUp(this, 'create', args.name, flags)
   }
 }

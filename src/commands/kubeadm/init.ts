@@ -25,7 +25,7 @@ export default class KubeadmInit extends BaseCommand {
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(KubeadmInit)
-    const {bringUp} = await import('../../cli/bring-up.ts')
+    const {bringUp} = await import('../../cli/run-init.ts')
     await bringUp(this, 'init', args.name, flags)
   }
 }

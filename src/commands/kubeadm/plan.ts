@@ -29,7 +29,7 @@ export default class KubeadmPlan extends BaseCommand {
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(KubeadmPlan)
-    const {bringUp} = await import('../../cli/bring-up.ts')
+    const {bringUp} = await import('../../cli/run-init.ts')
     const result = await bringUp(this, 'init', args.name, {...flags, 'dry-run': true})
     const open = result.steps.length + result.machineChanges.length
     if (flags['detailed-exitcode'] && open > 0) process.exitCode = 2

@@ -36,7 +36,7 @@ export default class KubeadmSetup extends BaseCommand {
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(KubeadmSetup)
-    const {bringUp} = await import('../../cli/bring-up.ts')
+    const {bringUp} = await import('../../cli/run-init.ts')
     await bringUp(this, 'setup', args.name, flags)
   }
 }

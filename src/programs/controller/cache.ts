@@ -3,7 +3,7 @@ import {nodeSchema, podSchema} from '../../kubernetes/pod.ts'
 import {wordsOfProblem} from '../../checkpoint/readable.ts'
 import {RESOURCES} from '../../api/resources.ts'
 import {signingRequestSchema} from './kubelet-serving.ts'
-import {WATCHED, type Log, type Objects, type WatchedKind} from './world.ts'
+import {WATCHED, type Log, type Objects, type WatchedKind} from './reconcile-context.ts'
 
 const keyOf = (name: string, namespace: string | undefined): string => `${namespace ?? ''}/${name}`
 

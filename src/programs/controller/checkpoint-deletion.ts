@@ -6,7 +6,7 @@ import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {isNodeReady} from './placement.ts'
 import {isRemote, openRemote, storeNamed} from './store-access.ts'
-import {addFinalizer, refTo, removeFinalizer, WATCHED, type Again, type World} from './world.ts'
+import {addFinalizer, refTo, removeFinalizer, WATCHED, type Again, type World} from './reconcile-context.ts'
 
 const AGENT_MS = 15_000
 

@@ -3,7 +3,7 @@ import {podSchema} from '../../kubernetes/pod.ts'
 import {podTemplateOf, templatedPodSchema} from '../../checkpoint/pod-template.ts'
 import type {Checkpoint} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {refTo, writeStatus, type World} from './world.ts'
+import {refTo, writeStatus, type World} from './reconcile-context.ts'
 
 /**
  * Gives a Checkpoint that nobody has begun to the node of its pod, with what a restore would make of that: no agent is

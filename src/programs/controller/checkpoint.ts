@@ -6,7 +6,7 @@ import {assignPod} from './checkpoint-pod.ts'
 import {tellEvent} from './events.ts'
 import {endOrphan} from './node-loss.ts'
 import {admitEnd} from './readmission.ts'
-import {parsed, refTo, type Reconciler, type World} from './world.ts'
+import {parsed, refTo, type Reconciler, type World} from './reconcile-context.ts'
 
 /** A Checkpoint of a pod that nobody has begun. */
 const openSchema = z.looseObject({

@@ -1,6 +1,6 @@
 import type {z} from 'zod'
 import type {conditionSchema} from '../../api/resources.ts'
-import {timeText} from './world.ts'
+import {timeText} from './reconcile-context.ts'
 
 type Condition = z.output<typeof conditionSchema>
 

@@ -4,7 +4,7 @@ import {isRunning, nodeSchema, podSchema} from '../../kubernetes/pod.ts'
 import {containerHostSchema} from '../../api/resources.ts'
 import {withCondition} from './conditions.ts'
 import {isNodeReady} from './placement.ts'
-import {parsed, refTo, writeStatus, type Objects, type Reconciler} from './world.ts'
+import {parsed, refTo, writeStatus, type Objects, type Reconciler} from './reconcile-context.ts'
 
 /** A host that was not heard of for so long counts as gone. */
 const STALE_MS = 60_000

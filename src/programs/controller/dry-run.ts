@@ -1,7 +1,7 @@
 import {isTransient} from '../../base/errors.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {hasRoomOnceGone} from './quotas.ts'
-import {refusalOf, type World} from './world.ts'
+import {refusalOf, type World} from './reconcile-context.ts'
 
 /** A webhook that does not answer decides nothing, and is not waited for any longer. */
 const UNDECIDED_MS = 60_000

@@ -1,7 +1,7 @@
 import {createHash} from 'node:crypto'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {objectName} from '../../api/object-names.ts'
-import {timeText, type World} from './world.ts'
+import {timeText, type World} from './reconcile-context.ts'
 
 const MOST_OF_NAME = 253
 

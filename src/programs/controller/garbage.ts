@@ -3,7 +3,7 @@ import {removeGarbage} from '../../checkpoint/gc.ts'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../api/names.ts'
 import type {BlobStore, Digest} from '../../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../base/errors.ts'
-import type {World} from './world.ts'
+import type {World} from './reconcile-context.ts'
 
 const keySchema = z.looseObject({
   metadata: z.looseObject({creationTimestamp: z.string()}),

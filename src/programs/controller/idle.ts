@@ -1,4 +1,4 @@
-import type {World} from './world.ts'
+import type {World} from './reconcile-context.ts'
 
 /** A node's figures are asked for once in so long, however many policies look at them. */
 const FRESH_MS = 15_000

@@ -8,7 +8,7 @@ import {drainPlan, type PodToMove} from '../../checkpoint/policies.ts'
 import {checkpointPolicySchema, migrationSchema} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {isNodeReady} from './placement.ts'
-import {ensure, parsed, refTo, type Objects, type Reconciler, type World} from './world.ts'
+import {ensure, parsed, refTo, type Objects, type Reconciler, type World} from './reconcile-context.ts'
 
 const AGAIN_MS = 5_000
 

@@ -2,7 +2,7 @@ import {isIPv4, SocketAddress} from 'node:net'
 import {z} from 'zod'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {parseCertificateRequest, type CertificateRequest} from './certificate-request.ts'
-import {StaleError, timeText, type Reconciler, type World} from './world.ts'
+import {StaleError, timeText, type Reconciler, type World} from './reconcile-context.ts'
 
 const SIGNER = 'kubernetes.io/kubelet-serving'
 const USER = 'system:node:'

@@ -4,7 +4,14 @@ import {ObjectCache} from './cache.ts'
 import {reconcilers} from './reconcilers.ts'
 import {tellUnreadable} from './unreadable.ts'
 import {WorkQueue} from '../../operator/work-queue.ts'
-import {refTo, StaleError, type Reconciler, type Usage, type WatchedKind, type World} from './world.ts'
+import {
+  refTo,
+  StaleError,
+  type Reconciler,
+  type Usage,
+  type WatchedKind,
+  type World,
+} from './reconcile-context.ts'
 
 const CONCURRENCY = 8
 const RETRY_MS = {first: 200, most: 60_000} as const

@@ -9,13 +9,13 @@ import {
   restartsOf,
   type Pod,
 } from '../../kubernetes/pod.ts'
-import {boundVolumes} from './claims.ts'
+import {boundVolumes} from './pod-volumes.ts'
 import {checkpointOf, finish, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
 import {refused, targetPod} from './migrate-target.ts'
 import {isNodeReady, placesFor} from './placement.ts'
-import {progressOf} from './progress.ts'
+import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
-import {ensure, refTo, refusalOf, type Again} from './world.ts'
+import {ensure, refTo, refusalOf, type Again} from './reconcile-context.ts'
 
 /** As long as a restored pod may take to be ready. */
 const READY_MS = 5 * 60_000

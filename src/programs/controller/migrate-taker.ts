@@ -1,9 +1,9 @@
 import type {Checkpoint} from '../../api/resources.ts'
-import {boundVolumes} from './claims.ts'
+import {boundVolumes} from './pod-volumes.ts'
 import {checkpointOf, step, tell, type MigrationAt} from './migration-state.ts'
 import {placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
-import {timeText, type Again} from './world.ts'
+import {timeText, type Again} from './reconcile-context.ts'
 
 /** So many nodes are asked: the source stands still meanwhile. */
 const MOST_TARGETS = 3

@@ -6,7 +6,7 @@ import {reasonNotToMove} from '../../checkpoint/policies.ts'
 import {migrationSchema, type Checkpoint, type Migration} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {namespaceProblem} from './checkpoint-images.ts'
-import {boundVolumes, claimProblem} from './claims.ts'
+import {boundVolumes, claimProblem} from './pod-volumes.ts'
 import {imagesFirst} from './migrate-images.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
 import {asks, askNext, takerOf} from './migrate-taker.ts'
@@ -26,7 +26,7 @@ import {
   type Again,
   type Reconciler,
   type World,
-} from './world.ts'
+} from './reconcile-context.ts'
 
 /** A checkpoint that a move has used is kept for so long. */
 const KEEP_MS = 10 * 60_000

@@ -2,7 +2,7 @@ import {isDeepStrictEqual} from 'node:util'
 import {checkpointSchema, migrationSchema, type Checkpoint, type Migration} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {tellEvent} from './events.ts'
-import {refTo, timeText, writeStatus, type Again, type World} from './world.ts'
+import {refTo, timeText, writeStatus, type Again, type World} from './reconcile-context.ts'
 
 type Status = NonNullable<Migration['status']>
 type Phase = NonNullable<Status['phase']>

@@ -5,7 +5,7 @@ import {nodeSchema, podSchema, quantity, type Node, type Pod} from '../../kubern
 import {selects} from '../../checkpoint/policies.ts'
 import {backends, type Backend} from '../../api/resources.ts'
 import {abilitiesSchema, type Abilities} from '../../api/sealed-checkpoint.ts'
-import {parsed, type Objects} from './world.ts'
+import {parsed, type Objects} from './reconcile-context.ts'
 
 export interface Wanted {
   /** What the processes of the checkpoint rely on; undefined: not known yet. */

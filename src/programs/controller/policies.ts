@@ -29,7 +29,7 @@ import {
   type Reconciler,
   type World,
   labelledBy,
-} from './world.ts'
+} from './reconcile-context.ts'
 
 const IDLE_LOOK_MS = 20_000
 /** A move that is older has been told of. */

@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {quantity} from '../../kubernetes/pod.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import type {World} from './world.ts'
+import type {World} from './reconcile-context.ts'
 
 const amounts = z.record(z.string(), z.string())
 const quotaSchema = z.looseObject({

@@ -5,10 +5,10 @@ import {podTemplateOf, templatedPodSchema} from '../../checkpoint/pod-template.t
 import type {Checkpoint} from '../../api/resources.ts'
 import {isTransient} from '../../base/errors.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {claimProblem} from './claims.ts'
+import {claimProblem} from './pod-volumes.ts'
 import {refusalByDryRun} from './dry-run.ts'
 import {restoredPod} from './restored-pod.ts'
-import {refTo, timeText, writeStatus, type Again, type World} from './world.ts'
+import {refTo, timeText, writeStatus, type Again, type World} from './reconcile-context.ts'
 
 const AGAIN_MS = 5_000
 

@@ -1,6 +1,6 @@
 import {checkpointReconciler} from './checkpoint.ts'
 import {containerHostReconciler} from './container-host.ts'
-import {finishedMigrationReconciler, finishedRestoreReconciler} from './finished.ts'
+import {finishedMigrationReconciler, finishedRestoreReconciler} from './ttl-after-finished.ts'
 import {interruptionReconciler} from './interruption.ts'
 import {kubeletServingReconciler} from './kubelet-serving.ts'
 import {migrationReconciler} from './migrate.ts'
@@ -8,7 +8,7 @@ import {policyReconciler} from './policies.ts'
 import {restoreReconciler} from './restore.ts'
 import {runtimeReconciler} from './runtime.ts'
 import {storeReconciler} from './store.ts'
-import type {Reconciler} from './world.ts'
+import type {Reconciler} from './reconcile-context.ts'
 
 /** All of them, anew for each time that this controller leads: what they remember must not outlive it. */
 export const reconcilers = (): readonly Reconciler[] => [

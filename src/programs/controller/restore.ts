@@ -5,10 +5,10 @@ import {checkpointSchema, restoreSchema, type Checkpoint, type Restore} from '..
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {z} from 'zod'
 import {namespaceProblem, pullImages} from './checkpoint-images.ts'
-import {boundVolumes} from './claims.ts'
+import {boundVolumes} from './pod-volumes.ts'
 import {tellEvent} from './events.ts'
 import {isUnlikeAll, placesFor, wordsOfRefused, type Wanted} from './placement.ts'
-import {progressOf} from './progress.ts'
+import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
 import {
   ensure,
@@ -22,7 +22,7 @@ import {
   type World,
   labelledBy,
   refusalOf,
-} from './world.ts'
+} from './reconcile-context.ts'
 
 /** As long as a pod may take to go on, from when it was made. */
 const START_MS = 10 * 60_000

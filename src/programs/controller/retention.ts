@@ -9,7 +9,7 @@ import {
   type Retention,
 } from '../../api/resources.ts'
 import {expired, retained} from '../../checkpoint/retention.ts'
-import {parsed, refTo, type World} from './world.ts'
+import {parsed, refTo, type World} from './reconcile-context.ts'
 
 /** Deletes the Checkpoints of one namespace that are not to be kept; gives how many those were. */
 export async function deleteExpired(

@@ -2,7 +2,7 @@ import {RESTORE_RUNTIME, RUNTIME_LABEL} from '../../api/names.ts'
 import {labelValue, objectName, serviceName} from '../../api/object-names.ts'
 import type {Runtime} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {WATCHED} from './world.ts'
+import {WATCHED} from './reconcile-context.ts'
 
 const HOME = '/home'
 /** A claim's name is no label. */

@@ -25,7 +25,7 @@ import {
   type World,
   labelledBy,
   refusalOf,
-} from './world.ts'
+} from './reconcile-context.ts'
 
 const AGAIN_MS = 5000
 

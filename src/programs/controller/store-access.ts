@@ -3,7 +3,7 @@ import {SYSTEM_NAMESPACE} from '../../api/names.ts'
 import {checkpointStoreSchema, type CheckpointStore} from '../../api/resources.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../base/errors.ts'
-import type {World} from './world.ts'
+import type {World} from './reconcile-context.ts'
 
 const secretSchema = z.looseObject({data: z.record(z.string(), z.string()).default({})})
 

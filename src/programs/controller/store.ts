@@ -5,7 +5,7 @@ import {CheckpointError} from '../../base/errors.ts'
 import {withCondition} from './conditions.ts'
 import {collectStore} from './garbage.ts'
 import {isRemote, openRemote} from './store-access.ts'
-import {writeStatus, type Reconciler, type World} from './world.ts'
+import {writeStatus, type Reconciler, type World} from './reconcile-context.ts'
 
 const PROBE_MS = 5 * 60_000
 const COLLECT_MS = 6 * 3_600_000

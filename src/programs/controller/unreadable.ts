@@ -3,7 +3,7 @@ import type {KubeObject} from '../../kubernetes/types.ts'
 import {conditionSchema} from '../../api/resources.ts'
 import {withCondition} from './conditions.ts'
 import {tellEvent} from './events.ts'
-import {removeFinalizer, timeText, writeStatus, type WatchedKind, type World} from './world.ts'
+import {removeFinalizer, timeText, writeStatus, type WatchedKind, type World} from './reconcile-context.ts'
 
 const REASON = 'Invalid'
 const OUR_FINALIZERS = /^clouder\.dev\//

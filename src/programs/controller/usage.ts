@@ -4,7 +4,7 @@ import {readAtMost} from '../../checkpoint/bounded.ts'
 import {askPeer, peerKeyOf, USAGE_PATH} from '../../checkpoint/peer-tls.ts'
 import {podSchema} from '../../kubernetes/pod.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
-import {parsed, type Objects, type Usage} from './world.ts'
+import {parsed, type Objects, type Usage} from './reconcile-context.ts'
 
 const AGENT = 'clouder-node-agent'
 const ANSWER_MS = 5_000

@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {tarMembers} from '../../checkpoint/archive/tar.ts'
-import type {Named} from './named.ts'
+import type {Named} from './checkpoint-object.ts'
 import type {Pod} from './pods.ts'
 
 /** What the kubelet, which agents once had make archives, names one after. */

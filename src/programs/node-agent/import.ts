@@ -3,7 +3,7 @@ import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../../base/errors.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 import {writeStatusIf} from './write-status.ts'
 

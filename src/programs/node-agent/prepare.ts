@@ -12,7 +12,7 @@ import {CheckpointError} from '../../base/errors.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import {plainTar} from './plain-tar.ts'
 import type {Pod} from './pods.ts'
-import {checkpointRef, parseCheckpoint} from './named.ts'
+import {checkpointRef, parseCheckpoint} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 
 /** A container's checkpoint, unpacked and verified. Written beside it, for an agent that is started anew. */

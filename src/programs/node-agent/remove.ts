@@ -4,9 +4,9 @@ import {isShared} from '../../checkpoint/shared.ts'
 import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../base/errors.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
-import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
-import {letPodGoOn} from './turns.ts'
+import {letPodGoOn} from './pod-lock.ts'
 import {noteThawed} from './write-status.ts'
 
 /** Sealed pieces of a push that is under way are not collected. */

@@ -6,7 +6,7 @@ import type {Patience} from '../../checkpoint/stores/problems.ts'
 import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../../base/errors.ts'
 import {podNamespacesSchema} from './pods.ts'
-import type {Named} from './named.ts'
+import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 
 const TELL_EVERY_MS = 2_000

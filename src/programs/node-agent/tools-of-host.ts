@@ -7,7 +7,7 @@ import {pipeline} from 'node:stream/promises'
 import {promisify} from 'node:util'
 import {z} from 'zod'
 import {fullImageName} from '../../checkpoint/image-name.ts'
-import type {ImageDigests} from './answer.ts'
+import type {ImageDigests} from './restore-decision.ts'
 import type {ImageImport} from './tools.ts'
 
 const execute = promisify(execFile)

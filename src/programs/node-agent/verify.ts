@@ -2,7 +2,7 @@ import {VERIFY_ANNOTATION} from '../../api/names.ts'
 import {verifyCheckpoint} from '../../checkpoint/sealed/verify.ts'
 import {CheckpointError} from '../../base/errors.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
-import type {Named} from './named.ts'
+import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 import {writeOwn} from './write-status.ts'
 

@@ -2,7 +2,7 @@ import {isTransient} from '../../base/errors.ts'
 import type {KubeObject, ObjectRef} from '../../kubernetes/types.ts'
 import {retry} from '../../base/waiting.ts'
 import type {CheckpointStatus} from '../../api/resources.ts'
-import {checkpointRef, parseCheckpoint, type Named} from './named.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 
 const PAUSE_MS = 1_000

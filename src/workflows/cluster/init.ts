@@ -27,7 +27,7 @@ import {readIfThere} from '../../base/files.ts'
 import type {ClusterPaths, ClusterRecord} from '../../store/types.ts'
 import {nodeRows} from '../session/clusters.ts'
 import {knownCost} from '../cost/cost.ts'
-import {refuseLosses, refuseStops} from './losses.ts'
+import {refuseLosses, refuseStops} from './plan-guards.ts'
 import {openSession, type Session} from '../session/session.ts'
 import type {InitResult, InitScope, RunFlags, Tools} from '../session/types.ts'
 

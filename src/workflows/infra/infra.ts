@@ -14,7 +14,7 @@ import type {ClusterRecord} from '../../store/types.ts'
 import type {ResourceChange} from '../../terraform/types.ts'
 import {knownCost} from '../cost/cost.ts'
 import {checkSame, recordWith} from '../cluster/init.ts'
-import {refuseProtected, refuseStops} from '../cluster/losses.ts'
+import {refuseProtected, refuseStops} from '../cluster/plan-guards.ts'
 import type {Tools} from '../session/types.ts'
 
 type InfraTools = Pick<Tools, 'store' | 'providerFor' | 'prices' | 'report' | 'signal' | 'now' | 'run'>

@@ -16,7 +16,7 @@ import {
 import type {Privileges} from '../../../../src/api/sealed-checkpoint.ts'
 import {storeKinds} from '../../../../src/api/checkpoint-store.ts'
 import {kubeObjectSchema, type KubeObject} from '../../../../src/kubernetes/types.ts'
-import {parseCheckpoint} from '../../../../src/programs/node-agent/named.ts'
+import {parseCheckpoint} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {podTemplateOf} from '../../../../src/checkpoint/pod-template.ts'
 import {parsePod} from '../../../../src/programs/node-agent/pods.ts'
 import {anyText} from '../../../support/any-text.ts'

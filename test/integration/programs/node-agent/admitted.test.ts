@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
-import {checkpointRef} from '../../../../src/programs/node-agent/named.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/take.ts'
+import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
+import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 

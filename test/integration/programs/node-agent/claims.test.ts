@@ -1,8 +1,8 @@
 import {expect, test} from 'vitest'
 import {podTemplateOf, templatedPodSchema} from '../../../../src/checkpoint/pod-template.ts'
 import {checkpointStatusSchema, type CheckpointStatus} from '../../../../src/api/resources.ts'
-import {checkpointRef} from '../../../../src/programs/node-agent/named.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/take.ts'
+import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
+import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
 import {tempFolder} from '../../../support/temp-folder.ts'
 

@@ -1,8 +1,8 @@
 import {expect, test} from 'vitest'
 import {API_VERSION, CHECKPOINT_FINALIZER} from '../../../../src/api/names.ts'
 import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
-import {checkpointRef} from '../../../../src/programs/node-agent/named.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/take.ts'
+import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
+import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 

@@ -2,7 +2,7 @@ import {expect, test} from 'vitest'
 import {API_VERSION, MIGRATION_LABEL, RESTORE_ANNOTATION} from '../../../../src/api/names.ts'
 import type {Abilities} from '../../../../src/api/sealed-checkpoint.ts'
 import {migrationReconciler} from '../../../../src/programs/controller/migrate.ts'
-import {refTo} from '../../../../src/programs/controller/world.ts'
+import {refTo} from '../../../../src/programs/controller/reconcile-context.ts'
 import {controllerScene} from '../../../support/controller-scene.ts'
 import {holds, isOver, MEMORY, move, phaseOf, sceneWithPod} from '../../../support/migration-scene.ts'
 

@@ -4,7 +4,7 @@ import {API_VERSION, THAW_ANNOTATION} from '../../../../src/api/names.ts'
 import {checkpointSchema} from '../../../../src/api/resources.ts'
 import {controllerMetrics} from '../../../../src/programs/controller/metrics.ts'
 import {endOrphan} from '../../../../src/programs/controller/node-loss.ts'
-import {StaleError, type World} from '../../../../src/programs/controller/world.ts'
+import {StaleError, type World} from '../../../../src/programs/controller/reconcile-context.ts'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
 

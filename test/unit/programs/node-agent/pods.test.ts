@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {RESTORE_ANNOTATION} from '../../../../src/api/names.ts'
 import {cpuOf} from '../../../../src/programs/node-agent/abilities.ts'
-import {ranAs} from '../../../../src/programs/node-agent/answer.ts'
+import {ranAs} from '../../../../src/programs/node-agent/restore-decision.ts'
 import {originalPod, podTemplateOf} from '../../../../src/checkpoint/pod-template.ts'
 import {parsePod} from '../../../../src/programs/node-agent/pods.ts'
 

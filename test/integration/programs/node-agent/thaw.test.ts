@@ -5,7 +5,7 @@ import {expect, test} from 'vitest'
 import type {Cgroups, ContainerCgroup} from '../../../../src/programs/node-agent/cgroups.ts'
 import {dumpFolder} from '../../../../src/programs/node-agent/dump-folder.ts'
 import {containerdShims, type Shims} from '../../../../src/programs/node-agent/shims.ts'
-import {isStopped, wakePod} from '../../../../src/programs/node-agent/wake.ts'
+import {isStopped, wakePod} from '../../../../src/programs/node-agent/thaw.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
 const UID = '59002284-99ba-40ea-be82-c5dfb31d88b6'

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {electLeader} from '../../../../src/programs/controller/leader.ts'
+import {electLeader} from '../../../../src/programs/controller/leader-election.ts'
 import {waitFor} from '../../../../src/base/waiting.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
 

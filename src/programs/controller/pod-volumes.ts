@@ -2,7 +2,7 @@ import {z} from 'zod'
 import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {nodeTermsSchema, type BoundVolume} from './placement.ts'
-import type {World} from './world.ts'
+import type {World} from './reconcile-context.ts'
 
 const claimSchema = z.looseObject({
   spec: z.looseObject({accessModes: z.array(z.string()).default([]), volumeName: z.string().optional()}),

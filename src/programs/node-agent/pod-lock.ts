@@ -1,8 +1,8 @@
 import {z} from 'zod'
 import {API_VERSION} from '../../api/names.ts'
-import type {Named} from './named.ts'
+import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
-import {wakePod} from './wake.ts'
+import {wakePod} from './thaw.ts'
 
 const lastTurns = new WeakMap<AgentTools, Map<string, Promise<unknown>>>()
 

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {noteNewName} from '../../../src/cli/bring-up.ts'
+import {noteNewName} from '../../../src/cli/run-init.ts'
 import {recordingReport} from '../../support/recording-report.ts'
 
 async function notesOf(name: string, known: readonly string[]): Promise<readonly string[]> {

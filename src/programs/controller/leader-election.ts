@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {kubeObjectSchema, type KubeClient, type KubeObject} from '../../kubernetes/types.ts'
 import {pauseQuietly} from '../../base/waiting.ts'
-import type {Log} from './world.ts'
+import type {Log} from './reconcile-context.ts'
 
 export interface LeaderOptions {
   readonly kube: KubeClient

@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {podSchema} from '../../../../src/kubernetes/pod.ts'
-import {progressOf} from '../../../../src/programs/controller/progress.ts'
+import {progressOf} from '../../../../src/programs/controller/restore-status.ts'
 
 function refused(words: string, restartCount: number) {
   return podSchema.parse({

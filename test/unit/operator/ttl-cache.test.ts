@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {remembered} from '../../../src/operator/remembered.ts'
+import {remembered} from '../../../src/operator/ttl-cache.ts'
 
 test('what is not old is not read again, and a failure is', async () => {
   let [nowMs, reads] = [0, 0]

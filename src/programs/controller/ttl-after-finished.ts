@@ -2,7 +2,7 @@ import {isOver} from '../../checkpoint/ends.ts'
 import {MIGRATION_LABEL} from '../../api/names.ts'
 import {labelValue} from '../../api/object-names.ts'
 import {migrationSchema, restoreSchema, type Migration, type Restore} from '../../api/resources.ts'
-import {refTo, type Again, type Reconciler, type World} from './world.ts'
+import {refTo, type Again, type Reconciler, type World} from './reconcile-context.ts'
 
 /** What is over is kept for so long, for people to see. */
 const KEPT_S = 24 * 3600

@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
-import {findClusterMade, removeClusterMade} from '../../../../src/workflows/cluster/cluster-made.ts'
+import {findClusterMade, removeClusterMade} from '../../../../src/workflows/cluster/cloud-dependents.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
 import {recordingReport} from '../../../support/recording-report.ts'
 
