@@ -55,9 +55,9 @@ export class WorkQueue {
   async #do(key: string): Promise<void> {
     const {work, onError, firstMs, mostMs} = this.#options
     try {
-      const againMs = await work(key)
+      const requeueAfterMs = await work(key)
       this.#failures.delete(key)
-      if (againMs !== undefined) this.add(key, againMs)
+      if (requeueAfterMs !== undefined) this.add(key, requeueAfterMs)
     } catch (error) {
       const failures = (this.#failures.get(key) ?? 0) + 1
       this.#failures.set(key, failures)

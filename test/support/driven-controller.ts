@@ -3,7 +3,7 @@ import {Registry} from 'prom-client'
 import {ObjectCache} from '../../src/programs/controller/cache.ts'
 import {controllerMetrics} from '../../src/programs/controller/metrics.ts'
 import {reconcilers} from '../../src/programs/controller/reconcilers.ts'
-import {StaleError, type World} from '../../src/programs/controller/reconcile-context.ts'
+import {ConflictError, type World} from '../../src/programs/controller/reconcile-context.ts'
 import {CheckpointError, isTransient} from '../../src/base/errors.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 
@@ -54,9 +54,9 @@ export class DrivenController {
       for (const object of this.#cache.list(reconciler.kind)) {
         try {
           const again = await reconciler.reconcile(object, this.#world)
-          if (again !== undefined) waits.push(again.againMs)
+          if (again !== undefined) waits.push(again.requeueAfterMs)
         } catch (error) {
-          if (!(error instanceof StaleError) && !isTransient(error)) throw error
+          if (!(error instanceof ConflictError) && !isTransient(error)) throw error
           waits.push(0)
         }
       }

@@ -22,7 +22,7 @@ export async function keepOrDelete(object: KubeObject, checkpoint: Checkpoint, w
   }
   if (!isHeld) return undefined
   if (status.frozen === true && isAlive(status.node, world)) return letGo(checkpoint, world)
-  if (await waitsForAgent(checkpoint, world)) return {againMs: AGENT_MS}
+  if (await waitsForAgent(checkpoint, world)) return {requeueAfterMs: AGENT_MS}
   await removeFinalizer(object, CHECKPOINT_FINALIZER, world)
   return undefined
 }
@@ -33,7 +33,7 @@ async function letGo({metadata}: Checkpoint, world: World): Promise<Again> {
     await world.kube.patch(refTo('Checkpoint', metadata.name, metadata.namespace), {
       metadata: {annotations: {[THAW_ANNOTATION]: 'true'}},
     })
-  return {againMs: AGENT_MS}
+  return {requeueAfterMs: AGENT_MS}
 }
 
 /** Takes away what lies where the controller reaches it; true: the agent of the node still has to. */

@@ -23,7 +23,7 @@ export function checkpointReconciler(): Reconciler {
   return {
     name: 'checkpoint',
     kind: 'Checkpoint',
-    wokenBy: {
+    watches: {
       Pod: ({metadata: {name, namespace}}, objects) =>
         objects
           .list('Checkpoint', namespace)

@@ -22,7 +22,7 @@ interface Verdict {
 export const containerHostReconciler: Reconciler = {
   name: 'container-host',
   kind: 'ContainerHost',
-  wokenBy: {
+  watches: {
     Node: ({metadata}) => [refTo('ContainerHost', metadata.name)],
     Pod: ({metadata, spec}) => {
       const host = metadata.labels?.[RUNTIME_LABEL] === undefined ? undefined : nodeOf(spec)
@@ -45,7 +45,7 @@ export const containerHostReconciler: Reconciler = {
     const before: Readonly<Record<string, unknown>> = status
     if (!Object.entries(next).every(([key, value]) => isDeepStrictEqual(before[key], value)))
       await writeStatus(object, next, world)
-    return node === undefined && ageMs < STALE_MS ? {againMs: STALE_MS - ageMs} : undefined
+    return node === undefined && ageMs < STALE_MS ? {requeueAfterMs: STALE_MS - ageMs} : undefined
   },
 }
 

@@ -32,7 +32,7 @@ export function interruptionReconciler(): Reconciler {
         left += ofNotice
       }
       settled.set(name, now)
-      return left === 0 ? undefined : {againMs: AGAIN_MS}
+      return left === 0 ? undefined : {requeueAfterMs: AGAIN_MS}
     },
   }
 }

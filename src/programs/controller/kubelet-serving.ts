@@ -2,7 +2,7 @@ import {isIPv4, SocketAddress} from 'node:net'
 import {z} from 'zod'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {parseCertificateRequest, type CertificateRequest} from './certificate-request.ts'
-import {StaleError, timeText, type Reconciler, type World} from './reconcile-context.ts'
+import {ConflictError, timeText, type Reconciler, type World} from './reconcile-context.ts'
 
 const SIGNER = 'kubernetes.io/kubelet-serving'
 const USER = 'system:node:'
@@ -53,7 +53,7 @@ export const kubeletServingReconciler: Reconciler = {
         user: spec.username,
         why: problem,
       })
-      return {againMs: AGAIN_MS}
+      return {requeueAfterMs: AGAIN_MS}
     }
     await approve(object, world)
     return undefined
@@ -136,6 +136,6 @@ async function approve(object: KubeObject, world: World): Promise<void> {
     {conditions: [condition]},
     {subresource: 'approval', ...(resourceVersion === undefined ? {} : {resourceVersion})},
   )
-  if (written === undefined) throw new StaleError(`${object.kind} ${name} has changed`)
+  if (written === undefined) throw new ConflictError(`${object.kind} ${name} has changed`)
   world.log('info', 'approved a serving certificate', {request: name})
 }

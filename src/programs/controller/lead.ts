@@ -6,7 +6,7 @@ import {tellUnreadable} from './unreadable.ts'
 import {WorkQueue} from '../../operator/work-queue.ts'
 import {
   refTo,
-  StaleError,
+  ConflictError,
   type Reconciler,
   type Usage,
   type WatchedKind,
@@ -48,7 +48,7 @@ export async function lead(outside: Outside): Promise<void> {
   const cache = new ObjectCache(
     (kind, object) => {
       for (const reconciler of all)
-        for (const ref of wokenBy(reconciler, kind, object, cache)) wake(reconciler, ref)
+        for (const ref of watches(reconciler, kind, object, cache)) wake(reconciler, ref)
     },
     (kind, object, problem) => {
       const key = `unreadable ${kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
@@ -80,8 +80,8 @@ export async function lead(outside: Outside): Promise<void> {
 }
 
 /** Objects for a reconciler to look at because one has changed. */
-export function wokenBy(
-  {kind: primary, wokenBy: others}: Reconciler,
+export function watches(
+  {kind: primary, watches: others}: Reconciler,
   kind: WatchedKind,
   object: KubeObject,
   objects: World['objects'],
@@ -93,7 +93,7 @@ export function wokenBy(
 
 /** What an object has become meanwhile is told by itself. */
 function unlessStale(error: unknown): void {
-  if (!(error instanceof StaleError)) throw error
+  if (!(error instanceof ConflictError)) throw error
 }
 
 async function reconcileOne(
@@ -104,10 +104,10 @@ async function reconcileOne(
   try {
     const again = await reconciler.reconcile(object, world)
     world.metrics.reconciled(reconciler.name, 'done')
-    return again?.againMs
+    return again?.requeueAfterMs
   } catch (error) {
     const isStale = error instanceof KubernetesError && error.code === 'API_CONFLICT'
-    if (error instanceof StaleError || isStale) return STALE_MS
+    if (error instanceof ConflictError || isStale) return STALE_MS
     world.metrics.reconciled(reconciler.name, 'failed')
     throw error
   }

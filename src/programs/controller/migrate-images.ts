@@ -21,12 +21,12 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
     const message = `asks ${target} which images it lacks`
     const fields = {targetNode: target, absentImages: null, since: timeText(world.now()), message}
     await tell(at, {phase: 'Pending', ...fields})
-    return {againMs: LOOK_MS}
+    return {requeueAfterMs: LOOK_MS}
   }
   const {absentImages: images} = status
   if (images === undefined) {
     const leftMs = LOOK_MS - phaseMs(at)
-    return leftMs > 0 ? {againMs: leftMs} : 'done'
+    return leftMs > 0 ? {requeueAfterMs: leftMs} : 'done'
   }
   if (images.length === 0) return 'done'
   const {name, uid, namespace = 'default'} = metadata
@@ -35,7 +35,7 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
   if (pulled.state === 'pulled') return 'done'
   if (pulled.state === 'failed') return finish(at, 'Failed', 'IMAGE_UNAVAILABLE', pulled.why)
   await tell(at, {message: `${target} pulls ${images.join(', ')}`})
-  return {againMs: PULL_AGAIN_MS}
+  return {requeueAfterMs: PULL_AGAIN_MS}
 }
 
 /** Whether the node tells by itself that it has the images; it tells of the largest only, and some seconds late. */

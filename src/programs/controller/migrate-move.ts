@@ -70,13 +70,13 @@ async function end(source: Pod, at: MigrationAt): Promise<Again> {
   if (deletionTimestamp === undefined) {
     // It stands still, and its agent ends it before it could go on: only its volumes have to be let go of first.
     await world.kube.delete(ref, {uid, ...(hasClaims(source) ? {} : {graceSeconds: 0})})
-    return {againMs: AGAIN_MS}
+    return {requeueAfterMs: AGAIN_MS}
   }
   const waitedMs = world.now() - Date.parse(deletionTimestamp)
   if (waitedMs > GONE_MS && !isNodeThere(migration.status?.sourceNode, at))
     await world.kube.delete(ref, {uid, graceSeconds: 0})
   await tell(at, {message: `waits until pod ${name} is gone from ${migration.status?.sourceNode ?? ''}`})
-  return {againMs: AGAIN_MS}
+  return {requeueAfterMs: AGAIN_MS}
 }
 
 function isNodeThere(name: string | undefined, {world}: MigrationAt): boolean {
@@ -92,7 +92,7 @@ async function occupied(pod: Pod, at: MigrationAt): Promise<Again> {
   const owner = controllerOf(pod)
   if (owner !== undefined && status.owners?.some((one) => one.uid === owner.uid) === true) {
     await world.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 0})
-    return {againMs: AGAIN_MS}
+    return {requeueAfterMs: AGAIN_MS}
   }
   const keeps = `checkpoint ${status.checkpoint ?? ''} has its memory`
   return finish(at, 'Failed', 'MIGRATION_FAILED', `somebody else made a pod ${name}; ${keeps}`)
@@ -112,7 +112,7 @@ export async function verify(at: MigrationAt): Promise<Again> {
     if (phaseMs(at) > limitMs)
       return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, `not in time: ${progress.message}`)
     await tell(at, {message: progress.message})
-    return {againMs: AGAIN_MS}
+    return {requeueAfterMs: AGAIN_MS}
   }
   const readyMs = readySince(pod, world.now())
   if (status.newPod !== spec.pod) await handOver(pod, at)
@@ -165,7 +165,7 @@ export async function rollBack(at: MigrationAt): Promise<Again> {
   const target = status.newPod === spec.pod ? undefined : await podNamed(status.newPod ?? '', at)
   if (target !== undefined && isOurs(target, at)) return leave(target, at)
   if (isSource && !isTerminating(source) && !beganAnew) {
-    if (await isStanding(at)) return {againMs: AGAIN_MS}
+    if (await isStanding(at)) return {requeueAfterMs: AGAIN_MS}
     return finish(at, 'RolledBack', reason, `pod ${spec.pod} goes on where it was: ${status.message ?? ''}`)
   }
   if (isSource) return end(source, at)
@@ -191,7 +191,7 @@ async function leave(pod: Pod, at: MigrationAt): Promise<Again> {
     await tell(at, {
       message: `waits for node ${nodeName}, where pod ${name} may run; delete the node when its machine is off for good`,
     })
-  return {againMs: AGAIN_MS}
+  return {requeueAfterMs: AGAIN_MS}
 }
 
 /** Asks the agent to let the source go on; whether it still stands. */
@@ -223,7 +223,7 @@ async function makeBack(at: MigrationAt): Promise<Again> {
   const back = status.sourceNode ?? ''
   if (!isNodeThere(back, at) && others.length === 0) {
     await tell(at, {message: `waits for a node that can take pod ${spec.pod} back`})
-    return {againMs: 10_000}
+    return {requeueAfterMs: 10_000}
   }
   const made = await ensure(
     restoredPod({
@@ -241,7 +241,7 @@ async function makeBack(at: MigrationAt): Promise<Again> {
     }),
     world,
   ).catch(refusalOf)
-  return typeof made === 'string' ? refused(made, at) : {againMs: AGAIN_MS}
+  return typeof made === 'string' ? refused(made, at) : {requeueAfterMs: AGAIN_MS}
 }
 
 async function verifyBack(pod: Pod, at: MigrationAt): Promise<Again> {
@@ -256,7 +256,7 @@ async function verifyBack(pod: Pod, at: MigrationAt): Promise<Again> {
       reason,
       `pod ${spec.pod} goes on at ${pod.spec.nodeName ?? ''} from its checkpoint: ${status.message ?? ''}`,
     )
-  if (progress.state === 'waiting') return {againMs: AGAIN_MS}
+  if (progress.state === 'waiting') return {requeueAfterMs: AGAIN_MS}
   await world.kube.delete(refTo('Pod', spec.pod, pod.metadata.namespace), {uid: pod.metadata.uid})
   const {namespace} = pod.metadata
   const place = `${namespace}/${status.checkpoint ?? ''}`

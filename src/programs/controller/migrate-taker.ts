@@ -67,7 +67,7 @@ export async function askNext(
       const since = timeText(world.now())
       const fields = {targetNode: next.node, targetAnswer: null, images: null, refusedTargets, since}
       await tell(at, {...fields, message: `${asks(next.node)}, refused by ${told}`})
-      return {againMs: AGAIN_MS}
+      return {requeueAfterMs: AGAIN_MS}
     }
   }
   return step(at, 'RollingBack', {reason, refusedTargets}, refusedTargets.length === 1 ? message : told)

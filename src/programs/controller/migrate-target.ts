@@ -58,5 +58,5 @@ export async function refused(why: string, at: MigrationAt): Promise<Again> {
     return finish(at, 'Failed', 'API_REJECTED', `it was restored nowhere: ${why}; ${next}`)
   }
   await tell(at, {refusedAt: status.refusedAt ?? timeText(world.now()), message: `tries again: ${why}`})
-  return {againMs: REFUSED_AGAIN_MS}
+  return {requeueAfterMs: REFUSED_AGAIN_MS}
 }

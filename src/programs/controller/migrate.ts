@@ -42,7 +42,7 @@ const IMAGES_MS = 10 * 60_000
 export const migrationReconciler: Reconciler = {
   name: 'migration',
   kind: 'Migration',
-  wokenBy: {
+  watches: {
     Checkpoint: ({metadata}, objects) =>
       labelledBy('Migration', metadata.labels?.[MIGRATION_LABEL], metadata.namespace, objects),
     Pod: ({metadata}, objects) =>
@@ -111,7 +111,7 @@ async function begin(at: MigrationAt): Promise<Again> {
   const earlier = earlierOf(migration, world)
   if (earlier !== undefined) {
     await tell(at, {phase: 'Pending', message: `waits for migration ${earlier} of the same pod`})
-    return {againMs: 5000}
+    return {requeueAfterMs: 5000}
   }
   const found = await world.kube.get(refTo('Pod', spec.pod, metadata.namespace))
   const pod = found === undefined ? undefined : podSchema.parse(found)
@@ -242,7 +242,7 @@ async function checkpoint(at: MigrationAt): Promise<Again> {
     return step(at, 'Preparing', {...frozenAt, targetNode: taker.node}, asks(taker.node))
   }
   await tell(at, {...frozenAt, message: message ?? `waits for the node agent of ${status.sourceNode ?? ''}`})
-  return {againMs: 10_000}
+  return {requeueAfterMs: 10_000}
 }
 
 /**
@@ -281,7 +281,7 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
   const {targetAnswer: answer} = status
   if (answer === undefined) {
     const leftMs = (spec.backend === 'create-image' ? IMAGES_MS : ANSWER_MS) - phaseMs(at)
-    if (leftMs > 0) return {againMs: leftMs}
+    if (leftMs > 0) return {requeueAfterMs: leftMs}
     return step(at, 'RollingBack', {reason: 'RESTORE_UNSUPPORTED'}, `the agent of ${target} did not answer`)
   }
   if (!answer.ok) return askNext({node: target, ...answer}, at)
@@ -306,7 +306,7 @@ async function tidy(at: MigrationAt): Promise<Again> {
   }
   if (status.checkpoint === undefined || status.phase === 'Failed') return undefined
   const leftMs = Date.parse(status.finishedAt ?? '') + KEEP_MS - world.now()
-  if (leftMs > 0) return {againMs: leftMs}
+  if (leftMs > 0) return {requeueAfterMs: leftMs}
   const used = world.objects.get('Checkpoint', status.checkpoint, metadata.namespace)
   if (used?.metadata.labels?.[MIGRATION_LABEL] !== labelValue(metadata.name)) return undefined
   if (used.metadata.deletionTimestamp === undefined)

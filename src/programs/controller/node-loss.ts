@@ -20,7 +20,7 @@ export async function endOrphan(object: KubeObject, checkpoint: Checkpoint, worl
   const {phase = 'Pending'} = checkpoint.status ?? {}
   if (phase === 'Ready' || phase === 'Failed' || checkpoint.spec.pod === undefined) return undefined
   const verdict = phase === 'Pending' ? await unclaimed(checkpoint, world) : lost(checkpoint, world)
-  if (verdict === undefined) return {againMs: AGAIN_MS}
+  if (verdict === undefined) return {requeueAfterMs: AGAIN_MS}
   // Its agent, when it comes back, lets a pod that stands still go on; it may have stored it in this moment: that is not
   // taken back, and the pod of what is stored not thawed.
   await writeStatus(object, {phase: 'Failed', ...verdict, finishedAt: timeText(world.now())}, world)

@@ -52,7 +52,7 @@ export function policyReconciler(): Reconciler {
   return {
     name: 'policy',
     kind: 'CheckpointPolicy',
-    wokenBy: {
+    watches: {
       Checkpoint: ({metadata}, objects) =>
         labelledBy('CheckpointPolicy', metadata.labels?.[POLICY_LABEL], metadata.namespace, objects),
       Migration: (object) => {
@@ -94,7 +94,7 @@ async function reconcile(object: KubeObject, idle: IdleTimes, world: World) {
     ...(due?.nextMs === undefined ? [] : [due.nextMs - world.now()]),
     ...(spec.idle === undefined || spec.suspend === true ? [] : [IDLE_LOOK_MS]),
   ]
-  return {againMs: Math.max(0, Math.min(...waits))}
+  return {requeueAfterMs: Math.max(0, Math.min(...waits))}
 }
 
 /** Moves that were asked for in its name: by a drain, or because the cloud takes a machine back. */

@@ -26,7 +26,7 @@ export async function admitEnd(object: KubeObject, checkpoint: Checkpoint, world
   const {nodeName} = podSchema.parse(found).spec
   if (nodeName === undefined) return undefined
   const why = await whyNot(found, nodeName, checkpoint, world)
-  if (why === 'undecided') return {againMs: AGAIN_MS}
+  if (why === 'undecided') return {requeueAfterMs: AGAIN_MS}
   const next =
     why === undefined
       ? {admitted: true}

@@ -65,23 +65,23 @@ export interface World {
 }
 
 /** Undefined: nothing is to be done until something changes. */
-export type Again = {readonly againMs: number} | undefined
+export type Again = {readonly requeueAfterMs: number} | undefined
 
 /** Brings one kind of object from whatever it is now one or more steps nearer to what it should be. */
 export interface Reconciler {
   readonly name: string
   readonly kind: WatchedKind
   /** Objects of that kind to look at again because one of another kind changed. */
-  readonly wokenBy?: Partial<
+  readonly watches?: Partial<
     Record<WatchedKind, (object: KubeObject, objects: Objects) => readonly ObjectRef[]>
   >
   reconcile(object: KubeObject, world: World): Promise<Again>
 }
 
 /** Somebody changed the object since it was read: it is looked at again at once. */
-export class StaleError extends Error {}
+export class ConflictError extends Error {}
 
-/** Writes the status of an object that is still as it was read. Throws StaleError. */
+/** Writes the status of an object that is still as it was read. Throws ConflictError. */
 export async function writeStatus(
   object: KubeObject,
   status: object,
@@ -91,7 +91,7 @@ export async function writeStatus(
   const {resourceVersion} = object.metadata
   const guard = resourceVersion === undefined ? {} : {resourceVersion}
   const written = await world.kube.patchStatus(refOf(object), status, guard)
-  if (written === undefined) throw new StaleError(`${object.kind} ${object.metadata.name} has changed`)
+  if (written === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
   return written
 }
 
@@ -99,7 +99,7 @@ export async function writeStatus(
 export async function ensure(object: KubeObject, world: World): Promise<KubeObject> {
   world.signal.throwIfAborted()
   const made = (await world.kube.create(object)) ?? (await world.kube.get(refOf(object)))
-  if (made === undefined) throw new StaleError(`${object.kind} ${object.metadata.name} is gone again`)
+  if (made === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} is gone again`)
   return made
 }
 
@@ -112,23 +112,23 @@ export function refusalOf(error: unknown): string {
   throw error
 }
 
-/** Takes a finalizer of ours away; the others stay. Throws StaleError. */
+/** Takes a finalizer of ours away; the others stay. Throws ConflictError. */
 export async function removeFinalizer(object: KubeObject, finalizer: string, world: World): Promise<void> {
   world.signal.throwIfAborted()
   const finalizers = (object.metadata.finalizers ?? []).filter((name) => name !== finalizer)
   const next = {...object, metadata: {...object.metadata, finalizers}}
   if ((await world.kube.replace(next)) === undefined && (await world.kube.get(refOf(object))) !== undefined)
-    throw new StaleError(`${object.kind} ${object.metadata.name} has changed`)
+    throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
 }
 
-/** Throws StaleError. */
+/** Throws ConflictError. */
 export async function addFinalizer(object: KubeObject, finalizer: string, world: World): Promise<KubeObject> {
   const {finalizers = []} = object.metadata
   if (finalizers.includes(finalizer)) return object
   world.signal.throwIfAborted()
   const next = {...object, metadata: {...object.metadata, finalizers: [...finalizers, finalizer]}}
   const written = await world.kube.replace(next)
-  if (written === undefined) throw new StaleError(`${object.kind} ${object.metadata.name} has changed`)
+  if (written === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
   return written
 }
 

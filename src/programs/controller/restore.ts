@@ -36,7 +36,7 @@ const ownersSchema = z.array(z.looseObject({uid: z.string()})).default([])
 export const restoreReconciler: Reconciler = {
   name: 'restore',
   kind: 'Restore',
-  wokenBy: {
+  watches: {
     Pod: ({metadata}, objects) =>
       labelledBy('Restore', metadata.labels?.[RESTORE_LABEL], metadata.namespace, objects),
     Checkpoint: ({metadata}, objects) =>
@@ -150,7 +150,7 @@ async function makePod(object: KubeObject, restore: Restore, world: World): Prom
     (await ensure(await podFor(restore, checkpoint, {name, namespace}, world), world).catch(refusalOf))
   if (typeof made === 'string') return refused(object, restore, made, world)
   const pod = podSchema.parse(made)
-  if (!isOf(pod, restore)) return {againMs: 0}
+  if (!isOf(pod, restore)) return {requeueAfterMs: 0}
   await writeStatus(
     object,
     {phase: 'Starting', podUid: pod.metadata.uid, message: `pod ${name} waits for a node`},
@@ -164,7 +164,7 @@ async function refused(object: KubeObject, restore: Restore, why: string, world:
   const sinceMs = Date.parse(restore.status?.startedAt ?? '') || 0
   if (world.now() - sinceMs >= REFUSED_MS) return fail(object, 'API_REJECTED', why, world)
   await tell(object, restore, {message: `tries again: ${why}`}, world)
-  return {againMs: REFUSED_AGAIN_MS}
+  return {requeueAfterMs: REFUSED_AGAIN_MS}
 }
 
 /** Fetches what the runtime would fetch without anybody's credentials. */
@@ -182,7 +182,7 @@ async function pull(object: KubeObject, restore: Restore, spec: unknown, world: 
     return undefined
   }
   await tell(object, restore, {message: `${node} pulls ${absentImages.join(', ')}`}, world)
-  return {againMs: AGAIN_MS}
+  return {requeueAfterMs: AGAIN_MS}
 }
 
 async function podFor(
@@ -227,7 +227,7 @@ async function occupied(
   const {name, uid, deletionTimestamp} = existing.metadata
   if (deletionTimestamp !== undefined || uid === leaving(checkpoint)) {
     await tell(object, restoreSchema.parse(object), {message: `waits until pod ${name} is gone`}, world)
-    return {againMs: 1000}
+    return {requeueAfterMs: 1000}
   }
   return fail(
     object,
@@ -251,7 +251,7 @@ async function follow(object: KubeObject, restore: Restore, world: World): Promi
   if (found === undefined) {
     // The cache may be behind the pod that was just made.
     const live = name === undefined ? undefined : await world.kube.get(refTo('Pod', name, metadata.namespace))
-    if (live?.metadata.uid === status.podUid) return {againMs: 100}
+    if (live?.metadata.uid === status.podUid) return {requeueAfterMs: 100}
     return fail(object, 'RESTORE_FAILED', 'the pod was deleted before it went on', world)
   }
   const node = found.spec.nodeName
@@ -279,13 +279,13 @@ async function follow(object: KubeObject, restore: Restore, world: World): Promi
     // What is deleted must not be judged by what was heard some time ago: it may have come to run just now.
     const now = await world.kube.get(refTo('Pod', found.metadata.name, metadata.namespace))
     if (now !== undefined && ['ready', 'running'].includes(progressOf(podSchema.parse(now)).state))
-      return {againMs: 100}
+      return {requeueAfterMs: 100}
     const reason = progress.state === 'failed' ? progress.reason : 'RESTORE_FAILED'
     await world.kube.delete(refTo('Pod', found.metadata.name, metadata.namespace), {uid: found.metadata.uid})
     return fail(object, reason, isLate ? `not in time: ${progress.message}` : progress.message, world)
   }
   await tell(object, restore, {...place, message: progress.message}, world)
-  return {againMs: AGAIN_MS}
+  return {requeueAfterMs: AGAIN_MS}
 }
 
 const isOf = ({metadata}: Pod, restore: Restore): boolean =>

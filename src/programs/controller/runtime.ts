@@ -33,7 +33,7 @@ const AGAIN_MS = 5000
 export const runtimeReconciler: Reconciler = {
   name: 'runtime',
   kind: 'Runtime',
-  wokenBy: {
+  watches: {
     Pod: ({metadata}, objects) =>
       labelledBy('Runtime', metadata.labels?.[RUNTIME_LABEL], metadata.namespace, objects),
     Checkpoint: ({metadata}, objects) =>
@@ -73,11 +73,11 @@ type Fields = {readonly [K in keyof Status]?: Status[K] | null | undefined}
 async function run(at: RuntimeAt): Promise<Again> {
   const {runtime, pod, world} = at
   const {metadata, status = {}} = runtime
-  if (pod !== undefined && isTerminating(pod)) return {againMs: 1000}
+  if (pod !== undefined && isTerminating(pod)) return {requeueAfterMs: 1000}
   if (pod !== undefined) return running(pod, at)
   const moves = parsed(world.objects.list('Migration', metadata.namespace), migrationSchema)
   if (moves.some((move) => move.spec.pod === metadata.name && !isOver(move) && move.status !== undefined))
-    return {againMs: AGAIN_MS}
+    return {requeueAfterMs: AGAIN_MS}
   const from = pausedIn(at)
   if (from !== undefined) return resume(from.metadata.name, at)
   if (status.checkpoint !== undefined && status.phase === 'Paused')
@@ -91,7 +91,7 @@ async function run(at: RuntimeAt): Promise<Again> {
 /** It is wanted for as long as it says so: what is refused is told, and tried again now and then. */
 async function refused(at: RuntimeAt, why: string): Promise<Again> {
   await tell(at, {phase: 'Pending', reason: 'API_REJECTED', message: why})
-  return {againMs: REFUSED_AGAIN_MS}
+  return {requeueAfterMs: REFUSED_AGAIN_MS}
 }
 
 async function running(pod: Pod, at: RuntimeAt): Promise<Again> {
@@ -100,11 +100,11 @@ async function running(pod: Pod, at: RuntimeAt): Promise<Again> {
   if (!isRunning(pod)) {
     const resuming = status.phase === 'Resuming'
     await tell(at, {phase: resuming ? 'Resuming' : 'Pending', message: 'its pod starts'})
-    return {againMs: AGAIN_MS}
+    return {requeueAfterMs: AGAIN_MS}
   }
   // A pod that runs before the Restore has said so may still turn out to have begun anew.
   const restore = restoreOf(at, status.checkpoint)
-  if (status.phase === 'Resuming' && restore?.status?.phase !== 'Restored') return {againMs: AGAIN_MS}
+  if (status.phase === 'Resuming' && restore?.status?.phase !== 'Restored') return {requeueAfterMs: AGAIN_MS}
   await tell(at, {
     phase: 'Running',
     reason: null,
@@ -144,7 +144,7 @@ async function resume(checkpoint: string, at: RuntimeAt): Promise<Again> {
     },
     world,
   )
-  return {againMs: AGAIN_MS}
+  return {requeueAfterMs: AGAIN_MS}
 }
 
 /** A new one for each change of the spec: what failed is tried again when somebody asks for it. */
@@ -164,11 +164,11 @@ async function pause(at: RuntimeAt): Promise<Again> {
   if (pod === undefined) return paused(at)
   if (isTerminating(pod)) {
     await tell(at, {phase: 'Pausing', message: 'its pod ends'})
-    return {againMs: 1000}
+    return {requeueAfterMs: 1000}
   }
   if (!isRunning(pod)) {
     await world.kube.delete(refTo('Pod', metadata.name, metadata.namespace), {uid: pod.metadata.uid})
-    return {againMs: 1000}
+    return {requeueAfterMs: 1000}
   }
   const name = objectName([metadata.name, `p${metadata.generation ?? 0}`])
   const made = await ensure(
@@ -199,7 +199,7 @@ async function pause(at: RuntimeAt): Promise<Again> {
     message: message ?? 'its memory is taken',
     ...(phase === 'Ready' ? {checkpoint: name} : {}),
   })
-  return status.phase === 'Failed' ? undefined : {againMs: AGAIN_MS}
+  return status.phase === 'Failed' ? undefined : {requeueAfterMs: AGAIN_MS}
 }
 
 async function paused(at: RuntimeAt): Promise<Again> {

@@ -33,7 +33,7 @@ export function storeReconciler(): Reconciler {
         collectedAtMs.set(key, world.now())
         await collectStore(store.metadata.name, blobs, world)
       }
-      return {againMs: PROBE_MS}
+      return {requeueAfterMs: PROBE_MS}
     },
   }
 }

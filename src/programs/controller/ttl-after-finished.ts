@@ -22,7 +22,7 @@ export const finishedMigrationReconciler: Reconciler = {
   reconcile(object, world) {
     const migration = migrationSchema.parse(object)
     return isOver(migration) && usesCheckpoint(migration, world)
-      ? Promise.resolve({againMs: AGAIN_MS})
+      ? Promise.resolve({requeueAfterMs: AGAIN_MS})
       : removeWhenDue('Migration', migration, world)
   },
 }
@@ -44,7 +44,7 @@ async function removeWhenDue(
   if (!isOver(finished) || metadata.deletionTimestamp !== undefined) return undefined
   const endedMs = Date.parse(status?.finishedAt ?? metadata.creationTimestamp ?? '') || now()
   const leftMs = endedMs + (spec.ttlSecondsAfterFinished ?? KEPT_S) * 1000 - now()
-  if (leftMs > 0) return {againMs: leftMs}
+  if (leftMs > 0) return {requeueAfterMs: leftMs}
   signal.throwIfAborted()
   const {name, namespace, uid} = metadata
   await kube.delete(refTo(kind, name, namespace), uid === undefined ? {} : {uid})

@@ -9,7 +9,7 @@ import {podOf, type Pod} from './pods.ts'
 import {removeCheckpoint} from './remove.ts'
 import {sealDumped} from './seal.ts'
 import type {AgentTools} from './tools.ts'
-import {holderOf, inTurn, letPodGoOn} from './pod-lock.ts'
+import {holderOf, withPodLock, letPodGoOn} from './pod-lock.ts'
 import {verifyAsked} from './verify.ts'
 import {isStopped, wakePod} from './thaw.ts'
 import {writeOwn} from './write-status.ts'
@@ -128,7 +128,7 @@ async function dump(
   tools: AgentTools,
 ): Promise<void> {
   const {status = {}} = checkpoint
-  await inTurn(status.podUid ?? checkpoint.uid, tools, () => dumpInTurn(checkpoint, wanted, tools))
+  await withPodLock(status.podUid ?? checkpoint.uid, tools, () => dumpInTurn(checkpoint, wanted, tools))
 }
 
 async function dumpInTurn(

@@ -111,18 +111,18 @@ export function checkpointImages(tools: Tools): CheckpointImages {
   const {removeImage, listImages, signal, log} = tools
   let last: Promise<unknown> = Promise.resolve()
   // What is made and not told yet must not be found unused.
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+  const withPodLock = <T>(work: () => Promise<T>): Promise<T> => {
     const turn = last.then(work, work)
     last = turn.catch(() => undefined)
     return turn
   }
   return {
     make: (checkpoint, tell) =>
-      inTurn(async () => {
+      withPodLock(async () => {
         await tell(await imagesOf(checkpoint, tools))
       }),
     removeUnused: (pods) =>
-      inTurn(async () => {
+      withPodLock(async () => {
         const there = (await listImages(signal)).filter((image) => image.startsWith(CHECKPOINT_IMAGE_PREFIX))
         if (there.length === 0) return
         const ofPods = [...pods()].flatMap(({spec}) => spec.containers.map(({image}) => image))

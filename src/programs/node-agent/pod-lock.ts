@@ -10,7 +10,7 @@ const lastTurns = new WeakMap<AgentTools, Map<string, Promise<unknown>>>()
  * Does what stops a pod, or lets it go on, after what was begun before with the same pod. Of two dumps at once the one
  * would let go of what stands still for the other, and what the pod did from then on would be lost unseen.
  */
-export async function inTurn<T>(podUid: string, tools: AgentTools, work: () => Promise<T>): Promise<T> {
+export async function withPodLock<T>(podUid: string, tools: AgentTools, work: () => Promise<T>): Promise<T> {
   const turns = lastTurns.get(tools) ?? new Map<string, Promise<unknown>>()
   lastTurns.set(tools, turns)
   const before = turns.get(podUid) ?? Promise.resolve()
@@ -33,7 +33,7 @@ export async function letPodGoOn(
   checkpoint: Pick<Named, 'uid' | 'namespace'>,
   tools: AgentTools,
 ): Promise<void> {
-  await inTurn(podUid, tools, async () => {
+  await withPodLock(podUid, tools, async () => {
     if ((await holderOf(podUid, checkpoint, tools)) === undefined) await wakePod(podUid, tools)
   })
 }

@@ -4,7 +4,7 @@ import {API_VERSION, THAW_ANNOTATION} from '../../../../src/api/names.ts'
 import {checkpointSchema} from '../../../../src/api/resources.ts'
 import {controllerMetrics} from '../../../../src/programs/controller/metrics.ts'
 import {endOrphan} from '../../../../src/programs/controller/node-loss.ts'
-import {StaleError, type World} from '../../../../src/programs/controller/reconcile-context.ts'
+import {ConflictError, type World} from '../../../../src/programs/controller/reconcile-context.ts'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
 
@@ -40,7 +40,7 @@ test('a checkpoint that became Ready after it was last heard of stays Ready', as
   kube.put(asWritten({phase: 'Storing', node: 'a', frozen: true}))
   const heard = await stored(kube)
   kube.put(asWritten({phase: 'Ready', node: 'a', frozen: true}))
-  await expect(endOrphan(heard, checkpointSchema.parse(heard), worldOf(kube))).rejects.toThrow(StaleError)
+  await expect(endOrphan(heard, checkpointSchema.parse(heard), worldOf(kube))).rejects.toThrow(ConflictError)
   const {metadata, ...now} = await stored(kube)
   expect(now['status']).toMatchObject({phase: 'Ready', frozen: true})
   expect(metadata.annotations?.[THAW_ANNOTATION]).toBeUndefined()
