@@ -3,7 +3,8 @@ import {nodeSchema, podSchema} from '../../kubernetes/pod.ts'
 import {wordsOfProblem} from '../../checkpoint/readable.ts'
 import {RESOURCES} from '../../api/resources.ts'
 import {signingRequestSchema} from './kubelet-serving.ts'
-import {WATCHED, type Log, type Objects, type WatchedKind} from './reconcile-context.ts'
+import type {Log} from '../../operator/log.ts'
+import {WATCHED, type Objects, type WatchedKind} from './reconcile-context.ts'
 
 const keyOf = (name: string, namespace: string | undefined): string => `${namespace ?? ''}/${name}`
 

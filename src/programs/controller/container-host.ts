@@ -2,7 +2,7 @@ import {isDeepStrictEqual} from 'node:util'
 import {RUNTIME_LABEL} from '../../api/names.ts'
 import {isRunning, nodeSchema, podSchema} from '../../kubernetes/pod.ts'
 import {containerHostSchema} from '../../api/resources.ts'
-import {withCondition} from './conditions.ts'
+import {withCondition} from '../../operator/conditions.ts'
 import {isNodeReady} from './placement.ts'
 import {parsed, refTo, writeStatus, type Objects, type Reconciler} from './reconcile-context.ts'
 

@@ -3,7 +3,8 @@ import {nodeSchema, type Pod} from '../../kubernetes/pod.ts'
 import {pullImages} from './checkpoint-images.ts'
 import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
 import {ownSpec} from './restored-pod.ts'
-import {timeText, type Again} from './reconcile-context.ts'
+import {timeText} from '../../base/time.ts'
+import {type Again} from './reconcile-context.ts'
 
 /** The agent of the target says within so long what is not there; after it, what is missing is pulled when the pod is made. */
 const LOOK_MS = 10_000

@@ -3,7 +3,8 @@ import {boundVolumes} from './pod-volumes.ts'
 import {checkpointOf, step, tell, type MigrationAt} from './migration-state.ts'
 import {placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
-import {timeText, type Again} from './reconcile-context.ts'
+import {timeText} from '../../base/time.ts'
+import {type Again} from './reconcile-context.ts'
 
 /** So many nodes are asked: the source stands still meanwhile. */
 const MOST_TARGETS = 3

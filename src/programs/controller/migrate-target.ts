@@ -5,7 +5,8 @@ import type {KubeObject} from '../../kubernetes/types.ts'
 import {refusalByDryRun} from './dry-run.ts'
 import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
 import {restoredPod} from './restored-pod.ts'
-import {timeText, type Again} from './reconcile-context.ts'
+import {timeText} from '../../base/time.ts'
+import {type Again} from './reconcile-context.ts'
 
 /** A quota hears late of a pod that is gone, and a policy may be put right, within so long. */
 const REFUSED_MS = 2 * 60_000

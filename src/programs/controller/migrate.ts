@@ -14,6 +14,7 @@ import {refusalOfTarget} from './migrate-target.ts'
 import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
 import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
+import {timeText} from '../../base/time.ts'
 import {
   addFinalizer,
   ensure,
@@ -21,7 +22,6 @@ import {
   parsed,
   refTo,
   removeFinalizer,
-  timeText,
   WATCHED,
   type Again,
   type Reconciler,

@@ -1,8 +1,9 @@
 import {isDeepStrictEqual} from 'node:util'
 import {checkpointSchema, migrationSchema, type Checkpoint, type Migration} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {tellEvent} from './events.ts'
-import {refTo, timeText, writeStatus, type Again, type World} from './reconcile-context.ts'
+import {tellEvent} from '../../operator/events.ts'
+import {timeText} from '../../base/time.ts'
+import {refTo, writeStatus, type Again, type World} from './reconcile-context.ts'
 
 type Status = NonNullable<Migration['status']>
 type Phase = NonNullable<Status['phase']>

@@ -2,7 +2,8 @@ import {nodeSchema, podSchema} from '../../kubernetes/pod.ts'
 import type {Checkpoint} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {abilitiesOf, isNodeReady} from './placement.ts'
-import {refTo, timeText, writeStatus, type Again, type World} from './reconcile-context.ts'
+import {timeText} from '../../base/time.ts'
+import {refTo, writeStatus, type Again, type World} from './reconcile-context.ts'
 
 /** A node that is not ready for so long does not bring a checkpoint to its end. */
 const LOST_MS = 5 * 60_000

@@ -14,16 +14,16 @@ import {
   type CheckpointSpec,
 } from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {withCondition} from './conditions.ts'
-import {tellEvent} from './events.ts'
+import {withCondition} from '../../operator/conditions.ts'
+import {tellEvent} from '../../operator/events.ts'
 import {idleTimes, type IdleTimes} from './idle.ts'
 import {deleteExpired} from './retention.ts'
 import {dueBy, type Due} from './schedule.ts'
+import {timeText} from '../../base/time.ts'
 import {
   ensure,
   parsed,
   refTo,
-  timeText,
   WATCHED,
   writeStatus,
   type Reconciler,

@@ -8,7 +8,8 @@ import type {KubeObject} from '../../kubernetes/types.ts'
 import {claimProblem} from './pod-volumes.ts'
 import {refusalByDryRun} from './dry-run.ts'
 import {restoredPod} from './restored-pod.ts'
-import {refTo, timeText, writeStatus, type Again, type World} from './reconcile-context.ts'
+import {timeText} from '../../base/time.ts'
+import {refTo, writeStatus, type Again, type World} from './reconcile-context.ts'
 
 const AGAIN_MS = 5_000
 

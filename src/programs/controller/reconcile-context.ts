@@ -7,14 +7,8 @@ import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
 import {KubernetesError} from '../../base/errors.ts'
 import {refOf} from '../../kubernetes/refs.ts'
 import type {KubeClient, KubeObject, ObjectRef} from '../../kubernetes/types.ts'
+import type {Log} from '../../operator/log.ts'
 import type {ControllerMetrics} from './metrics.ts'
-
-/** Tells one event: a sentence and its facts, which never hold a secret. */
-export type Log = (
-  level: 'info' | 'warn' | 'error',
-  message: string,
-  facts?: Readonly<Record<string, unknown>>,
-) => void
 
 /** Kinds that the controller keeps in sight, with the API version of each. */
 export const WATCHED = {
@@ -138,9 +132,6 @@ export const refTo = (kind: WatchedKind, name: string, namespace?: string): Obje
   name,
   ...(namespace === undefined ? {} : {namespace}),
 })
-
-/** ISO 8601 without fractions, as Kubernetes writes times. */
-export const timeText = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
 
 /** Objects of a kind as a schema reads them; one that it does not take is left out and told. */
 export function parsed<T>(objects: readonly KubeObject[], schema: z.ZodType<T>, log?: Log): readonly T[] {

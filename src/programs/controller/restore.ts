@@ -6,15 +6,15 @@ import type {KubeObject} from '../../kubernetes/types.ts'
 import {z} from 'zod'
 import {namespaceProblem, pullImages} from './checkpoint-images.ts'
 import {boundVolumes} from './pod-volumes.ts'
-import {tellEvent} from './events.ts'
+import {tellEvent} from '../../operator/events.ts'
 import {isUnlikeAll, placesFor, wordsOfRefused, type Wanted} from './placement.ts'
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
+import {timeText} from '../../base/time.ts'
 import {
   ensure,
   parsed,
   refTo,
-  timeText,
   writeStatus,
   type Again,
   type Objects,

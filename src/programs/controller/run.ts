@@ -7,10 +7,11 @@ import {NODE_STORE_DIR} from '../../api/names.ts'
 import {openInClusterKube} from '../../kubernetes/in-cluster.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import {lead, type Outside} from './lead.ts'
-import {electLeader} from './leader-election.ts'
+import {electLeader} from '../../operator/leader-election.ts'
 import {controllerMetrics} from './metrics.ts'
 import {askUsage} from './usage.ts'
-import type {Log, World} from './reconcile-context.ts'
+import type {Log} from '../../operator/log.ts'
+import type {World} from './reconcile-context.ts'
 
 const LEASE = 'clouder-controller'
 

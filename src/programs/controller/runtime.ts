@@ -13,11 +13,11 @@ import {
 } from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {lastingObjects, ownersOf, runtimePod} from './runtime-objects.ts'
+import {timeText} from '../../base/time.ts'
 import {
   ensure,
   parsed,
   refTo,
-  timeText,
   WATCHED,
   writeStatus,
   type Again,

@@ -1,9 +1,10 @@
 import {z} from 'zod'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {conditionSchema} from '../../api/resources.ts'
-import {withCondition} from './conditions.ts'
-import {tellEvent} from './events.ts'
-import {removeFinalizer, timeText, writeStatus, type WatchedKind, type World} from './reconcile-context.ts'
+import {withCondition} from '../../operator/conditions.ts'
+import {tellEvent} from '../../operator/events.ts'
+import {timeText} from '../../base/time.ts'
+import {removeFinalizer, writeStatus, type WatchedKind, type World} from './reconcile-context.ts'
 
 const REASON = 'Invalid'
 const OUR_FINALIZERS = /^clouder\.dev\//

@@ -1,6 +1,6 @@
 import type {z} from 'zod'
-import type {conditionSchema} from '../../api/resources.ts'
-import {timeText} from './reconcile-context.ts'
+import type {conditionSchema} from '../api/resources.ts'
+import {timeText} from '../base/time.ts'
 
 type Condition = z.output<typeof conditionSchema>
 

@@ -1,7 +1,7 @@
 import {z} from 'zod'
-import {kubeObjectSchema, type KubeClient, type KubeObject} from '../../kubernetes/types.ts'
-import {pauseQuietly} from '../../base/waiting.ts'
-import type {Log} from './reconcile-context.ts'
+import {kubeObjectSchema, type KubeClient, type KubeObject} from '../kubernetes/types.ts'
+import {pauseQuietly} from '../base/waiting.ts'
+import type {Log} from './log.ts'
 
 export interface LeaderOptions {
   readonly kube: KubeClient
@@ -91,6 +91,9 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
     if (held === true) renewedAtMs = askedAtMs
     if (held === false || performance.now() - renewedAtMs >= renewMs) {
       isLost = true
+      const reason =
+        held === false ? 'another one holds the lease' : `it was not renewed for ${renewMs / 1000} s`
+      log('warn', 'the lead is lost', {reason})
       lost.abort()
     }
   }
@@ -99,6 +102,7 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
   } catch (error) {
     // Who has to stop is cut off in the middle; any other error is one, and ends the process.
     if (!signal.aborted && !isLost) throw error
+    if (isLost) log('info', 'what led was cut off', {error: String(error)})
   } finally {
     if (!isLost) await giveBack(options)
   }

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
-import {electLeader} from '../../../../src/programs/controller/leader-election.ts'
-import {waitFor} from '../../../../src/base/waiting.ts'
-import {FakeKube} from '../../../support/fake-kube.ts'
+import {electLeader} from '../../../src/operator/leader-election.ts'
+import {waitFor} from '../../../src/base/waiting.ts'
+import {FakeKube} from '../../support/fake-kube.ts'
 
 const LEASE = {apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: 'default', name: 'one'}
 const never = new AbortController().signal
@@ -142,4 +142,39 @@ test('a lease that is another one’s by now is not given back', async () => {
   })
   await a.stop()
   expect(await kube.get(LEASE)).toMatchObject({spec: {holderIdentity: 'c'}})
+})
+
+test('why a lead is lost is in the log', async () => {
+  const kube = new FakeKube()
+  const over = new AbortController()
+  const lines: string[] = []
+  const ended = electLeader({
+    kube,
+    namespace: 'default',
+    name: 'one',
+    identity: 'a',
+    leaseMs: 1500,
+    renewMs: 1000,
+    retryMs: 10,
+    lead: async (signal) => {
+      const lease = await kube.get(LEASE)
+      if (lease === undefined) throw new Error('no lease')
+      kube.put({...lease, spec: {...Object(lease['spec']), holderIdentity: 'b', leaseDurationSeconds: 15}})
+      await new Promise((_, reject) =>
+        signal.addEventListener('abort', () => reject(new Error('cut')), {once: true}),
+      )
+    },
+    onChange: (isLeader) => {
+      if (!isLeader) over.abort()
+    },
+    log: (_, message, facts = {}) => lines.push(`${message} ${JSON.stringify(facts)}`),
+    signal: over.signal,
+  })
+  await ended
+  expect(lines).toEqual([
+    'leads {"identity":"a"}',
+    'the lead is lost {"reason":"another one holds the lease"}',
+    'what led was cut off {"error":"Error: cut"}',
+    'leads no more {"identity":"a"}',
+  ])
 })

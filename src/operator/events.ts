@@ -1,9 +1,18 @@
+import type {Log} from './log.ts'
 import {createHash} from 'node:crypto'
-import type {KubeObject} from '../../kubernetes/types.ts'
-import {objectName} from '../../api/object-names.ts'
-import {timeText, type World} from './reconcile-context.ts'
+import type {KubeClient, KubeObject} from '../kubernetes/types.ts'
+import {objectName} from '../api/object-names.ts'
+import {timeText} from '../base/time.ts'
 
 const MOST_OF_NAME = 253
+
+/** Who tells an event, and by what. */
+export interface EventSource {
+  readonly kube: Pick<KubeClient, 'create'>
+  readonly log: Log
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
 
 /** Tells something of an object where `kubectl describe` shows it; told twice it is there once. */
 export async function tellEvent(
@@ -11,11 +20,11 @@ export async function tellEvent(
   type: 'Normal' | 'Warning',
   reason: string,
   message: string,
-  world: World,
+  source: EventSource,
 ): Promise<void> {
   const {apiVersion, kind, metadata} = object
   const {name, uid, namespace} = metadata
-  const at = timeText(world.now())
+  const at = timeText(source.now())
   const digest = createHash('sha256').update(`${uid} ${reason} ${message}`).digest('hex').slice(0, 16)
   const place = namespace ?? 'default'
   const event: KubeObject = {
@@ -32,7 +41,7 @@ export async function tellEvent(
     count: 1,
   }
   // It is told for people: that it cannot be is no reason to stop.
-  await world.kube.create(event).catch((error: unknown) => {
-    world.log('warn', 'an event was not told', {name, reason, error: String(error)})
+  await source.kube.create(event).catch((error: unknown) => {
+    source.log('warn', 'an event was not told', {name, reason, error: String(error)})
   })
 }
