@@ -29,23 +29,22 @@ export function keyedQueue(options: {
         await work(key)
         pauseMs = firstPauseMs
       } catch (error) {
-        if (signal.aborted) return
+        if (signal.aborted) break
         log('warn', 'to be tried again', {key, error: String(error), pauseMs})
         again.add(key)
         await pauseQuietly(pauseMs, signal)
         pauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS)
       }
     } while (again.has(key) && !signal.aborted)
+    // In the same turn as the look above: a key that is added between the two would be lost.
+    running.delete(key)
   }
   return {
     add(key) {
       if (signal.aborted) return
       again.add(key)
       if (running.has(key)) return
-      running.set(
-        key,
-        run(key).finally(() => running.delete(key)),
-      )
+      running.set(key, run(key))
     },
     async idle() {
       while (running.size > 0) await Promise.all(running.values())
