@@ -1,4 +1,5 @@
-// (d) `node growth.ts WORKERS`: one init over simulated hosts that answer as slowly as real ones; prints the seconds.
+// (d) `node growth.ts WORKERS SHARE`: one init over simulated hosts that take that share (1: all) of the time that real
+// ones take to answer; prints the seconds.
 import {mkdtemp, rm} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
@@ -25,9 +26,9 @@ const SHORT_MS = 60
 const INIT_PHASE_MS = 600
 
 const latencyMs = ({what}: SimulatedCall): number =>
-  LATENCY_MS[what] ?? (what.startsWith('kubeadm init phase') ? INIT_PHASE_MS : SHORT_MS)
+  share * (LATENCY_MS[what] ?? (what.startsWith('kubeadm init phase') ? INIT_PHASE_MS : SHORT_MS))
 
-const workers = Number(process.argv[2])
+const [workers = Number.NaN, share = Number.NaN] = process.argv.slice(2).map(Number)
 const folder = await mkdtemp(join(tmpdir(), 'clouder-growth-'))
 try {
   const bundle = await simulatedBundle(folder)

@@ -1,6 +1,7 @@
-// (e) `node synth.ts aws|azure`: one synthesis of 3 + 50 nodes, the load of cdktf included; prints the seconds.
+// (e) `node synth.ts aws|azure CONTROL_PLANES WORKERS`: one synthesis, the load of cdktf included; prints the seconds.
 import {specFromDocument} from '../../src/spec/load.ts'
 
+const [, , , controlPlanes, workers] = process.argv.map(Number)
 const kind = process.argv[2] === 'azure' ? 'azure' : 'aws'
 const place = kind === 'aws' ? {region: 'eu-central-1', zones: ['a', 'b', 'c']} : {location: 'westeurope'}
 const spec = specFromDocument({
@@ -9,8 +10,8 @@ const spec = specFromDocument({
   metadata: {name: 'large'},
   spec: {
     provider: {kind, [kind]: place},
-    controlPlane: {count: 3},
-    workers: [{name: 'worker', count: 50}],
+    controlPlane: {count: controlPlanes},
+    workers: [{name: 'worker', count: workers}],
     access: {adminCidrs: ['198.51.100.0/24']},
   },
 })

@@ -62,7 +62,8 @@ export function decideKubernetes(
   }
 }
 
-function kubeletFiles(renderer: Renderer, proxy: readonly string[]): readonly ManagedFile[] {
+/** The kubelet's unit; `proxy` as `NAME=value`; pure. */
+export function kubeletFiles(renderer: Renderer, proxy: readonly string[]): readonly ManagedFile[] {
   return [
     {path: UNIT_PATH, content: renderer.render('kubernetes/kubelet.service', {}), mode: 0o644},
     {path: DROP_IN_PATH, content: renderer.render('kubernetes/10-kubeadm.conf', {proxy}), mode: 0o644},

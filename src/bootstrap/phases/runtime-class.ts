@@ -3,7 +3,8 @@ import type {KubeObject} from '../../kubernetes/types.ts'
 import type {ClouderPhase} from './context.ts'
 import {planObjects} from './objects.ts'
 
-const object: KubeObject = {
+/** The class of pods that go on from a checkpoint. */
+export const restoreRuntimeClass: KubeObject = {
   apiVersion: 'node.k8s.io/v1',
   kind: 'RuntimeClass',
   metadata: {name: RESTORE_RUNTIME, labels: {'clouder.dev/addon': 'checkpoint'}},
@@ -16,6 +17,6 @@ export const runtimeClassPhase: ClouderPhase = {
   title: 'Offer the restoring runtime to pods',
 
   async plan(context) {
-    return context.spec.checkpoint.enabled ? planObjects(context, [object]) : []
+    return context.spec.checkpoint.enabled ? planObjects(context, [restoreRuntimeClass]) : []
   },
 }

@@ -1,25 +1,30 @@
 // docs/benchmarks.md from what was measured; no number in it comes from anywhere else.
 import {format, resolveConfig} from 'prettier'
-import {median} from './clusters.js'
+import {median} from './clusters.ts'
+import {MEASUREMENT_NAMES, type MeasurementName, type Result, type Results, type Taken} from './results.ts'
 
-const seconds = (value) => `${value.toFixed(value < 1 ? 3 : 1)} s`
-const ratio = (value) => value.toFixed(2)
-const verdict = (value, limit) => `${value <= limit ? 'met' : '**missed**'}, the target is at most ${limit}`
+const seconds = (value: number): string => `${value.toFixed(value < 1 ? 3 : 1)} s`
+const ratio = (value: number): string => value.toFixed(2)
+const verdict = (value: number, limit: number): string =>
+  `${value <= limit ? 'met' : '**missed**'}, the target is at most ${limit}`
 
-const measuredOn = ({date, machine}) =>
+const measuredOn = ({date, machine}: Taken): string =>
   `Measured on ${date}: ${machine.cores} cores, ${machine.memoryGiB} GiB of memory, ${machine.system}, Node.js ${machine.node}; load average at the start ${machine.loadAverage}.`
 
-const table = (head, rows) =>
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 
-function byHand(result) {
+function byHand(result: Result<'a'>): readonly string[] {
   const rows = result.runs.map((run, index) => [
-    index + 1,
+    String(index + 1),
     seconds(run.clouderSeconds),
     seconds(run.byHandSeconds),
     ratio(run.ratio),
   ])
-  const phases = Object.entries(result.runs.at(-1).phases).map(([phase, value]) => [phase, seconds(value)])
+  const phases = Object.entries(result.runs.at(-1)?.phases ?? {}).map(([phase, value]) => [
+    phase,
+    seconds(value),
+  ])
   return [
     '## A cluster of 1 + 2, against the shortest way by hand',
     'Machines of the local provider are made first, by `clouder kubeadm create`; the clock starts when they answer SSH. `clouder kubeadm setup` is measured against `test/bench/by-hand.sh`: the same files and images of the same bundle, the same configuration, all nodes in parallel over one OpenSSH connection each, no check, no plan and no journal. Both end when every node is Ready and flannel, kube-proxy and CoreDNS are available. Runs alternate, each on fresh machines; image tars and configuration files of the way by hand are ready before its clock starts.',
@@ -31,18 +36,18 @@ function byHand(result) {
   ]
 }
 
-const secondInit = (result) => [
+const secondInit = (result: Result<'b'>): readonly string[] => [
   '## The same init again, on 3 nodes',
   'A cluster of 1 + 2 that is as it should be; `clouder kubeadm init` with the same words, whole command from start to end, which must find nothing to do.',
   table(
     ['run', 'time'],
-    result.seconds.map((value, index) => [index + 1, seconds(value)]),
+    result.seconds.map((value, index) => [String(index + 1), seconds(value)]),
   ),
   `Median **${seconds(result.median)}**: ${verdict(Number(result.median.toFixed(1)), 5)} s.`,
   measuredOn(result),
 ]
 
-const startUp = (result) => [
+const startUp = (result: Result<'c'>): readonly string[] => [
   '## Start of the command line',
   'Twenty rounds; each runs every command once. The median wall time of each, and its ratio to `node -e 0`.',
   table(
@@ -55,7 +60,7 @@ const startUp = (result) => [
   measuredOn(result),
 ]
 
-const growth = (result) => [
+const growth = (result: Result<'d'>): readonly string[] => [
   '## Growth with the number of workers',
   'An init with the ordinary workflow over simulated hosts, which answer each command after a time of the order seen on local nodes (`test/bench/growth.ts` names them). So this is the time that clouder itself adds as nodes are added, without what real nodes on one machine take from each other.',
   table(
@@ -66,7 +71,7 @@ const growth = (result) => [
   measuredOn(result),
 ]
 
-const synth = (result) => [
+const synth = (result: Result<'e'>): readonly string[] => [
   '## Synthesis of a stack of 3 + 50 nodes',
   'From the spec to Terraform’s JSON in a fresh process, the load of cdktf and the classes of the provider included. The median of five.',
   table(
@@ -77,13 +82,13 @@ const synth = (result) => [
   measuredOn(result),
 ]
 
-const apply = (result) => [
+const apply = (result: Result<'f'>): readonly string[] => [
   '## Apply in a cloud, against Terraform alone',
   '1 + 2 nodes on AWS, by the real provider against an emulator of its API, each time in an empty account. `clouder infra apply` (synthesis, init, plan, apply, outputs) against `terraform init` and `terraform apply` of the same JSON, alternating.',
   table(
     ['pair', 'clouder', 'terraform'],
     result.pairs.map((pair, index) => [
-      index + 1,
+      String(index + 1),
       seconds(pair.clouderSeconds),
       seconds(pair.terraformSeconds),
     ]),
@@ -92,9 +97,9 @@ const apply = (result) => [
   measuredOn(result),
 ]
 
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
-const checkpoint = (result) => [
+const checkpoint = (result: Result<'g'>): readonly string[] => [
   '## A process and its memory, moved to another node',
   'A process with random bytes in memory, on a cluster of 1 + 2 whose checkpoints lie on the disks of its nodes. `clouder checkpoint migrate`, and the two commands `clouder checkpoint create --stop` and `clouder checkpoint restore`, each against `test/bench/by-hand-checkpoint.sh`: the kubelet’s API, tar, `ctr import` over SSH, `kubectl apply`. clouder compresses, encrypts, signs, stores, reads back and verifies the memory besides. All go from the same node to the same other one, and end when the pod is Ready there with the same hash of its memory. They take turns, and so does which goes first; before the first round, each has moved a process of 1 MiB. The medians.',
   table(
@@ -123,21 +128,35 @@ const checkpoint = (result) => [
   measuredOn(result),
 ]
 
-const SECTIONS = {a: byHand, b: secondInit, c: startUp, d: growth, e: synth, f: apply, g: checkpoint}
+const SECTIONS: {readonly [Name in MeasurementName]: (result: Result<Name>) => readonly string[]} = {
+  a: byHand,
+  b: secondInit,
+  c: startUp,
+  d: growth,
+  e: synth,
+  f: apply,
+  g: checkpoint,
+}
+
+function sectionOf<Name extends MeasurementName>(
+  name: Name,
+  results: {readonly [Key in Name]?: Result<Key> | undefined},
+): readonly string[] {
+  const result: Result<Name> | undefined = results[name]
+  return result === undefined ? [] : SECTIONS[name](result)
+}
 
 /** The page of all results. */
-export async function pageOf(results) {
-  const parts = Object.entries(SECTIONS).flatMap(([name, section]) =>
-    results[name] === undefined ? [] : section(results[name]),
-  )
+export async function pageOf(results: Results): Promise<string> {
   const intro = [
     '# Benchmarks',
-    'Written by `npm run bench`; `node test/bench/run.js a` (or `b` to `g`) measures one of them anew. The method is part of each section, the programs are in `test/bench/`, the figures as data in `test/bench/results.json`.',
+    'Written by `npm run bench`; `npm run bench a` (or `b` to `g`) measures one of them anew. The method is part of each section, the programs are in `test/bench/`, the figures as data in `test/bench/results.json`.',
   ]
+  const parts = MEASUREMENT_NAMES.flatMap((name) => sectionOf(name, results))
   return tidy([...intro, ...parts].join('\n\n'), 'markdown')
 }
 
 /** Text as the formatter wants it in this project. */
-export async function tidy(text, parser) {
+export async function tidy(text: string, parser: 'markdown' | 'json'): Promise<string> {
   return format(text, {...(await resolveConfig(import.meta.filename)), parser})
 }

@@ -1,0 +1,85 @@
+// The figures as results.json keeps them.
+import {z} from 'zod'
+
+const seconds = z.number().positive()
+const secondsBy = z.record(z.string(), seconds)
+const phases = z.record(z.string(), z.number().nonnegative())
+const ratio = z.number().positive()
+const bytes = z.int().positive()
+
+const takenSchema = z.strictObject({
+  date: z.iso.date(),
+  machine: z.strictObject({
+    cores: z.int().positive(),
+    memoryGiB: z.int().positive(),
+    system: z.string(),
+    node: z.string(),
+    /** Of the minute before: what else ran there. */
+    loadAverage: z.number().nonnegative(),
+  }),
+})
+/** When and where something was measured. */
+export type Taken = Readonly<z.output<typeof takenSchema>>
+
+const byHand = takenSchema.extend({
+  runs: z.array(z.strictObject({clouderSeconds: seconds, byHandSeconds: seconds, ratio, phases})).nonempty(),
+  ratio,
+})
+const secondInit = takenSchema.extend({seconds: z.array(seconds).nonempty(), median: seconds, phases})
+const startUp = takenSchema.extend({medians: secondsBy, ratios: z.record(z.string(), ratio)})
+const growth = takenSchema.extend({seconds: secondsBy, ratio})
+const synth = takenSchema.extend({medians: secondsBy, slowest: seconds})
+const apply = takenSchema.extend({
+  pairs: z.array(z.strictObject({clouderSeconds: seconds, terraformSeconds: seconds})).nonempty(),
+  beyond: z.number(),
+})
+const checkpoint = takenSchema.extend({
+  sizes: z
+    .array(
+      z.strictObject({
+        mebibytes: z.int().positive(),
+        pairs: z
+          .array(
+            z.strictObject({
+              clouderSeconds: seconds,
+              byHandSeconds: seconds,
+              moveSeconds: seconds,
+              downtimeSeconds: seconds,
+              ratio,
+              moveRatio: ratio,
+            }),
+          )
+          .nonempty(),
+        ratio,
+        moveRatio: ratio,
+        downtimeSeconds: seconds,
+        residentBytes: bytes,
+        archiveBytes: bytes,
+        storedBytes: bytes,
+      }),
+    )
+    .nonempty(),
+  worst: ratio,
+  worstMove: ratio,
+})
+
+/** results.json: what was not measured is not there. */
+export const resultsSchema = z.strictObject({
+  a: byHand.optional(),
+  b: secondInit.optional(),
+  c: startUp.optional(),
+  d: growth.optional(),
+  e: synth.optional(),
+  f: apply.optional(),
+  g: checkpoint.optional(),
+})
+export type Results = Readonly<z.output<typeof resultsSchema>>
+export type MeasurementName = keyof Results
+
+export const MEASUREMENT_NAMES = resultsSchema.keyof().options
+
+/** What results.json holds of a measurement. */
+export type Result<Name extends MeasurementName> = NonNullable<Results[Name]>
+
+/** The same before it is told when and where it was taken. */
+export type Measured<Name extends MeasurementName> = Omit<Result<Name>, keyof Taken>

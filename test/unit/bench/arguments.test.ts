@@ -1,0 +1,21 @@
+import {expect, test} from 'vitest'
+import {readArguments} from '../../bench/arguments.ts'
+
+const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g'] as const
+
+test.for<[string, ReturnType<typeof readArguments>]>([
+  ['', {chosen: all, size: {smallest: false}}],
+  ['--smallest', {chosen: all, size: {smallest: true}}],
+  ['d', {chosen: ['d'], size: {smallest: false}}],
+  ['e --smallest', {chosen: ['e'], size: {smallest: true}}],
+  ['a 4', {chosen: ['a'], size: {smallest: false, count: 4}}],
+  ['f 2', {chosen: ['f'], size: {smallest: false, count: 2}}],
+  ['g 5', {chosen: ['g'], size: {smallest: false, count: 5}}],
+  ['g 1 10,200', {chosen: ['g'], size: {smallest: false, count: 1, mebibytes: [10, 200]}}],
+])('%j', ([words, expected]) => {
+  expect(readArguments(words.split(' ').filter((word) => word !== ''))).toEqual(expected)
+})
+
+test.for(['z', 'a 0', 'a two', 'b 3', 'g 1 10,', 'a 1 2', '--small'])('%j means nothing', (words) => {
+  expect(() => readArguments(words.split(' '))).toThrow(/expected a, b|Unknown option/)
+})
