@@ -54,11 +54,18 @@ on "$plane" '
   kubectl apply -f - > /dev/null
   kubectl wait --for=condition=Established crd --all > /dev/null' < "$prepared/definitions.json"
 on "$plane" 'kubectl --kubeconfig /etc/kubernetes/admin.conf apply -f - > /dev/null' < "$prepared/checkpoint.json"
-join=$(on "$plane" 'kubeadm token create --print-join-command --ttl 15m 2> /dev/null')
+# Without a credential nobody may read what kubeadm looks a cluster up by: a kubeconfig that has the token instead.
+on "$plane" '
+  token=$(kubeadm token create --ttl 15m 2> /dev/null)
+  sed -e /client-certificate-data:/d -e "s/client-key-data: .*/token: $token/" /etc/kubernetes/admin.conf' \
+  > "$prepared/discovery.conf"
 wait
 for worker in "${workers[@]}"; do
-  on "${worker%%=*}" "$join --node-name ${worker%%=*} --cri-socket unix:///run/containerd/containerd.sock \
-    --patches /etc/kubernetes/patches --ignore-preflight-errors SystemVerification > /dev/null 2>&1" &
+  on "${worker%%=*}" "umask 077 && cat > /etc/kubernetes/discovery.conf
+    kubeadm join --discovery-file /etc/kubernetes/discovery.conf \
+      --node-name ${worker%%=*} --cri-socket unix:///run/containerd/containerd.sock \
+      --patches /etc/kubernetes/patches --ignore-preflight-errors SystemVerification > /dev/null 2>&1" \
+    < "$prepared/discovery.conf" &
 done
 wait
 on "$plane" "set -e; export KUBECONFIG=/etc/kubernetes/admin.conf
