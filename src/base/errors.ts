@@ -232,7 +232,8 @@ export class StateError extends ClouderError {
       | 'CLUSTER_MISMATCH'
       | 'STATE_UNWRITABLE'
       | 'CONTEXT_UNKNOWN'
-      | 'KUBECONFIG_CLASH',
+      | 'KUBECONFIG_CLASH'
+      | 'KUBECONFIG_UNSUPPORTED',
     message: string,
     details: ErrorDetails = {},
   ) {

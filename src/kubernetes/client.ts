@@ -30,7 +30,7 @@ const listSchema = z.looseObject({items: z.array(z.looseObject({}))})
  * A client for one API server, authenticated by a kubeconfig.
  * `port` on this machine's loopback leads to the API server (an SSH tunnel), so that the kubeconfig's own address
  * need not be reachable from here; without it that address is used.
- * Throws StateError RECORD_INVALID; from each call KubernetesError as KubeReader says.
+ * Throws StateError RECORD_INVALID, KUBECONFIG_UNSUPPORTED; from each call KubernetesError as KubeReader says.
  */
 export const openKube: KubeOpener = ({kubeconfig, port, signal}) => {
   const place = port === undefined ? currentServer(kubeconfig) : {host: '127.0.0.1', port}

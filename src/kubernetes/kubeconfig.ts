@@ -62,13 +62,42 @@ const currentSchema = z.object({
   'client-key-data': base64.optional(),
 })
 
-/** The credentials of the current context, as kubeadm writes them: inside the file. Throws StateError RECORD_INVALID. */
+/** What kubeadm writes, and what changes nothing of who is asked and as whom. */
+const HARMLESS: Readonly<Record<'cluster' | 'user', readonly string[]>> = {
+  cluster: ['server', 'certificate-authority-data', 'disable-compression', 'extensions'],
+  user: ['client-certificate-data', 'client-key-data', 'extensions'],
+}
+
+/** What would be left out is refused: else calls would go elsewhere, or as nobody. */
+function refuseOthers(entry: Readonly<Record<string, unknown>>, kind: 'cluster' | 'user'): void {
+  const said = Object.keys(entry).filter((key) => !isUnset(entry[key]) && !HARMLESS[kind].includes(key))
+  if (said.length > 0) throw unlikeKubeadm(`its ${kind} has ${said.join(', ')}`)
+}
+
+const isUnset = (value: unknown): boolean =>
+  value === undefined || value === null || value === false || value === ''
+
+const unlikeKubeadm = (problem: string): StateError =>
+  new StateError(
+    'KUBECONFIG_UNSUPPORTED',
+    `the kubeconfig of the API server is not as kubeadm writes it: ${problem}`,
+    {suggestions: ['take that out of the kubeconfig, or write it again: clouder kubeadm init']},
+  )
+
+/**
+ * The credentials of the current context, as kubeadm writes them: inside the file.
+ * Throws StateError RECORD_INVALID; KUBECONFIG_UNSUPPORTED where there is more to it.
+ */
 export function currentCredentials(kubeconfig: string): Credentials {
   const where = 'the kubeconfig of the API server'
   const config = parseKubeconfig(kubeconfig, where)
   const context = named(config.contexts, config['current-context'])?.context
   const cluster = named(config.clusters, context?.cluster)?.cluster
   const user = named(config.users, context?.user)?.user
+  if (cluster !== undefined && !/^https:\/\/[^/?#@]+\/?$/i.test(cluster.server))
+    throw unlikeKubeadm('its server is not https://HOST:PORT')
+  refuseOthers(cluster ?? {}, 'cluster')
+  refuseOthers(user ?? {}, 'user')
   const read = currentSchema.safeParse({...cluster, ...user})
   if (!read.success)
     throw new StateError('RECORD_INVALID', `${where} is not as kubeadm writes it`, {cause: read.error})

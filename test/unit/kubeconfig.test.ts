@@ -55,3 +55,49 @@ test('who somebody is there, and whom to trust, is read as kubeadm writes it', (
   const inFiles = {...config, users: [{name: 'me', user: {'client-key-data': '/root/key.pem'}}]}
   expect(() => currentCredentials(stringify(inFiles))).toThrow(/not as kubeadm writes it/)
 })
+
+const LEFT_OUT: readonly (readonly ['cluster' | 'user', Record<string, unknown>, string])[] = [
+  ['user', {exec: {command: 'aws'}}, 'its user has exec'],
+  ['user', {token: 'hidden', username: 'hidden'}, 'its user has token, username'],
+  ['user', {tokenFile: '/token'}, 'its user has tokenFile'],
+  ['user', {as: 'jane'}, 'its user has as'],
+  ['user', {'auth-provider': {name: 'oidc'}}, 'its user has auth-provider'],
+  ['user', {'client-certificate': '/cert'}, 'its user has client-certificate'],
+  ['cluster', {'proxy-url': 'http://a:hidden@proxy'}, 'its cluster has proxy-url'],
+  ['cluster', {'tls-server-name': 'a'}, 'its cluster has tls-server-name'],
+  ['cluster', {'insecure-skip-tls-verify': true}, 'its cluster has insecure-skip-tls-verify'],
+  ['cluster', {'certificate-authority': '/ca'}, 'its cluster has certificate-authority'],
+  ['cluster', {server: 'https://a:6443/k8s/c-1'}, 'its server is not https://HOST:PORT'],
+  ['cluster', {server: 'http://a:8080'}, 'its server is not https://HOST:PORT'],
+]
+
+for (const [kind, more, problem] of LEFT_OUT) {
+  test(`a kubeconfig is refused before anything is left out: ${problem} (${Object.keys(more).join()})`, () => {
+    const config = {
+      clusters: [{name: 'c', cluster: {server: 'https://a:6443', ...(kind === 'cluster' ? more : {})}}],
+      users: [{name: 'u', user: {'client-key-data': 'Qg==', ...(kind === 'user' ? more : {})}}],
+      contexts: [{name: 'x', context: {cluster: 'c', user: 'u'}}],
+      'current-context': 'x',
+    }
+    const message = `the kubeconfig of the API server is not as kubeadm writes it: ${problem}`
+    expect(() => currentCredentials(stringify(config))).toThrow(
+      expect.objectContaining({code: 'KUBECONFIG_UNSUPPORTED', message}),
+    )
+  })
+}
+
+test('what changes nothing of who is asked and as whom is no reason to refuse', () => {
+  const extensions = [{name: 'clouder.dev', extension: {cluster: 'demo'}}]
+  const config = {
+    clusters: [
+      {
+        name: 'c',
+        cluster: {server: 'https://[fd00::1]:6443/', extensions, 'insecure-skip-tls-verify': false},
+      },
+    ],
+    users: [{name: 'u', user: {'client-key-data': 'Qg==', token: ''}}],
+    contexts: [{name: 'x', context: {cluster: 'c', user: 'u'}}],
+    'current-context': 'x',
+  }
+  expect(currentCredentials(stringify(config))).toMatchObject({key: 'B'})
+})
