@@ -1,7 +1,7 @@
 import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {kubeClient} from './client.ts'
-import {openTransport} from './transport.ts'
+import {openTransport, type Identity} from './transport.ts'
 import type {OpenKubeClient} from './types.ts'
 
 /** Where Kubernetes mounts a pod's service account. */
@@ -20,6 +20,9 @@ export async function openInClusterKube(options: {
 }): Promise<OpenKubeClient> {
   const dir = options.serviceAccountDir ?? SERVICE_ACCOUNT_DIR
   const ca = await readFile(join(dir, 'ca.crt'), 'utf8')
-  const token = async (): Promise<string> => (await readFile(join(dir, 'token'), 'utf8')).trim()
-  return kubeClient(openTransport({host: options.host, port: options.port, ca, token}, options.signal))
+  const identity = async (): Promise<Identity> => {
+    const token = (await readFile(join(dir, 'token'), 'utf8')).trim()
+    return {headers: {authorization: `Bearer ${token}`}}
+  }
+  return kubeClient(openTransport({host: options.host, port: options.port, ca, identity}, options.signal))
 }

@@ -1,7 +1,9 @@
-import {Agent, request, type RequestOptions} from 'node:https'
+import {Agent, request, type AgentOptions, type RequestOptions} from 'node:https'
 import type {ClientRequest, IncomingMessage} from 'node:http'
 import {createInterface} from 'node:readline'
+import {isDeepStrictEqual} from 'node:util'
 import {KubernetesError} from '../base/errors.ts'
+import {TunnelAgent, type Proxy} from './tunnel.ts'
 import type {HttpAnswer} from './types.ts'
 
 const REQUEST_TIMEOUT_MS = 30_000
@@ -17,15 +19,32 @@ export interface Call {
   readonly timeoutMs?: number
 }
 
+/** Who we are in one call. PEM. */
+export interface Identity {
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
+}
+
 /** Where an API server is and who we are there. */
 export interface Server {
   readonly host: string
   readonly port: number
+  /** In front of every path: `/k8s/clusters/c-1`. Default: none. */
+  readonly basePath?: string
   readonly ca: string | undefined
+  /** Name in the server's certificate and in SNI, '' for that of an address. Default: SERVER_NAME. */
+  readonly serverName?: string
+  /** Accepts any certificate of the server. */
+  readonly insecure?: boolean
+  readonly proxy?: Proxy | undefined
   readonly cert?: string | undefined
   readonly key?: string | undefined
-  /** Asked before each call: a service account's token changes. */
-  readonly token?: () => Promise<string>
+  /**
+   * Called before each call, as tokens change, and once more with the identity that the server answered with 401 to:
+   * the call is repeated if there is another one then.
+   */
+  readonly identity?: (refused?: Identity) => Promise<Identity>
 }
 
 export interface StreamAnswer {
@@ -45,10 +64,16 @@ export interface Transport {
 }
 
 export function openTransport(server: Server, signal: AbortSignal): Transport {
-  const tls = {servername: SERVER_NAME, ...present({ca: server.ca, cert: server.cert, key: server.key})}
-  const calls = new Agent({keepAlive: true, maxSockets: 16, ...tls})
+  const tls = {
+    servername: server.serverName ?? SERVER_NAME,
+    ...(server.insecure === true ? {rejectUnauthorized: false} : {}),
+    ...present({ca: server.ca, cert: server.cert, key: server.key}),
+  }
+  const agentOf = (options: AgentOptions): Agent =>
+    server.proxy === undefined ? new Agent(options) : new TunnelAgent(options, server.proxy)
+  const calls = agentOf({keepAlive: true, maxSockets: 16, ...tls})
   // Watches hold their connections: they have no share in the sockets of calls.
-  const streams = new Agent({keepAlive: false, ...tls})
+  const streams = agentOf({keepAlive: false, ...tls})
   return {
     signal,
     send: (call) => send(call, {server, agent: calls, signal}),
@@ -79,13 +104,23 @@ interface Way {
 }
 
 async function send(call: Call, way: Way): Promise<HttpAnswer> {
-  const limit = AbortSignal.timeout(call.timeoutMs ?? REQUEST_TIMEOUT_MS)
   const stops = [way.signal, ...(call.signal ? [call.signal] : [])]
-  const signal = AbortSignal.any([limit, ...stops])
-  for (;;) {
-    const answer = await answered(call, way, signal, stops)
+  const stop = AbortSignal.any(stops)
+  let identity = await identityOf(way.server, stop)
+  // Logging in has a limit of its own.
+  const signal = AbortSignal.any([AbortSignal.timeout(call.timeoutMs ?? REQUEST_TIMEOUT_MS), stop])
+  for (let refused = false; ;) {
+    const answer = await answered(requestOptions(call, way, identity, signal), call, stops)
     if (answer === 'stale') continue
     const {response, chunks} = answer
+    if (response.statusCode === 401 && !refused) {
+      refused = true
+      const other = await identityOf(way.server, stop, identity)
+      if (!isDeepStrictEqual(other, identity)) {
+        identity = other
+        continue
+      }
+    }
     const retryAfterMs = waitAsked(response.headers['retry-after'])
     return {
       status: response.statusCode ?? 0,
@@ -99,13 +134,25 @@ async function send(call: Call, way: Way): Promise<HttpAnswer> {
 const waitAsked = (header: string | undefined): number | undefined =>
   header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
 
-async function answered(
+/** An end of the signal ends the wait alone: others may wait for the same identity. */
+async function identityOf({identity}: Server, signal: AbortSignal, refused?: Identity): Promise<Identity> {
+  signal.throwIfAborted()
+  if (identity === undefined) return {}
+  const over = Promise.withResolvers<never>()
+  const end = (): void => over.reject(signal.reason)
+  signal.addEventListener('abort', end)
+  try {
+    return await Promise.race([identity(refused), over.promise])
+  } finally {
+    signal.removeEventListener('abort', end)
+  }
+}
+
+function answered(
+  options: RequestOptions,
   call: Call,
-  way: Way,
-  signal: AbortSignal,
   stops: readonly AbortSignal[],
 ): Promise<{response: IncomingMessage; chunks: readonly Buffer[]} | 'stale'> {
-  const options = await requestOptions(call, way, signal)
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void =>
       reject(stops.some(({aborted}) => aborted) ? error : unreachable(call, error))
@@ -132,18 +179,33 @@ const isStale = (call: Call, {reusedSocket}: ClientRequest, error: Error): boole
 
 async function stream(path: string, way: Way): Promise<StreamAnswer> {
   const call: Call = {method: 'GET', path}
+  const identity = await identityOf(way.server, way.signal)
+  const first = await begun(call, way, identity)
+  if (first.statusCode !== 401) return streamed(first, call, way)
+  const other = await identityOf(way.server, way.signal, identity)
+  if (isDeepStrictEqual(other, identity)) return streamed(first, call, way)
+  first.destroy()
+  return streamed(await begun(call, way, other), call, way)
+}
+
+const streamed = (response: IncomingMessage, call: Call, way: Way): StreamAnswer => ({
+  status: response.statusCode ?? 0,
+  lines: linesOf(response, call, way.signal),
+})
+
+/** The answer as it begins. */
+async function begun(call: Call, way: Way, identity: Identity): Promise<IncomingMessage> {
   const limit = new AbortController()
   const timer = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
   const tooLate = (): void => limit.abort(timer.reason)
   timer.addEventListener('abort', tooLate)
-  const options = await requestOptions(call, way, AbortSignal.any([way.signal, limit.signal]))
+  const options = requestOptions(call, way, identity, AbortSignal.any([way.signal, limit.signal]))
   try {
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    return await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing: ClientRequest = request(options, resolve)
       outgoing.on('error', (error) => reject(way.signal.aborted ? error : unreachable(call, error)))
       outgoing.end()
     })
-    return {status: response.statusCode ?? 0, lines: linesOf(response, call, way.signal)}
   } finally {
     timer.removeEventListener('abort', tooLate)
   }
@@ -169,8 +231,8 @@ async function* linesOf(response: IncomingMessage, call: Call, signal: AbortSign
   if (error !== undefined) throw unreachable(call, error)
 }
 
-async function requestOptions(call: Call, way: Way, signal: AbortSignal): Promise<RequestOptions> {
-  const {host, port, token} = way.server
+function requestOptions(call: Call, way: Way, identity: Identity, signal: AbortSignal): RequestOptions {
+  const {host, port, basePath} = way.server
   const body =
     call.body === undefined
       ? {}
@@ -178,15 +240,16 @@ async function requestOptions(call: Call, way: Way, signal: AbortSignal): Promis
           'content-type': call.contentType ?? 'application/json',
           'content-length': Buffer.byteLength(call.body),
         }
-  const bearer = token === undefined ? {} : {authorization: `Bearer ${await token()}`}
   return {
     host,
     port,
     agent: way.agent,
+    // The agent shares no connection between two client certificates.
+    ...present({cert: identity.cert, key: identity.key}),
     method: call.method,
-    path: call.path,
+    path: `${basePath ?? ''}${call.path}`,
     signal,
-    headers: {accept: 'application/json', ...body, ...bearer},
+    headers: {accept: 'application/json', ...body, ...identity.headers},
   }
 }
 

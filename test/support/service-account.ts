@@ -30,6 +30,11 @@ export async function asServiceAccount(
   if (status !== 201) throw new Error(`no token for ${namespace}/${name}: ${status} ${body}`)
   const {token} = tokenSchema.parse(JSON.parse(body)).status
   const {ca} = currentCredentials(api.kubeconfig)
-  const server = {host: '127.0.0.1', port: api.port, ca, token: () => Promise.resolve(token)}
+  const server = {
+    host: '127.0.0.1',
+    port: api.port,
+    ca,
+    identity: () => Promise.resolve({headers: {authorization: `Bearer ${token}`}}),
+  }
   return kubeClient(openTransport(server, new AbortController().signal))
 }
