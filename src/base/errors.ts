@@ -184,6 +184,7 @@ export type KubernetesErrorCode =
   | 'API_UNAVAILABLE'
   | 'API_CONFLICT'
   | 'API_REJECTED'
+  | 'API_LOGIN_FAILED'
   | 'NOT_READY'
   | 'SMOKE_TEST_FAILED'
   | 'UNHEALTHY'

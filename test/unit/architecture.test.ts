@@ -140,6 +140,8 @@ const ARCHITECTURE: Architecture = {
     // Stores of checkpoints and the keys that seal them are read by the programs of the cluster, by themselves.
     '@aws-sdk/*': ['src/infrastructure/clouds/', 'src/checkpoint/stores/', 'src/checkpoint/sealed/'],
     '@azure/*': ['src/infrastructure/clouds/', 'src/checkpoint/stores/', 'src/checkpoint/sealed/'],
+    // Credentials of kubeconfigs of others. It loads half a second, and only then.
+    '@kubernetes/client-node': ['src/kubernetes/foreign-identity.ts'],
     'age-encryption': ['src/checkpoint/sealed/'],
     croner: ['src/programs/controller/'],
     'prom-client': ['src/programs/controller/', 'src/programs/node-agent/'],
