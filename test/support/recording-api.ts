@@ -1,10 +1,11 @@
 import {execFile} from 'node:child_process'
 import {once} from 'node:events'
 import {readFile, writeFile} from 'node:fs/promises'
-import {createServer as createProxy, type IncomingHttpHeaders} from 'node:http'
+import {createServer as createProxy, type IncomingHttpHeaders, type IncomingMessage} from 'node:http'
 import {createServer} from 'node:https'
 import {connect, type AddressInfo} from 'node:net'
 import {join} from 'node:path'
+import type {Duplex} from 'node:stream'
 import {TLSSocket} from 'node:tls'
 import {promisify} from 'node:util'
 import {withTempFolder} from './temp-folder.ts'
@@ -117,11 +118,15 @@ export interface RecordingProxy {
   status: number
 }
 
-export async function withRecordingProxy(use: (proxy: RecordingProxy) => Promise<void>): Promise<void> {
+/** `tls` makes it one that is spoken to by HTTPS. */
+export async function withRecordingProxy(
+  use: (proxy: RecordingProxy) => Promise<void>,
+  tls?: {readonly cert: Buffer; readonly key: Buffer},
+): Promise<void> {
   const tunnels: {authority: string; login: string | undefined}[] = []
-  const server = createProxy()
+  const server = tls === undefined ? createProxy() : createServer(tls)
   const sockets = new Set<{destroy: () => void}>()
-  server.on('connect', ({url = '', headers}, socket) => {
+  server.on('connect', ({url = '', headers}: IncomingMessage, socket: Duplex) => {
     sockets.add(socket)
     tunnels.push({authority: url, login: headers['proxy-authorization']})
     if (proxy.status !== 200) {

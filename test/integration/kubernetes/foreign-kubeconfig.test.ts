@@ -253,6 +253,18 @@ test('many calls go through one tunnel, and watches through others', async () =>
   )
 })
 
+test('a proxy that is spoken to by HTTPS, with a certificate of the same authority', async () => {
+  await withRecordingApi(async (api) => {
+    const [cert, key] = [join(api.folder, 'server.crt'), join(api.folder, 'server.key')]
+    const tls = {cert: await readFile(cert), key: await readFile(key)}
+    await withRecordingProxy(async (proxy) => {
+      const cluster = {server: `https://api.test:${api.port}`, 'proxy-url': `https://127.0.0.1:${proxy.port}`}
+      expect((await ask(api, {token: 't'}, cluster))?.headers.authorization).toBe('Bearer t')
+      expect(proxy.tunnels).toHaveLength(1)
+    }, tls)
+  })
+})
+
 test('a proxy that refuses is named, without its login', async () => {
   await withRecordingApi((api) =>
     withRecordingProxy(async (proxy) => {
