@@ -48,8 +48,10 @@ export async function identityOf(
 ): Promise<ForeignIdentity> {
   const ca = await told(context, options.signal, () => Promise.resolve().then(() => authoritiesOf(context)))
   const {exec} = context.user
-  const plugin =
-    exec === undefined ? undefined : new CredentialPlugin(exec, {...options, cluster: context.cluster})
+  const data = ca === undefined ? undefined : Buffer.from(ca).toString('base64')
+  // A plugin is told the authority itself, also where the kubeconfig names its file.
+  const cluster = {...context.cluster, 'certificate-authority-data': data}
+  const plugin = exec === undefined ? undefined : new CredentialPlugin(exec, {...options, cluster})
   let now = context
   let config = configOf(now, plugin)
   const read = async (): Promise<Identity> => {

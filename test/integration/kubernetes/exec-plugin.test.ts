@@ -74,8 +74,6 @@ test('a plugin is told of the cluster, has the environment that was given and va
       script,
       exec: {args: ['word'], env: [{name: 'OWN', value: 'own'}], provideClusterInfo: true},
       cluster: {
-        'certificate-authority': null,
-        'certificate-authority-data': Buffer.from(api.ca).toString('base64'),
         'tls-server-name': 'other.test',
         extensions: [extension],
       },
