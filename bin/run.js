@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-const needed = [22, 15]
+const needed = [22, 19]
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 
 if (major < needed[0] || (major === needed[0] && minor < needed[1])) {

@@ -123,7 +123,7 @@ test('too old a Node is told in one line', () => {
   )
   expect(result.status).toBe(1)
   expect(result.stdout).toBe('')
-  expect(result.stderr).toBe(`clouder needs Node.js 22.15 or newer; this is 22.14.0 (${process.execPath})\n`)
+  expect(result.stderr).toBe(`clouder needs Node.js 22.19 or newer; this is 22.14.0 (${process.execPath})\n`)
 })
 
 test('results of reading commands are one JSON line', async () => {

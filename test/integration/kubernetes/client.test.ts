@@ -126,7 +126,7 @@ test('the objects of the network are taken by a real API server, and are no diff
 
 test('a call that is aborted ends with the reason, one without an answer with API_UNREACHABLE', async (context) => {
   const {kube, kubeconfig} = await apiServer(context)
-  await expect(kube.fetch('/readyz', AbortSignal.abort(new Error('stopped')))).rejects.toThrow('abort')
+  await expect(kube.fetch('/readyz', AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped')
   const nobody = await openKube({kubeconfig, port: 1, signal: new AbortController().signal})
   await expect(nobody.fetch('/readyz')).rejects.toBeInstanceOf(KubernetesError)
   await expect(nobody.fetch('/readyz')).rejects.toMatchObject({code: 'API_UNREACHABLE'})

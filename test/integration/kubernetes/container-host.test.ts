@@ -85,8 +85,8 @@ async function followed(api: ApiServer, name: string, token: string): Promise<vo
 
 function as({kubeconfig, port}: ApiServer, token: string): OpenKubeClient {
   const {ca} = currentCredentials(kubeconfig)
-  const server = {host: '127.0.0.1', port, ca, token: () => Promise.resolve(token)}
-  return kubeClient(openTransport(server, signal))
+  const identity = () => Promise.resolve({headers: {authorization: `Bearer ${token}`}})
+  return kubeClient(openTransport({host: '127.0.0.1', port, ca, identity}, signal))
 }
 
 function askToken(
