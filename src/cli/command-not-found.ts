@@ -1,5 +1,5 @@
 import {Errors, type Hook} from '@oclif/core'
-import {closest, distance} from 'fastest-levenshtein'
+import {distance} from 'fastest-levenshtein'
 
 /** More letters than this part of what was typed are not a slip. */
 const LARGEST_SLIP = 1 / 3
@@ -23,10 +23,15 @@ export function commandMeant(words: readonly string[], names: readonly string[])
 }
 
 function likely(typed: string, known: readonly string[]): string | undefined {
-  if (known.length === 0) return undefined
-  const name = closest(typed, known)
-  return distance(typed, name) <= Math.ceil(typed.length * LARGEST_SLIP) ? name : undefined
+  const most = Math.ceil(typed.length * LARGEST_SLIP)
+  const near = known.map((name) => ({name, slips: distance(typed, name)})).filter(({slips}) => slips <= most)
+  // Of two that are equally near, letters in the wrong order are the likelier slip.
+  const rank = ({name, slips}: {name: string; slips: number}): number =>
+    slips - (lettersOf(name) === lettersOf(typed) ? 0.5 : 0)
+  return near.toSorted((one, other) => rank(one) - rank(other))[0]?.name
 }
+
+const lettersOf = (word: string): string => word.split('').sort().join('')
 
 /** oclif's hook for words that are no command: exit code 2, and the command that was probably meant. */
 const commandNotFound: Hook.CommandNotFound = ({id, config}) => {

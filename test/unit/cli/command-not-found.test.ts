@@ -4,6 +4,7 @@ import {commandMeant} from '../../../src/cli/command-not-found.ts'
 const NAMES = [
   'doctor',
   'kubectl',
+  'kubeadm info',
   'kubeadm init',
   'kubeadm join',
   'checkpoint migrate',
@@ -13,6 +14,7 @@ const NAMES = [
 
 test.each([
   [['kubeadm', 'innit'], 'kubeadm init'],
+  [['kubeadm', 'inti'], 'kubeadm init'],
   [['kubeadn', 'init', 'demo'], 'kubeadm init'],
   [['chekpoint', 'ls'], 'checkpoint ls'],
   [['checkpoint', 'migrat', 'web', 'worker-1'], 'checkpoint migrate'],
