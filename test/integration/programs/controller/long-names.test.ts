@@ -13,6 +13,7 @@ import type {KubeClient, KubeObject, ObjectRef} from '../../../../src/kubernetes
 import {waitFor} from '../../../../src/base/waiting.ts'
 import {ABILITIES} from '../../../support/simulated-nodes.ts'
 import {needBundle, serveCheckpoints, startApiServer} from '../../../support/with-api-server.ts'
+import {RUNNING_STATUS} from '../../../support/running-status.ts'
 
 const LENGTHS = [41, 42, 62, 63, 100, 253]
 /** A dash or a dot wherever a name may be cut. */
@@ -96,21 +97,6 @@ function eventually(
   })
 }
 
-const running = {
-  phase: 'Running',
-  conditions: [{type: 'Ready', status: 'True', lastTransitionTime: null}],
-  containerStatuses: [
-    {
-      name: 'main',
-      ready: true,
-      restartCount: 0,
-      image: 'i',
-      imageID: 'i',
-      state: {running: {startedAt: '2026-11-21T09:00:00Z'}},
-    },
-  ],
-}
-
 /** Moves a pod as its agents would, and gives the labels by which its checkpoint and the new pod are found. */
 async function moved(kube: KubeClient, pod: string): Promise<(string | undefined)[]> {
   const all = (await kube.list({apiVersion: API_VERSION, kind: 'Migration'})).map((object) =>
@@ -136,7 +122,7 @@ async function moved(kube: KubeClient, pod: string): Promise<(string | undefined
   const isRestored = ({metadata}: KubeObject): boolean =>
     metadata.annotations?.['clouder.dev/restore-checkpoint'] === checkpoint.name
   const target = await eventually('the new pod', kube, ref('Pod', pod), isRestored)
-  await kube.patchStatus(ref('Pod', pod), running)
+  await kube.patchStatus(ref('Pod', pod), RUNNING_STATUS)
   await eventually('the end', kube, migration, (object) => status(object).phase === 'Succeeded')
   const label = 'clouder.dev/migration'
   expect(labelValue(name)).toBe(made.metadata.labels?.[label])
@@ -159,7 +145,7 @@ test('pods with names of any length are moved from a machine that is taken away,
   for (const name of pods) {
     const metadata = {name, namespace: 'default', labels: {spot: 'true'}}
     await kube.create({apiVersion: 'v1', kind: 'Pod', metadata, spec: {...TEMPLATE.spec, nodeName: 'a'}})
-    await kube.patchStatus(ref('Pod', name), running)
+    await kube.patchStatus(ref('Pod', name), RUNNING_STATUS)
   }
   // Nobody else takes them: they are checkpointed.
   await kube.patch(node('b'), {spec: {unschedulable: true}})

@@ -15,6 +15,7 @@ import {
   startApiServer,
   type ApiServer,
 } from '../../../support/with-api-server.ts'
+import {RUNNING_STATUS} from '../../../support/running-status.ts'
 
 const LEASE = {leaseMs: 1500, renewMs: 1000, retryMs: 100}
 let started: Promise<ApiServer> | undefined
@@ -119,21 +120,6 @@ const statusSchema = z
 const phaseIs = (phase: string) => (object: KubeObject) =>
   statusSchema.parse(object['status']).phase === phase
 
-const running = {
-  phase: 'Running',
-  conditions: [{type: 'Ready', status: 'True', lastTransitionTime: null}],
-  containerStatuses: [
-    {
-      name: 'main',
-      ready: true,
-      restartCount: 0,
-      image: 'i',
-      imageID: 'i',
-      state: {running: {startedAt: '2026-11-21T09:00:00Z'}},
-    },
-  ],
-}
-
 test('two controllers move a pod on a real API server: one acts, and the other one when that ends', async (context) => {
   const api = await apiServer(context)
   const {kube} = api
@@ -143,7 +129,7 @@ test('two controllers move a pod on a real API server: one acts, and the other o
     metadata: {name: 'web', namespace: 'default', labels: {app: 'web'}},
     spec: {nodeName: 'a', containers: [{name: 'main', image: 'app:1'}]},
   })
-  await kube.patchStatus(inDefault('Pod', 'web'), running)
+  await kube.patchStatus(inDefault('Pod', 'web'), RUNNING_STATUS)
   const first = await controller(api, 'first')
   await kube.create({
     apiVersion: API_VERSION,
@@ -185,7 +171,7 @@ test('two controllers move a pod on a real API server: one acts, and the other o
       },
     },
   })
-  await kube.patchStatus(inDefault('Pod', 'web'), running)
+  await kube.patchStatus(inDefault('Pod', 'web'), RUNNING_STATUS)
   const done = await eventually('the end', kube, inDefault('Migration', 'move'), phaseIs('Succeeded'))
   expect(done['status']).toMatchObject({targetNode: 'b', downtimeMs: expect.any(Number) as number})
   expect(await second.registry.metrics()).toContain('clouder_migrations_total{result="Succeeded"} 1')
