@@ -1,6 +1,6 @@
 import {join} from 'node:path'
 import type {Report} from '../base/run-events.ts'
-import {createRedactor, type Redactor} from '../bootstrap/hosts/redaction.ts'
+import {createRedactor, type Redactor} from '../base/redaction.ts'
 import {clusterPaths} from '../store/disk.ts'
 import {jsonReporter} from './reporters/json.ts'
 import {linesReporter} from './reporters/lines.ts'

@@ -11,7 +11,7 @@ import type {
   SmokeResult,
   TerminateResult,
 } from '../workflows/session/types.ts'
-import {quoteWord} from '../bootstrap/hosts/quoting.ts'
+import {quoteWord} from '../base/quoting.ts'
 import {costLine} from './cost-results.ts'
 import type {ResultOptions} from './result-options.ts'
 import {formatDuration} from './duration.ts'

@@ -2,7 +2,7 @@ import {writeFile} from 'node:fs/promises'
 import {ConfigError} from '../base/errors.ts'
 import {hostPattern} from '../bootstrap/hosts/known-hosts.ts'
 import type {ClusterRecord} from '../store/types.ts'
-import {quoteArgv} from '../bootstrap/hosts/quoting.ts'
+import {quoteArgv} from '../base/quoting.ts'
 import type {Machine} from '../spec/machine.ts'
 
 export interface SshArgvOptions {

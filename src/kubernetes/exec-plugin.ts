@@ -2,6 +2,7 @@ import {spawn} from 'node:child_process'
 import {z} from 'zod'
 import {KubernetesError} from '../base/errors.ts'
 import {systemCode} from '../base/files.ts'
+import {createRedactor} from '../base/redaction.ts'
 import {isTimeUp} from '../base/waiting.ts'
 import type {ExecPlugin, ForeignCluster} from './foreign-kubeconfig.ts'
 
@@ -207,10 +208,9 @@ function withoutSecrets(text: string, plugin: ExecPlugin, environment: Environme
     ...(plugin.args ?? []).map((word) => word.replace(/^--?[\w-]+=/, '')),
     ...Object.entries(environment).flatMap(([name, value]) => (SECRET_NAME.test(name) ? [value ?? ''] : [])),
   ].filter((value) => value.length >= 6)
-  const known = given
-    .sort((left, right) => right.length - left.length)
-    .reduce((shown, value) => shown.replaceAll(value, '[redacted]'), text)
-  return SECRET_SHAPES.reduce((shown, shape) => shown.replace(shape, '[redacted]'), known)
+  const redactor = createRedactor()
+  for (const value of given) redactor.add(value)
+  return SECRET_SHAPES.reduce((shown, shape) => shown.replace(shape, '[redacted]'), redactor.redact(text))
 }
 
 function failed({command, installHint}: ExecPlugin, problem: string): KubernetesError {

@@ -1,6 +1,7 @@
 import {BlockList, isIP} from 'node:net'
 import {z} from 'zod'
 import {StateError} from '../base/errors.ts'
+import {bypassesProxy} from '../base/no-proxy.ts'
 import type {Proxy} from './tunnel.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -12,9 +13,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 export function proxyOfEnvironment(host: string, port: number, environment: Environment): Proxy | undefined {
   const said = firstOf(environment.HTTPS_PROXY, environment.https_proxy)
   if (said === undefined || isLoopback(host)) return undefined
-  const without = firstOf(environment.NO_PROXY, environment.no_proxy) ?? ''
-  if (without.split(',').some((entry) => excludes(entry.trim().toLowerCase(), host.toLowerCase(), port)))
-    return undefined
+  if (bypassesProxy(firstOf(environment.NO_PROXY, environment.no_proxy) ?? '', host, port)) return undefined
   return parseProxy(said, 'HTTPS_PROXY')
 }
 
@@ -45,30 +44,5 @@ const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
 
-const isLoopback = (host: string): boolean => host === 'localhost' || contains(loopback, host)
-
-const contains = (list: BlockList, host: string): boolean =>
-  isIP(host) !== 0 && list.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4')
-
-/** `*`, an address, a CIDR block, or a domain: with its hosts, and with a dot in front those alone; each with a port or none. */
-function excludes(entry: string, host: string, port: number): boolean {
-  if (entry === '') return false
-  if (entry === '*') return true
-  const [, prefix, bits] = /^([0-9a-f.:]+)\/(\d{1,3})$/.exec(entry) ?? []
-  if (prefix !== undefined && isIP(prefix) !== 0) return inBlock(host, prefix, Number(bits))
-  const [, bare = entry, itsPort] =
-    isIP(entry) === 0 ? (/^(.*?)(?::(\d+))?$/.exec(entry) ?? []) : ([entry, entry] as const)
-  if (itsPort !== undefined && Number(itsPort) !== port) return false
-  const name = bare.replace(/^\[|\]$/g, '').replace(/^\*\./, '.')
-  return name.startsWith('.')
-    ? host.endsWith(name)
-    : host === name || (isIP(host) === 0 && host.endsWith(`.${name}`))
-}
-
-function inBlock(host: string, prefix: string, bits: number): boolean {
-  const family = isIP(prefix) === 6 ? 'ipv6' : 'ipv4'
-  if (bits > (family === 'ipv6' ? 128 : 32)) return false
-  const block = new BlockList()
-  block.addSubnet(prefix, bits, family)
-  return contains(block, host)
-}
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || (isIP(host) !== 0 && loopback.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4'))

@@ -1,4 +1,4 @@
-import {parseCidr} from './cidr.ts'
+import {parseCidr} from '../base/cidr.ts'
 import {hasBastionHost, hasPublicAccess} from './cloud-machines.ts'
 import type {ClusterSpec} from './cluster-spec.ts'
 import type {Finding, Path} from './problems.ts'

@@ -1,5 +1,5 @@
 import type {ClusterSpec} from './cluster-spec.ts'
-import {type Address, formatAddress, parseAddress, parseCidr} from './cidr.ts'
+import {type Address, formatAddress, parseAddress, parseCidr} from '../base/cidr.ts'
 import {plannedNodes, privateAddressOf} from './machines.ts'
 import {type Finding, formatPath, type Path} from './problems.ts'
 import {findRepeated} from './repeated.ts'

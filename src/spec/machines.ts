@@ -1,4 +1,4 @@
-import {parseAddress} from './cidr.ts'
+import {parseAddress} from '../base/cidr.ts'
 import type {ClusterSpec} from './cluster-spec.ts'
 import type {Machine, Taint} from './machine.ts'
 

@@ -1,4 +1,4 @@
-import {type Cidr, contains, formatCidr, hostsIn, overlaps, parseCidr} from './cidr.ts'
+import {type Cidr, contains, formatCidr, hostsIn, overlaps, parseCidr} from '../base/cidr.ts'
 import type {ClusterSpec} from './cluster-spec.ts'
 import {plannedNodes} from './machines.ts'
 import {formatPath, type Finding, type Path} from './problems.ts'

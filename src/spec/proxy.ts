@@ -1,4 +1,5 @@
-import {addressesIn, contains, formatCidr, parseAddress, parseCidr, type Cidr} from './cidr.ts'
+import {addressesIn, formatCidr, parseCidr} from '../base/cidr.ts'
+import {bypassesProxy} from '../base/no-proxy.ts'
 import type {ClusterSpec} from './cluster-spec.ts'
 import {parseEndpoint} from './syntax.ts'
 
@@ -52,33 +53,6 @@ export function networkOf(address: string, ownCidrs: readonly string[]): string 
   return network === undefined || addressesIn(network) === 1n ? address : formatCidr(network)
 }
 
-/** Targets that a value of NO_PROXY sends through the proxy, by the rules of Go's programs. */
-export function proxiedTargets(noProxy: string, targets: readonly DirectTarget[]): readonly DirectTarget[] {
-  const entries = noProxy
-    .split(',')
-    .map((entry) => entry.trim().toLowerCase())
-    .filter((entry) => entry !== '')
-  if (entries.includes('*')) return []
-  const networks = entries.flatMap((entry) => parseCidr(entry) ?? addressAsCidr(entry) ?? [])
-  return targets.filter((target) => {
-    const wanted = parseCidr(target) ?? addressAsCidr(target)
-    if (wanted !== undefined) return !networks.some((network) => holds(network, wanted))
-    return !entries.some((entry) => holdsName(entry, target.toLowerCase()))
-  })
-}
-
-function addressAsCidr(text: string): Cidr | undefined {
-  const address = parseAddress(text)
-  return address === undefined ? undefined : parseCidr(`${text}/${address.family === 4 ? 32 : 128}`)
-}
-
-const holds = (outer: Cidr, inner: Cidr): boolean =>
-  outer.family === inner.family &&
-  outer.prefix <= inner.prefix &&
-  contains(outer, formatCidr(inner).split('/')[0] ?? '')
-
-/** `example.org` stands for itself and what is below it, `.example.org` and `*.example.org` for what is below it. */
-function holdsName(entry: string, name: string): boolean {
-  const suffix = entry.replace(/^\*(?=\.)/, '').replace(/:\d+$/, '')
-  return suffix.startsWith('.') ? name.endsWith(suffix) : name === suffix || name.endsWith(`.${suffix}`)
-}
+/** Targets that a value of NO_PROXY sends through the proxy. */
+export const proxiedTargets = (noProxy: string, targets: readonly DirectTarget[]): readonly DirectTarget[] =>
+  targets.filter((target) => !bypassesProxy(noProxy, target))

@@ -1,4 +1,4 @@
-import {parseAddress} from './cidr.ts'
+import {parseAddress} from '../base/cidr.ts'
 
 export interface SshAddress {
   readonly address: string

@@ -1,4 +1,4 @@
-import {parseAddress, parseCidr, formatCidr} from './cidr.ts'
+import {parseAddress, parseCidr, formatCidr} from '../base/cidr.ts'
 
 /** Each check takes a value and says, as a predicate, what is wrong with it; undefined: nothing. */
 export type Check = (value: string) => string | undefined

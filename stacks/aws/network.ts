@@ -10,7 +10,7 @@ import {Subnet} from '@cdktf/provider-aws/lib/subnet/index.js'
 import {VpcEndpoint} from '@cdktf/provider-aws/lib/vpc-endpoint/index.js'
 import {Vpc} from '@cdktf/provider-aws/lib/vpc/index.js'
 import type {ITerraformDependable} from 'cdktf'
-import {addressesIn, formatCidr, parseCidr} from '../../src/spec/cidr.ts'
+import {addressesIn, formatCidr, parseCidr} from '../../src/base/cidr.ts'
 import {add, type Frame, tagsOf} from './frame.ts'
 
 export const WORLD = '0.0.0.0/0'

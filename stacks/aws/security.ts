@@ -1,7 +1,7 @@
 import {SecurityGroup} from '@cdktf/provider-aws/lib/security-group/index.js'
 import {VpcSecurityGroupEgressRule} from '@cdktf/provider-aws/lib/vpc-security-group-egress-rule/index.js'
 import {VpcSecurityGroupIngressRule} from '@cdktf/provider-aws/lib/vpc-security-group-ingress-rule/index.js'
-import {parseCidr} from '../../src/spec/cidr.ts'
+import {parseCidr} from '../../src/base/cidr.ts'
 import {portMatrix, type PortRule, type PortSource, type PortTarget} from '../ports.ts'
 import {add, type Frame, namedWithin, tagsOf} from './frame.ts'
 import {type AwsNetwork, WORLD} from './network.ts'

@@ -5,7 +5,7 @@ import {SubnetNatGatewayAssociation} from '@cdktf/provider-azurerm/lib/subnet-na
 import {Subnet} from '@cdktf/provider-azurerm/lib/subnet/index.js'
 import {VirtualNetwork} from '@cdktf/provider-azurerm/lib/virtual-network/index.js'
 import type {ITerraformDependable} from 'cdktf'
-import {addressesIn, formatCidr, parseCidr} from '../../src/spec/cidr.ts'
+import {addressesIn, formatCidr, parseCidr} from '../../src/base/cidr.ts'
 import {hasBastionHost} from '../../src/spec/cloud-machines.ts'
 import {addressed, type Frame, named, partOfId, placed, zonesBefore} from './frame.ts'
 

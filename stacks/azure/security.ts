@@ -1,7 +1,7 @@
 import {ApplicationSecurityGroup} from '@cdktf/provider-azurerm/lib/application-security-group/index.js'
 import {NetworkSecurityGroup} from '@cdktf/provider-azurerm/lib/network-security-group/index.js'
 import {NetworkSecurityRule} from '@cdktf/provider-azurerm/lib/network-security-rule/index.js'
-import {parseCidr} from '../../src/spec/cidr.ts'
+import {parseCidr} from '../../src/base/cidr.ts'
 import type {ClusterSpec} from '../../src/spec/cluster-spec.ts'
 import {hasBastionHost} from '../../src/spec/cloud-machines.ts'
 import {portMatrix, type PortRule} from '../ports.ts'

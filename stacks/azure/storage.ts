@@ -3,7 +3,7 @@ import {StorageContainer} from '@cdktf/provider-azurerm/lib/storage-container/in
 import {StorageManagementPolicy} from '@cdktf/provider-azurerm/lib/storage-management-policy/index.js'
 import {StorageShare} from '@cdktf/provider-azurerm/lib/storage-share/index.js'
 import {Fn, ref, Token} from 'cdktf'
-import {formatAddress, formatCidr, overlaps, parseCidr} from '../../src/spec/cidr.ts'
+import {formatAddress, formatCidr, overlaps, parseCidr} from '../../src/base/cidr.ts'
 import {addressed, type Frame, kept, placed} from './frame.ts'
 import type {AzureNetwork} from './network.ts'
 import {adminCidrs} from './security.ts'

@@ -73,6 +73,37 @@ function cyclesOf(
   return Object.keys(arrows).filter((part) => reachable(part).has(part))
 }
 
+/** Entries of the table that no import needs, `wing or room -> what it may use`: each lets in what nobody decided on. */
+export function unusedArrows(
+  files: readonly SourceFile[],
+  {wings, rooms}: Pick<Architecture, 'wings' | 'rooms'>,
+): readonly string[] {
+  const imports = files.flatMap(importsOf).filter(({isPackage}) => !isPackage)
+  const levels: (readonly [string, Arrows])[] = [
+    ...Object.entries(wings),
+    ...Object.entries(rooms).flatMap(([wing, own]) =>
+      Object.entries(own).map(([room, arrows]) => [`${wing}/${room}`, arrows] as const),
+    ),
+  ]
+  return levels.flatMap(([name, {code, types}]) => {
+    const uses = imports.flatMap(({from, to, typeOnly}) => {
+      const [source, target] = [placeOf(from), placeOf(to)]
+      if (source === undefined || target === undefined) return []
+      if (name !== source.wing && name !== `${source.wing}/${source.room}`) return []
+      const beside = source.wing === target.wing
+      return [
+        {typeOnly, names: beside ? [`./${target.room}`] : [target.wing, `${target.wing}/${target.room}`]},
+      ]
+    })
+    const isUsed = (entry: string, asType: boolean): boolean =>
+      uses.some(({typeOnly, names}) => (asType || !typeOnly) && names.includes(entry))
+    return [
+      ...code.filter((entry) => !isUsed(entry, false)),
+      ...types.filter((entry) => !isUsed(entry, true)),
+    ].map((entry) => `${name} -> ${entry}`)
+  })
+}
+
 /** Files that import each other in a circle, types included: each circle once, its files sorted. */
 export function fileCirclesOf(files: readonly SourceFile[]): readonly (readonly string[])[] {
   const next = new Map(

@@ -1,6 +1,6 @@
 import type {ContainerEngine} from '../../src/infrastructure/containers/container-engine.ts'
 import {readLocalMachine} from '../../src/infrastructure/providers/local-machine.ts'
-import {overlaps, parseCidr} from '../../src/spec/cidr.ts'
+import {overlaps, parseCidr} from '../../src/base/cidr.ts'
 
 /** Addresses for a VPC that nothing on this machine has; throws when there are none. */
 export async function freeVpc(engine: ContainerEngine): Promise<string> {

@@ -1,7 +1,7 @@
 import {join} from 'node:path'
 import {ConnectionError} from '../../src/base/errors.ts'
 import {createKnownHosts, type KnownHosts} from '../../src/bootstrap/hosts/known-hosts.ts'
-import {createRedactor} from '../../src/bootstrap/hosts/redaction.ts'
+import {createRedactor} from '../../src/base/redaction.ts'
 import {sshConnector, type SshConnectorOptions} from '../../src/bootstrap/hosts/ssh.ts'
 import type {Host} from '../../src/bootstrap/hosts/host.ts'
 import type {Machine} from '../../src/spec/machine.ts'

@@ -11,7 +11,7 @@ import type {
   Tunnel,
   UploadOptions,
 } from '../../src/bootstrap/hosts/host.ts'
-import {quoteArgv} from '../../src/bootstrap/hosts/quoting.ts'
+import {quoteArgv} from '../../src/base/quoting.ts'
 import type {Machine} from '../../src/spec/machine.ts'
 import {initPhases, kubeadmChanges, kubeadmProbes, commands} from './simulated-kubeadm.ts'
 import {nodeChanges, nodeProbes} from './simulated-node-scripts.ts'

@@ -1,7 +1,7 @@
 /** A program of its own that runs one script over SSH, for tests that kill it. */
 import {z} from 'zod'
 import {createKnownHosts} from '../../src/bootstrap/hosts/known-hosts.ts'
-import {createRedactor} from '../../src/bootstrap/hosts/redaction.ts'
+import {createRedactor} from '../../src/base/redaction.ts'
 import {sshConnector} from '../../src/bootstrap/hosts/ssh.ts'
 import {machineSchema} from '../../src/spec/machine.ts'
 

@@ -5,6 +5,7 @@ import {
   circlesOfTable,
   fileCirclesOf,
   scopeOf,
+  unusedArrows,
   violationsOf,
   type Architecture,
 } from '../support/architecture.ts'
@@ -12,28 +13,22 @@ import {sourceFiles} from '../support/imports.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
-/** What everybody but base stands on. */
-const GROUND = ['base', 'api', 'spec', 'kubernetes']
-
 /** The import table of docs/architecture.md as data. A line that goes beyond it says why. */
 const ARCHITECTURE: Architecture = {
   wings: {
     commands: {
-      // bundle: its commands have no cluster and so no workflow. hosts: quoting of a line to paste into a shell.
-      code: [
-        ...['cli', 'workflows', 'wiring.ts', 'bundle', 'spec', 'base'],
-        ...['bootstrap/hosts', 'infrastructure/contexts'],
-      ],
+      // bundle: its commands have no cluster and so no workflow.
+      code: ['cli', 'workflows', 'wiring.ts', 'bundle', 'infrastructure/contexts', 'spec', 'base'],
       types: [],
     },
     cli: {
-      // hosts: the redactor and the quoting of words. store: names and paths. spec: flags become a spec here.
+      // hosts: how ssh reaches one. store: names and paths. spec: flags become a spec here.
       // contexts: where region and account come from when the spec does not say. cost: words for a sum.
       code: [
         ...['wiring.ts', 'workflows', 'store', 'spec', 'base'],
         ...['bootstrap/hosts', 'infrastructure/contexts', 'infrastructure/cost'],
       ],
-      types: ['infrastructure', 'bootstrap/engine', 'bundle', 'terraform', 'checkpoint', 'api'],
+      types: ['infrastructure', 'bootstrap/engine', 'bundle', 'api'],
     },
     'wiring.ts': {
       code: ['bootstrap', 'infrastructure', 'bundle', 'terraform', 'kubernetes', 'store', 'spec', 'base'],
@@ -42,64 +37,66 @@ const ARCHITECTURE: Architecture = {
     workflows: {
       // Providers and clouds are given to workflows; of cost they use the arithmetic.
       code: [
-        ...['bootstrap', 'checkpoint', 'bundle', 'infrastructure/cost', 'kubernetes', 'store', 'spec', 'api'],
-        'base',
+        ...['bootstrap', 'checkpoint', 'bundle', 'infrastructure/cost'],
+        ...['kubernetes', 'store', 'spec', 'api', 'base'],
       ],
       types: ['infrastructure', 'terraform'],
     },
-    bootstrap: {
-      // platform: init installs the addons without which there is no cluster.
-      code: ['platform', 'bundle', 'checkpoint', 'kubernetes', 'store', 'spec', 'api', 'base'],
-      types: [],
-    },
+    // platform: init installs the addons without which there is no cluster.
+    bootstrap: {code: ['platform', 'bundle', 'kubernetes', 'spec', 'api', 'base'], types: []},
     infrastructure: {code: ['stacks', 'terraform', 'store', 'spec', 'base'], types: []},
     // Pure: what a stack is made from, and which nodes and networks a spec means.
     // base: main.ts tells errors by itself, as the CLI is not there.
     stacks: {code: ['spec', 'base'], types: []},
-    // bundle: names of images.
-    platform: {code: ['bundle', 'checkpoint', 'kubernetes', 'api', 'base'], types: ['spec']},
+    platform: {code: ['api'], types: ['kubernetes', 'spec']},
     programs: {code: ['operator', 'checkpoint', 'kubernetes', 'api', 'base'], types: []},
     operator: {code: ['kubernetes', 'api', 'base'], types: []},
     checkpoint: {code: ['kubernetes', 'api', 'base'], types: []},
-    bundle: {code: ['base'], types: ['spec']},
+    bundle: {code: ['base'], types: []},
     terraform: {code: ['base'], types: []},
     store: {code: ['spec', 'base'], types: []},
     kubernetes: {code: ['base'], types: []},
     // api: cluster.yaml says where checkpoints are kept in the same words as a CheckpointStore.
     spec: {code: ['api', 'base'], types: []},
-    api: {code: ['base'], types: []},
+    api: {code: [], types: []},
     base: {code: [], types: []},
   },
   rooms: {
     workflows: {
-      session: {code: [...GROUND, 'bootstrap', 'bundle', 'store'], types: ['infrastructure', 'terraform']},
-      checkpoint: {code: [...GROUND, './session', 'bootstrap', 'checkpoint', 'bundle', 'store'], types: []},
-      runtime: {code: [...GROUND, './session', './checkpoint'], types: []},
-      cost: {code: [...GROUND, './session', 'infrastructure/cost'], types: ['infrastructure/clouds']},
+      session: {
+        code: ['bootstrap', 'bundle', 'spec', 'base'],
+        types: ['infrastructure', 'kubernetes', 'store'],
+      },
+      checkpoint: {
+        code: ['./session', 'checkpoint', 'bundle', 'kubernetes', 'spec', 'api', 'base'],
+        types: ['bootstrap', 'store'],
+      },
+      runtime: {code: ['./checkpoint', 'kubernetes', 'api', 'base'], types: []},
+      cost: {code: ['infrastructure/cost', 'base'], types: ['./session', 'infrastructure/clouds', 'spec']},
       cluster: {
         code: [
-          ...[...GROUND, './session', './checkpoint', './cost'],
-          ...['bootstrap', 'checkpoint', 'infrastructure/cost', 'bundle', 'store'],
+          ...['./session', './checkpoint', './cost', 'bootstrap', 'checkpoint', 'infrastructure/cost'],
+          ...['store', 'kubernetes', 'spec', 'api', 'base'],
         ],
-        types: ['infrastructure', 'terraform'],
+        types: ['infrastructure'],
       },
       infra: {
-        code: [...GROUND, './session', './cost', './cluster', 'bootstrap'],
-        types: ['infrastructure', 'terraform', 'store'],
+        code: ['./cost', './cluster', 'spec', 'base'],
+        types: ['./session', 'infrastructure', 'terraform', 'store'],
       },
     },
     bootstrap: {
       phases: {
-        // bundle: streams what a host installs. spec: CIDR arithmetic of the preflight checks.
-        code: [...GROUND, './engine', './kubeadm', './templating', 'platform', 'bundle', 'checkpoint'],
-        types: ['./hosts', 'store'],
+        // bundle: streams what a host installs.
+        code: ['./engine', './kubeadm', 'platform', 'bundle', 'kubernetes', 'spec', 'api', 'base'],
+        types: ['./hosts'],
       },
       // Phases see types of hosts only: they cannot open a connection; the engine hands a step its host.
       engine: {code: ['base'], types: ['./hosts']},
       // hosts and kubernetes: facts decide exceptions, tokens become Secrets; types only, so still pure.
-      kubeadm: {code: ['base'], types: ['spec', './hosts', 'kubernetes']},
+      kubeadm: {code: [], types: ['spec', './hosts', 'kubernetes']},
       hosts: {code: ['base'], types: ['spec']},
-      templating: {code: ['base'], types: []},
+      templating: {code: [], types: ['base']},
     },
     infrastructure: {
       providers: {
@@ -107,16 +104,15 @@ const ARCHITECTURE: Architecture = {
         code: ['./containers', 'stacks', 'terraform', 'spec', 'base'],
         types: ['./clouds', 'store'],
       },
-      // spec: CIDR arithmetic, for networks that overlap.
-      clouds: {code: ['spec', 'base'], types: []},
+      clouds: {code: ['base'], types: []},
       containers: {code: ['base'], types: []},
       contexts: {code: ['store', 'spec', 'base'], types: ['./clouds']},
-      // What a spec costs. store: prices that were fetched are kept in files.
-      cost: {code: ['store', 'spec', 'base'], types: ['./clouds']},
+      // What a spec costs.
+      cost: {code: ['spec', 'base'], types: ['./clouds']},
     },
     programs: {
       // Start those beside them, each in an image: their wiring.
-      'cluster.ts': {code: ['./node-agent', './controller', 'operator', 'kubernetes', 'base'], types: []},
+      'cluster.ts': {code: ['./node-agent', './controller', 'operator'], types: []},
       'threads.ts': {code: ['./node-agent'], types: []},
       // No program imports another: what two of them need stands in operator, api or the wing that it belongs to.
       'node-agent': {code: ['operator', 'checkpoint', 'kubernetes', 'api', 'base'], types: []},
@@ -184,7 +180,6 @@ const ARCHITECTURE: Architecture = {
     'probe',
     'proxy',
   ],
-  // They take file paths and the first control plane from it; these belong in kubeadm-probe.ts and context.ts.
   // Handlebars calls them so.
   namedOnPurpose: ['src/bootstrap/templating/helpers.ts'],
 }
@@ -199,6 +194,27 @@ test('src keeps to the import table, the places of packages, and the bans', asyn
   const files = [...(await sourceFiles(ROOT, 'src')), ...(await sourceFiles(ROOT, 'stacks'))]
   expect(files.length).toBeGreaterThan(50)
   expect(violationsOf(files, ARCHITECTURE)).toEqual([])
+})
+
+test('every arrow of the import table is used', async () => {
+  const files = [...(await sourceFiles(ROOT, 'src')), ...(await sourceFiles(ROOT, 'stacks'))]
+  expect(unusedArrows(files, ARCHITECTURE)).toEqual([])
+})
+
+test('the check finds an arrow that nothing uses, and code where types would do', () => {
+  const files = [
+    {path: 'src/a/one.ts', text: "import {x} from '../b/x.ts'\nimport type {Y} from '../c/in/y.ts'"},
+    {path: 'src/d/two/x.ts', text: "import {z} from '../three/z.ts'"},
+  ]
+  const wings = {a: {code: ['b', 'c/in', 'e'], types: ['c', 'f']}, d: {code: ['a'], types: []}}
+  const rooms = {d: {two: {code: ['./three', './four'], types: []}}}
+  expect(unusedArrows(files, {wings, rooms})).toEqual([
+    'a -> c/in',
+    'a -> e',
+    'a -> f',
+    'd -> a',
+    'd/two -> ./four',
+  ])
 })
 
 test('no files import each other in a circle', async () => {

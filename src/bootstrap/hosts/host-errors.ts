@@ -1,7 +1,7 @@
 import {ConnectionError, HostCommandError, type FailedCommand} from '../../base/errors.ts'
 import type {CommandOutcome} from './command.ts'
 import {lastMeaningfulLines} from './output.ts'
-import type {Redactor} from './redaction.ts'
+import type {Redactor} from '../../base/redaction.ts'
 import {sudoAdvice} from './sudo-advice.ts'
 
 /** What an error says about the host it happened on. */

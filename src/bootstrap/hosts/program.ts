@@ -1,4 +1,4 @@
-import {quoteArgv, quoteWord} from './quoting.ts'
+import {quoteArgv, quoteWord} from '../../base/quoting.ts'
 
 /** How a command becomes root. */
 export type Elevation =

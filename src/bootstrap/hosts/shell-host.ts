@@ -20,7 +20,7 @@ import type {
 import type {Link} from './link.ts'
 import {cutLine} from './output.ts'
 import {argvBody, awaitLeftoversScript, scriptBody, type Elevation} from './program.ts'
-import {quoteArgv} from './quoting.ts'
+import {quoteArgv} from '../../base/quoting.ts'
 import {digestMismatchCode, receiveScript} from './receive-script.ts'
 
 const queryTimeoutMs = 60_000

@@ -1,6 +1,6 @@
 import {createPrivateKey} from 'node:crypto'
 import ssh2, {type ParsedKey} from 'ssh2'
-import {quoteWord} from './quoting.ts'
+import {quoteWord} from '../../base/quoting.ts'
 import {keyTypeOf} from './known-hosts.ts'
 
 /** What a file that is named as a private key is good for. */

@@ -8,7 +8,7 @@ import type {ConnectOptions, Host, HostConnector} from './host.ts'
 import type {Channel} from './link.ts'
 import {launchLine, type Elevation} from './program.ts'
 import {startProxyCommand} from './proxy-command.ts'
-import type {Redactor} from './redaction.ts'
+import type {Redactor} from '../../base/redaction.ts'
 import {openRelay, Relays, type RelayLink} from './relay.ts'
 import {connectShellHost, type ShellLink} from './shell-host.ts'
 import {

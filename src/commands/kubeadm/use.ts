@@ -28,7 +28,7 @@ export default class KubeadmUse extends BaseCommand {
     const [{resolveClusterName, specOf}, {fetchKubeconfig}, {quoteArgv}] = await Promise.all([
       import('../../workflows/session/clusters.ts'),
       import('../../workflows/cluster/kubeconfig.ts'),
-      import('../../bootstrap/hosts/quoting.ts'),
+      import('../../base/quoting.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(args.name, tools)

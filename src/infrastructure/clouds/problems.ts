@@ -1,4 +1,4 @@
-import {overlaps, parseCidr} from '../../spec/cidr.ts'
+import {overlaps, parseCidr} from '../../base/cidr.ts'
 import type {CloudProblem, WantedMachines} from './cloud.ts'
 
 /** Sizes that are not offered in the region, or not in the zones that are meant. `list`: the command that lists them. */

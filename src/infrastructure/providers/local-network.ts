@@ -1,5 +1,5 @@
 import {InfrastructureError} from '../../base/errors.ts'
-import {addressesIn, contains, formatAddress, overlaps, parseCidr, type Cidr} from '../../spec/cidr.ts'
+import {addressesIn, contains, formatAddress, overlaps, parseCidr, type Cidr} from '../../base/cidr.ts'
 
 const POOL = '172.30.0.0/16'
 

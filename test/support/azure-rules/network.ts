@@ -1,4 +1,4 @@
-import {contains, overlaps, parseCidr} from '../../../src/spec/cidr.ts'
+import {contains, overlaps, parseCidr} from '../../../src/base/cidr.ts'
 import {
   areUnique,
   type AzureRule,

@@ -1,4 +1,4 @@
-import {overlaps, parseCidr} from '../../../src/spec/cidr.ts'
+import {overlaps, parseCidr} from '../../../src/base/cidr.ts'
 import {
   type AzureRule,
   blockOf,

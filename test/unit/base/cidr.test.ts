@@ -9,7 +9,7 @@ import {
   overlaps,
   parseAddress,
   parseCidr,
-} from '../../../src/spec/cidr.ts'
+} from '../../../src/base/cidr.ts'
 
 const ipv4 = fc.ipV4()
 const ipv6 = fc.ipV6()

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {quoteArgv} from '../../../../src/bootstrap/hosts/quoting.ts'
+import {quoteArgv} from '../../../src/base/quoting.ts'
 
 test('plain words stay readable and others are quoted', () => {
   expect(quoteArgv(['kubeadm', 'init', '--config=/etc/x.yaml'])).toBe('kubeadm init --config=/etc/x.yaml')

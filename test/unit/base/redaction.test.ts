@@ -1,9 +1,9 @@
 import {expect, test} from 'vitest'
 import fc from 'fast-check'
-import {cutLine, LineSplitter} from '../../../../src/bootstrap/hosts/output.ts'
-import {quoteWord} from '../../../../src/bootstrap/hosts/quoting.ts'
-import {createRedactor} from '../../../../src/bootstrap/hosts/redaction.ts'
-import {anyText} from '../../../support/any-text.ts'
+import {cutLine, LineSplitter} from '../../../src/bootstrap/hosts/output.ts'
+import {quoteWord} from '../../../src/base/quoting.ts'
+import {createRedactor} from '../../../src/base/redaction.ts'
+import {anyText} from '../../support/any-text.ts'
 
 const secret = `p@ss "wörd" it's & more`
 const encodings: readonly (readonly [string, string])[] = [

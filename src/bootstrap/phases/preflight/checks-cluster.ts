@@ -1,4 +1,4 @@
-import {contains, overlaps, parseCidr, type Cidr} from '../../../spec/cidr.ts'
+import {contains, overlaps, parseCidr, type Cidr} from '../../../base/cidr.ts'
 import {
   eachNewHost,
   eachHost,

@@ -1,4 +1,4 @@
-import {contains, parseAddress, parseCidr} from '../../../spec/cidr.ts'
+import {contains, parseAddress, parseCidr} from '../../../base/cidr.ts'
 import {eachHost, type Check, type CheckedHost, type Problem} from './check.ts'
 
 const CNI_DIR = '/etc/cni/net.d'

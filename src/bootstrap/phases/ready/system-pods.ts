@@ -3,7 +3,7 @@ import {AGENT, CONTROLLER} from '../../../platform/addons/checkpoint-names.ts'
 import {SYSTEM_NAMESPACE} from '../../../api/names.ts'
 import {refOf} from '../../../kubernetes/refs.ts'
 import type {KubeObject, KubeReader, ObjectRef} from '../../../kubernetes/types.ts'
-import {contains, parseCidr} from '../../../spec/cidr.ts'
+import {contains, parseCidr} from '../../../base/cidr.ts'
 
 /** Reasons of a waiting container that do not pass while nobody changes anything. */
 const STUCK = new Set([

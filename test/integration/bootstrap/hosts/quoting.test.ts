@@ -1,7 +1,7 @@
 import {execFileSync} from 'node:child_process'
 import fc from 'fast-check'
 import {expect, test} from 'vitest'
-import {quoteArgv} from '../../../../src/bootstrap/hosts/quoting.ts'
+import {quoteArgv} from '../../../../src/base/quoting.ts'
 import {anyText} from '../../../support/any-text.ts'
 
 // A lone surrogate has no UTF-8 form: no program can get it, quoted or not.

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {FakeHost} from '../../../support/fake-host.ts'
 import {brokenScript, counting, failing, greeting, hostContract} from '../../../support/host-contract.ts'
-import {quoteArgv} from '../../../../src/bootstrap/hosts/quoting.ts'
+import {quoteArgv} from '../../../../src/base/quoting.ts'
 
 hostContract('FakeHost', () => {
   const host = new FakeHost()

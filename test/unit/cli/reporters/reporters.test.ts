@@ -8,7 +8,7 @@ import {logFile} from '../../../../src/cli/reporters/log-file.ts'
 import {reportTo} from '../../../../src/cli/reporters/reporter.ts'
 import {palette} from '../../../../src/cli/terminal.ts'
 import type {RunEvent} from '../../../../src/base/run-events.ts'
-import {createRedactor} from '../../../../src/bootstrap/hosts/redaction.ts'
+import {createRedactor} from '../../../../src/base/redaction.ts'
 import {recordedRun} from '../../../support/recorded-run.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
