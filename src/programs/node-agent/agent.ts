@@ -8,7 +8,7 @@ import {ranAs} from './restore-decision.ts'
 import {podRef, podSchema, type Pod} from './pods.ts'
 import {removeFormer} from './former-archives.ts'
 import type {Preparations} from './prepare.ts'
-import {keyedQueue, type KeyedQueue} from '../../operator/queue.ts'
+import {WorkQueue} from '../../operator/work-queue.ts'
 import {checkpointImages, isForImages, makeImages, type CheckpointImages} from './create-image.ts'
 import {parseCheckpoint, type Named} from './checkpoint-object.ts'
 import {abandon, takeCheckpoint} from './checkpoint-reconciler.ts'
@@ -42,11 +42,11 @@ class Watching {
   /** Checkpoints that the schema does not take: nothing is done for them, and nothing of theirs is removed. */
   readonly #unreadable = new Map<string, KubeObject>()
   readonly #pods = new Map<string, Pod>()
-  readonly #taking: KeyedQueue
-  readonly #preparing: KeyedQueue
-  readonly #making: KeyedQueue
-  readonly #admitting: KeyedQueue
-  readonly #cleaning: KeyedQueue
+  readonly #taking: WorkQueue
+  readonly #preparing: WorkQueue
+  readonly #making: WorkQueue
+  readonly #admitting: WorkQueue
+  readonly #cleaning: WorkQueue
   readonly #images: CheckpointImages
   #unsynced = 2
   readonly #startedAtMs: number
@@ -56,16 +56,12 @@ class Watching {
     this.#preparations = preparations
     this.#startedAtMs = tools.now()
     this.#images = checkpointImages(tools)
-    const {kube, log, signal, node} = tools
-    this.#taking = keyedQueue({work: (key) => takeCheckpoint(nameOf(key), tools), log, signal})
-    this.#preparing = keyedQueue({work: (uid) => this.#prepare(uid), log, signal})
-    this.#making = keyedQueue({work: (key) => this.#makeImages(key), log, signal})
-    this.#admitting = keyedQueue({work: (key) => this.#admit(key), log, signal})
-    this.#cleaning = keyedQueue({
-      work: () => this.#images.removeUnused(() => this.#pods.values()),
-      log,
-      signal,
-    })
+    const {kube, signal, node} = tools
+    this.#taking = this.#queue((key) => takeCheckpoint(nameOf(key), tools))
+    this.#preparing = this.#queue((uid) => this.#prepare(uid))
+    this.#making = this.#queue((key) => this.#makeImages(key))
+    this.#admitting = this.#queue((key) => this.#admit(key))
+    this.#cleaning = this.#queue(() => this.#images.removeUnused(() => this.#pods.values()))
     const onSynced = (): void => {
       if (--this.#unsynced === 0) this.#background(this.#sweep())
     }
@@ -99,6 +95,19 @@ class Watching {
     this.watching.catch((error: unknown) => {
       this.problem = `a watch has ended: ${error instanceof Error ? error.message : String(error)}`
     })
+  }
+
+  /** At work until the signal is aborted. */
+  #queue(work: (key: string) => Promise<void>): WorkQueue {
+    const {log, signal} = this.#tools
+    const queue = new WorkQueue({
+      work: (key) => work(key).then(() => undefined),
+      onError: (key, error, pauseMs) => {
+        if (!signal.aborted) log('warn', 'to be tried again', {key, error: String(error), pauseMs})
+      },
+    })
+    this.#background(queue.run(signal))
+    return queue
   }
 
   /** Tells of each object that the schema takes. One that it does not take is nobody else's trouble. */

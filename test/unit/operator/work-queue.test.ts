@@ -96,3 +96,61 @@ test('work that asks to be done again is, when it is due, and nothing is begun a
   await new Promise((resolve) => setImmediate(resolve))
   expect(done).toBe(3)
 })
+
+test.each([0, 1, 2, 3, 4, 5, 6, 7, 8])(
+  'a key that is added %i turns of the loop after its work ended is worked on once more',
+  async (turns) => {
+    let done = 0
+    let release = (): void => undefined
+    const {queue, stop} = queueOf(async () => {
+      done += 1
+      if (done === 1) await new Promise<void>((resolve) => (release = resolve))
+      return undefined
+    })
+    queue.add('a')
+    await until('the first', () => done === 1)
+    release()
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve()
+    queue.add('a')
+    await queue.idle()
+    expect(done).toBe(2)
+    await stop()
+  },
+)
+
+test('it is idle when what failed has been tried again with success, and when it has ended', async () => {
+  let tries = 0
+  const {queue, stop} = queueOf(() => {
+    tries += 1
+    return tries < 3 ? Promise.reject(new Error('no')) : Promise.resolve(undefined)
+  })
+  await queue.idle()
+  queue.add('a')
+  await queue.idle()
+  expect(tries).toBe(3)
+  tries = 0
+  queue.add('a')
+  await until('the first failure', () => tries === 1)
+  await stop()
+  await queue.idle()
+  expect(tries).toBe(1)
+})
+
+test('what is added while it waits to be tried again is tried at once', async () => {
+  let tries = 0
+  const over = new AbortController()
+  const queue = new WorkQueue({
+    firstMs: 3_600_000,
+    mostMs: 3_600_000,
+    work: () => (++tries === 1 ? Promise.reject(new Error('no')) : Promise.resolve(undefined)),
+    onError: () => undefined,
+  })
+  const ended = queue.run(over.signal)
+  queue.add('a')
+  await until('the failure', () => tries === 1)
+  queue.add('a')
+  await until('the second try', () => tries === 2)
+  await queue.idle()
+  over.abort()
+  await ended
+})
