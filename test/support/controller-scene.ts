@@ -3,7 +3,7 @@ import {Registry} from 'prom-client'
 import {API_VERSION} from '../../src/api/names.ts'
 import type {ResourceKind} from '../../src/api/resources.ts'
 import {controllerMetrics} from '../../src/programs/controller/metrics.ts'
-import type {World} from '../../src/programs/controller/reconcile-context.ts'
+import type {ReconcileContext} from '../../src/programs/controller/reconcile-context.ts'
 import type {KubeObject} from '../../src/kubernetes/types.ts'
 import {DrivenController} from './driven-controller.ts'
 import {FakeKube} from './fake-kube.ts'
@@ -16,8 +16,8 @@ class Killed extends Error {}
 export interface SceneOptions {
   /** The controller dies after so many changes of its own, once; another one takes over. */
   readonly killAfter?: number
-  readonly openStore?: World['openStore']
-  readonly usageOf?: World['usageOf']
+  readonly openStore?: ReconcileContext['openStore']
+  readonly usageOf?: ReconcileContext['usageOf']
   readonly start?: string
   /** Why admission refuses to create an object, by now; undefined: it does not. */
   readonly refuse?: (object: KubeObject) => string | undefined
@@ -111,7 +111,7 @@ export function controllerScene(options: SceneOptions = {}) {
       }
     },
     /** What a controller works with that has heard of nothing but these. */
-    heard: (...objects: readonly KubeObject[]): World => ({
+    heard: (...objects: readonly KubeObject[]): ReconcileContext => ({
       kube,
       objects: {
         get: (kind, name) => objects.find((object) => object.kind === kind && object.metadata.name === name),

@@ -3,15 +3,15 @@ import {Registry} from 'prom-client'
 import {ObjectCache} from '../../src/programs/controller/cache.ts'
 import {controllerMetrics} from '../../src/programs/controller/metrics.ts'
 import {reconcilers} from '../../src/programs/controller/reconcilers.ts'
-import {ConflictError, type World} from '../../src/programs/controller/reconcile-context.ts'
+import {ConflictError, type ReconcileContext} from '../../src/programs/controller/reconcile-context.ts'
 import {CheckpointError, isTransient} from '../../src/base/errors.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 
 export interface DrivenOptions {
   readonly kube: KubeClient
   readonly now: () => number
-  readonly openStore?: World['openStore']
-  readonly usageOf?: World['usageOf']
+  readonly openStore?: ReconcileContext['openStore']
+  readonly usageOf?: ReconcileContext['usageOf']
 }
 
 /** A controller without time of its own: each `round` looks at every object once, in place of a queue. */
@@ -21,12 +21,12 @@ export class DrivenController {
   readonly #over = new AbortController()
   readonly #cache = new ObjectCache(() => undefined)
   readonly #reconcilers = reconcilers()
-  readonly #world: World
+  readonly #context: ReconcileContext
   #following: Promise<void> | undefined
 
   constructor(options: DrivenOptions) {
     this.#options = options
-    this.#world = {
+    this.#context = {
       kube: options.kube,
       objects: this.#cache,
       openStore:
@@ -53,7 +53,7 @@ export class DrivenController {
     for (const reconciler of this.#reconcilers) {
       for (const object of this.#cache.list(reconciler.kind)) {
         try {
-          const again = await reconciler.reconcile(object, this.#world)
+          const again = await reconciler.reconcile(object, this.#context)
           if (again !== undefined) waits.push(again.requeueAfterMs)
         } catch (error) {
           if (!(error instanceof ConflictError) && !isTransient(error)) throw error

@@ -6,61 +6,72 @@ import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {isNodeReady} from './placement.ts'
 import {isRemote, openRemote, storeNamed} from './store-access.ts'
-import {addFinalizer, refTo, removeFinalizer, WATCHED, type Again, type World} from './reconcile-context.ts'
+import {
+  addFinalizer,
+  refTo,
+  removeFinalizer,
+  WATCHED,
+  type Requeue,
+  type ReconcileContext,
+} from './reconcile-context.ts'
 
 const AGENT_MS = 15_000
 
 /** Sees to it that what a Checkpoint stored goes with it. */
-export async function keepOrDelete(object: KubeObject, checkpoint: Checkpoint, world: World): Promise<Again> {
+export async function keepOrDelete(
+  object: KubeObject,
+  checkpoint: Checkpoint,
+  context: ReconcileContext,
+): Promise<Requeue> {
   const {metadata, status = {}} = checkpoint
   const {finalizers = [], deletionTimestamp} = metadata
   const isHeld = finalizers.includes(CHECKPOINT_FINALIZER)
   if (deletionTimestamp === undefined) {
     if (!isHeld && (status.phase === 'Storing' || status.phase === 'Ready'))
-      await addFinalizer(object, CHECKPOINT_FINALIZER, world)
+      await addFinalizer(object, CHECKPOINT_FINALIZER, context)
     return undefined
   }
   if (!isHeld) return undefined
-  if (status.frozen === true && isAlive(status.node, world)) return letGo(checkpoint, world)
-  if (await waitsForAgent(checkpoint, world)) return {requeueAfterMs: AGENT_MS}
-  await removeFinalizer(object, CHECKPOINT_FINALIZER, world)
+  if (status.frozen === true && isAlive(status.node, context)) return letGo(checkpoint, context)
+  if (await waitsForAgent(checkpoint, context)) return {requeueAfterMs: AGENT_MS}
+  await removeFinalizer(object, CHECKPOINT_FINALIZER, context)
   return undefined
 }
 
 /** A pod that stands still for a checkpoint that is not wanted any more goes on. */
-async function letGo({metadata}: Checkpoint, world: World): Promise<Again> {
+async function letGo({metadata}: Checkpoint, context: ReconcileContext): Promise<Requeue> {
   if (metadata.annotations?.[THAW_ANNOTATION] !== 'true')
-    await world.kube.patch(refTo('Checkpoint', metadata.name, metadata.namespace), {
+    await context.kube.patch(refTo('Checkpoint', metadata.name, metadata.namespace), {
       metadata: {annotations: {[THAW_ANNOTATION]: 'true'}},
     })
   return {requeueAfterMs: AGENT_MS}
 }
 
 /** Takes away what lies where the controller reaches it; true: the agent of the node still has to. */
-async function waitsForAgent(checkpoint: Checkpoint, world: World): Promise<boolean> {
+async function waitsForAgent(checkpoint: Checkpoint, context: ReconcileContext): Promise<boolean> {
   const {spec, status = {}, metadata} = checkpoint
   const {digest} = status
   // An imported one is somebody else's too, another cluster's perhaps: it is only forgotten here.
   if (!isDigest(digest) || spec.import !== undefined) return false
-  const all = await world.kube.list({apiVersion: WATCHED.Checkpoint, kind: 'Checkpoint'})
+  const all = await context.kube.list({apiVersion: WATCHED.Checkpoint, kind: 'Checkpoint'})
   if (isShared({uid: metadata.uid, store: spec.store, digest}, all)) return false
-  const store = storeNamed(spec.store, world)
+  const store = storeNamed(spec.store, context)
   if (store === undefined) {
-    world.log('warn', 'the store of a deleted checkpoint is gone', {
+    context.log('warn', 'the store of a deleted checkpoint is gone', {
       checkpoint: metadata.name,
       store: spec.store,
     })
     return false
   }
-  if (!isRemote(store)) return isAlive(status.node, world)
-  const blobs = await openRemote(store, world)
-  world.signal.throwIfAborted()
-  await blobs.removeManifest(digest, world.signal)
-  world.log('info', 'removed a checkpoint from its store', {checkpoint: metadata.name, digest})
+  if (!isRemote(store)) return isAlive(status.node, context)
+  const blobs = await openRemote(store, context)
+  context.signal.throwIfAborted()
+  await blobs.removeManifest(digest, context.signal)
+  context.log('info', 'removed a checkpoint from its store', {checkpoint: metadata.name, digest})
   return false
 }
 
-function isAlive(name: string | undefined, {objects}: World): boolean {
+function isAlive(name: string | undefined, {objects}: ReconcileContext): boolean {
   const node = name === undefined ? undefined : objects.get('Node', name)
   return node !== undefined && isNodeReady(nodeSchema.parse(node))
 }

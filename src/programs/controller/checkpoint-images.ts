@@ -3,12 +3,12 @@ import {labelValue, objectName} from '../../api/object-names.ts'
 import {podSchema, type ContainerStatus} from '../../kubernetes/pod.ts'
 import {kubeObjectSchema} from '../../kubernetes/types.ts'
 import {z} from 'zod'
-import {ensure, refTo, type World, refusalOf} from './reconcile-context.ts'
+import {ensure, refTo, type ReconcileContext, refusalOf} from './reconcile-context.ts'
 
 /** Why pods with images of checkpoints may not run in a namespace, which the API server would say too; undefined: they may. */
 export async function namespaceProblem(
   namespace: string | undefined,
-  {kube}: World,
+  {kube}: ReconcileContext,
 ): Promise<string | undefined> {
   const name = namespace ?? 'default'
   const found = await kube.get({apiVersion: 'v1', kind: 'Namespace', name})
@@ -46,7 +46,7 @@ export async function pullImages(
     /** Of the pod to be restored. */
     readonly spec: unknown
   },
-  world: World,
+  context: ReconcileContext,
 ): Promise<Pull> {
   const {owner, namespace, node, images, spec} = wanted
   const {serviceAccountName, imagePullSecrets} = templateSchema.parse(spec)
@@ -82,7 +82,7 @@ export async function pullImages(
         ...(imagePullSecrets === undefined ? {} : {imagePullSecrets}),
       },
     }),
-    world,
+    context,
   ).catch(refusalOf)
   if (typeof made === 'string') return {state: 'failed', why: made}
   const pod = podSchema.parse(made)
@@ -90,7 +90,7 @@ export async function pullImages(
   const failed = statuses.find(({state}) => NOT_PULLED.includes(state?.waiting?.reason ?? ''))
   const isOver = failed !== undefined || (statuses.length === images.length && statuses.every(isPulled))
   if (!isOver) return {state: 'pulling'}
-  await world.kube.delete(refTo('Pod', name, namespace), {uid: pod.metadata.uid})
+  await context.kube.delete(refTo('Pod', name, namespace), {uid: pod.metadata.uid})
   if (failed === undefined) return {state: 'pulled'}
   return {state: 'failed', why: failed.state?.waiting?.message ?? `${node} could not pull it`}
 }

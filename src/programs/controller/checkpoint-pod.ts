@@ -3,7 +3,7 @@ import {podSchema} from '../../kubernetes/pod.ts'
 import {podTemplateOf, templatedPodSchema} from '../../checkpoint/pod-template.ts'
 import type {Checkpoint} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {refTo, writeStatus, type World} from './reconcile-context.ts'
+import {refTo, writeStatus, type ReconcileContext} from './reconcile-context.ts'
 
 /**
  * Gives a Checkpoint that nobody has begun to the node of its pod, with what a restore would make of that: no agent is
@@ -12,10 +12,10 @@ import {refTo, writeStatus, type World} from './reconcile-context.ts'
 export async function assignPod(
   object: KubeObject,
   {spec, metadata, status = {}}: Checkpoint,
-  world: Pick<World, 'kube' | 'signal'>,
+  context: Pick<ReconcileContext, 'kube' | 'signal'>,
 ): Promise<KubeObject | undefined> {
   if (spec.pod === undefined || (status.phase ?? 'Pending') !== 'Pending') return undefined
-  const found = await world.kube.get(refTo('Pod', spec.pod.name, metadata.namespace))
+  const found = await context.kube.get(refTo('Pod', spec.pod.name, metadata.namespace))
   if (found === undefined) return undefined
   const pod = podSchema.parse(found)
   const {uid} = pod.metadata
@@ -28,7 +28,7 @@ export async function assignPod(
   const {node, podUid, podTemplate} = status
   if (isDeepStrictEqual({node, podUid, podTemplate}, next)) return undefined
   const written = {...next, podTemplate: replacing(podTemplate, next.podTemplate)}
-  return writeStatus(object, {phase: 'Pending', admitted: null, ...written}, world)
+  return writeStatus(object, {phase: 'Pending', admitted: null, ...written}, context)
 }
 
 /** As a merge patch that leaves nothing of what was there. */

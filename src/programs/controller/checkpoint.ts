@@ -6,7 +6,7 @@ import {assignPod} from './checkpoint-pod.ts'
 import {tellEvent} from '../../operator/events.ts'
 import {endOrphan} from './node-loss.ts'
 import {admitEnd} from './readmission.ts'
-import {parsed, refTo, type Reconciler, type World} from './reconcile-context.ts'
+import {parsed, refTo, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
 
 /** A Checkpoint of a pod that nobody has begun. */
 const openSchema = z.looseObject({
@@ -39,38 +39,42 @@ export function checkpointReconciler(): Reconciler {
           )
           .map(({metadata: {name, namespace}}) => refTo('Checkpoint', name, namespace)),
     },
-    async reconcile(object, world) {
+    async reconcile(object, context) {
       const checkpoint = checkpointSchema.parse(object)
-      await count(object, counted, world)
-      const again = await keepOrDelete(object, checkpoint, world)
+      await count(object, counted, context)
+      const again = await keepOrDelete(object, checkpoint, context)
       if (again !== undefined || checkpoint.metadata.deletionTimestamp !== undefined) return again
-      const assigned = (await assignPod(object, checkpoint, world)) ?? object
+      const assigned = (await assignPod(object, checkpoint, context)) ?? object
       const now = checkpointSchema.parse(assigned)
-      return (await admitEnd(assigned, now, world)) ?? endOrphan(assigned, now, world)
+      return (await admitEnd(assigned, now, context)) ?? endOrphan(assigned, now, context)
     },
   }
 }
 
 /** Those that ended before this controller began were counted by the one before. */
-async function count(object: KubeObject, counted: Map<string, number>, world: World): Promise<void> {
+async function count(
+  object: KubeObject,
+  counted: Map<string, number>,
+  context: ReconcileContext,
+): Promise<void> {
   const {metadata, status = {}} = checkpointSchema.parse(object)
   const {phase, reason, message, startedAt, finishedAt, sizeBytes} = status
   const uid = metadata.uid ?? ''
   if ((phase !== 'Ready' && phase !== 'Failed') || counted.has(uid)) return
   const endedMs = Date.parse(finishedAt ?? '')
-  if (!(world.now() - endedMs < NEWS_MS)) return
+  if (!(context.now() - endedMs < NEWS_MS)) return
   // Oldest first; those that are too old to be counted need not be remembered.
   for (const [old, atMs] of counted) {
-    if (world.now() - atMs < 2 * NEWS_MS) break
+    if (context.now() - atMs < 2 * NEWS_MS) break
     counted.delete(old)
   }
-  counted.set(uid, world.now())
+  counted.set(uid, context.now())
   const tookMs = endedMs - Date.parse(startedAt ?? '')
-  world.metrics.checkpointEnded(
+  context.metrics.checkpointEnded(
     phase === 'Ready' ? 'Ready' : (reason ?? 'Failed'),
     Number.isNaN(tookMs) ? undefined : tookMs,
     sizeBytes,
   )
   const type = phase === 'Ready' ? 'Normal' : 'Warning'
-  await tellEvent(object, type, reason ?? phase, message ?? phase, world)
+  await tellEvent(object, type, reason ?? phase, message ?? phase, context)
 }

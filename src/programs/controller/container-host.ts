@@ -29,22 +29,22 @@ export const containerHostReconciler: Reconciler = {
       return host === undefined ? [] : [refTo('ContainerHost', host)]
     },
   },
-  async reconcile(object, world) {
+  async reconcile(object, context) {
     const {spec, status = {}, metadata} = containerHostSchema.parse(object)
-    const node = world.objects.get('Node', metadata.name)
-    const ageMs = world.now() - Date.parse(status.heartbeatAt ?? '')
+    const node = context.objects.get('Node', metadata.name)
+    const ageMs = context.now() - Date.parse(status.heartbeatAt ?? '')
     const verdict = node === undefined ? heard(ageMs) : joined(isNodeReady(nodeSchema.parse(node)))
     const ready = verdict.status === 'True' && spec.drain === true ? DRAINING : verdict
     const next = {
-      conditions: withCondition(status.conditions, {type: 'Ready', ...ready}, world.now()),
+      conditions: withCondition(status.conditions, {type: 'Ready', ...ready}, context.now()),
       ...(node === undefined && status.isNode !== true
         ? {}
-        : {running: runtimesOn(metadata.name, world.objects)}),
+        : {running: runtimesOn(metadata.name, context.objects)}),
       isNode: node !== undefined,
     }
     const before: Readonly<Record<string, unknown>> = status
     if (!Object.entries(next).every(([key, value]) => isDeepStrictEqual(before[key], value)))
-      await writeStatus(object, next, world)
+      await writeStatus(object, next, context)
     return node === undefined && ageMs < STALE_MS ? {requeueAfterMs: STALE_MS - ageMs} : undefined
   },
 }

@@ -1,7 +1,7 @@
 import {isTransient} from '../../base/errors.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {hasRoomOnceGone} from './quotas.ts'
-import {refusalOf, type World} from './reconcile-context.ts'
+import {refusalOf, type ReconcileContext} from './reconcile-context.ts'
 
 /** A webhook that does not answer decides nothing, and is not waited for any longer. */
 const UNDECIDED_MS = 60_000
@@ -14,15 +14,15 @@ const UNDECIDED_MS = 60_000
 export async function refusalByDryRun(
   pod: KubeObject,
   {takesPlace, askedForMs}: {readonly takesPlace: boolean; readonly askedForMs: number},
-  world: World,
+  context: ReconcileContext,
 ): Promise<string | undefined> {
   try {
-    world.signal.throwIfAborted()
-    await world.kube.create(pod, {dryRun: true})
+    context.signal.throwIfAborted()
+    await context.kube.create(pod, {dryRun: true})
     return undefined
   } catch (error) {
     if (isTransient(error) && askedForMs > UNDECIDED_MS) return error.message
     const why = refusalOf(error)
-    return takesPlace && (await hasRoomOnceGone(pod, why, world)) ? undefined : why
+    return takesPlace && (await hasRoomOnceGone(pod, why, context)) ? undefined : why
   }
 }

@@ -3,7 +3,7 @@ import {removeGarbage} from '../../checkpoint/gc.ts'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../api/names.ts'
 import type {BlobStore, Digest} from '../../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../base/errors.ts'
-import type {World} from './reconcile-context.ts'
+import type {ReconcileContext} from './reconcile-context.ts'
 
 const keySchema = z.looseObject({
   metadata: z.looseObject({creationTimestamp: z.string()}),
@@ -11,8 +11,8 @@ const keySchema = z.looseObject({
 })
 
 /** Takes out of a store what no Checkpoint needs any more. A store that cannot be cleaned is told, and is used as before. */
-export async function collectStore(name: string, blobs: BlobStore, world: World): Promise<void> {
-  const {kube, log, signal} = world
+export async function collectStore(name: string, blobs: BlobStore, context: ReconcileContext): Promise<void> {
+  const {kube, log, signal} = context
   const key = keySchema.safeParse(
     await kube.get({apiVersion: 'v1', kind: 'Secret', namespace: SYSTEM_NAMESPACE, name: 'checkpoint-key'}),
   ).data
@@ -21,13 +21,13 @@ export async function collectStore(name: string, blobs: BlobStore, world: World)
   try {
     const {removedManifests, ...collected} = await removeGarbage({
       store: blobs,
-      named: () => namedDigests(world),
+      named: () => namedDigests(context),
       own: {
         publicKey: Buffer.from(key.data['public-key'], 'base64').toString('utf8'),
         sinceMs: Date.parse(key.metadata.creationTimestamp),
       },
       dryRun: false,
-      nowMs: world.now(),
+      nowMs: context.now(),
       signal,
     })
     const orphans = removedManifests.map((manifest) => manifest.name)
@@ -45,7 +45,7 @@ export async function collectStore(name: string, blobs: BlobStore, world: World)
  * Every digest that any Checkpoint holds, whatever its store is called: two of them may be the same place. Not by the
  * schema: what an object names that is not valid any more is to stay too.
  */
-async function namedDigests({kube}: World): Promise<ReadonlySet<Digest>> {
+async function namedDigests({kube}: ReconcileContext): Promise<ReadonlySet<Digest>> {
   const text = JSON.stringify(await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint'}))
   const found = text.matchAll(/sha256:([0-9a-f]{64})/g)
   return new Set([...found].map(([, hex = '']): Digest => `sha256:${hex}`))

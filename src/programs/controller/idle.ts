@@ -1,4 +1,4 @@
-import type {World} from './reconcile-context.ts'
+import type {ReconcileContext} from './reconcile-context.ts'
 
 /** A node's figures are asked for once in so long, however many policies look at them. */
 const FRESH_MS = 15_000
@@ -14,7 +14,7 @@ export interface IdleTimes {
   idleMs(
     policy: string,
     pod: {readonly uid: string; readonly node: string; readonly cores: number},
-    world: World,
+    context: ReconcileContext,
   ): Promise<number | undefined>
   /** Whether the pod has been busy since this was last noted. */
   note(policy: string, uid: string): void
@@ -29,9 +29,9 @@ export function idleTimes(): IdleTimes {
   const since = new Map<string, number>()
   const noted = new Set<string>()
   return {
-    async idleMs(policy, {uid, node, cores}, world) {
+    async idleMs(policy, {uid, node, cores}, context) {
       const key = `${policy} ${uid}`
-      const sample = (await figuresOf(node, nodes, world)).get(uid)
+      const sample = (await figuresOf(node, nodes, context)).get(uid)
       const before = last.get(key)
       if (sample === undefined) return undefined
       // Several policies look at one sample: the same one again says nothing new.
@@ -61,7 +61,7 @@ export function idleTimes(): IdleTimes {
 async function figuresOf(
   node: string,
   nodes: Map<string, {atMs: number; pods: Map<string, Sample>}>,
-  {usageOf, now, signal, log}: World,
+  {usageOf, now, signal, log}: ReconcileContext,
 ): Promise<Map<string, Sample>> {
   const known = nodes.get(node)
   if (known !== undefined && now() - known.atMs < FRESH_MS) return known.pods

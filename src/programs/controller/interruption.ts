@@ -8,7 +8,14 @@ import {drainPlan, type PodToMove} from '../../checkpoint/policies.ts'
 import {checkpointPolicySchema, migrationSchema} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {isNodeReady} from './placement.ts'
-import {ensure, parsed, refTo, type Objects, type Reconciler, type World} from './reconcile-context.ts'
+import {
+  ensure,
+  parsed,
+  refTo,
+  type Objects,
+  type Reconciler,
+  type ReconcileContext,
+} from './reconcile-context.ts'
 
 const AGAIN_MS = 5_000
 
@@ -22,12 +29,12 @@ export function interruptionReconciler(): Reconciler {
   return {
     name: 'interruption',
     kind: 'Node',
-    async reconcile(object, world) {
+    async reconcile(object, context) {
       const {name} = object.metadata
       const [before, now] = [settled.get(name), new Set<string>()]
       let left = 0
-      for (const {id} of noticesOf(object, world)) {
-        const ofNotice = before?.has(id) === true ? 0 : await savePods(name, `${name} ${id}`, world)
+      for (const {id} of noticesOf(object, context)) {
+        const ofNotice = before?.has(id) === true ? 0 : await savePods(name, `${name} ${id}`, context)
         if (ofNotice === 0) now.add(id)
         left += ofNotice
       }
@@ -37,7 +44,7 @@ export function interruptionReconciler(): Reconciler {
   }
 }
 
-function noticesOf({metadata}: KubeObject, {log}: World): readonly Notice[] {
+function noticesOf({metadata}: KubeObject, {log}: ReconcileContext): readonly Notice[] {
   const text = metadata.annotations?.[INTERRUPTION_ANNOTATION]
   if (text === undefined) return []
   const {data, error} = noticesSchema.safeParse(jsonOf(text))
@@ -55,8 +62,8 @@ function jsonOf(text: string): unknown {
 }
 
 /** Gives how many pods are still to be looked at again. */
-async function savePods(node: string, notice: string, world: World): Promise<number> {
-  const {objects, log} = world
+async function savePods(node: string, notice: string, context: ReconcileContext): Promise<number> {
+  const {objects, log} = context
   const moves = parsed(objects.list('Migration'), migrationSchema)
   const pods = parsed(objects.list('Pod'), podSchema).filter(({spec}) => spec.nodeName === node)
   const policies = parsed(objects.list('CheckpointPolicy'), checkpointPolicySchema)
@@ -70,13 +77,13 @@ async function savePods(node: string, notice: string, world: World): Promise<num
     const tried = itsMoves.some(({metadata}) => metadata.name === name)
     if (itsMoves.some((migration) => !isOver(migration))) left += 1
     // Gone, or not yet known to be.
-    else if (!(await isThere(one.pod, world))) left += 1
+    else if (!(await isThere(one.pod, context))) left += 1
     else if (elsewhere && !tried) {
       left += 1
-      await ensure(migrationOf(one, name), world)
+      await ensure(migrationOf(one, name), context)
       log('info', 'moves a pod off a node that is taken away', {pod, namespace, node})
     } else {
-      await ensure(checkpointOf(one, name), world)
+      await ensure(checkpointOf(one, name), context)
       log('info', 'saves a pod of a node that is taken away', {pod, namespace, node, moved: tried})
     }
   }
@@ -84,7 +91,7 @@ async function savePods(node: string, notice: string, world: World): Promise<num
 }
 
 /** What was last heard of a pod may be behind a move of it that is over. */
-async function isThere({metadata}: Pod, {kube}: World): Promise<boolean> {
+async function isThere({metadata}: Pod, {kube}: ReconcileContext): Promise<boolean> {
   const found = await kube.get(refTo('Pod', metadata.name, metadata.namespace))
   return found?.metadata.uid === metadata.uid && found.metadata.deletionTimestamp === undefined
 }

@@ -3,7 +3,7 @@ import {z} from 'zod'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {parseCertificateRequest, type CertificateRequest} from './certificate-request.ts'
 import {timeText} from '../../base/time.ts'
-import {ConflictError, type Reconciler, type World} from './reconcile-context.ts'
+import {ConflictError, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
 
 const SIGNER = 'kubernetes.io/kubelet-serving'
 const USER = 'system:node:'
@@ -41,29 +41,29 @@ const serviceSchema = z.looseObject({
 export const kubeletServingReconciler: Reconciler = {
   name: 'kubelet-serving',
   kind: 'CertificateSigningRequest',
-  async reconcile(object, world) {
+  async reconcile(object, context) {
     const {spec, status} = signingRequestSchema.parse(object)
     if (spec.signerName !== SIGNER || (status?.conditions ?? []).length > 0) return undefined
     const problem = refusal(spec, {
-      nodes: world.objects.list('Node'),
-      reserved: await clusterAddresses(world),
+      nodes: context.objects.list('Node'),
+      reserved: await clusterAddresses(context),
     })
     if (problem !== undefined) {
-      world.log('warn', 'a serving certificate is not approved', {
+      context.log('warn', 'a serving certificate is not approved', {
         request: object.metadata.name,
         user: spec.username,
         why: problem,
       })
       return {requeueAfterMs: AGAIN_MS}
     }
-    await approve(object, world)
+    await approve(object, context)
     return undefined
   },
 }
 
 /** Addresses of the API server inside the cluster: a node that serves there would be it. */
-async function clusterAddresses(world: World): Promise<readonly string[]> {
-  const service = await world.kube.get(KUBERNETES)
+async function clusterAddresses(context: ReconcileContext): Promise<readonly string[]> {
+  const service = await context.kube.get(KUBERNETES)
   if (service === undefined) return []
   const {clusterIP, clusterIPs = []} = serviceSchema.parse(service).spec
   return clusterIP === undefined ? clusterIPs : [clusterIP, ...clusterIPs]
@@ -122,21 +122,21 @@ function bytesOf(address: string): readonly string[] {
   return [[...before, ...zeros, ...after].map((group) => group.padStart(4, '0')).join('')]
 }
 
-async function approve(object: KubeObject, world: World): Promise<void> {
-  world.signal.throwIfAborted()
+async function approve(object: KubeObject, context: ReconcileContext): Promise<void> {
+  context.signal.throwIfAborted()
   const {name, resourceVersion} = object.metadata
   const condition = {
     type: 'Approved',
     status: 'True',
     reason: 'NodeServesItself',
     message: "clouder: the node's own name and addresses",
-    lastUpdateTime: timeText(world.now()),
+    lastUpdateTime: timeText(context.now()),
   }
-  const written = await world.kube.patchStatus(
+  const written = await context.kube.patchStatus(
     {apiVersion: object.apiVersion, kind: object.kind, name},
     {conditions: [condition]},
     {subresource: 'approval', ...(resourceVersion === undefined ? {} : {resourceVersion})},
   )
   if (written === undefined) throw new ConflictError(`${object.kind} ${name} has changed`)
-  world.log('info', 'approved a serving certificate', {request: name})
+  context.log('info', 'approved a serving certificate', {request: name})
 }

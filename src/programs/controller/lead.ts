@@ -10,7 +10,7 @@ import {
   type Reconciler,
   type Usage,
   type WatchedKind,
-  type World,
+  type ReconcileContext,
 } from './reconcile-context.ts'
 
 const CONCURRENCY = 8
@@ -19,8 +19,12 @@ const RETRY_MS = {first: 200, most: 60_000} as const
 const STALE_MS = 100
 
 /** What is there before anything has been heard of. */
-export interface Outside extends Omit<World, 'objects' | 'usageOf'> {
-  readonly usageOf: (node: string, objects: World['objects'], signal: AbortSignal) => Promise<Usage>
+export interface Outside extends Omit<ReconcileContext, 'objects' | 'usageOf'> {
+  readonly usageOf: (
+    node: string,
+    objects: ReconcileContext['objects'],
+    signal: AbortSignal,
+  ) => Promise<Usage>
 }
 
 /** Reconciles everything until the signal is aborted: what this process does while it leads. */
@@ -41,7 +45,7 @@ export async function lead(outside: Outside): Promise<void> {
     const key = `${reconciler.name} ${ref.namespace ?? ''}/${ref.name}`
     keys.set(key, async () => {
       const object = cache.get(reconciler.kind, ref.name, ref.namespace)
-      return object === undefined ? void keys.delete(key) : reconcileOne(reconciler, object, world)
+      return object === undefined ? void keys.delete(key) : reconcileOne(reconciler, object, context)
     })
     queue.add(key)
   }
@@ -53,13 +57,13 @@ export async function lead(outside: Outside): Promise<void> {
     (kind, object, problem) => {
       const key = `unreadable ${kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
       keys.set(key, async () => {
-        await tellUnreadable(kind, object, problem, world).catch(unlessStale)
+        await tellUnreadable(kind, object, problem, context).catch(unlessStale)
         return void keys.delete(key)
       })
       queue.add(key)
     },
   )
-  const world: World = {
+  const context: ReconcileContext = {
     ...outside,
     objects: cache,
     usageOf: (node) => outside.usageOf(node, cache, signal),
@@ -84,7 +88,7 @@ export function watches(
   {kind: primary, watches: others}: Reconciler,
   kind: WatchedKind,
   object: KubeObject,
-  objects: World['objects'],
+  objects: ReconcileContext['objects'],
 ): readonly ObjectRef[] {
   const {name, namespace} = object.metadata
   const own = kind === primary ? [refTo(kind, name, namespace)] : []
@@ -99,16 +103,16 @@ function unlessStale(error: unknown): void {
 async function reconcileOne(
   reconciler: Reconciler,
   object: KubeObject,
-  world: World,
+  context: ReconcileContext,
 ): Promise<number | undefined> {
   try {
-    const again = await reconciler.reconcile(object, world)
-    world.metrics.reconciled(reconciler.name, 'done')
+    const again = await reconciler.reconcile(object, context)
+    context.metrics.reconciled(reconciler.name, 'done')
     return again?.requeueAfterMs
   } catch (error) {
     const isStale = error instanceof KubernetesError && error.code === 'API_CONFLICT'
     if (error instanceof ConflictError || isStale) return STALE_MS
-    world.metrics.reconciled(reconciler.name, 'failed')
+    context.metrics.reconciled(reconciler.name, 'failed')
     throw error
   }
 }

@@ -4,7 +4,7 @@ import {pullImages} from './checkpoint-images.ts'
 import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
-import {type Again} from './reconcile-context.ts'
+import type {Requeue} from './reconcile-context.ts'
 
 /** The agent of the target says within so long what is not there; after it, what is missing is pulled when the pod is made. */
 const LOOK_MS = 10_000
@@ -14,13 +14,13 @@ const PULL_AGAIN_MS = 1_000
  * Has the target fetch the images of a pod that it lacks, while the pod still runs: fetched later, the pod would stand
  * still for as long as that takes. `done`: it has them, or nobody can say; otherwise when to call it again.
  */
-export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Promise<'done' | Again> {
-  const {migration, world} = at
+export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Promise<'done' | Requeue> {
+  const {migration, context} = at
   const {metadata, status = {}} = migration
   if (status.targetNode !== target) {
     if (listsImages(target, pod, at)) return 'done'
     const message = `asks ${target} which images it lacks`
-    const fields = {targetNode: target, absentImages: null, since: timeText(world.now()), message}
+    const fields = {targetNode: target, absentImages: null, since: timeText(context.now()), message}
     await tell(at, {phase: 'Pending', ...fields})
     return {requeueAfterMs: LOOK_MS}
   }
@@ -32,7 +32,7 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
   if (images.length === 0) return 'done'
   const {name, uid, namespace = 'default'} = metadata
   const owner = {kind: 'Migration', name, uid} as const
-  const pulled = await pullImages({owner, namespace, node: target, images, spec: ownSpec(pod)}, world)
+  const pulled = await pullImages({owner, namespace, node: target, images, spec: ownSpec(pod)}, context)
   if (pulled.state === 'pulled') return 'done'
   if (pulled.state === 'failed') return finish(at, 'Failed', 'IMAGE_UNAVAILABLE', pulled.why)
   await tell(at, {message: `${target} pulls ${images.join(', ')}`})
@@ -40,8 +40,8 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
 }
 
 /** Whether the node tells by itself that it has the images; it tells of the largest only, and some seconds late. */
-function listsImages(target: string, pod: Pod, {world}: MigrationAt): boolean {
-  const node = world.objects.get('Node', target)
+function listsImages(target: string, pod: Pod, {context}: MigrationAt): boolean {
+  const node = context.objects.get('Node', target)
   const images = node === undefined ? [] : (nodeSchema.parse(node).status.images ?? [])
   const listed = new Set(images.flatMap(({names}) => names ?? []))
   return pod.spec.containers.every(({image}) => listed.has(fullImageName(image)))

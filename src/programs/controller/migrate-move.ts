@@ -15,7 +15,7 @@ import {refused, targetPod} from './migrate-target.ts'
 import {isNodeReady, placesFor} from './placement.ts'
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
-import {ensure, refTo, refusalOf, type Again} from './reconcile-context.ts'
+import {ensure, refTo, refusalOf, type Requeue} from './reconcile-context.ts'
 
 /** As long as a restored pod may take to be ready. */
 const READY_MS = 5 * 60_000
@@ -28,8 +28,8 @@ const AGAIN_MS = 2000
 const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost'
 
 /** Deletes the source, which stands still, and makes the pod on the target; one of a ReplicaSet is made first. */
-export async function move(at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+export async function move(at: MigrationAt): Promise<Requeue> {
+  const {migration, context} = at
   const {status = {}, spec} = migration
   const taken = await checkpointOf(at)
   const source = await podNamed(spec.pod, at)
@@ -49,7 +49,7 @@ export async function move(at: MigrationAt): Promise<Again> {
   const made = await podNamed(status.newPod ?? '', at)
   if (made !== undefined && !isOurs(made, at)) return occupied(made, at)
   const wanted = targetPod(taken, status.newPod ?? spec.pod, replaces, at)
-  const found = made ?? (await ensure(wanted, world).catch(refusalOf))
+  const found = made ?? (await ensure(wanted, context).catch(refusalOf))
   if (typeof found === 'string')
     return replaces ? refused(found, at) : step(at, 'RollingBack', {reason: 'API_REJECTED'}, found)
   const pod = podSchema.parse(found)
@@ -62,36 +62,36 @@ export async function move(at: MigrationAt): Promise<Again> {
 }
 
 /** Deletes the source, and waits until it is gone. */
-async function end(source: Pod, at: MigrationAt): Promise<Again> {
-  const {world, migration} = at
+async function end(source: Pod, at: MigrationAt): Promise<Requeue> {
+  const {context, migration} = at
   const {name, namespace, uid, deletionTimestamp} = source.metadata
   const ref = refTo('Pod', name, namespace)
-  world.signal.throwIfAborted()
+  context.signal.throwIfAborted()
   if (deletionTimestamp === undefined) {
     // It stands still, and its agent ends it before it could go on: only its volumes have to be let go of first.
-    await world.kube.delete(ref, {uid, ...(hasClaims(source) ? {} : {graceSeconds: 0})})
+    await context.kube.delete(ref, {uid, ...(hasClaims(source) ? {} : {graceSeconds: 0})})
     return {requeueAfterMs: AGAIN_MS}
   }
-  const waitedMs = world.now() - Date.parse(deletionTimestamp)
+  const waitedMs = context.now() - Date.parse(deletionTimestamp)
   if (waitedMs > GONE_MS && !isNodeThere(migration.status?.sourceNode, at))
-    await world.kube.delete(ref, {uid, graceSeconds: 0})
+    await context.kube.delete(ref, {uid, graceSeconds: 0})
   await tell(at, {message: `waits until pod ${name} is gone from ${migration.status?.sourceNode ?? ''}`})
   return {requeueAfterMs: AGAIN_MS}
 }
 
-function isNodeThere(name: string | undefined, {world}: MigrationAt): boolean {
-  const node = name === undefined ? undefined : world.objects.get('Node', name)
+function isNodeThere(name: string | undefined, {context}: MigrationAt): boolean {
+  const node = name === undefined ? undefined : context.objects.get('Node', name)
   return node !== undefined && isNodeReady(nodeSchema.parse(node))
 }
 
 /** Another pod has the name: one that the source's controller made anew goes, anybody else's stays. */
-async function occupied(pod: Pod, at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+async function occupied(pod: Pod, at: MigrationAt): Promise<Requeue> {
+  const {migration, context} = at
   const {status = {}} = migration
   const {name, namespace, uid} = pod.metadata
   const owner = controllerOf(pod)
   if (owner !== undefined && status.owners?.some((one) => one.uid === owner.uid) === true) {
-    await world.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 0})
+    await context.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 0})
     return {requeueAfterMs: AGAIN_MS}
   }
   const keeps = `checkpoint ${status.checkpoint ?? ''} has its memory`
@@ -99,8 +99,8 @@ async function occupied(pod: Pod, at: MigrationAt): Promise<Again> {
 }
 
 /** Waits until the pod on the target is ready; if that is not to be, goes back. */
-export async function verify(at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+export async function verify(at: MigrationAt): Promise<Requeue> {
+  const {migration, context} = at
   const {status = {}, spec} = migration
   const pod = await podNamed(status.newPod ?? '', at)
   if (pod === undefined || pod.metadata.uid !== status.newUid || isTerminating(pod))
@@ -114,7 +114,7 @@ export async function verify(at: MigrationAt): Promise<Again> {
     await tell(at, {message: progress.message})
     return {requeueAfterMs: AGAIN_MS}
   }
-  const readyMs = readySince(pod, world.now())
+  const readyMs = readySince(pod, context.now())
   if (status.newPod !== spec.pod) await handOver(pod, at)
   const frozenMs = Date.parse(status.frozenAt ?? '')
   return finish(at, 'Succeeded', null, `pod ${pod.metadata.name} goes on at ${status.targetNode ?? ''}`, {
@@ -132,28 +132,28 @@ function readySince({status}: Pod, nowMs: number): number {
 
 /** Gives the new pod to the ReplicaSet of the source, which goes: of the two it is the one to end. */
 async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
-  const {migration, world} = at
+  const {migration, context} = at
   const {status = {}, spec} = migration
   const taken = await checkpointOf(at)
   const source = await podNamed(spec.pod, at)
   const isThere = source !== undefined && source.metadata.uid === status.sourceUid
-  world.signal.throwIfAborted()
+  context.signal.throwIfAborted()
   if (isThere)
-    await world.kube.patch(refTo('Pod', spec.pod, migration.metadata.namespace), {
+    await context.kube.patch(refTo('Pod', spec.pod, migration.metadata.namespace), {
       metadata: {annotations: {[DELETION_COST]: '-2147483648'}},
     })
   const labels = taken === undefined ? {} : targetPod(taken, pod.metadata.name, true, at).metadata.labels
-  await world.kube.patch(refTo('Pod', pod.metadata.name, migration.metadata.namespace), {
+  await context.kube.patch(refTo('Pod', pod.metadata.name, migration.metadata.namespace), {
     metadata: {labels, ownerReferences: status.owners ?? []},
   })
   if (isThere)
-    await world.kube.delete(refTo('Pod', spec.pod, migration.metadata.namespace), {
+    await context.kube.delete(refTo('Pod', spec.pod, migration.metadata.namespace), {
       uid: source.metadata.uid,
     })
 }
 
 /** Lets the source go on, or makes it anew from the checkpoint where it was. */
-export async function rollBack(at: MigrationAt): Promise<Again> {
+export async function rollBack(at: MigrationAt): Promise<Requeue> {
   const {migration} = at
   const {status = {}, spec} = migration
   const reason = status.reason ?? 'MIGRATION_FAILED'
@@ -182,11 +182,11 @@ export async function rollBack(at: MigrationAt): Promise<Again> {
  * Ends the pod on the target. It may run there although nothing is heard of its node, and two of it must not run: only who
  * knows that the machine is off can say so, by deleting its Node.
  */
-async function leave(pod: Pod, at: MigrationAt): Promise<Again> {
+async function leave(pod: Pod, at: MigrationAt): Promise<Requeue> {
   const {name, namespace, uid} = pod.metadata
   const {nodeName = ''} = pod.spec
   // What it would do on a signal is for the one that goes on to do.
-  if (!isTerminating(pod)) await at.world.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 1})
+  if (!isTerminating(pod)) await at.context.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 1})
   if (nodeName !== '' && !isNodeThere(nodeName, at))
     await tell(at, {
       message: `waits for node ${nodeName}, where pod ${name} may run; delete the node when its machine is off for good`,
@@ -196,29 +196,29 @@ async function leave(pod: Pod, at: MigrationAt): Promise<Again> {
 
 /** Asks the agent to let the source go on; whether it still stands. */
 async function isStanding(at: MigrationAt): Promise<boolean> {
-  const {world} = at
+  const {context} = at
   const taken = await checkpointOf(at)
   if (taken?.status?.frozen !== true) return false
   const {name, namespace, annotations = {}} = taken.metadata
   if (annotations[THAW_ANNOTATION] !== 'true') {
-    world.signal.throwIfAborted()
-    await world.kube.patch(refTo('Checkpoint', name, namespace), {
+    context.signal.throwIfAborted()
+    await context.kube.patch(refTo('Checkpoint', name, namespace), {
       metadata: {annotations: {[THAW_ANNOTATION]: 'true'}},
     })
   }
   return true
 }
 
-async function makeBack(at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+async function makeBack(at: MigrationAt): Promise<Requeue> {
+  const {migration, context} = at
   const {metadata, spec, status = {}} = migration
   const taken = await checkpointOf(at)
   const template = taken?.status?.podTemplate
   if (taken === undefined || template === undefined)
     return finish(at, 'Failed', 'CHECKPOINT_UNKNOWN', `pod ${spec.pod} and its checkpoint are gone`)
   const {source} = taken.status ?? {}
-  const volumes = await boundVolumes(template.spec, metadata.namespace, world)
-  const places = placesFor({source, backend: 'handler', spec: ownSpec(template), volumes}, world.objects)
+  const volumes = await boundVolumes(template.spec, metadata.namespace, context)
+  const places = placesFor({source, backend: 'handler', spec: ownSpec(template), volumes}, context.objects)
   const others = places.candidates.map(({node}) => node.metadata.name)
   const back = status.sourceNode ?? ''
   if (!isNodeThere(back, at) && others.length === 0) {
@@ -239,13 +239,13 @@ async function makeBack(at: MigrationAt): Promise<Again> {
       owners: status.owners ?? [],
       takesPlace: true,
     }),
-    world,
+    context,
   ).catch(refusalOf)
   return typeof made === 'string' ? refused(made, at) : {requeueAfterMs: AGAIN_MS}
 }
 
-async function verifyBack(pod: Pod, at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+async function verifyBack(pod: Pod, at: MigrationAt): Promise<Requeue> {
+  const {migration, context} = at
   const {status = {}, spec} = migration
   const reason = status.reason ?? 'MIGRATION_FAILED'
   const progress = progressOf(pod)
@@ -257,7 +257,7 @@ async function verifyBack(pod: Pod, at: MigrationAt): Promise<Again> {
       `pod ${spec.pod} goes on at ${pod.spec.nodeName ?? ''} from its checkpoint: ${status.message ?? ''}`,
     )
   if (progress.state === 'waiting') return {requeueAfterMs: AGAIN_MS}
-  await world.kube.delete(refTo('Pod', spec.pod, pod.metadata.namespace), {uid: pod.metadata.uid})
+  await context.kube.delete(refTo('Pod', spec.pod, pod.metadata.namespace), {uid: pod.metadata.uid})
   const {namespace} = pod.metadata
   const place = `${namespace}/${status.checkpoint ?? ''}`
   const next = `checkpoint ${place} has its memory and is kept: \`clouder checkpoint restore ${place}\``
@@ -269,8 +269,8 @@ const isOurs = ({metadata}: Pod, {migration}: MigrationAt): boolean =>
   metadata.uid !== migration.status?.sourceUid
 
 /** As the server has it now: what is deleted must not be judged by what was heard some time ago. */
-async function podNamed(name: string, {migration, world}: MigrationAt): Promise<Pod | undefined> {
+async function podNamed(name: string, {migration, context}: MigrationAt): Promise<Pod | undefined> {
   if (name === '') return undefined
-  const found = await world.kube.get(refTo('Pod', name, migration.metadata.namespace))
+  const found = await context.kube.get(refTo('Pod', name, migration.metadata.namespace))
   return found === undefined ? undefined : podSchema.parse(found)
 }

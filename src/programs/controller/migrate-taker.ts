@@ -4,7 +4,7 @@ import {checkpointOf, step, tell, type MigrationAt} from './migration-state.ts'
 import {placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
-import {type Again} from './reconcile-context.ts'
+import type {Requeue} from './reconcile-context.ts'
 
 /** So many nodes are asked: the source stands still meanwhile. */
 const MOST_TARGETS = 3
@@ -23,7 +23,7 @@ type Taker =
  */
 export async function takerOf(
   taken: Checkpoint | undefined,
-  {migration, world}: MigrationAt,
+  {migration, context}: MigrationAt,
 ): Promise<Taker> {
   const {metadata, spec, status = {}} = migration
   const {podTemplate, source} = taken?.status ?? {}
@@ -35,9 +35,9 @@ export async function takerOf(
       node: spec.node,
       exceptNode: status.sourceNode,
       spec: ownSpec(podTemplate),
-      volumes: await boundVolumes(podTemplate.spec, metadata.namespace, world),
+      volumes: await boundVolumes(podTemplate.spec, metadata.namespace, context),
     },
-    world.objects,
+    context.objects,
   )
   const refused = new Set(status.refusedTargets?.map((target) => target.node))
   const names = places.candidates
@@ -55,8 +55,8 @@ export async function takerOf(
 export async function askNext(
   refusal: {readonly node: string; readonly reason?: string | undefined; readonly message: string},
   at: MigrationAt,
-): Promise<Again> {
-  const {migration, world} = at
+): Promise<Requeue> {
+  const {migration, context} = at
   const {spec, status = {}} = migration
   const {node, message, reason = 'RESTORE_UNSUPPORTED'} = refusal
   const refusedTargets = [...(status.refusedTargets ?? []), {node, message}]
@@ -65,7 +65,7 @@ export async function askNext(
     const rest = {...at, migration: {...migration, status: {...status, refusedTargets}}}
     const next = await takerOf(await checkpointOf(at), rest)
     if (next.node !== undefined) {
-      const since = timeText(world.now())
+      const since = timeText(context.now())
       const fields = {targetNode: next.node, targetAnswer: null, images: null, refusedTargets, since}
       await tell(at, {...fields, message: `${asks(next.node)}, refused by ${told}`})
       return {requeueAfterMs: AGAIN_MS}

@@ -6,7 +6,7 @@ import {refusalByDryRun} from './dry-run.ts'
 import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
 import {restoredPod} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
-import {type Again} from './reconcile-context.ts'
+import type {Requeue} from './reconcile-context.ts'
 
 /** A quota hears late of a pod that is gone, and a policy may be put right, within so long. */
 const REFUSED_MS = 2 * 60_000
@@ -45,19 +45,19 @@ export const refusalOfTarget = (
   refusalByDryRun(
     targetPod(taken, name, replaces, at),
     {takesPlace: replaces, askedForMs: phaseMs(at)},
-    at.world,
+    at.context,
   )
 
 /** The API server refuses the pod, and the source is gone: tells it at once, and gives up when that stays so. */
-export async function refused(why: string, at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+export async function refused(why: string, at: MigrationAt): Promise<Requeue> {
+  const {migration, context} = at
   const {metadata, status = {}} = migration
   const sinceMs = Date.parse(status.refusedAt ?? '')
-  if (world.now() - sinceMs >= REFUSED_MS) {
+  if (context.now() - sinceMs >= REFUSED_MS) {
     const place = `${metadata.namespace ?? 'default'}/${status.checkpoint ?? ''}`
     const next = `checkpoint ${place} has its memory and is kept: \`clouder checkpoint restore ${place}\``
     return finish(at, 'Failed', 'API_REJECTED', `it was restored nowhere: ${why}; ${next}`)
   }
-  await tell(at, {refusedAt: status.refusedAt ?? timeText(world.now()), message: `tries again: ${why}`})
+  await tell(at, {refusedAt: status.refusedAt ?? timeText(context.now()), message: `tries again: ${why}`})
   return {requeueAfterMs: REFUSED_AGAIN_MS}
 }

@@ -23,9 +23,9 @@ import {
   refTo,
   removeFinalizer,
   WATCHED,
-  type Again,
+  type Requeue,
   type Reconciler,
-  type World,
+  type ReconcileContext,
 } from './reconcile-context.ts'
 
 /** A checkpoint that a move has used is kept for so long. */
@@ -58,10 +58,10 @@ export const migrationReconciler: Reconciler = {
         .filter(({metadata: other, status}) => other.name !== metadata.name && status?.phase === undefined)
         .map(({metadata: {name, namespace}}) => refTo('Migration', name, namespace)),
   },
-  async reconcile(known, world) {
-    const object = await asItIs(known, world)
+  async reconcile(known, context) {
+    const object = await asItIs(known, context)
     if (object === undefined) return undefined
-    const at = migrationOf(object, world)
+    const at = migrationOf(object, context)
     const {status = {}, metadata} = at.migration
     switch (status.phase) {
       case undefined:
@@ -92,35 +92,35 @@ const MOVES: readonly unknown[] = ['Moving', 'Verifying', 'RollingBack']
  * A Migration as the server has it now, where pods are deleted for its sake: what was heard last may be from before a
  * move was given up, and its source be about to be thawed.
  */
-async function asItIs(known: KubeObject, {kube}: World): Promise<KubeObject | undefined> {
+async function asItIs(known: KubeObject, {kube}: ReconcileContext): Promise<KubeObject | undefined> {
   const {metadata, status} = migrationSchema.parse(known)
   if (!MOVES.includes(status?.phase)) return known
   const now = await kube.get(refTo('Migration', metadata.name, metadata.namespace))
   return now?.metadata.uid === metadata.uid ? now : undefined
 }
 
-async function removeOurs({object, world}: MigrationAt): Promise<Again> {
+async function removeOurs({object, context}: MigrationAt): Promise<Requeue> {
   if (object.metadata.finalizers?.includes(MIGRATION_FINALIZER) === true)
-    await removeFinalizer(object, MIGRATION_FINALIZER, world)
+    await removeFinalizer(object, MIGRATION_FINALIZER, context)
   return undefined
 }
 
-async function begin(at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+async function begin(at: MigrationAt): Promise<Requeue> {
+  const {migration, context} = at
   const {spec, metadata} = migration
-  const earlier = earlierOf(migration, world)
+  const earlier = earlierOf(migration, context)
   if (earlier !== undefined) {
     await tell(at, {phase: 'Pending', message: `waits for migration ${earlier} of the same pod`})
     return {requeueAfterMs: 5000}
   }
-  const found = await world.kube.get(refTo('Pod', spec.pod, metadata.namespace))
+  const found = await context.kube.get(refTo('Pod', spec.pod, metadata.namespace))
   const pod = found === undefined ? undefined : podSchema.parse(found)
   if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `there is no pod ${spec.pod}`)
   const target = await targetOf(pod, at)
   if (typeof target !== 'string') return finish(at, 'Failed', target.reason, target.message)
   const images = await imagesFirst(pod, target, at)
   if (images !== 'done') return images
-  const object = await addFinalizer(at.object, MIGRATION_FINALIZER, world)
+  const object = await addFinalizer(at.object, MIGRATION_FINALIZER, context)
   return step(
     {...at, object},
     'Checkpointing',
@@ -130,7 +130,7 @@ async function begin(at: MigrationAt): Promise<Again> {
       sourceUid: pod.metadata.uid,
       sourceRestarts: restartsOf(pod),
       owners: pod.metadata.ownerReferences,
-      startedAt: timeText(world.now()),
+      startedAt: timeText(context.now()),
       absentImages: null,
     },
     `takes the memory of ${spec.pod} on ${pod.spec.nodeName ?? ''}`,
@@ -138,7 +138,7 @@ async function begin(at: MigrationAt): Promise<Again> {
 }
 
 /** Name of a move of the same pod that began before and is not over. */
-function earlierOf({metadata, spec}: Migration, {objects}: World): string | undefined {
+function earlierOf({metadata, spec}: Migration, {objects}: ReconcileContext): string | undefined {
   const order = ({metadata: {creationTimestamp = '', name}}: Migration) => `${creationTimestamp} ${name}`
   const mine = `${metadata.creationTimestamp ?? ''} ${metadata.name}`
   return parsed(objects.list('Migration', metadata.namespace), migrationSchema).find(
@@ -153,7 +153,7 @@ function earlierOf({metadata, spec}: Migration, {objects}: World): string | unde
 /** The node that is best for the pod, or why it cannot be moved; what can be known before it has to stand still. */
 async function targetOf(
   pod: Pod,
-  {migration, world}: MigrationAt,
+  {migration, context}: MigrationAt,
 ): Promise<string | {reason: string; message: string}> {
   const {spec} = migration
   const {nodeName} = pod.spec
@@ -163,9 +163,9 @@ async function targetOf(
   const never = reasonNotToMove(pod)
   if (never !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${never}`)
   if (spec.node === nodeName) return failed(`pod ${spec.pod} is on ${nodeName} already`)
-  const claims = await claimProblem(pod, controllerOf(pod)?.kind === 'ReplicaSet', world)
+  const claims = await claimProblem(pod, controllerOf(pod)?.kind === 'ReplicaSet', context)
   if (claims !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${claims}`)
-  const node = world.objects.get('Node', nodeName)
+  const node = context.objects.get('Node', nodeName)
   const source = node === undefined ? undefined : abilitiesOf(nodeSchema.parse(node))
   if (source === undefined)
     return {
@@ -173,7 +173,9 @@ async function targetOf(
       message: `node ${nodeName} has no node agent: it lacks the annotation ${NODE_ABILITIES_ANNOTATION}`,
     }
   const images =
-    spec.backend === 'create-image' ? await namespaceProblem(migration.metadata.namespace, world) : undefined
+    spec.backend === 'create-image'
+      ? await namespaceProblem(migration.metadata.namespace, context)
+      : undefined
   if (images !== undefined) return {reason: 'RESTORE_UNSUPPORTED', message: images}
   const places = placesFor(
     {
@@ -182,9 +184,9 @@ async function targetOf(
       node: spec.node,
       exceptNode: nodeName,
       spec: ownSpec(pod),
-      volumes: await boundVolumes(pod.spec, migration.metadata.namespace, world),
+      volumes: await boundVolumes(pod.spec, migration.metadata.namespace, context),
     },
-    world.objects,
+    context.objects,
   )
   const names = places.candidates.map((candidate) => candidate.node.metadata.name)
   // One that was asked already stays, as long as it can take it.
@@ -198,8 +200,8 @@ async function targetOf(
   )
 }
 
-async function checkpoint(at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+async function checkpoint(at: MigrationAt): Promise<Requeue> {
+  const {migration, context} = at
   const {metadata, spec, status = {}} = migration
   const name = status.checkpoint ?? ''
   const made =
@@ -220,7 +222,7 @@ async function checkpoint(at: MigrationAt): Promise<Again> {
           owner: spec.owner ?? `migration/${metadata.name}`,
         },
       },
-      world,
+      context,
     ).then(() => checkpointOf(at)))
   const {phase, reason, message, frozen} = made?.status ?? {}
   if (phase === 'Failed') {
@@ -229,7 +231,7 @@ async function checkpoint(at: MigrationAt): Promise<Again> {
     return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', why, {checkpoint: null})
   }
   const frozenAt =
-    frozen === true && status.frozenAt === undefined ? {frozenAt: new Date(world.now()).toISOString()} : {}
+    frozen === true && status.frozenAt === undefined ? {frozenAt: new Date(context.now()).toISOString()} : {}
   if (phase === 'Ready') {
     if (metadata.deletionTimestamp !== undefined)
       return step(at, 'RollingBack', {...frozenAt, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
@@ -261,8 +263,8 @@ function unprovenOf(taken: Checkpoint | undefined, {migration}: MigrationAt): st
 const replicaSetOf = ({status}: Migration) =>
   status?.owners?.find(({kind, controller}) => kind === 'ReplicaSet' && controller === true)
 
-async function prepare(at: MigrationAt): Promise<Again> {
-  const {migration, world} = at
+async function prepare(at: MigrationAt): Promise<Requeue> {
+  const {migration, context} = at
   const {metadata, status = {}} = migration
   if (metadata.deletionTimestamp !== undefined)
     return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
@@ -270,12 +272,12 @@ async function prepare(at: MigrationAt): Promise<Again> {
   const {node, reason, message} = await takerOf(await checkpointOf(at), at)
   if (node === undefined) return step(at, 'RollingBack', {reason}, message)
   if (node !== status.targetNode)
-    await tell(at, {targetNode: node, since: timeText(world.now()), message: asks(node)})
+    await tell(at, {targetNode: node, since: timeText(context.now()), message: asks(node)})
   return heedTarget(node, at)
 }
 
 /** Goes on when the agent of the target has said that it can; until then the source could just go on. */
-async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
+async function heedTarget(target: string, at: MigrationAt): Promise<Requeue> {
   const {migration} = at
   const {metadata, spec, status = {}} = migration
   const {targetAnswer: answer} = status
@@ -297,20 +299,20 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Again> {
 }
 
 /** After the end: the finalizer goes at once, the checkpoint some time later where a pod runs. */
-async function tidy(at: MigrationAt): Promise<Again> {
-  const {migration, object, world} = at
+async function tidy(at: MigrationAt): Promise<Requeue> {
+  const {migration, object, context} = at
   const {metadata, status = {}} = migration
   if (object.metadata.finalizers?.includes(MIGRATION_FINALIZER) === true) {
-    await removeFinalizer(object, MIGRATION_FINALIZER, world)
+    await removeFinalizer(object, MIGRATION_FINALIZER, context)
     return undefined
   }
   if (status.checkpoint === undefined || status.phase === 'Failed') return undefined
-  const leftMs = Date.parse(status.finishedAt ?? '') + KEEP_MS - world.now()
+  const leftMs = Date.parse(status.finishedAt ?? '') + KEEP_MS - context.now()
   if (leftMs > 0) return {requeueAfterMs: leftMs}
-  const used = world.objects.get('Checkpoint', status.checkpoint, metadata.namespace)
+  const used = context.objects.get('Checkpoint', status.checkpoint, metadata.namespace)
   if (used?.metadata.labels?.[MIGRATION_LABEL] !== labelValue(metadata.name)) return undefined
   if (used.metadata.deletionTimestamp === undefined)
-    await world.kube.delete(
+    await context.kube.delete(
       refTo('Checkpoint', status.checkpoint, metadata.namespace),
       used.metadata.uid === undefined ? {} : {uid: used.metadata.uid},
     )

@@ -3,7 +3,7 @@ import {checkpointSchema, migrationSchema, type Checkpoint, type Migration} from
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {tellEvent} from '../../operator/events.ts'
 import {timeText} from '../../base/time.ts'
-import {refTo, writeStatus, type Again, type World} from './reconcile-context.ts'
+import {refTo, writeStatus, type Requeue, type ReconcileContext} from './reconcile-context.ts'
 
 type Status = NonNullable<Migration['status']>
 type Phase = NonNullable<Status['phase']>
@@ -14,37 +14,37 @@ type Fields = {readonly [K in keyof Status]?: Status[K] | null | undefined}
 export interface MigrationAt {
   readonly object: KubeObject
   readonly migration: Migration
-  readonly world: World
+  readonly context: ReconcileContext
 }
 
-export const migrationOf = (object: KubeObject, world: World): MigrationAt => ({
+export const migrationOf = (object: KubeObject, context: ReconcileContext): MigrationAt => ({
   object,
   migration: migrationSchema.parse(object),
-  world,
+  context,
 })
 
 /** Its checkpoint as the server has it now. */
-export async function checkpointOf({migration, world}: MigrationAt): Promise<Checkpoint | undefined> {
+export async function checkpointOf({migration, context}: MigrationAt): Promise<Checkpoint | undefined> {
   const {status, metadata} = migration
   if (status?.checkpoint === undefined) return undefined
-  const found = await world.kube.get(refTo('Checkpoint', status.checkpoint, metadata.namespace))
+  const found = await context.kube.get(refTo('Checkpoint', status.checkpoint, metadata.namespace))
   return found === undefined ? undefined : checkpointSchema.parse(found)
 }
 
 /** Enters a phase; what it does begins only when that is written. */
-export async function step(at: MigrationAt, phase: Phase, fields: Fields, message: string): Promise<Again> {
-  const {object, world} = at
-  await writeStatus(object, {phase, since: timeText(world.now()), message, ...fields}, world)
-  world.log('info', 'a migration went on', {migration: object.metadata.name, phase, told: message})
+export async function step(at: MigrationAt, phase: Phase, fields: Fields, message: string): Promise<Requeue> {
+  const {object, context} = at
+  await writeStatus(object, {phase, since: timeText(context.now()), message, ...fields}, context)
+  context.log('info', 'a migration went on', {migration: object.metadata.name, phase, told: message})
   return undefined
 }
 
 /** Writes what is new within a phase. */
-export async function tell({object, migration, world}: MigrationAt, fields: Fields): Promise<void> {
+export async function tell({object, migration, context}: MigrationAt, fields: Fields): Promise<void> {
   const {status = {}} = migration
   const before: Readonly<Record<string, unknown>> = status
   if (Object.entries(fields).every(([key, value]) => isDeepStrictEqual(before[key], value))) return
-  await writeStatus(object, fields, world)
+  await writeStatus(object, fields, context)
 }
 
 /** Ends it, with the reason that was noted before where none is given. */
@@ -54,15 +54,15 @@ export async function finish(
   reason: string | null,
   message: string,
   fields: Fields = {},
-): Promise<Again> {
-  const {object, world} = at
-  const nowMs = world.now()
+): Promise<Requeue> {
+  const {object, context} = at
+  const nowMs = context.now()
   await step(at, phase, {reason, finishedAt: timeText(nowMs), ...fields}, message)
-  world.metrics.migrationEnded(phase, fields.downtimeMs ?? undefined)
-  await tellEvent(object, phase === 'Succeeded' ? 'Normal' : 'Warning', phase, message, world)
+  context.metrics.migrationEnded(phase, fields.downtimeMs ?? undefined)
+  await tellEvent(object, phase === 'Succeeded' ? 'Normal' : 'Warning', phase, message, context)
   return undefined
 }
 
 /** Milliseconds since the phase began. */
-export const phaseMs = ({migration, world}: MigrationAt): number =>
-  world.now() - (Date.parse(migration.status?.since ?? '') || world.now())
+export const phaseMs = ({migration, context}: MigrationAt): number =>
+  context.now() - (Date.parse(migration.status?.since ?? '') || context.now())

@@ -3,7 +3,7 @@ import type {Checkpoint} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {abilitiesOf, isNodeReady} from './placement.ts'
 import {timeText} from '../../base/time.ts'
-import {refTo, writeStatus, type Again, type World} from './reconcile-context.ts'
+import {refTo, writeStatus, type Requeue, type ReconcileContext} from './reconcile-context.ts'
 
 /** A node that is not ready for so long does not bring a checkpoint to its end. */
 const LOST_MS = 5 * 60_000
@@ -17,20 +17,24 @@ interface Verdict {
 }
 
 /** Ends a Checkpoint that no agent will: its pod or its node is gone, or there is no agent. */
-export async function endOrphan(object: KubeObject, checkpoint: Checkpoint, world: World): Promise<Again> {
+export async function endOrphan(
+  object: KubeObject,
+  checkpoint: Checkpoint,
+  context: ReconcileContext,
+): Promise<Requeue> {
   const {phase = 'Pending'} = checkpoint.status ?? {}
   if (phase === 'Ready' || phase === 'Failed' || checkpoint.spec.pod === undefined) return undefined
-  const verdict = phase === 'Pending' ? await unclaimed(checkpoint, world) : lost(checkpoint, world)
+  const verdict = phase === 'Pending' ? await unclaimed(checkpoint, context) : lost(checkpoint, context)
   if (verdict === undefined) return {requeueAfterMs: AGAIN_MS}
   // Its agent, when it comes back, lets a pod that stands still go on; it may have stored it in this moment: that is not
   // taken back, and the pod of what is stored not thawed.
-  await writeStatus(object, {phase: 'Failed', ...verdict, finishedAt: timeText(world.now())}, world)
+  await writeStatus(object, {phase: 'Failed', ...verdict, finishedAt: timeText(context.now())}, context)
   return undefined
 }
 
 async function unclaimed(
   {metadata, spec}: Checkpoint,
-  {kube, objects, now}: World,
+  {kube, objects, now}: ReconcileContext,
 ): Promise<Verdict | undefined> {
   const name = spec.pod?.name ?? ''
   const found = await kube.get(refTo('Pod', name, metadata.namespace))
@@ -53,7 +57,7 @@ async function unclaimed(
   }
 }
 
-function lost({status}: Checkpoint, {objects, now}: World): Verdict | undefined {
+function lost({status}: Checkpoint, {objects, now}: ReconcileContext): Verdict | undefined {
   const name = status?.node ?? ''
   const object = objects.get('Node', name)
   if (object === undefined)

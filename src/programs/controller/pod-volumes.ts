@@ -2,7 +2,7 @@ import {z} from 'zod'
 import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {nodeTermsSchema, type BoundVolume} from './placement.ts'
-import type {World} from './reconcile-context.ts'
+import type {ReconcileContext} from './reconcile-context.ts'
 
 const claimSchema = z.looseObject({
   spec: z.looseObject({accessModes: z.array(z.string()).default([]), volumeName: z.string().optional()}),
@@ -15,7 +15,7 @@ const volumeSchema = z.looseObject({
 export async function claimProblem(
   pod: Pod,
   ofReplicaSet: boolean,
-  {kube}: Pick<World, 'kube'>,
+  {kube}: Pick<ReconcileContext, 'kube'>,
 ): Promise<string | undefined> {
   for (const {persistentVolumeClaim: claim} of pod.spec.volumes ?? []) {
     if (claim === undefined) continue
@@ -39,7 +39,7 @@ export async function claimProblem(
 export async function boundVolumes(
   spec: unknown,
   namespace: string | undefined,
-  {kube}: Pick<World, 'kube'>,
+  {kube}: Pick<ReconcileContext, 'kube'>,
 ): Promise<readonly BoundVolume[]> {
   const bound: BoundVolume[] = []
   for (const {persistentVolumeClaim: claim} of podSchema.shape.spec.parse(spec).volumes ?? []) {
@@ -57,7 +57,7 @@ export async function boundVolumes(
 const claimNamed = (
   name: string,
   namespace: string | undefined,
-  kube: World['kube'],
+  kube: ReconcileContext['kube'],
 ): Promise<KubeObject | undefined> =>
   kube.get({
     apiVersion: 'v1',

@@ -27,7 +27,7 @@ import {
   WATCHED,
   writeStatus,
   type Reconciler,
-  type World,
+  type ReconcileContext,
   labelledBy,
 } from './reconcile-context.ts'
 
@@ -43,7 +43,7 @@ interface PolicyAt {
   readonly policy: CheckpointPolicy
   readonly pods: readonly Pod[]
   readonly made: readonly Checkpoint[]
-  readonly world: World
+  readonly context: ReconcileContext
 }
 
 /** Makes the Checkpoints that policies ask for, by time and by idleness, and deletes those that are not kept. */
@@ -61,54 +61,54 @@ export function policyReconciler(): Reconciler {
         return name === undefined ? [] : [refTo('CheckpointPolicy', name, metadata?.namespace)]
       },
     },
-    reconcile: (object, world) => reconcile(object, idle, world),
+    reconcile: (object, context) => reconcile(object, idle, context),
   }
 }
 
-async function reconcile(object: KubeObject, idle: IdleTimes, world: World) {
+async function reconcile(object: KubeObject, idle: IdleTimes, context: ReconcileContext) {
   const policy = checkpointPolicySchema.parse(object)
   const {metadata, spec} = policy
-  world.metrics.policies(world.objects.list('CheckpointPolicy').length)
+  context.metrics.policies(context.objects.list('CheckpointPolicy').length)
   if (metadata.deletionTimestamp !== undefined) return undefined
   // Chosen before they are parsed: many policies look at many pods.
   const {namespace} = metadata
-  const chosen = world.objects
+  const chosen = context.objects
     .list('Pod', namespace)
     .filter((pod) => selects(spec.selector, pod.metadata.labels ?? {}))
   const pods = parsed(chosen, podSchema).filter(isRunning)
-  const ours = world.objects
+  const ours = context.objects
     .list('Checkpoint', namespace)
     .filter((checkpoint) => checkpoint.metadata.labels?.[POLICY_LABEL] === labelValue(metadata.name))
   const made = parsed(ours, checkpointSchema)
-  const at = {object, policy, pods, made, world}
+  const at = {object, policy, pods, made, context}
   await tellMoves(at)
-  const time = dueOf(policy, world)
+  const time = dueOf(policy, context)
   const problem = time instanceof Error ? time.message : undefined
   const due = time instanceof Error ? undefined : time
   if (due?.dueMs !== undefined && spec.suspend !== true) await takeAll(at, due.dueMs)
   if (spec.suspend !== true) await takeIdle(at, idle)
-  const deleted = spec.retention === undefined ? 0 : await deleteExpired(made, spec.retention, world)
+  const deleted = spec.retention === undefined ? 0 : await deleteExpired(made, spec.retention, context)
   await writePolicyStatus(at, due, problem, deleted)
   const waits = [
     LOOK_MS,
-    ...(due?.nextMs === undefined ? [] : [due.nextMs - world.now()]),
+    ...(due?.nextMs === undefined ? [] : [due.nextMs - context.now()]),
     ...(spec.idle === undefined || spec.suspend === true ? [] : [IDLE_LOOK_MS]),
   ]
   return {requeueAfterMs: Math.max(0, Math.min(...waits))}
 }
 
 /** Moves that were asked for in its name: by a drain, or because the cloud takes a machine back. */
-async function tellMoves({object, policy: {metadata}, world}: PolicyAt): Promise<void> {
-  for (const migration of parsed(world.objects.list('Migration', metadata.namespace), migrationSchema)) {
+async function tellMoves({object, policy: {metadata}, context}: PolicyAt): Promise<void> {
+  for (const migration of parsed(context.objects.list('Migration', metadata.namespace), migrationSchema)) {
     const {owner, pod} = migration.spec
-    const ageMs = world.now() - Date.parse(migration.metadata.creationTimestamp ?? '')
+    const ageMs = context.now() - Date.parse(migration.metadata.creationTimestamp ?? '')
     if (owner !== `${OWNER}${metadata.name}` || !(ageMs < NEWS_MS)) continue
-    await tellEvent(object, 'Normal', 'Move', `pod ${pod} is moved: ${migration.metadata.name}`, world)
+    await tellEvent(object, 'Normal', 'Move', `pod ${pod} is moved: ${migration.metadata.name}`, context)
   }
 }
 
 /** An Error says what is wrong with the schedule. */
-function dueOf({metadata, spec, status}: CheckpointPolicy, {now}: World): Due | Error | undefined {
+function dueOf({metadata, spec, status}: CheckpointPolicy, {now}: ReconcileContext): Due | Error | undefined {
   if (spec.schedule === undefined) return undefined
   const last = status?.lastScheduledAt ?? metadata.creationTimestamp
   const lastMs = Date.parse(last ?? '') || now()
@@ -121,7 +121,7 @@ function dueOf({metadata, spec, status}: CheckpointPolicy, {now}: World): Due | 
 
 /** One Checkpoint per pod; one that is under way is enough. */
 async function takeAll(at: PolicyAt, dueMs: number): Promise<void> {
-  const {object, pods, made, world} = at
+  const {object, pods, made, context} = at
   const time = timeText(dueMs).slice(0, 16).replaceAll(/[-T:]/g, '')
   const busy = new Set(
     made
@@ -136,11 +136,17 @@ async function takeAll(at: PolicyAt, dueMs: number): Promise<void> {
   )
   for (const pod of wanted) await take(at, pod, time, 'run')
   if (wanted.length > 0)
-    await tellEvent(object, 'Normal', 'Scheduled', `${timeText(dueMs)}: ${wanted.length} checkpoints`, world)
+    await tellEvent(
+      object,
+      'Normal',
+      'Scheduled',
+      `${timeText(dueMs)}: ${wanted.length} checkpoints`,
+      context,
+    )
 }
 
 async function take(
-  {policy, world}: PolicyAt,
+  {policy, context}: PolicyAt,
   pod: Pod,
   suffix: string,
   after: CheckpointSpec['after'],
@@ -166,7 +172,7 @@ async function take(
         owner: `${OWNER}${metadata.name}`,
       },
     },
-    world,
+    context,
   )
 }
 
@@ -177,7 +183,7 @@ function nameFor({metadata}: CheckpointPolicy, pod: Pod, suffix: string): string
 }
 
 async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
-  const {policy, pods, world} = at
+  const {policy, pods, context} = at
   const wanted = policy.spec.idle
   if (wanted === undefined) return
   const key = `${policy.metadata.namespace ?? ''}/${policy.metadata.name}`
@@ -187,7 +193,7 @@ async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
     const {nodeName} = pod.spec
     if (nodeName === undefined) continue
     const figures = {uid, node: nodeName, cores: quantity(wanted.cpu)}
-    const idleMs = await idle.idleMs(key, figures, world)
+    const idleMs = await idle.idleMs(key, figures, context)
     if (idleMs === undefined || idleMs < durationMs(wanted.for) || idle.isNoted(key, uid)) continue
     await takeOneIdle(at, pod, wanted.after)
     idle.note(key, uid)
@@ -195,38 +201,38 @@ async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
 }
 
 async function takeOneIdle(at: PolicyAt, pod: Pod, after: 'run' | 'delete'): Promise<void> {
-  const {object, policy, world} = at
+  const {object, policy, context} = at
   const {name, namespace} = pod.metadata
   const label = pod.metadata.labels[RUNTIME_LABEL]
-  const runtime = labelledBy('Runtime', label, namespace, world.objects)[0]?.name
+  const runtime = labelledBy('Runtime', label, namespace, context.objects)[0]?.name
   const owner = controllerOf(pod)
   if (after === 'delete' && runtime !== undefined) {
-    world.signal.throwIfAborted()
-    const {resourceVersion} = world.objects.get('Runtime', runtime, namespace)?.metadata ?? {}
+    context.signal.throwIfAborted()
+    const {resourceVersion} = context.objects.get('Runtime', runtime, namespace)?.metadata ?? {}
     // Somebody may have changed it in this moment, to have it run on.
-    await world.kube.patch(refTo('Runtime', runtime, namespace), {
+    await context.kube.patch(refTo('Runtime', runtime, namespace), {
       ...(resourceVersion === undefined ? {} : {metadata: {resourceVersion}}),
       spec: {state: 'Paused'},
     })
-    await tellEvent(object, 'Normal', 'Idle', `pauses runtime ${runtime}`, world)
+    await tellEvent(object, 'Normal', 'Idle', `pauses runtime ${runtime}`, context)
   } else if (after === 'delete' && owner !== undefined) {
     const why = `${owner.kind} ${owner.name} would make it anew: it is left running`
-    await tellEvent(object, 'Warning', 'Idle', `pod ${name} is idle; ${why}`, world)
+    await tellEvent(object, 'Warning', 'Idle', `pod ${name} is idle; ${why}`, context)
   } else {
-    const suffix = `idle${timeText(world.now()).slice(0, 16).replaceAll(/[-T:]/g, '')}`
+    const suffix = `idle${timeText(context.now()).slice(0, 16).replaceAll(/[-T:]/g, '')}`
     await take(at, pod, suffix, after)
     await tellEvent(
       object,
       'Normal',
       'Idle',
       `checkpoint of ${name}, idle for ${policy.spec.idle?.for}`,
-      world,
+      context,
     )
   }
 }
 
 async function writePolicyStatus(
-  {object, policy, pods, made, world}: PolicyAt,
+  {object, policy, pods, made, context}: PolicyAt,
   due: Due | undefined,
   problem: string | undefined,
   deleted: number,
@@ -242,10 +248,10 @@ async function writePolicyStatus(
     nextScheduledAt: due?.nextMs === undefined ? undefined : timeText(due.nextMs),
     pods: pods.length,
     checkpoints: made.length - deleted,
-    conditions: withCondition(status.conditions, valid, world.now()),
+    conditions: withCondition(status.conditions, valid, context.now()),
   }
   const before: Readonly<Record<string, unknown>> = status
   if (Object.entries(next).every(([key, value]) => isDeepStrictEqual(before[key], value))) return
   // A merge patch takes away what is null.
-  await writeStatus(object, {...next, nextScheduledAt: next.nextScheduledAt ?? null}, world)
+  await writeStatus(object, {...next, nextScheduledAt: next.nextScheduledAt ?? null}, context)
 }

@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {quantity} from '../../kubernetes/pod.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import type {World} from './reconcile-context.ts'
+import type {ReconcileContext} from './reconcile-context.ts'
 
 const amounts = z.record(z.string(), z.string())
 const quotaSchema = z.looseObject({
@@ -24,7 +24,7 @@ const podSchema = z.looseObject({
 export async function hasRoomOnceGone(
   pod: KubeObject,
   refusal: string,
-  {kube}: Pick<World, 'kube'>,
+  {kube}: Pick<ReconcileContext, 'kube'>,
 ): Promise<boolean> {
   if (!/exceeded quota/.test(refusal)) return false
   const {namespace = 'default'} = pod.metadata

@@ -9,7 +9,7 @@ import {claimProblem} from './pod-volumes.ts'
 import {refusalByDryRun} from './dry-run.ts'
 import {restoredPod} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
-import {refTo, writeStatus, type Again, type World} from './reconcile-context.ts'
+import {refTo, writeStatus, type Requeue, type ReconcileContext} from './reconcile-context.ts'
 
 const AGAIN_MS = 5_000
 
@@ -17,16 +17,20 @@ const AGAIN_MS = 5_000
  * Says of a Checkpoint that will end its pod whether the API server would take that pod again, which its agent waits
  * for; where it would not, the Checkpoint fails, and the pod was never touched. Undefined: there is nothing to say.
  */
-export async function admitEnd(object: KubeObject, checkpoint: Checkpoint, world: World): Promise<Again> {
+export async function admitEnd(
+  object: KubeObject,
+  checkpoint: Checkpoint,
+  context: ReconcileContext,
+): Promise<Requeue> {
   const {metadata, spec, status = {}} = checkpoint
   const {phase = 'Pending', admitted} = status
   if (spec.after !== 'delete' || spec.pod === undefined || phase !== 'Pending' || admitted === true)
     return undefined
-  const found = await world.kube.get(refTo('Pod', spec.pod.name, metadata.namespace))
+  const found = await context.kube.get(refTo('Pod', spec.pod.name, metadata.namespace))
   if (found === undefined || (spec.pod.uid ?? found.metadata.uid) !== found.metadata.uid) return undefined
   const {nodeName} = podSchema.parse(found).spec
   if (nodeName === undefined) return undefined
-  const why = await whyNot(found, nodeName, checkpoint, world)
+  const why = await whyNot(found, nodeName, checkpoint, context)
   if (why === 'undecided') return {requeueAfterMs: AGAIN_MS}
   const next =
     why === undefined
@@ -35,9 +39,9 @@ export async function admitEnd(object: KubeObject, checkpoint: Checkpoint, world
           phase: 'Failed',
           reason: 'API_REJECTED',
           message: `pod ${spec.pod.name} runs on, it could not be made again: ${why}`,
-          finishedAt: timeText(world.now()),
+          finishedAt: timeText(context.now()),
         }
-  await writeStatus(object, next, world)
+  await writeStatus(object, next, context)
   return undefined
 }
 
@@ -45,9 +49,9 @@ async function whyNot(
   found: KubeObject,
   node: string,
   {metadata}: Checkpoint,
-  world: World,
+  context: ReconcileContext,
 ): Promise<string | undefined> {
-  const claim = await claimProblem(podSchema.parse(found), false, world)
+  const claim = await claimProblem(podSchema.parse(found), false, context)
   if (claim !== undefined) return claim
   const {namespace = 'default', name} = found.metadata
   const pod = restoredPod({
@@ -61,10 +65,10 @@ async function whyNot(
     owners: [],
     takesPlace: false,
   })
-  const askedForMs = world.now() - (Date.parse(metadata.creationTimestamp ?? '') || world.now())
-  return refusalByDryRun(pod, {takesPlace: true, askedForMs}, world).catch((error: unknown) => {
+  const askedForMs = context.now() - (Date.parse(metadata.creationTimestamp ?? '') || context.now())
+  return refusalByDryRun(pod, {takesPlace: true, askedForMs}, context).catch((error: unknown) => {
     if (!isTransient(error)) throw error
-    world.log('info', 'not known yet whether a pod would be taken again', {pod: name, error: error.message})
+    context.log('info', 'not known yet whether a pod would be taken again', {pod: name, error: error.message})
     return 'undecided'
   })
 }

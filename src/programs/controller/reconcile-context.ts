@@ -40,7 +40,7 @@ export interface Usage {
 }
 
 /** What reconcilers work with. */
-export interface World {
+export interface ReconcileContext {
   readonly kube: KubeClient
   readonly objects: Objects
   /** A store that can be reached from here, with its credentials. Throws CheckpointError. */
@@ -59,7 +59,7 @@ export interface World {
 }
 
 /** Undefined: nothing is to be done until something changes. */
-export type Again = {readonly requeueAfterMs: number} | undefined
+export type Requeue = {readonly requeueAfterMs: number} | undefined
 
 /** Brings one kind of object from whatever it is now one or more steps nearer to what it should be. */
 export interface Reconciler {
@@ -69,7 +69,7 @@ export interface Reconciler {
   readonly watches?: Partial<
     Record<WatchedKind, (object: KubeObject, objects: Objects) => readonly ObjectRef[]>
   >
-  reconcile(object: KubeObject, world: World): Promise<Again>
+  reconcile(object: KubeObject, context: ReconcileContext): Promise<Requeue>
 }
 
 /** Somebody changed the object since it was read: it is looked at again at once. */
@@ -79,20 +79,20 @@ export class ConflictError extends Error {}
 export async function writeStatus(
   object: KubeObject,
   status: object,
-  world: Pick<World, 'kube' | 'signal'>,
+  context: Pick<ReconcileContext, 'kube' | 'signal'>,
 ): Promise<KubeObject> {
-  world.signal.throwIfAborted()
+  context.signal.throwIfAborted()
   const {resourceVersion} = object.metadata
   const guard = resourceVersion === undefined ? {} : {resourceVersion}
-  const written = await world.kube.patchStatus(refOf(object), status, guard)
+  const written = await context.kube.patchStatus(refOf(object), status, guard)
   if (written === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
   return written
 }
 
 /** Makes an object, or finds the one that an earlier attempt made. */
-export async function ensure(object: KubeObject, world: World): Promise<KubeObject> {
-  world.signal.throwIfAborted()
-  const made = (await world.kube.create(object)) ?? (await world.kube.get(refOf(object)))
+export async function ensure(object: KubeObject, context: ReconcileContext): Promise<KubeObject> {
+  context.signal.throwIfAborted()
+  const made = (await context.kube.create(object)) ?? (await context.kube.get(refOf(object)))
   if (made === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} is gone again`)
   return made
 }
@@ -107,21 +107,32 @@ export function refusalOf(error: unknown): string {
 }
 
 /** Takes a finalizer of ours away; the others stay. Throws ConflictError. */
-export async function removeFinalizer(object: KubeObject, finalizer: string, world: World): Promise<void> {
-  world.signal.throwIfAborted()
+export async function removeFinalizer(
+  object: KubeObject,
+  finalizer: string,
+  context: ReconcileContext,
+): Promise<void> {
+  context.signal.throwIfAborted()
   const finalizers = (object.metadata.finalizers ?? []).filter((name) => name !== finalizer)
   const next = {...object, metadata: {...object.metadata, finalizers}}
-  if ((await world.kube.replace(next)) === undefined && (await world.kube.get(refOf(object))) !== undefined)
+  if (
+    (await context.kube.replace(next)) === undefined &&
+    (await context.kube.get(refOf(object))) !== undefined
+  )
     throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
 }
 
 /** Throws ConflictError. */
-export async function addFinalizer(object: KubeObject, finalizer: string, world: World): Promise<KubeObject> {
+export async function addFinalizer(
+  object: KubeObject,
+  finalizer: string,
+  context: ReconcileContext,
+): Promise<KubeObject> {
   const {finalizers = []} = object.metadata
   if (finalizers.includes(finalizer)) return object
-  world.signal.throwIfAborted()
+  context.signal.throwIfAborted()
   const next = {...object, metadata: {...object.metadata, finalizers: [...finalizers, finalizer]}}
-  const written = await world.kube.replace(next)
+  const written = await context.kube.replace(next)
   if (written === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
   return written
 }

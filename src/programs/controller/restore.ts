@@ -16,10 +16,10 @@ import {
   parsed,
   refTo,
   writeStatus,
-  type Again,
+  type Requeue,
   type Objects,
   type Reconciler,
-  type World,
+  type ReconcileContext,
   labelledBy,
   refusalOf,
 } from './reconcile-context.ts'
@@ -44,17 +44,17 @@ export const restoreReconciler: Reconciler = {
         .filter(({spec}) => spec.checkpoint === metadata.name)
         .map(({metadata: {name, namespace}}) => refTo('Restore', name, namespace)),
   },
-  async reconcile(object, world) {
+  async reconcile(object, context) {
     const restore = restoreSchema.parse(object)
     if (restore.metadata.deletionTimestamp !== undefined) return undefined
     switch (restore.status?.phase) {
       case undefined:
       case 'Pending':
-        return begin(object, restore, world)
+        return begin(object, restore, context)
       case 'Preparing':
-        return makePod(object, restore, world)
+        return makePod(object, restore, context)
       case 'Starting':
-        return follow(object, restore, world)
+        return follow(object, restore, context)
       case 'Restored':
       case 'Failed':
         return undefined
@@ -71,21 +71,26 @@ const openRestores = (objects: Objects, namespace: string | undefined): readonly
     ({status}) => status?.phase !== 'Restored' && status?.phase !== 'Failed',
   )
 
-async function begin(object: KubeObject, restore: Restore, world: World): Promise<Again> {
+async function begin(object: KubeObject, restore: Restore, context: ReconcileContext): Promise<Requeue> {
   const {spec, metadata} = restore
-  const checkpoint = checkpointOf(restore, world.objects)
+  const checkpoint = checkpointOf(restore, context.objects)
   if (checkpoint === undefined)
-    return fail(object, 'CHECKPOINT_UNKNOWN', `there is no checkpoint ${spec.checkpoint}`, world)
+    return fail(object, 'CHECKPOINT_UNKNOWN', `there is no checkpoint ${spec.checkpoint}`, context)
   const {status = {}} = checkpoint
   if (status.phase === 'Failed')
     return fail(
       object,
       'CHECKPOINT_UNKNOWN',
       `checkpoint ${spec.checkpoint} failed: ${status.message ?? 'no reason was told'}`,
-      world,
+      context,
     )
   if (status.phase !== 'Ready' || status.podTemplate === undefined) {
-    await tell(object, restore, {phase: 'Pending', message: `waits for checkpoint ${spec.checkpoint}`}, world)
+    await tell(
+      object,
+      restore,
+      {phase: 'Pending', message: `waits for checkpoint ${spec.checkpoint}`},
+      context,
+    )
     return undefined
   }
   const lost = status.obstacles?.find(({verdict}) => verdict === 'impossible')
@@ -94,24 +99,24 @@ async function begin(object: KubeObject, restore: Restore, world: World): Promis
       object,
       'RESTORE_IMPOSSIBLE',
       `checkpoint ${spec.checkpoint} cannot be restored: ${lost.message}`,
-      world,
+      context,
     )
   const wanted: Wanted = {
     source: status.source,
     backend: spec.backend,
     node: spec.node,
     spec: ownSpec(status.podTemplate),
-    volumes: await boundVolumes(status.podTemplate.spec, metadata.namespace, world),
+    volumes: await boundVolumes(status.podTemplate.spec, metadata.namespace, context),
   }
-  const places = placesFor(wanted, world.objects)
+  const places = placesFor(wanted, context.objects)
   const [best] = places.candidates
   if (best === undefined) {
-    const reason = isUnlikeAll(wanted, world.objects) ? 'NODE_UNLIKE' : 'RESTORE_UNSUPPORTED'
-    return fail(object, reason, `no node can take it: ${wordsOfRefused(places)}`, world)
+    const reason = isUnlikeAll(wanted, context.objects) ? 'NODE_UNLIKE' : 'RESTORE_UNSUPPORTED'
+    return fail(object, reason, `no node can take it: ${wordsOfRefused(places)}`, context)
   }
   if (best.backend === 'create-image') {
-    const problem = await namespaceProblem(metadata.namespace, world)
-    if (problem !== undefined) return fail(object, 'RESTORE_UNSUPPORTED', problem, world)
+    const problem = await namespaceProblem(metadata.namespace, context)
+    if (problem !== undefined) return fail(object, 'RESTORE_UNSUPPORTED', problem, context)
   }
   const node = spec.node ?? (best.backend === 'create-image' ? best.node.metadata.name : undefined)
   const next = await writeStatus(
@@ -120,68 +125,79 @@ async function begin(object: KubeObject, restore: Restore, world: World): Promis
       phase: 'Preparing',
       backend: best.backend,
       ...(node === undefined ? {} : {node}),
-      startedAt: restore.status?.startedAt ?? timeText(world.now()),
+      startedAt: restore.status?.startedAt ?? timeText(context.now()),
       message: `makes pod ${podNameOf(restore, checkpoint) ?? metadata.name}`,
     },
-    world,
+    context,
   )
-  return makePod(next, restoreSchema.parse(next), world)
+  return makePod(next, restoreSchema.parse(next), context)
 }
 
-async function makePod(object: KubeObject, restore: Restore, world: World): Promise<Again> {
+async function makePod(object: KubeObject, restore: Restore, context: ReconcileContext): Promise<Requeue> {
   const {metadata, spec, status = {}} = restore
-  const checkpoint = checkpointOf(restore, world.objects)
+  const checkpoint = checkpointOf(restore, context.objects)
   const template = checkpoint?.status?.podTemplate
   const name = checkpoint === undefined ? undefined : podNameOf(restore, checkpoint)
   if (checkpoint === undefined || template === undefined || name === undefined)
-    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} is gone`, world)
+    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} is gone`, context)
   const {backend = 'handler', images, node} = status
-  if (status.absentImages !== undefined) return pull(object, restore, template.spec, world)
+  if (status.absentImages !== undefined) return pull(object, restore, template.spec, context)
   if (backend === 'create-image' && images === undefined) {
-    await tell(object, restore, {message: `${node ?? ''} makes images of the checkpoint`}, world)
+    await tell(object, restore, {message: `${node ?? ''} makes images of the checkpoint`}, context)
     return undefined
   }
   const {namespace = 'default'} = metadata
-  const found = await world.kube.get(refTo('Pod', name, namespace))
+  const found = await context.kube.get(refTo('Pod', name, namespace))
   const existing = found === undefined ? undefined : podSchema.parse(found)
-  if (existing !== undefined && !isOf(existing, restore)) return occupied(object, existing, checkpoint, world)
+  if (existing !== undefined && !isOf(existing, restore))
+    return occupied(object, existing, checkpoint, context)
   const made =
     existing ??
-    (await ensure(await podFor(restore, checkpoint, {name, namespace}, world), world).catch(refusalOf))
-  if (typeof made === 'string') return refused(object, restore, made, world)
+    (await ensure(await podFor(restore, checkpoint, {name, namespace}, context), context).catch(refusalOf))
+  if (typeof made === 'string') return refused(object, restore, made, context)
   const pod = podSchema.parse(made)
   if (!isOf(pod, restore)) return {requeueAfterMs: 0}
   await writeStatus(
     object,
     {phase: 'Starting', podUid: pod.metadata.uid, message: `pod ${name} waits for a node`},
-    world,
+    context,
   )
   return undefined
 }
 
 /** Tells at once that the API server refuses the pod, and gives up when that stays so. */
-async function refused(object: KubeObject, restore: Restore, why: string, world: World): Promise<Again> {
+async function refused(
+  object: KubeObject,
+  restore: Restore,
+  why: string,
+  context: ReconcileContext,
+): Promise<Requeue> {
   const sinceMs = Date.parse(restore.status?.startedAt ?? '') || 0
-  if (world.now() - sinceMs >= REFUSED_MS) return fail(object, 'API_REJECTED', why, world)
-  await tell(object, restore, {message: `tries again: ${why}`}, world)
+  if (context.now() - sinceMs >= REFUSED_MS) return fail(object, 'API_REJECTED', why, context)
+  await tell(object, restore, {message: `tries again: ${why}`}, context)
   return {requeueAfterMs: REFUSED_AGAIN_MS}
 }
 
 /** Fetches what the runtime would fetch without anybody's credentials. */
-async function pull(object: KubeObject, restore: Restore, spec: unknown, world: World): Promise<Again> {
+async function pull(
+  object: KubeObject,
+  restore: Restore,
+  spec: unknown,
+  context: ReconcileContext,
+): Promise<Requeue> {
   const {metadata, status = {}} = restore
   const {absentImages = [], node = ''} = status
   const {namespace = 'default', name, uid} = metadata
   const pulled = await pullImages(
     {owner: {kind: 'Restore', name, uid}, namespace, node, images: absentImages, spec},
-    world,
+    context,
   )
-  if (pulled.state === 'failed') return fail(object, 'IMAGE_UNAVAILABLE', pulled.why, world)
+  if (pulled.state === 'failed') return fail(object, 'IMAGE_UNAVAILABLE', pulled.why, context)
   if (pulled.state === 'pulled') {
-    await writeStatus(object, {absentImages: null, pulled: true, message: `${node} has the images`}, world)
+    await writeStatus(object, {absentImages: null, pulled: true, message: `${node} has the images`}, context)
     return undefined
   }
-  await tell(object, restore, {message: `${node} pulls ${absentImages.join(', ')}`}, world)
+  await tell(object, restore, {message: `${node} pulls ${absentImages.join(', ')}`}, context)
   return {requeueAfterMs: AGAIN_MS}
 }
 
@@ -189,14 +205,14 @@ async function podFor(
   {metadata, spec, status}: Restore,
   checkpoint: Checkpoint,
   {name, namespace}: {name: string; namespace: string},
-  world: World,
+  context: ReconcileContext,
 ): Promise<KubeObject> {
   const {podTemplate, source} = checkpoint.status ?? {}
   const template = podTemplate ?? {metadata: {}, spec: {containers: []}}
   const backend = status?.backend ?? 'handler'
   const node = status?.node
-  const volumes = await boundVolumes(template.spec, namespace, world)
-  const places = placesFor({source, backend, node, spec: ownSpec(template), volumes}, world.objects)
+  const volumes = await boundVolumes(template.spec, namespace, context)
+  const places = placesFor({source, backend, node, spec: ownSpec(template), volumes}, context.objects)
   const nodes = places.candidates.slice(0, MOST_NODES).map((candidate) => candidate.node.metadata.name)
   const runtime = metadata.labels?.[RUNTIME_LABEL]
   return restoredPod({
@@ -222,18 +238,18 @@ async function occupied(
   object: KubeObject,
   existing: Pod,
   checkpoint: Checkpoint,
-  world: World,
-): Promise<Again> {
+  context: ReconcileContext,
+): Promise<Requeue> {
   const {name, uid, deletionTimestamp} = existing.metadata
   if (deletionTimestamp !== undefined || uid === leaving(checkpoint)) {
-    await tell(object, restoreSchema.parse(object), {message: `waits until pod ${name} is gone`}, world)
+    await tell(object, restoreSchema.parse(object), {message: `waits until pod ${name} is gone`}, context)
     return {requeueAfterMs: 1000}
   }
   return fail(
     object,
     'RESTORE_FAILED',
     `there is a pod ${name} already; delete it, or name another one with --as`,
-    world,
+    context,
   )
 }
 
@@ -241,24 +257,25 @@ async function occupied(
 const leaving = ({spec, status}: Checkpoint): string | undefined =>
   spec.after === 'delete' ? status?.podUid : undefined
 
-async function follow(object: KubeObject, restore: Restore, world: World): Promise<Again> {
+async function follow(object: KubeObject, restore: Restore, context: ReconcileContext): Promise<Requeue> {
   const {metadata, status = {}} = restore
-  const checkpoint = checkpointOf(restore, world.objects)
+  const checkpoint = checkpointOf(restore, context.objects)
   const name = checkpoint === undefined ? undefined : podNameOf(restore, checkpoint)
-  const found = parsed(world.objects.list('Pod', metadata.namespace), podSchema).find(
+  const found = parsed(context.objects.list('Pod', metadata.namespace), podSchema).find(
     (pod) => pod.metadata.uid === status.podUid,
   )
   if (found === undefined) {
     // The cache may be behind the pod that was just made.
-    const live = name === undefined ? undefined : await world.kube.get(refTo('Pod', name, metadata.namespace))
+    const live =
+      name === undefined ? undefined : await context.kube.get(refTo('Pod', name, metadata.namespace))
     if (live?.metadata.uid === status.podUid) return {requeueAfterMs: 100}
-    return fail(object, 'RESTORE_FAILED', 'the pod was deleted before it went on', world)
+    return fail(object, 'RESTORE_FAILED', 'the pod was deleted before it went on', context)
   }
   const node = found.spec.nodeName
   const place = node === undefined ? {} : {node}
   const progress = progressOf(found)
   if (progress.state === 'ready' || progress.state === 'running' || found.status.phase === 'Succeeded') {
-    world.metrics.restoreEnded('Restored')
+    context.metrics.restoreEnded('Restored')
     await writeStatus(
       object,
       {
@@ -266,25 +283,27 @@ async function follow(object: KubeObject, restore: Restore, world: World): Promi
         reason: null,
         ...place,
         message: `pod ${found.metadata.name} goes on at ${node ?? 'its node'}`,
-        finishedAt: timeText(world.now()),
+        finishedAt: timeText(context.now()),
       },
-      world,
+      context,
     )
-    await tellEvent(object, 'Normal', 'Restored', `pod ${found.metadata.name} goes on`, world)
+    await tellEvent(object, 'Normal', 'Restored', `pod ${found.metadata.name} goes on`, context)
     return undefined
   }
-  const madeMs = Date.parse(found.metadata.creationTimestamp ?? '') || world.now()
-  const isLate = world.now() - madeMs > START_MS
+  const madeMs = Date.parse(found.metadata.creationTimestamp ?? '') || context.now()
+  const isLate = context.now() - madeMs > START_MS
   if (progress.state === 'failed' || isLate) {
     // What is deleted must not be judged by what was heard some time ago: it may have come to run just now.
-    const now = await world.kube.get(refTo('Pod', found.metadata.name, metadata.namespace))
+    const now = await context.kube.get(refTo('Pod', found.metadata.name, metadata.namespace))
     if (now !== undefined && ['ready', 'running'].includes(progressOf(podSchema.parse(now)).state))
       return {requeueAfterMs: 100}
     const reason = progress.state === 'failed' ? progress.reason : 'RESTORE_FAILED'
-    await world.kube.delete(refTo('Pod', found.metadata.name, metadata.namespace), {uid: found.metadata.uid})
-    return fail(object, reason, isLate ? `not in time: ${progress.message}` : progress.message, world)
+    await context.kube.delete(refTo('Pod', found.metadata.name, metadata.namespace), {
+      uid: found.metadata.uid,
+    })
+    return fail(object, reason, isLate ? `not in time: ${progress.message}` : progress.message, context)
   }
-  await tell(object, restore, {...place, message: progress.message}, world)
+  await tell(object, restore, {...place, message: progress.message}, context)
   return {requeueAfterMs: AGAIN_MS}
 }
 
@@ -305,15 +324,20 @@ async function tell(
   object: KubeObject,
   {status = {}}: Restore,
   next: Partial<NonNullable<Restore['status']>>,
-  world: World,
+  context: ReconcileContext,
 ): Promise<void> {
   if (Object.entries(next).every(([key, value]) => status[key] === value)) return
-  await writeStatus(object, next, world)
+  await writeStatus(object, next, context)
 }
 
-async function fail(object: KubeObject, reason: string, message: string, world: World): Promise<Again> {
-  await writeStatus(object, {phase: 'Failed', reason, message, finishedAt: timeText(world.now())}, world)
-  world.metrics.restoreEnded(reason)
-  await tellEvent(object, 'Warning', reason, message, world)
+async function fail(
+  object: KubeObject,
+  reason: string,
+  message: string,
+  context: ReconcileContext,
+): Promise<Requeue> {
+  await writeStatus(object, {phase: 'Failed', reason, message, finishedAt: timeText(context.now())}, context)
+  context.metrics.restoreEnded(reason)
+  await tellEvent(object, 'Warning', reason, message, context)
   return undefined
 }

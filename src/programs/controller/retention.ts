@@ -9,33 +9,33 @@ import {
   type Retention,
 } from '../../api/resources.ts'
 import {expired, retained} from '../../checkpoint/retention.ts'
-import {parsed, refTo, type World} from './reconcile-context.ts'
+import {parsed, refTo, type ReconcileContext} from './reconcile-context.ts'
 
 /** Deletes the Checkpoints of one namespace that are not to be kept; gives how many those were. */
 export async function deleteExpired(
   checkpoints: readonly Checkpoint[],
   retention: Retention,
-  world: World,
+  context: ReconcileContext,
 ): Promise<number> {
   const [namespace] = checkpoints.map(({metadata}) => metadata.namespace)
-  const used = namesInUse(namespace, world)
-  const pods = parsed(world.objects.list('Pod', namespace), podSchema)
+  const used = namesInUse(namespace, context)
+  const pods = parsed(context.objects.list('Pod', namespace), podSchema)
   const podUids = new Set(pods.map(({metadata}) => metadata.uid))
   const seen = checkpoints
     .filter(({metadata}) => metadata.deletionTimestamp === undefined)
     .map((checkpoint) => retained(checkpoint, {podUids, inUse: used.has(checkpoint.metadata.name)}))
-  const doomed = expired(seen, retention, world.now())
+  const doomed = expired(seen, retention, context.now())
   for (const {checkpoint} of doomed) {
     const {name, uid} = checkpoint.metadata
-    world.signal.throwIfAborted()
-    world.log('info', 'a checkpoint is not to be kept any more', {checkpoint: name, namespace})
-    await world.kube.delete(refTo('Checkpoint', name, namespace), uid === undefined ? {} : {uid})
+    context.signal.throwIfAborted()
+    context.log('info', 'a checkpoint is not to be kept any more', {checkpoint: name, namespace})
+    await context.kube.delete(refTo('Checkpoint', name, namespace), uid === undefined ? {} : {uid})
   }
   return doomed.length
 }
 
 /** Names of Checkpoints of a namespace that something goes on from, or may have to. */
-function namesInUse(namespace: string | undefined, {objects}: World): ReadonlySet<string> {
+function namesInUse(namespace: string | undefined, {objects}: ReconcileContext): ReadonlySet<string> {
   const restores = parsed(objects.list('Restore', namespace), restoreSchema)
     .filter((restore) => !isOver(restore))
     .map(({spec}) => spec.checkpoint)

@@ -11,7 +11,7 @@ import {electLeader} from '../../operator/leader-election.ts'
 import {controllerMetrics} from './metrics.ts'
 import {askUsage} from './usage.ts'
 import type {Log} from '../../operator/log.ts'
-import type {World} from './reconcile-context.ts'
+import type {ReconcileContext} from './reconcile-context.ts'
 
 const LEASE = 'clouder-controller'
 
@@ -31,7 +31,7 @@ export interface ControllerOptions {
   readonly kube: KubeClient
   /** Who we are, for the other replicas. */
   readonly identity: string
-  readonly openStore: World['openStore']
+  readonly openStore: ReconcileContext['openStore']
   readonly usageOf: Outside['usageOf']
   readonly registry: Registry
   readonly now: () => number

@@ -20,9 +20,9 @@ import {
   refTo,
   WATCHED,
   writeStatus,
-  type Again,
+  type Requeue,
   type Reconciler,
-  type World,
+  type ReconcileContext,
   labelledBy,
   refusalOf,
 } from './reconcile-context.ts'
@@ -41,17 +41,17 @@ export const runtimeReconciler: Reconciler = {
     Restore: ({metadata}, objects) =>
       labelledBy('Runtime', metadata.labels?.[RUNTIME_LABEL], metadata.namespace, objects),
   },
-  async reconcile(object, world) {
+  async reconcile(object, context) {
     const runtime = runtimeSchema.parse(object)
     const {metadata, spec} = runtime
     if (metadata.deletionTimestamp !== undefined) return undefined
-    const found = await world.kube.get(refTo('Pod', metadata.name, metadata.namespace))
+    const found = await context.kube.get(refTo('Pod', metadata.name, metadata.namespace))
     const pod = found === undefined ? undefined : podSchema.parse(found)
-    const at = {object, runtime, pod, world}
+    const at = {object, runtime, pod, context}
     if (pod !== undefined && pod.metadata.labels[RUNTIME_LABEL] !== labelValue(metadata.name))
       return fail(at, 'RESTORE_FAILED', `there is another pod ${metadata.name}`)
     for (const lasting of lastingObjects(runtime)) {
-      const made = await ensure(lasting, world).catch(refusalOf)
+      const made = await ensure(lasting, context).catch(refusalOf)
       if (typeof made === 'string') return refused(at, made)
     }
     return spec.state === 'Running' ? run(at) : pause(at)
@@ -64,38 +64,38 @@ interface RuntimeAt {
   readonly object: KubeObject
   readonly runtime: Runtime
   readonly pod: Pod | undefined
-  readonly world: World
+  readonly context: ReconcileContext
 }
 
 type Status = NonNullable<Runtime['status']>
 type Fields = {readonly [K in keyof Status]?: Status[K] | null | undefined}
 
-async function run(at: RuntimeAt): Promise<Again> {
-  const {runtime, pod, world} = at
+async function run(at: RuntimeAt): Promise<Requeue> {
+  const {runtime, pod, context} = at
   const {metadata, status = {}} = runtime
   if (pod !== undefined && isTerminating(pod)) return {requeueAfterMs: 1000}
   if (pod !== undefined) return running(pod, at)
-  const moves = parsed(world.objects.list('Migration', metadata.namespace), migrationSchema)
+  const moves = parsed(context.objects.list('Migration', metadata.namespace), migrationSchema)
   if (moves.some((move) => move.spec.pod === metadata.name && !isOver(move) && move.status !== undefined))
     return {requeueAfterMs: AGAIN_MS}
   const from = pausedIn(at)
   if (from !== undefined) return resume(from.metadata.name, at)
   if (status.checkpoint !== undefined && status.phase === 'Paused')
     return fail(at, 'CHECKPOINT_UNKNOWN', `checkpoint ${status.checkpoint}, which it goes on from, is gone`)
-  const made = await ensure(runtimePod(runtime), world).catch(refusalOf)
+  const made = await ensure(runtimePod(runtime), context).catch(refusalOf)
   if (typeof made === 'string') return refused(at, made)
   await tell(at, {phase: 'Pending', reason: null, message: 'its pod starts', checkpoint: null})
   return undefined
 }
 
 /** It is wanted for as long as it says so: what is refused is told, and tried again now and then. */
-async function refused(at: RuntimeAt, why: string): Promise<Again> {
+async function refused(at: RuntimeAt, why: string): Promise<Requeue> {
   await tell(at, {phase: 'Pending', reason: 'API_REJECTED', message: why})
   return {requeueAfterMs: REFUSED_AGAIN_MS}
 }
 
-async function running(pod: Pod, at: RuntimeAt): Promise<Again> {
-  const {runtime, world} = at
+async function running(pod: Pod, at: RuntimeAt): Promise<Requeue> {
+  const {runtime, context} = at
   const {status = {}, metadata} = runtime
   if (!isRunning(pod)) {
     const resuming = status.phase === 'Resuming'
@@ -112,13 +112,13 @@ async function running(pod: Pod, at: RuntimeAt): Promise<Again> {
     node: pod.spec.nodeName,
     checkpoint: null,
     observedGeneration: metadata.generation,
-    ...(status.phase === 'Resuming' ? {resumedAt: timeText(world.now())} : {}),
+    ...(status.phase === 'Resuming' ? {resumedAt: timeText(context.now())} : {}),
   })
   return undefined
 }
 
-async function resume(checkpoint: string, at: RuntimeAt): Promise<Again> {
-  const {runtime, world} = at
+async function resume(checkpoint: string, at: RuntimeAt): Promise<Requeue> {
+  const {runtime, context} = at
   const {metadata} = runtime
   const restore = restoreOf(at, checkpoint)
   if (restore?.status?.phase === 'Failed')
@@ -142,7 +142,7 @@ async function resume(checkpoint: string, at: RuntimeAt): Promise<Again> {
       },
       spec: {checkpoint, podName: metadata.name},
     },
-    world,
+    context,
   )
   return {requeueAfterMs: AGAIN_MS}
 }
@@ -152,14 +152,14 @@ const restoreName = ({runtime}: RuntimeAt, checkpoint: string): string =>
   objectName([checkpoint, `r${runtime.metadata.generation ?? 0}`])
 
 function restoreOf(at: RuntimeAt, checkpoint: string | undefined) {
-  const {runtime, world} = at
+  const {runtime, context} = at
   if (checkpoint === undefined) return undefined
-  const object = world.objects.get('Restore', restoreName(at, checkpoint), runtime.metadata.namespace)
+  const object = context.objects.get('Restore', restoreName(at, checkpoint), runtime.metadata.namespace)
   return object === undefined ? undefined : restoreSchema.parse(object)
 }
 
-async function pause(at: RuntimeAt): Promise<Again> {
-  const {runtime, pod, world} = at
+async function pause(at: RuntimeAt): Promise<Requeue> {
+  const {runtime, pod, context} = at
   const {metadata, status = {}, spec} = runtime
   if (pod === undefined) return paused(at)
   if (isTerminating(pod)) {
@@ -167,7 +167,7 @@ async function pause(at: RuntimeAt): Promise<Again> {
     return {requeueAfterMs: 1000}
   }
   if (!isRunning(pod)) {
-    await world.kube.delete(refTo('Pod', metadata.name, metadata.namespace), {uid: pod.metadata.uid})
+    await context.kube.delete(refTo('Pod', metadata.name, metadata.namespace), {uid: pod.metadata.uid})
     return {requeueAfterMs: 1000}
   }
   const name = objectName([metadata.name, `p${metadata.generation ?? 0}`])
@@ -188,7 +188,7 @@ async function pause(at: RuntimeAt): Promise<Again> {
         owner: `runtime/${metadata.name}`,
       },
     },
-    world,
+    context,
   )
   const {phase, reason, message} = checkpointSchema.parse(made).status ?? {}
   if (phase === 'Failed')
@@ -202,8 +202,8 @@ async function pause(at: RuntimeAt): Promise<Again> {
   return status.phase === 'Failed' ? undefined : {requeueAfterMs: AGAIN_MS}
 }
 
-async function paused(at: RuntimeAt): Promise<Again> {
-  const {runtime, world} = at
+async function paused(at: RuntimeAt): Promise<Requeue> {
+  const {runtime, context} = at
   const {metadata, status = {}} = runtime
   const from = pausedIn(at)
   await tell(at, {
@@ -213,13 +213,13 @@ async function paused(at: RuntimeAt): Promise<Again> {
     node: null,
     checkpoint: from?.metadata.name ?? null,
     observedGeneration: metadata.generation,
-    ...(status.phase === 'Paused' ? {} : {pausedAt: timeText(world.now())}),
+    ...(status.phase === 'Paused' ? {} : {pausedAt: timeText(context.now())}),
   })
   // Those that it went on from earlier.
   for (const old of pausesOf(at)) {
     const isOld = from !== undefined && old.metadata.name !== from.metadata.name
     if (isOld && old.metadata.deletionTimestamp === undefined)
-      await world.kube.delete(
+      await context.kube.delete(
         refTo('Checkpoint', old.metadata.name, metadata.namespace),
         old.metadata.uid === undefined ? {} : {uid: old.metadata.uid},
       )
@@ -228,9 +228,9 @@ async function paused(at: RuntimeAt): Promise<Again> {
 }
 
 /** Checkpoints by which this Runtime was paused, newest first. */
-function pausesOf({runtime, world}: RuntimeAt): readonly Checkpoint[] {
+function pausesOf({runtime, context}: RuntimeAt): readonly Checkpoint[] {
   const {metadata} = runtime
-  return parsed(world.objects.list('Checkpoint', metadata.namespace), checkpointSchema)
+  return parsed(context.objects.list('Checkpoint', metadata.namespace), checkpointSchema)
     .filter(
       (checkpoint) =>
         checkpoint.spec.owner === `runtime/${metadata.name}` &&
@@ -251,15 +251,15 @@ function pausedIn(at: RuntimeAt): Checkpoint | undefined {
   return endOf(newest) > resumedMs ? newest : undefined
 }
 
-async function tell({object, runtime, world}: RuntimeAt, fields: Fields): Promise<void> {
+async function tell({object, runtime, context}: RuntimeAt, fields: Fields): Promise<void> {
   const before: Readonly<Record<string, unknown>> = runtime.status ?? {}
   const isTold = Object.entries(fields).every(([key, value]) =>
     isDeepStrictEqual(before[key] ?? null, value ?? null),
   )
-  if (!isTold) await writeStatus(object, fields, world)
+  if (!isTold) await writeStatus(object, fields, context)
 }
 
-async function fail(at: RuntimeAt, reason: string, message: string, fields: Fields = {}): Promise<Again> {
+async function fail(at: RuntimeAt, reason: string, message: string, fields: Fields = {}): Promise<Requeue> {
   await tell(at, {
     phase: 'Failed',
     reason,

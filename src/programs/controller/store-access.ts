@@ -3,11 +3,14 @@ import {SYSTEM_NAMESPACE} from '../../api/names.ts'
 import {checkpointStoreSchema, type CheckpointStore} from '../../api/resources.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../base/errors.ts'
-import type {World} from './reconcile-context.ts'
+import type {ReconcileContext} from './reconcile-context.ts'
 
 const secretSchema = z.looseObject({data: z.record(z.string(), z.string()).default({})})
 
-export function storeNamed(name: string, {objects}: Pick<World, 'objects'>): CheckpointStore | undefined {
+export function storeNamed(
+  name: string,
+  {objects}: Pick<ReconcileContext, 'objects'>,
+): CheckpointStore | undefined {
   const object = objects.get('CheckpointStore', name)
   return object === undefined ? undefined : checkpointStoreSchema.parse(object)
 }
@@ -17,10 +20,13 @@ export const isRemote = ({spec}: CheckpointStore): boolean =>
   spec.registry !== undefined || spec.s3 !== undefined || spec.azureBlob !== undefined
 
 /** Opens a store that is reached from here. Throws CheckpointError STORE_REFUSED when its Secret is not there. */
-export async function openRemote({metadata, spec}: CheckpointStore, world: World): Promise<BlobStore> {
+export async function openRemote(
+  {metadata, spec}: CheckpointStore,
+  context: ReconcileContext,
+): Promise<BlobStore> {
   const name = spec.credentials?.secretName
-  if (name === undefined) return world.openStore(spec, undefined)
-  const found = await world.kube.get({apiVersion: 'v1', kind: 'Secret', namespace: SYSTEM_NAMESPACE, name})
+  if (name === undefined) return context.openStore(spec, undefined)
+  const found = await context.kube.get({apiVersion: 'v1', kind: 'Secret', namespace: SYSTEM_NAMESPACE, name})
   if (found === undefined)
     throw new CheckpointError(
       'STORE_REFUSED',
@@ -28,5 +34,5 @@ export async function openRemote({metadata, spec}: CheckpointStore, world: World
     )
   const entries = Object.entries(secretSchema.parse(found).data)
   const decoded = entries.map(([key, text]) => [key, Buffer.from(text, 'base64').toString('utf8')] as const)
-  return world.openStore(spec, Object.fromEntries(decoded))
+  return context.openStore(spec, Object.fromEntries(decoded))
 }

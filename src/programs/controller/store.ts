@@ -5,7 +5,7 @@ import {CheckpointError} from '../../base/errors.ts'
 import {withCondition} from '../../operator/conditions.ts'
 import {collectStore} from './garbage.ts'
 import {isRemote, openRemote} from './store-access.ts'
-import {writeStatus, type Reconciler, type World} from './reconcile-context.ts'
+import {writeStatus, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
 
 const PROBE_MS = 5 * 60_000
 const COLLECT_MS = 6 * 3_600_000
@@ -21,17 +21,17 @@ export function storeReconciler(): Reconciler {
   return {
     name: 'store',
     kind: 'CheckpointStore',
-    async reconcile(object, world) {
+    async reconcile(object, context) {
       const store = checkpointStoreSchema.parse(object)
-      const {blobs, ...seen} = await probe(store, world)
+      const {blobs, ...seen} = await probe(store, context)
       const before = store.status?.conditions
-      const next = withCondition(before, {type: 'Ready', ...seen}, world.now())
-      if (!isDeepStrictEqual(before, next)) await writeStatus(object, {conditions: next}, world)
+      const next = withCondition(before, {type: 'Ready', ...seen}, context.now())
+      if (!isDeepStrictEqual(before, next)) await writeStatus(object, {conditions: next}, context)
       const key = object.metadata.uid ?? store.metadata.name
-      const sinceMs = world.now() - (collectedAtMs.get(key) ?? Number.NEGATIVE_INFINITY)
+      const sinceMs = context.now() - (collectedAtMs.get(key) ?? Number.NEGATIVE_INFINITY)
       if (blobs !== undefined && sinceMs >= COLLECT_MS) {
-        collectedAtMs.set(key, world.now())
-        await collectStore(store.metadata.name, blobs, world)
+        collectedAtMs.set(key, context.now())
+        await collectStore(store.metadata.name, blobs, context)
       }
       return {requeueAfterMs: PROBE_MS}
     },
@@ -40,18 +40,18 @@ export function storeReconciler(): Reconciler {
 
 async function probe(
   store: CheckpointStore,
-  world: World,
+  context: ReconcileContext,
 ): Promise<{status: 'True' | 'False' | 'Unknown'; reason: string; message: string; blobs?: BlobStore}> {
   if (store.spec.node !== undefined)
     return {status: 'True', reason: 'OnNodes', message: 'each node keeps what was made there'}
   if (!isRemote(store))
     return {status: 'Unknown', reason: 'OnNodes', message: 'only node agents reach it; none was asked'}
   try {
-    const blobs = await openRemote(store, world)
-    await blobs.has(NOTHING, world.signal)
+    const blobs = await openRemote(store, context)
+    await blobs.has(NOTHING, context.signal)
     return {status: 'True', reason: 'Answered', message: `${blobs.place} answers`, blobs}
   } catch (error) {
-    world.signal.throwIfAborted()
+    context.signal.throwIfAborted()
     if (!(error instanceof CheckpointError)) throw error
     return {status: 'False', reason: error.code, message: error.message}
   }

@@ -2,7 +2,7 @@ import {isOver} from '../../checkpoint/ends.ts'
 import {MIGRATION_LABEL} from '../../api/names.ts'
 import {labelValue} from '../../api/object-names.ts'
 import {migrationSchema, restoreSchema, type Migration, type Restore} from '../../api/resources.ts'
-import {refTo, type Again, type Reconciler, type World} from './reconcile-context.ts'
+import {refTo, type Requeue, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
 
 /** What is over is kept for so long, for people to see. */
 const KEPT_S = 24 * 3600
@@ -12,23 +12,23 @@ const AGAIN_MS = 60_000
 export const finishedRestoreReconciler: Reconciler = {
   name: 'finished-restore',
   kind: 'Restore',
-  reconcile: (object, world) => removeWhenDue('Restore', restoreSchema.parse(object), world),
+  reconcile: (object, context) => removeWhenDue('Restore', restoreSchema.parse(object), context),
 }
 
 /** Deletes Migrations some time after their end, and after the checkpoints that they used. */
 export const finishedMigrationReconciler: Reconciler = {
   name: 'finished-migration',
   kind: 'Migration',
-  reconcile(object, world) {
+  reconcile(object, context) {
     const migration = migrationSchema.parse(object)
-    return isOver(migration) && usesCheckpoint(migration, world)
+    return isOver(migration) && usesCheckpoint(migration, context)
       ? Promise.resolve({requeueAfterMs: AGAIN_MS})
-      : removeWhenDue('Migration', migration, world)
+      : removeWhenDue('Migration', migration, context)
   },
 }
 
 /** Whether its checkpoint is still there and will go with it; that of one that failed stays. */
-function usesCheckpoint({metadata, status = {}}: Migration, {objects}: World): boolean {
+function usesCheckpoint({metadata, status = {}}: Migration, {objects}: ReconcileContext): boolean {
   const {phase, checkpoint} = status
   if (phase === 'Failed' || checkpoint === undefined) return false
   const found = objects.get('Checkpoint', checkpoint, metadata.namespace)
@@ -38,8 +38,8 @@ function usesCheckpoint({metadata, status = {}}: Migration, {objects}: World): b
 async function removeWhenDue(
   kind: 'Restore' | 'Migration',
   finished: Restore | Migration,
-  {kube, now, log, signal}: World,
-): Promise<Again> {
+  {kube, now, log, signal}: ReconcileContext,
+): Promise<Requeue> {
   const {metadata, spec, status} = finished
   if (!isOver(finished) || metadata.deletionTimestamp !== undefined) return undefined
   const endedMs = Date.parse(status?.finishedAt ?? metadata.creationTimestamp ?? '') || now()

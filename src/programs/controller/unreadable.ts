@@ -4,7 +4,7 @@ import {conditionSchema} from '../../api/resources.ts'
 import {withCondition} from '../../operator/conditions.ts'
 import {tellEvent} from '../../operator/events.ts'
 import {timeText} from '../../base/time.ts'
-import {removeFinalizer, writeStatus, type WatchedKind, type World} from './reconcile-context.ts'
+import {removeFinalizer, writeStatus, type WatchedKind, type ReconcileContext} from './reconcile-context.ts'
 
 const REASON = 'Invalid'
 const OUR_FINALIZERS = /^clouder\.dev\//
@@ -23,19 +23,19 @@ export async function tellUnreadable(
   kind: WatchedKind,
   object: KubeObject,
   problem: string,
-  world: World,
+  context: ReconcileContext,
 ): Promise<void> {
   const {name, namespace, finalizers = [], deletionTimestamp} = object.metadata
-  world.log('warn', 'left out an object that is not valid', {kind, namespace, name, error: problem})
+  context.log('warn', 'left out an object that is not valid', {kind, namespace, name, error: problem})
   if (kind === 'Pod' || kind === 'Node' || kind === 'CertificateSigningRequest') return
   if (deletionTimestamp !== undefined) {
     const ours = finalizers.find((finalizer) => OUR_FINALIZERS.test(finalizer))
     // One at a time: each change is told, and leads here again.
-    if (ours !== undefined) await removeFinalizer(object, ours, world)
+    if (ours !== undefined) await removeFinalizer(object, ours, context)
     return
   }
   const message = `clouder cannot read it and leaves it alone until it is corrected: ${problem}`
-  await tellEvent(object, 'Warning', REASON, message, world)
+  await tellEvent(object, 'Warning', REASON, message, context)
   const status = statusSchema.safeParse(object['status'] ?? {}).data
   if (status === undefined || object['spec'] === undefined) return
   if (kind === 'CheckpointStore' || kind === 'CheckpointPolicy' || kind === 'ContainerHost') {
@@ -43,12 +43,12 @@ export async function tellUnreadable(
     const before = status.conditions?.find((condition) => condition.type === type)
     if (before?.status === 'False' && before.message === message) return
     const next = {type, status: 'False', reason: REASON, message} as const
-    await writeStatus(object, {conditions: withCondition(status.conditions, next, world.now())}, world)
+    await writeStatus(object, {conditions: withCondition(status.conditions, next, context.now())}, context)
   } else if (status.phase === undefined || status.phase === 'Pending') {
     await writeStatus(
       object,
-      {phase: 'Failed', reason: REASON, message, finishedAt: timeText(world.now())},
-      world,
+      {phase: 'Failed', reason: REASON, message, finishedAt: timeText(context.now())},
+      context,
     )
   }
 }

@@ -3,7 +3,7 @@ import {expect, test} from 'vitest'
 import {parseCertificateRequest} from '../../../../src/programs/controller/certificate-request.ts'
 import {kubeletServingReconciler, refusal} from '../../../../src/programs/controller/kubelet-serving.ts'
 import {controllerMetrics} from '../../../../src/programs/controller/metrics.ts'
-import {ConflictError, type World} from '../../../../src/programs/controller/reconcile-context.ts'
+import {ConflictError, type ReconcileContext} from '../../../../src/programs/controller/reconcile-context.ts'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
 import {certificateRequests} from '../../../support/certificate-requests.ts'
 import {controllerScene} from '../../../support/controller-scene.ts'
@@ -128,7 +128,7 @@ test('a request is approved as it was read, and not another one that took its na
   const read = await kube.get(ref)
   if (read === undefined) throw new Error('no request')
   put(certificateRequests.foreignName)
-  const world: World = {
+  const context: ReconcileContext = {
     kube,
     objects: {get: () => undefined, list: () => nodes},
     openStore: () => Promise.reject(new Error('no store here')),
@@ -138,6 +138,6 @@ test('a request is approved as it was read, and not another one that took its na
     now: Date.now,
     signal: new AbortController().signal,
   }
-  await expect(kubeletServingReconciler.reconcile(read, world)).rejects.toThrow(ConflictError)
+  await expect(kubeletServingReconciler.reconcile(read, context)).rejects.toThrow(ConflictError)
   expect((await kube.get(ref))?.['status']).toBeUndefined()
 })
