@@ -8,6 +8,8 @@ export const kubeObjectSchema = z.looseObject({
     namespace: z.string().optional(),
     uid: z.string().optional(),
     resourceVersion: z.string().optional(),
+    /** Counts changes of what is asked for, not of the status. */
+    generation: z.int().optional(),
     creationTimestamp: z.string().nullish(),
     deletionTimestamp: z.string().optional(),
     finalizers: z.array(z.string()).optional(),

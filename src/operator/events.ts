@@ -9,6 +9,8 @@ const MOST_OF_NAME = 253
 /** Who tells an event, and by what. */
 export interface EventSource {
   readonly kube: Pick<KubeClient, 'create'>
+  /** Name of the program, as `kubectl describe` shows it. */
+  readonly component: string
   readonly log: Log
   /** Milliseconds since the epoch. */
   readonly now: () => number
@@ -35,7 +37,7 @@ export async function tellEvent(
     type,
     reason,
     message: message.slice(0, 1000),
-    source: {component: 'clouder-controller'},
+    source: {component: source.component},
     firstTimestamp: at,
     lastTimestamp: at,
     count: 1,

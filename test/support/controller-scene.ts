@@ -113,6 +113,7 @@ export function controllerScene(options: SceneOptions = {}) {
     /** What a controller works with that has heard of nothing but these. */
     heard: (...objects: readonly KubeObject[]): ReconcileContext => ({
       kube,
+      component: 'clouder-controller',
       objects: {
         get: (kind, name) => objects.find((object) => object.kind === kind && object.metadata.name === name),
         list: (kind) => objects.filter((object) => object.kind === kind),

@@ -3,7 +3,8 @@ import {Registry} from 'prom-client'
 import {ObjectCache} from '../../src/programs/controller/cache.ts'
 import {controllerMetrics} from '../../src/programs/controller/metrics.ts'
 import {reconcilers} from '../../src/programs/controller/reconcilers.ts'
-import {ConflictError, type ReconcileContext} from '../../src/programs/controller/reconcile-context.ts'
+import {ConflictError} from '../../src/operator/writes.ts'
+import type {ReconcileContext} from '../../src/programs/controller/reconcile-context.ts'
 import {CheckpointError, isTransient} from '../../src/base/errors.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 
@@ -28,6 +29,7 @@ export class DrivenController {
     this.#options = options
     this.#context = {
       kube: options.kube,
+      component: 'clouder-controller',
       objects: this.#cache,
       openStore:
         options.openStore ??

@@ -29,6 +29,7 @@ export const conditionSchema = z.looseObject({
   reason: z.string(),
   message: z.string(),
   lastTransitionTime: z.string(),
+  observedGeneration: z.int().min(0).optional(),
 })
 
 /** How long a Restore or a Migration that is over is kept; default: a day. */

@@ -6,14 +6,9 @@ import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {isNodeReady} from './placement.ts'
 import {isRemote, openRemote, storeNamed} from './store-access.ts'
-import {
-  addFinalizer,
-  refTo,
-  removeFinalizer,
-  WATCHED,
-  type Requeue,
-  type ReconcileContext,
-} from './reconcile-context.ts'
+import {addFinalizer, removeFinalizer} from '../../operator/finalizers.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
+import {refTo, WATCHED, type ReconcileContext} from './reconcile-context.ts'
 
 const AGENT_MS = 15_000
 

@@ -3,7 +3,8 @@ import {labelValue, objectName} from '../../api/object-names.ts'
 import {podSchema, type ContainerStatus} from '../../kubernetes/pod.ts'
 import {kubeObjectSchema} from '../../kubernetes/types.ts'
 import {z} from 'zod'
-import {ensure, refTo, type ReconcileContext, refusalOf} from './reconcile-context.ts'
+import {ensure, refusalOf} from '../../operator/writes.ts'
+import {refTo, type ReconcileContext} from './reconcile-context.ts'
 
 /** Why pods with images of checkpoints may not run in a namespace, which the API server would say too; undefined: they may. */
 export async function namespaceProblem(

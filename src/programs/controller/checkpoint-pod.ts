@@ -3,7 +3,8 @@ import {podSchema} from '../../kubernetes/pod.ts'
 import {podTemplateOf, templatedPodSchema} from '../../checkpoint/pod-template.ts'
 import type {Checkpoint} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {refTo, writeStatus, type ReconcileContext} from './reconcile-context.ts'
+import {writeStatus} from '../../operator/writes.ts'
+import {refTo, type ReconcileContext} from './reconcile-context.ts'
 
 /**
  * Gives a Checkpoint that nobody has begun to the node of its pod, with what a restore would make of that: no agent is

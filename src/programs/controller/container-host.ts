@@ -4,7 +4,8 @@ import {isRunning, nodeSchema, podSchema} from '../../kubernetes/pod.ts'
 import {containerHostSchema} from '../../api/resources.ts'
 import {withCondition} from '../../operator/conditions.ts'
 import {isNodeReady} from './placement.ts'
-import {parsed, refTo, writeStatus, type Objects, type Reconciler} from './reconcile-context.ts'
+import {writeStatus} from '../../operator/writes.ts'
+import {parsed, refTo, type Objects, type Reconciler} from './reconcile-context.ts'
 
 /** A host that was not heard of for so long counts as gone. */
 const STALE_MS = 60_000
@@ -36,7 +37,11 @@ export const containerHostReconciler: Reconciler = {
     const verdict = node === undefined ? heard(ageMs) : joined(isNodeReady(nodeSchema.parse(node)))
     const ready = verdict.status === 'True' && spec.drain === true ? DRAINING : verdict
     const next = {
-      conditions: withCondition(status.conditions, {type: 'Ready', ...ready}, context.now()),
+      conditions: withCondition(
+        status.conditions,
+        {type: 'Ready', ...ready},
+        {generation: metadata.generation, nowMs: context.now()},
+      ),
       ...(node === undefined && status.isNode !== true
         ? {}
         : {running: runtimesOn(metadata.name, context.objects)}),

@@ -1,7 +1,8 @@
 import {isTransient} from '../../base/errors.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {hasRoomOnceGone} from './quotas.ts'
-import {refusalOf, type ReconcileContext} from './reconcile-context.ts'
+import {refusalOf} from '../../operator/writes.ts'
+import type {ReconcileContext} from './reconcile-context.ts'
 
 /** A webhook that does not answer decides nothing, and is not waited for any longer. */
 const UNDECIDED_MS = 60_000

@@ -8,14 +8,8 @@ import {drainPlan, type PodToMove} from '../../checkpoint/policies.ts'
 import {checkpointPolicySchema, migrationSchema} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {isNodeReady} from './placement.ts'
-import {
-  ensure,
-  parsed,
-  refTo,
-  type Objects,
-  type Reconciler,
-  type ReconcileContext,
-} from './reconcile-context.ts'
+import {ensure} from '../../operator/writes.ts'
+import {parsed, refTo, type Objects, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
 
 const AGAIN_MS = 5_000
 

@@ -4,9 +4,9 @@ import {ObjectCache} from './cache.ts'
 import {reconcilers} from './reconcilers.ts'
 import {tellUnreadable} from './unreadable.ts'
 import {WorkQueue} from '../../operator/work-queue.ts'
+import {ConflictError} from '../../operator/writes.ts'
 import {
   refTo,
-  ConflictError,
   type Reconciler,
   type Usage,
   type WatchedKind,

@@ -4,7 +4,7 @@ import {pullImages} from './checkpoint-images.ts'
 import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
-import type {Requeue} from './reconcile-context.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
 
 /** The agent of the target says within so long what is not there; after it, what is missing is pulled when the pod is made. */
 const LOOK_MS = 10_000

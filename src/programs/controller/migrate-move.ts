@@ -15,7 +15,9 @@ import {refused, targetPod} from './migrate-target.ts'
 import {isNodeReady, placesFor} from './placement.ts'
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
-import {ensure, refTo, refusalOf, type Requeue} from './reconcile-context.ts'
+import {ensure, refusalOf} from '../../operator/writes.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
+import {refTo} from './reconcile-context.ts'
 
 /** As long as a restored pod may take to be ready. */
 const READY_MS = 5 * 60_000

@@ -4,7 +4,7 @@ import {checkpointOf, step, tell, type MigrationAt} from './migration-state.ts'
 import {placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
-import type {Requeue} from './reconcile-context.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
 
 /** So many nodes are asked: the source stands still meanwhile. */
 const MOST_TARGETS = 3

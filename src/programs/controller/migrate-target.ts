@@ -6,7 +6,7 @@ import {refusalByDryRun} from './dry-run.ts'
 import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
 import {restoredPod} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
-import type {Requeue} from './reconcile-context.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
 
 /** A quota hears late of a pod that is gone, and a policy may be put right, within so long. */
 const REFUSED_MS = 2 * 60_000

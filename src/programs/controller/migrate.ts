@@ -15,15 +15,14 @@ import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt
 import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
+import {addFinalizer, removeFinalizer} from '../../operator/finalizers.ts'
+import {ensure} from '../../operator/writes.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
 import {
-  addFinalizer,
-  ensure,
   labelledBy,
   parsed,
   refTo,
-  removeFinalizer,
   WATCHED,
-  type Requeue,
   type Reconciler,
   type ReconcileContext,
 } from './reconcile-context.ts'

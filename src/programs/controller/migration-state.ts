@@ -3,7 +3,9 @@ import {checkpointSchema, migrationSchema, type Checkpoint, type Migration} from
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {tellEvent} from '../../operator/events.ts'
 import {timeText} from '../../base/time.ts'
-import {refTo, writeStatus, type Requeue, type ReconcileContext} from './reconcile-context.ts'
+import {writeStatus} from '../../operator/writes.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
+import {refTo, type ReconcileContext} from './reconcile-context.ts'
 
 type Status = NonNullable<Migration['status']>
 type Phase = NonNullable<Status['phase']>

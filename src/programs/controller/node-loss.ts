@@ -3,7 +3,9 @@ import type {Checkpoint} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {abilitiesOf, isNodeReady} from './placement.ts'
 import {timeText} from '../../base/time.ts'
-import {refTo, writeStatus, type Requeue, type ReconcileContext} from './reconcile-context.ts'
+import {writeStatus} from '../../operator/writes.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
+import {refTo, type ReconcileContext} from './reconcile-context.ts'
 
 /** A node that is not ready for so long does not bring a checkpoint to its end. */
 const LOST_MS = 5 * 60_000

@@ -20,12 +20,11 @@ import {idleTimes, type IdleTimes} from './idle.ts'
 import {deleteExpired} from './retention.ts'
 import {dueBy, type Due} from './schedule.ts'
 import {timeText} from '../../base/time.ts'
+import {ensure, writeStatus} from '../../operator/writes.ts'
 import {
-  ensure,
   parsed,
   refTo,
   WATCHED,
-  writeStatus,
   type Reconciler,
   type ReconcileContext,
   labelledBy,
@@ -248,7 +247,10 @@ async function writePolicyStatus(
     nextScheduledAt: due?.nextMs === undefined ? undefined : timeText(due.nextMs),
     pods: pods.length,
     checkpoints: made.length - deleted,
-    conditions: withCondition(status.conditions, valid, context.now()),
+    conditions: withCondition(status.conditions, valid, {
+      generation: metadata.generation,
+      nowMs: context.now(),
+    }),
   }
   const before: Readonly<Record<string, unknown>> = status
   if (Object.entries(next).every(([key, value]) => isDeepStrictEqual(before[key], value))) return

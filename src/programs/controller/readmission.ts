@@ -9,7 +9,9 @@ import {claimProblem} from './pod-volumes.ts'
 import {refusalByDryRun} from './dry-run.ts'
 import {restoredPod} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
-import {refTo, writeStatus, type Requeue, type ReconcileContext} from './reconcile-context.ts'
+import {writeStatus} from '../../operator/writes.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
+import {refTo, type ReconcileContext} from './reconcile-context.ts'
 
 const AGAIN_MS = 5_000
 

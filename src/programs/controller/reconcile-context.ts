@@ -4,10 +4,9 @@ import {isWholeName, labelValue} from '../../api/object-names.ts'
 import {readable} from '../../checkpoint/readable.ts'
 import type {ResourceKind, StoreSpec} from '../../api/resources.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
-import {KubernetesError} from '../../base/errors.ts'
-import {refOf} from '../../kubernetes/refs.ts'
-import type {KubeClient, KubeObject, ObjectRef} from '../../kubernetes/types.ts'
+import type {KubeObject, ObjectRef} from '../../kubernetes/types.ts'
 import type {Log} from '../../operator/log.ts'
+import type * as operator from '../../operator/reconciler.ts'
 import type {ControllerMetrics} from './metrics.ts'
 
 /** Kinds that the controller keeps in sight, with the API version of each. */
@@ -25,11 +24,7 @@ export const WATCHED = {
 } as const satisfies Record<ResourceKind | 'Pod' | 'Node' | 'CertificateSigningRequest', string>
 export type WatchedKind = keyof typeof WATCHED
 
-/** What was last heard of the objects of the cluster; may be behind. */
-export interface Objects {
-  get(kind: WatchedKind, name: string, namespace?: string): KubeObject | undefined
-  list(kind: WatchedKind, namespace?: string): readonly KubeObject[]
-}
+export type Objects = operator.Objects<WatchedKind>
 
 /** Processor time of the pods of a node. */
 export interface Usage {
@@ -40,9 +35,7 @@ export interface Usage {
 }
 
 /** What reconcilers work with. */
-export interface ReconcileContext {
-  readonly kube: KubeClient
-  readonly objects: Objects
+export interface ReconcileContext extends operator.ReconcileContext<WatchedKind> {
   /** A store that can be reached from here, with its credentials. Throws CheckpointError. */
   readonly openStore: (
     spec: StoreSpec,
@@ -51,91 +44,9 @@ export interface ReconcileContext {
   /** Processor time of the pods of a node, as its agent tells it. Throws Error. */
   readonly usageOf: (node: string) => Promise<Usage>
   readonly metrics: ControllerMetrics
-  readonly log: Log
-  /** Milliseconds since the epoch. */
-  readonly now: () => number
-  /** Aborted when this controller must not act any more. */
-  readonly signal: AbortSignal
 }
 
-/** Undefined: nothing is to be done until something changes. */
-export type Requeue = {readonly requeueAfterMs: number} | undefined
-
-/** Brings one kind of object from whatever it is now one or more steps nearer to what it should be. */
-export interface Reconciler {
-  readonly name: string
-  readonly kind: WatchedKind
-  /** Objects of that kind to look at again because one of another kind changed. */
-  readonly watches?: Partial<
-    Record<WatchedKind, (object: KubeObject, objects: Objects) => readonly ObjectRef[]>
-  >
-  reconcile(object: KubeObject, context: ReconcileContext): Promise<Requeue>
-}
-
-/** Somebody changed the object since it was read: it is looked at again at once. */
-export class ConflictError extends Error {}
-
-/** Writes the status of an object that is still as it was read. Throws ConflictError. */
-export async function writeStatus(
-  object: KubeObject,
-  status: object,
-  context: Pick<ReconcileContext, 'kube' | 'signal'>,
-): Promise<KubeObject> {
-  context.signal.throwIfAborted()
-  const {resourceVersion} = object.metadata
-  const guard = resourceVersion === undefined ? {} : {resourceVersion}
-  const written = await context.kube.patchStatus(refOf(object), status, guard)
-  if (written === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
-  return written
-}
-
-/** Makes an object, or finds the one that an earlier attempt made. */
-export async function ensure(object: KubeObject, context: ReconcileContext): Promise<KubeObject> {
-  context.signal.throwIfAborted()
-  const made = (await context.kube.create(object)) ?? (await context.kube.get(refOf(object)))
-  if (made === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} is gone again`)
-  return made
-}
-
-/**
- * Why the API server does not take an object as it is: Pod Security, a quota, a webhook, a field. Throws what is none of
- * these. A quota may have room later, which the answer does not tell apart.
- */
-export function refusalOf(error: unknown): string {
-  if (error instanceof KubernetesError && error.code === 'API_REJECTED') return error.message
-  throw error
-}
-
-/** Takes a finalizer of ours away; the others stay. Throws ConflictError. */
-export async function removeFinalizer(
-  object: KubeObject,
-  finalizer: string,
-  context: ReconcileContext,
-): Promise<void> {
-  context.signal.throwIfAborted()
-  const finalizers = (object.metadata.finalizers ?? []).filter((name) => name !== finalizer)
-  const next = {...object, metadata: {...object.metadata, finalizers}}
-  if (
-    (await context.kube.replace(next)) === undefined &&
-    (await context.kube.get(refOf(object))) !== undefined
-  )
-    throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
-}
-
-/** Throws ConflictError. */
-export async function addFinalizer(
-  object: KubeObject,
-  finalizer: string,
-  context: ReconcileContext,
-): Promise<KubeObject> {
-  const {finalizers = []} = object.metadata
-  if (finalizers.includes(finalizer)) return object
-  context.signal.throwIfAborted()
-  const next = {...object, metadata: {...object.metadata, finalizers: [...finalizers, finalizer]}}
-  const written = await context.kube.replace(next)
-  if (written === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
-  return written
-}
+export type Reconciler = operator.Reconciler<WatchedKind, ReconcileContext>
 
 export const refTo = (kind: WatchedKind, name: string, namespace?: string): ObjectRef => ({
   apiVersion: WATCHED[kind],

@@ -11,17 +11,15 @@ import {isUnlikeAll, placesFor, wordsOfRefused, type Wanted} from './placement.t
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
+import {ensure, writeStatus, refusalOf} from '../../operator/writes.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
 import {
-  ensure,
   parsed,
   refTo,
-  writeStatus,
-  type Requeue,
   type Objects,
   type Reconciler,
   type ReconcileContext,
   labelledBy,
-  refusalOf,
 } from './reconcile-context.ts'
 
 /** As long as a pod may take to go on, from when it was made. */

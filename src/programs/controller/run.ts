@@ -13,7 +13,8 @@ import {askUsage} from './usage.ts'
 import type {Log} from '../../operator/log.ts'
 import type {ReconcileContext} from './reconcile-context.ts'
 
-const LEASE = 'clouder-controller'
+/** Name of its Lease, and of who reports its events. */
+const COMPONENT = 'clouder-controller'
 
 /** What the Deployment gives. */
 export const controllerEnvironmentSchema = z.object({
@@ -49,12 +50,12 @@ export async function runController(options: ControllerOptions): Promise<void> {
   await electLeader({
     kube,
     namespace: SYSTEM_NAMESPACE,
-    name: LEASE,
+    name: COMPONENT,
     identity,
     ...(options.lease ?? {leaseMs: 15_000, renewMs: 10_000, retryMs: 2000}),
     lead: (leading) => {
       const {openStore, usageOf} = options
-      return lead({kube, openStore, usageOf, metrics, log, now, signal: leading})
+      return lead({kube, component: COMPONENT, openStore, usageOf, metrics, log, now, signal: leading})
     },
     onChange: (isLeader) => metrics.leads(isLeader),
     log,

@@ -14,17 +14,15 @@ import {
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {lastingObjects, ownersOf, runtimePod} from './runtime-objects.ts'
 import {timeText} from '../../base/time.ts'
+import {ensure, writeStatus, refusalOf} from '../../operator/writes.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
 import {
-  ensure,
   parsed,
   refTo,
   WATCHED,
-  writeStatus,
-  type Requeue,
   type Reconciler,
   type ReconcileContext,
   labelledBy,
-  refusalOf,
 } from './reconcile-context.ts'
 
 const AGAIN_MS = 5000

@@ -5,7 +5,8 @@ import {CheckpointError} from '../../base/errors.ts'
 import {withCondition} from '../../operator/conditions.ts'
 import {collectStore} from './garbage.ts'
 import {isRemote, openRemote} from './store-access.ts'
-import {writeStatus, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
+import {writeStatus} from '../../operator/writes.ts'
+import type {Reconciler, ReconcileContext} from './reconcile-context.ts'
 
 const PROBE_MS = 5 * 60_000
 const COLLECT_MS = 6 * 3_600_000
@@ -25,7 +26,11 @@ export function storeReconciler(): Reconciler {
       const store = checkpointStoreSchema.parse(object)
       const {blobs, ...seen} = await probe(store, context)
       const before = store.status?.conditions
-      const next = withCondition(before, {type: 'Ready', ...seen}, context.now())
+      const next = withCondition(
+        before,
+        {type: 'Ready', ...seen},
+        {generation: store.metadata.generation, nowMs: context.now()},
+      )
       if (!isDeepStrictEqual(before, next)) await writeStatus(object, {conditions: next}, context)
       const key = object.metadata.uid ?? store.metadata.name
       const sinceMs = context.now() - (collectedAtMs.get(key) ?? Number.NEGATIVE_INFINITY)

@@ -2,7 +2,8 @@ import {isOver} from '../../checkpoint/ends.ts'
 import {MIGRATION_LABEL} from '../../api/names.ts'
 import {labelValue} from '../../api/object-names.ts'
 import {migrationSchema, restoreSchema, type Migration, type Restore} from '../../api/resources.ts'
-import {refTo, type Requeue, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
+import {refTo, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
 
 /** What is over is kept for so long, for people to see. */
 const KEPT_S = 24 * 3600

@@ -1,10 +1,13 @@
+import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {conditionSchema} from '../../api/resources.ts'
 import {withCondition} from '../../operator/conditions.ts'
 import {tellEvent} from '../../operator/events.ts'
 import {timeText} from '../../base/time.ts'
-import {removeFinalizer, writeStatus, type WatchedKind, type ReconcileContext} from './reconcile-context.ts'
+import {removeFinalizer} from '../../operator/finalizers.ts'
+import {writeStatus} from '../../operator/writes.ts'
+import type {WatchedKind, ReconcileContext} from './reconcile-context.ts'
 
 const REASON = 'Invalid'
 const OUR_FINALIZERS = /^clouder\.dev\//
@@ -40,10 +43,10 @@ export async function tellUnreadable(
   if (status === undefined || object['spec'] === undefined) return
   if (kind === 'CheckpointStore' || kind === 'CheckpointPolicy' || kind === 'ContainerHost') {
     const type = kind === 'CheckpointPolicy' ? 'Valid' : 'Ready'
-    const before = status.conditions?.find((condition) => condition.type === type)
-    if (before?.status === 'False' && before.message === message) return
-    const next = {type, status: 'False', reason: REASON, message} as const
-    await writeStatus(object, {conditions: withCondition(status.conditions, next, context.now())}, context)
+    const invalid = {type, status: 'False', reason: REASON, message} as const
+    const {generation} = object.metadata
+    const conditions = withCondition(status.conditions, invalid, {generation, nowMs: context.now()})
+    if (!isDeepStrictEqual(status.conditions, conditions)) await writeStatus(object, {conditions}, context)
   } else if (status.phase === undefined || status.phase === 'Pending') {
     await writeStatus(
       object,

@@ -3,7 +3,8 @@ import {expect, test} from 'vitest'
 import {parseCertificateRequest} from '../../../../src/programs/controller/certificate-request.ts'
 import {kubeletServingReconciler, refusal} from '../../../../src/programs/controller/kubelet-serving.ts'
 import {controllerMetrics} from '../../../../src/programs/controller/metrics.ts'
-import {ConflictError, type ReconcileContext} from '../../../../src/programs/controller/reconcile-context.ts'
+import {ConflictError} from '../../../../src/operator/writes.ts'
+import type {ReconcileContext} from '../../../../src/programs/controller/reconcile-context.ts'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
 import {certificateRequests} from '../../../support/certificate-requests.ts'
 import {controllerScene} from '../../../support/controller-scene.ts'
@@ -130,6 +131,7 @@ test('a request is approved as it was read, and not another one that took its na
   put(certificateRequests.foreignName)
   const context: ReconcileContext = {
     kube,
+    component: 'clouder-controller',
     objects: {get: () => undefined, list: () => nodes},
     openStore: () => Promise.reject(new Error('no store here')),
     usageOf: () => Promise.reject(new Error('no agent here')),

@@ -4,7 +4,8 @@ import {API_VERSION, THAW_ANNOTATION} from '../../../../src/api/names.ts'
 import {checkpointSchema} from '../../../../src/api/resources.ts'
 import {controllerMetrics} from '../../../../src/programs/controller/metrics.ts'
 import {endOrphan} from '../../../../src/programs/controller/node-loss.ts'
-import {ConflictError, type ReconcileContext} from '../../../../src/programs/controller/reconcile-context.ts'
+import {ConflictError} from '../../../../src/operator/writes.ts'
+import type {ReconcileContext} from '../../../../src/programs/controller/reconcile-context.ts'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
 
@@ -20,6 +21,7 @@ const asWritten = (status: object): KubeObject => ({
 /** A controller that has heard of no node, or of this one. */
 const worldOf = (kube: FakeKube, node?: KubeObject): ReconcileContext => ({
   kube,
+  component: 'clouder-controller',
   objects: {get: () => node, list: () => []},
   openStore: () => Promise.reject(new Error('no store here')),
   usageOf: () => Promise.reject(new Error('no agent here')),

@@ -15,6 +15,7 @@ async function leading(kube: FakeKube, check: () => Promise<void>): Promise<void
   const over = new AbortController()
   const ended = lead({
     kube,
+    component: 'clouder-controller',
     openStore: () => Promise.reject(new CheckpointError('STORE_UNREACHABLE', 'there is no store here')),
     usageOf: () => Promise.reject(new Error('there is no agent here')),
     metrics: controllerMetrics(new Registry()),

@@ -1,0 +1,40 @@
+import {KubernetesError} from '../base/errors.ts'
+import {refOf} from '../kubernetes/refs.ts'
+import type {KubeClient, KubeObject} from '../kubernetes/types.ts'
+
+/** Somebody changed the object since it was read: it is looked at again at once. */
+export class ConflictError extends Error {}
+
+/** Writes the status of an object that is still as it was read. Throws ConflictError. */
+export async function writeStatus(
+  object: KubeObject,
+  status: object,
+  {kube, signal}: {readonly kube: Pick<KubeClient, 'patchStatus'>; readonly signal: AbortSignal},
+): Promise<KubeObject> {
+  signal.throwIfAborted()
+  const {resourceVersion} = object.metadata
+  const guard = resourceVersion === undefined ? {} : {resourceVersion}
+  const written = await kube.patchStatus(refOf(object), status, guard)
+  if (written === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
+  return written
+}
+
+/** Makes an object, or finds the one that an earlier attempt made. Throws ConflictError. */
+export async function ensure(
+  object: KubeObject,
+  {kube, signal}: {readonly kube: Pick<KubeClient, 'create' | 'get'>; readonly signal: AbortSignal},
+): Promise<KubeObject> {
+  signal.throwIfAborted()
+  const made = (await kube.create(object)) ?? (await kube.get(refOf(object)))
+  if (made === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} is gone again`)
+  return made
+}
+
+/**
+ * Why the API server does not take an object as it is: Pod Security, a quota, a webhook, a field. Throws what is none of
+ * these. A quota may have room later, which the answer does not tell apart.
+ */
+export function refusalOf(error: unknown): string {
+  if (error instanceof KubernetesError && error.code === 'API_REJECTED') return error.message
+  throw error
+}
