@@ -9,10 +9,19 @@ say() { printf '[%5ss] %s\n' "$(($(date +%s) - started))" "$*"; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
+# Tells every 25 seconds that a command still runs, until it or this script ends. Its sleep holds none of our output open.
+still_running() { while sleep 25 > /dev/null 2>&1 && kill -0 "$$" 2> /dev/null; do say "still running: $*"; done; }
+
 # Runs a command with its output in a log; shows the log's end when it fails.
 quietly() {
   log=$(mktemp)
-  if "$@" > "$log" 2>&1; then rm -f "$log"; return 0; fi
+  still_running "$@" &
+  telling=$!
+  status=0
+  "$@" > "$log" 2>&1 || status=$?
+  kill "$telling" 2> /dev/null || true
+  wait "$telling" 2> /dev/null || true
+  if [ "$status" = 0 ]; then rm -f "$log"; return 0; fi
   tail -n 30 "$log" >&2
   say "failed: $* (whole output: $log)" >&2
   return 1

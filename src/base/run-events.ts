@@ -25,6 +25,11 @@ export type RunEvent =
       readonly dryRun?: true
     }
   | {readonly type: 'phase-failed'; readonly phase: string; readonly durationMs: number}
+  /** Tasks that come, told before the first of them starts. */
+  | {
+      readonly type: 'tasks-planned'
+      readonly tasks: readonly {readonly task: string; readonly title: string}[]
+    }
   /** Long work that is not a phase: making machines, building the bundle, connecting. */
   | {readonly type: 'task-started'; readonly task: string; readonly title: string}
   | {readonly type: 'task-progress'; readonly task: string; readonly text: string}

@@ -197,12 +197,16 @@ function componentName(item: Item): string {
   return 'module' in item.recipe ? item.recipe.module : item.name
 }
 
+const taskOf = (component: string) => ({task: `bundle-${component}`, title: `Bundle ${component}`})
+
 async function makeItems(
   planned: readonly PlannedItem[],
   options: BuildOptions,
   context: SourceContext,
 ): Promise<readonly Artifact[]> {
   const components = Map.groupBy(planned, ({item}) => componentName(item))
+  const tasks = [...components.keys()].map(taskOf)
+  options.report({type: 'tasks-planned', tasks})
   const limit = pLimit(PARALLEL_COMPONENTS)
   // The first failure ends the others' compilers, and all of them are waited for.
   const failure = new AbortController()
@@ -231,7 +235,8 @@ async function makeComponent(
 ): Promise<readonly Artifact[]> {
   context.signal.throwIfAborted()
   const artifactsDir = join(options.cacheDir, 'artifacts')
-  return withTask(options.report, `bundle-${name}`, `Bundle ${name}`, async (progress) => {
+  const {task, title} = taskOf(name)
+  return withTask(options.report, task, title, async (progress) => {
     const limit = pLimit(PARALLEL_COMPONENTS)
     const made = await Promise.allSettled(
       group.map(({item, source, key}) =>

@@ -1,19 +1,39 @@
 import type {RunEvent} from '../../base/run-events.ts'
 import {formatDuration} from '../duration.ts'
+import {openWork} from './open-work.ts'
 import type {Reporter} from './reporter.ts'
+
+/** A log that says nothing for longer looks like a run that hangs; many CI systems end such a run. */
+const QUIET_MS = 30_000
 
 export interface LinesOptions {
   readonly write: (text: string) => void
   /** Milliseconds, monotonic. */
   readonly now: () => number
+  /** Calls later, unless what it returns is called before. Default: a timer that keeps no process alive. */
+  readonly after?: (delayMs: number, call: () => void) => () => void
 }
 
-/** Plain lines for logs and pipes: one per event, with the time since the start. */
-export function linesReporter({write, now}: LinesOptions): Reporter {
+/** Plain lines for logs and pipes: one per event, with the time since the start, and what still runs when none comes. */
+export function linesReporter({write, now, after = timer}: LinesOptions): Reporter {
   const startedAt = now()
   const progressAt = new Map<string, number>()
+  const open = openWork(now)
+  let cancel = (): void => undefined
+  const writeLine = (line: string): void => {
+    const elapsed = `${((now() - startedAt) / 1000).toFixed(1)}s`.padStart(7)
+    write(`[${elapsed}] ${line}\n`)
+  }
+  const expectLine = (): void => {
+    cancel()
+    cancel = after(QUIET_MS, () => {
+      for (const line of open.lines()) writeLine(line)
+      expectLine()
+    })
+  }
   return {
     report(event) {
+      open.follow(event)
       const key = progressKey(event)
       if (key !== undefined) {
         // A percentage that changes ten times a second is for a terminal; a log gets it every two seconds.
@@ -22,11 +42,19 @@ export function linesReporter({write, now}: LinesOptions): Reporter {
       }
       const line = describeEvent(event)
       if (line === undefined) return
-      const elapsed = `${((now() - startedAt) / 1000).toFixed(1)}s`.padStart(7)
-      write(`[${elapsed}] ${line}\n`)
+      writeLine(line)
+      expectLine()
     },
-    pause: () => Promise.resolve(),
+    pause: () => {
+      cancel()
+      return Promise.resolve()
+    },
   }
+}
+
+function timer(delayMs: number, call: () => void): () => void {
+  const pending = setTimeout(call, delayMs).unref()
+  return () => clearTimeout(pending)
 }
 
 function progressKey(event: RunEvent): string | undefined {
@@ -56,6 +84,8 @@ export function describeEvent(event: RunEvent): string | undefined {
       return columns(event.phase, undefined, phaseDoneText(event))
     case 'phase-failed':
       return columns(event.phase, undefined, `FAILED after ${formatDuration(event.durationMs)}`)
+    case 'tasks-planned':
+      return columns('tasks', undefined, `${event.tasks.length} to do`)
     case 'task-started':
       return columns(event.task, undefined, event.title)
     case 'task-progress':

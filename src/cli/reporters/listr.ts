@@ -89,6 +89,9 @@ class Drawing {
       case 'note':
         this.#note(event)
         break
+      // What runs is drawn, with its time; what comes is drawn when it does.
+      case 'tasks-planned':
+        break
     }
   }
 

@@ -23,6 +23,9 @@ function redactEvent(event: RunEvent, redact: (text: string) => string): RunEven
     const steps = event.steps.map((step) => ({...step, step: redact(step.step), reason: redact(step.reason)}))
     return {...event, steps}
   }
+  if (event.type === 'tasks-planned') {
+    return {...event, tasks: event.tasks.map(({task, title}) => ({task: redact(task), title: redact(title)}))}
+  }
   const texts = Object.entries(event).map(([key, value]: [string, unknown]): [string, unknown] => [
     key,
     typeof value === 'string' && key !== 'type' ? redact(value) : value,

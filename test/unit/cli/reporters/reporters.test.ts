@@ -23,7 +23,7 @@ test('plain lines tell every event with the time since the start', () => {
   const reporter = linesReporter({write: (line) => (text += line), now: tickingClock()})
   for (const event of recordedRun) reporter.report(event)
   const untimed = text.replaceAll(/^\[ *\d+\.\ds\] /gm, '')
-  expect(text.split('\n')[0]).toBe('[   0.1s] machines  Make 2 machines')
+  expect(text.split('\n')[0]).toBe('[   0.2s] machines  Make 2 machines')
   expect(untimed).toBe(`machines  Make 2 machines
 machines  starting cp-1
 warning  cp-1  swap is on
