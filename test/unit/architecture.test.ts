@@ -140,7 +140,7 @@ const ARCHITECTURE: Architecture = {
     '@kubernetes/client-node': ['src/kubernetes/foreign-identity.ts'],
     'age-encryption': ['src/checkpoint/sealed/'],
     croner: ['src/programs/controller/'],
-    'prom-client': ['src/programs/controller/', 'src/programs/node-agent/'],
+    'prom-client': ['src/operator/', 'src/programs/'],
     cdktf: ['stacks/'],
     constructs: ['stacks/'],
     '@cdktf/*': ['stacks/'],

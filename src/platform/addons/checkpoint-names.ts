@@ -2,7 +2,7 @@
 export const addonLabels = {'clouder.dev/addon': 'checkpoint'}
 export const AGENT = 'clouder-node-agent'
 export const CONTROLLER = 'clouder-controller'
-/** Where both tell their health and their figures: /healthz, /metrics; and agents, by TLS, each other and the controller. */
+/** Where both tell their health and their figures: /healthz, /readyz, /metrics; and agents, by TLS, each other and the controller. */
 export const PORT = 8080
 
 export const controllerUser = (namespace: string): string =>

@@ -83,7 +83,7 @@ const probes = {
     failureThreshold: 6,
     timeoutSeconds: 5,
   },
-  readinessProbe: {httpGet: {path: '/healthz', port: 'metrics'}, periodSeconds: 2, timeoutSeconds: 5},
+  readinessProbe: {httpGet: {path: '/readyz', port: 'metrics'}, periodSeconds: 2, timeoutSeconds: 5},
 }
 
 const program = ({image}: CheckpointAddonOptions, name: 'node-agent' | 'controller', port = PORT) => ({

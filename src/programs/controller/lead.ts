@@ -1,3 +1,4 @@
+import type {Usage} from '../../api/usage.ts'
 import {KubernetesError} from '../../base/errors.ts'
 import type {KubeObject, ObjectRef} from '../../kubernetes/types.ts'
 import {ObjectCache} from './cache.ts'
@@ -5,13 +6,7 @@ import {reconcilers} from './reconcilers.ts'
 import {tellUnreadable} from './unreadable.ts'
 import {WorkQueue} from '../../operator/work-queue.ts'
 import {ConflictError} from '../../operator/writes.ts'
-import {
-  refTo,
-  type Reconciler,
-  type Usage,
-  type WatchedKind,
-  type ReconcileContext,
-} from './reconcile-context.ts'
+import {refTo, type Reconciler, type WatchedKind, type ReconcileContext} from './reconcile-context.ts'
 
 const CONCURRENCY = 8
 const RETRY_MS = {first: 200, most: 60_000} as const

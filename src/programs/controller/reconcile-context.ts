@@ -2,6 +2,7 @@ import type {z} from 'zod'
 import {API_VERSION} from '../../api/names.ts'
 import {isWholeName, labelValue} from '../../api/object-names.ts'
 import {readable} from '../../checkpoint/readable.ts'
+import type {Usage} from '../../api/usage.ts'
 import type {ResourceKind, StoreSpec} from '../../api/resources.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
 import type {KubeObject, ObjectRef} from '../../kubernetes/types.ts'
@@ -25,14 +26,6 @@ export const WATCHED = {
 export type WatchedKind = keyof typeof WATCHED
 
 export type Objects = operator.Objects<WatchedKind>
-
-/** Processor time of the pods of a node. */
-export interface Usage {
-  /** Milliseconds since the epoch, by the clock of the node. */
-  readonly atMs: number
-  /** Milliseconds of processor time since each began, by uid. */
-  readonly pods: Readonly<Record<string, number>>
-}
 
 /** What reconcilers work with. */
 export interface ReconcileContext extends operator.ReconcileContext<WatchedKind> {

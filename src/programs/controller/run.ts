@@ -1,4 +1,3 @@
-import {createServer, type Server} from 'node:http'
 import {collectDefaultMetrics, Registry} from 'prom-client'
 import {z} from 'zod'
 import {SYSTEM_NAMESPACE} from '../../api/names.ts'
@@ -8,6 +7,8 @@ import {openInClusterKube} from '../../kubernetes/in-cluster.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import {lead, type Outside} from './lead.ts'
 import {electLeader} from '../../operator/leader-election.ts'
+import type {Health} from '../../operator/health.ts'
+import {serveHttp} from '../../operator/http-server.ts'
 import {controllerMetrics} from './metrics.ts'
 import {askUsage} from './usage.ts'
 import type {Log} from '../../operator/log.ts'
@@ -63,6 +64,9 @@ export async function runController(options: ControllerOptions): Promise<void> {
   })
 }
 
+/** One that waits for the lead is as fit as one that has it. */
+const HEALTHY: Health = {problem: () => undefined, unready: () => undefined}
+
 /** The program: a controller with its figures on a port, in the cluster as its service account. */
 export async function runControllerProgram(
   environment: ControllerEnvironment,
@@ -77,7 +81,7 @@ export async function runControllerProgram(
   })
   const registry = new Registry()
   collectDefaultMetrics({register: registry})
-  const server = serveFigures(environment.PORT, registry)
+  const server = await serveHttp(environment.PORT, {registry, health: HEALTHY, log})
   try {
     await runController({
       kube,
@@ -96,20 +100,7 @@ export async function runControllerProgram(
     })
   } finally {
     server.close()
-    server.closeAllConnections()
     over.abort()
     kube.close()
   }
-}
-
-function serveFigures(port: number, registry: Registry): Server {
-  return createServer((request, response) => {
-    if (request.url === '/healthz') response.end('ok')
-    else if (request.url !== '/metrics') response.writeHead(404).end()
-    else
-      registry.metrics().then(
-        (text) => response.setHeader('content-type', registry.contentType).end(text),
-        () => response.writeHead(500).end(),
-      )
-  }).listen(port)
 }

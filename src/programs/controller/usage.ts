@@ -1,20 +1,15 @@
 import {z} from 'zod'
 import {SYSTEM_NAMESPACE} from '../../api/names.ts'
 import {readAtMost} from '../../checkpoint/bounded.ts'
-import {askPeer, peerKeyOf, USAGE_PATH} from '../../checkpoint/peer-tls.ts'
+import {USAGE_PATH, usageSchema, type Usage} from '../../api/usage.ts'
+import {askPeer, peerKeyOf} from '../../operator/peer-tls.ts'
 import {podSchema} from '../../kubernetes/pod.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
-import {parsed, type Objects, type Usage} from './reconcile-context.ts'
+import {parsed, type Objects} from './reconcile-context.ts'
 
 const AGENT = 'clouder-node-agent'
 const ANSWER_MS = 5_000
 const MAX_USAGE_BYTES = 1024 ** 2
-
-/** What a node agent tells of the pods of its node. */
-const usageSchema: z.ZodType<Usage> = z.strictObject({
-  atMs: z.number(),
-  pods: z.record(z.string(), z.number()),
-})
 
 const agentSchema = podSchema.extend({status: z.looseObject({podIP: z.string().optional()}).default({})})
 const keySchema = z.looseObject({data: z.looseObject({'peer-key': z.base64()})})

@@ -8,6 +8,7 @@ import {ranAs} from './restore-decision.ts'
 import {podRef, podSchema, type Pod} from './pods.ts'
 import {removeFormer} from './former-archives.ts'
 import type {Preparations} from './prepare.ts'
+import type {Health} from '../../operator/health.ts'
 import {WorkQueue} from '../../operator/work-queue.ts'
 import {checkpointImages, isForImages, makeImages, type CheckpointImages} from './create-image.ts'
 import {parseCheckpoint, type Named} from './checkpoint-object.ts'
@@ -15,13 +16,11 @@ import {abandon, takeCheckpoint} from './checkpoint-reconciler.ts'
 import type {AgentTools} from './tools.ts'
 import {isStopped, wakePod} from './thaw.ts'
 
-export interface Agent {
+export interface Agent extends Health {
   /** Resolves when nothing is under way. */
   idle(): Promise<void>
   /** Resolves when the signal is aborted; rejects when a watch ends by itself: what is asked for would not be seen. */
   readonly watching: Promise<void>
-  /** Why it sees nothing any more; undefined: it does. */
-  readonly problem: () => string | undefined
 }
 
 /**
@@ -30,7 +29,12 @@ export interface Agent {
  */
 export function startAgent(tools: AgentTools, preparations: Preparations): Agent {
   const agent = new Watching(tools, preparations)
-  return {idle: () => agent.idle(), watching: agent.watching, problem: () => agent.problem}
+  return {
+    idle: () => agent.idle(),
+    watching: agent.watching,
+    problem: () => agent.problem,
+    unready: () => agent.unready,
+  }
 }
 
 class Watching {
@@ -146,6 +150,10 @@ class Watching {
     if (object === undefined) return
     await lookForImages(object, this.#tools)
     await admitMove(object, {...this.#tools, checkpointImages: this.#images})
+  }
+
+  get unready(): string | undefined {
+    return this.#unsynced > 0 ? 'what is there has not been read yet' : undefined
   }
 
   async idle(): Promise<void> {

@@ -1,6 +1,7 @@
 import {statfs} from 'node:fs/promises'
 import {availableParallelism} from 'node:os'
 import {dirname, join} from 'node:path'
+import {Registry} from 'prom-client'
 import {z} from 'zod'
 import {
   AGENT_SOCKET,
@@ -11,7 +12,7 @@ import {
   RESTORE_DIR,
   SYSTEM_NAMESPACE,
 } from '../../api/names.ts'
-import {answeringKey, peerKeyOf} from '../../checkpoint/peer-tls.ts'
+import {answeringKey, peerKeyOf} from '../../operator/peer-tls.ts'
 import type {Abilities} from '../../api/sealed-checkpoint.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
 import {openStore} from '../../checkpoint/stores/open.ts'
@@ -31,12 +32,12 @@ import {explainFailure} from './explain.ts'
 import {kubeletArchives} from './former-archives.ts'
 import {dumpWatcher} from './freeze.ts'
 import {collectGarbage} from './garbage.ts'
-import {serveHttp} from './http.ts'
 import {nodeLimits} from './limits.ts'
 import {inspectArchive} from './inspect.ts'
 import {dumpMeter} from './upper-layer.ts'
 import {watchInterruptions} from './interruption.ts'
 import {clusterKeys} from './key-ring.ts'
+import {serveHttp} from '../../operator/http-server.ts'
 import type {Log} from '../../operator/log.ts'
 import {agentMetrics} from './metrics.ts'
 import {peerStore, servePeer} from './peer.ts'
@@ -115,7 +116,8 @@ export async function runNodeAgent(
     openBlobs: blobs,
     openPeer: (from) => openPeer(from, port, kube),
   })
-  const metrics = agentMetrics()
+  const registry = new Registry()
+  const metrics = agentMetrics(registry)
   const tools: AgentTools = {
     node,
     kube,
@@ -155,12 +157,14 @@ export async function runNodeAgent(
   })
   const agent = startAgent(tools, preparations)
   const web = await serveHttp(port, {
-    metrics,
-    problem: agent.problem,
-    key: answeringKey(async () => (await clusterKeys(kube))['peer-key'], now),
-    answerPeer: async (request, response) =>
-      (await serveUsage(request, response, {cgroupRoot: CGROUP_DIR, now})) ||
-      servePeer(request, response, {store: () => blobs({node: {}}, undefined), signal}),
+    registry,
+    health: agent,
+    peers: {
+      key: answeringKey(async () => (await clusterKeys(kube))['peer-key'], now),
+      answer: async (request, response) =>
+        (await serveUsage(request, response, {cgroupRoot: CGROUP_DIR, now})) ||
+        servePeer(request, response, {store: () => blobs({node: {}}, undefined), signal}),
+    },
     log,
   })
   const interruptions = watchInterruptions({node, kube, metadataUrl: environment.METADATA_URL, log, signal})

@@ -1,16 +1,14 @@
-import {Counter, Histogram, Registry} from 'prom-client'
+import {Counter, Histogram, type Registry} from 'prom-client'
 
-/** What Prometheus reads of an agent. */
+/** What an agent counts; names begin with `clouder_node_`. */
 export interface Metrics {
   readonly checkpointed: (result: 'ready' | 'failed') => void
   readonly dumped: (seconds: number, bytes: number) => void
   readonly answered: (action: 'restore' | 'create' | 'refuse') => void
-  readonly text: () => Promise<string>
-  readonly contentType: string
 }
 
-export function agentMetrics(): Metrics {
-  const registry = new Registry()
+/** Counts in a registry of prom-client. */
+export function agentMetrics(registry: Registry): Metrics {
   const registers = [registry]
   const checkpoints = new Counter({
     name: 'clouder_node_checkpoints_total',
@@ -43,7 +41,5 @@ export function agentMetrics(): Metrics {
       bytes.observe(size)
     },
     answered: (action) => answers.inc({action}),
-    text: () => registry.metrics(),
-    contentType: registry.contentType,
   }
 }

@@ -1,7 +1,7 @@
 import {readdir, readFile} from 'node:fs/promises'
 import type {IncomingMessage, ServerResponse} from 'node:http'
 import {join} from 'node:path'
-import {USAGE_PATH} from '../../checkpoint/peer-tls.ts'
+import {USAGE_PATH, type Usage} from '../../api/usage.ts'
 
 /** As kubelets name the cgroup of a pod: `pod<uid>`, `kubepods-pod<uid with underscores>.slice`. */
 const POD = /pod([0-9a-f]{8}[0-9a-f_-]{24,28})(?:\.slice)?$/
@@ -45,7 +45,9 @@ export async function serveUsage(
 ): Promise<boolean> {
   if (request.url !== USAGE_PATH) return false
   const pods = await podUsage(cgroupRoot)
-  response.setHeader('content-type', 'application/json').end(JSON.stringify({atMs: now(), pods}))
+  response
+    .setHeader('content-type', 'application/json')
+    .end(JSON.stringify({atMs: now(), pods} satisfies Usage))
   return true
 }
 

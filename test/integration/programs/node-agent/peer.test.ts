@@ -1,13 +1,13 @@
+import {Registry} from 'prom-client'
 import {createHash} from 'node:crypto'
 import {createConnection, createServer} from 'node:net'
 import {connect} from 'node:tls'
 import {expect, test} from 'vitest'
 import {z} from 'zod'
-import {answeringKey, askPeer, peerKeyOf} from '../../../../src/checkpoint/peer-tls.ts'
+import {answeringKey, askPeer, peerKeyOf} from '../../../../src/operator/peer-tls.ts'
 import type {BlobStore, Digest} from '../../../../src/checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../../../src/base/errors.ts'
-import {serveHttp, type AgentHttp} from '../../../../src/programs/node-agent/http.ts'
-import {agentMetrics} from '../../../../src/programs/node-agent/metrics.ts'
+import {serveHttp, type HttpServer} from '../../../../src/operator/http-server.ts'
 import {peerStore, servePeer} from '../../../../src/programs/node-agent/peer.ts'
 import {manifestOf} from '../../../support/blob-store-contract.ts'
 import {memoryBlobs, type MemoryBlobs} from '../../../support/memory-blobs.ts'
@@ -22,7 +22,7 @@ const digestOf = (content: Uint8Array): Digest =>
 
 interface Peer {
   readonly there: MemoryBlobs
-  readonly server: AgentHttp
+  readonly server: HttpServer
   /** Answers from another store from now on. */
   readonly serve: (store: BlobStore) => void
   readonly port: number
@@ -46,11 +46,13 @@ async function withPeer(use: (at: Peer) => Promise<void>, refusedPatienceMs = 0)
   )
   await key.settled()
   const server = await serveHttp(0, {
-    metrics: agentMetrics(),
-    problem: () => undefined,
-    key,
-    answerPeer: (request, response) =>
-      servePeer(request, response, {store: () => Promise.resolve(served.store), signal}),
+    registry: new Registry(),
+    health: {problem: () => undefined, unready: () => undefined},
+    peers: {
+      key,
+      answer: (request, response) =>
+        servePeer(request, response, {store: () => Promise.resolve(served.store), signal}),
+    },
     log: () => undefined,
   })
   const {port} = server
@@ -199,12 +201,14 @@ test('an agent that is not there is told by its node', async () => {
 test('an agent that has not read the key yet is asked again until it has', async () => {
   const reading = Promise.withResolvers<string>()
   const server = await serveHttp(0, {
-    metrics: agentMetrics(),
-    problem: () => undefined,
-    key: answeringKey(() => reading.promise, Date.now),
-    answerPeer: (_, response) => {
-      response.writeHead(404).end()
-      return Promise.resolve(true)
+    registry: new Registry(),
+    health: {problem: () => undefined, unready: () => undefined},
+    peers: {
+      key: answeringKey(() => reading.promise, Date.now),
+      answer: (_, response) => {
+        response.writeHead(404).end()
+        return Promise.resolve(true)
+      },
     },
     log: () => undefined,
   })

@@ -1,11 +1,11 @@
+import {Registry} from 'prom-client'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {API_VERSION} from '../../../../src/api/names.ts'
-import {answeringKey} from '../../../../src/checkpoint/peer-tls.ts'
+import {answeringKey} from '../../../../src/operator/peer-tls.ts'
 import type {KubeClient} from '../../../../src/kubernetes/types.ts'
 import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
-import {serveHttp} from '../../../../src/programs/node-agent/http.ts'
-import {agentMetrics} from '../../../../src/programs/node-agent/metrics.ts'
+import {serveHttp} from '../../../../src/operator/http-server.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
@@ -87,10 +87,12 @@ test('an agent whose watch ends by an error says so on /healthz, and ends', asyn
     })
     const agent = startAgent({...tools, kube}, diskPreparations(join(folder, 'restore'), tools))
     const server = await serveHttp(0, {
-      metrics: agentMetrics(),
-      problem: agent.problem,
-      key: answeringKey(() => Promise.reject(new Error('there is none')), Date.now),
-      answerPeer: () => Promise.resolve(false),
+      registry: new Registry(),
+      health: agent,
+      peers: {
+        key: answeringKey(() => Promise.reject(new Error('there is none')), Date.now),
+        answer: () => Promise.resolve(false),
+      },
       log: () => undefined,
     })
     const url = `http://127.0.0.1:${server.port}/healthz`

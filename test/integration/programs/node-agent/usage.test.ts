@@ -1,12 +1,12 @@
+import {Registry} from 'prom-client'
 import {mkdir, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {SYSTEM_NAMESPACE} from '../../../../src/api/names.ts'
-import {answeringKey, PeerRefusedError} from '../../../../src/checkpoint/peer-tls.ts'
+import {answeringKey, PeerRefusedError} from '../../../../src/operator/peer-tls.ts'
 import {ObjectCache} from '../../../../src/programs/controller/cache.ts'
 import {askUsage} from '../../../../src/programs/controller/usage.ts'
-import {serveHttp} from '../../../../src/programs/node-agent/http.ts'
-import {agentMetrics} from '../../../../src/programs/node-agent/metrics.ts'
+import {serveHttp} from '../../../../src/operator/http-server.ts'
 import {podUsage, serveUsage} from '../../../../src/programs/node-agent/usage.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
@@ -58,10 +58,12 @@ test('an agent tells it to the controller, which has the key, and to nobody else
     key.of('')
     await key.settled()
     const server = await serveHttp(0, {
-      metrics: agentMetrics(),
-      problem: () => undefined,
-      key,
-      answerPeer: (request, response) => serveUsage(request, response, {cgroupRoot: root, now: () => 1000}),
+      registry: new Registry(),
+      health: {problem: () => undefined, unready: () => undefined},
+      peers: {
+        key,
+        answer: (request, response) => serveUsage(request, response, {cgroupRoot: root, now: () => 1000}),
+      },
       log: () => undefined,
     })
     const {port} = server

@@ -1,24 +1,22 @@
 import {createServer, type IncomingMessage, type ServerResponse} from 'node:http'
 import {createServer as createNetServer, type Socket} from 'node:net'
-import {peerServer, type AnsweringKey} from '../../checkpoint/peer-tls.ts'
-import type {Log} from '../../operator/log.ts'
-import type {Metrics} from './metrics.ts'
+import type {Registry} from 'prom-client'
+import type {Health} from './health.ts'
+import type {Log} from './log.ts'
+import {peerServer, type AnsweringKey} from './peer-tls.ts'
 
 /** False: it is not for it to answer. */
-type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>
+export type HttpAnswer = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>
 
 export interface HttpOptions {
-  readonly metrics: Metrics
-  /** Why the agent cannot work; undefined: it can. */
-  readonly problem: () => string | undefined
-  /** What the agents and the controller share. */
-  readonly key: AnsweringKey
-  /** What only they are answered. */
-  readonly answerPeer: Answer
+  readonly health: Health
+  readonly registry: Pick<Registry, 'metrics' | 'contentType'>
+  /** What only those are answered who have the key of the programs, by TLS. */
+  readonly peers?: {readonly key: AnsweringKey; readonly answer: HttpAnswer}
   readonly log: Log
 }
 
-export interface AgentHttp {
+export interface HttpServer {
   readonly port: number
   close(): void
 }
@@ -28,23 +26,13 @@ const HANDSHAKE = 22
 const FIRST_BYTE_MS = 10_000
 
 /**
- * One port for both: /healthz and /metrics in clear, to everybody, and by TLS what only those are answered who have the
- * key. Resolves once it listens.
+ * The one port of a program: /healthz, /readyz and /metrics in clear, to everybody, and by TLS what its peers are
+ * answered. Resolves once it listens.
  */
-export async function serveHttp(port: number, options: HttpOptions): Promise<AgentHttp> {
-  const {metrics, problem, key, answerPeer, log} = options
-  const open = createServer(
-    answered(async (request, response) => {
-      const why = problem()
-      if (request.url === '/healthz')
-        response.writeHead(why === undefined ? 200 : 503).end(`${why ?? 'ok'}\n`)
-      else if (request.url === '/metrics')
-        response.setHeader('content-type', metrics.contentType).end(await metrics.text())
-      else return false
-      return true
-    }, log),
-  )
-  const peers = peerServer(key, answered(answerPeer, log))
+export async function serveHttp(port: number, options: HttpOptions): Promise<HttpServer> {
+  const {log, peers} = options
+  const open = createServer(answered(openAnswer(options), log))
+  const secret = peers === undefined ? undefined : peerServer(peers.key, answered(peers.answer, log))
   const connected = new Set<Socket>()
   const server = createNetServer((socket) => {
     connected.add(socket)
@@ -53,7 +41,7 @@ export async function serveHttp(port: number, options: HttpOptions): Promise<Age
     socket.once('error', () => socket.destroy())
     socket.once('data', (bytes) => {
       socket.setTimeout(0)
-      handOver(socket, bytes, bytes[0] === HANDSHAKE ? peers : open)
+      handOver(socket, bytes, secret !== undefined && bytes[0] === HANDSHAKE ? secret : open)
     })
   })
   await new Promise<void>((resolve, reject) => {
@@ -70,6 +58,19 @@ export async function serveHttp(port: number, options: HttpOptions): Promise<Age
   }
 }
 
+const openAnswer =
+  ({health, registry}: HttpOptions): HttpAnswer =>
+  async ({url}, response) => {
+    const tell = (problem: string | undefined): void =>
+      void response.writeHead(problem === undefined ? 200 : 503).end(`${problem ?? 'ok'}\n`)
+    if (url === '/healthz') tell(health.problem())
+    else if (url === '/readyz') tell(health.problem() ?? health.unready())
+    else if (url === '/metrics')
+      response.setHeader('content-type', registry.contentType).end(await registry.metrics())
+    else return false
+    return true
+  }
+
 /** As if it had come to that server, with what was read of it. */
 function handOver(socket: Socket, bytes: Uint8Array, to: ReturnType<typeof createServer>): void {
   socket.pause()
@@ -79,7 +80,7 @@ function handOver(socket: Socket, bytes: Uint8Array, to: ReturnType<typeof creat
 }
 
 const answered =
-  (answer: Answer, log: Log) =>
+  (answer: HttpAnswer, log: Log) =>
   (request: IncomingMessage, response: ServerResponse): void => {
     answer(request, response).then(
       (taken) => taken || response.writeHead(404).end(),

@@ -3,9 +3,6 @@ import type {IncomingMessage, ServerResponse} from 'node:http'
 import {createServer, request, type Agent, type RequestOptions, type Server} from 'node:https'
 import type {ConnectionOptions} from 'node:tls'
 
-/** Path by which a node agent tells the processor time of its pods. */
-export const USAGE_PATH = '/v1/usage'
-
 /** Node.js knows keys that both sides have before only up to TLS 1.2; this suite draws a key of its own per connection. */
 const TLS = {ciphers: 'ECDHE-PSK-CHACHA20-POLY1305', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2'} as const
 const HANDSHAKE_MS = 10_000
