@@ -189,6 +189,8 @@ export async function login(
     },
   })
   login.watch(ssh.connection)
+  // A command is a dozen small packets; each would wait for the answer to the one before (Nagle, delayed ACKs).
+  ssh.connection?.once('connect', () => ssh.connection?.setNoDelay(true))
   const onAbort = (): void => {
     ssh.connection?.destroy()
   }

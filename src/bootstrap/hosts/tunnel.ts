@@ -7,7 +7,7 @@ import type {Tunnel} from './host.ts'
 export async function openTunnel(open: () => Promise<Duplex>): Promise<Tunnel> {
   const sockets = new Set<Socket>()
   let failure: Error | undefined
-  const server = createServer((socket) => {
+  const server = createServer({noDelay: true}, (socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => socket.destroy())

@@ -1,9 +1,10 @@
 import {fork} from 'node:child_process'
 import {once} from 'node:events'
 import {mkdtemp, readFile, readdir, rm} from 'node:fs/promises'
+import {Socket} from 'node:net'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
-import {expect, test} from 'vitest'
+import {expect, test, vi} from 'vitest'
 import {ConnectionError} from '../../../../src/base/errors.ts'
 import {busyDir} from '../../../../src/bootstrap/hosts/program.ts'
 import {connectSsh} from '../../../support/connect-ssh.ts'
@@ -29,6 +30,24 @@ test('one connection carries all commands of a host', async (context) => {
   const tunnel = await host.forward('127.0.0.1', sshd.port)
   await tunnel.close()
   expect(await sshd.logins()).toBe(1)
+})
+
+// Its time would show it as well, but not on a machine that is busy.
+test('no packet of a connection waits until the one before was acknowledged', async (context) => {
+  await needSshd(context)
+  await using sshd = await startSshd()
+  const undelayed = vi.spyOn(Socket.prototype, 'setNoDelay')
+  try {
+    await using host = await connectSsh(sshd, sshd.machine())
+    await host.query(['true'])
+    const sockets = undelayed.mock.contexts.filter(
+      (socket) => socket instanceof Socket && socket.remotePort === sshd.port,
+    )
+    expect(sockets).toHaveLength(1)
+    expect(undelayed.mock.lastCall).toEqual([true])
+  } finally {
+    undelayed.mockRestore()
+  }
 })
 
 test('a command whose connection is cut is not a success', async (context) => {
