@@ -40,7 +40,7 @@ export const ORIGINAL_ANNOTATION = 'clouder.dev/original-spec'
 /** Annotation of a restored pod: the affinity that it had before it was bound to nodes, as JSON, or `null`. */
 export const AFFINITY_ANNOTATION = 'clouder.dev/original-affinity'
 /** Annotation by which the agent of the node tells what nodes are alike: kernel, CRIU, CPU features. */
-export const NODE_ABILITIES_ANNOTATION = 'clouder.dev/checkpoint-abilities'
+export const NODE_FEATURES_ANNOTATION = 'clouder.dev/node-features'
 /** Annotation of a Node: what the cloud has announced of its machine, as its agent reports it; JSON. */
 export const INTERRUPTION_ANNOTATION = 'clouder.dev/interruption'
 /** Annotation `true` of a Checkpoint whose pod stands still: let the pod go on, for a move that will not be. */

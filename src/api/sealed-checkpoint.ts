@@ -34,7 +34,7 @@ export const privilegesSchema = z.strictObject({
 })
 export type Privileges = z.output<typeof privilegesSchema>
 
-export const abilitiesSchema = z.strictObject({
+export const nodeFeaturesSchema = z.strictObject({
   arch: z.enum(['amd64', 'arm64']),
   /** `uname -r`. */
   kernel: z.string(),
@@ -48,7 +48,7 @@ export const abilitiesSchema = z.strictObject({
   cpuModel: z.string(),
 })
 /** What a node is, as far as a restore depends on it. */
-export type Abilities = z.output<typeof abilitiesSchema>
+export type NodeFeatures = z.output<typeof nodeFeaturesSchema>
 
 export const containerMetadataSchema = z.strictObject({
   name: z.string(),
@@ -75,7 +75,7 @@ export const checkpointMetadataSchema = z.strictObject({
   createdAt: z.string(),
   /** Who asked: the user of the API server, `policy/nightly`, `migration/web`. */
   owner: z.string(),
-  source: abilitiesSchema,
+  source: nodeFeaturesSchema,
   /** labels, annotations and spec of the pod, without what the server or the node wrote. */
   podTemplate: z.looseObject({
     metadata: z.looseObject({

@@ -1,4 +1,4 @@
-import type {Abilities} from '../api/sealed-checkpoint.ts'
+import type {NodeFeatures} from '../api/sealed-checkpoint.ts'
 
 const TOLD = 8
 
@@ -7,8 +7,8 @@ const TOLD = 8
  * their start.
  */
 export function unlike(
-  source: Pick<Abilities, 'arch' | 'cpuFeatures'>,
-  target: Pick<Abilities, 'arch' | 'cpuFeatures' | 'cpuModel'>,
+  source: Pick<NodeFeatures, 'arch' | 'cpuFeatures'>,
+  target: Pick<NodeFeatures, 'arch' | 'cpuFeatures' | 'cpuModel'>,
 ): string | undefined {
   if (source.arch !== target.arch) return `it is ${target.arch}, the checkpoint ${source.arch}`
   const own = new Set(target.cpuFeatures)

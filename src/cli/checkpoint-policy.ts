@@ -92,7 +92,7 @@ export function policyOf(flags: PolicyFlags): PolicySpec {
     ...(timeZone === undefined ? {} : {timeZone}),
     ...(cpu === undefined || idleFor === undefined
       ? {}
-      : {idle: {cpu, for: idleFor, after: flags['idle-stop'] === true ? 'delete' : 'run'}}),
+      : {idle: {cpu, for: idleFor, podPolicy: flags['idle-stop'] === true ? 'Delete' : 'Resume'}}),
     ...(flags['on-drain'] === true ? {onDrain: true} : {}),
     ...(flags['on-interruption'] === true ? {onInterruption: true} : {}),
     ...(retention === undefined ? {} : {retention}),

@@ -51,7 +51,7 @@ function checkpointFacts(checkpoint: Checkpoint): string {
     ['owner', spec.owner],
     ['containers', stoodText(checkpoint)],
     ['size', storedText(checkpoint)],
-    ['store', optional(status.place, (place) => `${spec.store} (${place})`) ?? spec.store],
+    ['store', optional(status.location, (place) => `${spec.store} (${place})`) ?? spec.store],
     ['digest', status.digest],
     ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
     ...(status.obstacles ?? []).map(({verdict, message}): [string, string] => [
@@ -115,7 +115,7 @@ export function inspectText(checkpoint: Checkpoint, options: ResultOptions): str
   const {colours} = options
   const {status = {}} = checkpoint
   const head = `${colours.bold(placeOf(checkpoint))}  ${status.phase ?? 'Pending'}${status.phase === 'Failed' ? `: ${status.reason ?? ''} ${status.message ?? ''}` : ''}`
-  const {source, verification, summary} = status
+  const {nodeFeatures: source, verification, summary} = status
   return [
     head,
     checkpointFacts(checkpoint),
@@ -284,7 +284,7 @@ function whenText({spec}: CheckpointPolicy): string {
   const {schedule, timeZone = 'UTC', idle, onDrain, onInterruption, suspend} = spec
   const when = [
     ...(schedule === undefined ? [] : [`${schedule} ${timeZone}`]),
-    ...(idle === undefined ? [] : [`below ${idle.cpu} for ${idle.for}, then ${idle.after}`]),
+    ...(idle === undefined ? [] : [`below ${idle.cpu} for ${idle.for}, then ${idle.podPolicy}`]),
     ...(onDrain === true ? ['drain'] : []),
     ...(onInterruption === true ? ['interruption'] : []),
   ]

@@ -43,7 +43,7 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       expect(await exec('team', 'on-worker-2')).toContain(FORBIDDEN)
       expect(await exec('team', 'on-worker-1')).toContain(FORBIDDEN)
       expect(await exec('kube-system', 'etcd-cp-1')).toContain(FORBIDDEN)
-      const taken = asked('Checkpoint', 'team', 'taken', {pod: {name: 'on-worker-2'}, after: 'delete'})
+      const taken = asked('Checkpoint', 'team', 'taken', {pod: {name: 'on-worker-2'}, podPolicy: 'Delete'})
       expect(await refusal(agent.create(taken))).toContain(FORBIDDEN)
       const moved = asked('Migration', 'team', 'moved', {pod: 'on-worker-2', node: 'worker-1'})
       expect(await refusal(agent.create(moved))).toContain(FORBIDDEN)

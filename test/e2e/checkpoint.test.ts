@@ -148,7 +148,7 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
       metadata: {name: 'hooked', namespace: NAMESPACE},
       spec: {
         pod: {name: 'busy'},
-        after: 'delete',
+        podPolicy: 'Delete',
         hooks: {before: {container: 'smoke', command: ['/smoke', 'no-such-word']}},
       },
     }

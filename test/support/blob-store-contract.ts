@@ -70,7 +70,7 @@ export function blobStoreContract(title: string, options: BlobStoreContractOptio
       expect(await store.has(digest, signal)).toBe(true)
       expect(Buffer.compare(await gather(store.get(digest, signal)), content)).toBe(0)
     }
-    expect(store.place).not.toBe('')
+    expect(store.location).not.toBe('')
   })
 
   contract('a blob that is there already is not sent again', async ({store}) => {

@@ -140,7 +140,7 @@ export class FakeNode {
 
   /** A Checkpoint, as the controller gives it to the node of its pod. */
   ask(name: string, spec: Record<string, unknown>): void {
-    const wanted = {pod: {name: POD.name}, store: 'default', after: 'run', ...spec}
+    const wanted = {pod: {name: POD.name}, store: 'default', podPolicy: 'Resume', ...spec}
     const pod = this.kube.peek('v1', 'Pod').find(({metadata}) => metadata.name === wanted.pod.name)
     const given =
       pod === undefined
@@ -148,7 +148,7 @@ export class FakeNode {
         : {
             status: {
               phase: 'Pending',
-              ...(spec['after'] === 'delete' ? {admitted: true} : {}),
+              ...(spec['podPolicy'] === 'Delete' ? {admitted: true} : {}),
               node: parsePod(pod).spec.nodeName,
               podUid: pod.metadata.uid,
               podTemplate: podTemplateOf(templatedPodSchema.parse(pod)),
@@ -188,7 +188,7 @@ export class FakeNode {
         openPeer: () => Promise.resolve(blobs),
       }),
       ciphers: pieceCipher,
-      abilities: () => Promise.resolve(metadataOf([]).source),
+      nodeFeatures: () => Promise.resolve(metadataOf([]).source),
       inspect: inspectArchive,
       explain: () => Promise.resolve(undefined),
       importImage: () => Promise.resolve(),

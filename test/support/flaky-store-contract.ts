@@ -68,7 +68,7 @@ export function flakyStoreContract(title: string, options: FlakyStoreContractOpt
     const refusal: unknown = await store.listManifests(signal).catch((error: unknown) => error)
     expect(refusal).toMatchObject({
       code: 'STORE_UNREACHABLE',
-      message: expect.stringContaining(store.place) as string,
+      message: expect.stringContaining(store.location) as string,
     })
     for (const secret of place.secrets)
       expect(JSON.stringify(refusal) + String(refusal)).not.toContain(secret)

@@ -18,7 +18,7 @@ export interface StoreCall {
 export type Fault = 'passing' | 'refused' | 'lost' | 'killed' | 'killed-after'
 
 export interface MemoryBlobsOptions {
-  readonly place?: string
+  readonly location?: string
   readonly now?: () => number
   /** Asked before each call is made, which waits for what it gives. */
   readonly fault?: (call: StoreCall) => Fault | undefined | Promise<undefined>
@@ -49,7 +49,7 @@ interface Held {
 
 /** A BlobStore without a disk or a network; passes the contract of the others. */
 export function memoryBlobs({
-  place = 'memory',
+  location = 'memory',
   now = Date.now,
   fault = () => undefined,
 }: MemoryBlobsOptions = {}): MemoryBlobs {
@@ -77,7 +77,7 @@ export function memoryBlobs({
     return object && {key, sizeBytes: object.content.length, modifiedAtMs: object.modifiedAtMs}
   }
   const objects: Objects = {
-    place,
+    location,
     stat: (key) => call('stat', key, () => infoOf(key)),
     write: ({key, content, replace, signal}) =>
       call('write', key, async () => {

@@ -2,7 +2,7 @@ import {
   API_VERSION,
   BACKEND_LABELS,
   CHECKPOINT_FINALIZER,
-  NODE_ABILITIES_ANNOTATION,
+  NODE_FEATURES_ANNOTATION,
   RESTORE_ANNOTATION,
   THAW_ANNOTATION,
 } from '../../src/api/names.ts'
@@ -15,13 +15,13 @@ import {
   type Migration,
   type Obstacle,
 } from '../../src/api/resources.ts'
-import type {Abilities} from '../../src/api/sealed-checkpoint.ts'
+import type {NodeFeatures} from '../../src/api/sealed-checkpoint.ts'
 import {matchesTerms, nodeTermsSchema} from '../../src/programs/controller/placement.ts'
 import type {KubeObject} from '../../src/kubernetes/types.ts'
 import type {FakeKube} from './fake-kube.ts'
 import {mergePatch} from './fake-kube-json.ts'
 
-export const ABILITIES: Abilities = {
+export const NODE_FEATURES: NodeFeatures = {
   arch: 'amd64',
   kernel: '6.18.0',
   criu: '4.2',
@@ -76,14 +76,14 @@ export class SimulatedNodes {
     this.#now = now
   }
 
-  addNode(name: string, more: Partial<Abilities> = {}, spec: object = {}): void {
+  addNode(name: string, more: Partial<NodeFeatures> = {}, spec: object = {}): void {
     this.#kube.put({
       apiVersion: 'v1',
       kind: 'Node',
       metadata: {
         name,
         labels: {'kubernetes.io/hostname': name, [BACKEND_LABELS.handler]: 'true'},
-        annotations: {[NODE_ABILITIES_ANNOTATION]: JSON.stringify({...ABILITIES, ...more})},
+        annotations: {[NODE_FEATURES_ANNOTATION]: JSON.stringify({...NODE_FEATURES, ...more})},
       },
       spec,
       status: {
@@ -148,9 +148,9 @@ export class SimulatedNodes {
 
   /** Says for the target of a move which images it lacks, and later whether it can take the pod. */
   #admit({metadata, status = {}}: Migration): boolean {
-    const {targetNode = '', targetAnswer, absentImages, phase} = status
-    if (phase === 'Pending' && absentImages === undefined && targetNode !== '' && !this.dead.has(targetNode))
-      return this.#setStatus('Migration', metadata, {absentImages: this.lacking.get(targetNode) ?? []})
+    const {targetNode = '', targetAnswer, missingImages: missingImages, phase} = status
+    if (phase === 'Pending' && missingImages === undefined && targetNode !== '' && !this.dead.has(targetNode))
+      return this.#setStatus('Migration', metadata, {missingImages: this.lacking.get(targetNode) ?? []})
     if (phase !== 'Preparing' || targetNode === '' || targetAnswer !== undefined || this.dead.has(targetNode))
       return false
     const unfit = this.unfit.get(targetNode)
@@ -176,10 +176,10 @@ export class SimulatedNodes {
       case 'Pending':
         // The controller gives it to a node first, and says whether the pod would be taken again.
         if (!isSame || status.podUid !== pod.metadata.uid) return false
-        if (spec.after === 'delete' && status.admitted !== true) return false
+        if (spec.podPolicy === 'Delete' && status.admitted !== true) return false
         return set({
           phase: 'Dumping',
-          source: ABILITIES,
+          nodeFeatures: NODE_FEATURES,
           startedAt: this.#time(),
         })
       case 'Dumping':
@@ -211,10 +211,10 @@ export class SimulatedNodes {
     }
     const {uid} = pod.metadata
     this.#stored.set(metadata.uid ?? '', this.#memory.get(uid) ?? '')
-    if (spec.after !== 'run') this.#frozen.add(uid)
+    if (spec.podPolicy !== 'Resume') this.#frozen.add(uid)
     return this.#setStatus('Checkpoint', metadata, {
       phase: 'Storing',
-      frozen: spec.after !== 'run',
+      frozen: spec.podPolicy !== 'Resume',
     })
   }
 
@@ -232,7 +232,7 @@ export class SimulatedNodes {
     if (pod?.metadata.deletionTimestamp !== undefined || pod === undefined) {
       if (pod !== undefined) this.#end(pod)
     } else if (metadata.annotations?.[THAW_ANNOTATION] === 'true') this.#frozen.delete(uid)
-    else if (spec.after === 'delete' && status.phase === 'Ready') this.#end(pod)
+    else if (spec.podPolicy === 'Delete' && status.phase === 'Ready') this.#end(pod)
     else return false
     return this.#setStatus('Checkpoint', metadata, {frozen: false})
   }

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {abilitiesSchema, privilegesSchema} from '../sealed-checkpoint.ts'
+import {nodeFeaturesSchema, privilegesSchema} from '../sealed-checkpoint.ts'
 import {name, metadataSchema} from './metadata.ts'
 
 const execHookSchema = z.strictObject({
@@ -9,8 +9,8 @@ const execHookSchema = z.strictObject({
   timeoutSeconds: z.int().min(1).max(600).optional(),
 })
 
-/** `run`: the pod goes on. `freeze`: it stands still from the dump on, until deleted or thawed. `delete`: it is deleted once the checkpoint is verified. */
-export const afterSchema = z.enum(['run', 'freeze', 'delete'])
+/** `Resume`: the pod resumes. `Freeze`: it is frozen from the dump on, until deleted or thawed. `Delete`: it is deleted once the checkpoint is verified. */
+export const podPolicySchema = z.enum(['Resume', 'Freeze', 'Delete'])
 
 export const checkpointSpecSchema = z.strictObject({
   /** Exactly one of `pod` and `import`. */
@@ -27,7 +27,7 @@ export const checkpointSpecSchema = z.strictObject({
   containers: z.array(name).min(1).optional(),
   /** Name of a CheckpointStore. */
   store: name.default('default'),
-  after: afterSchema.default('run'),
+  podPolicy: podPolicySchema.default('Resume'),
   hooks: z.strictObject({before: execHookSchema.optional(), after: execHookSchema.optional()}).optional(),
   /** Leave the archive of each container on the node; it is a memory dump in clear. */
   keepArchive: z.boolean().optional(),
@@ -111,7 +111,7 @@ export const checkpointStatusSchema = z.looseObject({
   /** Of the sealed manifest in the store. */
   digest: z.string().optional(),
   /** For people: `s3://bucket/prefix`. */
-  place: z.string().optional(),
+  location: z.string().optional(),
   /**
    * Open, and sealed. How much of it was in the store already is not told: it would say what others who share the store
    * have stored.
@@ -132,11 +132,11 @@ export const checkpointStatusSchema = z.looseObject({
       }),
     )
     .optional(),
-  /** With `after: delete`: the API server would take the pod again, as the controller found before anything was begun. */
+  /** With `podPolicy: Delete`: the API server would take the pod again, as the controller found before anything was begun. */
   admitted: z.boolean().optional(),
   /** Whether the pod stands still because of this checkpoint. */
   frozen: z.boolean().optional(),
-  source: abilitiesSchema.optional(),
+  nodeFeatures: nodeFeaturesSchema.optional(),
   /** The pod to make for a restore: labels, annotations and spec. */
   podTemplate: z.looseObject({metadata: z.looseObject({}), spec: z.looseObject({})}).optional(),
   summary: checkpointSummarySchema.optional(),

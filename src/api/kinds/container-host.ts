@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {abilitiesSchema} from '../sealed-checkpoint.ts'
+import {nodeFeaturesSchema} from '../sealed-checkpoint.ts'
 import {metadataSchema, conditionSchema} from './metadata.ts'
 
 export const containerHostSpecSchema = z.strictObject({
@@ -18,7 +18,7 @@ export const containerHostSchema = z.looseObject({
       /** Whether it has joined: a node of its name, whose kubelet tells how it is. */
       isNode: z.boolean().optional(),
       version: z.string().optional(),
-      abilities: abilitiesSchema.partial().optional(),
+      nodeFeatures: nodeFeaturesSchema.partial().optional(),
       running: z.array(z.string()).optional(),
       conditions: z.array(conditionSchema).optional(),
     })

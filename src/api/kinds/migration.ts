@@ -30,7 +30,7 @@ export const migrationStatusSchema = z.looseObject({
   sourceNode: z.string().optional(),
   targetNode: z.string().optional(),
   /** Images of the pod that the target lacks, as its agent says while the pod still runs; they are pulled first. */
-  absentImages: z.array(z.string()).optional(),
+  missingImages: z.array(z.string()).optional(),
   sourceUid: z.string().optional(),
   /** How often the source's containers had been started again. */
   sourceRestarts: z.int().optional(),

@@ -1,6 +1,6 @@
 import {z} from 'zod'
 import {durationSchema, retentionSchema} from '../checkpoint-store.ts'
-import {afterSchema} from './checkpoint.ts'
+import {podPolicySchema} from './checkpoint.ts'
 import {name, metadataSchema, conditionSchema, quantitySchema} from './metadata.ts'
 
 export const policySpecSchema = z.strictObject({
@@ -21,7 +21,7 @@ export const policySpecSchema = z.strictObject({
   timeZone: z.string().optional(),
   /** All of the pod below `cpu` (`10m`) for `for`. */
   idle: z
-    .strictObject({cpu: quantitySchema, for: durationSchema, after: afterSchema.exclude(['freeze'])})
+    .strictObject({cpu: quantitySchema, for: durationSchema, podPolicy: podPolicySchema.exclude(['Freeze'])})
     .optional(),
   /** Moved instead of killed when its node is drained by `clouder node drain --checkpoint`. */
   onDrain: z.boolean().optional(),

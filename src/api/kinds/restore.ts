@@ -25,7 +25,7 @@ export const restoreStatusSchema = z.looseObject({
   /** Backend create-image: by container, the image that the agent of `node` made of the checkpoint, by digest. */
   images: z.record(z.string(), z.string()).optional(),
   /** Backend create-image: images of its containers that `node` has to pull before; and whether it has. */
-  absentImages: z.array(z.string()).optional(),
+  missingImages: z.array(z.string()).optional(),
   pulled: z.boolean().optional(),
   startedAt: z.string().optional(),
   finishedAt: z.string().optional(),

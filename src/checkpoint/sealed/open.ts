@@ -81,7 +81,7 @@ export async function readEnvelope(
   const {store, digest, trust, signal} = options
   const bytes = await store.getManifest(digest, signal)
   if (bytes === undefined) {
-    throw new CheckpointError('BLOB_MISSING', `there is no checkpoint ${digest} in ${store.place}`)
+    throw new CheckpointError('BLOB_MISSING', `there is no checkpoint ${digest} in ${store.location}`)
   }
   const {manifest, name, signer} = readManifest(bytes, trust)
   const {config, layers} = manifest

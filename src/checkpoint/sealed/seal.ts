@@ -182,8 +182,11 @@ class Sealing {
   }
 }
 
-const notSame = (digest: Digest, {place}: BlobStore): CheckpointError =>
-  new CheckpointError('BLOB_TAMPERED', `blob ${digest} does not come back from ${place} as it was put there`)
+const notSame = (digest: Digest, {location}: BlobStore): CheckpointError =>
+  new CheckpointError(
+    'BLOB_TAMPERED',
+    `blob ${digest} does not come back from ${location} as it was put there`,
+  )
 
 // eslint-disable-next-line @typescript-eslint/require-await -- a stream of one piece
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -18,11 +18,11 @@ export async function azureBlobObjects(
 ): Promise<Objects> {
   const url = `${spec.endpoint.replace(/\/+$/, '')}/${spec.container}`
   const folder = spec.prefix === undefined ? '' : `${spec.prefix.replace(/\/+$/, '')}/`
-  const place = folder === '' ? url : `${url}/${folder.slice(0, -1)}`
-  const container = await containerOf(place, {url, name: spec.container}, credentials)
+  const location = folder === '' ? url : `${url}/${folder.slice(0, -1)}`
+  const container = await containerOf(location, {url, name: spec.container}, credentials)
   const blobOf = (key: string): BlockBlobClient => container.getBlockBlobClient(folder + key)
   return {
-    place,
+    location,
     stat: (key, abortSignal) =>
       unlessAbsent(async () => {
         const found = await blobOf(key).getProperties({abortSignal})
@@ -61,7 +61,7 @@ export async function azureBlobObjects(
 }
 
 async function containerOf(
-  place: string,
+  location: string,
   {url, name}: {readonly url: string; readonly name: string},
   credentials: Readonly<Record<string, string>> | undefined,
 ): Promise<ContainerClient> {
@@ -74,7 +74,7 @@ async function containerOf(
       return BlobServiceClient.fromConnectionString(connectionString, options).getContainerClient(name)
     } catch {
       const words = 'connectionString of its Secret is no connection string'
-      throw storeError(place, {kind: 'refused', words})
+      throw storeError(location, {kind: 'refused', words})
     }
   }
   if (sasToken !== undefined) {
@@ -82,7 +82,7 @@ async function containerOf(
   }
   if (credentials !== undefined && clientId === undefined) {
     const words = 'the Secret of the store has no connectionString, sasToken or clientId'
-    throw storeError(place, {kind: 'refused', words})
+    throw storeError(location, {kind: 'refused', words})
   }
   const {DefaultAzureCredential} = await import('@azure/identity')
   const identity = clientId === undefined ? {} : {managedIdentityClientId: clientId}

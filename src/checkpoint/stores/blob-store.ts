@@ -20,7 +20,7 @@ export interface CollectResult {
  */
 export interface BlobStore {
   /** For people: `s3://bucket/prefix`. Never holds a credential. */
-  readonly place: string
+  readonly location: string
   has(digest: Digest, signal: AbortSignal): Promise<boolean>
   /**
    * Puts a blob; one that is there already is not sent again. `content` may be asked for more than once, for a retry.

@@ -27,7 +27,11 @@ export function digestFromHex(hex: string): Digest | undefined {
 /** Passes on what flows through, and throws BLOB_TAMPERED instead of ending when it is not what the digest says. */
 export async function* checkedContent(
   content: AsyncIterable<Uint8Array>,
-  {digest, place, sizeBytes}: {readonly digest: Digest; readonly place: string; readonly sizeBytes?: number},
+  {
+    digest,
+    location,
+    sizeBytes,
+  }: {readonly digest: Digest; readonly location: string; readonly sizeBytes?: number},
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256')
   let bytes = 0
@@ -35,27 +39,27 @@ export async function* checkedContent(
     hash.update(piece)
     bytes += piece.length
     // What is too long already is not sent to its end.
-    if (bytes > (sizeBytes ?? Number.POSITIVE_INFINITY)) throw tampered(digest, place)
+    if (bytes > (sizeBytes ?? Number.POSITIVE_INFINITY)) throw tampered(digest, location)
     yield piece
   }
   if (bytes !== (sizeBytes ?? bytes) || `sha256:${hash.digest('hex')}` !== digest)
-    throw tampered(digest, place)
+    throw tampered(digest, location)
 }
 
-export function tampered(digest: Digest, place: string): CheckpointError {
-  return new CheckpointError('BLOB_TAMPERED', `${digest} of ${place} is not what its digest says`, {
+export function tampered(digest: Digest, location: string): CheckpointError {
+  return new CheckpointError('BLOB_TAMPERED', `${digest} of ${location} is not what its digest says`, {
     suggestions: ['restore another checkpoint of the pod: clouder checkpoint ls'],
   })
 }
 
-export function missing(digest: Digest, place: string): CheckpointError {
-  return new CheckpointError('BLOB_MISSING', `${digest} is not in ${place}`)
+export function missing(digest: Digest, location: string): CheckpointError {
+  return new CheckpointError('BLOB_MISSING', `${digest} is not in ${location}`)
 }
 
 /** Digests of the blobs that an OCI manifest names. Throws CheckpointError BLOB_TAMPERED when it is no manifest. */
-export function namedBlobs(manifest: Uint8Array, place: string): readonly Digest[] {
+export function namedBlobs(manifest: Uint8Array, location: string): readonly Digest[] {
   const parsed = namedSchema.safeParse(parseJson(manifest))
-  if (!parsed.success) throw tampered(digestOf(manifest), place)
+  if (!parsed.success) throw tampered(digestOf(manifest), location)
   const {config, layers} = parsed.data
   return [...new Set([config.digest, ...layers.map(({digest}) => digest)])]
 }

@@ -13,7 +13,7 @@ const READ_BYTES = 1 << 20
 export function directoryObjects(folder: string): Objects {
   const pathOf = (key: string): string => join(folder, key)
   return {
-    place: folder,
+    location: folder,
     stat: async (key) => unlessAbsent(() => objectAt(pathOf(key), key)),
     write: (request) => write(folder, pathOf(request.key), request),
     read: async (key, fromByte, signal) => {

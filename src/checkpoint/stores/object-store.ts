@@ -38,7 +38,7 @@ export function objectStore(
   stored: Objects,
   {pauseMs = 3000, patience, now = Date.now}: ObjectStoreOptions = {},
 ): BlobStore {
-  const {place} = stored
+  const {location} = stored
   const objects = persistentObjects(stored, {pauseMs, patience})
 
   async function readManifest(
@@ -50,10 +50,10 @@ export function objectStore(
     if (content === undefined) return undefined
     const manifest = await readAtMost(content, `manifest ${digest}`, MAX_MANIFEST_BYTES).catch(
       (error: unknown) => {
-        throw error instanceof TooLargeError ? tampered(digest, place) : error
+        throw error instanceof TooLargeError ? tampered(digest, location) : error
       },
     )
-    if (digestOf(manifest) !== digest) throw tampered(digest, place)
+    if (digestOf(manifest) !== digest) throw tampered(digest, location)
     return manifest
   }
 
@@ -67,13 +67,14 @@ export function objectStore(
       const digest = storedManifest(object)?.digest
       if (digest === undefined || disregard.has(digest)) return
       const manifest = await readManifest(object.key, digest, signal)
-      for (const blob of manifest === undefined ? [] : namedBlobs(manifest, place)) named.add(blobKey(blob))
+      for (const blob of manifest === undefined ? [] : namedBlobs(manifest, location))
+        named.add(blobKey(blob))
     })
     return named
   }
 
   return {
-    place,
+    location,
     has: async (digest, signal) => (await objects.stat(blobKey(digest), signal)) !== undefined,
     put: async ({digest, sizeBytes, content, signal}) => {
       const key = blobKey(digest)
@@ -87,15 +88,15 @@ export function objectStore(
     },
     get: async function* (digest, signal) {
       const content = await objects.read(blobKey(digest), signal)
-      if (content === undefined) throw missing(digest, place)
-      yield* checkedContent(content, {digest, place})
+      if (content === undefined) throw missing(digest, location)
+      yield* checkedContent(content, {digest, location})
     },
     putManifest: async (manifest, name, signal) => {
       // It would not be read again.
       if (manifest.length > MAX_MANIFEST_BYTES)
-        throw storeError(place, {kind: 'refused', words: `a manifest of ${manifest.length} bytes`})
-      await inParallel(namedBlobs(manifest, place), CALLS_AT_ONCE, async (blob) => {
-        if ((await objects.stat(blobKey(blob), signal)) === undefined) throw missing(blob, place)
+        throw storeError(location, {kind: 'refused', words: `a manifest of ${manifest.length} bytes`})
+      await inParallel(namedBlobs(manifest, location), CALLS_AT_ONCE, async (blob) => {
+        if ((await objects.stat(blobKey(blob), signal)) === undefined) throw missing(blob, location)
       })
       const digest = digestOf(manifest)
       const key = manifestFolder(digest) + checkedName(name).slice(0, NAME_MAX_LENGTH)

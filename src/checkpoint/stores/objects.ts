@@ -28,7 +28,7 @@ export interface StoreProblem {
  */
 export interface Objects {
   /** For people: `s3://bucket/prefix`. */
-  readonly place: string
+  readonly location: string
   stat(key: string, signal: AbortSignal): Promise<StoredObject | undefined>
   /** All or nothing: when `content` throws, or the process dies, nothing is under that key. */
   write(request: ObjectWrite): Promise<void>

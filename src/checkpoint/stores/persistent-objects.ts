@@ -32,9 +32,9 @@ export function persistentObjects(
   objects: Objects,
   {pauseMs, patience}: {readonly pauseMs: number; readonly patience?: Patience | undefined},
 ): PersistentObjects {
-  const {place} = objects
+  const {location} = objects
   const problemOf = (error: unknown) => objects.problemOf(error)
-  const attempt: Attempt = (work, signal) => persist(work, {place, problemOf, pauseMs, patience}, signal)
+  const attempt: Attempt = (work, signal) => persist(work, {location, problemOf, pauseMs, patience}, signal)
   return {
     stat: (key, signal) => attempt(() => objects.stat(key, signal), signal),
     list: (prefix, signal) =>
@@ -60,7 +60,7 @@ export function persistentObjects(
     },
     write: async ({digest, sizeBytes, content, signal, ...request}) => {
       const attempted = async () => {
-        const source = new Source(checkedContent(content(), {digest, place, sizeBytes}))
+        const source = new Source(checkedContent(content(), {digest, location, sizeBytes}))
         await objects.write({...request, sizeBytes, content: source, signal}).catch((error: unknown) => {
           signal.throwIfAborted()
           throw source.fault ?? error

@@ -15,7 +15,7 @@ export interface Patience {
 }
 
 export interface Persistence {
-  readonly place: string
+  readonly location: string
   readonly problemOf: (error: unknown) => StoreProblem | undefined
   /** Between two attempts. */
   readonly pauseMs: number
@@ -28,7 +28,7 @@ export interface Persistence {
  */
 export async function persist<T>(
   attempt: () => Promise<T>,
-  {place, problemOf, pauseMs, patience}: Persistence,
+  {location, problemOf, pauseMs, patience}: Persistence,
   signal: AbortSignal,
 ): Promise<T> {
   let failed = 0
@@ -51,20 +51,20 @@ export async function persist<T>(
   } catch (error) {
     signal.throwIfAborted()
     const problem = error instanceof CheckpointError ? undefined : problemOf(error)
-    throw problem === undefined ? error : storeError(place, problem)
+    throw problem === undefined ? error : storeError(location, problem)
   }
 }
 
 /** Without a cause: errors of clients hold requests, and these credentials. */
-export function storeError(place: string, {kind, words}: StoreProblem): CheckpointError {
+export function storeError(location: string, {kind, words}: StoreProblem): CheckpointError {
   if (kind === 'refused') {
-    return new CheckpointError('STORE_REFUSED', `${place} refused: ${words}`, {
+    return new CheckpointError('STORE_REFUSED', `${location} refused: ${words}`, {
       suggestions: ['look at the credentials of the store: kubectl -n clouder-system get secrets'],
     })
   }
   return new CheckpointError(
     'STORE_UNREACHABLE',
-    kind === 'absent' ? `${place} is not there: ${words}` : `${place} does not answer: ${words}`,
+    kind === 'absent' ? `${location} is not there: ${words}` : `${location} does not answer: ${words}`,
     {suggestions: ['look at the store: kubectl get checkpointstores -o yaml']},
   )
 }

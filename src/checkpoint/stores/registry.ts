@@ -46,9 +46,9 @@ export function registryObjects(
     if (!answer.ok) throw await faultOf(answer, credentials)
     return answer
   }
-  const registry: Registry = {session, call, repository, place: spec.repository}
+  const registry: Registry = {session, call, repository, location: spec.repository}
   return {
-    place: spec.repository,
+    location: spec.repository,
     stat: (key, signal) =>
       unlessAbsent(async () => {
         const {digest, url} = targetOf(key)
@@ -87,7 +87,7 @@ interface Registry {
   /** Throws RegistryFault for what is no success. */
   readonly call: (request: RegistryRequest) => Promise<Response>
   readonly repository: string
-  readonly place: string
+  readonly location: string
 }
 
 function whereOf({repository, insecure}: RegistrySpec): {origin: string; repository: string} {
@@ -170,7 +170,7 @@ async function writeManifest(registry: Registry, {key, content, signal}: ObjectW
   const answer = await registry.call({method: 'PUT', url: `manifests/${tag}`, headers, body, signal})
   await answer.body?.cancel()
   const told = answer.headers.get('docker-content-digest')
-  if (told !== null && told !== digest) throw tampered(digest, registry.place)
+  if (told !== null && told !== digest) throw tampered(digest, registry.location)
 }
 
 async function* list(registry: Registry, prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {

@@ -32,12 +32,12 @@ export async function s3Objects(
 ): Promise<Objects> {
   const s3 = await import('@aws-sdk/client-s3')
   const folder = spec.prefix === undefined ? '' : `${spec.prefix.replace(/\/+$/, '')}/`
-  const place = `s3://${spec.bucket}${folder === '' ? '' : `/${folder.slice(0, -1)}`}`
+  const location = `s3://${spec.bucket}${folder === '' ? '' : `/${folder.slice(0, -1)}`}`
   const client = new s3.S3Client({
     region: spec.region,
     ...(spec.endpoint === undefined ? {} : {endpoint: spec.endpoint}),
     ...(spec.forcePathStyle === undefined ? {} : {forcePathStyle: spec.forcePathStyle}),
-    ...accessOf(place, credentials),
+    ...accessOf(location, credentials),
     // Every call is tried again by whoever calls: a second policy below would multiply the attempts.
     maxAttempts: 1,
     // Others than AWS know only what they must; what is put here has its checksum all the same.
@@ -49,7 +49,7 @@ export async function s3Objects(
   const bucket: Bucket = {s3, client, name: spec.bucket, keyOf, conditional: true, isThere: false}
   const at = (key: string) => ({Bucket: spec.bucket, Key: folder + key})
   return {
-    place,
+    location,
     stat: (key, signal) =>
       unlessAbsent(async () => {
         const command = new s3.HeadObjectCommand(at(key))
@@ -99,12 +99,12 @@ async function assertBucket(bucket: Bucket, signal: AbortSignal): Promise<void> 
   bucket.isThere = true
 }
 
-function accessOf(place: string, credentials: Readonly<Record<string, string>> | undefined) {
+function accessOf(location: string, credentials: Readonly<Record<string, string>> | undefined) {
   if (credentials === undefined) return {}
   const {accessKeyId, secretAccessKey, sessionToken} = credentials
   if (accessKeyId === undefined || secretAccessKey === undefined) {
     const words = 'the Secret of the store has no accessKeyId or no secretAccessKey'
-    throw storeError(place, {kind: 'refused', words})
+    throw storeError(location, {kind: 'refused', words})
   }
   const session = sessionToken === undefined ? {} : {sessionToken}
   return {credentials: {accessKeyId, secretAccessKey, ...session}}

@@ -60,7 +60,7 @@ export default class CheckpointCreate extends BaseCommand {
         {
           ...target,
           store: flags.store,
-          after: flags.stop ? 'delete' : 'run',
+          podPolicy: flags.stop ? 'Delete' : 'Resume',
           keepArchive: flags['keep-archive'],
           wait: flags.wait,
           ...(flags.name === undefined ? {} : {name: flags.name}),

@@ -2,7 +2,7 @@ import {
   BACKEND_LABELS,
   CHECKPOINT_FINALIZER,
   INTERRUPTION_ANNOTATION,
-  NODE_ABILITIES_ANNOTATION,
+  NODE_FEATURES_ANNOTATION,
   SYSTEM_NAMESPACE,
 } from '../../api/names.ts'
 import type {Policy} from './admission-policy.ts'
@@ -11,7 +11,7 @@ import {agentUser} from './checkpoint-names.ts'
 /** Of its own pod, which a token of a service account is bound to; Kubernetes 1.32 and newer tell it. */
 const OWN_NODE = "request.userInfo.extra['authentication.kubernetes.io/node-name'][0]"
 /** What the agent of the target says. */
-const ANSWERS = ['absentImages', 'images', 'targetAnswer']
+const ANSWERS = ['missingImages', 'images', 'targetAnswer']
 const BY_AN_AGENT = ['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`] as const
 
 const quoted = (texts: readonly string[]): string => `[${texts.map((text) => `'${text}'`).join(', ')}]`
@@ -39,7 +39,7 @@ const nodeOf = (side: 'object' | 'oldObject'): string => `${side}.?status.?node.
 const sameStatus = (field: string, none: "''" | '{}'): string =>
   `object.?status.?${field}.orValue(${none}) == oldObject.?status.?${field}.orValue(${none})`
 
-const ownAnnotations = [NODE_ABILITIES_ANNOTATION, INTERRUPTION_ANNOTATION]
+const ownAnnotations = [NODE_FEATURES_ANNOTATION, INTERRUPTION_ANNOTATION]
 
 /** A node that is taken over must not become a key to the others: its agent writes to its own Node, and only what it is there for. */
 const ownNode: Policy = {

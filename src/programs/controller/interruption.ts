@@ -119,7 +119,7 @@ const checkpointOf = ({pod, policy, store}: PodToMove, name: string): KubeObject
   spec: {
     pod: {name: pod.metadata.name, uid: pod.metadata.uid},
     store,
-    after: 'run',
+    podPolicy: 'Resume',
     owner: `policy/${policy}`,
   },
 })

@@ -218,9 +218,12 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
   const template = taken?.status?.podTemplate
   if (taken === undefined || template === undefined)
     return finish(at, 'Failed', 'CHECKPOINT_UNKNOWN', `pod ${spec.pod} and its checkpoint are gone`)
-  const {source} = taken.status ?? {}
+  const {nodeFeatures} = taken.status ?? {}
   const volumes = await boundVolumes(template.spec, metadata.namespace, context)
-  const places = placesFor({source, backend: 'handler', spec: ownSpec(template), volumes}, context.objects)
+  const places = placesFor(
+    {source: nodeFeatures, backend: 'handler', spec: ownSpec(template), volumes},
+    context.objects,
+  )
   const others = places.candidates.map(({node}) => node.metadata.name)
   const back = status.sourceNode ?? ''
   if (!isNodeThere(back, at) && others.length === 0) {

@@ -26,7 +26,7 @@ export async function takerOf(
   {migration, context}: MigrationAt,
 ): Promise<Taker> {
   const {metadata, spec, status = {}} = migration
-  const {podTemplate, source} = taken?.status ?? {}
+  const {podTemplate, nodeFeatures: source} = taken?.status ?? {}
   if (podTemplate === undefined) return {reason: 'CHECKPOINT_UNKNOWN', message: 'the checkpoint is gone'}
   const places = placesFor(
     {

@@ -1,5 +1,5 @@
 import {isOver} from '../../checkpoint/ends.ts'
-import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_ABILITIES_ANNOTATION} from '../../api/names.ts'
+import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_FEATURES_ANNOTATION} from '../../api/names.ts'
 import {labelValue, objectName} from '../../api/object-names.ts'
 import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../../kubernetes/pod.ts'
 import {reasonNotToMove} from '../../checkpoint/policies.ts'
@@ -12,7 +12,7 @@ import {move, rollBack, verify} from './migrate-move.ts'
 import {asks, askNext, takerOf} from './migrate-taker.ts'
 import {refusalOfTarget} from './migrate-target.ts'
 import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
-import {abilitiesOf, placesFor, wordsOfRefused} from './placement.ts'
+import {nodeFeaturesOf, placesFor, wordsOfRefused} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
 import {addFinalizer, removeFinalizer} from '../../operator/finalizers.ts'
@@ -130,7 +130,7 @@ async function begin(at: MigrationAt): Promise<Requeue> {
       sourceRestarts: restartsOf(pod),
       owners: pod.metadata.ownerReferences,
       startedAt: timeText(context.now()),
-      absentImages: null,
+      missingImages: null,
     },
     `takes the memory of ${spec.pod} on ${pod.spec.nodeName ?? ''}`,
   )
@@ -165,11 +165,11 @@ async function targetOf(
   const claims = await claimProblem(pod, controllerOf(pod)?.kind === 'ReplicaSet', context)
   if (claims !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${claims}`)
   const node = context.objects.get('Node', nodeName)
-  const source = node === undefined ? undefined : abilitiesOf(nodeSchema.parse(node))
+  const source = node === undefined ? undefined : nodeFeaturesOf(nodeSchema.parse(node))
   if (source === undefined)
     return {
       reason: 'ADDON_MISSING',
-      message: `node ${nodeName} has no node agent: it lacks the annotation ${NODE_ABILITIES_ANNOTATION}`,
+      message: `node ${nodeName} has no node agent: it lacks the annotation ${NODE_FEATURES_ANNOTATION}`,
     }
   const images =
     spec.backend === 'create-image'
@@ -217,7 +217,7 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
         spec: {
           pod: {name: spec.pod, uid: status.sourceUid},
           store: spec.store,
-          after: 'freeze',
+          podPolicy: 'Freeze',
           owner: spec.owner ?? `migration/${metadata.name}`,
         },
       },

@@ -1,7 +1,7 @@
 import {nodeSchema, podSchema} from '../../kubernetes/pod.ts'
 import type {Checkpoint} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {abilitiesOf, isNodeReady} from './placement.ts'
+import {nodeFeaturesOf, isNodeReady} from './placement.ts'
 import {timeText} from '../../base/time.ts'
 import {writeStatus} from '../../operator/writes.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
@@ -51,7 +51,7 @@ async function unclaimed(
     return {reason: 'POD_NOT_FOUND', message: `pod ${name} does not run yet`}
   const node = objects.get('Node', nodeName)
   const parsedNode = node === undefined ? undefined : nodeSchema.parse(node)
-  if (parsedNode !== undefined && isNodeReady(parsedNode) && abilitiesOf(parsedNode) !== undefined)
+  if (parsedNode !== undefined && isNodeReady(parsedNode) && nodeFeaturesOf(parsedNode) !== undefined)
     return undefined
   return {
     reason: 'ADDON_MISSING',

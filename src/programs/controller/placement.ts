@@ -1,15 +1,15 @@
 import {z} from 'zod'
-import {BACKEND_LABELS, CHECKPOINT_IMAGES_LABEL, NODE_ABILITIES_ANNOTATION} from '../../api/names.ts'
+import {BACKEND_LABELS, CHECKPOINT_IMAGES_LABEL, NODE_FEATURES_ANNOTATION} from '../../api/names.ts'
 import {unlike} from '../../checkpoint/likeness.ts'
 import {nodeSchema, podSchema, quantity, type Node, type Pod} from '../../kubernetes/pod.ts'
 import {selects} from '../../checkpoint/policies.ts'
 import {backends, type Backend} from '../../api/resources.ts'
-import {abilitiesSchema, type Abilities} from '../../api/sealed-checkpoint.ts'
+import {nodeFeaturesSchema, type NodeFeatures} from '../../api/sealed-checkpoint.ts'
 import {parsed, type Objects} from './reconcile-context.ts'
 
 export interface Wanted {
   /** What the processes of the checkpoint rely on; undefined: not known yet. */
-  readonly source: Pick<Abilities, 'arch' | 'cpuFeatures'> | undefined
+  readonly source: Pick<NodeFeatures, 'arch' | 'cpuFeatures'> | undefined
   /** Default: the best that each node offers. */
   readonly backend?: Backend | undefined
   /** Default: any. */
@@ -91,7 +91,7 @@ export function isUnlikeAll({source, node: wanted}: Wanted, objects: Objects): b
   return (
     source !== undefined &&
     nodes.length > 0 &&
-    nodes.map(abilitiesOf).every((there) => there !== undefined && unlike(source, there) !== undefined)
+    nodes.map(nodeFeaturesOf).every((there) => there !== undefined && unlike(source, there) !== undefined)
   )
 }
 
@@ -100,8 +100,8 @@ export const wordsOfRefused = ({refused}: Placement): string =>
   refused.map(({node, why}) => `${node}: ${why}`).join('; ') || 'there are no nodes'
 
 /** What a node said of itself; undefined: nothing yet. */
-export function abilitiesOf(node: Node): Abilities | undefined {
-  const text = node.metadata.annotations[NODE_ABILITIES_ANNOTATION]
+export function nodeFeaturesOf(node: Node): NodeFeatures | undefined {
+  const text = node.metadata.annotations[NODE_FEATURES_ANNOTATION]
   if (text === undefined) return undefined
   const {data} = z
     .string()
@@ -113,7 +113,7 @@ export function abilitiesOf(node: Node): Abilities | undefined {
         return z.NEVER
       }
     })
-    .pipe(abilitiesSchema)
+    .pipe(nodeFeaturesSchema)
     .safeParse(text)
   return data
 }
@@ -152,9 +152,9 @@ function whyNot(
   if (!isNodeReady(node)) return 'it is not ready'
   if (node.spec.unschedulable === true) return 'it is cordoned'
   if (wanted.backend === undefined) return whyUnsupported(node, asked)
-  const abilities = abilitiesOf(node)
-  if (abilities === undefined) return 'its node agent has not told what it can'
-  const difference = wanted.source === undefined ? undefined : unlike(wanted.source, abilities)
+  const nodeFeatures = nodeFeaturesOf(node)
+  if (nodeFeatures === undefined) return 'its node agent has not told what it can'
+  const difference = wanted.source === undefined ? undefined : unlike(wanted.source, nodeFeatures)
   if (difference !== undefined) return difference
   const taint = node.spec.taints?.find(({effect, key, value}) => {
     // The pod is given what lets it there.

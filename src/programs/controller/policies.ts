@@ -133,7 +133,7 @@ async function takeAll(at: PolicyAt, dueMs: number): Promise<void> {
       !busy.has(pod.metadata.uid) ||
       made.some(({metadata}) => metadata.name === nameFor(at.policy, pod, time)),
   )
-  for (const pod of wanted) await take(at, pod, time, 'run')
+  for (const pod of wanted) await take(at, pod, time, 'Resume')
   if (wanted.length > 0)
     await tellEvent(
       object,
@@ -148,7 +148,7 @@ async function take(
   {policy, context}: PolicyAt,
   pod: Pod,
   suffix: string,
-  after: CheckpointSpec['after'],
+  podPolicy: CheckpointSpec['podPolicy'],
 ): Promise<void> {
   const {metadata, spec} = policy
   const runtime = pod.metadata.labels[RUNTIME_LABEL]
@@ -167,7 +167,7 @@ async function take(
       spec: {
         pod: {name: pod.metadata.name, uid: pod.metadata.uid},
         store: spec.store,
-        after,
+        podPolicy,
         owner: `${OWNER}${metadata.name}`,
       },
     },
@@ -194,18 +194,18 @@ async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
     const figures = {uid, node: nodeName, cores: quantity(wanted.cpu)}
     const idleMs = await idle.idleMs(key, figures, context)
     if (idleMs === undefined || idleMs < durationMs(wanted.for) || idle.isNoted(key, uid)) continue
-    await takeOneIdle(at, pod, wanted.after)
+    await takeOneIdle(at, pod, wanted.podPolicy)
     idle.note(key, uid)
   }
 }
 
-async function takeOneIdle(at: PolicyAt, pod: Pod, after: 'run' | 'delete'): Promise<void> {
+async function takeOneIdle(at: PolicyAt, pod: Pod, podPolicy: 'Resume' | 'Delete'): Promise<void> {
   const {object, policy, context} = at
   const {name, namespace} = pod.metadata
   const label = pod.metadata.labels[RUNTIME_LABEL]
   const runtime = labelledBy('Runtime', label, namespace, context.objects)[0]?.name
   const owner = controllerOf(pod)
-  if (after === 'delete' && runtime !== undefined) {
+  if (podPolicy === 'Delete' && runtime !== undefined) {
     context.signal.throwIfAborted()
     const {resourceVersion} = context.objects.get('Runtime', runtime, namespace)?.metadata ?? {}
     // Somebody may have changed it in this moment, to have it run on.
@@ -214,12 +214,12 @@ async function takeOneIdle(at: PolicyAt, pod: Pod, after: 'run' | 'delete'): Pro
       spec: {state: 'Paused'},
     })
     await tellEvent(object, 'Normal', 'Idle', `pauses runtime ${runtime}`, context)
-  } else if (after === 'delete' && owner !== undefined) {
+  } else if (podPolicy === 'Delete' && owner !== undefined) {
     const why = `${owner.kind} ${owner.name} would make it anew: it is left running`
     await tellEvent(object, 'Warning', 'Idle', `pod ${name} is idle; ${why}`, context)
   } else {
     const suffix = `idle${timeText(context.now()).slice(0, 16).replaceAll(/[-T:]/g, '')}`
-    await take(at, pod, suffix, after)
+    await take(at, pod, suffix, podPolicy)
     await tellEvent(
       object,
       'Normal',

@@ -26,7 +26,7 @@ export async function admitEnd(
 ): Promise<Requeue> {
   const {metadata, spec, status = {}} = checkpoint
   const {phase = 'Pending', admitted} = status
-  if (spec.after !== 'delete' || spec.pod === undefined || phase !== 'Pending' || admitted === true)
+  if (spec.podPolicy !== 'Delete' || spec.pod === undefined || phase !== 'Pending' || admitted === true)
     return undefined
   const found = await context.kube.get(refTo('Pod', spec.pod.name, metadata.namespace))
   if (found === undefined || (spec.pod.uid ?? found.metadata.uid) !== found.metadata.uid) return undefined

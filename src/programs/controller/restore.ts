@@ -100,7 +100,7 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
       context,
     )
   const wanted: Wanted = {
-    source: status.source,
+    source: status.nodeFeatures,
     backend: spec.backend,
     node: spec.node,
     spec: ownSpec(status.podTemplate),
@@ -139,7 +139,7 @@ async function makePod(object: KubeObject, restore: Restore, context: ReconcileC
   if (checkpoint === undefined || template === undefined || name === undefined)
     return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} is gone`, context)
   const {backend = 'handler', images, node} = status
-  if (status.absentImages !== undefined) return pull(object, restore, template.spec, context)
+  if (status.missingImages !== undefined) return pull(object, restore, template.spec, context)
   if (backend === 'create-image' && images === undefined) {
     await tell(object, restore, {message: `${node ?? ''} makes images of the checkpoint`}, context)
     return undefined
@@ -184,18 +184,18 @@ async function pull(
   context: ReconcileContext,
 ): Promise<Requeue> {
   const {metadata, status = {}} = restore
-  const {absentImages = [], node = ''} = status
+  const {missingImages: missingImages = [], node = ''} = status
   const {namespace = 'default', name, uid} = metadata
   const pulled = await pullImages(
-    {owner: {kind: 'Restore', name, uid}, namespace, node, images: absentImages, spec},
+    {owner: {kind: 'Restore', name, uid}, namespace, node, images: missingImages, spec},
     context,
   )
   if (pulled.state === 'failed') return fail(object, 'IMAGE_UNAVAILABLE', pulled.why, context)
   if (pulled.state === 'pulled') {
-    await writeStatus(object, {absentImages: null, pulled: true, message: `${node} has the images`}, context)
+    await writeStatus(object, {missingImages: null, pulled: true, message: `${node} has the images`}, context)
     return undefined
   }
-  await tell(object, restore, {message: `${node} pulls ${absentImages.join(', ')}`}, context)
+  await tell(object, restore, {message: `${node} pulls ${missingImages.join(', ')}`}, context)
   return {requeueAfterMs: AGAIN_MS}
 }
 
@@ -205,7 +205,7 @@ async function podFor(
   {name, namespace}: {name: string; namespace: string},
   context: ReconcileContext,
 ): Promise<KubeObject> {
-  const {podTemplate, source} = checkpoint.status ?? {}
+  const {podTemplate, nodeFeatures: source} = checkpoint.status ?? {}
   const template = podTemplate ?? {metadata: {}, spec: {containers: []}}
   const backend = status?.backend ?? 'handler'
   const node = status?.node
@@ -253,7 +253,7 @@ async function occupied(
 
 /** The pod that goes away by itself because its checkpoint says so. */
 const leaving = ({spec, status}: Checkpoint): string | undefined =>
-  spec.after === 'delete' ? status?.podUid : undefined
+  spec.podPolicy === 'Delete' ? status?.podUid : undefined
 
 async function follow(object: KubeObject, restore: Restore, context: ReconcileContext): Promise<Requeue> {
   const {metadata, status = {}} = restore

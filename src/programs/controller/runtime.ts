@@ -182,7 +182,7 @@ async function pause(at: RuntimeAt): Promise<Requeue> {
       spec: {
         pod: {name: metadata.name, uid: pod.metadata.uid},
         store: spec.store,
-        after: 'delete',
+        podPolicy: 'Delete',
         owner: `runtime/${metadata.name}`,
       },
     },

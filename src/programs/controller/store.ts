@@ -54,7 +54,7 @@ async function probe(
   try {
     const blobs = await openRemote(store, context)
     await blobs.has(NOTHING, context.signal)
-    return {status: 'True', reason: 'Answered', message: `${blobs.place} answers`, blobs}
+    return {status: 'True', reason: 'Answered', message: `${blobs.location} answers`, blobs}
   } catch (error) {
     context.signal.throwIfAborted()
     if (!(error instanceof CheckpointError)) throw error

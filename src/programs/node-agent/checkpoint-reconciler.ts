@@ -110,12 +110,12 @@ async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTool
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
   if (pod?.metadata.uid !== podUid || pod === undefined || !isOfTemplate(pod, podTemplate)) return false
   // The controller says whether the pod would be taken again, or ends the Checkpoint.
-  if (checkpoint.spec.after === 'delete' && checkpoint.status?.admitted !== true) return false
+  if (checkpoint.spec.podPolicy === 'Delete' && checkpoint.status?.admitted !== true) return false
   const status: CheckpointStatus = {
     phase: 'Dumping',
     startedAt: new Date(tools.now()).toISOString(),
     message: `taking the memory of ${wanted.name}`,
-    source: await tools.abilities(),
+    nodeFeatures: await tools.nodeFeatures(),
   }
   const {resourceVersion} = checkpoint.metadata
   const guard = resourceVersion === undefined ? {} : {resourceVersion}
@@ -233,9 +233,9 @@ async function tellProgress(checkpoint: Named, message: string, {kube}: AgentToo
   return true
 }
 
-function storedMessage({place, obstacles = []}: Pick<CheckpointStatus, 'place' | 'obstacles'>): string {
+function storedMessage({location, obstacles = []}: Pick<CheckpointStatus, 'location' | 'obstacles'>): string {
   const lost = obstacles.find(({verdict}) => verdict === 'impossible')
-  return `stored in ${place ?? ''}${lost === undefined ? '' : `, but it cannot be restored: ${lost.message}`}`
+  return `stored in ${location ?? ''}${lost === undefined ? '' : `, but it cannot be restored: ${lost.message}`}`
 }
 
 /**

@@ -43,8 +43,8 @@ export interface CheckpointImages {
 /** Whether the agent of that node is to make images for a Restore. */
 export function isForImages(object: KubeObject, node: string): boolean {
   const {status = {}} = restoreSchema.parse(object)
-  const {backend, phase, images, absentImages} = status
-  const waits = images !== undefined || absentImages !== undefined
+  const {backend, phase, images, missingImages: missingImages} = status
+  const waits = images !== undefined || missingImages !== undefined
   return backend === 'create-image' && phase === 'Preparing' && status.node === node && !waits
 }
 
@@ -71,7 +71,7 @@ export async function makeImages(
     })
   } catch (error) {
     if (error instanceof BaseImagesAbsent && status?.pulled !== true) {
-      await writeStatusIf(ref, isSame, {absentImages: error.images, message: error.message}, tools)
+      await writeStatusIf(ref, isSame, {missingImages: error.images, message: error.message}, tools)
       return
     }
     if (!(error instanceof CheckpointError)) throw error
@@ -96,7 +96,7 @@ type Tools = Pick<
   AgentTools,
   | 'kube'
   | 'stores'
-  | 'abilities'
+  | 'nodeFeatures'
   | 'limits'
   | 'node'
   | 'signal'
@@ -193,7 +193,7 @@ async function refuse(
       'CHECKPOINT_UNKNOWN',
       `checkpoint ${name} was made in namespace ${metadata.namespace}`,
     )
-  refuseUnlike(metadata.source, await tools.abilities())
+  refuseUnlike(metadata.source, await tools.nodeFeatures())
   const limits = await tools.limits.own()
   for (const dumped of metadata.containers) {
     const {name: container, privileges} = dumped

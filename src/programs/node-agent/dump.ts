@@ -62,13 +62,13 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
     if (cgroup === undefined) continue
     const size = await tools.measure({pid: cgroup.pid, cgroup: cgroup.container})
     refuseLarge(name, size)
-    if (spec.after !== 'run') refuseOverLimit(name, size, limits.get(name))
+    if (spec.podPolicy !== 'Resume') refuseOverLimit(name, size, limits.get(name))
     if (size.unmeasured === undefined) continue
     unmeasured.set(name, size.unmeasured)
     tools.log('warn', 'files were not measured', {...targetOf(pod, name), error: size.unmeasured})
   }
   if (spec.hooks?.before !== undefined) await runHook('before', pod, spec.hooks.before, tools)
-  const holds = spec.after !== 'run' || running.length > 1
+  const holds = spec.podPolicy !== 'Resume' || running.length > 1
   const containers: DumpedContainer[] = []
   const held: ContainerCgroup[] = []
   for (const [index, {name, id, image}] of running.entries()) {
@@ -81,7 +81,7 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Ag
     if (holds && index < running.length - 1) await cgroups.holdContainer(cgroup)
     signal.throwIfAborted()
   }
-  const stays = spec.after !== 'run'
+  const stays = spec.podPolicy !== 'Resume'
   if (holds && !stays) await cgroups.thaw(pod.metadata.uid)
   if (!stays && spec.hooks?.after !== undefined) await runHook('after', pod, spec.hooks.after, tools)
   return {containers, frozen: stays}

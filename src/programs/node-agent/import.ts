@@ -45,14 +45,14 @@ export async function importCheckpoint(
   const next: CheckpointStatus = {
     phase: 'Ready',
     digest,
-    place: blobs.place,
+    location: blobs.location,
     sizeBytes: metadata.containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0),
     storedBytes: pieces.reduce((sum, {storedBytes}) => sum + storedBytes, 0),
     containers: metadata.containers.map(({name, image, archiveBytes}) => ({name, image, archiveBytes})),
-    source: metadata.source,
+    nodeFeatures: metadata.source,
     podTemplate: metadata.podTemplate,
     frozen: false,
-    message: `found in ${blobs.place}, made of pod ${metadata.pod} on ${metadata.createdAt}`,
+    message: `found in ${blobs.location}, made of pod ${metadata.pod} on ${metadata.createdAt}`,
     finishedAt: new Date(now()).toISOString(),
   }
   const isOurs = (object: KubeObject): boolean => {

@@ -23,7 +23,7 @@ export async function letGo(checkpoint: Named, tools: AgentTools): Promise<void>
   if (!isDeleted && metadata.annotations?.[THAW_ANNOTATION] === 'true') {
     await cgroups.thaw(podUid)
     await hookAfter(checkpoint, tools)
-  } else if (isDeleted || spec.after === 'delete') {
+  } else if (isDeleted || spec.podPolicy === 'Delete') {
     const ref = podRef(checkpoint.namespace, spec.pod.name)
     // It stands still, and is ended before it could go on: only its volumes have to be let go of before its name is free.
     if (!isDeleted) await kube.delete(ref, {uid: podUid, ...(hasClaims(pod) ? {} : {graceSeconds: 0})})

@@ -13,14 +13,14 @@ import {
   SYSTEM_NAMESPACE,
 } from '../../api/names.ts'
 import {answeringKey, peerKeyOf} from '../../operator/peer-tls.ts'
-import type {Abilities} from '../../api/sealed-checkpoint.ts'
+import type {NodeFeatures} from '../../api/sealed-checkpoint.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
 import {openStore} from '../../checkpoint/stores/open.ts'
 import {CheckpointError} from '../../base/errors.ts'
 import {openInClusterKube} from '../../kubernetes/in-cluster.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import {pauseQuietly} from '../../base/waiting.ts'
-import {publishAbilities, readAbilities, type AbilitiesOptions} from './abilities.ts'
+import {publishNodeFeatures, readNodeFeatures, type NodeFeaturesOptions} from './node-features.ts'
 import {startAgent} from './agent.ts'
 import {answerRestore} from './restore-decision.ts'
 import {diskArchives} from './archives.ts'
@@ -98,7 +98,7 @@ export async function runNodeAgent(
     kill: (pid) => killIfThere(pid),
   })
   const hostTools = storeTools('/opt/clouder')
-  const abilitiesOptions: AbilitiesOptions = {
+  const nodeFeaturesOptions: NodeFeaturesOptions = {
     node,
     kube,
     tools: hostTools,
@@ -108,7 +108,10 @@ export async function runNodeAgent(
     signal,
   }
   // As new as what the node tells of itself; reading it starts two programs, while a pod would stand still.
-  const abilities = remembered(() => readAbilities(abilitiesOptions), {maxAgeMs: 2 * PUBLISH_EVERY_MS, now})
+  const nodeFeatures = remembered(() => readNodeFeatures(nodeFeaturesOptions), {
+    maxAgeMs: 2 * PUBLISH_EVERY_MS,
+    now,
+  })
   const blobs = blobOpener(environment.CLAIM_DIR)
   const stores = clusterStores({
     kube,
@@ -132,7 +135,7 @@ export async function runNodeAgent(
     formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers: threadedCiphers(script, availableParallelism()),
-    abilities: abilities.value,
+    nodeFeatures: nodeFeatures.value,
     inspect: inspectArchive,
     explain: explainFailure,
     importImage: containerdImport(hostTools),
@@ -173,7 +176,7 @@ export async function runNodeAgent(
   let collectAtMs = now() + Math.random() * COLLECT_EVERY_MS
   const keepUp = async (): Promise<void> => {
     while (!signal.aborted) {
-      await publish(abilities.renew, abilitiesOptions, log)
+      await publish(nodeFeatures.renew, nodeFeaturesOptions, log)
       if (now() >= collectAtMs) {
         collectAtMs = now() + COLLECT_EVERY_MS
         await collectGarbage(tools).catch((error: unknown) =>
@@ -199,11 +202,16 @@ function killIfThere(pid: number): void {
   }
 }
 
-async function publish(read: () => Promise<Abilities>, options: AbilitiesOptions, log: Log): Promise<void> {
+async function publish(
+  read: () => Promise<NodeFeatures>,
+  options: NodeFeaturesOptions,
+  log: Log,
+): Promise<void> {
   try {
-    if (await publishAbilities(await read(), options)) log('info', 'abilities told')
+    if (await publishNodeFeatures(await read(), options)) log('info', 'published the node features')
   } catch (error) {
-    if (!options.signal.aborted) log('warn', 'abilities could not be told', {error: String(error)})
+    if (!options.signal.aborted)
+      log('warn', 'the node features could not be published', {error: String(error)})
   }
 }
 

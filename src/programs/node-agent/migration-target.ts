@@ -17,7 +17,7 @@ import {writeStatusIf} from './write-status.ts'
 
 export interface AdmitTools extends Pick<
   AgentTools,
-  'kube' | 'stores' | 'abilities' | 'freeBytes' | 'limits' | 'node' | 'signal' | 'log'
+  'kube' | 'stores' | 'nodeFeatures' | 'freeBytes' | 'limits' | 'node' | 'signal' | 'log'
 > {
   readonly imageDigests: ImageDigests
   readonly checkpointImages: CheckpointImages
@@ -32,8 +32,8 @@ export function isToAdmit(object: KubeObject, node: string): boolean {
 
 /** Whether a Migration waits for the agent of that node to say which images the pod would lack there. */
 export function isToLook(object: KubeObject, node: string): boolean {
-  const {phase, targetNode, absentImages} = migrationSchema.parse(object).status ?? {}
-  return phase === 'Pending' && targetNode === node && absentImages === undefined
+  const {phase, targetNode, missingImages: missingImages} = migrationSchema.parse(object).status ?? {}
+  return phase === 'Pending' && targetNode === node && missingImages === undefined
 }
 
 /** Tells, before a pod stands still, which of its images are not here, so that they are fetched while it runs. */
@@ -48,11 +48,11 @@ export async function lookForImages(
   // One made of a checkpoint is in no registry; the pod is made with what it had before that.
   const containers = found === undefined ? [] : originalPod(parsePod(found)).spec.containers
   const images = new Set(containers.map(({image}) => image))
-  const absentImages: string[] = []
-  for (const image of images) if ((await imageDigests(image)).length === 0) absentImages.push(image)
+  const missingImages: string[] = []
+  for (const image of images) if ((await imageDigests(image)).length === 0) missingImages.push(image)
   const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToLook(now, node)
   const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
-  await writeStatusIf(ref, isSame, {absentImages}, {kube, signal})
+  await writeStatusIf(ref, isSame, {missingImages}, {kube, signal})
 }
 
 /**
@@ -95,7 +95,7 @@ async function canTake(name: {namespace: string; name: string}, tools: AdmitTool
   const images = [...new Set((status.containers ?? []).map(({image}) => image))]
   const [{metadata}, here, freeBytes, limits, ...found] = await Promise.all([
     openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal}),
-    tools.abilities(),
+    tools.nodeFeatures(),
     tools.freeBytes(),
     tools.limits.own(),
     ...images.map((image) => tools.imageDigests(image)),

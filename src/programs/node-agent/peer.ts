@@ -62,13 +62,13 @@ export function peerStore(options: {
   readonly refusedPatienceMs?: number
 }): BlobStore {
   const {node, host, port, key, refusedPatienceMs = KEY_KNOWN_MS} = options
-  const place = `the disk of node ${node}`
+  const location = `the disk of node ${node}`
   const agent = new Agent({keepAlive: true, timeout: 4000})
   const away = (signal: AbortSignal, cause: unknown): CheckpointError => {
     signal.throwIfAborted()
     if (cause instanceof PeerRefusedError)
       return new CheckpointError('STORE_REFUSED', `the agent of node ${node} has another key than this one`)
-    const words = `${place} cannot be reached through its agent at ${host}:${port}`
+    const words = `${location} cannot be reached through its agent at ${host}:${port}`
     return new CheckpointError('STORE_UNREACHABLE', words, {cause})
   }
   const askPatiently = async (path: string, signal: AbortSignal): Promise<IncomingMessage> => {
@@ -91,8 +91,8 @@ export function peerStore(options: {
     if (statusCode === 200) return response
     response.resume()
     if (statusCode === 404) return undefined
-    if (statusCode === CHANGED) throw tampered(digest, place)
-    throw new CheckpointError('STORE_REFUSED', `the agent of ${place} answered ${statusCode}`)
+    if (statusCode === CHANGED) throw tampered(digest, location)
+    throw new CheckpointError('STORE_REFUSED', `the agent of ${location} answered ${statusCode}`)
   }
   async function* partsOf(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
     try {
@@ -103,18 +103,19 @@ export function peerStore(options: {
   }
   async function* checked(digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const response = await ask('blobs', digest, signal)
-    if (response === undefined) throw new CheckpointError('BLOB_MISSING', `blob ${digest} is not on ${place}`)
+    if (response === undefined)
+      throw new CheckpointError('BLOB_MISSING', `blob ${digest} is not on ${location}`)
     const hash = createHash('sha256')
     for await (const part of partsOf(response, signal)) {
       hash.update(part)
       yield part
     }
-    if (`sha256:${hash.digest('hex')}` !== digest) throw tampered(digest, place)
+    if (`sha256:${hash.digest('hex')}` !== digest) throw tampered(digest, location)
   }
   const readOnly = (): Promise<never> =>
-    Promise.reject(new CheckpointError('STORE_REFUSED', `${place} cannot be written from another node`))
+    Promise.reject(new CheckpointError('STORE_REFUSED', `${location} cannot be written from another node`))
   return {
-    place,
+    location,
     has: async (digest, signal) => {
       const response = await ask('blobs', digest, signal)
       response?.destroy()
@@ -128,10 +129,10 @@ export function peerStore(options: {
       if (response === undefined) return undefined
       const parts = partsOf(response, signal)
       const content = await readAtMost(parts, digest, MAX_MANIFEST_BYTES).catch((error: unknown) => {
-        throw error instanceof TooLargeError ? tampered(digest, place) : error
+        throw error instanceof TooLargeError ? tampered(digest, location) : error
       })
       if (`sha256:${createHash('sha256').update(content).digest('hex')}` !== digest)
-        throw tampered(digest, place)
+        throw tampered(digest, location)
       return content
     },
     listManifests: readOnly,
@@ -140,5 +141,5 @@ export function peerStore(options: {
   }
 }
 
-const tampered = (digest: Digest, place: string): CheckpointError =>
-  new CheckpointError('BLOB_TAMPERED', `what ${place} gave is not ${digest}`)
+const tampered = (digest: Digest, location: string): CheckpointError =>
+  new CheckpointError('BLOB_TAMPERED', `what ${location} gave is not ${digest}`)

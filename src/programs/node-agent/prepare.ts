@@ -6,7 +6,7 @@ import {unlike} from '../../checkpoint/likeness.ts'
 import {SLACK_BYTES, storageLimits} from '../../checkpoint/ephemeral-storage.ts'
 import {RESTORE_ANNOTATION} from '../../api/names.ts'
 import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
-import {privilegesSchema, type Abilities} from '../../api/sealed-checkpoint.ts'
+import {privilegesSchema, type NodeFeatures} from '../../api/sealed-checkpoint.ts'
 import {makeFolderDurably, writeDurably} from '../../base/durable-files.ts'
 import {CheckpointError} from '../../base/errors.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
@@ -51,7 +51,7 @@ export interface Preparations {
 
 interface PreparationTools extends Pick<
   AgentTools,
-  'kube' | 'stores' | 'ciphers' | 'abilities' | 'freeBytes' | 'signal' | 'log'
+  'kube' | 'stores' | 'ciphers' | 'nodeFeatures' | 'freeBytes' | 'signal' | 'log'
 > {
   /** Holds another value after each boot; default: the kernel's. */
   readonly bootIdFile?: string
@@ -146,7 +146,7 @@ async function unpackPod(
       'CHECKPOINT_UNKNOWN',
       `checkpoint ${name} was made in namespace ${opened.metadata.namespace}`,
     )
-  refuseUnlike(opened.metadata.source, await tools.abilities())
+  refuseUnlike(opened.metadata.source, await tools.nodeFeatures())
   const wanted = new Set(pod.spec.containers.map((container) => container.name))
   for (const {name: container, privileges, imageDigest} of opened.metadata.containers) {
     if (!wanted.has(container) || (await preparations.isRestored(uid, container))) continue
@@ -190,7 +190,7 @@ function boundsOf(pod: Pod, freeBytes: number): ArchiveBounds {
 }
 
 /** Throws CheckpointError NODE_UNLIKE when processes of `source` cannot go on here. */
-export function refuseUnlike(source: Abilities, here: Abilities): void {
+export function refuseUnlike(source: NodeFeatures, here: NodeFeatures): void {
   const why = unlike(source, here)
   if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `this node cannot take it: ${why}`)
 }

@@ -13,7 +13,7 @@ const TELL_EVERY_MS = 2_000
 /** With a store that is away, while the pod runs on. */
 const PATIENCE_MS = 5 * 60_000
 
-type SealedStatus = Required<Pick<CheckpointStatus, 'digest' | 'place' | 'sizeBytes' | 'storedBytes'>>
+type SealedStatus = Required<Pick<CheckpointStatus, 'digest' | 'location' | 'sizeBytes' | 'storedBytes'>>
 
 /** Sealed at once on a node: each takes some tens of megabytes, and all have the same processors. */
 const AT_ONCE = 8
@@ -78,7 +78,7 @@ async function sealInTurn(
   await say.last()
   const {digest, sizeBytes, storedBytes} = sealed
   return {
-    ...{digest, place: blobs.place, sizeBytes, storedBytes, summary},
+    ...{digest, location: blobs.location, sizeBytes, storedBytes, summary},
     ...(obstacles.length === 0 ? {} : {obstacles: obstacles.slice(0, MOST_OBSTACLES)}),
   }
 }
@@ -88,9 +88,9 @@ async function sealInTurn(
  * that is deleted by its checkpoint also when that is not known: nobody could thaw it any more.
  */
 function refuseToEnd({spec, name}: Named, obstacles: readonly Obstacle[]): void {
-  if (spec.after === 'run') return
+  if (spec.podPolicy === 'Resume') return
   const [first, ...others] = obstacles.filter(
-    ({verdict}) => verdict === 'impossible' || spec.after === 'delete',
+    ({verdict}) => verdict === 'impossible' || spec.podPolicy === 'Delete',
   )
   if (first === undefined) return
   const more = others.length === 0 ? '' : ` (and ${others.length} more like it)`
@@ -105,7 +105,7 @@ function refuseToEnd({spec, name}: Named, obstacles: readonly Obstacle[]): void 
  * probes it does not answer starts it anew, which ends what was to be saved.
  */
 function patienceOf({spec}: Named, say: (message: string) => void): Patience | undefined {
-  if (spec.after !== 'run') return undefined
+  if (spec.podPolicy !== 'Resume') return undefined
   return {
     patienceMs: PATIENCE_MS,
     onWait: (words) => say(`waits for store ${spec.store}, which is away: ${words}`),
@@ -118,7 +118,7 @@ async function describe(
   tools: AgentTools,
 ): Promise<{metadata: UnsealedMetadata; summary: CheckpointSummary; obstacles: readonly Obstacle[]}> {
   const {status = {}, spec, namespace, uid} = checkpoint
-  const {podUid, podTemplate, source, containers = [], startedAt} = status
+  const {podUid, podTemplate, nodeFeatures: source, containers = [], startedAt} = status
   if (podUid === undefined || podTemplate === undefined || source === undefined || spec.pod === undefined)
     throw new CheckpointError('CHECKPOINT_FAILED', `checkpoint ${checkpoint.name} has lost its status`)
   const summary: CheckpointSummary = {containers: []}

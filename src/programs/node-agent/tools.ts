@@ -2,7 +2,7 @@ import type {PodNamespaces} from '../../checkpoint/archive/privileges.ts'
 import type {UsedResources} from '../../checkpoint/archive/rlimits.ts'
 import type {CheckpointSummary, Obstacle} from '../../api/resources.ts'
 import type {Ciphers} from '../../checkpoint/sealed/pieces.ts'
-import type {Abilities, Privileges} from '../../api/sealed-checkpoint.ts'
+import type {NodeFeatures, Privileges} from '../../api/sealed-checkpoint.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import type {Archives} from './archives.ts'
 import type {Cgroups} from './cgroups.ts'
@@ -52,7 +52,7 @@ export interface AgentTools {
   readonly formerArchives: FormerArchives
   readonly stores: Stores
   readonly ciphers: Ciphers
-  readonly abilities: () => Promise<Abilities>
+  readonly nodeFeatures: () => Promise<NodeFeatures>
   readonly inspect: (
     archive: AsyncIterable<Uint8Array>,
     pod: PodNamespaces,

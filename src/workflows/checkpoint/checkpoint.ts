@@ -30,7 +30,7 @@ export interface CreateOptions extends PodTarget {
   /** Default: pod and time. */
   readonly name?: string
   readonly store: string
-  readonly after: CheckpointSpec['after']
+  readonly podPolicy: CheckpointSpec['podPolicy']
   readonly keepArchive?: boolean
   /** False: only asks for it. Default true. */
   readonly wait?: boolean
@@ -55,7 +55,7 @@ export async function createCheckpoint(
     pod: {name: options.pod, uid: pod.metadata.uid},
     ...(container === undefined ? {} : {containers: [container]}),
     store: options.store,
-    after: options.after,
+    podPolicy: options.podPolicy,
     ...(options.keepArchive === true ? {keepArchive: true} : {}),
     owner: OWNER,
   })
@@ -75,7 +75,7 @@ export async function createCheckpoint(
     await needSame(kube, {namespace, name}, spec)
   if (options.wait === false) return readCheckpoint(kube, {namespace, name})
   const made = await followCheckpoint(kube, {namespace, name}, tools)
-  if (options.after === 'delete') await waitGone(kube, pod, tools)
+  if (options.podPolicy === 'Delete') await waitGone(kube, pod, tools)
   return made
 }
 
@@ -172,7 +172,7 @@ export function followCheckpoint(
           )
         }
         const seen = [status.phase ?? 'waiting for the node agent', status.message].filter(Boolean).join(': ')
-        return status.phase === 'Ready' ? {value: status.place ?? 'stored', seen} : {seen}
+        return status.phase === 'Ready' ? {value: status.location ?? 'stored', seen} : {seen}
       },
     },
     tools,
@@ -256,7 +256,7 @@ export async function verifyCheckpoint(
         const isOurs = verification !== undefined && verification.asked >= asked
         return isOurs
           ? {value: verification.message, seen: 'checked'}
-          : {seen: `read back from ${status.place ?? 'its store'}`}
+          : {seen: `read back from ${status.location ?? 'its store'}`}
       },
     },
     {...tools, signal: AbortSignal.any([tools.signal, AbortSignal.timeout(VERIFIED_MS)])},

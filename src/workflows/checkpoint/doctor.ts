@@ -1,6 +1,6 @@
 import {z} from 'zod'
 import {diagnose, type Cause} from '../../checkpoint/archive/diagnose.ts'
-import {BACKEND_LABELS, NODE_ABILITIES_ANNOTATION, SYSTEM_NAMESPACE} from '../../api/names.ts'
+import {BACKEND_LABELS, NODE_FEATURES_ANNOTATION, SYSTEM_NAMESPACE} from '../../api/names.ts'
 import {findPodCheckpoints} from '../../checkpoint/native.ts'
 import {nodeSchema, podSchema, type Node, type Pod} from '../../kubernetes/pod.ts'
 import {backends, type Backend} from '../../api/resources.ts'
@@ -109,8 +109,8 @@ const toldSchema = z.looseObject({
   runtime: z.string().optional(),
 })
 
-function abilitiesOf({metadata}: Node): z.output<typeof toldSchema> {
-  const text = metadata.annotations[NODE_ABILITIES_ANNOTATION]
+function nodeFeaturesOf({metadata}: Node): z.output<typeof toldSchema> {
+  const text = metadata.annotations[NODE_FEATURES_ANNOTATION]
   if (text === undefined) return {}
   try {
     return toldSchema.parse(JSON.parse(text))
@@ -128,7 +128,7 @@ async function examineNode(
 ): Promise<{node: DoctorNode; findings: readonly CheckpointFinding[]}> {
   const {name} = node.metadata
   const found = backends.filter((backend) => node.metadata.labels[BACKEND_LABELS[backend]] === 'true')
-  const {kernel, criu, runtime} = abilitiesOf(node)
+  const {kernel, criu, runtime} = nodeFeaturesOf(node)
   const blocks = (check: string, problem: string, fix: string): CheckpointFinding => ({
     where: name,
     check,

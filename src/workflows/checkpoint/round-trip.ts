@@ -36,7 +36,7 @@ export async function roundTrip(
   const quiet = {...tools, report: () => undefined}
   const made = await createCheckpoint(
     kube,
-    {namespace, pod: name, name, store: 'default', after: 'delete'},
+    {namespace, pod: name, name, store: 'default', podPolicy: 'Delete'},
     quiet,
   )
   progress(`restoring ${Math.round((made.status?.sizeBytes ?? 0) / 1024)} KiB on ${to}`)

@@ -61,7 +61,7 @@ test('a signature for the container is enough for Azure', async () => {
   const store = await open({sasToken: new URL(url).search})
   const {digest} = await putBytes(store, Buffer.from('memory'))
   expect(await store.has(digest, signal)).toBe(true)
-  expect(store.place).not.toContain('sig=')
+  expect(store.location).not.toContain('sig=')
 })
 
 test('another key, another signature and a container that is not there are told, without the key', async () => {

@@ -45,7 +45,7 @@ test('a push that is killed at any of its calls leaves nothing half, and the nex
 })
 
 test('a push to a store that never answers gives up after a few attempts and says where', async () => {
-  const store = memoryBlobs({place: 's3://bucket', fault: () => 'passing'})
+  const store = memoryBlobs({location: 's3://bucket', fault: () => 'passing'})
   await expect(push(store)).rejects.toMatchObject({
     code: 'STORE_UNREACHABLE',
     message: expect.stringContaining('s3://bucket') as string,

@@ -154,7 +154,7 @@ test.for([
   ['Migration', {pod: 'web', ttlSecondsAfterFinished: 2_147_483_648}],
   ['Runtime', {image: 'web', ports: [70_000]}],
   ['Runtime', {image: 'web', home: {size: 'much'}}],
-  ['CheckpointPolicy', {selector: {}, idle: {cpu: 'little', for: '1m', after: 'run'}}],
+  ['CheckpointPolicy', {selector: {}, idle: {cpu: 'little', for: '1m', podPolicy: 'Resume'}}],
   ['CheckpointPolicy', {selector: {}, retention: {maxAge: '99999999999d'}}],
 ] as const)('the API server refuses a %s with %j', async ([kind, spec], context) => {
   const api = await apiServer(context)

@@ -7,7 +7,7 @@ import {
   BACKEND_LABELS,
   CHECKPOINT_FINALIZER,
   INTERRUPTION_ANNOTATION,
-  NODE_ABILITIES_ANNOTATION,
+  NODE_FEATURES_ANNOTATION,
   SYSTEM_NAMESPACE,
 } from '../../../../src/api/names.ts'
 import {refOf} from '../../../../src/kubernetes/refs.ts'
@@ -201,7 +201,7 @@ test.for<[string, string, Attempt]>([
   ['has the kubelet of its node checkpoint', BY_ROLE, posted('/api/v1/nodes/a/checkpoint')],
   ['has the kubelet of another node checkpoint', BY_ROLE, posted('/api/v1/nodes/b/checkpoint')],
   ['reaches the kubelet of another node', BY_ROLE, fetched('/api/v1/nodes/b/proxy/pods')],
-  ['makes a Checkpoint', BY_ROLE, made('Checkpoint', {pod: {name: 'on-b'}, after: 'delete'})],
+  ['makes a Checkpoint', BY_ROLE, made('Checkpoint', {pod: {name: 'on-b'}, podPolicy: 'Delete'})],
   ['makes a Migration', BY_ROLE, made('Migration', {pod: 'on-b'})],
   ['makes a Restore', BY_ROLE, made('Restore', {checkpoint: 'of-b'})],
   ['makes a pod', BY_ROLE, (agent) => agent.create(pod(TEAM, 'forged', 'a'))],
@@ -376,7 +376,7 @@ test('what an agent is there for it may do', async (context) => {
   const {agent, root} = await scene(context)
   const metadata = {
     labels: {[BACKEND_LABELS.handler]: 'true', [BACKEND_LABELS.native]: null},
-    annotations: {[NODE_ABILITIES_ANNOTATION]: '{}', [INTERRUPTION_ANNOTATION]: '[]'},
+    annotations: {[NODE_FEATURES_ANNOTATION]: '{}', [INTERRUPTION_ANNOTATION]: '[]'},
   }
   await agent.patch(node('a'), {metadata})
   await agent.patch(node('a'), {metadata: {labels: {[BACKEND_LABELS.handler]: null}}})
@@ -388,7 +388,7 @@ test('what an agent is there for it may do', async (context) => {
   expect(await agent.patchStatus(of('Restore', 'on-a'), {images: {main: 'x'}})).toBeDefined()
   expect(await agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Storing', node: 'a'})).toBeDefined()
   expect(await agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Ready', ...forged({})})).toBeDefined()
-  const answers = {absentImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}}
+  const answers = {missingImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}}
   expect(await agent.patchStatus(of('Migration', 'to-a'), answers)).toBeDefined()
   await agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: ['example.com/kept']}})
   await agent.delete(of('Pod', 'on-a'), {graceSeconds: 0})
@@ -401,7 +401,7 @@ test('a token that is bound to no pod names no node, and may write nothing', asy
   const loose = await asServiceAccount(api, {namespace: SYSTEM_NAMESPACE, name: AGENT})
   for (const name of ['a', 'b'])
     expect(
-      await outcome(loose.patch(node(name), {metadata: {annotations: {[NODE_ABILITIES_ANNOTATION]: 'x'}}})),
+      await outcome(loose.patch(node(name), {metadata: {annotations: {[NODE_FEATURES_ANNOTATION]: 'x'}}})),
     ).toContain('denied')
   expect(await outcome(loose.delete(refOf(pod(TEAM, 'on-b', 'b'))))).toContain('denied')
   loose.close()

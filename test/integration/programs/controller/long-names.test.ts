@@ -4,14 +4,14 @@ import {
   API_VERSION,
   BACKEND_LABELS,
   INTERRUPTION_ANNOTATION,
-  NODE_ABILITIES_ANNOTATION,
+  NODE_FEATURES_ANNOTATION,
 } from '../../../../src/api/names.ts'
 import {labelValue} from '../../../../src/api/object-names.ts'
 import {migrationSchema} from '../../../../src/api/resources.ts'
 import {runController} from '../../../../src/programs/controller/run.ts'
 import type {KubeClient, KubeObject, ObjectRef} from '../../../../src/kubernetes/types.ts'
 import {waitFor} from '../../../../src/base/waiting.ts'
-import {ABILITIES} from '../../../support/simulated-nodes.ts'
+import {NODE_FEATURES} from '../../../support/simulated-nodes.ts'
 import {needBundle, serveCheckpoints, startApiServer} from '../../../support/with-api-server.ts'
 import {RUNNING_STATUS} from '../../../support/running-status.ts'
 
@@ -64,7 +64,7 @@ async function serve(kube: KubeClient): Promise<void> {
       metadata: {
         name,
         labels: {[BACKEND_LABELS.handler]: 'true'},
-        annotations: {[NODE_ABILITIES_ANNOTATION]: JSON.stringify(ABILITIES)},
+        annotations: {[NODE_FEATURES_ANNOTATION]: JSON.stringify(NODE_FEATURES)},
       },
     })
     await kube.patchStatus(
@@ -106,7 +106,7 @@ async function moved(kube: KubeClient, pod: string): Promise<(string | undefined
   const migration = ref('Migration', name)
   const status = (object: KubeObject) => migrationSchema.parse(object).status ?? {}
   await eventually('the target', kube, migration, (object) => status(object).targetNode === 'b')
-  await kube.patchStatus(migration, {absentImages: []})
+  await kube.patchStatus(migration, {missingImages: []})
   const begun = await eventually(
     'a name',
     kube,
@@ -115,7 +115,7 @@ async function moved(kube: KubeClient, pod: string): Promise<(string | undefined
   )
   const checkpoint = ref('Checkpoint', status(begun).checkpoint ?? '')
   const made = await eventually('the checkpoint', kube, checkpoint, () => true)
-  const ready = {phase: 'Ready', node: 'a', frozen: true, source: ABILITIES, podTemplate: TEMPLATE}
+  const ready = {phase: 'Ready', node: 'a', frozen: true, nodeFeatures: NODE_FEATURES, podTemplate: TEMPLATE}
   await kube.patchStatus(checkpoint, ready)
   await eventually('the question', kube, migration, (object) => status(object).phase === 'Preparing')
   await kube.patchStatus(migration, {targetAnswer: {ok: true, message: 'it can'}})

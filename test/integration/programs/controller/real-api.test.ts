@@ -2,13 +2,13 @@ import {Registry} from 'prom-client'
 import {afterAll, expect, test, type TestContext} from 'vitest'
 import {z} from 'zod'
 import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint-admission.ts'
-import {API_VERSION, BACKEND_LABELS, NODE_ABILITIES_ANNOTATION} from '../../../../src/api/names.ts'
+import {API_VERSION, BACKEND_LABELS, NODE_FEATURES_ANNOTATION} from '../../../../src/api/names.ts'
 import {runController} from '../../../../src/programs/controller/run.ts'
 import {openKube} from '../../../../src/kubernetes/client.ts'
 import {refOf} from '../../../../src/kubernetes/refs.ts'
 import type {KubeClient, KubeObject, ObjectRef} from '../../../../src/kubernetes/types.ts'
 import {waitFor} from '../../../../src/base/waiting.ts'
-import {ABILITIES} from '../../../support/simulated-nodes.ts'
+import {NODE_FEATURES} from '../../../support/simulated-nodes.ts'
 import {
   needBundle,
   serveCheckpoints,
@@ -56,7 +56,7 @@ async function addNode(kube: KubeClient, name: string): Promise<void> {
     metadata: {
       name,
       labels: {[BACKEND_LABELS.handler]: 'true'},
-      annotations: {[NODE_ABILITIES_ANNOTATION]: JSON.stringify(ABILITIES)},
+      annotations: {[NODE_FEATURES_ANNOTATION]: JSON.stringify(NODE_FEATURES)},
     },
   })
   const node = {apiVersion: 'v1', kind: 'Node', name}
@@ -139,9 +139,9 @@ test('two controllers move a pod on a real API server: one acts, and the other o
   })
   const isToLook = ({status}: KubeObject): boolean => statusSchema.parse(status).targetNode === 'b'
   await eventually('the target to be asked for images', kube, inDefault('Migration', 'move'), isToLook)
-  await kube.patchStatus(inDefault('Migration', 'move'), {absentImages: []})
+  await kube.patchStatus(inDefault('Migration', 'move'), {missingImages: []})
   const made = await eventually('the checkpoint', kube, inDefault('Checkpoint', 'move-move'), () => true)
-  expect(made['spec']).toMatchObject({pod: {name: 'web'}, after: 'freeze', owner: 'migration/move'})
+  expect(made['spec']).toMatchObject({pod: {name: 'web'}, podPolicy: 'Freeze', owner: 'migration/move'})
   const second = await controller(api, 'second')
   await first.stop()
   expect(await first.registry.metrics()).toContain('clouder_controller_leader 0')
@@ -149,7 +149,7 @@ test('two controllers move a pod on a real API server: one acts, and the other o
     phase: 'Ready',
     node: 'a',
     frozen: true,
-    source: ABILITIES,
+    nodeFeatures: NODE_FEATURES,
     podTemplate: {metadata: {labels: {app: 'web'}}, spec: {containers: [{name: 'main', image: 'app:1'}]}},
   })
   const asked = ({status}: KubeObject): boolean => statusSchema.parse(status).phase === 'Preparing'

@@ -9,7 +9,7 @@ const NAME = {namespace: POD.namespace, name: 'nightly'}
 test('a pod is ended by its checkpoint only once the controller has said that it would be taken again', () =>
   withTempFolder(async (folder) => {
     const node = new FakeNode(folder, ['smoke'])
-    node.ask(NAME.name, {after: 'delete'})
+    node.ask(NAME.name, {podPolicy: 'Delete'})
     const ref = checkpointRef(NAME)
     await node.kube.patchStatus(ref, {admitted: null})
     const take = () => takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))

@@ -29,12 +29,12 @@ interface Outcome {
 async function takenWith(
   failing: number,
   error: KubernetesError,
-  after: 'run' | 'freeze',
+  podPolicy: 'Resume' | 'Freeze',
   lost: 'request' | 'answer' = 'request',
 ): Promise<Outcome> {
   return withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
-    node.ask(NAME.name, {after})
+    node.ask(NAME.name, {podPolicy})
     const [calls, over] = [[] as string[], new AbortController()]
     let dumps = 0
     const whole = node.tools(new Life(), over.signal)
@@ -80,9 +80,9 @@ test.for(KINDS)(
   'whatever call ends in %s, its %s lost, nothing is failed, thawed or deleted',
   async ([code, lost]) => {
     const error = new KubernetesError(code, 'etcdserver: leader changed')
-    const {calls} = await takenWith(0, error, 'freeze')
+    const {calls} = await takenWith(0, error, 'Freeze')
     expect(calls.length).toBeGreaterThan(8)
-    const outcomes = await Promise.all(calls.map((_, index) => takenWith(index + 1, error, 'freeze', lost)))
+    const outcomes = await Promise.all(calls.map((_, index) => takenWith(index + 1, error, 'Freeze', lost)))
     for (const [index, outcome] of outcomes.entries()) {
       const seen = `call ${index + 1}: ${outcome.calls[index]}`
       expect(outcome.status, seen).toMatchObject({phase: 'Ready', frozen: true})
@@ -95,9 +95,9 @@ test.for(KINDS)(
 
 test('a true refusal of a status write ends the checkpoint, and its pod goes on', async () => {
   const refusal = new KubernetesError('API_REJECTED', 'forbidden', {answer: {status: 403}})
-  const {calls} = await takenWith(0, refusal, 'freeze')
+  const {calls} = await takenWith(0, refusal, 'Freeze')
   const write = calls.findIndex((call) => call === 'patchStatus after 1 dumps')
-  const outcome = await takenWith(write + 1, refusal, 'freeze')
+  const outcome = await takenWith(write + 1, refusal, 'Freeze')
   expect(outcome.status).toMatchObject({phase: 'Failed', frozen: false})
   expect(outcome.wokenAfterDump).toBe(true)
   expect(outcome.archives).toEqual([])
@@ -107,7 +107,7 @@ test('a pod that a dump would hold for minutes is refused before it is frozen', 
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
     node.dumpSize = {...node.dumpSize, fileBytes: 3e9, holeBytes: 3e9, sparsest: '/var/sparse'}
-    node.ask(NAME.name, {after: 'freeze'})
+    node.ask(NAME.name, {podPolicy: 'Freeze'})
     await takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
     const object = await node.kube.get(checkpointRef(NAME))
     expect(object?.['status']).toMatchObject({phase: 'Failed', reason: 'TOO_LARGE', frozen: false})

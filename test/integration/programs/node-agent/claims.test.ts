@@ -30,7 +30,7 @@ test.for<[string, object]>([
 ])('a checkpoint %s is left alone', async ([, status]) => {
   await using folder = await tempFolder()
   const node = new FakeNode(folder.path)
-  node.ask(NAME.name, {after: 'freeze'})
+  node.ask(NAME.name, {podPolicy: 'Freeze'})
   await node.kube.patchStatus(checkpointRef(NAME), status)
   const before = await statusOf(node)
   await taken(node)
@@ -42,7 +42,7 @@ test.for<[string, object]>([
 test('a pod that changed before its dump is described again first', async () => {
   await using folder = await tempFolder()
   const node = new FakeNode(folder.path)
-  node.ask(NAME.name, {after: 'freeze'})
+  node.ask(NAME.name, {podPolicy: 'Freeze'})
   // As an agent that died before its dump left it.
   await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Dumping'})
   changePod(node)

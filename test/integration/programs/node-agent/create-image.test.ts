@@ -51,7 +51,7 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
     })
     const tools = {
       ...lived,
-      abilities: async () => ({...(await lived.abilities()), cpuFeatures: [...bench.cpuFeatures]}),
+      nodeFeatures: async () => ({...(await lived.nodeFeatures()), cpuFeatures: [...bench.cpuFeatures]}),
       now: () => bench.nowMs,
       stores: {
         open: (...given: Parameters<typeof lived.stores.open>) =>
@@ -86,7 +86,7 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
       digests: [OWN_IMAGE],
       away: false,
       nowMs: 0,
-      cpuFeatures: (await lived.abilities()).cpuFeatures,
+      cpuFeatures: (await lived.nodeFeatures()).cpuFeatures,
       onImport: () => Promise.resolve(),
       make: async (restore = RESTORE) => {
         await makeImages(await get(restore), {...tools, checkpointImages: images})
@@ -133,10 +133,10 @@ test('a store that is away for a moment is asked again, and told when it stays a
 test('an absent base image is asked for once', async () => {
   await withBench(async (bench) => {
     bench.digests = []
-    expect(await bench.make()).toMatchObject({phase: 'Preparing', absentImages: ['clouder.dev/smoke:1']})
+    expect(await bench.make()).toMatchObject({phase: 'Preparing', missingImages: ['clouder.dev/smoke:1']})
     const restore = await bench.node.kube.get(RESTORE)
     if (restore === undefined) throw new Error('no restore')
-    const status = mergePatch(restore['status'] ?? {}, {absentImages: null, pulled: true})
+    const status = mergePatch(restore['status'] ?? {}, {missingImages: null, pulled: true})
     bench.node.kube.put({...restore, status})
     expect(await bench.make()).toMatchObject({phase: 'Failed', reason: 'IMAGE_UNAVAILABLE'})
   })

@@ -31,15 +31,15 @@ const withoutStore = (tools: AgentTools, meanwhile: () => Promise<unknown> = () 
   },
 })
 
-test.for(['run', 'freeze', 'delete'] as const)(
+test.for(['Resume', 'Freeze', 'Delete'] as const)(
   'an agent killed while it gives up has undone nothing before that was told: %s',
-  async (after) => {
+  async (podPolicy) => {
     let effects: readonly string[] = []
     for (let point = 1; point <= MOST_EFFECTS; point++) {
       const life = new Life(point)
       await withTempFolder(async (folder) => {
         const node = new FakeNode(folder)
-        node.ask(NAME.name, {after})
+        node.ask(NAME.name, {podPolicy})
         const taking = takeCheckpoint(NAME, withoutStore(node.tools(life, signal)))
         await taking.catch((error: unknown) => {
           if (!life.over) throw error
@@ -49,7 +49,7 @@ test.for(['run', 'freeze', 'delete'] as const)(
         const {phase} = await statusOf(node)
         if (phase === 'Storing') {
           expect(await archivesIn(folder), seen).toHaveLength(1)
-          if (after !== 'run') expect(node.processes.ranAfterDump, seen).toBe(false)
+          if (podPolicy !== 'Resume') expect(node.processes.ranAfterDump, seen).toBe(false)
         }
         if (life.over) await takeCheckpoint(NAME, withoutStore(node.tools(new Life(), signal)))
         expect(await statusOf(node), seen).toMatchObject({
@@ -70,7 +70,7 @@ test.for(['run', 'freeze', 'delete'] as const)(
 test('what became Ready while it was given up stays Ready, and its pod stands still', async () => {
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
-    node.ask(NAME.name, {after: 'freeze'})
+    node.ask(NAME.name, {podPolicy: 'Freeze'})
     const ready = () => node.kube.patchStatus(REF, {phase: 'Ready', message: 'stored'})
     await takeCheckpoint(NAME, withoutStore(node.tools(new Life(), signal), ready))
     expect(await statusOf(node)).toMatchObject({phase: 'Ready', message: 'stored', frozen: true})
@@ -81,7 +81,7 @@ test('what became Ready while it was given up stays Ready, and its pod stands st
 test('where the API server takes no word of a failure, the pod goes on all the same, and nothing gets Ready', async () => {
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
-    node.ask(NAME.name, {after: 'freeze'})
+    node.ask(NAME.name, {podPolicy: 'Freeze'})
     const whole = node.tools(new Life(), signal)
     const refusal = new KubernetesError('API_REJECTED', 'forbidden', {answer: {status: 403}})
     const kube: AgentTools['kube'] = new Proxy(whole.kube, {
@@ -106,7 +106,7 @@ test('where the API server takes no word of a failure, the pod goes on all the s
 test('a checkpoint that is stored does not fail by the hook after it', async () => {
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
-    node.ask(NAME.name, {after: 'freeze', hooks: {after: {container: 'smoke', command: ['fail']}}})
+    node.ask(NAME.name, {podPolicy: 'Freeze', hooks: {after: {container: 'smoke', command: ['fail']}}})
     const tools = node.tools(new Life(), signal)
     await takeCheckpoint(NAME, tools)
     expect(await statusOf(node)).toMatchObject({phase: 'Ready', frozen: true})
@@ -121,7 +121,7 @@ test('a checkpoint that is stored does not fail by the hook after it', async () 
 test('a pod that stands still for what the controller gave up goes on', async () => {
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
-    node.ask(NAME.name, {after: 'freeze'})
+    node.ask(NAME.name, {podPolicy: 'Freeze'})
     const tools = node.tools(new Life(), signal)
     const lost = () => node.kube.patchStatus(REF, {phase: 'Failed', reason: 'CHECKPOINT_FAILED'})
     await takeCheckpoint(NAME, withoutStore(tools, lost))

@@ -49,21 +49,21 @@ async function expectStored(node: FakeNode): Promise<void> {
 }
 
 const modes = [
-  {after: 'run', containers: ['smoke']},
-  {after: 'run', containers: ['one', 'two']},
-  {after: 'freeze', containers: ['one', 'two']},
-  {after: 'delete', containers: ['smoke']},
+  {podPolicy: 'Resume', containers: ['smoke']},
+  {podPolicy: 'Resume', containers: ['one', 'two']},
+  {podPolicy: 'Freeze', containers: ['one', 'two']},
+  {podPolicy: 'Delete', containers: ['smoke']},
 ] as const
 
 test.for(modes)(
-  'an agent killed after any of its side effects loses nothing: $after, $containers',
-  async ({after, containers}) => {
+  'an agent killed after any of its side effects loses nothing: $podPolicy, $containers',
+  async ({podPolicy, containers}) => {
     let effects: readonly string[] = []
     for (let point = 1; point <= MOST_EFFECTS; point++) {
       const life = new Life(point)
       await withTempFolder(async (folder) => {
         const node = new FakeNode(folder, containers)
-        node.ask(NAME.name, {after, hooks: {before: {container: containers[0], command: ['sync']}}})
+        node.ask(NAME.name, {podPolicy, hooks: {before: {container: containers[0], command: ['sync']}}})
         await takeCheckpoint(NAME, node.tools(life, new AbortController().signal)).catch((error: unknown) => {
           if (!life.over) throw error
         })
@@ -73,15 +73,15 @@ test.for(modes)(
         if (!node.processes.alive) expect((await statusOf(node)).phase, seen).toBe('Ready')
         if (life.over) await liveOn(node)
         const status = await statusOf(node)
-        expect(status, seen).toMatchObject({phase: 'Ready', frozen: after === 'freeze'})
+        expect(status, seen).toMatchObject({phase: 'Ready', frozen: podPolicy === 'Freeze'})
         await expectStored(node)
         expect(
           (await readdir(folder)).filter((name) => name.startsWith('clouder-')),
           seen,
         ).toEqual([])
-        expect(node.processes.alive, seen).toBe(after !== 'delete')
-        if (after === 'run') expect(node.runs, seen).toBe(true)
-        if (after === 'freeze')
+        expect(node.processes.alive, seen).toBe(podPolicy !== 'Delete')
+        if (podPolicy === 'Resume') expect(node.runs, seen).toBe(true)
+        if (podPolicy === 'Freeze')
           expect(node.processes.podFrozen || node.processes.heldContainers.size > 0, seen).toBe(true)
       })
       if (!life.over) break

@@ -94,7 +94,7 @@ test.for<[string, string, (node: FakeNode) => void, Partial<AgentTools>]>([
     'its CPU lacks what the processes may have come to use',
     'NODE_UNLIKE',
     () => undefined,
-    {abilities: () => Promise.resolve({...metadataOf([]).source, cpuFeatures: []})},
+    {nodeFeatures: () => Promise.resolve({...metadataOf([]).source, cpuFeatures: []})},
   ],
 ])('the target says that it cannot take a pod when %s', async ([, reason, before, tools]) => {
   expect(await answerTo(before, tools)).toMatchObject({
@@ -199,7 +199,7 @@ test.for([
   ['has them', [OWN_IMAGE], []],
 ] as const)('a target says of images, before the pod is dumped, that it %s', async ([, digests, absent]) => {
   const pod = (found: Pod): object => withImage(found, 'registry.example.com/web:1')
-  expect(await absentOf(digests, pod)).toMatchObject({absentImages: absent})
+  expect(await absentOf(digests, pod)).toMatchObject({missingImages: absent})
 })
 
 test('of a pod that came by an image of its checkpoint, the images that it had before are looked for', async () => {
@@ -210,5 +210,5 @@ test('of a pod that came by an image of its checkpoint, the images that it had b
     const made = withImage(pod, `${CHECKPOINT_IMAGE_PREFIX}work/c/main@${OWN_IMAGE}`)
     return {...made, metadata: {...pod.metadata, annotations}}
   })
-  expect(said).toMatchObject({absentImages: ['registry.example.com/web:1']})
+  expect(said).toMatchObject({missingImages: ['registry.example.com/web:1']})
 })

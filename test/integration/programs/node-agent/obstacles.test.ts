@@ -19,7 +19,7 @@ const bind = (destination: string, source: string) => ({
 })
 
 /** A node whose pod holds that, and a checkpoint of it that came to its end. */
-async function checkpointOf(folder: string, held: Held, after: string) {
+async function checkpointOf(folder: string, held: Held, podPolicy: string) {
   const node = new FakeNode(folder)
   const images = Object.entries(imagesHolding([held], ['/logs', '/host']))
   const mounts = [...SPEC.mounts, bind('/logs', `${PODS}/logs`), bind('/host', '/srv/host')]
@@ -27,21 +27,21 @@ async function checkpointOf(folder: string, held: Held, after: string) {
     'spec.dump': JSON.stringify({...SPEC, mounts}),
     ...Object.fromEntries(images.map(([name, bytes]) => [`checkpoint/${name}`, bytes])),
   }
-  node.ask(NAME.name, {after})
+  node.ask(NAME.name, {podPolicy})
   await takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
   const object = await node.kube.get(checkpointRef(NAME))
   return {node, status: checkpointStatusSchema.parse(object?.['status'])}
 }
 
 test.for([
-  ['freeze', LOST],
-  ['delete', LOST],
-  ['delete', UNPROVEN],
+  ['Freeze', LOST],
+  ['Delete', LOST],
+  ['Delete', UNPROVEN],
 ] as const)(
   'a pod that is to end (%s) runs on with its memory when it could not be restored: %o',
-  async ([after, held]) => {
+  async ([podPolicy, held]) => {
     await withTempFolder(async (folder) => {
-      const {node, status} = await checkpointOf(folder, held, after)
+      const {node, status} = await checkpointOf(folder, held, podPolicy)
       expect(status).toMatchObject({phase: 'Failed', reason: 'RESTORE_IMPOSSIBLE', frozen: false})
       expect(status.message).toContain(held.path)
       expect(status.message).toContain('process 7 (app)')
@@ -55,7 +55,7 @@ test.for([
 
 test('a pod that can be thawed again stands still for what is not proven', async () => {
   await withTempFolder(async (folder) => {
-    const {node, status} = await checkpointOf(folder, UNPROVEN, 'freeze')
+    const {node, status} = await checkpointOf(folder, UNPROVEN, 'Freeze')
     expect(status).toMatchObject({phase: 'Ready', frozen: true, obstacles: [{verdict: 'unproven'}]})
     expect(node.processes.ranAfterDump).toBe(false)
   })
@@ -63,7 +63,7 @@ test('a pod that can be thawed again stands still for what is not proven', async
 
 test('a checkpoint of a pod that runs on is made, and says that it cannot be restored', async () => {
   await withTempFolder(async (folder) => {
-    const {node, status} = await checkpointOf(folder, LOST, 'run')
+    const {node, status} = await checkpointOf(folder, LOST, 'Resume')
     expect(status).toMatchObject({phase: 'Ready', obstacles: [{verdict: 'impossible', path: LOST.path}]})
     expect(status.message).toContain('but it cannot be restored: /logs/app.log')
     expect(node.runs).toBe(true)
@@ -84,19 +84,19 @@ async function withLimit(folder: string) {
   return node
 }
 
-async function taken(node: FakeNode, after: string) {
-  node.ask(NAME.name, {after})
+async function taken(node: FakeNode, podPolicy: string) {
+  node.ask(NAME.name, {podPolicy})
   await takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
   return checkpointStatusSchema.parse((await node.kube.get(checkpointRef(NAME)))?.['status'])
 }
 
-test.for(['freeze', 'delete'])(
+test.for(['Freeze', 'Delete'])(
   'a pod with more files than its limit is not made to stand still to be ended (%s)',
-  async (after) => {
+  async (podPolicy) => {
     await withTempFolder(async (folder) => {
       const node = await withLimit(folder)
       node.dumpSize = {...node.dumpSize, fileBytes: 100 * MIB}
-      const status = await taken(node, after)
+      const status = await taken(node, podPolicy)
       expect(status).toMatchObject({phase: 'Failed', reason: 'RESTORE_IMPOSSIBLE', frozen: false})
       expect(node.processes.dumped).toBe(false)
       expect(node.runs).toBe(true)
@@ -109,7 +109,7 @@ test('what grew above the limit until it was dumped is not ended, and one that w
     const node = await withLimit(folder)
     node.dumpSize = {...node.dumpSize, unmeasured: 'EACCES'}
     node.members = {'rootfs-diff.tar': Buffer.alloc(81 * MIB)}
-    const status = await taken(node, 'delete')
+    const status = await taken(node, 'Delete')
     expect(status).toMatchObject({
       ...{phase: 'Failed', reason: 'RESTORE_IMPOSSIBLE', frozen: false},
       containers: [{unmeasured: 'EACCES'}],

@@ -114,7 +114,7 @@ test('a pod that stands still for a checkpoint that is deleted goes on', async (
     const podUid = (await node.kube.get(podRef(POD.namespace, POD.name)))?.metadata.uid
     for (const phase of ['Dumping', 'Storing']) {
       const name = {namespace: POD.namespace, name: phase.toLowerCase()}
-      put(bench, name, {pod: {name: POD.name}, after: 'freeze'}, {phase, node: NODE, podUid})
+      put(bench, name, {pod: {name: POD.name}, podPolicy: 'Freeze'}, {phase, node: NODE, podUid})
       node.processes.podFrozen = true
       await bench.remove(name)
       expect(node.runs, phase).toBe(true)
@@ -196,9 +196,9 @@ test('a checkpoint that is given to another node while an agent begins stays wit
     node.ask(own.name, {})
     const givenMeanwhile = async () => {
       await node.kube.patchStatus(checkpointRef(own), {phase: 'Dumping', node: 'first'})
-      return tools.abilities()
+      return tools.nodeFeatures()
     }
-    await takeCheckpoint(own, {...tools, abilities: givenMeanwhile})
+    await takeCheckpoint(own, {...tools, nodeFeatures: givenMeanwhile})
     const status = await bench.status(own)
     expect(status).toMatchObject({phase: 'Dumping', node: 'first'})
     expect(status).not.toHaveProperty('startedAt')

@@ -62,7 +62,7 @@ async function withRestore(
     const lived = node.tools(new Life(), signal)
     const tools: AgentTools = {
       ...lived,
-      abilities: async () => ({...(await lived.abilities()), cpuFeatures: bench.cpuFeatures}),
+      nodeFeatures: async () => ({...(await lived.nodeFeatures()), cpuFeatures: bench.cpuFeatures}),
       freeBytes: () => Promise.resolve(bench.freeBytes),
     }
     await takeCheckpoint(NAME, lived)

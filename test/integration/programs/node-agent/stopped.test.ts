@@ -42,7 +42,7 @@ async function withPod(use: (bench: Bench) => Promise<void>): Promise<void> {
           apiVersion: API_VERSION,
           kind: 'Checkpoint',
           metadata: {...NAME},
-          spec: {pod: {name: POD.name}, store: 'default', after: 'freeze', ...spec},
+          spec: {pod: {name: POD.name}, store: 'default', podPolicy: 'Freeze', ...spec},
           status: {node: NODE, podUid, ...status},
         })
         node.processes.podFrozen = true
@@ -62,7 +62,7 @@ test('a pod whose dump is to be tried again runs on until then, and nothing of t
         return Promise.resolve()
       },
     }
-    await expect(take({after: 'freeze'}, {dumps})).rejects.toMatchObject({code: 'API_UNAVAILABLE'})
+    await expect(take({podPolicy: 'Freeze'}, {dumps})).rejects.toMatchObject({code: 'API_UNAVAILABLE'})
     expect([node.runs, cleaned]).toEqual([true, 1])
   })
 })
@@ -73,7 +73,7 @@ test('what the controller ended while it was dumped stays ended, and its pod goe
       await tools.checkpoint(...given)
       await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Failed', reason: 'ENDED'})
     }
-    await take({after: 'freeze'}, {checkpoint})
+    await take({podPolicy: 'Freeze'}, {checkpoint})
     expect(await status()).toMatchObject({phase: 'Failed', reason: 'ENDED'})
     expect(node.runs).toBe(true)
   })
@@ -81,7 +81,7 @@ test('what the controller ended while it was dumped stays ended, and its pod goe
 
 test('a pod is not deleted for a checkpoint that failed', async () => {
   await withPod(async ({node, tools, begun}) => {
-    await begun({phase: 'Failed', frozen: true}, {after: 'delete'})
+    await begun({phase: 'Failed', frozen: true}, {podPolicy: 'Delete'})
     await takeCheckpoint(NAME, tools)
     const pod = await node.kube.get(podRef(POD.namespace, POD.name))
     expect([node.processes.alive, pod?.metadata.deletionTimestamp]).toEqual([true, undefined])
@@ -113,7 +113,7 @@ test('another pod of the name than was asked for is not dumped', async () => {
 
 test('an archive that is not as long as it was written is not stored', async () => {
   await withPod(async ({node, tools, take, status}) => {
-    await take({after: 'freeze'}, {archives: {...tools.archives, sizeOf: () => Promise.resolve(1)}})
+    await take({podPolicy: 'Freeze'}, {archives: {...tools.archives, sizeOf: () => Promise.resolve(1)}})
     const message = expect.stringContaining('has 1 bytes, expected') as string
     expect(await status()).toMatchObject({phase: 'Failed', message})
     expect([node.runs, node.blobs.objects.size]).toEqual([true, 0])
@@ -123,7 +123,7 @@ test('an archive that is not as long as it was written is not stored', async () 
 test('what the store does not give back as it was stored is no checkpoint', async () => {
   await withPod(async ({node, take, status}) => {
     node.blobs.getManifest = () => Promise.resolve(undefined)
-    await take({after: 'freeze'})
+    await take({podPolicy: 'Freeze'})
     expect(await status()).toMatchObject({phase: 'Failed', frozen: false})
     expect(node.runs).toBe(true)
   })
@@ -135,7 +135,7 @@ test('a pod whose end of the dump was not seen is not taken for standing still',
       answer: await dump(),
       seen: {dumped: true, frozenMs: 12, podFrozen: false, gapMs: undefined},
     })
-    await take({after: 'freeze'}, {watchDump})
+    await take({podPolicy: 'Freeze'}, {watchDump})
     expect(await status()).toMatchObject({phase: 'Failed', reason: 'CHECKPOINT_FAILED'})
     expect(node.runs).toBe(true)
   })
@@ -149,10 +149,10 @@ test('a pod with more files than its limit is checkpointed where it runs on', as
     const containers = [{name: 'smoke', image: 'clouder.dev/smoke:1', resources}]
     node.kube.put({...pod, spec: {...Object(pod['spec']), containers}})
     node.dumpSize = {...node.dumpSize, fileBytes: 2 ** 30}
-    await take({after: 'freeze'})
+    await take({podPolicy: 'Freeze'})
     expect(await status()).toMatchObject({phase: 'Failed', reason: 'RESTORE_IMPOSSIBLE'})
     node.kube.drop(checkpointRef(NAME))
-    await take({after: 'run'})
+    await take({podPolicy: 'Resume'})
     expect(await status()).toMatchObject({phase: 'Ready'})
   })
 })
@@ -180,7 +180,7 @@ test('a hook that fails is why there is no dump, and of a pod that is held none 
 test('an error of the dump that is none of the API server ends the checkpoint', async () => {
   await withPod(async ({node, take, status}) => {
     node.dumpProblem = new CheckpointError('CHECKPOINT_FAILED', 'CRIU did not like it')
-    await take({after: 'freeze'})
+    await take({podPolicy: 'Freeze'})
     expect(await status()).toMatchObject({phase: 'Failed', message: 'CRIU did not like it', frozen: false})
     expect(node.runs).toBe(true)
   })

@@ -51,7 +51,7 @@ test('checkpoints of one pod that are asked for at once are taken one after anot
 test('a pod that stands still for one checkpoint does so whatever becomes of others', async () => {
   // The store that this one names is not there, which is found out while the pod stands still for the other.
   const astray = {store: 'absent'}
-  await askTogether({astray, kept: {after: 'freeze'}, late: {}}, async (node) => {
+  await askTogether({astray, kept: {podPolicy: 'Freeze'}, late: {}}, async (node) => {
     expect(await statusOf(node, 'kept')).toMatchObject({phase: 'Ready', frozen: true})
     expect(await statusOf(node, 'astray')).toMatchObject({phase: 'Failed', reason: 'STORE_UNKNOWN'})
     expect(node.processes.podFrozen).toBe(true)
@@ -90,7 +90,7 @@ test('a checkpoint that is deleted while it waits for its store is given up, and
 function awayObjects(): Objects {
   const away = () => Promise.reject(Object.assign(new Error('connect'), {code: 'ECONNREFUSED'}))
   return {
-    place: 'away',
+    location: 'away',
     stat: away,
     write: away,
     read: away,
@@ -106,9 +106,9 @@ function awayObjects(): Objects {
 }
 
 test('a store that is away is waited for by a pod that runs on, not by one that stands still', async () => {
-  for (const after of ['run', 'freeze', 'delete'] as const) {
-    await askTogether({one: {after}}, (node) => {
-      expect(node.patience?.patienceMs ?? 0, after).toBe(after === 'run' ? 300_000 : 0)
+  for (const podPolicy of ['Resume', 'Freeze', 'Delete'] as const) {
+    await askTogether({one: {podPolicy}}, (node) => {
+      expect(node.patience?.patienceMs ?? 0, podPolicy).toBe(podPolicy === 'Resume' ? 300_000 : 0)
       return Promise.resolve()
     })
   }

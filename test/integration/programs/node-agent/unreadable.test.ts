@@ -26,7 +26,7 @@ function putUnreadable(node: FakeNode): void {
   const before = {container: 'smoke', command: ['true'], timeoutSeconds: 601}
   put('Checkpoint', {pod: {name: POD.name}, hooks: {before}})
   put('Restore', {checkpoint: 'one', ttlSecondsAfterFinished: 2 ** 53})
-  put('Migration', {pod: POD.name}, {phase: 'Pending', targetNode: NODE, absentImages: 'none'})
+  put('Migration', {pod: POD.name}, {phase: 'Pending', targetNode: NODE, missingImages: 'none'})
 }
 
 test('what no schema takes stops neither the checkpoints of others nor a watch', async () => {
@@ -51,7 +51,7 @@ test('what no schema takes stops neither the checkpoints of others nor a watch',
 test('a pod stays frozen for a checkpoint that cannot be read any more', async () => {
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
-    node.ask('one', {after: 'freeze'})
+    node.ask('one', {podPolicy: 'Freeze'})
     const first = new AbortController()
     const tools = node.tools(new Life(), first.signal)
     startAgent(tools, diskPreparations(join(folder, 'restore'), tools))

@@ -48,7 +48,7 @@ function away(attempts: number) {
 }
 
 const {signal} = new AbortController()
-const PLACE = {place: 's3://bucket', problemOf: networkProblem, pauseMs: 0}
+const PLACE = {location: 's3://bucket', problemOf: networkProblem, pauseMs: 0}
 
 test('a store that is away is asked five times, or for as long as somebody has patience, who is told', async () => {
   await expect(persist(away(4).attempt, PLACE, signal)).resolves.toBe('there')

@@ -25,11 +25,11 @@ async function sceneWithImages(labels: Record<string, string> = LABEL, options: 
   }
   const imagePullSecrets = [{name: 'login'}]
   scene.nodes.runPod('web', 'a', 'token', {spec: {imagePullSecrets}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'run'})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
   await scene.play({until: () => statusOf(scene, 'Checkpoint', 'saved').phase === 'Ready'})
   return scene
 }
-type Status = {phase?: string; absentImages?: unknown; pulled?: unknown; images?: unknown}
+type Status = {phase?: string; missingImages?: unknown; pulled?: unknown; images?: unknown}
 const statusOf = (scene: ControllerScene, kind: 'Checkpoint' | 'Restore', name: string): Status =>
   Object(scene.status(kind, name)) as Status
 const restore = (scene: ControllerScene, more: object = {}): void =>
@@ -69,7 +69,7 @@ test('an image that the node lacks is pulled with the secrets of the pod, before
   const scene = await sceneWithImages()
   restore(scene)
   await scene.play({until: () => statusOf(scene, 'Restore', 'again').phase === 'Preparing'})
-  agentSays(scene, {absentImages: ['app:1']})
+  agentSays(scene, {missingImages: ['app:1']})
   await scene.play({until: () => scene.pod('again-pull') !== undefined})
   expect(scene.pod('again-pull')).toMatchObject({
     spec: {
@@ -87,7 +87,7 @@ test('an image that the node lacks is pulled with the secrets of the pod, before
     },
   })
   await scene.play({until: () => statusOf(scene, 'Restore', 'again').pulled === true})
-  expect(statusOf(scene, 'Restore', 'again').absentImages ?? undefined).toBeUndefined()
+  expect(statusOf(scene, 'Restore', 'again').missingImages ?? undefined).toBeUndefined()
   await scene.play({forMs: 5000})
   expect(scene.pod('again-pull')).toBeUndefined()
   await scene.end()
@@ -98,7 +98,7 @@ test('an image that cannot be pulled is why a restore fails', async () => {
   restore(scene)
   await scene.play({until: () => statusOf(scene, 'Restore', 'again').phase === 'Preparing'})
   scene.nodes.dead.add('b')
-  agentSays(scene, {absentImages: ['app:1']})
+  agentSays(scene, {missingImages: ['app:1']})
   await scene.play({until: () => scene.pod('again-pull') !== undefined})
   const pod = scene.pod('again-pull')
   if (pod === undefined) throw new Error('no pod')
@@ -122,7 +122,7 @@ test('a pod that would pull and that the API server refuses is why a restore fai
   })
   restore(scene)
   await scene.play({until: () => statusOf(scene, 'Restore', 'again').phase === 'Preparing'})
-  agentSays(scene, {absentImages: ['app:1']})
+  agentSays(scene, {missingImages: ['app:1']})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Failed',

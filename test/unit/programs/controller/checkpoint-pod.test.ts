@@ -24,7 +24,7 @@ function asked(kube: FakeKube, {status, ...spec}: {pod: object; status?: object}
     apiVersion: API_VERSION,
     kind: 'Checkpoint',
     metadata: {name: 'saved', namespace: 'default'},
-    spec: {store: 'default', after: 'run', ...spec},
+    spec: {store: 'default', podPolicy: 'Resume', ...spec},
     ...(status === undefined ? {} : {status}),
   })
 }
@@ -91,7 +91,7 @@ test('a pod that comes to a node late is noticed', async () => {
   const scene = controllerScene()
   scene.nodes.addNode('a')
   scene.kube.put(pod(undefined))
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'run'})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
   await scene.play({until: () => scene.kube.peek(API_VERSION, 'Checkpoint')[0]?.['status'] !== undefined})
   expect(scene.status('Checkpoint', 'saved')).toMatchObject({node: 'a', podUid: uidOf(scene.kube)})
 })

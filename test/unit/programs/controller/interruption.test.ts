@@ -57,7 +57,7 @@ test('where no other node takes it, it is checkpointed, once a notice, and again
   const scene = opted({withOther: false})
   await announce(scene, 'one')
   await scene.play({forMs})
-  const saved = {pod: {name: 'web'}, store: 'default', after: 'run', owner: 'policy/spot'}
+  const saved = {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume', owner: 'policy/spot'}
   expect(made(scene, 'Checkpoint').map(({spec}) => spec)).toMatchObject([saved])
   expect(made(scene, 'Checkpoint')[0]?.metadata.labels).toEqual({[POLICY_LABEL]: 'spot'})
   await announce(scene, 'another')
@@ -73,7 +73,7 @@ test('a pod whose move came to nothing is checkpointed', async () => {
   await announce(scene, 'one')
   await scene.play({forMs: 10 * 60_000})
   expect(made(scene, 'Migration').map(({status}) => status)).toMatchObject([{phase: 'RolledBack'}])
-  expect(made(scene, 'Checkpoint').map(({spec}) => spec)).toMatchObject([{after: 'run'}])
+  expect(made(scene, 'Checkpoint').map(({spec}) => spec)).toMatchObject([{podPolicy: 'Resume'}])
   await scene.end()
 })
 

@@ -8,7 +8,7 @@ function lacking(): ReturnType<typeof sceneWithPod> {
 }
 
 const absentOf = (scene: ReturnType<typeof sceneWithPod>): unknown =>
-  (scene.status('Migration', 'move') as {absentImages?: unknown} | undefined)?.absentImages
+  (scene.status('Migration', 'move') as {missingImages?: unknown} | undefined)?.missingImages
 
 test('images that the target lacks are pulled there with the secrets of the pod, while it still runs', async () => {
   const scene = lacking()

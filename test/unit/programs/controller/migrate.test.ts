@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {API_VERSION, MIGRATION_LABEL, RESTORE_ANNOTATION} from '../../../../src/api/names.ts'
-import type {Abilities} from '../../../../src/api/sealed-checkpoint.ts'
+import type {NodeFeatures} from '../../../../src/api/sealed-checkpoint.ts'
 import {migrationReconciler} from '../../../../src/programs/controller/migrate.ts'
 import {refTo} from '../../../../src/programs/controller/reconcile-context.ts'
 import {controllerScene} from '../../../support/controller-scene.ts'
@@ -89,15 +89,15 @@ test.for([
   await scene.end()
 })
 
-test.for<[string, Partial<Abilities>, object, RegExp]>([
+test.for<[string, Partial<NodeFeatures>, object, RegExp]>([
   ['another architecture', {arch: 'arm64'}, {}, /arm64/],
   ['a lesser CPU', {cpuFeatures: ['sse2']}, {}, /lacks avx2/],
   ['a cordon', {}, {unschedulable: true}, /cordoned/],
   ['a taint', {}, {taints: [{key: 'gpu', effect: 'NoSchedule'}]}, /taint gpu/],
-])('a node is not chosen for %s', async ([, abilities, spec, words]) => {
+])('a node is not chosen for %s', async ([, nodeFeatures, spec, words]) => {
   const scene = controllerScene()
   scene.nodes.addNode('a')
-  scene.nodes.addNode('b', abilities, spec)
+  scene.nodes.addNode('b', nodeFeatures, spec)
   scene.nodes.runPod('web', 'a', MEMORY)
   move(scene)
   await scene.play({until: isOver(scene)})

@@ -14,7 +14,7 @@ const asWritten = (status: object): KubeObject => ({
   apiVersion: API_VERSION,
   kind: 'Checkpoint',
   metadata: {name: REF.name, namespace: REF.namespace},
-  spec: {pod: {name: 'web'}, store: 'default', after: 'freeze'},
+  spec: {pod: {name: 'web'}, store: 'default', podPolicy: 'Freeze'},
   status,
 })
 

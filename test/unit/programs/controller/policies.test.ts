@@ -76,8 +76,8 @@ test('a policy makes a checkpoint of each pod at its time, and tells the next ti
   scene.put('CheckpointPolicy', 'hourly', {selector, schedule: '0 * * * *'})
   await scene.play({forMs: 70 * MINUTE_MS})
   expect(made(scene, 'hourly').map(({spec}) => spec)).toMatchObject([
-    {pod: {name: 'web-0'}, after: 'run', owner: 'policy/hourly'},
-    {pod: {name: 'web-1'}, after: 'run', owner: 'policy/hourly'},
+    {pod: {name: 'web-0'}, podPolicy: 'Resume', owner: 'policy/hourly'},
+    {pod: {name: 'web-1'}, podPolicy: 'Resume', owner: 'policy/hourly'},
   ])
   expect(scene.status('CheckpointPolicy', 'hourly')).toMatchObject({
     lastScheduledAt: '2026-11-21T10:00:00Z',
@@ -157,7 +157,7 @@ test('a pod that has been idle for long enough is checkpointed, once until it is
     return minutes < 10 || (minutes > 40 && minutes < 50)
   }
   const scene: ControllerScene = sceneWithPods(1, {usageOf: usage(() => scene, busy)})
-  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', for: '10m', after: 'run'}})
+  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', for: '10m', podPolicy: 'Resume'}})
   await scene.play({forMs: 15 * MINUTE_MS})
   expect(made(scene, 'idle')).toEqual([])
   await scene.play({forMs: 25 * MINUTE_MS})
@@ -176,7 +176,7 @@ test.for([
     0,
     'Running',
   ],
-] as const)('of idle work with after: delete, %s', async ([, metadata, checkpoints, state]) => {
+] as const)('of idle work with podPolicy: Delete, %s', async ([, metadata, checkpoints, state]) => {
   const scene: ControllerScene = sceneWithPods(
     1,
     {
@@ -188,7 +188,7 @@ test.for([
     {metadata},
   )
   scene.put('Runtime', 'work', {image: 'i', store: 'default', state: 'Running'})
-  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', for: '10m', after: 'delete'}})
+  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', for: '10m', podPolicy: 'Delete'}})
   await scene.play({forMs: 15 * MINUTE_MS})
   expect(made(scene, 'idle')).toHaveLength(checkpoints)
   expect(scene.object('Runtime', 'work')?.['spec']).toMatchObject({state})

@@ -7,12 +7,12 @@ import {controllerScene, type ControllerScene} from '../../../support/controller
 const MEMORY = 'token 1234'
 
 /** A pod on node a, and a Checkpoint of it. */
-async function sceneWithCheckpoint(after = 'run') {
+async function sceneWithCheckpoint(podPolicy = 'Resume') {
   const scene = controllerScene()
   scene.nodes.addNode('a')
   scene.nodes.addNode('b')
   scene.nodes.runPod('web', 'a', MEMORY, {metadata: {labels: {app: 'web', 'pod-template-hash': '77'}}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy})
   await scene.play({until: () => phaseOf(scene, 'Checkpoint', 'saved') === 'Ready'})
   return scene
 }
@@ -82,7 +82,7 @@ test('a checkpoint that is known not to come back is refused before a pod is mad
   scene.nodes.addNode('a')
   scene.nodes.runPod('web', 'a', MEMORY)
   scene.nodes.obstacles.set('web', [{verdict: 'impossible', container: 'main', source: 'emptyDir', message}])
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'run'})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
   scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy'})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({
@@ -98,7 +98,7 @@ test('a Restore that comes before its checkpoint is ready waits for it, and for 
   const scene = controllerScene()
   scene.nodes.addNode('a')
   scene.nodes.runPod('web', 'a', MEMORY)
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'delete'})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Delete'})
   scene.put('Restore', 'again', {checkpoint: 'saved'})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored'})

@@ -38,7 +38,7 @@ test('a move that is over goes a day later, or when it says so; the pod stays', 
 
 test('a Restore that is over goes, whatever came of it', async () => {
   const scene = sceneWithPod()
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'run'})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
   await scene.play({until: reaches(scene, 'Checkpoint', 'saved', 'Ready')})
   const soon = {ttlSecondsAfterFinished: 3600}
   scene.put('Restore', 'good', {checkpoint: 'saved', podName: 'copy', ...soon})

@@ -43,7 +43,7 @@ test('a deleted checkpoint takes what it stored with it, with the credentials of
   scene.put('CheckpointStore', 'far', S3)
   scene.nodes.dead.add('a')
   for (const name of ['one', 'two']) {
-    scene.put('Checkpoint', name, {pod: {name: 'web'}, store: 'far', after: 'run'})
+    scene.put('Checkpoint', name, {pod: {name: 'web'}, store: 'far', podPolicy: 'Resume'})
     const object = scene.object('Checkpoint', name)
     if (object !== undefined) scene.kube.put({...object, status: {phase: 'Ready', node: 'a', digest}})
   }
@@ -68,7 +68,7 @@ test('a deleted checkpoint waits for a store that is away, and goes without one 
   })
   scene.put('CheckpointStore', 'far', {s3: S3.s3})
   scene.nodes.dead.add('a')
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'far', after: 'run'})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'far', podPolicy: 'Resume'})
   const object = scene.object('Checkpoint', 'saved')
   const status = {phase: 'Ready', node: 'a', digest: `sha256:${'ab'.repeat(32)}`}
   if (object !== undefined) scene.kube.put({...object, status})
@@ -86,7 +86,7 @@ test('a deleted checkpoint waits for a store that is away, and goes without one 
 test('a checkpoint on the disk of a node that is gone goes by itself', async () => {
   const scene = sceneWithPod()
   scene.put('CheckpointStore', 'default', {node: {}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'run'})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
   await scene.play({until: hasEnded(scene, 'saved')})
   await scene.play({forMs: 1000})
   scene.nodes.dead.add('a')
@@ -102,7 +102,7 @@ test('a checkpoint on the disk of a node that is gone goes by itself', async () 
 test('a pod that stands still for a checkpoint that is deleted goes on', async () => {
   const scene = sceneWithPod()
   scene.put('CheckpointStore', 'default', {node: {}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'freeze'})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Freeze'})
   await scene.play({until: hasEnded(scene, 'saved')})
   await scene.play({forMs: 1000})
   expect(scene.nodes.runningWith('memory')).toEqual([])
@@ -118,7 +118,7 @@ test.for([
   ['its pod is another one', {name: 'web', uid: 'other'}, 'POD_NOT_FOUND', /another one/],
 ] as const)('a checkpoint that nobody will take fails at once when %s', async ([, pod, reason, words]) => {
   const scene = sceneWithPod()
-  scene.put('Checkpoint', 'saved', {pod, store: 'default', after: 'run'})
+  scene.put('Checkpoint', 'saved', {pod, store: 'default', podPolicy: 'Resume'})
   await scene.play({until: hasEnded(scene, 'saved')})
   expect(statusOf(scene, 'saved')).toMatchObject({
     phase: 'Failed',
@@ -135,7 +135,7 @@ test('a checkpoint whose node is lost fails, when the node is removed or after m
     ['one', 'web'],
     ['two', 'db'],
   ] as const)
-    scene.put('Checkpoint', name, {pod: {name: pod}, store: 'default', after: 'run'})
+    scene.put('Checkpoint', name, {pod: {name: pod}, store: 'default', podPolicy: 'Resume'})
   await scene.play({until: () => statusOf(scene, 'one')?.phase === 'Storing'})
   for (const node of ['a', 'b']) scene.nodes.dead.add(node)
   const lost = scene.kube.peek('v1', 'Node').find(({metadata}) => metadata.name === 'b')
@@ -158,7 +158,7 @@ test('a node without an agent is named when nobody has taken a checkpoint for a 
   scene.nodes.dead.add('a')
   const node = scene.kube.peek('v1', 'Node').find(({metadata}) => metadata.name === 'a')
   if (node !== undefined) scene.kube.put({...node, metadata: {name: 'a'}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', after: 'run'})
+  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
   await scene.play({until: hasEnded(scene, 'saved')})
   expect(statusOf(scene, 'saved')).toMatchObject({phase: 'Failed', reason: 'ADDON_MISSING'})
   await scene.end()
@@ -240,7 +240,7 @@ test('an imported checkpoint that is deleted stays in the store, whose it is too
   const scene = sceneWithPod({openStore: () => Promise.resolve(blobs)})
   scene.put('CheckpointStore', 'far', {s3: S3.s3})
   scene.nodes.dead.add('a')
-  scene.put('Checkpoint', 'theirs', {import: {digest}, store: 'far', after: 'run'})
+  scene.put('Checkpoint', 'theirs', {import: {digest}, store: 'far', podPolicy: 'Resume'})
   const object = scene.object('Checkpoint', 'theirs')
   if (object === undefined) throw new Error('it is gone')
   scene.kube.put({...object, status: {phase: 'Ready', node: 'a', digest}})

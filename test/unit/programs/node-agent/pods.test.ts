@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {RESTORE_ANNOTATION} from '../../../../src/api/names.ts'
-import {cpuOf} from '../../../../src/programs/node-agent/abilities.ts'
+import {cpuOf} from '../../../../src/programs/node-agent/node-features.ts'
 import {ranAs} from '../../../../src/programs/node-agent/restore-decision.ts'
 import {originalPod, podTemplateOf} from '../../../../src/checkpoint/pod-template.ts'
 import {parsePod} from '../../../../src/programs/node-agent/pods.ts'

@@ -14,7 +14,7 @@ import {fixedClock} from '../../../support/fixed-clock.ts'
 import {recordingReport} from '../../../support/recording-report.ts'
 
 const place = {namespace: 'team', name: 'web-1'}
-const asked = {namespace: 'team', pod: 'web', store: 'default', after: 'run'} as const
+const asked = {namespace: 'team', pod: 'web', store: 'default', podPolicy: 'Resume'} as const
 const refOf = (kind: string, name: string) => ({apiVersion: API_VERSION, kind, namespace: 'team', name})
 
 function pod(name: string, more: {phase?: string; namespace?: string; nodeName?: string} = {}): KubeObject {
@@ -47,14 +47,14 @@ const endsAs = (kind: string, status: object) => (kube: FakeKube, what: string) 
 
 test('a checkpoint is asked for with the uid of the pod, followed, and told as it is stored', async () => {
   const {kube, tools, events} = cluster(
-    endsAs('Checkpoint', {phase: 'Ready', place: 's3://b/p', node: 'worker-1'}),
+    endsAs('Checkpoint', {phase: 'Ready', location: 's3://b/p', node: 'worker-1'}),
   )
   const made = await createCheckpoint(kube, asked, tools)
   expect(made).toMatchObject({
     metadata: {name: 'web-20261121-090000'},
     spec: {
       pod: {name: 'web', uid: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown},
-      after: 'run',
+      podPolicy: 'Resume',
       owner: 'user',
     },
     status: {phase: 'Ready'},
@@ -68,7 +68,7 @@ test('asked again while one of the same pod is at work, that one is followed', a
   const later = {...tools, now: () => tools.now() + 60_000}
   expect((await createCheckpoint(kube, {...asked, wait: false}, later)).metadata.uid).toBe(first.metadata.uid)
   expect(await listCheckpoints(kube)).toHaveLength(1)
-  await createCheckpoint(kube, {...asked, after: 'delete', wait: false}, later)
+  await createCheckpoint(kube, {...asked, podPolicy: 'Delete', wait: false}, later)
   expect(await listCheckpoints(kube)).toHaveLength(2)
 })
 
@@ -76,7 +76,7 @@ test('a name that another checkpoint has is refused', async () => {
   const {kube, tools} = cluster()
   await createCheckpoint(kube, {...asked, name: 'one', wait: false}, tools)
   await createCheckpoint(kube, {...asked, name: 'one', wait: false}, tools)
-  const other = createCheckpoint(kube, {...asked, name: 'one', after: 'delete', wait: false}, tools)
+  const other = createCheckpoint(kube, {...asked, name: 'one', podPolicy: 'Delete', wait: false}, tools)
   await expect(other).rejects.toMatchObject({code: 'CHECKPOINT_FAILED', exitCode: 11})
 })
 
@@ -271,7 +271,7 @@ test('gc deletes what retention lets go, never what a restore goes on from; a dr
 
 test('what is asked for twice in a second is made twice, when the first is over', async () => {
   const {kube, tools} = cluster((fake, what) => {
-    endsAs('Checkpoint', {phase: 'Ready', place: 's3://b/p', node: 'worker-1'})(fake, what)
+    endsAs('Checkpoint', {phase: 'Ready', location: 's3://b/p', node: 'worker-1'})(fake, what)
     endsAs('Restore', {phase: 'Failed', reason: 'RESTORE_UNSUPPORTED', message: 'no node'})(fake, what)
   })
   const first = await createCheckpoint(kube, asked, tools)

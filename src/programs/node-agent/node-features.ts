@@ -1,7 +1,7 @@
 import {readFile} from 'node:fs/promises'
 import {z} from 'zod'
-import {BACKEND_LABELS, NODE_ABILITIES_ANNOTATION, RESTORE_RUNTIME} from '../../api/names.ts'
-import {abilitiesSchema, type Abilities} from '../../api/sealed-checkpoint.ts'
+import {BACKEND_LABELS, NODE_FEATURES_ANNOTATION, RESTORE_RUNTIME} from '../../api/names.ts'
+import {nodeFeaturesSchema, type NodeFeatures} from '../../api/sealed-checkpoint.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import type {HostTools} from './tools-of-host.ts'
 
@@ -23,7 +23,7 @@ const nodeSchema = z.looseObject({
 
 const nodeRef = (name: string) => ({apiVersion: 'v1', kind: 'Node', name}) as const
 
-export interface AbilitiesOptions {
+export interface NodeFeaturesOptions {
   readonly node: string
   readonly kube: KubeClient
   readonly tools: HostTools
@@ -35,7 +35,7 @@ export interface AbilitiesOptions {
 }
 
 /** What this node is, as far as a restore depends on it. */
-export async function readAbilities(options: AbilitiesOptions): Promise<Abilities> {
+export async function readNodeFeatures(options: NodeFeaturesOptions): Promise<NodeFeatures> {
   const {node, kube, tools, cgroupVersion, cpuinfoFile, signal} = options
   const {status} = nodeSchema.parse(await kube.get(nodeRef(node)))
   const {architecture, kernelVersion, containerRuntimeVersion} = status.nodeInfo
@@ -44,7 +44,7 @@ export async function readAbilities(options: AbilitiesOptions): Promise<Abilitie
     return /(?:version|Version:)\s+(\S+)/.exec(text)?.[1] ?? text.trim()
   }
   const cpuinfo = await readFile(cpuinfoFile, 'utf8')
-  return abilitiesSchema.parse({
+  return nodeFeaturesSchema.parse({
     arch: architecture,
     kernel: kernelVersion,
     criu: await versionOf('criu'),
@@ -75,12 +75,15 @@ export function cpuOf(cpuinfo: string): {cpuFeatures: string[]; cpuModel: string
 }
 
 /** Tells on the own Node what it is and which restore backends it offers; writes nothing when it says so already. */
-export async function publishAbilities(abilities: Abilities, options: AbilitiesOptions): Promise<boolean> {
+export async function publishNodeFeatures(
+  nodeFeatures: NodeFeatures,
+  options: NodeFeaturesOptions,
+): Promise<boolean> {
   const {node, kube, configFile} = options
   const {metadata, status} = nodeSchema.parse(await kube.get(nodeRef(node)))
   const offers = {
     handler: status.runtimeHandlers?.some(({name}) => name === RESTORE_RUNTIME) === true,
-    'create-image': await takesCheckpointImages(abilities.runtime, configFile),
+    'create-image': await takesCheckpointImages(nodeFeatures.runtime, configFile),
     // Nothing here restores by the API of Kubernetes, whose shape is not settled: src/checkpoint/native.ts looks for it.
     native: false,
   }
@@ -90,13 +93,13 @@ export async function publishAbilities(abilities: Abilities, options: AbilitiesO
       offers[backend] ? 'true' : null,
     ]),
   )
-  const annotation = JSON.stringify(abilities)
+  const annotation = JSON.stringify(nodeFeatures)
   const isTold =
-    metadata.annotations?.[NODE_ABILITIES_ANNOTATION] === annotation &&
+    metadata.annotations?.[NODE_FEATURES_ANNOTATION] === annotation &&
     Object.entries(labels).every(([key, value]) => (metadata.labels?.[key] ?? null) === value)
   if (isTold) return false
   await kube.patch(nodeRef(node), {
-    metadata: {labels, annotations: {[NODE_ABILITIES_ANNOTATION]: annotation}},
+    metadata: {labels, annotations: {[NODE_FEATURES_ANNOTATION]: annotation}},
   })
   return true
 }
