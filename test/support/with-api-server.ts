@@ -1,15 +1,8 @@
-import {execFile, spawn, type ChildProcess} from 'node:child_process'
-import {createReadStream, createWriteStream} from 'node:fs'
-import {chmod, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises'
+import {spawn, type ChildProcess} from 'node:child_process'
+import {mkdtemp, rm, writeFile} from 'node:fs/promises'
 import {homedir, tmpdir} from 'node:os'
 import {join} from 'node:path'
-import {pipeline} from 'node:stream/promises'
-import {promisify} from 'node:util'
-import {createGunzip, createZstdDecompress} from 'node:zlib'
-import {extract} from 'tar-stream'
 import type {TestContext} from 'vitest'
-import {stringify} from 'yaml'
-import {z} from 'zod'
 import {checkpointDefinitions} from '../../src/platform/addons/checkpoint-definitions.ts'
 import {bundleDir, loadBundle} from '../../src/bundle/load.ts'
 import type {Bundle} from '../../src/bundle/types.ts'
@@ -19,62 +12,90 @@ import {BundleError, KubernetesError} from '../../src/base/errors.ts'
 import {openKube} from '../../src/kubernetes/client.ts'
 import type {KubeApi, OpenKubeClient} from '../../src/kubernetes/types.ts'
 import {waitFor} from '../../src/base/waiting.ts'
+import {controlPlaneFiles, type ControlPlaneFiles} from './api-server-programs.ts'
 import {freePort} from './free-port.ts'
 
 const VERSION = '1.35.4'
 const START_TIMEOUT_MS = 120_000
-const manifestSchema = z.looseObject({
-  layers: z.array(z.looseObject({mediaType: z.string(), digest: z.string()})),
-})
+const POLL_MS = 50
+/** Kept of what a program wrote, for the error when it does not start. */
+const LAST_OUTPUTS = 5
+const {signal} = new AbortController()
+
+export interface ApiServerOptions {
+  /**
+   * Also runs kube-controller-manager, which makes service accounts, empties namespaces that are deleted, and collects
+   * what has lost its owner. Default: false.
+   */
+  readonly controllerManager?: boolean
+  /** Further flags of kube-apiserver. */
+  readonly flags?: readonly string[]
+}
 
 /** A real kube-apiserver with its etcd, from the bundle in the user's cache, on loopback ports of its own. */
 export interface ApiServer extends AsyncDisposable {
   readonly kube: OpenKubeClient
   readonly kubeconfig: string
   readonly port: number
+  /** Where etcd answers, without TLS: `http://127.0.0.1:…`. */
+  readonly etcd: string
+  /** Ends the API server at once, as a crash would; etcd keeps its data. */
+  stop(): Promise<void>
+  /** Starts it on the same port, ended first where it runs, and waits until it is ready. */
+  restart(): Promise<void>
 }
+
+const cacheDir = (): string => join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'clouder')
 
 /** The bundle whose programs run; ends the test as skipped, with the reason, where there is none yet. */
 export async function needBundle(context: TestContext): Promise<Bundle> {
-  const {env} = process
-  const cache = join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'clouder')
   try {
-    return await loadBundle(bundleDir(cache, VERSION, process.arch === 'arm64' ? 'arm64' : 'amd64'))
+    return await loadBundle(bundleDir(cacheDir(), VERSION, process.arch === 'arm64' ? 'arm64' : 'amd64'))
   } catch (error) {
-    if (!(error instanceof BundleError) || env['CLOUDER_REQUIRE_E2E'] === '1') throw error
+    if (!(error instanceof BundleError) || process.env['CLOUDER_REQUIRE_E2E'] === '1') throw error
     return context.skip(`${error.message}: clouder bundle build`)
   }
 }
 
-/** Starts both and waits until /readyz says ok. */
-export async function startApiServer(bundle: Bundle): Promise<ApiServer> {
+/** Starts all, and waits until /readyz says ok and, with a controller manager, the first service account is there. */
+export async function startApiServer(bundle: Bundle, options: ApiServerOptions = {}): Promise<ApiServer> {
+  const {programs, pki, kubeconfig} = await controlPlaneFiles(bundle, join(cacheDir(), 'test'))
+  await using parts = new AsyncDisposableStack()
   const dir = await mkdtemp(join(tmpdir(), 'clouder-api-'))
-  const running: {readonly child: ChildProcess; readonly output: string[]}[] = []
-  const stop = async (): Promise<void> => {
-    for (const {child} of running.toReversed()) await ended(child)
-    await rm(dir, {recursive: true, force: true})
+  parts.defer(() => rm(dir, {recursive: true, force: true}))
+  const [port, etcdPort, peerPort] = [await freePort(), await freePort(), await freePort()]
+  const run = (name: keyof ControlPlaneFiles['programs'], flags: readonly string[]): Running => {
+    const running = start(programs[name], flags)
+    parts.defer(() => ended(running.child))
+    return running
   }
-  try {
-    await unpack(bundle, dir)
-    const kubeconfig = await credentials(dir)
-    const [port, etcdPort, peerPort] = [await freePort(), await freePort(), await freePort()]
-    running.push(start(join(dir, 'etcd'), etcdFlags(dir, etcdPort, peerPort)))
-    running.push(start(join(dir, 'kube-apiserver'), apiServerFlags(dir, port, etcdPort)))
-    const kube = await openKube({kubeconfig, port, signal: new AbortController().signal})
-    await ready(kube, () => running.flatMap(({output}) => output.slice(-5)).join(''))
-    return {
-      kube,
-      kubeconfig,
-      port,
-      [Symbol.asyncDispose]: async () => {
-        kube.close()
-        await stop()
-      },
-    }
-  } catch (error) {
-    await stop()
-    throw error
+  run('etcd', etcdFlags(dir, etcdPort, peerPort))
+  const serverFlags = [...apiServerFlags(pki, port, etcdPort), ...(options.flags ?? [])]
+  let server = start(programs['kube-apiserver'], serverFlags)
+  parts.defer(() => ended(server.child))
+  const kube = await openKube({kubeconfig, port, signal})
+  parts.defer(() => kube.close())
+  const stop = (): Promise<void> => ended(server.child)
+  const served: Omit<ApiServer, keyof AsyncDisposable> = {
+    kube,
+    kubeconfig,
+    port,
+    etcd: `http://127.0.0.1:${etcdPort}`,
+    stop,
+    async restart() {
+      await stop()
+      server = start(programs['kube-apiserver'], serverFlags)
+      await ready(kube, server)
+    },
   }
+  const managing =
+    options.controllerManager === true
+      ? run('kube-controller-manager', await controllerManagerFlags({dir, pki, kubeconfig, port}))
+      : undefined
+  await ready(kube, server)
+  if (managing !== undefined) await serviceAccounts(kube, managing)
+  const all = parts.move()
+  return {...served, [Symbol.asyncDispose]: () => all.disposeAsync()}
 }
 
 /** Defines the custom resources of checkpoints and waits until all are served. */
@@ -90,71 +111,8 @@ export async function serveCheckpoints(kube: KubeApi): Promise<void> {
     },
     timeoutMs: 60_000,
     intervalMs: 200,
-    signal: new AbortController().signal,
+    signal,
   })
-}
-
-async function unpack(bundle: Bundle, dir: string): Promise<void> {
-  const kubeadm = bundle.lock.files.find(({name}) => name === 'kubeadm')
-  if (kubeadm === undefined) throw new Error(`the bundle ${bundle.dir} has no kubeadm`)
-  await Promise.all([
-    pipeline(
-      createReadStream(join(bundle.dir, kubeadm.path)),
-      createGunzip(),
-      createWriteStream(join(dir, 'kubeadm'), {mode: 0o755}),
-    ),
-    unpackFromImage(bundle, 'kube-apiserver', dir),
-    unpackFromImage(bundle, 'etcd', dir),
-  ])
-}
-
-/** Takes the program that an image is named after out of its layers. */
-async function unpackFromImage(bundle: Bundle, name: string, dir: string): Promise<void> {
-  const image = bundle.lock.images.find((item) => item.name === name)
-  if (image === undefined) throw new Error(`the bundle ${bundle.dir} has no image ${name}`)
-  const blob = (digest: string): string => join(bundle.dir, 'oci/blobs', digest.replace(':', '/'))
-  const {layers} = manifestSchema.parse(JSON.parse(await readFile(blob(image.manifestDigest), 'utf8')))
-  for (const {mediaType, digest} of layers) {
-    const tar = extract()
-    const unpacked = (async () => {
-      for await (const entry of tar) {
-        if (!entry.header.name.endsWith(`/${name}`) || entry.header.type !== 'file') entry.resume()
-        else await pipeline(entry, createWriteStream(join(dir, name)))
-      }
-    })()
-    const decompress = mediaType.endsWith('+zstd') ? createZstdDecompress() : createGunzip()
-    await pipeline(createReadStream(blob(digest)), decompress, tar)
-    await unpacked
-  }
-  await chmod(join(dir, name), 0o755)
-}
-
-/** kubeadm makes the certificates as on a control plane; the kubeconfig is that of a member of system:masters. */
-async function credentials(dir: string): Promise<string> {
-  const config = join(dir, 'kubeadm.yaml')
-  const documents = [
-    {
-      kind: 'InitConfiguration',
-      // Of documentation: kubeadm takes no loopback address, and the name in the certificate is what counts.
-      localAPIEndpoint: {advertiseAddress: '192.0.2.1'},
-      nodeRegistration: {criSocket: 'unix:///run/none.sock'},
-    },
-    {kind: 'ClusterConfiguration', kubernetesVersion: `v${VERSION}`, certificatesDir: join(dir, 'pki')},
-  ]
-  const text = documents.map((document) => stringify({apiVersion: 'kubeadm.k8s.io/v1beta4', ...document}))
-  await writeFile(config, text.join('---\n'))
-  const kubeadm = async (...args: string[]): Promise<unknown> =>
-    promisify(execFile)(join(dir, 'kubeadm'), ['init', 'phase', ...args, `--config=${config}`])
-  for (const name of ['ca', 'apiserver']) await kubeadm('certs', name)
-  await promisify(execFile)(join(dir, 'kubeadm'), [
-    'init',
-    'phase',
-    'certs',
-    'sa',
-    `--cert-dir=${join(dir, 'pki')}`,
-  ])
-  await kubeadm('kubeconfig', 'super-admin', `--kubeconfig-dir=${dir}`)
-  return readFile(join(dir, 'super-admin.conf'), 'utf8')
 }
 
 const etcdFlags = (dir: string, port: number, peerPort: number): readonly string[] => [
@@ -168,7 +126,7 @@ const etcdFlags = (dir: string, port: number, peerPort: number): readonly string
 ]
 
 function apiServerFlags(dir: string, port: number, etcdPort: number): readonly string[] {
-  const pki = (name: string): string => join(dir, 'pki', name)
+  const pki = (name: string): string => join(dir, name)
   return [
     `--etcd-servers=http://127.0.0.1:${etcdPort}`,
     '--bind-address=127.0.0.1',
@@ -186,10 +144,45 @@ function apiServerFlags(dir: string, port: number, etcdPort: number): readonly s
   ]
 }
 
-function start(program: string, flags: readonly string[]): {child: ChildProcess; output: string[]} {
+interface ControllerManagerPlace {
+  readonly dir: string
+  readonly pki: string
+  readonly kubeconfig: string
+  readonly port: number
+}
+
+async function controllerManagerFlags(place: ControllerManagerPlace): Promise<readonly string[]> {
+  const {dir, pki, kubeconfig, port} = place
+  const file = join(dir, 'controller-manager.conf')
+  // The certificate of the API server is for names of a cluster.
+  const server = `server: https://127.0.0.1:${port}\n    tls-server-name: kubernetes`
+  await writeFile(file, kubeconfig.replace(/server: .*/, server), {mode: 0o600})
+  return [
+    `--kubeconfig=${file}`,
+    '--leader-elect=false',
+    '--bind-address=127.0.0.1',
+    `--secure-port=${await freePort()}`,
+    `--cert-dir=${join(dir, 'controller-manager')}`,
+    `--root-ca-file=${join(pki, 'ca.crt')}`,
+    `--service-account-private-key-file=${join(pki, 'sa.key')}`,
+    `--cluster-signing-cert-file=${join(pki, 'ca.crt')}`,
+    `--cluster-signing-key-file=${join(pki, 'ca.key')}`,
+  ]
+}
+
+interface Running {
+  readonly child: ChildProcess
+  /** The end of what it wrote to standard error. */
+  readonly output: string[]
+}
+
+function start(program: string, flags: readonly string[]): Running {
   const child = spawn(program, flags, {stdio: ['ignore', 'ignore', 'pipe']})
   const output: string[] = []
-  child.stderr.setEncoding('utf8').on('data', (text: string) => void output.push(text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output.push(text)
+    if (output.length > LAST_OUTPUTS) output.shift()
+  })
   return {child, output}
 }
 
@@ -200,20 +193,29 @@ async function ended(child: ChildProcess): Promise<void> {
   await exited
 }
 
-async function ready(kube: OpenKubeClient, output: () => string): Promise<void> {
+/** Waits until a path is answered with 200. */
+async function served(what: string, kube: KubeApi, path: string, {child, output}: Running): Promise<void> {
   await waitFor({
-    what: 'the API server',
+    what,
     check: async () => {
+      const said = `\n${output.join('')}`
+      if (child.exitCode !== null) throw new Error(`${what} ended with ${child.exitCode}:${said}`)
       try {
-        const {status} = await kube.fetch('/readyz')
-        return status === 200 ? {value: true, seen: 'ok'} : {seen: `status ${status}`}
+        const {status} = await kube.fetch(path)
+        return status === 200 ? {value: true, seen: 'ok'} : {seen: `status ${status}${said}`}
       } catch (error) {
         if (!(error instanceof KubernetesError)) throw error
-        return {seen: `${error.message}\n${output()}`}
+        return {seen: `${error.message}${said}`}
       }
     },
     timeoutMs: START_TIMEOUT_MS,
-    intervalMs: 200,
-    signal: new AbortController().signal,
+    intervalMs: POLL_MS,
+    signal,
   })
 }
+
+const ready = (kube: KubeApi, server: Running): Promise<void> =>
+  served('the API server', kube, '/readyz', server)
+
+const serviceAccounts = (kube: KubeApi, manager: Running): Promise<void> =>
+  served('the controller manager', kube, '/api/v1/namespaces/default/serviceaccounts/default', manager)
