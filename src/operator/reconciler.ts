@@ -23,13 +23,14 @@ export interface ReconcileContext<Kind extends string> {
 /** Undefined: nothing is to be done until something changes. */
 export type Requeue = {readonly requeueAfterMs: number} | undefined
 
+/** Which objects are to be looked at because this one changed. */
+export type Watch<Kind extends string> = (object: KubeObject, objects: Objects<Kind>) => readonly ObjectRef[]
+
 /** Brings one kind of object from whatever it is now one or more steps nearer to what it should be. */
 export interface Reconciler<Kind extends string, Context> {
   readonly name: string
   readonly kind: Kind
   /** Objects of that kind to look at again because one of another kind changed. */
-  readonly watches?: Partial<
-    Record<Kind, (object: KubeObject, objects: Objects<Kind>) => readonly ObjectRef[]>
-  >
+  readonly watches?: Partial<Record<Kind, Watch<Kind>>>
   reconcile(object: KubeObject, context: Context): Promise<Requeue>
 }

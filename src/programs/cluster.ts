@@ -34,7 +34,7 @@ async function run(program: string | undefined, log: Log, signal: AbortSignal): 
       return
     }
     case 'controller': {
-      const {controllerEnvironmentSchema, runControllerProgram} = await import('./controller/run.ts')
+      const {controllerEnvironmentSchema, runControllerProgram} = await import('./controller/main.ts')
       await runControllerProgram(controllerEnvironmentSchema.parse(process.env), {now: Date.now, log, signal})
       return
     }

@@ -20,13 +20,15 @@ export class DrivenController {
   readonly registry = new Registry()
   readonly #options: DrivenOptions
   readonly #over = new AbortController()
-  readonly #cache = new ObjectCache(() => undefined)
+  readonly #cache: ObjectCache
   readonly #reconcilers = reconcilers()
   readonly #context: ReconcileContext
   #following: Promise<void> | undefined
 
   constructor(options: DrivenOptions) {
     this.#options = options
+    const unheard = {onChange: () => undefined, onUnreadable: () => undefined}
+    this.#cache = new ObjectCache(options.kube, () => undefined, unheard)
     this.#context = {
       kube: options.kube,
       component: 'clouder-controller',
@@ -44,12 +46,7 @@ export class DrivenController {
 
   /** Looks at every object once; gives the shortest time after which one of them wants to be looked at again. */
   async round(): Promise<number> {
-    this.#following ??= this.#cache.follow(
-      this.#options.kube,
-      () => undefined,
-      this.#over.signal,
-      () => undefined,
-    )
+    this.#following ??= this.#cache.follow(this.#over.signal, () => undefined)
     await turn()
     const waits: number[] = []
     for (const reconciler of this.#reconcilers) {

@@ -4,12 +4,10 @@ import {wordsOfProblem} from '../../checkpoint/readable.ts'
 import {RESOURCES} from '../../api/resources.ts'
 import {signingRequestSchema} from './kubelet-serving.ts'
 import type {Log} from '../../operator/log.ts'
-import {WATCHED, type Objects, type WatchedKind} from './reconcile-context.ts'
+import type {FollowedObjects, ObjectListener} from '../../operator/reconcile-all.ts'
+import {WATCHED, type WatchedKind} from './reconcile-context.ts'
 
 const keyOf = (name: string, namespace: string | undefined): string => `${namespace ?? ''}/${name}`
-
-/** Is told of an object that is left out, with what is wrong with it. */
-export type OnUnreadable = (kind: WatchedKind, object: KubeObject, problem: string) => void
 
 const OTHERS = {Pod: podSchema, Node: nodeSchema, CertificateSigningRequest: signingRequestSchema} as const
 
@@ -19,30 +17,27 @@ const schemaOf = (kind: WatchedKind) =>
     : RESOURCES[kind].schema
 
 /**
- * Follows every kind that the controller looks at; `onChange` is told of each change once it can be read here. An
- * object that its schema does not take is not among them: nobody who looks at many objects stops at one.
+ * Follows every kind that the controller looks at. An object that its schema does not take is not among them: nobody who looks at many objects stops at one.
  */
-export class ObjectCache implements Objects {
+export class ObjectCache implements FollowedObjects<WatchedKind> {
   readonly #kinds = new Map<WatchedKind, Map<string, KubeObject>>()
-  readonly #onChange: (kind: WatchedKind, object: KubeObject) => void
-  readonly #onUnreadable: OnUnreadable
+  readonly #kube: KubeClient
+  readonly #log: Log
+  readonly #listener: ObjectListener<WatchedKind>
 
-  constructor(
-    onChange: (kind: WatchedKind, object: KubeObject) => void,
-    onUnreadable: OnUnreadable = () => undefined,
-  ) {
-    this.#onChange = onChange
-    this.#onUnreadable = onUnreadable
+  constructor(kube: KubeClient, log: Log, listener: ObjectListener<WatchedKind>) {
+    this.#kube = kube
+    this.#log = log
+    this.#listener = listener
   }
 
-  /** Follows until the signal is aborted. `onSynced` is told once, when everything that is there can be read here. */
-  async follow(kube: KubeClient, log: Log, signal: AbortSignal, onSynced: () => void): Promise<void> {
+  async follow(signal: AbortSignal, onSynced: () => void): Promise<void> {
     const kinds = Object.keys(WATCHED).filter(isWatched)
     let left = kinds.length
     await Promise.all(
       kinds.map((kind) => {
         this.#kinds.set(kind, new Map())
-        return kube.watch(
+        return this.#kube.watch(
           {
             apiVersion: WATCHED[kind],
             kind,
@@ -50,7 +45,8 @@ export class ObjectCache implements Objects {
               left -= 1
               if (left === 0) onSynced()
             },
-            onProblem: ({message}) => log('warn', 'a watch broke and is tried again', {kind, error: message}),
+            onProblem: ({message}) =>
+              this.#log('warn', 'a watch broke and is tried again', {kind, error: message}),
           },
           ({type, object}) => this.#hear(kind, type === 'DELETED', object),
           signal,
@@ -77,8 +73,8 @@ export class ObjectCache implements Objects {
     const {error} = schemaOf(kind).safeParse(kept)
     if (gone || error !== undefined) objects?.delete(keyOf(name, namespace))
     else objects?.set(keyOf(name, namespace), kept)
-    if (error === undefined) this.#onChange(kind, kept)
-    else if (!gone) this.#onUnreadable(kind, kept, wordsOfProblem(error))
+    if (error === undefined) this.#listener.onChange(kind, kept)
+    else if (!gone) this.#listener.onUnreadable(kind, kept, wordsOfProblem(error))
   }
 }
 

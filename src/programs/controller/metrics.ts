@@ -9,8 +9,6 @@ export interface ControllerMetrics {
   migrationEnded(result: string, downtimeMs: number | undefined): void
   restoreEnded(result: string): void
   policies(count: number): void
-  leads(isLeader: boolean): void
-  reconciled(reconciler: string, result: 'done' | 'failed'): void
 }
 
 /** Counts in a registry of prom-client. */
@@ -53,17 +51,6 @@ export function controllerMetrics(registry: Registry): ControllerMetrics {
     registers,
   })
   const policies = new Gauge({name: 'clouder_checkpoint_policies', help: 'CheckpointPolicies', registers})
-  const leader = new Gauge({
-    name: 'clouder_controller_leader',
-    help: 'Whether this controller is the one that acts',
-    registers,
-  })
-  const reconciles = new Counter({
-    name: 'clouder_controller_reconciles_total',
-    help: 'Looks at an object, by reconciler and result',
-    labelNames: ['reconciler', 'result'],
-    registers,
-  })
   return {
     checkpointEnded: (result, durationMs, sizeBytes) => {
       checkpoints.inc({result})
@@ -76,7 +63,5 @@ export function controllerMetrics(registry: Registry): ControllerMetrics {
     },
     restoreEnded: (result) => restores.inc({result}),
     policies: (count) => policies.set(count),
-    leads: (isLeader) => leader.set(isLeader ? 1 : 0),
-    reconciled: (reconciler, result) => reconciles.inc({reconciler, result}),
   }
 }

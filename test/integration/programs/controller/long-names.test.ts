@@ -8,7 +8,7 @@ import {
 } from '../../../../src/api/names.ts'
 import {labelValue} from '../../../../src/api/object-names.ts'
 import {migrationSchema} from '../../../../src/api/resources.ts'
-import {runController} from '../../../../src/programs/controller/run.ts'
+import {startController} from '../../../../src/programs/controller/main.ts'
 import type {KubeClient, KubeObject, ObjectRef} from '../../../../src/kubernetes/types.ts'
 import {waitFor} from '../../../../src/base/waiting.ts'
 import {NODE_FEATURES} from '../../../support/simulated-nodes.ts'
@@ -150,7 +150,7 @@ test('pods with names of any length are moved from a machine that is taken away,
   // Nobody else takes them: they are checkpointed.
   await kube.patch(node('b'), {spec: {unschedulable: true}})
   const over = new AbortController()
-  const acting = runController({
+  const acting = startController({
     kube,
     identity: 'first',
     usageOf: () => Promise.reject(new Error('there is no agent here')),
@@ -160,7 +160,7 @@ test('pods with names of any length are moved from a machine that is taken away,
     log: () => undefined,
     signal: over.signal,
     lease: {leaseMs: 1500, renewMs: 1000, retryMs: 100},
-  })
+  }).ended
   await announce(kube, 'first')
   const saved = await listed(kube, 'Checkpoint', pods.length)
   expect(saved.map(({metadata}) => metadata.labels)).toEqual(

@@ -3,7 +3,7 @@ import {afterAll, expect, test, type TestContext} from 'vitest'
 import {z} from 'zod'
 import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint-admission.ts'
 import {API_VERSION, BACKEND_LABELS, NODE_FEATURES_ANNOTATION} from '../../../../src/api/names.ts'
-import {runController} from '../../../../src/programs/controller/run.ts'
+import {startController} from '../../../../src/programs/controller/main.ts'
 import {openKube} from '../../../../src/kubernetes/client.ts'
 import {refOf} from '../../../../src/kubernetes/refs.ts'
 import type {KubeClient, KubeObject, ObjectRef} from '../../../../src/kubernetes/types.ts'
@@ -80,7 +80,7 @@ async function controller({kubeconfig, port}: ApiServer, identity: string) {
   const over = new AbortController()
   const kube = await openKube({kubeconfig, port, signal: new AbortController().signal})
   const registry = new Registry()
-  const ended = runController({
+  const ended = startController({
     kube,
     identity,
     usageOf: () => Promise.reject(new Error('there is no agent here')),
@@ -90,7 +90,7 @@ async function controller({kubeconfig, port}: ApiServer, identity: string) {
     log: () => undefined,
     signal: over.signal,
     lease: LEASE,
-  })
+  }).ended
   return {
     registry,
     stop: async () => {

@@ -87,14 +87,12 @@ test('an agent tells it to the controller, which has the key, and to nobody else
       status: {podIP: '127.0.0.1'},
     })
     const over = new AbortController()
-    const cache = new ObjectCache(() => undefined)
+    const cache = new ObjectCache(kube, () => undefined, {
+      onChange: () => undefined,
+      onUnreadable: () => undefined,
+    })
     const synced = Promise.withResolvers<undefined>()
-    const following = cache.follow(
-      kube,
-      () => undefined,
-      over.signal,
-      () => synced.resolve(undefined),
-    )
+    const following = cache.follow(over.signal, () => synced.resolve(undefined))
     await synced.promise
     const ask = (node: string) => askUsage(node, cache, {kube, port, signal: over.signal})
     try {

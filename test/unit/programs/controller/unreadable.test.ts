@@ -1,9 +1,8 @@
 import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
-import {API_VERSION, CHECKPOINT_FINALIZER} from '../../../../src/api/names.ts'
-import {lead} from '../../../../src/programs/controller/lead.ts'
+import {API_VERSION, CHECKPOINT_FINALIZER, SYSTEM_NAMESPACE} from '../../../../src/api/names.ts'
+import {startController} from '../../../../src/programs/controller/main.ts'
 import {electLeader} from '../../../../src/operator/leader-election.ts'
-import {controllerMetrics} from '../../../../src/programs/controller/metrics.ts'
 import {CheckpointError} from '../../../../src/base/errors.ts'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
@@ -12,13 +11,16 @@ const NOW_MS = Date.parse('2026-01-01T00:00:00Z')
 
 /** A controller over what an API server holds that had no rules yet; `check` sees what becomes of it. */
 async function leading(kube: FakeKube, check: () => Promise<void>): Promise<void> {
+  // Of its Lease.
+  kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name: SYSTEM_NAMESPACE}})
   const over = new AbortController()
-  const ended = lead({
+  const {ended} = startController({
     kube,
-    component: 'clouder-controller',
+    identity: 'one',
+    lease: {leaseMs: 1500, renewMs: 1000, retryMs: 10},
     openStore: () => Promise.reject(new CheckpointError('STORE_UNREACHABLE', 'there is no store here')),
     usageOf: () => Promise.reject(new Error('there is no agent here')),
-    metrics: controllerMetrics(new Registry()),
+    registry: new Registry(),
     log: () => undefined,
     now: () => NOW_MS,
     signal: over.signal,
