@@ -11,7 +11,7 @@ const LEASE = {leaseMs: 15_000, renewMs: 10_000, retryMs: 2000} as const
 
 export interface ManagerOptions<Kind extends string, Context extends ReconcileContext<Kind>> extends Pick<
   Reconciliation<Kind, Context>,
-  'follow' | 'reconcilers' | 'contextOf' | 'onUnreadable'
+  'kinds' | 'reconcilers' | 'contextOf' | 'onUnreadable'
 > {
   readonly kube: KubeClient
   /** Name of the program: of its Lease, and of who reports its events. */

@@ -1,4 +1,5 @@
 import {KubernetesError} from '../base/errors.ts'
+import {ObjectCache, type FollowedKind, type ObjectListener} from './cache.ts'
 import {refOf} from '../kubernetes/refs.ts'
 import type {KubeObject, ObjectRef} from '../kubernetes/types.ts'
 import type {Objects, ReconcileContext, Reconciler, Watch} from './reconciler.ts'
@@ -10,24 +11,9 @@ const RETRY_MS = {first: 200, most: 60_000} as const
 /** Somebody else wrote first; the change is on its way to us. */
 const STALE_MS = 100
 
-/** Objects of the cluster, as watches keep them. */
-export interface FollowedObjects<Kind extends string> extends Objects<Kind> {
-  /**
-   * Follows until the signal is aborted; rejects when it cannot go on. `onSynced` is told once, when everything that is
-   * there can be read here.
-   */
-  follow(signal: AbortSignal, onSynced: () => void): Promise<void>
-}
-
-/** Is told of each change once it can be read, and of each object that is left out, with what is wrong with it. */
-export interface ObjectListener<Kind extends string> {
-  readonly onChange: (kind: Kind, object: KubeObject) => void
-  readonly onUnreadable: (kind: Kind, object: KubeObject, problem: string) => void
-}
-
 /** What is reconciled, with what. */
 export interface Reconciliation<Kind extends string, Context extends ReconcileContext<Kind>> {
-  readonly follow: (listener: ObjectListener<Kind>) => FollowedObjects<Kind>
+  readonly kinds: Readonly<Record<Kind, FollowedKind>>
   /** Made anew each time that the program leads: what they remember must not outlive that. */
   readonly reconcilers: () => readonly Reconciler<Kind, Context>[]
   /** What the program adds to what every reconciler works with. */
@@ -63,7 +49,7 @@ export async function reconcileAll<Kind extends string, Context extends Reconcil
     })
     queue.add(key)
   }
-  const objects = options.follow({
+  const listener: ObjectListener<Kind> = {
     onChange: (kind, object) => {
       for (const reconciler of all)
         for (const ref of wokenBy(reconciler, kind, object, objects)) wake(reconciler, ref)
@@ -77,7 +63,8 @@ export async function reconcileAll<Kind extends string, Context extends Reconcil
       })
       queue.add(key)
     },
-  })
+  }
+  const objects: ObjectCache<Kind> = new ObjectCache({kinds: options.kinds, kube: base.kube, log, listener})
   const context = options.contextOf({...base, objects})
   const ended = new AbortController()
   const over = AbortSignal.any([signal, ended.signal])

@@ -1,10 +1,11 @@
 import {setImmediate as turn} from 'node:timers/promises'
 import {Registry} from 'prom-client'
-import {ObjectCache} from '../../src/programs/controller/cache.ts'
+import {ObjectCache} from '../../src/operator/cache.ts'
+import {FOLLOWED} from '../../src/programs/controller/followed-kinds.ts'
 import {controllerMetrics} from '../../src/programs/controller/metrics.ts'
 import {reconcilers} from '../../src/programs/controller/reconcilers.ts'
 import {ConflictError} from '../../src/operator/writes.ts'
-import type {ReconcileContext} from '../../src/programs/controller/reconcile-context.ts'
+import type {ReconcileContext, WatchedKind} from '../../src/programs/controller/reconcile-context.ts'
 import {CheckpointError, isTransient} from '../../src/base/errors.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 
@@ -20,7 +21,7 @@ export class DrivenController {
   readonly registry = new Registry()
   readonly #options: DrivenOptions
   readonly #over = new AbortController()
-  readonly #cache: ObjectCache
+  readonly #cache: ObjectCache<WatchedKind>
   readonly #reconcilers = reconcilers()
   readonly #context: ReconcileContext
   #following: Promise<void> | undefined
@@ -28,7 +29,12 @@ export class DrivenController {
   constructor(options: DrivenOptions) {
     this.#options = options
     const unheard = {onChange: () => undefined, onUnreadable: () => undefined}
-    this.#cache = new ObjectCache(options.kube, () => undefined, unheard)
+    this.#cache = new ObjectCache({
+      kinds: FOLLOWED,
+      kube: options.kube,
+      log: () => undefined,
+      listener: unheard,
+    })
     this.#context = {
       kube: options.kube,
       component: 'clouder-controller',

@@ -7,7 +7,7 @@ import {openInClusterKube} from '../../kubernetes/in-cluster.ts'
 import {serveHttp} from '../../operator/http-server.ts'
 import {startManager, type Manager, type ManagerOptions} from '../../operator/manager.ts'
 import type {Log} from '../../operator/log.ts'
-import {ObjectCache} from './cache.ts'
+import {FOLLOWED} from './followed-kinds.ts'
 import {controllerMetrics} from './metrics.ts'
 import type {Objects, ReconcileContext, WatchedKind} from './reconcile-context.ts'
 import {reconcilers} from './reconcilers.ts'
@@ -39,14 +39,14 @@ export interface ControllerOptions extends Pick<
 
 /** Acts on what is asked of the cluster for as long as it is the leader, until the signal is aborted. */
 export function startController(options: ControllerOptions): Manager {
-  const {kube, registry, log, openStore, usageOf} = options
+  const {registry, openStore, usageOf} = options
   const metrics = controllerMetrics(registry)
   return startManager<WatchedKind, ReconcileContext>({
     ...options,
     component: COMPONENT,
     namespace: SYSTEM_NAMESPACE,
     metricsPrefix: 'clouder_controller',
-    follow: (listener) => new ObjectCache(kube, log, listener),
+    kinds: FOLLOWED,
     reconcilers,
     contextOf: (context) => ({
       ...context,

@@ -1,7 +1,7 @@
 import type {z} from 'zod'
 import {API_VERSION} from '../../api/names.ts'
 import {isWholeName, labelValue} from '../../api/object-names.ts'
-import {readable} from '../../checkpoint/readable.ts'
+import {readable} from '../../base/readable.ts'
 import type {Usage} from '../../api/usage.ts'
 import type {ResourceKind, StoreSpec} from '../../api/resources.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'

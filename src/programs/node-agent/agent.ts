@@ -1,5 +1,5 @@
 import {API_VERSION, CHECKPOINT_IMAGE_PREFIX, RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../../api/names.ts'
-import {wordsOfProblem} from '../../checkpoint/readable.ts'
+import {wordsOfProblem} from '../../base/readable.ts'
 import {checkpointSchema, migrationSchema, restoreSchema} from '../../api/resources.ts'
 import type {KubeObject, WatchEvent, WatchQuery} from '../../kubernetes/types.ts'
 import {z} from 'zod'

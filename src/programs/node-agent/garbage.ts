@@ -1,6 +1,6 @@
 import {removeGarbage} from '../../checkpoint/gc.ts'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../api/names.ts'
-import {readable} from '../../checkpoint/readable.ts'
+import {readable} from '../../base/readable.ts'
 import {checkpointStoreSchema} from '../../api/resources.ts'
 import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import {KEY_SECRET} from './key-ring.ts'

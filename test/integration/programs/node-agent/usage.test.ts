@@ -4,7 +4,8 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {SYSTEM_NAMESPACE} from '../../../../src/api/names.ts'
 import {answeringKey, PeerRefusedError} from '../../../../src/operator/peer-tls.ts'
-import {ObjectCache} from '../../../../src/programs/controller/cache.ts'
+import {ObjectCache} from '../../../../src/operator/cache.ts'
+import {FOLLOWED} from '../../../../src/programs/controller/followed-kinds.ts'
 import {askUsage} from '../../../../src/programs/controller/usage.ts'
 import {serveHttp} from '../../../../src/operator/http-server.ts'
 import {podUsage, serveUsage} from '../../../../src/programs/node-agent/usage.ts'
@@ -87,9 +88,11 @@ test('an agent tells it to the controller, which has the key, and to nobody else
       status: {podIP: '127.0.0.1'},
     })
     const over = new AbortController()
-    const cache = new ObjectCache(kube, () => undefined, {
-      onChange: () => undefined,
-      onUnreadable: () => undefined,
+    const cache = new ObjectCache({
+      kinds: FOLLOWED,
+      kube,
+      log: () => undefined,
+      listener: {onChange: () => undefined, onUnreadable: () => undefined},
     })
     const synced = Promise.withResolvers<undefined>()
     const following = cache.follow(over.signal, () => synced.resolve(undefined))
