@@ -43,7 +43,7 @@ const secondInit = (result: Result<'b'>): readonly string[] => [
     ['run', 'time'],
     result.seconds.map((value, index) => [String(index + 1), seconds(value)]),
   ),
-  `Median **${seconds(result.median)}**: ${verdict(Number(result.median.toFixed(1)), 5)} s.`,
+  `Median **${seconds(result.median)}**: ${verdict(Number(result.median.toFixed(1)), 4)} s.`,
   measuredOn(result),
 ]
 

@@ -8,7 +8,7 @@ import type {ClusterStore} from '../../src/store/types.ts'
 import {initCluster, type InitFlags} from '../../src/workflows/cluster/init.ts'
 import type {InitResult, InitScope, RunFlags} from '../../src/workflows/session/types.ts'
 import {memoryStore} from './memory-store.ts'
-import {simulatedFleet, type SimulatedFleet} from './simulated-fleet.ts'
+import {simulatedFleet, type FleetOptions, type SimulatedFleet} from './simulated-fleet.ts'
 import {byonSpec, localSpec, simulatedRun, type SimulatedRun} from './simulated-run.ts'
 import {sharedTinyBundle} from './tiny-bundle.ts'
 
@@ -19,6 +19,8 @@ export interface DemoOptions {
   readonly controlPlanes?: number
   /** YAML flow text of more keys below `spec:`. */
   readonly more?: string
+  /** As of a fleet. */
+  readonly latencyMs?: FleetOptions['latencyMs']
 }
 
 /** The cluster demo on simulated machines, driven as the command line drives it. */
@@ -43,7 +45,11 @@ export async function withDemo(options: DemoOptions, use: (demo: Demo) => Promis
   const home = await mkdtemp(join(tmpdir(), 'clouder-demo-'))
   const bundle = await sharedTinyBundle()
   const spec = options.provider === 'local' ? localSpec(options) : byonSpec(options)
-  const fleet = simulatedFleet({machines: options.provider === 'local' ? [] : byonMachines(spec)})
+  const {latencyMs} = options
+  const fleet = simulatedFleet({
+    machines: options.provider === 'local' ? [] : byonMachines(spec),
+    ...(latencyMs === undefined ? {} : {latencyMs}),
+  })
   const store = memoryStore({home})
   const run = (signal?: AbortSignal): SimulatedRun =>
     simulatedRun({fleet, home, bundle, store, ...(signal === undefined ? {} : {signal})})

@@ -81,6 +81,16 @@ export interface RunOptions<Tools> {
   readonly now: () => number
 }
 
+/** Begins a round of planning phases side by side, before their turn. */
+export type Ahead<Context> = (context: Context) => AheadRound<Context>
+
+export interface AheadRound<Context> {
+  /** The context to plan one phase with; `tell` reports what the phase noted meanwhile. */
+  forPhase(): {readonly context: Context; readonly tell: () => void}
+  /** What was read in this round is not true any more. */
+  end(): void
+}
+
 export interface PlannedStep {
   readonly phase: string
   readonly host?: string

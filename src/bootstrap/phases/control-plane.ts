@@ -45,16 +45,18 @@ export const controlPlanePhase: ClouderPhase = {
   title: 'Bring running control planes to what is wanted',
 
   async plan(context, signal) {
-    const found = await observeHosts(
-      'control-plane',
-      controlPlanes(context),
-      (host) => probeKubeadm(host, context.renderer, MANIFEST_PATHS, CONTROL_PLANE_FILE_PATHS, signal),
-      signal,
-    )
+    const [found, first] = await Promise.all([
+      observeHosts(
+        'control-plane',
+        controlPlanes(context),
+        (host) => probeKubeadm(host, context.renderer, MANIFEST_PATHS, CONTROL_PLANE_FILE_PATHS, signal),
+        signal,
+      ),
+      firstControlPlane(context, signal),
+    ])
     const members = found
       .map(({host, observed: state}) => ({host, state}))
       .filter(({state}) => MANIFEST_PATHS.every((path) => state.paths.has(path)))
-    const first = await firstControlPlane(context, signal)
     const initialised = await first?.readFile(KUBEADM_CONFIG_PATH)
     // Half an initialisation, or one that is not clouder's: the next phase's.
     if (first === undefined || initialised === undefined || !members.some(({host}) => host === first))

@@ -71,13 +71,15 @@ export const joinPhase: ClouderPhase = {
   async plan(context, signal) {
     const first = await firstControlPlane(context, signal)
     const others = context.hosts.filter((host) => host !== first)
-    const kube = await context.kube()
-    const joining = await observeHosts(
-      'join',
-      others,
-      (host) => probeKubeadm(host, context.renderer, probed(host), [KUBELET_PATCH_PATH], signal),
-      signal,
-    )
+    const [kube, joining] = await Promise.all([
+      context.kube(),
+      observeHosts(
+        'join',
+        others,
+        (host) => probeKubeadm(host, context.renderer, probed(host), [KUBELET_PATCH_PATH], signal),
+        signal,
+      ),
+    ])
     return planJoin(
       context,
       first,
@@ -107,8 +109,10 @@ async function planJoin(
   hosts: readonly {host: HostReader; state: KubeadmState}[],
   kube: KubeReader | undefined,
 ): Promise<readonly Step<ClusterTools>[]> {
-  const nodes = kube === undefined ? [] : await kube.list({apiVersion: 'v1', kind: 'Node'})
-  const leftTokens = kube === undefined ? [] : await joinTokens(kube)
+  const [nodes, leftTokens] =
+    kube === undefined
+      ? [[], []]
+      : await Promise.all([kube.list({apiVersion: 'v1', kind: 'Node'}), joinTokens(kube)])
   const names = new Set(nodes.map((node) => node.metadata.name))
   let credentials: Credentials | undefined
   const current = (): Credentials => {

@@ -34,9 +34,11 @@ export const kubeadmInitPhase: ClouderPhase = {
   async plan(context, signal) {
     const host = await firstControlPlane(context, signal)
     if (host === undefined) return []
-    const state = await probeKubeadm(host, context.renderer, PROBED, CONTROL_PLANE_FILE_PATHS, signal)
-    const kube = await context.kube()
-    const initialised = await host.readFile(KUBEADM_CONFIG_PATH)
+    const [state, kube, initialised] = await Promise.all([
+      probeKubeadm(host, context.renderer, PROBED, CONTROL_PLANE_FILE_PATHS, signal),
+      context.kube(),
+      host.readFile(KUBEADM_CONFIG_PATH),
+    ])
     const wanted = initFile(context, host, isManaged(state) ? initialised : undefined)
     const uploaded = await readUploaded(kube, host, wanted.content ?? '', proxyVariables(context))
     const apiAnswers = kube !== undefined || (await isReady(host, state, signal))

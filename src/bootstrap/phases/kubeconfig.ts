@@ -15,8 +15,7 @@ export const kubeconfigPhase = (
   async plan(context, signal) {
     const host = await firstControlPlane(context, signal)
     if (host === undefined) return []
-    const admin = await host.readFile(ADMIN_CONF)
-    const local = await readLocal(path)
+    const [admin, local] = await Promise.all([host.readFile(ADMIN_CONF), readLocal(path)])
     if (admin !== undefined && local === kubeconfigText(context, admin)) return []
     return [
       {

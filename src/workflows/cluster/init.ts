@@ -100,7 +100,16 @@ export async function initCluster(
   const {endpoint} = infrastructure
   const booting = bootingOf(spec, record)
   await using session = await openSession(
-    {spec, machines, endpoint, booting, withBundle: true, exclusive: !flags.dryRun, ...flags},
+    {
+      spec,
+      machines,
+      endpoint,
+      booting,
+      isInitialised: record?.initialisedAt !== undefined,
+      withBundle: true,
+      exclusive: !flags.dryRun,
+      ...flags,
+    },
     tools,
   )
   await remember()

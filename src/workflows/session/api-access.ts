@@ -27,6 +27,7 @@ export class LazyKube {
   readonly #hosts: readonly Host[]
   readonly #tools: ApiTools
   #open: OpenKube | undefined
+  #opening: Promise<OpenKube | undefined> | undefined
   #problem: ApiProblem
 
   /** `machines`: all of them; `hosts`: those that answered. */
@@ -53,7 +54,13 @@ export class LazyKube {
     return this.#problem
   }
 
+  /** Phases that are planned side by side share one attempt. */
   async ifThere(): Promise<OpenKube | undefined> {
+    this.#opening ??= this.#openFirst().finally(() => (this.#opening = undefined))
+    return this.#open ?? this.#opening
+  }
+
+  async #openFirst(): Promise<OpenKube | undefined> {
     if (this.#open !== undefined) return this.#open
     for (const host of this.#hosts) {
       this.#open = await this.#tryHost(host)

@@ -11,6 +11,7 @@ import type {Endpoint, Machine} from '../../spec/machine.ts'
 import {writeAtomically} from '../../base/files.ts'
 import {appendOnNode, diskJournal} from '../../bootstrap/engine/journal.ts'
 import {LazyKube, type ApiProblem} from './api-access.ts'
+import {lookAhead} from './look-ahead.ts'
 import type {RunFlags, Tools} from './types.ts'
 
 /** A cluster's machines, connected, and its API server as soon as there is one. */
@@ -46,6 +47,11 @@ export interface SessionOptions {
   readonly exclusive: boolean
   /** Whether nodes keep the journal; false while they are being reset. */
   readonly journalOnNodes?: boolean
+  /**
+   * Whether phases probably find nothing to do, and are planned before their turn: their probes would disturb what
+   * the preflight measures on machines that are new.
+   */
+  readonly isInitialised?: boolean
   /** Machines that were just made, whose login opens only when they have booted. Default: none. */
   readonly booting?: (machine: Machine) => boolean
 }
@@ -138,18 +144,23 @@ function sessionOf(
     clusterTools,
     apiProblem: () => kube.problem,
     run: (phases, flags) =>
-      runPhases(phases, context, {
-        report: tools.report,
-        signal: tools.signal,
-        dryRun: flags.dryRun,
-        concurrency: flags.concurrency,
-        skip: flags.skipPhases,
-        journal,
-        run: tools.run,
-        hostFor,
-        tools: clusterTools,
-        now: tools.now,
-      }),
+      runPhases(
+        phases,
+        context,
+        {
+          report: tools.report,
+          signal: tools.signal,
+          dryRun: flags.dryRun,
+          concurrency: flags.concurrency,
+          skip: flags.skipPhases,
+          journal,
+          run: tools.run,
+          hostFor,
+          tools: clusterTools,
+          now: tools.now,
+        },
+        options.isInitialised === true ? lookAhead : undefined,
+      ),
     [Symbol.asyncDispose]: close,
   }
 }

@@ -37,3 +37,25 @@ test('the advice for an API server that does not answer leads to its cause, not 
     expect(kube.problem.fix).toBe(error.suggestions[0])
   }
 })
+
+test('whoever asks at the same time shares one attempt, and a later one begins another', async () => {
+  const host = new FakeHost({name: 'cp-1', machine, files: {'/etc/kubernetes/admin.conf': 'kubeconfig'}})
+  let opened = 0
+  const kube = new FakeKube()
+  kube.down = 'connect ECONNREFUSED'
+  const openKube = () => {
+    opened += 1
+    return Promise.resolve(kube)
+  }
+  const lazy = new LazyKube('demo', [machine], [host], {...tools, openKube})
+  expect(await Promise.all([lazy.ifThere(), lazy.ifThere(), lazy.ifThere()])).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ])
+  expect(opened).toBe(1)
+  kube.down = undefined
+  expect(await Promise.all([lazy.ifThere(), lazy.ifThere()])).toEqual([kube, kube])
+  expect(await lazy.ifThere()).toBe(kube)
+  expect(opened).toBe(2)
+})
