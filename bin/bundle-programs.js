@@ -34,4 +34,4 @@ const {metafile} = await build({
     js: "import {createRequire as requireOf} from 'node:module';import {dirname as folderOf} from 'node:path';import {fileURLToPath as pathOf} from 'node:url';const require=requireOf(import.meta.url),__filename=pathOf(import.meta.url),__dirname=folderOf(__filename);",
   },
 })
-await writeFile(join(out, 'LICENSES.txt'), await licencesOf(root, Object.keys(metafile.inputs)))
+await writeFile(join(out, 'THIRD-PARTY-NOTICES.txt'), await licencesOf(root, metafile))

@@ -88,7 +88,7 @@ install_npm_packages() {
 }
 
 build() {
-  newest=$(find src stacks templates package.json tsconfig.json bin/bundle-stacks.js bin/bundle-programs.js -newer dist/.built 2>/dev/null | head -n 1 || true)
+  newest=$(find src stacks templates package.json tsconfig.json bin -newer dist/.built 2>/dev/null | head -n 1 || true)
   if [ -e dist/.built ] && [ -z "$newest" ]; then return 0; fi
   say "building"
   quietly npm run --silent build

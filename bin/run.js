@@ -1,10 +1,12 @@
 #!/usr/bin/env node
-const needed = [22, 19]
+// As `engines` in package.json, which npm only warns of.
+const oldestMinors = {22: 19, 23: 5}
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 
-if (major < needed[0] || (major === needed[0] && minor < needed[1])) {
+if (major < 22 || minor < (oldestMinors[major] ?? 0)) {
+  const needed = major === 23 ? '23.5' : '22.19'
   process.stderr.write(
-    `clouder needs Node.js ${needed.join('.')} or newer; this is ${process.versions.node} (${process.execPath})\n`,
+    `clouder needs Node.js ${needed} or newer; this is ${process.versions.node} (${process.execPath})\n`,
   )
   process.exitCode = 1
 } else {

@@ -29,6 +29,8 @@ export interface CliOptions {
   /** A program and its arguments that start the CLI: `setpriv …`. */
   readonly through?: readonly string[]
   readonly timeoutMs?: number
+  /** The package to run. Default: this checkout. */
+  readonly root?: string
   /** Called with each JSON line as it comes; the child can be killed from here. */
   readonly onEvent?: (event: CliEvent, child: ChildProcess) => void
   readonly onStart?: (child: ChildProcess) => void
@@ -36,7 +38,8 @@ export interface CliOptions {
 
 /** Runs `bin/run.js` as a user would, without a TTY. */
 export function clouder(args: readonly string[], options: CliOptions): Promise<CliResult> {
-  const argv = [...(options.through ?? []), process.execPath, join(packageRoot, 'bin/run.js'), ...args]
+  const program = join(options.root ?? packageRoot, 'bin/run.js')
+  const argv = [...(options.through ?? []), process.execPath, program, ...args]
   const child = spawn(argv[0] ?? '', argv.slice(1), {
     // vitest's NODE_ENV makes oclif print warnings for developers.
     env: {

@@ -118,10 +118,11 @@ export interface RecordingProxy {
   status: number
 }
 
-/** `tls` makes it one that is spoken to by HTTPS. */
+/** `tls` makes it one that is spoken to by HTTPS; `port` is where all its tunnels lead. */
 export async function withRecordingProxy(
   use: (proxy: RecordingProxy) => Promise<void>,
   tls?: {readonly cert: Buffer; readonly key: Buffer},
+  port?: number,
 ): Promise<void> {
   const tunnels: {authority: string; login: string | undefined}[] = []
   const server = tls === undefined ? createProxy() : createServer(tls)
@@ -133,7 +134,7 @@ export async function withRecordingProxy(
       socket.end(`HTTP/1.1 ${proxy.status} No\r\n\r\n`)
       return
     }
-    const onward = connect(Number(url.split(':').at(-1)), '127.0.0.1', () => {
+    const onward = connect(port ?? Number(url.split(':').at(-1)), '127.0.0.1', () => {
       socket.write('HTTP/1.1 200 OK\r\n\r\n')
       socket.pipe(onward).pipe(socket)
     })

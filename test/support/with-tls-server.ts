@@ -17,15 +17,17 @@ export interface TlsServer {
   readonly folder: string
 }
 
-/** Serves HTTPS on the loopback under a name, while `use` runs. */
+/** Serves HTTPS on the loopback under a name, or several, while `use` runs. */
 export async function withTlsServer(
-  name: string,
+  name: string | readonly string[],
   listener: RequestListener,
   use: (server: TlsServer) => Promise<void>,
 ): Promise<void> {
   await withTempFolder(async (folder) => {
     const [key, certFile] = [join(folder, 'key'), join(folder, 'cert')]
-    const words = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=${name} -addext subjectAltName=DNS:${name}`
+    const names = [name].flat()
+    const alternatives = names.map((each) => `DNS:${each}`).join(',')
+    const words = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=${names[0] ?? ''} -addext subjectAltName=${alternatives}`
     await promisify(execFile)('openssl', [...words.split(' '), '-keyout', key, '-out', certFile])
     const ca = await readFile(certFile, 'utf8')
     const server = createServer({key: await readFile(key), cert: ca}, listener).listen(0, '127.0.0.1')
