@@ -242,26 +242,6 @@ export class StateError extends ClouderError {
   }
 }
 
-/** The bundle cannot be built or trusted. Exit code 10. */
-export class BundleError extends ClouderError {
-  readonly exitCode = 10
-
-  constructor(
-    code:
-      | 'BUNDLE_MISSING'
-      | 'BUNDLE_INVALID'
-      | 'BUNDLE_DIGEST_WRONG'
-      | 'BUNDLE_NOT_CLOSED'
-      | 'VERSION_NOT_IN_BUNDLE'
-      | 'SOURCE_UNREACHABLE'
-      | 'BUILD_FAILED',
-    message: string,
-    details: ErrorDetails = {},
-  ) {
-    super(code, message, details)
-  }
-}
-
 export type CheckpointErrorCode =
   | 'POD_NOT_FOUND'
   | 'CHECKPOINT_UNKNOWN'

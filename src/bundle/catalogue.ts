@@ -1,4 +1,4 @@
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import {CRIU_RECIPE, HOST_TOOLS_RECIPE, IMAGE_TOOLS_RECIPE, NODE_RECIPE} from './debian-recipes.ts'
 import type {DebianRecipe} from './debian-recipes.ts'
 import {CNI_BINARIES, CONTAINERD_BINARIES, goComponents} from './go-components.ts'

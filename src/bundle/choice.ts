@@ -1,5 +1,5 @@
 import type {Report} from '../base/run-events.ts'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import {catalogueHash} from './catalogue-hash.ts'
 import {catalogueFor} from './catalogue.ts'
 import {bundleDir, loadBundle} from './load.ts'

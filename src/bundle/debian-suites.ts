@@ -1,7 +1,7 @@
 import {readFile} from 'node:fs/promises'
 import {z} from 'zod'
 import {readAptSources, type AptSource} from '../base/apt-sources.ts'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 
 export interface DebianSource extends AptSource {
   /** A mirror's copy of testing can be past the date its Release file is valid until. */

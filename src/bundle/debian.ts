@@ -3,7 +3,7 @@ import {mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile} from 'node:fs/
 import {dirname, join} from 'node:path'
 import {z} from 'zod'
 import {fetchOptions} from '../base/apt-sources.ts'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import {debianSources, type DebianSource, type SuiteKind} from './debian-suites.ts'
 import {digestFile, moveFolder, sha256Of} from './digest.ts'
 import {requireProgram, runProcess} from './process.ts'

@@ -2,7 +2,7 @@ import {createHash, randomUUID, type Hash} from 'node:crypto'
 import {createReadStream} from 'node:fs'
 import {mkdir, open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {basename, dirname, join} from 'node:path'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import {
   bodyOf,
   expectStatus,

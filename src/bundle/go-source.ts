@@ -1,6 +1,6 @@
 import {mkdir, readFile, readdir, rename, rm} from 'node:fs/promises'
 import {join} from 'node:path'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import {catalogueFor} from './catalogue.ts'
 import type {CatalogueFile, CatalogueImage, GoImageRecipe} from './catalogue.ts'
 import type {DebianRecipe} from './debian-recipes.ts'

@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import {promisify} from 'node:util'
 import {z} from 'zod'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import {bundleLockSchema} from './types.ts'
 import type {Arch, Bundle, BundleFolder, BundleLock} from './types.ts'
 

@@ -1,6 +1,6 @@
 import {lstat, readFile, readdir, readlink} from 'node:fs/promises'
 import {basename, dirname, join, normalize} from 'node:path'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import type {DebianRecipe} from './debian-recipes.ts'
 import type {DebianPackage} from './debian.ts'
 import {readElfLinks} from './elf.ts'

@@ -3,7 +3,7 @@ import {constants} from 'node:fs'
 import {access} from 'node:fs/promises'
 import {delimiter, join} from 'node:path'
 import {createInterface} from 'node:readline'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 

@@ -1,6 +1,6 @@
 import {existsSync} from 'node:fs'
 import {join} from 'node:path'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import type {ProgramRecipe} from './catalogue.ts'
 import type {DebianPackage} from './debian.ts'
 import {digestFile} from './digest.ts'

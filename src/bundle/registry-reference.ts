@@ -1,4 +1,4 @@
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 
 export interface ImageReference {
   /** With its port, if it has one. */

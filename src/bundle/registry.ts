@@ -2,7 +2,7 @@ import {createHash} from 'node:crypto'
 import {mkdir, readFile, rename, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {z} from 'zod'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import type {Downloads, Progress} from './download.ts'
 import {parseChallenge, parseReference, type ImageReference} from './registry-reference.ts'
 import {

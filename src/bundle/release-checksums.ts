@@ -1,4 +1,4 @@
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 
 const hex = /^[0-9a-f]{64}$/i
 

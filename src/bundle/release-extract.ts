@@ -5,7 +5,7 @@ import {Writable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {createGunzip} from 'node:zlib'
 import {extract, type Extract} from 'tar-stream'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 
 /**
  * Writes the named regular members of a .tar.gz into `folder`, without the folders they lie in; each appears whole or

@@ -1,4 +1,4 @@
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import {retry} from '../base/waiting.ts'
 
 export interface HttpOptions {

@@ -1,6 +1,6 @@
 import {rename} from 'node:fs/promises'
 import {join} from 'node:path'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
 import {createDownloads, type Downloads} from './download.ts'
 import {createRegistry} from './registry.ts'

@@ -1,7 +1,7 @@
 import {pipeline} from 'node:stream/promises'
 import {pack} from 'tar-stream'
 import type {Pack} from 'tar-stream'
-import {BundleError} from '../base/errors.ts'
+import {BundleError} from './errors.ts'
 import {blobPath} from './load.ts'
 import {OCI_LAYOUT, renderIndex} from './oci.ts'
 import type {Bundle, FileItem, ImageItem} from './types.ts'

@@ -24,8 +24,9 @@ const ARCHITECTURE: Architecture = {
     cli: {
       // hosts: how ssh reaches one. store: names and paths. spec: flags become a spec here.
       // contexts: where region and account come from when the spec does not say. cost: words for a sum.
+      // bundle: a bundle that has no kubectl is its error.
       code: [
-        ...['wiring.ts', 'workflows', 'store', 'spec', 'base'],
+        ...['wiring.ts', 'workflows', 'bundle/errors.ts', 'store', 'spec', 'base'],
         ...['bootstrap/hosts', 'infrastructure/contexts', 'infrastructure/cost'],
       ],
       types: ['infrastructure', 'bootstrap/engine', 'bundle', 'api'],

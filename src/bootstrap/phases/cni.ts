@@ -1,5 +1,5 @@
 import {flannelObjects} from '../../platform/addons/flannel.ts'
-import {BundleError} from '../../base/errors.ts'
+import {BundleError} from '../../bundle/errors.ts'
 import type {ClouderPhase, PhaseContext} from './context.ts'
 import {planObjects} from './objects.ts'
 

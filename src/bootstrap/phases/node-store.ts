@@ -1,5 +1,5 @@
 import type {Bundle, FileItem} from '../../bundle/types.ts'
-import {BundleError} from '../../base/errors.ts'
+import {BundleError} from '../../bundle/errors.ts'
 
 /** Folder of ours on a node. */
 export const ROOT = '/opt/clouder'

@@ -10,7 +10,7 @@ import {sha256OfFile} from '../../../src/bundle/download.ts'
 import {releaseSource} from '../../../src/bundle/release-source.ts'
 import type {BundleSource, SourceContext} from '../../../src/bundle/source.ts'
 import type {Arch} from '../../../src/bundle/types.ts'
-import {BundleError} from '../../../src/base/errors.ts'
+import {BundleError} from '../../../src/bundle/errors.ts'
 import {waitFor} from '../../../src/base/waiting.ts'
 import {
   contentOf,

@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {parseChecksum} from '../../../src/bundle/release-checksums.ts'
-import {BundleError} from '../../../src/base/errors.ts'
+import {BundleError} from '../../../src/bundle/errors.ts'
 
 const A = 'a'.repeat(64)
 const B = 'b'.repeat(64)

@@ -4,7 +4,6 @@ import {exitCodeOf, renderError} from '../../../src/cli/error-text.ts'
 import {palette} from '../../../src/cli/terminal.ts'
 import {
   AbortError,
-  BundleError,
   ConfigError,
   ConnectionError,
   HostCommandError,
@@ -15,6 +14,7 @@ import {
   StateError,
   TimeoutError,
 } from '../../../src/base/errors.ts'
+import {BundleError} from '../../../src/bundle/errors.ts'
 
 const options = {
   colours: palette(false),

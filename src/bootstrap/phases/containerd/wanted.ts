@@ -1,6 +1,6 @@
 import {CHECKPOINT_IMAGES_LABEL, DUMP_DIR, RESTORE_RUNTIME} from '../../../api/names.ts'
 import type {Bundle} from '../../../bundle/types.ts'
-import {BundleError} from '../../../base/errors.ts'
+import {BundleError} from '../../../bundle/errors.ts'
 import type {HostFacts, HostReader} from '../../hosts/host.ts'
 import type {ClusterSpec} from '../../../spec/cluster-spec.ts'
 import type {Renderer} from '../../../base/renderer.ts'
