@@ -194,6 +194,8 @@ export interface ApiAnswer {
   readonly status: number
   readonly reason?: string | undefined
   readonly details?: unknown
+  /** What the server asks to wait before the same call is sent again. */
+  readonly retryAfterMs?: number | undefined
 }
 
 const TRANSIENT: readonly string[] = ['API_UNREACHABLE', 'API_UNAVAILABLE', 'API_CONFLICT']

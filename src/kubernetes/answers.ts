@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {KubernetesError, type KubernetesErrorCode} from '../base/errors.ts'
+import {ConflictError} from './conflict.ts'
 import type {HttpAnswer} from './types.ts'
 
 const statusSchema = z.looseObject({
@@ -15,11 +16,13 @@ export function accepted(answer: HttpAnswer, what: string): string {
 }
 
 /** The error of an answer that does not accept the call: a refusal, or one that may pass. `what`: `patch Node cp-1`. */
-export function apiError({status, body}: Pick<HttpAnswer, 'status' | 'body'>, what: string): KubernetesError {
+export function apiError(answer: HttpAnswer, what: string): KubernetesError {
+  const {status, body, retryAfterMs} = answer
   const {message, reason, details} = statusOf(body) ?? {}
-  return new KubernetesError(codeOf(status), `cannot ${what}: ${status} ${message ?? body.slice(0, 300)}`, {
-    answer: {status, reason, details},
-  })
+  const text = `cannot ${what}: ${status} ${message ?? body.slice(0, 300)}`
+  const more = {answer: {status, reason, details, retryAfterMs}}
+  const code = codeOf(status)
+  return code === 'API_CONFLICT' ? new ConflictError(text, more) : new KubernetesError(code, text, more)
 }
 
 /**

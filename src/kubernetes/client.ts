@@ -2,18 +2,22 @@ import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {KubernetesError} from '../base/errors.ts'
 import {accepted, apiError, statusOf} from './answers.ts'
+import {ConflictError} from './conflict.ts'
 import {currentCredentials, currentServer} from './kubeconfig.ts'
+import {listAll} from './list.ts'
 import {describeRef, refOf} from './refs.ts'
 import {sendRepeatedly} from './repeat.ts'
 import {openTransport, type Call, type Transport} from './transport.ts'
 import {
   kubeObjectSchema,
+  type DeleteOptions,
   type HttpAnswer,
+  type KubeClient,
   type KubeObject,
   type KubeOpener,
   type ListQuery,
   type ObjectRef,
-  type OpenKubeClient,
+  type PatchOptions,
   type WatchEvent,
   type WatchQuery,
 } from './types.ts'
@@ -24,7 +28,6 @@ const FIELD_MANAGER = 'clouder'
 const resourceListSchema = z.looseObject({
   resources: z.array(z.looseObject({name: z.string(), kind: z.string(), namespaced: z.boolean()})),
 })
-const listSchema = z.looseObject({items: z.array(z.looseObject({}))})
 
 /**
  * A client for one API server, authenticated by a kubeconfig.
@@ -39,9 +42,9 @@ export const openKube: KubeOpener = ({kubeconfig, port, signal}) => {
 }
 
 /** The API of a server that a transport leads to. */
-export const kubeClient = (transport: Transport): OpenKubeClient => new HttpKube(transport)
+export const kubeClient = (transport: Transport): KubeClient => new HttpKube(transport)
 
-class HttpKube implements OpenKubeClient {
+class HttpKube implements KubeClient {
   readonly #transport: Transport
   readonly #discovered = new Map<
     string,
@@ -69,15 +72,9 @@ class HttpKube implements OpenKubeClient {
   }
 
   async list(query: ListQuery): Promise<readonly KubeObject[]> {
-    const base = await this.#collection(query)
-    if (base === undefined) return []
-    const selector =
-      query.labelSelector === undefined ? '' : `?labelSelector=${encodeURIComponent(query.labelSelector)}`
-    const answer = await this.#send({method: 'GET', path: base + selector})
-    const {items} = listSchema.parse(JSON.parse(accepted(answer, `list ${query.kind}`)))
-    return items.map((item) =>
-      kubeObjectSchema.parse({apiVersion: query.apiVersion, kind: query.kind, ...item}),
-    )
+    const path = await this.#collection(query)
+    if (path === undefined) return []
+    return (await listAll({path, query, send: (call) => this.#send(call)})).objects
   }
 
   fetch(path: string, signal?: AbortSignal): Promise<HttpAnswer> {
@@ -117,42 +114,35 @@ class HttpKube implements OpenKubeClient {
     }
   }
 
-  async patch(ref: ObjectRef, patch: unknown): Promise<void> {
+  async patch(ref: ObjectRef, patch: object, options: PatchOptions = {}): Promise<KubeObject> {
+    const {resourceVersion, subresource} = options
     const path = await this.#pathOf(ref)
-    if (path === undefined)
-      throw new KubernetesError('API_REJECTED', `the API server does not know ${ref.kind}`)
-    const body = JSON.stringify(patch)
+    const what = `patch ${subresource === undefined ? '' : `the ${subresource} of `}${describeRef(ref)}`
+    if (path === undefined) throw unknownKind(ref, what)
     const answer = await this.#send({
       method: 'PATCH',
-      path,
-      body,
+      path: subresource === undefined ? path : `${path}/${subresource}`,
+      body: JSON.stringify(resourceVersion === undefined ? patch : mergedWith(patch, resourceVersion)),
       contentType: 'application/merge-patch+json',
     })
-    accepted(answer, `patch ${describeRef(ref)}`)
+    return written(answer, what, resourceVersion)
   }
 
-  remove(ref: ObjectRef): Promise<void> {
-    return this.delete(ref)
-  }
-
-  async delete(
-    ref: ObjectRef,
-    options: {readonly graceSeconds?: number; readonly uid?: string} = {},
-  ): Promise<void> {
+  async delete(ref: ObjectRef, options: DeleteOptions = {}): Promise<void> {
     const path = await this.#pathOf(ref)
     if (path === undefined) return
-    const {graceSeconds, uid} = options
+    const {graceSeconds, uid, resourceVersion, propagation = 'Background'} = options
     const body = {
       apiVersion: 'v1',
       kind: 'DeleteOptions',
-      propagationPolicy: 'Background',
-      ...(graceSeconds === undefined ? {} : {gracePeriodSeconds: graceSeconds}),
-      ...(uid === undefined ? {} : {preconditions: {uid}}),
+      propagationPolicy: propagation,
+      gracePeriodSeconds: graceSeconds,
+      preconditions: {uid, resourceVersion},
     }
     const answer = await this.#send({method: 'DELETE', path, body: JSON.stringify(body)})
     // 409: another one has the name by now; the one that was meant is gone.
-    const gone = answer.status === 404 || (answer.status === 409 && uid !== undefined)
-    if (!gone) accepted(answer, `delete ${describeRef(ref)}`)
+    const isAnother = answer.status === 409 && uid !== undefined && resourceVersion === undefined
+    if (answer.status !== 404 && !isAnother) accepted(answer, `delete ${describeRef(ref)}`)
   }
 
   async create(
@@ -169,34 +159,13 @@ class HttpKube implements OpenKubeClient {
     return kubeObjectSchema.parse(JSON.parse(accepted(answer, what)))
   }
 
-  async replace(object: KubeObject): Promise<KubeObject | undefined> {
+  async update(object: KubeObject): Promise<KubeObject> {
     const ref = refOf(object)
     const path = await this.#pathOf(ref)
-    const what = `replace ${describeRef(ref)}`
+    const what = `update ${describeRef(ref)}`
     if (path === undefined) throw unknownKind(object, what)
     const answer = await this.#send({method: 'PUT', path, body: JSON.stringify(object)})
-    return changed(answer, what)
-  }
-
-  async patchStatus(
-    ref: ObjectRef,
-    status: unknown,
-    {
-      resourceVersion,
-      subresource = 'status',
-    }: {readonly resourceVersion?: string; readonly subresource?: 'status' | 'approval'} = {},
-  ): Promise<KubeObject | undefined> {
-    const path = await this.#pathOf(ref)
-    const what = `write the ${subresource} of ${describeRef(ref)}`
-    if (path === undefined) throw unknownKind(ref, what)
-    const lock = resourceVersion === undefined ? {} : {metadata: {resourceVersion}}
-    const answer = await this.#send({
-      method: 'PATCH',
-      path: `${path}/${subresource}`,
-      body: JSON.stringify({...lock, status}),
-      contentType: 'application/merge-patch+json',
-    })
-    return changed(answer, what)
+    return written(answer, what, object.metadata.resourceVersion)
   }
 
   watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void> {
@@ -255,10 +224,20 @@ class HttpKube implements OpenKubeClient {
   }
 }
 
-/** What a change made; undefined: somebody was quicker, or there is nothing to change. */
-function changed(answer: HttpAnswer, what: string): KubeObject | undefined {
-  if (answer.status === 404 || answer.status === 409) return undefined
+/** What a write made. Who wrote on top of what he read finds nothing to write on: it has changed since. */
+function written(answer: HttpAnswer, what: string, resourceVersion: string | undefined): KubeObject {
+  if (answer.status === 404 && resourceVersion !== undefined) {
+    const {answer: given, message} = apiError(answer, what)
+    throw new ConflictError(message, {answer: given})
+  }
   return kubeObjectSchema.parse(JSON.parse(accepted(answer, what)))
+}
+
+const patchSchema = z.looseObject({metadata: z.looseObject({}).optional()})
+
+function mergedWith(patch: object, resourceVersion: string): object {
+  const {metadata, ...rest} = patchSchema.parse(patch)
+  return {...rest, metadata: {...metadata, resourceVersion}}
 }
 
 const unknownKind = (object: {apiVersion: string; kind: string}, what: string): KubernetesError =>

@@ -5,7 +5,7 @@ import {kubeClient} from './client.ts'
 import {readContext, type ForeignContext, type KubeconfigSource} from './foreign-kubeconfig.ts'
 import {parseProxy, proxyOfEnvironment} from './proxy-environment.ts'
 import {openTransport} from './transport.ts'
-import type {OpenKubeClient} from './types.ts'
+import type {KubeClient} from './types.ts'
 
 export type ForeignKubeOptions = KubeconfigSource & {
   /** Default: the current one. */
@@ -23,7 +23,7 @@ export type ForeignKubeOptions = KubeconfigSource & {
  * Throws StateError RECORD_INVALID, CONTEXT_UNKNOWN, KUBECONFIG_UNSUPPORTED, KubernetesError API_LOGIN_FAILED; from each
  * call KubernetesError as KubeReader says, and API_LOGIN_FAILED.
  */
-export async function openForeignKube(options: ForeignKubeOptions): Promise<OpenKubeClient> {
+export async function openForeignKube(options: ForeignKubeOptions): Promise<KubeClient> {
   const {environment, signal, loginTimeoutMs} = options
   const source = 'text' in options ? {text: options.text} : {files: options.files}
   const readAgain = async (): Promise<ForeignContext> => {

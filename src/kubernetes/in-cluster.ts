@@ -2,7 +2,7 @@ import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {kubeClient} from './client.ts'
 import {openTransport, type Identity} from './transport.ts'
-import type {OpenKubeClient} from './types.ts'
+import type {KubeClient} from './types.ts'
 
 /** Where Kubernetes mounts a pod's service account. */
 export const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -17,7 +17,7 @@ export async function openInClusterKube(options: {
   readonly signal: AbortSignal
   /** Default: SERVICE_ACCOUNT_DIR. */
   readonly serviceAccountDir?: string
-}): Promise<OpenKubeClient> {
+}): Promise<KubeClient> {
   const dir = options.serviceAccountDir ?? SERVICE_ACCOUNT_DIR
   const ca = await readFile(join(dir, 'ca.crt'), 'utf8')
   const identity = async (): Promise<Identity> => {

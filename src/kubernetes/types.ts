@@ -31,6 +31,7 @@ export interface ListQuery {
   readonly kind: string
   readonly namespace?: string
   readonly labelSelector?: string
+  readonly fieldSelector?: string
 }
 
 export interface HttpAnswer {
@@ -42,8 +43,8 @@ export interface HttpAnswer {
 
 /**
  * The cluster, to look at. Calls that are not accepted for the moment are repeated for a while. Throws KubernetesError
- * API_UNREACHABLE when there is no answer, API_UNAVAILABLE and API_CONFLICT when it may be accepted later, API_REJECTED
- * when it is refused.
+ * API_UNREACHABLE when there is no answer, API_UNAVAILABLE when it may be accepted later, API_REJECTED when it is
+ * refused, and ConflictError when somebody else's write came first.
  */
 export interface KubeReader {
   get(ref: ObjectRef): Promise<KubeObject | undefined>
@@ -54,20 +55,46 @@ export interface KubeReader {
   diff(objects: readonly KubeObject[]): Promise<readonly ObjectRef[]>
 }
 
-/** The cluster, to change: handed to steps. */
-export interface KubeApi extends KubeReader {
-  /** Server-side apply as field manager `clouder`, in order. */
-  apply(objects: readonly KubeObject[], signal?: AbortSignal): Promise<void>
-  /** Merge patch. */
-  patch(ref: ObjectRef, patch: unknown): Promise<void>
-  /** Deletes; absent is fine. */
-  remove(ref: ObjectRef): Promise<void>
-  /** POST to a path of the API server, such as a node's checkpoint end-point. */
-  post(path: string, body: string, signal?: AbortSignal): Promise<HttpAnswer>
+export interface PatchOptions {
+  /** What the patch was computed from. An object that has another one by now, or is gone: ConflictError. */
+  readonly resourceVersion?: string | undefined
+  /** `approval`: of a CertificateSigningRequest. Default: the object without its status. */
+  readonly subresource?: 'status' | 'approval'
 }
 
-/** A KubeApi with a connection of its own. */
-export interface OpenKube extends KubeApi {
+export interface DeleteOptions {
+  /** Of a pod; 0 ends it without its kubelet. */
+  readonly graceSeconds?: number
+  /** Another object of the same name stays, which is fine: the one that was meant is gone. */
+  readonly uid?: string | undefined
+  /** An object that has another one by now stays: ConflictError. */
+  readonly resourceVersion?: string | undefined
+  /** What becomes of the objects that it owns. Default: they go after it. */
+  readonly propagation?: 'Background' | 'Foreground' | 'Orphan'
+}
+
+/** The cluster, to change. */
+export interface KubeClient extends KubeReader {
+  /** Server-side apply as field manager `clouder`, in order. */
+  apply(objects: readonly KubeObject[], signal?: AbortSignal): Promise<void>
+  /**
+   * Undefined: an object of that name is there already. `dryRun`: nothing is made, and the answer is what it would be;
+   * what admission refuses is refused, also where the name is taken.
+   */
+  create(object: KubeObject, options?: {readonly dryRun?: boolean}): Promise<KubeObject | undefined>
+  /** Writes the whole object as long as it has the resourceVersion that was read. One that is gone: ConflictError. */
+  update(object: KubeObject): Promise<KubeObject>
+  /** Merge patch. */
+  patch(ref: ObjectRef, patch: object, options?: PatchOptions): Promise<KubeObject>
+  /** Absent is fine. */
+  delete(ref: ObjectRef, options?: DeleteOptions): Promise<void>
+  /** POST to a path of the API server, such as a node's checkpoint end-point. */
+  post(path: string, body: string, signal?: AbortSignal): Promise<HttpAnswer>
+  /**
+   * Tells every object there is, then every change, until the signal is aborted; connects and lists anew as needed,
+   * so that an object may be told twice and nothing is missed. A kind that the server does not know yet is waited for.
+   */
+  watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void>
   close(): void
 }
 
@@ -79,7 +106,7 @@ export type KubeOpener = (options: {
   readonly kubeconfig: string
   readonly port?: number
   readonly signal: AbortSignal
-}) => Promise<OpenKubeClient>
+}) => Promise<KubeClient>
 
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'
@@ -87,41 +114,8 @@ export interface WatchEvent {
 }
 
 export interface WatchQuery extends ListQuery {
-  readonly fieldSelector?: string
   /** Told once, when everything that was there has been told as ADDED. */
   readonly onSynced?: () => void
   /** Told of each refusal and broken connection; it is tried again by itself. */
   readonly onProblem?: (error: Error) => void
-}
-
-/** The API server for programs that stay: they watch and create. */
-export interface KubeClient extends KubeApi {
-  /**
-   * Tells every object there is, then every change, until the signal is aborted; connects and lists anew as needed,
-   * so that an object may be told twice and nothing is missed. A kind that the server does not know yet is waited for.
-   */
-  watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void>
-  /**
-   * Undefined: an object of that name is there already. `dryRun`: nothing is made, and the answer is what it would be;
-   * what admission refuses is refused, also where the name is taken.
-   */
-  create(object: KubeObject, options?: {readonly dryRun?: boolean}): Promise<KubeObject | undefined>
-  /**
-   * Merge patch of the status sub-resource, or of the one that approves a certificate; undefined: the object is gone,
-   * or no longer at `resourceVersion` where one is given.
-   */
-  patchStatus(
-    ref: ObjectRef,
-    status: unknown,
-    options?: {readonly resourceVersion?: string; readonly subresource?: 'status' | 'approval'},
-  ): Promise<KubeObject | undefined>
-  /** Writes the whole object if it is still at its resourceVersion; undefined: somebody was quicker, or it is gone. */
-  replace(object: KubeObject): Promise<KubeObject | undefined>
-  /** Deletes; `uid` guards against deleting another of the same name. Absent is fine. */
-  delete(ref: ObjectRef, options?: {readonly graceSeconds?: number; readonly uid?: string}): Promise<void>
-}
-
-/** A KubeClient with connections of its own. */
-export interface OpenKubeClient extends KubeClient {
-  close(): void
 }

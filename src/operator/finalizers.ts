@@ -1,9 +1,9 @@
+import {ConflictError} from '../kubernetes/conflict.ts'
 import {refOf} from '../kubernetes/refs.ts'
 import type {KubeClient, KubeObject} from '../kubernetes/types.ts'
-import {ConflictError} from './writes.ts'
 
 interface Writer {
-  readonly kube: Pick<KubeClient, 'get' | 'replace'>
+  readonly kube: Pick<KubeClient, 'get' | 'patch'>
   /** Aborted when this program must not act any more. */
   readonly signal: AbortSignal
 }
@@ -17,9 +17,7 @@ export async function addFinalizer(
   const {finalizers = []} = object.metadata
   if (finalizers.includes(finalizer)) return object
   signal.throwIfAborted()
-  const written = await kube.replace(withFinalizers(object, [...finalizers, finalizer]))
-  if (written === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
-  return written
+  return write(object, [...finalizers, finalizer], kube)
 }
 
 /**
@@ -34,15 +32,18 @@ export async function removeFinalizer(
   const {finalizers = []} = object.metadata
   if (!finalizers.includes(finalizer)) return
   signal.throwIfAborted()
-  const next = withFinalizers(
-    object,
-    finalizers.filter((name) => name !== finalizer),
-  )
-  if ((await kube.replace(next)) === undefined && (await kube.get(refOf(object))) !== undefined)
-    throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
+  const others = finalizers.filter((name) => name !== finalizer)
+  try {
+    await write(object, others, kube)
+  } catch (error) {
+    if (!(error instanceof ConflictError) || (await kube.get(refOf(object))) !== undefined) throw error
+  }
 }
 
-const withFinalizers = (object: KubeObject, finalizers: readonly string[]): KubeObject => ({
-  ...object,
-  metadata: {...object.metadata, finalizers: [...finalizers]},
-})
+/** The list is written whole; the rest of the object is left alone, as what was read may be a part of it. */
+const write = (
+  object: KubeObject,
+  finalizers: readonly string[],
+  kube: Writer['kube'],
+): Promise<KubeObject> =>
+  kube.patch(refOf(object), {metadata: {finalizers}}, {resourceVersion: object.metadata.resourceVersion})

@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import {ConflictError} from '../kubernetes/conflict.ts'
 import {kubeObjectSchema, type KubeClient, type KubeObject} from '../kubernetes/types.ts'
 import {pauseQuietly} from '../base/waiting.ts'
 import type {Log} from './log.ts'
@@ -126,7 +127,7 @@ async function tryLease(options: LeaderOptions, seen: Seen): Promise<boolean> {
   const free = holderIdentity === undefined || holderIdentity === null || holderIdentity === ''
   const expired = performance.now() - seen.atMs > leaseMs
   if (holderIdentity !== identity && !free && !expired) return false
-  const written = await kube.replace(leaseObject(options, lease))
+  const written = await kube.update(leaseObject(options, lease)).catch(unlessConflict)
   if (written === undefined) return false
   seen.version = written.metadata.resourceVersion
   seen.atMs = performance.now()
@@ -153,6 +154,11 @@ function leaseObject({identity, leaseMs, ...options}: LeaderOptions, before: Lea
   }
 }
 
+/** Another one was quicker. */
+function unlessConflict(error: unknown): undefined {
+  if (!(error instanceof ConflictError)) throw error
+}
+
 /** So that the next one need not wait until the Lease runs out. */
 async function giveBack(options: LeaderOptions): Promise<void> {
   try {
@@ -160,7 +166,7 @@ async function giveBack(options: LeaderOptions): Promise<void> {
     if (found === undefined) return
     const lease = leaseSchema.parse(found)
     if (lease.spec.holderIdentity !== options.identity) return
-    await options.kube.replace({...lease, spec: {...lease.spec, holderIdentity: ''}})
+    await options.kube.update({...lease, spec: {...lease.spec, holderIdentity: ''}})
   } catch (error) {
     options.log('warn', 'the lease was not given back', {error: String(error)})
   }

@@ -1,10 +1,9 @@
-import {KubernetesError} from '../base/errors.ts'
 import {ObjectCache, type FollowedKind, type ObjectListener} from './cache.ts'
+import {ConflictError} from '../kubernetes/conflict.ts'
 import {refOf} from '../kubernetes/refs.ts'
 import type {KubeObject, ObjectRef} from '../kubernetes/types.ts'
 import type {Objects, ReconcileContext, Reconciler, Watch} from './reconciler.ts'
 import {WorkQueue} from './work-queue.ts'
-import {ConflictError} from './writes.ts'
 
 const CONCURRENCY = 8
 const RETRY_MS = {first: 200, most: 60_000} as const
@@ -98,11 +97,8 @@ function wokenBy<Kind extends string, Context>(
 
 /** What an object has become meanwhile is told by itself. */
 function unlessStale(error: unknown): void {
-  if (!isStale(error)) throw error
+  if (!(error instanceof ConflictError)) throw error
 }
-
-const isStale = (error: unknown): boolean =>
-  error instanceof ConflictError || (error instanceof KubernetesError && error.code === 'API_CONFLICT')
 
 async function reconcileOne<Kind extends string, Context extends ReconcileContext<Kind>>(
   reconciler: Reconciler<Kind, Context>,
@@ -115,7 +111,7 @@ async function reconcileOne<Kind extends string, Context extends ReconcileContex
     onReconciled?.(reconciler.name, 'done')
     return requeue?.requeueAfterMs
   } catch (error) {
-    if (isStale(error)) return STALE_MS
+    if (error instanceof ConflictError) return STALE_MS
     onReconciled?.(reconciler.name, 'failed')
     throw error
   }

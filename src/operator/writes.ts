@@ -1,22 +1,17 @@
 import {KubernetesError} from '../base/errors.ts'
+import {ConflictError} from '../kubernetes/conflict.ts'
 import {refOf} from '../kubernetes/refs.ts'
 import type {KubeClient, KubeObject} from '../kubernetes/types.ts'
-
-/** Somebody changed the object since it was read: it is looked at again at once. */
-export class ConflictError extends Error {}
 
 /** Writes the status of an object that is still as it was read. Throws ConflictError. */
 export async function writeStatus(
   object: KubeObject,
   status: object,
-  {kube, signal}: {readonly kube: Pick<KubeClient, 'patchStatus'>; readonly signal: AbortSignal},
+  {kube, signal}: {readonly kube: Pick<KubeClient, 'patch'>; readonly signal: AbortSignal},
 ): Promise<KubeObject> {
   signal.throwIfAborted()
   const {resourceVersion} = object.metadata
-  const guard = resourceVersion === undefined ? {} : {resourceVersion}
-  const written = await kube.patchStatus(refOf(object), status, guard)
-  if (written === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} has changed`)
-  return written
+  return kube.patch(refOf(object), {status}, {subresource: 'status', resourceVersion})
 }
 
 /** Makes an object, or finds the one that an earlier attempt made. Throws ConflictError. */

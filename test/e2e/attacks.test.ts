@@ -92,7 +92,9 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
         await root.create(open)
         const claim = {phase: 'Dumping', node: 'worker-1'}
         const refused = async (status: object) =>
-          expect(await refusal(agent.patchStatus(refOf(open), status))).toContain('a node agent writes only')
+          expect(await refusal(agent.patch(refOf(open), {status}, {subresource: 'status'}))).toContain(
+            'a node agent writes only',
+          )
         // Before the controller has given it to the node of its pod, and then.
         await refused(claim)
         expect(await ended(root, open, 'Pending')).toMatchObject({node: 'worker-2'})
@@ -116,9 +118,9 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
         {containers: [{name: 'main', image: 'evil:1'}]},
         {volumes: [{name: 'host', hostPath: {path: '/'}}]},
       ])
-        expect(await refusal(agent.patchStatus(refOf(own), {podTemplate: {spec}}))).toContain(
-          'does not say which pod',
-        )
+        expect(
+          await refusal(agent.patch(refOf(own), {status: {podTemplate: {spec}}}, {subresource: 'status'})),
+        ).toContain('does not say which pod')
       expect((await root.get(refOf(own)))?.['status']).toEqual(before)
     })
   })

@@ -21,7 +21,7 @@ async function madeBefore({fleet}: Demo, names: readonly string[]): Promise<void
     for (const path of MANIFEST_PATHS) machine.put(path, `the ${path} of before\n`, 0o600)
   }
   const system = {apiVersion: 'v1', kind: 'ConfigMap', namespace: 'kube-system'}
-  await fleet.cluster.kube.remove({...system, name: 'clouder-encrypted-secrets'})
+  await fleet.cluster.kube.delete({...system, name: 'clouder-encrypted-secrets'})
   for (const {name} of fleet.machines.values())
     fleet.named(name).put('/var/lib/kubelet/config.yaml', 'kind: KubeletConfiguration\n')
   const metadata = {name: 'kubeadm-config', namespace: 'kube-system'}

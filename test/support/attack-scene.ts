@@ -8,7 +8,7 @@ import {podSchema, restartsOf, type Pod} from '../../src/kubernetes/pod.ts'
 import {kubeClient, openKube} from '../../src/kubernetes/client.ts'
 import {currentCredentials} from '../../src/kubernetes/kubeconfig.ts'
 import {openTransport} from '../../src/kubernetes/transport.ts'
-import type {KubeClient, KubeObject, OpenKubeClient} from '../../src/kubernetes/types.ts'
+import type {KubeClient, KubeObject} from '../../src/kubernetes/types.ts'
 import {waitFor} from '../../src/base/waiting.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 import {asServiceAccount} from './service-account.ts'
@@ -17,13 +17,13 @@ const {signal} = new AbortController()
 
 /** Who attacks a live cluster, and whom it belongs to. */
 export interface AttackScene {
-  readonly root: OpenKubeClient
+  readonly root: KubeClient
   /** Somebody with the role `edit` in a namespace, which is made. */
-  readonly editorOf: (namespace: string) => Promise<OpenKubeClient>
+  readonly editorOf: (namespace: string) => Promise<KubeClient>
   /** Whoever took a node over: its agent's own credential. */
-  readonly agentOf: (node: string) => Promise<OpenKubeClient>
+  readonly agentOf: (node: string) => Promise<KubeClient>
   /** Somebody who proves nothing. */
-  readonly nobody: OpenKubeClient
+  readonly nobody: KubeClient
   close(): void
 }
 
@@ -52,8 +52,8 @@ async function attackScene(cluster: E2eCluster): Promise<AttackScene> {
   const port = Number(new URL(clusters[0].cluster.server).port)
   const root = await openKube({kubeconfig, port, signal})
   const api = {kube: root, kubeconfig, port}
-  const opened: OpenKubeClient[] = [root]
-  const remembered = (kube: OpenKubeClient): OpenKubeClient => {
+  const opened: KubeClient[] = [root]
+  const remembered = (kube: KubeClient): KubeClient => {
     opened.push(kube)
     return kube
   }

@@ -6,7 +6,7 @@ import {parse} from 'yaml'
 import {z} from 'zod'
 import {API_VERSION} from '../../src/api/names.ts'
 import {openKube} from '../../src/kubernetes/client.ts'
-import type {KubeObject, OpenKubeClient} from '../../src/kubernetes/types.ts'
+import type {KubeObject, KubeClient} from '../../src/kubernetes/types.ts'
 import {containerName} from '../../src/infrastructure/providers/local-decision.ts'
 import {waitFor} from '../../src/base/waiting.ts'
 import {expectSame, identityOf, killPods, kubectl, NAMESPACE, run, type Identity} from './e2e-checkpoints.ts'
@@ -32,12 +32,12 @@ export type Stage =
 
 export interface Place {
   readonly cluster: E2eCluster
-  readonly kube: OpenKubeClient
+  readonly kube: KubeClient
   readonly store: NodeStore
 }
 
 /** The API server without the way through a node: it is watched. */
-export async function openCluster(cluster: E2eCluster): Promise<OpenKubeClient> {
+export async function openCluster(cluster: E2eCluster): Promise<KubeClient> {
   const kubeconfig = await readFile(cluster.paths.kubeconfig, 'utf8')
   const {clusters} = z
     .looseObject({clusters: z.tuple([z.looseObject({cluster: z.looseObject({server: z.url()})})])})

@@ -2,14 +2,17 @@ import {randomUUID} from 'node:crypto'
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {KubernetesError} from '../../src/base/errors.ts'
+import {ConflictError} from '../../src/kubernetes/conflict.ts'
 import {describeRef, refOf} from '../../src/kubernetes/refs.ts'
 import {
   kubeObjectSchema,
+  type DeleteOptions,
   type HttpAnswer,
+  type KubeClient,
   type KubeObject,
   type ListQuery,
   type ObjectRef,
-  type OpenKubeClient,
+  type PatchOptions,
   type WatchEvent,
   type WatchQuery,
 } from '../../src/kubernetes/types.ts'
@@ -53,6 +56,9 @@ export interface FakeKubeOptions {
   readonly answer?: (path: string, body?: string) => HttpAnswer | undefined
 }
 
+const conflict = (what: string): ConflictError =>
+  new ConflictError(`cannot ${what}: 409 the object has been modified`, {answer: {status: 409}})
+
 /** A patch may say of which version it is. */
 const guardSchema = z.looseObject({
   metadata: z.looseObject({resourceVersion: z.string().optional()}).optional(),
@@ -65,7 +71,7 @@ interface Watcher {
 }
 
 /** An API server in memory: passes `kubeContract`, knows the kinds above, and runs no controller but `statusOf`. */
-export class FakeKube implements OpenKubeClient {
+export class FakeKube implements KubeClient {
   /** Set: every call fails with it, as when nothing listens. */
   down: string | undefined
   /** `apply DaemonSet kube-flannel/kube-flannel-ds`, `patch …`, `delete …`, `post …`, in order. */
@@ -189,20 +195,17 @@ export class FakeKube implements OpenKubeClient {
     }
   }
 
-  async patch(ref: ObjectRef, patch: unknown): Promise<void> {
+  async patch(ref: ObjectRef, patch: object, options: PatchOptions = {}): Promise<KubeObject> {
     await this.#answer()
-    const stored = this.#stored.get(keyOf(ref))
-    const what = `patch ${describeRef(ref)}`
-    if (stored === undefined) throw new KubernetesError('API_REJECTED', `cannot ${what}: 404 not found`)
-    const asked = guardSchema.parse(patch).metadata?.resourceVersion
-    if (asked !== undefined && asked !== stored.object.metadata.resourceVersion)
-      throw new KubernetesError('API_CONFLICT', `cannot ${what}: 409 the object has been modified`)
-    this.#store(
-      kubeObjectSchema.parse(mergePatch(stored.object, patch)),
-      stored.applied,
-      stored.object['status'],
-    )
+    const asked = options.resourceVersion ?? guardSchema.parse(patch).metadata?.resourceVersion
+    const isStatus = options.subresource !== undefined
+    const what = `${isStatus ? 'status' : 'patch'} ${describeRef(ref)}`
+    const {object, applied} = this.#toWrite(ref, asked, what)
+    const next = kubeObjectSchema.parse(mergePatch(object, patch))
+    this.#store(isStatus ? object : next, applied, isStatus ? next['status'] : object['status'])
     this.#changed(what)
+    // One that has lost its last finalizer is gone.
+    return this.#read(ref) ?? next
   }
 
   async create(
@@ -226,42 +229,25 @@ export class FakeKube implements OpenKubeClient {
     return this.#read(ref)
   }
 
-  async patchStatus(
-    ref: ObjectRef,
-    status: unknown,
-    {resourceVersion}: {readonly resourceVersion?: string} = {},
-  ): Promise<KubeObject | undefined> {
-    await this.#answer()
-    const stored = this.#stored.get(keyOf(ref))
-    if (stored === undefined) return undefined
-    const {object, applied} = stored
-    if (resourceVersion !== undefined && object.metadata.resourceVersion !== resourceVersion) return undefined
-    this.#store(object, applied, mergePatch(object['status'] ?? {}, status))
-    this.#changed(`status ${describeRef(ref)}`)
-    return this.#read(ref)
-  }
-
-  async replace(object: KubeObject): Promise<KubeObject | undefined> {
+  async update(object: KubeObject): Promise<KubeObject> {
     await this.#answer()
     const ref = refOf(object)
-    const stored = this.#stored.get(keyOf(ref))
-    const asked = object.metadata.resourceVersion
-    if (stored === undefined) return undefined
-    if (asked !== undefined && stored.object.metadata.resourceVersion !== asked) return undefined
+    const what = `update ${describeRef(ref)}`
+    const stored = this.#toWrite(ref, object.metadata.resourceVersion, what)
     const status = WITH_STATUS.has(object.kind) ? stored.object['status'] : object['status']
     this.#store(object, stored.applied, status)
-    this.#changed(`replace ${describeRef(ref)}`)
-    return this.#read(ref)
+    this.#changed(what)
+    return this.#read(ref) ?? object
   }
 
-  async delete(
-    ref: ObjectRef,
-    {graceSeconds, uid}: {readonly graceSeconds?: number; readonly uid?: string} = {},
-  ): Promise<void> {
+  async delete(ref: ObjectRef, {graceSeconds, uid, resourceVersion}: DeleteOptions = {}): Promise<void> {
     await this.#answer()
     const stored = this.#stored.get(keyOf(ref))
-    if (stored === undefined || (uid !== undefined && stored.object.metadata.uid !== uid)) return
+    if (stored === undefined) return
     const {object, applied} = stored
+    if (resourceVersion !== undefined && object.metadata.resourceVersion !== resourceVersion)
+      throw conflict(`delete ${describeRef(ref)}`)
+    if (uid !== undefined && object.metadata.uid !== uid) return
     const held = finalizersOf(object).length > 0 || (this.#ends(object) && graceSeconds !== 0)
     if (!held) this.#forget(keyOf(ref))
     else {
@@ -274,10 +260,6 @@ export class FakeKube implements OpenKubeClient {
         if (inside.object.metadata.namespace === ref.name) this.#forget(key)
     }
     this.#changed(`delete ${describeRef(ref)}`)
-  }
-
-  remove(ref: ObjectRef): Promise<void> {
-    return this.delete(ref)
   }
 
   async post(path: string, body: string): Promise<HttpAnswer> {
@@ -293,6 +275,14 @@ export class FakeKube implements OpenKubeClient {
     this.#store(object, undefined, undefined)
     this.#changed(`post ${describeRef(refOf(object))}`)
     return {status: 201, body: JSON.stringify(this.#stored.get(keyOf(refOf(object)))?.object)}
+  }
+
+  /** What a write finds; `asked`: the version that it was computed from. */
+  #toWrite(ref: ObjectRef, asked: string | undefined, what: string): Stored {
+    const stored = this.#stored.get(keyOf(ref))
+    if (asked !== undefined && stored?.object.metadata.resourceVersion !== asked) throw conflict(what)
+    if (stored !== undefined) return stored
+    throw new KubernetesError('API_REJECTED', `cannot ${what}: 404 not found`, {answer: {status: 404}})
   }
 
   #begin(): void {

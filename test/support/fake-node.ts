@@ -165,7 +165,7 @@ export class FakeNode {
 
   tools(life: Life, signal: AbortSignal): AgentTools {
     const blobs: BlobStore = life.of('blobs', this.blobs, ['put', 'putManifest', 'removeManifest'])
-    const kube = life.of('kube', this.kube, ['patchStatus', 'create', 'delete', 'patch'])
+    const kube = life.of('kube', this.kube, ['create', 'delete', 'patch'])
     return {
       node: NODE,
       kube,

@@ -1,5 +1,6 @@
 import {expect, test, type TestContext} from 'vitest'
 import {API_VERSION} from '../../src/api/names.ts'
+import {ConflictError, retryOnConflict} from '../../src/kubernetes/conflict.ts'
 import {refOf} from '../../src/kubernetes/refs.ts'
 import type {KubeClient, KubeObject, ObjectRef, WatchEvent} from '../../src/kubernetes/types.ts'
 import {waitFor} from '../../src/base/waiting.ts'
@@ -155,21 +156,57 @@ export function kubeClientContract(name: string, make: (context: TestContext) =>
     await kube.create(configMap('a', {n: '0'}))
     const [one, two] = [await kube.get(refTo('a')), await kube.get(refTo('a'))]
     if (one === undefined || two === undefined) throw new Error('nothing was made')
-    expect(await kube.replace({...one, data: {n: '1'}})).toMatchObject({data: {n: '1'}})
-    expect(await kube.replace({...two, data: {n: '2'}})).toBeUndefined()
+    expect(await kube.update({...one, data: {n: '1'}})).toMatchObject({data: {n: '1'}})
+    await expect(kube.update({...two, data: {n: '2'}})).rejects.toThrow(ConflictError)
     expect(await kube.get(refTo('a'))).toMatchObject({data: {n: '1'}})
     await kube.delete(refTo('a'))
-    expect(await kube.replace(one)).toBeUndefined()
+    await expect(kube.update(one)).rejects.toThrow(ConflictError)
   })
 
   client('a patch of a version that is gone is refused', async (kube) => {
     const {resourceVersion} = (await kube.create(configMap('a', {})))?.metadata ?? {}
-    await kube.patch(refTo('a'), {metadata: {resourceVersion, labels: {one: 'x'}}})
-    await expect(
-      kube.patch(refTo('a'), {metadata: {resourceVersion, labels: {two: 'x'}}}),
-    ).rejects.toMatchObject({code: 'API_CONFLICT'})
+    const label = (name: string): Promise<KubeObject> =>
+      kube.patch(refTo('a'), {metadata: {labels: {[name]: 'x'}}}, {resourceVersion})
+    expect((await label('one')).metadata.labels).toEqual({one: 'x'})
+    const late = label('two')
+    await expect(late).rejects.toThrow(ConflictError)
+    await expect(late).rejects.toMatchObject({code: 'API_CONFLICT', isTransient: true, answer: {status: 409}})
     expect((await kube.get(refTo('a')))?.metadata.labels).toEqual({one: 'x'})
     await kube.delete(refTo('a'))
+    await expect(label('three')).rejects.toThrow(ConflictError)
+  })
+
+  client('of two who add to a list of old, neither takes away what the other added', async (kube) => {
+    await kube.create(configMap('a', {}))
+    const add = (name: string): Promise<unknown> =>
+      retryOnConflict(async () => {
+        const {resourceVersion, finalizers = []} = (await kube.get(refTo('a')))?.metadata ?? {}
+        return kube.patch(refTo('a'), {metadata: {finalizers: [...finalizers, name]}}, {resourceVersion})
+      })
+    const names = ['a', 'b', 'c', 'd'].map((letter) => `clouder.dev/${letter}`)
+    await Promise.all(names.map(add))
+    expect((await kube.get(refTo('a')))?.metadata.finalizers?.toSorted()).toEqual(names)
+    await kube.patch(refTo('a'), {metadata: {finalizers: null}})
+  })
+
+  client('what has changed since it was read is not deleted', async (kube) => {
+    const {uid, resourceVersion} = (await kube.create(configMap('a', {})))?.metadata ?? {}
+    const {metadata} = await kube.patch(refTo('a'), {data: {n: '1'}})
+    await expect(kube.delete(refTo('a'), {uid, resourceVersion})).rejects.toThrow(ConflictError)
+    expect(await kube.get(refTo('a'))).toBeDefined()
+    await kube.delete(refTo('a'), {uid, resourceVersion: metadata.resourceVersion})
+    expect(await kube.get(refTo('a'))).toBeUndefined()
+    await kube.delete(refTo('a'), {resourceVersion})
+  })
+
+  client('lists go by field', async (kube) => {
+    await kube.create(pod('elsewhere', 'node-2'))
+    await kube.create(pod('here', 'node-1'))
+    const found = await kube.list({
+      ...{apiVersion: 'v1', kind: 'Pod', namespace: NAMESPACE},
+      fieldSelector: 'spec.nodeName=node-1',
+    })
+    expect(found.map(({metadata}) => metadata.name)).toEqual(['here'])
   })
 
   client('the status is written apart, and only if nobody was quicker', async (kube) => {
@@ -178,16 +215,19 @@ export function kubeClientContract(name: string, make: (context: TestContext) =>
     const first = await kube.get(ref)
     expect(first?.['status']).toBeUndefined()
     const lock = {resourceVersion: first?.metadata.resourceVersion ?? ''}
-    const written = await kube.patchStatus(ref, {phase: 'Dumping', message: 'x'}, lock)
+    const write = (status: object, options: object = {}): Promise<KubeObject> =>
+      kube.patch(ref, {status}, {subresource: 'status', ...options})
+    const written = await write({phase: 'Dumping', message: 'x'}, lock)
     expect(written).toMatchObject({status: {phase: 'Dumping', message: 'x'}, metadata: {generation: 1}})
-    expect(await kube.patchStatus(ref, {phase: 'Failed'}, lock)).toBeUndefined()
-    expect(await kube.patchStatus(ref, {message: null})).toMatchObject({status: {phase: 'Dumping'}})
+    await expect(write({phase: 'Failed'}, lock)).rejects.toThrow(ConflictError)
+    expect(await write({message: null})).toMatchObject({status: {phase: 'Dumping'}})
     await kube.patch(ref, {metadata: {labels: {a: 'b'}}, status: {phase: 'Ready'}})
     const after = await kube.get(ref)
     expect(after?.['status']).toEqual({phase: 'Dumping'})
     expect(after?.metadata).toMatchObject({generation: 1, labels: {a: 'b'}})
     await kube.delete(ref)
-    expect(await kube.patchStatus(ref, {phase: 'Ready'})).toBeUndefined()
+    await expect(write({phase: 'Ready'}, lock)).rejects.toThrow(ConflictError)
+    await expect(write({phase: 'Ready'})).rejects.toMatchObject({code: 'API_REJECTED', answer: {status: 404}})
   })
 
   client('another one of the same name is not deleted by mistake', async (kube) => {

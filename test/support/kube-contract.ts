@@ -1,6 +1,6 @@
 import {expect, test, type TestContext} from 'vitest'
 import {KubernetesError} from '../../src/base/errors.ts'
-import type {KubeApi, KubeObject, ObjectRef} from '../../src/kubernetes/types.ts'
+import type {KubeClient, KubeObject, ObjectRef} from '../../src/kubernetes/types.ts'
 
 const NAMESPACE = 'contract'
 const namespace: KubeObject = {apiVersion: 'v1', kind: 'Namespace', metadata: {name: NAMESPACE}}
@@ -30,17 +30,17 @@ const deployment = (replicas: number): KubeObject => ({
   },
 })
 
-/** What phases rely on; every KubeApi passes it, the fake too. `make` gives one API server, the same each time. */
-export function kubeContract(name: string, make: (context: TestContext) => Promise<KubeApi>): void {
-  const withKube = (use: (kube: KubeApi) => Promise<void>) => async (context: TestContext) => {
+/** What phases rely on; every KubeClient passes it, the fake too. `make` gives one API server, the same each time. */
+export function kubeContract(name: string, make: (context: TestContext) => Promise<KubeClient>): void {
+  const withKube = (use: (kube: KubeClient) => Promise<void>) => async (context: TestContext) => {
     const kube = await make(context)
     await kube.apply([namespace])
     await use(kube)
     for (const object of await kube.list({apiVersion: 'v1', kind: 'ConfigMap', namespace: NAMESPACE}))
-      await kube.remove(refTo(object.metadata.name))
-    await kube.remove({apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name: 'web'})
+      await kube.delete(refTo(object.metadata.name))
+    await kube.delete({apiVersion: 'apps/v1', kind: 'Deployment', namespace: NAMESPACE, name: 'web'})
   }
-  const api = (what: string, use: (kube: KubeApi) => Promise<void>): void =>
+  const api = (what: string, use: (kube: KubeClient) => Promise<void>): void =>
     test(`${name}: ${what}`, withKube(use))
 
   api('what is absent reads as undefined and lists as nothing, of unknown kinds too', async (kube) => {
@@ -102,7 +102,7 @@ export function kubeContract(name: string, make: (context: TestContext) => Promi
     const ref = {apiVersion: 'v1', kind: 'Secret', namespace: NAMESPACE, name: 'text'}
     expect(await kube.get(ref)).toMatchObject({data: {word: 'aGVsbG8='}})
     expect(await kube.diff([secret])).toEqual([])
-    await kube.remove(ref)
+    await kube.delete(ref)
   })
 
   api('lists go by namespace and by label', async (kube) => {
@@ -134,10 +134,10 @@ export function kubeContract(name: string, make: (context: TestContext) => Promi
 
   api('what is removed is gone; removing what is absent is fine', async (kube) => {
     await kube.apply([configMap('a', {})])
-    await kube.remove(refTo('a'))
+    await kube.delete(refTo('a'))
     expect(await kube.get(refTo('a'))).toBeUndefined()
-    await kube.remove(refTo('a'))
-    await kube.remove({...refTo('a'), kind: 'Unheard'})
+    await kube.delete(refTo('a'))
+    await kube.delete({...refTo('a'), kind: 'Unheard'})
   })
 
   test.for([

@@ -2,7 +2,7 @@ import {z} from 'zod'
 import {kubeClient} from '../../src/kubernetes/client.ts'
 import {currentCredentials} from '../../src/kubernetes/kubeconfig.ts'
 import {openTransport} from '../../src/kubernetes/transport.ts'
-import type {KubeApi, OpenKubeClient} from '../../src/kubernetes/types.ts'
+import type {KubeClient} from '../../src/kubernetes/types.ts'
 
 const tokenSchema = z.looseObject({status: z.looseObject({token: z.string()})})
 
@@ -15,9 +15,9 @@ export interface ServiceAccount {
 
 /** The API server as a service account is, with a real token. */
 export async function asServiceAccount(
-  api: {readonly kube: KubeApi; readonly kubeconfig: string; readonly port: number},
+  api: {readonly kube: KubeClient; readonly kubeconfig: string; readonly port: number},
   {namespace, name, pod}: ServiceAccount,
-): Promise<OpenKubeClient> {
+): Promise<KubeClient> {
   const bound = pod === undefined ? {} : {boundObjectRef: {apiVersion: 'v1', kind: 'Pod', ...pod}}
   const {status, body} = await api.kube.post(
     `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`,

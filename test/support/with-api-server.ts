@@ -11,7 +11,7 @@ import {RESOURCES} from '../../src/api/resources.ts'
 import {KubernetesError} from '../../src/base/errors.ts'
 import {BundleError} from '../../src/bundle/errors.ts'
 import {openKube} from '../../src/kubernetes/client.ts'
-import type {KubeApi, OpenKubeClient} from '../../src/kubernetes/types.ts'
+import type {KubeClient} from '../../src/kubernetes/types.ts'
 import {waitFor} from '../../src/base/waiting.ts'
 import {controlPlaneFiles, type ControlPlaneFiles} from './api-server-programs.ts'
 import {freePort} from './free-port.ts'
@@ -35,7 +35,7 @@ export interface ApiServerOptions {
 
 /** A real kube-apiserver with its etcd, from the bundle in the user's cache, on loopback ports of its own. */
 export interface ApiServer extends AsyncDisposable {
-  readonly kube: OpenKubeClient
+  readonly kube: KubeClient
   readonly kubeconfig: string
   readonly port: number
   /** Where etcd answers, without TLS: `http://127.0.0.1:…`. */
@@ -100,7 +100,7 @@ export async function startApiServer(bundle: Bundle, options: ApiServerOptions =
 }
 
 /** Defines the custom resources of checkpoints and waits until all are served. */
-export async function serveCheckpoints(kube: KubeApi): Promise<void> {
+export async function serveCheckpoints(kube: KubeClient): Promise<void> {
   await kube.apply(checkpointDefinitions())
   const paths = Object.values(RESOURCES).map(({plural}) => `/apis/${API_VERSION}/${plural}`)
   await waitFor({
@@ -195,7 +195,7 @@ async function ended(child: ChildProcess): Promise<void> {
 }
 
 /** Waits until a path is answered with 200. */
-async function served(what: string, kube: KubeApi, path: string, {child, output}: Running): Promise<void> {
+async function served(what: string, kube: KubeClient, path: string, {child, output}: Running): Promise<void> {
   await waitFor({
     what,
     check: async () => {
@@ -215,8 +215,8 @@ async function served(what: string, kube: KubeApi, path: string, {child, output}
   })
 }
 
-const ready = (kube: KubeApi, server: Running): Promise<void> =>
+const ready = (kube: KubeClient, server: Running): Promise<void> =>
   served('the API server', kube, '/readyz', server)
 
-const serviceAccounts = (kube: KubeApi, manager: Running): Promise<void> =>
+const serviceAccounts = (kube: KubeClient, manager: Running): Promise<void> =>
   served('the controller manager', kube, '/api/v1/namespaces/default/serviceaccounts/default', manager)

@@ -1,7 +1,7 @@
 import type {Bundle} from '../../bundle/types.ts'
 import type {Phase} from '../engine/types.ts'
 import type {Host, HostReader} from '../hosts/host.ts'
-import type {KubeApi, KubeReader} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Endpoint} from '../../spec/machine.ts'
 import type {Renderer} from '../../base/renderer.ts'
@@ -25,7 +25,7 @@ export interface PhaseContext {
 /** What steps on no single host are given. */
 export interface ClusterTools {
   /** Throws KubernetesError API_UNREACHABLE. */
-  kube(): Promise<KubeApi>
+  kube(): Promise<KubeClient>
   readonly hostFor: (name: string) => Host
   /** Writes a file of this machine atomically: the kubeconfig. */
   writeLocal(path: string, content: string, mode: number): Promise<void>

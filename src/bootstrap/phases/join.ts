@@ -296,11 +296,11 @@ const joinTokens = (kube: KubeReader): Promise<readonly KubeObject[]> =>
 
 async function deleteTokens(tools: ClusterTools): Promise<void> {
   const kube = await tools.kube()
-  for (const secret of await joinTokens(kube)) await kube.remove(tokenRef(secret))
+  for (const secret of await joinTokens(kube)) await kube.delete(tokenRef(secret))
   const certificates = await kube.get(UPLOADED_CERTIFICATES)
   if (certificates === undefined) return
   // kubeadm makes a token of two hours that only ends the life of the certificates (kubeadm, copycerts.go).
   const {ownerReferences = []} = ownersSchema.parse(certificates.metadata)
-  for (const {name} of ownerReferences) await kube.remove({...UPLOADED_CERTIFICATES, name})
-  await kube.remove(UPLOADED_CERTIFICATES)
+  for (const {name} of ownerReferences) await kube.delete({...UPLOADED_CERTIFICATES, name})
+  await kube.delete(UPLOADED_CERTIFICATES)
 }

@@ -2,6 +2,7 @@ import {z} from 'zod'
 import type {Step} from '../engine/types.ts'
 import {registrationLabels, wantedLabels} from '../kubeadm/node-labels.ts'
 import type {Machine, Taint} from '../../spec/machine.ts'
+import {retryOnConflict} from '../../kubernetes/conflict.ts'
 import type {KubeObject, KubeReader, ObjectRef} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
 import type {ClouderPhase, ClusterTools} from './context.ts'
@@ -43,20 +44,26 @@ function planNode(machine: Machine, node: KubeObject | undefined): Step<ClusterT
       run: async (tools, {signal}) => {
         const kube = await tools.kube()
         const ref = {apiVersion: 'v1', kind: 'Node', name: machine.name}
-        const live = await registeredNode(kube, ref, signal)
-        const kept = (taintsSchema.parse(live['spec'] ?? {}).taints ?? []).filter(
-          (found) =>
-            !machine.taints.some((taint) => taint.key === found.key && taint.effect === found.effect),
-        )
-        const {resourceVersion} = live.metadata
-        await kube.patch(ref, {
+        const metadata = {labels: Object.fromEntries(missing)}
+        await retryOnConflict(async () => {
+          const live = await registeredNode(kube, ref, signal)
+          if (absent.length === 0) return kube.patch(ref, {metadata})
           // A list is replaced whole: a taint that somebody sets at this moment must not be lost.
-          metadata: {labels: Object.fromEntries(missing), ...(absent.length === 0 ? {} : {resourceVersion})},
-          ...(absent.length === 0 ? {} : {spec: {taints: [...kept, ...machine.taints]}}),
+          const {resourceVersion} = live.metadata
+          return kube.patch(ref, {metadata, spec: {taints: taintsOf(live, machine)}}, {resourceVersion})
         })
       },
     },
   ]
+}
+
+/** Those of the machine, and those of others that the node has. */
+function taintsOf(node: KubeObject, machine: Machine): readonly object[] {
+  const {taints = []} = taintsSchema.parse(node['spec'] ?? {})
+  const others = taints.filter(
+    (found) => !machine.taints.some(({key, effect}) => key === found.key && effect === found.effect),
+  )
+  return [...others, ...machine.taints]
 }
 
 /** `kubeadm join` ends when the kubelet has its certificate; the kubelet makes its Node a moment later. */

@@ -83,7 +83,7 @@ function waitStep(context: PhaseContext, reason: string): ClusterStep<ClusterToo
 const replaceStep = ({pod, problem}: PodProblem): ClusterStep<ClusterTools> => ({
   summary: `delete pod ${pod.namespace ?? ''}/${pod.name}, so that it is made with an address of the pod network`,
   reason: problem,
-  run: async (tools) => (await tools.kube()).remove(pod),
+  run: async (tools) => (await tools.kube()).delete(pod),
 })
 
 export interface Readiness {

@@ -64,7 +64,7 @@ const deleteNode = (name: string): Step<ClusterTools> => ({
     const kube = await tools.kube()
     const ref = {apiVersion: 'v1', kind: 'Node', name}
     await kube.patch(ref, {spec: {unschedulable: true}})
-    await kube.remove(ref)
+    await kube.delete(ref)
   },
 })
 

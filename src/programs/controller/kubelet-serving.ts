@@ -1,9 +1,9 @@
 import {isIPv4, SocketAddress} from 'node:net'
 import {z} from 'zod'
+import {refOf} from '../../kubernetes/refs.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {parseCertificateRequest, type CertificateRequest} from './certificate-request.ts'
 import {timeText} from '../../base/time.ts'
-import {ConflictError} from '../../operator/writes.ts'
 import type {Reconciler, ReconcileContext} from './reconcile-context.ts'
 
 const SIGNER = 'kubernetes.io/kubelet-serving'
@@ -133,11 +133,10 @@ async function approve(object: KubeObject, context: ReconcileContext): Promise<v
     message: "clouder: the node's own name and addresses",
     lastUpdateTime: timeText(context.now()),
   }
-  const written = await context.kube.patchStatus(
-    {apiVersion: object.apiVersion, kind: object.kind, name},
-    {conditions: [condition]},
-    {subresource: 'approval', ...(resourceVersion === undefined ? {} : {resourceVersion})},
+  await context.kube.patch(
+    refOf(object),
+    {status: {conditions: [condition]}},
+    {subresource: 'approval', resourceVersion},
   )
-  if (written === undefined) throw new ConflictError(`${object.kind} ${name} has changed`)
   context.log('info', 'approved a serving certificate', {request: name})
 }

@@ -209,10 +209,8 @@ async function takeOneIdle(at: PolicyAt, pod: Pod, podPolicy: 'Resume' | 'Delete
     context.signal.throwIfAborted()
     const {resourceVersion} = context.objects.get('Runtime', runtime, namespace)?.metadata ?? {}
     // Somebody may have changed it in this moment, to have it run on.
-    await context.kube.patch(refTo('Runtime', runtime, namespace), {
-      ...(resourceVersion === undefined ? {} : {metadata: {resourceVersion}}),
-      spec: {state: 'Paused'},
-    })
+    const ref = refTo('Runtime', runtime, namespace)
+    await context.kube.patch(ref, {spec: {state: 'Paused'}}, {resourceVersion})
     await tellEvent(object, 'Normal', 'Idle', `pauses runtime ${runtime}`, context)
   } else if (podPolicy === 'Delete' && owner !== undefined) {
     const why = `${owner.kind} ${owner.name} would make it anew: it is left running`

@@ -12,7 +12,7 @@ import type {AgentTools} from './tools.ts'
 import {holderOf, withPodLock, letPodGoOn} from './pod-lock.ts'
 import {verifyAsked} from './verify.ts'
 import {isStopped, wakePod} from './thaw.ts'
-import {writeOwn} from './write-status.ts'
+import {writeOwn, writeUnlessConflict} from './write-status.ts'
 
 /**
  * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
@@ -117,9 +117,7 @@ async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTool
     message: `taking the memory of ${wanted.name}`,
     nodeFeatures: await tools.nodeFeatures(),
   }
-  const {resourceVersion} = checkpoint.metadata
-  const guard = resourceVersion === undefined ? {} : {resourceVersion}
-  return (await tools.kube.patchStatus(checkpointRef(checkpoint), status, guard)) !== undefined
+  return writeUnlessConflict(checkpoint, checkpoint.metadata.resourceVersion, status, tools)
 }
 
 async function dump(
@@ -227,9 +225,7 @@ async function tellProgress(checkpoint: Named, message: string, {kube}: AgentToo
   const {uid, metadata, status} = parseCheckpoint(object)
   if (uid !== checkpoint.uid || metadata.deletionTimestamp !== undefined || status?.phase !== 'Storing')
     return false
-  const {resourceVersion} = metadata
-  const guard = resourceVersion === undefined ? {} : {resourceVersion}
-  await kube.patchStatus(checkpointRef(checkpoint), {message}, guard)
+  await writeUnlessConflict(checkpoint, metadata.resourceVersion, {message}, {kube})
   return true
 }
 

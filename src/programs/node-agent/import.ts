@@ -5,7 +5,7 @@ import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
-import {writeStatusIf} from './write-status.ts'
+import {writeStatusIf, writeUnlessConflict} from './write-status.ts'
 
 /**
  * Makes a Checkpoint of one that lies in a store already. Any agent that finds it there may; the first one does. One of
@@ -16,18 +16,13 @@ export async function importCheckpoint(
   digestText: string,
   tools: AgentTools,
 ): Promise<void> {
-  const {kube, stores, signal, node, now} = tools
+  const {stores, signal, node, now} = tools
   const digest = digestSchema.safeParse(digestText).data
   const {blobs, keys} = await stores.open(checkpoint.spec.store, {usedBy: checkpoint.namespace, signal})
   if (digest === undefined || (await blobs.getManifest(digest, signal)) === undefined) return
-  const guard = checkpoint.metadata.resourceVersion
   const startedAt = new Date(now()).toISOString()
-  const claimed = await kube.patchStatus(
-    checkpointRef(checkpoint),
-    {phase: 'Storing', node, startedAt, message: `opening ${digest}`},
-    guard === undefined ? {} : {resourceVersion: guard},
-  )
-  if (claimed === undefined) return
+  const claim = {phase: 'Storing', node, startedAt, message: `opening ${digest}`}
+  if (!(await writeUnlessConflict(checkpoint, checkpoint.metadata.resourceVersion, claim, tools))) return
   const {metadata, envelope} = await openCheckpoint({
     store: blobs,
     digest,

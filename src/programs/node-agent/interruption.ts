@@ -154,7 +154,7 @@ async function follow(metadata: Metadata, options: InterruptionOptions): Promise
   }
 }
 
-const report = (text: string | null, {node, kube}: InterruptionOptions): Promise<void> =>
+const report = (text: string | null, {node, kube}: InterruptionOptions): Promise<unknown> =>
   kube.patch(
     {apiVersion: 'v1', kind: 'Node', name: node},
     {metadata: {annotations: {[INTERRUPTION_ANNOTATION]: text}}},

@@ -3,6 +3,7 @@ import {checkpointStoreSchema, type CheckpointStore} from '../../api/resources.t
 import {isShared} from '../../checkpoint/shared.ts'
 import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../base/errors.ts'
+import {retryOnConflict} from '../../kubernetes/conflict.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
@@ -35,11 +36,11 @@ export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Pr
     if (!isShared({uid: checkpoint.uid, store: checkpoint.spec.store, digest}, all))
       await removeStored(checkpoint, digest, tools)
   }
-  const {resourceVersion, finalizers: current = []} = parseCheckpoint(
-    (await kube.get(checkpointRef(checkpoint))) ?? fail(checkpoint),
-  ).metadata
-  await kube.patch(checkpointRef(checkpoint), {
-    metadata: {resourceVersion, finalizers: current.filter((name) => name !== CHECKPOINT_FINALIZER)},
+  const ref = checkpointRef(checkpoint)
+  await retryOnConflict(async () => {
+    const {metadata: now} = parseCheckpoint((await kube.get(ref)) ?? fail(checkpoint))
+    const left = (now.finalizers ?? []).filter((name) => name !== CHECKPOINT_FINALIZER)
+    return kube.patch(ref, {metadata: {finalizers: left}}, {resourceVersion: now.resourceVersion})
   })
   log('info', 'removed', {checkpoint: checkpoint.name, namespace: checkpoint.namespace})
 }

@@ -1,8 +1,9 @@
 import {isTransient} from '../../base/errors.ts'
+import {ConflictError} from '../../kubernetes/conflict.ts'
 import type {KubeObject, ObjectRef} from '../../kubernetes/types.ts'
 import {retry} from '../../base/waiting.ts'
 import type {CheckpointStatus} from '../../api/resources.ts'
-import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
+import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 
 const PAUSE_MS = 1_000
@@ -27,14 +28,32 @@ export async function writeStatusIf(
         if (object === undefined) return false
         if (!expected(object)) return isUnsure && hasTaken(object, status)
         const {resourceVersion} = object.metadata
-        const guard = resourceVersion === undefined ? {} : {resourceVersion}
         isUnsure = true
-        // Undefined: somebody wrote in between, which may change what is expected.
-        if ((await kube.patchStatus(ref, status, guard)) !== undefined) return true
+        // Who wrote in between may have changed what is expected.
+        const written = await kube
+          .patch(ref, {status}, {subresource: 'status', resourceVersion})
+          .catch(unlessConflict)
+        if (written !== undefined) return true
       }
     },
     {timeoutMs: Number.POSITIVE_INFINITY, intervalMs: PAUSE_MS, signal, again: isTransient},
   )
+}
+
+/** Writes a status on top of what was read; false: somebody else wrote in between, or it is gone. */
+export async function writeUnlessConflict(
+  checkpoint: CheckpointName,
+  resourceVersion: string | undefined,
+  status: object,
+  {kube}: Pick<AgentTools, 'kube'>,
+): Promise<boolean> {
+  const options = {subresource: 'status', resourceVersion} as const
+  const written = await kube.patch(checkpointRef(checkpoint), {status}, options).catch(unlessConflict)
+  return written !== undefined
+}
+
+function unlessConflict(error: unknown): undefined {
+  if (!(error instanceof ConflictError)) throw error
 }
 
 /** Whether the status of an object is what was written; the server leaves out of its parts what it does not know. */

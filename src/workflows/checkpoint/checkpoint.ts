@@ -9,7 +9,7 @@ import {
 } from '../../api/resources.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
 import {CheckpointError, type CheckpointErrorCode} from '../../base/errors.ts'
-import type {KubeApi, KubeReader} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
 import {
   createNamed,
@@ -44,7 +44,7 @@ const GONE_MS = 120_000
  * that one is followed. Throws CheckpointError, with the code of what went wrong in the cluster.
  */
 export async function createCheckpoint(
-  kube: KubeApi,
+  kube: KubeClient,
   options: CreateOptions,
   tools: CheckpointTools,
 ): Promise<Checkpoint> {
@@ -231,7 +231,7 @@ const VERIFIED_MS = 3_600_000
 
 /** Has an agent read a checkpoint back from its store: every piece there, unchanged, signed, and opened by the cluster's key. */
 export async function verifyCheckpoint(
-  kube: KubeApi,
+  kube: KubeClient,
   {namespace, name}: ObjectName,
   tools: CheckpointTools,
 ): Promise<VerifyResult> {
@@ -267,7 +267,7 @@ export async function verifyCheckpoint(
 
 /** Verifies one checkpoint, or every one of a namespace, or of the cluster, that is Ready. */
 export async function verifyCheckpoints(
-  kube: KubeApi,
+  kube: KubeClient,
   which: {readonly namespace: string | undefined; readonly name?: string},
   tools: CheckpointTools,
 ): Promise<readonly VerifyResult[]> {

@@ -1,6 +1,6 @@
 import {SYSTEM_NAMESPACE} from '../../api/names.ts'
 import {CheckpointError, KubernetesError, StateError} from '../../base/errors.ts'
-import type {KubeApi, KubeReader, OpenKube} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {specFromDocument} from '../../spec/load.ts'
 import {readIfThere} from '../../base/files.ts'
 import type {ClusterRecord} from '../../store/types.ts'
@@ -14,7 +14,7 @@ const DIRECT_MS = 1_500
 
 export interface CheckpointCluster {
   readonly cluster: string
-  readonly kube: KubeApi
+  readonly kube: KubeClient
   /** `host:port` of the API server for those outside. */
   readonly endpoint: string
 }
@@ -36,7 +36,7 @@ export async function withCheckpoints<T>(
   {withAddon = true}: {readonly withAddon?: boolean} = {},
 ): Promise<T> {
   const record = await recordOf(cluster, tools)
-  const opened = async (kube: KubeApi): Promise<T> => {
+  const opened = async (kube: KubeClient): Promise<T> => {
     if (withAddon) await needAddon(cluster, kube)
     return use({cluster, kube, endpoint: endpointOf(record).external})
   }
@@ -71,8 +71,11 @@ function endpointOf({name, endpoint}: ClusterRecord): NonNullable<ClusterRecord[
 }
 
 /** The way that kubectl takes; undefined: there is no kubeconfig, or who answers there is not this cluster, or nobody. */
-async function openDirect(cluster: string, {store, openKube, signal}: Tools): Promise<OpenKube | undefined> {
-  let kube: OpenKube | undefined
+async function openDirect(
+  cluster: string,
+  {store, openKube, signal}: Tools,
+): Promise<KubeClient | undefined> {
+  let kube: KubeClient | undefined
   try {
     const kubeconfig = await readIfThere(store.paths(cluster).kubeconfig)
     if (kubeconfig === undefined) return undefined

@@ -8,7 +8,7 @@ import {
   type Retention,
 } from '../../api/resources.ts'
 import {expired, retained} from '../../checkpoint/retention.ts'
-import type {KubeApi, KubeReader} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {listCheckpoints, type CheckpointTools} from './checkpoint.ts'
 import {listObjects, refTo} from './objects.ts'
 
@@ -35,7 +35,7 @@ export interface GcResult {
  * ends their objects only then.
  */
 export async function collectCheckpoints(
-  kube: KubeApi,
+  kube: KubeClient,
   options: GcOptions,
   tools: CheckpointTools,
 ): Promise<GcResult> {
@@ -57,7 +57,7 @@ export async function collectCheckpoints(
     )
   })
   if (!options.dryRun)
-    for (const {metadata} of doomed) await kube.remove(refTo('Checkpoint', metadata.name, metadata.namespace))
+    for (const {metadata} of doomed) await kube.delete(refTo('Checkpoint', metadata.name, metadata.namespace))
   return {
     removed: doomed.map((checkpoint) => ({
       checkpoint: placeOf(checkpoint),

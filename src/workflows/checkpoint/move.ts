@@ -9,7 +9,7 @@ import {
   type Restore,
 } from '../../api/resources.ts'
 import {CheckpointError} from '../../base/errors.ts'
-import type {KubeApi, KubeReader} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {failureOf, readCheckpoint, type CheckpointTools, type ObjectName} from './checkpoint.ts'
 import {createNamed, follow, listObjects, needNode, readAs, refTo, runningPod} from './objects.ts'
 import type {z} from 'zod'
@@ -27,7 +27,7 @@ export interface RestoreOptions extends ObjectName {
  * for before is followed, or told when its pod is there.
  */
 export async function restoreCheckpoint(
-  kube: KubeApi,
+  kube: KubeClient,
   options: RestoreOptions,
   tools: CheckpointTools,
 ): Promise<Restore> {
@@ -113,7 +113,7 @@ export interface MigrateOptions {
  * was asked for before is followed, or told when the pod is where it brought it.
  */
 export async function migratePod(
-  kube: KubeApi,
+  kube: KubeClient,
   options: MigrateOptions,
   tools: CheckpointTools,
 ): Promise<Migration> {
@@ -218,7 +218,7 @@ export type PolicySpec = z.input<typeof policySpecSchema>
 
 /** Writes a policy; one of that name is changed. */
 export async function applyPolicy(
-  kube: KubeApi,
+  kube: KubeClient,
   {namespace, name}: ObjectName,
   spec: PolicySpec,
   signal: AbortSignal,

@@ -6,7 +6,7 @@ import {readable} from '../../base/readable.ts'
 import {RESOURCES, type ResourceKind} from '../../api/resources.ts'
 import {AbortError, CheckpointError, ConfigError, isTransient, TimeoutError} from '../../base/errors.ts'
 import {accepted} from '../../kubernetes/answers.ts'
-import type {KubeApi, KubeObject, KubeReader, ObjectRef} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeObject, KubeReader, ObjectRef} from '../../kubernetes/types.ts'
 import {distanceOf} from '../../spec/problems.ts'
 import {isTimeUp, retry, waitFor} from '../../base/waiting.ts'
 import type {Tools} from '../session/types.ts'
@@ -25,7 +25,7 @@ export function refTo(kind: ResourceKind, name: string, namespace?: string): Obj
 
 /** Makes an object of ours; false: there is one of that name. Throws KubernetesError API_REJECTED with the server's words. */
 export async function createObject(
-  kube: KubeApi,
+  kube: KubeClient,
   kind: ResourceKind,
   object: {readonly name: string; readonly namespace?: string; readonly spec: object},
   signal: AbortSignal,
@@ -50,7 +50,7 @@ export async function createObject(
  * number, unless `isAsked` says of the other that it is the very thing that is wanted.
  */
 export async function createNamed(
-  kube: KubeApi,
+  kube: KubeClient,
   kind: ResourceKind,
   object: {readonly pod: string; readonly namespace: string; readonly spec: object},
   isAsked: (other: KubeObject) => boolean,

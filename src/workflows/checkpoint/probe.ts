@@ -36,6 +36,6 @@ export async function probeRoundTrip(
       fix: error.suggestions[0] ?? `docs/errors.md#${code.toLowerCase()}`,
     }
   } finally {
-    await kube.remove({apiVersion: 'v1', kind: 'Namespace', name: namespace})
+    await kube.delete({apiVersion: 'v1', kind: 'Namespace', name: namespace})
   }
 }

@@ -1,6 +1,6 @@
 import {SMOKE_REFERENCE} from '../../bundle/catalogue.ts'
 import {KubernetesError} from '../../base/errors.ts'
-import type {KubeApi, KubeObject} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeObject} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
 import {z} from 'zod'
 import type {Session} from '../session/session.ts'
@@ -30,7 +30,7 @@ const statusSchema = z.looseObject({
 
 /** What the checks of a smoke test work with. */
 export interface Bench {
-  readonly kube: KubeApi
+  readonly kube: KubeClient
   readonly session: Session
   readonly namespace: string
   /** Two nodes that take ordinary pods; the same one twice in a cluster of one node. */

@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {ClouderError} from '../../base/errors.ts'
 import {describeRef, refOf} from '../../kubernetes/refs.ts'
-import type {KubeApi, KubeObject, ObjectRef} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeObject, ObjectRef} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
 import type {Tools} from '../session/types.ts'
 
@@ -40,7 +40,7 @@ export interface ClusterMadeOptions {
 
 /** What controllers in the cluster made in the cloud, as the cluster itself knows it. Reads only. */
 export async function findClusterMade(
-  kube: Pick<KubeApi, 'list'>,
+  kube: Pick<KubeClient, 'list'>,
   keepData: boolean,
 ): Promise<readonly ObjectRef[]> {
   const kinds = keepData ? BALANCED : [...BALANCED, SNAPSHOT, CLAIM]
@@ -58,7 +58,7 @@ const hasCloudPart = (object: KubeObject): boolean =>
  * left to the sweep. Gives what was deleted.
  */
 export async function removeClusterMade(
-  kube: KubeApi,
+  kube: KubeClient,
   options: ClusterMadeOptions,
   tools: Pick<Tools, 'report' | 'signal' | 'now'>,
 ): Promise<readonly string[]> {
@@ -68,7 +68,7 @@ export async function removeClusterMade(
   const volumes = options.keepData ? [] : await cloudVolumes(kube)
   if (refs.length === 0 && volumes.length === 0) return []
   tools.report({type: 'task-started', task, title: 'Give back load balancers and volumes of the cluster'})
-  for (const ref of refs) await kube.remove(ref)
+  for (const ref of refs) await kube.delete(ref)
   if (!options.keepData) await removeUsers(kube, refs)
   const durationMs = () => tools.now() - startedMs
   try {
@@ -84,7 +84,7 @@ export async function removeClusterMade(
 }
 
 /** Volumes of a cloud that go with their claims. */
-async function cloudVolumes(kube: Pick<KubeApi, 'list'>): Promise<readonly KubeObject[]> {
+async function cloudVolumes(kube: Pick<KubeClient, 'list'>): Promise<readonly KubeObject[]> {
   return (await kube.list(VOLUME)).filter((volume) => {
     const {data} = volumeSchema.safeParse(volume['spec'])
     return data?.csi !== undefined && data.persistentVolumeReclaimPolicy === 'Delete'
@@ -95,7 +95,7 @@ async function cloudVolumes(kube: Pick<KubeApi, 'list'>): Promise<readonly KubeO
  * A claim stays as long as a pod on a node uses it. Pods go; one that comes again waits for the claim that goes away.
  * A StatefulSet goes first, since it would make the claim anew.
  */
-async function removeUsers(kube: KubeApi, refs: readonly ObjectRef[]): Promise<void> {
+async function removeUsers(kube: KubeClient, refs: readonly ObjectRef[]): Promise<void> {
   const claims = new Set(
     refs.filter(({kind}) => kind === CLAIM.kind).map(({namespace, name}) => `${namespace ?? ''}/${name}`),
   )
@@ -110,14 +110,14 @@ async function removeUsers(kube: KubeApi, refs: readonly ObjectRef[]): Promise<v
     for (const {apiVersion, kind, name} of ownerReferences) {
       const namespace = pod.metadata.namespace
       if (kind === 'StatefulSet')
-        await kube.remove({apiVersion, kind, name, ...(namespace === undefined ? {} : {namespace})})
+        await kube.delete({apiVersion, kind, name, ...(namespace === undefined ? {} : {namespace})})
     }
-    await kube.remove(refOf(pod))
+    await kube.delete(refOf(pod))
   }
 }
 
 async function waitUntilGone(
-  kube: KubeApi,
+  kube: KubeClient,
   refs: readonly ObjectRef[],
   {keepData, timeoutMs = TIMEOUT_MS, intervalMs = INTERVAL_MS}: ClusterMadeOptions,
   {signal, report}: Pick<Tools, 'report' | 'signal'>,

@@ -3,7 +3,7 @@ import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import {drainPlan, type PodToMove} from '../../checkpoint/policies.ts'
 import {AbortError, KubernetesError, TimeoutError} from '../../base/errors.ts'
 import {apiError} from '../../kubernetes/answers.ts'
-import type {KubeApi, KubeReader} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
 import type {CheckpointTools} from '../checkpoint/checkpoint.ts'
 import {migratePod} from '../checkpoint/move.ts'
@@ -38,7 +38,7 @@ const POLL_MS = 500
  * failed, and nothing is killed in its place. Run again, it goes on.
  */
 export async function drainNode(
-  kube: KubeApi,
+  kube: KubeClient,
   {node, checkpoint, timeoutMs}: DrainOptions,
   tools: CheckpointTools,
 ): Promise<DrainResult> {
@@ -63,7 +63,7 @@ async function podsOf(kube: KubeReader, node: string): Promise<readonly Pod[]> {
 }
 
 async function movePod(
-  kube: KubeApi,
+  kube: KubeClient,
   node: string,
   {pod, policy, store}: PodToMove,
   timeoutMs: number,
@@ -104,7 +104,7 @@ interface Eviction {
 
 /** All at once: each waits for its own disruption budget. One that is refused holds up no other. */
 async function evictAll(
-  kube: KubeApi,
+  kube: KubeClient,
   pods: readonly Pod[],
   timeoutMs: number,
   {report, now, signal}: CheckpointTools,
@@ -154,7 +154,7 @@ async function evictAll(
 }
 
 /** Asks for it until it is accepted, which a disruption budget may hold up. Throws KubernetesError. */
-async function evict(kube: KubeApi, eviction: Eviction, signal: AbortSignal): Promise<void> {
+async function evict(kube: KubeClient, eviction: Eviction, signal: AbortSignal): Promise<void> {
   if (eviction.accepted) return
   const {namespace, name, uid} = eviction.pod.metadata
   const body = {

@@ -1,5 +1,5 @@
 import {AbortError, KubernetesError} from '../../base/errors.ts'
-import type {KubeApi} from '../../kubernetes/types.ts'
+import type {KubeClient} from '../../kubernetes/types.ts'
 import {specFromDocument} from '../../spec/load.ts'
 import {z} from 'zod'
 import {allMachines, recordOf} from '../session/clusters.ts'
@@ -57,7 +57,7 @@ export async function smokeTest(
       checks.push(await runCheck(title, check, bench, tools))
     return {cluster: name, passed: checks.every(({passed}) => passed), checks}
   } finally {
-    if (!options.keep) await kube.remove({apiVersion: 'v1', kind: 'Namespace', name: namespace})
+    if (!options.keep) await kube.delete({apiVersion: 'v1', kind: 'Namespace', name: namespace})
   }
 }
 
@@ -91,11 +91,11 @@ async function runCheck(title: string, check: Check, bench: Bench, tools: Tools)
 }
 
 /** Namespaces of smoke tests that were killed. */
-async function sweep(kube: KubeApi, mine: string): Promise<void> {
+async function sweep(kube: KubeClient, mine: string): Promise<void> {
   const left = await kube.list({apiVersion: 'v1', kind: 'Namespace', labelSelector: `${LABEL}=true`})
   for (const namespace of left) {
     if (namespace.metadata.name !== mine)
-      await kube.remove({apiVersion: 'v1', kind: 'Namespace', name: namespace.metadata.name})
+      await kube.delete({apiVersion: 'v1', kind: 'Namespace', name: namespace.metadata.name})
   }
 }
 
@@ -104,7 +104,7 @@ const nodeSpecSchema = z.looseObject({
   taints: z.array(z.looseObject({effect: z.string()})).optional(),
 })
 
-async function usableNodes(kube: KubeApi): Promise<readonly [string, string]> {
+async function usableNodes(kube: KubeClient): Promise<readonly [string, string]> {
   const nodes = await kube.list({apiVersion: 'v1', kind: 'Node'})
   const open = nodes.filter((node) => {
     const {unschedulable = false, taints = []} = nodeSpecSchema.parse(node['spec'] ?? {})

@@ -10,8 +10,9 @@ import {labelValue, objectName} from '../../api/object-names.ts'
 import {nodeSchema, type Node} from '../../kubernetes/pod.ts'
 import {containerHostSchema, type ContainerHost} from '../../api/resources.ts'
 import {CheckpointError, ConfigError, KubernetesError} from '../../base/errors.ts'
+import {retryOnConflict} from '../../kubernetes/conflict.ts'
 import {refOf} from '../../kubernetes/refs.ts'
-import type {KubeApi, KubeObject, KubeReader} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeObject, KubeReader} from '../../kubernetes/types.ts'
 import type {Renderer} from '../../base/renderer.ts'
 import {listObjects, messageOf, nearNames, readAs, refTo} from '../checkpoint/objects.ts'
 
@@ -54,7 +55,7 @@ const caSchema = z.looseObject({data: z.looseObject({'ca.crt': z.string()})})
  * runtimes to be placed by; any other a script that tells that it is there. Throws ConfigError FLAG_INVALID.
  */
 export async function registerHost(
-  kube: KubeApi,
+  kube: KubeClient,
   {name, capabilities, slots, endpoint}: RegisterOptions,
   {
     renderer,
@@ -67,21 +68,17 @@ export async function registerHost(
   },
 ): Promise<Registration> {
   const labels = labelsOf(capabilities)
-  const [node, known] = [await nodeOf(kube, name), await findHost(kube, name)]
-  await writeHost(kube, name, {capabilities, slots, drain: false}, known, signal)
-  if (node !== undefined) {
-    await kube.patch(nodeRef(name), {
-      metadata: {labels: {...withoutCapabilities(node), ...labels}},
-      // Taken back after a drain; a node that somebody else has cordoned stays so.
-      ...(known?.spec.drain === true ? {spec: {unschedulable: null}} : {}),
-    })
+  const known = await writeHost(kube, name, {capabilities, slots, drain: false}, signal)
+  // Taken back after a drain; a node that somebody else has cordoned stays so.
+  const back = known?.spec.drain === true ? {spec: {unschedulable: null}} : {}
+  if (await labelNode(kube, name, labels, back)) {
     // Of the time before it joined, when it told by itself that it is there.
     await removeAccess(kube, name)
     return {host: await readHost(kube, name)}
   }
   const ca = caSchema.parse(await kube.get(CA)).data['ca.crt']
   // Ends the tokens of an earlier registration: a token counts for the account that it was made for, by its uid.
-  await kube.remove(refOf(accountObject(name)))
+  await kube.delete(refOf(accountObject(name)))
   await kube.apply(accessOf(name), signal)
   const script = renderer.render('byoc/heartbeat.sh', {
     name,
@@ -98,7 +95,7 @@ const tokenPath = (host: string): string =>
   `/api/v1/namespaces/${SYSTEM_NAMESPACE}/serviceaccounts/${accountOf(host)}/token`
 
 async function makeToken(
-  kube: KubeApi,
+  kube: KubeClient,
   host: string,
   {hideSecret, signal}: {readonly hideSecret: (value: string) => void; readonly signal: AbortSignal},
 ): Promise<string> {
@@ -110,30 +107,49 @@ async function makeToken(
   return token
 }
 
-/** Makes a host or changes it: not by apply, which makes a map null when the last of its entries goes. */
+/**
+ * Makes a host or changes it: not by apply, which makes a map null when the last of its entries goes. Gives the host
+ * as it was.
+ */
 async function writeHost(
-  kube: KubeApi,
+  kube: KubeClient,
   name: string,
   spec: Pick<RegisterOptions, 'capabilities' | 'slots'> & {readonly drain: boolean},
-  known: ContainerHost | undefined,
   signal: AbortSignal,
-): Promise<void> {
-  if (known === undefined) {
-    const metadata = {name, labels: {[LABEL]: labelValue(name)}}
-    return kube.apply([{apiVersion: API_VERSION, kind: 'ContainerHost', metadata, spec}], signal)
-  }
-  const gone = Object.keys(known.spec.capabilities ?? {}).map((key) => [key, null] as const)
-  const capabilities = {...Object.fromEntries(gone), ...spec.capabilities}
-  await kube.patch(refTo('ContainerHost', name), {spec: {...spec, capabilities}})
+): Promise<ContainerHost | undefined> {
+  return retryOnConflict(async () => {
+    const known = await findHost(kube, name)
+    if (known === undefined) {
+      const metadata = {name, labels: {[LABEL]: labelValue(name)}}
+      await kube.apply([{apiVersion: API_VERSION, kind: 'ContainerHost', metadata, spec}], signal)
+      return undefined
+    }
+    const gone = Object.keys(known.spec.capabilities ?? {}).map((key) => [key, null] as const)
+    const capabilities = {...Object.fromEntries(gone), ...spec.capabilities}
+    const {resourceVersion} = known.metadata
+    await kube.patch(refTo('ContainerHost', name), {spec: {...spec, capabilities}}, {resourceVersion})
+    return known
+  })
+}
+
+/** Puts these labels in the place of the capabilities that a node has; false: no host of that name has joined. */
+function labelNode(
+  kube: KubeClient,
+  name: string,
+  labels: Readonly<Record<string, string>>,
+  more: object = {},
+): Promise<boolean> {
+  return retryOnConflict(async () => {
+    const found = await kube.get(nodeRef(name))
+    if (found === undefined) return false
+    const metadata = {labels: {...withoutCapabilities(nodeSchema.parse(found)), ...labels}}
+    const {resourceVersion} = found.metadata
+    await kube.patch(nodeRef(name), {metadata, ...more}, {resourceVersion})
+    return true
+  })
 }
 
 const nodeRef = (name: string) => ({apiVersion: 'v1', kind: 'Node', name}) as const
-
-/** The node of that name, when the host has joined. */
-async function nodeOf(kube: KubeReader, name: string): Promise<Node | undefined> {
-  const found = await kube.get(nodeRef(name))
-  return found === undefined ? undefined : nodeSchema.parse(found)
-}
 
 /** Placement is by labels, so a capability is what a label can be. */
 function labelsOf(capabilities: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
@@ -218,8 +234,8 @@ function accessOf(host: string): readonly KubeObject[] {
   ]
 }
 
-async function removeAccess(kube: KubeApi, host: string): Promise<void> {
-  for (const object of accessOf(host)) await kube.remove(refOf(object))
+async function removeAccess(kube: KubeClient, host: string): Promise<void> {
+  for (const object of accessOf(host)) await kube.delete(refOf(object))
 }
 
 export const listHosts = (kube: KubeReader): Promise<readonly ContainerHost[]> =>
@@ -241,19 +257,19 @@ async function readHost(kube: KubeReader, name: string): Promise<ContainerHost> 
 }
 
 /** Gives the host no more work; what runs there goes on. A node is cordoned. */
-export async function drainHost(kube: KubeApi, name: string): Promise<ContainerHost> {
+export async function drainHost(kube: KubeClient, name: string): Promise<ContainerHost> {
   await readHost(kube, name)
   await kube.patch(refTo('ContainerHost', name), {spec: {drain: true}})
-  if ((await nodeOf(kube, name)) !== undefined) await kube.patch(nodeRef(name), {spec: {unschedulable: true}})
+  if ((await kube.get(nodeRef(name))) !== undefined)
+    await kube.patch(nodeRef(name), {spec: {unschedulable: true}})
   return readHost(kube, name)
 }
 
 /** Takes a host away, with its account, whose token is worth nothing from then on, or the labels of its node. */
-export async function removeHost(kube: KubeApi, name: string): Promise<ContainerHost> {
+export async function removeHost(kube: KubeClient, name: string): Promise<ContainerHost> {
   const host = await readHost(kube, name)
-  const node = await nodeOf(kube, name)
-  if (node !== undefined) await kube.patch(nodeRef(name), {metadata: {labels: withoutCapabilities(node)}})
+  await labelNode(kube, name, {})
   await removeAccess(kube, name)
-  await kube.remove(refTo('ContainerHost', name))
+  await kube.delete(refTo('ContainerHost', name))
   return host
 }

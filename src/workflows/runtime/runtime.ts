@@ -3,7 +3,7 @@ import {labelValue} from '../../api/object-names.ts'
 import {isRunning, podSchema} from '../../kubernetes/pod.ts'
 import {runtimeSchema, type Runtime, type runtimeSpecSchema} from '../../api/resources.ts'
 import {CheckpointError} from '../../base/errors.ts'
-import type {KubeApi, KubeReader} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import type {z} from 'zod'
 import {failureOf, type CheckpointTools, type ObjectName} from '../checkpoint/checkpoint.ts'
 import {createObject, follow, listObjects, nearNames, readAs, refTo} from '../checkpoint/objects.ts'
@@ -19,7 +19,7 @@ export interface WaitOption {
 
 /** Makes a runtime and follows it until it runs. Throws KubernetesError, CheckpointError. */
 export async function createRuntime(
-  kube: KubeApi,
+  kube: KubeClient,
   place: ObjectName,
   spec: RuntimeInput,
   {wait}: WaitOption,
@@ -53,14 +53,14 @@ export async function readRuntime(kube: KubeReader, {namespace, name}: ObjectNam
 
 /** Pauses (checkpoint, then its resources are free) or resumes (anywhere) a runtime, and follows it there. */
 export async function setRuntimeState(
-  kube: KubeApi,
+  kube: KubeClient,
   place: ObjectName,
   state: State,
   {wait}: WaitOption,
   tools: CheckpointTools,
 ): Promise<Runtime> {
   const {spec, status} = await readRuntime(kube, place)
-  const turn = (to: State): Promise<void> =>
+  const turn = (to: State): Promise<unknown> =>
     kube.patch(refTo('Runtime', place.name, place.namespace), {spec: {state: to}})
   // What failed is tried again: its switch is turned back and on again, which the cluster takes for a new wish. Not when
   // its memory is gone: it would begin anew.
@@ -125,8 +125,8 @@ export async function runtimePod(kube: KubeReader, place: ObjectName): Promise<s
 }
 
 /** Deletes a runtime, its pod, its checkpoints and, with it, its home volume. */
-export async function deleteRuntime(kube: KubeApi, place: ObjectName): Promise<Runtime> {
+export async function deleteRuntime(kube: KubeClient, place: ObjectName): Promise<Runtime> {
   const runtime = await readRuntime(kube, place)
-  await kube.remove(refTo('Runtime', place.name, place.namespace))
+  await kube.delete(refTo('Runtime', place.name, place.namespace))
   return runtime
 }

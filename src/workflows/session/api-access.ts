@@ -1,6 +1,6 @@
 import {KubernetesError} from '../../base/errors.ts'
 import type {Host} from '../../bootstrap/hosts/host.ts'
-import type {OpenKube} from '../../kubernetes/types.ts'
+import type {KubeClient} from '../../kubernetes/types.ts'
 import {ADMIN_CONF} from '../../bootstrap/phases/kubeconfig.ts'
 import type {Machine} from '../../spec/machine.ts'
 import type {Tools} from './types.ts'
@@ -26,8 +26,8 @@ export class LazyKube {
   readonly #cluster: string
   readonly #hosts: readonly Host[]
   readonly #tools: ApiTools
-  #open: OpenKube | undefined
-  #opening: Promise<OpenKube | undefined> | undefined
+  #open: KubeClient | undefined
+  #opening: Promise<KubeClient | undefined> | undefined
   #problem: ApiProblem
 
   /** `machines`: all of them; `hosts`: those that answered. */
@@ -55,12 +55,12 @@ export class LazyKube {
   }
 
   /** Phases that are planned side by side share one attempt. */
-  async ifThere(): Promise<OpenKube | undefined> {
+  async ifThere(): Promise<KubeClient | undefined> {
     this.#opening ??= this.#openFirst().finally(() => (this.#opening = undefined))
     return this.#open ?? this.#opening
   }
 
-  async #openFirst(): Promise<OpenKube | undefined> {
+  async #openFirst(): Promise<KubeClient | undefined> {
     if (this.#open !== undefined) return this.#open
     for (const host of this.#hosts) {
       this.#open = await this.#tryHost(host)
@@ -69,7 +69,7 @@ export class LazyKube {
     return undefined
   }
 
-  async required(): Promise<OpenKube> {
+  async required(): Promise<KubeClient> {
     const kube = await this.ifThere()
     if (kube !== undefined) return kube
     const {problem, fix} = this.#problem
@@ -80,7 +80,7 @@ export class LazyKube {
     this.#open?.close()
   }
 
-  async #tryHost(host: Host): Promise<OpenKube | undefined> {
+  async #tryHost(host: Host): Promise<KubeClient | undefined> {
     const kubeconfig = await host.readFile(ADMIN_CONF)
     if (kubeconfig === undefined) return undefined
     const tunnel = await host.forward('127.0.0.1', 6443)

@@ -31,7 +31,7 @@ test('the controller manager makes service accounts and empties a namespace that
     {apiVersion: 'v1', kind: 'ConfigMap', metadata: {name: 'content', namespace: 'inhabited'}},
   ])
   await untilStatus(kube, `${inside}/serviceaccounts/default`, 200)
-  await kube.remove({apiVersion: 'v1', kind: 'Namespace', name: 'inhabited'})
+  await kube.delete({apiVersion: 'v1', kind: 'Namespace', name: 'inhabited'})
   await untilStatus(kube, inside, 404)
 })
 

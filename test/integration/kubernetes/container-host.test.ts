@@ -10,7 +10,7 @@ import {KubernetesError} from '../../../src/base/errors.ts'
 import {kubeClient} from '../../../src/kubernetes/client.ts'
 import {currentCredentials} from '../../../src/kubernetes/kubeconfig.ts'
 import {openTransport} from '../../../src/kubernetes/transport.ts'
-import type {HttpAnswer, OpenKubeClient} from '../../../src/kubernetes/types.ts'
+import type {HttpAnswer, KubeClient} from '../../../src/kubernetes/types.ts'
 import {createRenderer} from '../../../src/bootstrap/templating/render.ts'
 import {waitFor} from '../../../src/base/waiting.ts'
 import {registerHost, removeHost} from '../../../src/workflows/runtime/byoc.ts'
@@ -80,17 +80,17 @@ async function followed(api: ApiServer, name: string, token: string): Promise<vo
   })
   kube.close()
   // As if it had never been heard.
-  await api.kube.patchStatus(host(name), {heartbeatAt: null})
+  await api.kube.patch(host(name), {status: {heartbeatAt: null}}, {subresource: 'status'})
 }
 
-function as({kubeconfig, port}: ApiServer, token: string): OpenKubeClient {
+function as({kubeconfig, port}: ApiServer, token: string): KubeClient {
   const {ca} = currentCredentials(kubeconfig)
   const identity = () => Promise.resolve({headers: {authorization: `Bearer ${token}`}})
   return kubeClient(openTransport({host: '127.0.0.1', port, ca, identity}, signal))
 }
 
 function askToken(
-  kube: OpenKubeClient,
+  kube: KubeClient,
   account: string,
   seconds = HOST_TOKEN_SECONDS,
   namespace = SYSTEM_NAMESPACE,
@@ -117,10 +117,10 @@ const claimsOf = (token: string) =>
 
 const host = (name: string) => ({apiVersion: API_VERSION, kind: 'ContainerHost', name}) as const
 /** Status of the answer to a heartbeat. */
-async function beat(kube: OpenKubeClient, name: string): Promise<string> {
+async function beat(kube: KubeClient, name: string): Promise<string> {
   try {
-    const after = await kube.patchStatus(host(name), {heartbeatAt: new Date().toISOString()})
-    return after === undefined ? 'gone' : 'ok'
+    await kube.patch(host(name), {status: {heartbeatAt: new Date().toISOString()}}, {subresource: 'status'})
+    return 'ok'
   } catch (error) {
     if (error instanceof KubernetesError) return error.code
     throw error
@@ -128,7 +128,7 @@ async function beat(kube: OpenKubeClient, name: string): Promise<string> {
 }
 
 /** The API server remembers for some seconds that a token was good. */
-const refused = (kube: OpenKubeClient, account: string): Promise<unknown> =>
+const refused = (kube: KubeClient, account: string): Promise<unknown> =>
   waitFor({
     what: 'the token to be refused',
     check: async () => {
@@ -146,7 +146,7 @@ test('the token of a host lasts a day, renews itself, and reaches nothing of ano
   const {iat, exp} = claimsOf(token)
   expect(exp - iat).toBe(24 * 3600)
   using connections = new DisposableStack()
-  const open = (text: string): OpenKubeClient => connections.adopt(as(api, text), (kube) => kube.close())
+  const open = (text: string): KubeClient => connections.adopt(as(api, text), (kube) => kube.close())
   const renewed = open(tokenIn(await askToken(open(token), 'container-host-one')))
   for (const kube of [open(token), renewed]) {
     expect(await beat(kube, 'one')).toBe('ok')

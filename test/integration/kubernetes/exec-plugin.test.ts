@@ -4,7 +4,7 @@ import {expect, test} from 'vitest'
 import {stringify} from 'yaml'
 import {openForeignKube, type ForeignKubeOptions} from '../../../src/kubernetes/foreign.ts'
 import {systemCode} from '../../../src/base/files.ts'
-import type {OpenKubeClient} from '../../../src/kubernetes/types.ts'
+import type {KubeClient} from '../../../src/kubernetes/types.ts'
 import {withRecordingApi, type RecordingApi} from '../../support/recording-api.ts'
 
 const API_VERSION = 'client.authentication.k8s.io/v1'
@@ -17,7 +17,7 @@ interface Plugin {
   readonly options?: Partial<Omit<ForeignKubeOptions, 'files' | 'text'>>
 }
 
-async function openWith(api: RecordingApi, plugin: Plugin): Promise<OpenKubeClient> {
+async function openWith(api: RecordingApi, plugin: Plugin): Promise<KubeClient> {
   const at = (name: string) => join(api.folder, name)
   const counted = `DIR=${api.folder}; echo >> $DIR/runs; COUNT=$(wc -l < $DIR/runs)`
   await writeFile(at('plugin'), `#!/bin/sh\n${counted}\n${plugin.script}\n`, {mode: 0o755})

@@ -142,7 +142,7 @@ test('a path in the URL of the server stands before that of each call', async ()
     await kube.list({apiVersion: 'v1', kind: 'Node'})
     kube.close()
     const paths = api.arrived.map(({path}) => path)
-    expect(paths.slice(1)).toEqual(['/k8s/clusters/c-1/api/v1', '/k8s/clusters/c-1/api/v1/nodes'])
+    expect(paths.slice(1)).toEqual(['/k8s/clusters/c-1/api/v1', '/k8s/clusters/c-1/api/v1/nodes?limit=500'])
   })
 })
 

@@ -53,7 +53,7 @@ test.for([
   ['a connection that breaks', hangsUp],
 ] as const)('a call that %s does not accept is repeated until it is', async ([, play]) => {
   const seen = await against([play, play, says(200, OBJECT)], async (kube) => {
-    expect(await kube.patchStatus(REF, {phase: 'Ready'})).toMatchObject(OBJECT)
+    expect(await kube.patch(REF, {status: {phase: 'Ready'}}, {subresource: 'status'})).toMatchObject(OBJECT)
   })
   expect(seen).toEqual(['PATCH', 'PATCH', 'PATCH'])
 })

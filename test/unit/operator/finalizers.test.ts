@@ -2,7 +2,7 @@ import {expect, test} from 'vitest'
 import {refOf} from '../../../src/kubernetes/refs.ts'
 import type {KubeObject} from '../../../src/kubernetes/types.ts'
 import {addFinalizer, removeFinalizer} from '../../../src/operator/finalizers.ts'
-import {ConflictError} from '../../../src/operator/writes.ts'
+import {ConflictError} from '../../../src/kubernetes/conflict.ts'
 import {FakeKube} from '../../support/fake-kube.ts'
 
 const OURS = 'clouder.dev/test'

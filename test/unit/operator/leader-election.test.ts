@@ -53,7 +53,7 @@ const becomes = (what: string, acting: Set<string>, expected: string): Promise<u
     signal: never,
   })
 
-const renewals = (kube: FakeKube): number => kube.changes.filter((what) => what.startsWith('replace')).length
+const renewals = (kube: FakeKube): number => kube.changes.filter((what) => what.startsWith('update')).length
 
 test('of two one acts, and one that ends gives its lease back for the other', async () => {
   const kube = new FakeKube()
@@ -83,7 +83,7 @@ test('one that cannot renew stops to act before another one begins', async () =>
   // The same server, that answers this one no more.
   const flaky: FakeKube = new Proxy(kube, {
     get(target, name, receiver) {
-      if (cut && (name === 'get' || name === 'replace')) return () => Promise.reject(new Error('cut off'))
+      if (cut && (name === 'get' || name === 'update')) return () => Promise.reject(new Error('cut off'))
       const value: unknown = Reflect.get(target, name, receiver === flaky ? target : receiver)
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
     },

@@ -11,7 +11,7 @@ import {
   SYSTEM_NAMESPACE,
 } from '../../../../src/api/names.ts'
 import {refOf} from '../../../../src/kubernetes/refs.ts'
-import type {KubeClient, KubeObject, ObjectRef, OpenKubeClient} from '../../../../src/kubernetes/types.ts'
+import type {KubeClient, KubeObject, ObjectRef} from '../../../../src/kubernetes/types.ts'
 import {waitFor} from '../../../../src/base/waiting.ts'
 import {admissionFollowed} from '../../../support/admission-followed.ts'
 import {asServiceAccount} from '../../../support/service-account.ts'
@@ -26,7 +26,7 @@ interface Scene {
   readonly api: ApiServer
   readonly root: KubeClient
   /** As the agent of node `a`, by a token that is bound to its pod. */
-  readonly agent: OpenKubeClient
+  readonly agent: KubeClient
 }
 
 let started: Promise<Scene> | undefined
@@ -91,7 +91,11 @@ async function begin(api: ApiServer): Promise<Scene> {
       spec: {pod: {name: `on-${name}`}},
     })
     const given = {node: name, podUid: `uid-${name}`, podTemplate: TEMPLATE}
-    await root.patchStatus(of('Checkpoint', `of-${name}`), {phase: 'Dumping', ...given})
+    await root.patch(
+      of('Checkpoint', `of-${name}`),
+      {status: {phase: 'Dumping', ...given}},
+      {subresource: 'status'},
+    )
     const wanted = {
       // Given to the node of its pod, and not yet.
       [`open-${name}`]: {pod: {name: `on-${name}`}},
@@ -105,27 +109,41 @@ async function begin(api: ApiServer): Promise<Scene> {
         metadata: {name: checkpoint, namespace: TEAM},
         spec,
       })
-    await root.patchStatus(of('Checkpoint', `open-${name}`), {phase: 'Pending', ...given})
+    await root.patch(
+      of('Checkpoint', `open-${name}`),
+      {status: {phase: 'Pending', ...given}},
+      {subresource: 'status'},
+    )
     const opened = {phase: 'Ready', node: name, podTemplate: TEMPLATE}
-    await root.patchStatus(of('Checkpoint', `import-${name}`), opened)
+    await root.patch(of('Checkpoint', `import-${name}`), {status: opened}, {subresource: 'status'})
     await root.create({
       apiVersion: API_VERSION,
       kind: 'Restore',
       metadata: {name: `on-${name}`, namespace: TEAM},
       spec: {checkpoint: `of-${name}`},
     })
-    await root.patchStatus(of('Restore', `on-${name}`), {phase: 'Preparing', node: name})
+    await root.patch(
+      of('Restore', `on-${name}`),
+      {status: {phase: 'Preparing', node: name}},
+      {subresource: 'status'},
+    )
     await root.create({
       apiVersion: API_VERSION,
       kind: 'Migration',
       metadata: {name: `to-${name}`, namespace: TEAM},
       spec: {pod: 'web'},
     })
-    await root.patchStatus(of('Migration', `to-${name}`), {
-      phase: 'Preparing',
-      targetNode: name,
-      sourceUid: 'u',
-    })
+    await root.patch(
+      of('Migration', `to-${name}`),
+      {
+        status: {
+          phase: 'Preparing',
+          targetNode: name,
+          sourceUid: 'u',
+        },
+      },
+      {subresource: 'status'},
+    )
   }
   await root.create({
     apiVersion: API_VERSION,
@@ -146,7 +164,13 @@ async function begin(api: ApiServer): Promise<Scene> {
   await waitFor({
     what: 'the roles',
     check: async () => {
-      const seen = await outcome(agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Dumping', node: 'a'}))
+      const seen = await outcome(
+        agent.patch(
+          of('Checkpoint', 'open-b'),
+          {status: {phase: 'Dumping', node: 'a'}},
+          {subresource: 'status'},
+        ),
+      )
       return {seen, ...(seen.includes(ANOTHERS) ? {value: true} : {})}
     },
     timeoutMs: 30_000,
@@ -163,7 +187,7 @@ const outcome = (work: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error instanceof Error ? error.message : String(error)),
   )
 
-type Attempt = (agent: OpenKubeClient) => Promise<unknown>
+type Attempt = (agent: KubeClient) => Promise<unknown>
 const patched =
   (name: string, patch: object): Attempt =>
   (agent) =>
@@ -216,7 +240,7 @@ test.for<[string, string, Attempt]>([
   [
     'writes the status of its node',
     BY_ROLE,
-    (agent) => agent.patchStatus(node('a'), {capacity: {cpu: '99'}}),
+    (agent) => agent.patch(node('a'), {status: {capacity: {cpu: '99'}}}, {subresource: 'status'}),
   ],
   ['deletes its node', BY_ROLE, (agent) => agent.delete(node('a'))],
   ['deletes a pod of another node', 'pods of its own node only', (agent) => agent.delete(of('Pod', 'on-b'))],
@@ -253,38 +277,44 @@ test.for<[string, string, Attempt]>([
   [
     'writes the status of a checkpoint of another node',
     ANOTHERS,
-    (agent) => agent.patchStatus(of('Checkpoint', 'of-b'), {frozen: true}),
+    (agent) => agent.patch(of('Checkpoint', 'of-b'), {status: {frozen: true}}, {subresource: 'status'}),
   ],
   [
     'makes a checkpoint of another node its own',
     ANOTHERS,
-    (agent) => agent.patchStatus(of('Checkpoint', 'of-b'), {node: 'a'}),
+    (agent) => agent.patch(of('Checkpoint', 'of-b'), {status: {node: 'a'}}, {subresource: 'status'}),
   ],
   [
     'claims a checkpoint of a pod of another node',
     ANOTHERS,
-    (agent) => agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Dumping', node: 'a'}),
+    (agent) =>
+      agent.patch(
+        of('Checkpoint', 'open-b'),
+        {status: {phase: 'Dumping', node: 'a'}},
+        {subresource: 'status'},
+      ),
   ],
   [
     'ends a checkpoint of a pod of another node before it is claimed',
     ANOTHERS,
-    (agent) => agent.patchStatus(of('Checkpoint', 'open-b'), {phase: 'Failed'}),
+    (agent) => agent.patch(of('Checkpoint', 'open-b'), {status: {phase: 'Failed'}}, {subresource: 'status'}),
   ],
   ...['new-a', 'new-b', 'absent'].map((name): [string, string, Attempt] => [
     `claims a checkpoint that nobody gave to its node: ${name}`,
     ANOTHERS,
-    (agent) => agent.patchStatus(of('Checkpoint', name), {phase: 'Dumping', node: 'a'}),
+    (agent) =>
+      agent.patch(of('Checkpoint', name), {status: {phase: 'Dumping', node: 'a'}}, {subresource: 'status'}),
   ]),
   ...['new-a', 'absent'].map((name): [string, string, Attempt] => [
     `ends a checkpoint that nobody gave to its node: ${name}`,
     ANOTHERS,
-    (agent) => agent.patchStatus(of('Checkpoint', name), {phase: 'Failed'}),
+    (agent) => agent.patch(of('Checkpoint', name), {status: {phase: 'Failed'}}, {subresource: 'status'}),
   ]),
   ...['of-a', 'open-a', 'import-a'].flatMap((name): [string, string, Attempt][] => {
     const write =
       (status: object): Attempt =>
       (agent) =>
-        agent.patchStatus(of('Checkpoint', name), status)
+        agent.patch(of('Checkpoint', name), {status}, {subresource: 'status'})
     return [
       [
         `says what runs in the pod of ${name}`,
@@ -306,30 +336,45 @@ test.for<[string, string, Attempt]>([
     'describes what another node imported',
     // Two policies refuse it.
     'a node agent',
-    (agent) => agent.patchStatus(of('Checkpoint', 'import-b'), forged({serviceAccountName: 'admin'})),
+    (agent) =>
+      agent.patch(
+        of('Checkpoint', 'import-b'),
+        {status: forged({serviceAccountName: 'admin'})},
+        {subresource: 'status'},
+      ),
   ],
   ...['on-b', 'anywhere'].flatMap((name): [string, string, Attempt][] => [
     [
       `gives images to restore ${name}`,
       ANOTHERS,
-      (agent) => agent.patchStatus(of('Restore', name), {images: {main: 'x'}, node: 'a'}),
+      (agent) =>
+        agent.patch(of('Restore', name), {status: {images: {main: 'x'}, node: 'a'}}, {subresource: 'status'}),
     ],
-    [`ends restore ${name}`, ANOTHERS, (agent) => agent.patchStatus(of('Restore', name), {phase: 'Failed'})],
+    [
+      `ends restore ${name}`,
+      ANOTHERS,
+      (agent) => agent.patch(of('Restore', name), {status: {phase: 'Failed'}}, {subresource: 'status'}),
+    ],
   ]),
   [
     'gives one of its restores to another node',
     ANOTHERS,
-    (agent) => agent.patchStatus(of('Restore', 'on-a'), {node: 'b'}),
+    (agent) => agent.patch(of('Restore', 'on-a'), {status: {node: 'b'}}, {subresource: 'status'}),
   ],
   [
     'gives an import to another node',
     ANOTHERS,
-    (agent) => agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Storing', node: 'b'}),
+    (agent) =>
+      agent.patch(
+        of('Checkpoint', 'import'),
+        {status: {phase: 'Storing', node: 'b'}},
+        {subresource: 'status'},
+      ),
   ],
   [
     'gives one of its checkpoints to another node',
     ANOTHERS,
-    (agent) => agent.patchStatus(of('Checkpoint', 'of-a'), {node: 'b'}),
+    (agent) => agent.patch(of('Checkpoint', 'of-a'), {status: {node: 'b'}}, {subresource: 'status'}),
   ],
   [
     'takes the finalizer from a checkpoint of another node',
@@ -350,22 +395,27 @@ test.for<[string, string, Attempt]>([
   [
     'answers for the target of a move',
     'its own node',
-    (agent) => agent.patchStatus(of('Migration', 'to-b'), {targetAnswer: {ok: true, message: 'it can'}}),
+    (agent) =>
+      agent.patch(
+        of('Migration', 'to-b'),
+        {status: {targetAnswer: {ok: true, message: 'it can'}}},
+        {subresource: 'status'},
+      ),
   ],
   [
     'brings a move to its end',
     'its own node',
-    (agent) => agent.patchStatus(of('Migration', 'to-a'), {phase: 'Succeeded'}),
+    (agent) => agent.patch(of('Migration', 'to-a'), {status: {phase: 'Succeeded'}}, {subresource: 'status'}),
   ],
   [
     'has another pod counted as the source of a move',
     'writes of a move only',
-    (agent) => agent.patchStatus(of('Migration', 'to-a'), {sourceUid: 'v'}),
+    (agent) => agent.patch(of('Migration', 'to-a'), {status: {sourceUid: 'v'}}, {subresource: 'status'}),
   ],
   [
     'forgets a field of a move',
     'writes of a move only',
-    (agent) => agent.patchStatus(of('Migration', 'to-a'), {sourceUid: null}),
+    (agent) => agent.patch(of('Migration', 'to-a'), {status: {sourceUid: null}}, {subresource: 'status'}),
   ],
 ])('the credential of an agent is worth its own node: it never %s', async ([, words, attempt], context) => {
   const {agent} = await scene(context)
@@ -381,15 +431,37 @@ test('what an agent is there for it may do', async (context) => {
   await agent.patch(node('a'), {metadata})
   await agent.patch(node('a'), {metadata: {labels: {[BACKEND_LABELS.handler]: null}}})
   await agent.patch(node('a'), {metadata: {annotations: {[INTERRUPTION_ANNOTATION]: null}}})
-  expect(await agent.patchStatus(of('Checkpoint', 'of-a'), {phase: 'Storing', frozen: true})).toBeDefined()
+  expect(
+    await agent.patch(
+      of('Checkpoint', 'of-a'),
+      {status: {phase: 'Storing', frozen: true}},
+      {subresource: 'status'},
+    ),
+  ).toBeDefined()
   const again = {phase: 'Dumping', node: 'a', podUid: 'uid-a', ...forged({})}
   for (const phase of ['Dumping', 'Pending'])
-    expect(await agent.patchStatus(of('Checkpoint', 'open-a'), {...again, phase})).toBeDefined()
-  expect(await agent.patchStatus(of('Restore', 'on-a'), {images: {main: 'x'}})).toBeDefined()
-  expect(await agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Storing', node: 'a'})).toBeDefined()
-  expect(await agent.patchStatus(of('Checkpoint', 'import'), {phase: 'Ready', ...forged({})})).toBeDefined()
+    expect(
+      await agent.patch(of('Checkpoint', 'open-a'), {status: {...again, phase}}, {subresource: 'status'}),
+    ).toBeDefined()
+  expect(
+    await agent.patch(of('Restore', 'on-a'), {status: {images: {main: 'x'}}}, {subresource: 'status'}),
+  ).toBeDefined()
+  expect(
+    await agent.patch(
+      of('Checkpoint', 'import'),
+      {status: {phase: 'Storing', node: 'a'}},
+      {subresource: 'status'},
+    ),
+  ).toBeDefined()
+  expect(
+    await agent.patch(
+      of('Checkpoint', 'import'),
+      {status: {phase: 'Ready', ...forged({})}},
+      {subresource: 'status'},
+    ),
+  ).toBeDefined()
   const answers = {missingImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}}
-  expect(await agent.patchStatus(of('Migration', 'to-a'), answers)).toBeDefined()
+  expect(await agent.patch(of('Migration', 'to-a'), {status: answers}, {subresource: 'status'})).toBeDefined()
   await agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: ['example.com/kept']}})
   await agent.delete(of('Pod', 'on-a'), {graceSeconds: 0})
   expect(await root.get(of('Pod', 'on-a'))).toBeUndefined()

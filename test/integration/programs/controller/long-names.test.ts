@@ -31,7 +31,7 @@ const ref = (kind: string, name: string): ObjectRef => ({
 const node = (name: string): ObjectRef => ({apiVersion: 'v1', kind: 'Node', name})
 
 /** The agent of a node reports that its machine will be taken away. */
-const announce = (kube: KubeClient, id: string): Promise<void> =>
+const announce = (kube: KubeClient, id: string): Promise<unknown> =>
   kube.patch(node('a'), {
     metadata: {annotations: {[INTERRUPTION_ANNOTATION]: JSON.stringify([{id, kind: 'terminate'}])}},
   })
@@ -67,12 +67,15 @@ async function serve(kube: KubeClient): Promise<void> {
         annotations: {[NODE_FEATURES_ANNOTATION]: JSON.stringify(NODE_FEATURES)},
       },
     })
-    await kube.patchStatus(
+    await kube.patch(
       {apiVersion: 'v1', kind: 'Node', name},
       {
-        conditions: [{type: 'Ready', status: 'True', lastHeartbeatTime: null, lastTransitionTime: null}],
-        allocatable: {cpu: '4', memory: '8Gi', pods: '110'},
+        status: {
+          conditions: [{type: 'Ready', status: 'True', lastHeartbeatTime: null, lastTransitionTime: null}],
+          allocatable: {cpu: '4', memory: '8Gi', pods: '110'},
+        },
       },
+      {subresource: 'status'},
     )
     await kube.patch({apiVersion: 'v1', kind: 'Node', name}, {spec: {taints: null}})
   }
@@ -106,7 +109,7 @@ async function moved(kube: KubeClient, pod: string): Promise<(string | undefined
   const migration = ref('Migration', name)
   const status = (object: KubeObject) => migrationSchema.parse(object).status ?? {}
   await eventually('the target', kube, migration, (object) => status(object).targetNode === 'b')
-  await kube.patchStatus(migration, {missingImages: []})
+  await kube.patch(migration, {status: {missingImages: []}}, {subresource: 'status'})
   const begun = await eventually(
     'a name',
     kube,
@@ -116,13 +119,17 @@ async function moved(kube: KubeClient, pod: string): Promise<(string | undefined
   const checkpoint = ref('Checkpoint', status(begun).checkpoint ?? '')
   const made = await eventually('the checkpoint', kube, checkpoint, () => true)
   const ready = {phase: 'Ready', node: 'a', frozen: true, nodeFeatures: NODE_FEATURES, podTemplate: TEMPLATE}
-  await kube.patchStatus(checkpoint, ready)
+  await kube.patch(checkpoint, {status: ready}, {subresource: 'status'})
   await eventually('the question', kube, migration, (object) => status(object).phase === 'Preparing')
-  await kube.patchStatus(migration, {targetAnswer: {ok: true, message: 'it can'}})
+  await kube.patch(
+    migration,
+    {status: {targetAnswer: {ok: true, message: 'it can'}}},
+    {subresource: 'status'},
+  )
   const isRestored = ({metadata}: KubeObject): boolean =>
     metadata.annotations?.['clouder.dev/restore-checkpoint'] === checkpoint.name
   const target = await eventually('the new pod', kube, ref('Pod', pod), isRestored)
-  await kube.patchStatus(ref('Pod', pod), RUNNING_STATUS)
+  await kube.patch(ref('Pod', pod), {status: RUNNING_STATUS}, {subresource: 'status'})
   await eventually('the end', kube, migration, (object) => status(object).phase === 'Succeeded')
   const label = 'clouder.dev/migration'
   expect(labelValue(name)).toBe(made.metadata.labels?.[label])
@@ -145,7 +152,7 @@ test('pods with names of any length are moved from a machine that is taken away,
   for (const name of pods) {
     const metadata = {name, namespace: 'default', labels: {spot: 'true'}}
     await kube.create({apiVersion: 'v1', kind: 'Pod', metadata, spec: {...TEMPLATE.spec, nodeName: 'a'}})
-    await kube.patchStatus(ref('Pod', name), RUNNING_STATUS)
+    await kube.patch(ref('Pod', name), {status: RUNNING_STATUS}, {subresource: 'status'})
   }
   // Nobody else takes them: they are checkpointed.
   await kube.patch(node('b'), {spec: {unschedulable: true}})

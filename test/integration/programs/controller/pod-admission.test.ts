@@ -10,12 +10,7 @@ import {
   ORIGINAL_ANNOTATION,
   SYSTEM_NAMESPACE,
 } from '../../../../src/api/names.ts'
-import {
-  kubeObjectSchema,
-  type KubeClient,
-  type KubeObject,
-  type OpenKubeClient,
-} from '../../../../src/kubernetes/types.ts'
+import {kubeObjectSchema, type KubeClient, type KubeObject} from '../../../../src/kubernetes/types.ts'
 import {waitFor} from '../../../../src/base/waiting.ts'
 import {admissionFollowed} from '../../../support/admission-followed.ts'
 import {asServiceAccount} from '../../../support/service-account.ts'
@@ -33,8 +28,8 @@ const imageOf = (namespace: string): string => `${CHECKPOINT_IMAGE_PREFIX}${name
 interface Scene {
   readonly api: ApiServer
   /** Somebody who may make pods in the namespace. */
-  readonly editor: OpenKubeClient
-  readonly controller: OpenKubeClient
+  readonly editor: KubeClient
+  readonly controller: KubeClient
 }
 let started: Promise<Scene> | undefined
 const scene = async (context: TestContext): Promise<Scene> => {
@@ -168,7 +163,7 @@ test('no pod that is there is given the memory of a process, or another past', a
     const object = await editor.get(POD)
     const spec = ofPod.parse(object?.['spec'])
     const next = {...spec, [list]: spec[list].map((container) => ({...container, image}))}
-    return outcome(editor.replace(kubeObjectSchema.parse({...object, spec: next})))
+    return outcome(editor.update(kubeObjectSchema.parse({...object, spec: next})))
   }
   expect(await changed('initContainers')).toContain('made by a Restore')
   expect(await changed('containers')).toContain('made by a Restore')

@@ -60,10 +60,16 @@ async function addNode(kube: KubeClient, name: string): Promise<void> {
     },
   })
   const node = {apiVersion: 'v1', kind: 'Node', name}
-  await kube.patchStatus(node, {
-    conditions: [{type: 'Ready', status: 'True', lastHeartbeatTime: null, lastTransitionTime: null}],
-    allocatable: {cpu: '4', memory: '8Gi', pods: '110'},
-  })
+  await kube.patch(
+    node,
+    {
+      status: {
+        conditions: [{type: 'Ready', status: 'True', lastHeartbeatTime: null, lastTransitionTime: null}],
+        allocatable: {cpu: '4', memory: '8Gi', pods: '110'},
+      },
+    },
+    {subresource: 'status'},
+  )
   // Without a controller that does it, the API server marks a new node as not ready.
   await kube.patch(node, {spec: {taints: null}})
 }
@@ -129,7 +135,7 @@ test('two controllers move a pod on a real API server: one acts, and the other o
     metadata: {name: 'web', namespace: 'default', labels: {app: 'web'}},
     spec: {nodeName: 'a', containers: [{name: 'main', image: 'app:1'}]},
   })
-  await kube.patchStatus(inDefault('Pod', 'web'), RUNNING_STATUS)
+  await kube.patch(inDefault('Pod', 'web'), {status: RUNNING_STATUS}, {subresource: 'status'})
   const first = await controller(api, 'first')
   await kube.create({
     apiVersion: API_VERSION,
@@ -139,22 +145,32 @@ test('two controllers move a pod on a real API server: one acts, and the other o
   })
   const isToLook = ({status}: KubeObject): boolean => statusSchema.parse(status).targetNode === 'b'
   await eventually('the target to be asked for images', kube, inDefault('Migration', 'move'), isToLook)
-  await kube.patchStatus(inDefault('Migration', 'move'), {missingImages: []})
+  await kube.patch(inDefault('Migration', 'move'), {status: {missingImages: []}}, {subresource: 'status'})
   const made = await eventually('the checkpoint', kube, inDefault('Checkpoint', 'move-move'), () => true)
   expect(made['spec']).toMatchObject({pod: {name: 'web'}, podPolicy: 'Freeze', owner: 'migration/move'})
   const second = await controller(api, 'second')
   await first.stop()
   expect(await first.registry.metrics()).toContain('clouder_controller_leader 0')
-  await kube.patchStatus(inDefault('Checkpoint', 'move-move'), {
-    phase: 'Ready',
-    node: 'a',
-    frozen: true,
-    nodeFeatures: NODE_FEATURES,
-    podTemplate: {metadata: {labels: {app: 'web'}}, spec: {containers: [{name: 'main', image: 'app:1'}]}},
-  })
+  await kube.patch(
+    inDefault('Checkpoint', 'move-move'),
+    {
+      status: {
+        phase: 'Ready',
+        node: 'a',
+        frozen: true,
+        nodeFeatures: NODE_FEATURES,
+        podTemplate: {metadata: {labels: {app: 'web'}}, spec: {containers: [{name: 'main', image: 'app:1'}]}},
+      },
+    },
+    {subresource: 'status'},
+  )
   const asked = ({status}: KubeObject): boolean => statusSchema.parse(status).phase === 'Preparing'
   await eventually('the target to be asked', kube, inDefault('Migration', 'move'), asked)
-  await kube.patchStatus(inDefault('Migration', 'move'), {targetAnswer: {ok: true, message: 'it can'}})
+  await kube.patch(
+    inDefault('Migration', 'move'),
+    {status: {targetAnswer: {ok: true, message: 'it can'}}},
+    {subresource: 'status'},
+  )
   const moved = await eventually(
     'the new pod',
     kube,
@@ -171,7 +187,7 @@ test('two controllers move a pod on a real API server: one acts, and the other o
       },
     },
   })
-  await kube.patchStatus(inDefault('Pod', 'web'), RUNNING_STATUS)
+  await kube.patch(inDefault('Pod', 'web'), {status: RUNNING_STATUS}, {subresource: 'status'})
   const done = await eventually('the end', kube, inDefault('Migration', 'move'), phaseIs('Succeeded'))
   expect(done['status']).toMatchObject({targetNode: 'b', downtimeMs: expect.any(Number) as number})
   expect(await second.registry.metrics()).toContain('clouder_migrations_total{result="Succeeded"} 1')
@@ -231,7 +247,7 @@ test('while a pod is moved nobody but the controller makes one of its name', asy
     metadata: {name: 'held', namespace: 'default'},
     spec: {pod: 'db-0'},
   })
-  await kube.patchStatus(migration, {phase: 'Moving'})
+  await kube.patch(migration, {status: {phase: 'Moving'}}, {subresource: 'status'})
   const attempt = async (name: string): Promise<string> => {
     try {
       await kube.create(pod(name))
@@ -264,10 +280,10 @@ test('while a pod is moved nobody but the controller makes one of its name', asy
       intervalMs: 200,
       signal: new AbortController().signal,
     })
-  await kube.patchStatus(migration, {phase: 'Succeeded'})
+  await kube.patch(migration, {status: {phase: 'Succeeded'}}, {subresource: 'status'})
   await letIn('the end of the move to be seen')
   // The other tests move pods as somebody else than the controller's account.
-  await kube.patchStatus(migration, {phase: 'Moving'})
+  await kube.patch(migration, {status: {phase: 'Moving'}}, {subresource: 'status'})
   for (const object of policy.toReversed()) await kube.delete(refOf(object))
   await letIn('the policy to be followed no longer')
   await kube.delete(migration)

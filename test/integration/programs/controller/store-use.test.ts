@@ -57,7 +57,7 @@ test('what names a store is made where that may be used, and nowhere else', asyn
     })
   for (const {store, allowed, may} of STORE_USE_CASES) {
     const spec = {node: {}, ...(allowed === undefined ? {} : {allowedNamespaces: allowed})}
-    await kube.remove({apiVersion: API_VERSION, kind: 'CheckpointStore', name: store})
+    await kube.delete({apiVersion: API_VERSION, kind: 'CheckpointStore', name: store})
     await kube.create({apiVersion: API_VERSION, kind: 'CheckpointStore', metadata: {name: store}, spec})
     // What the API server knows of stores may be behind for a moment.
     await definitive(store, may, 'Checkpoint')

@@ -96,7 +96,7 @@ test.for(KINDS)(
 test('a true refusal of a status write ends the checkpoint, and its pod goes on', async () => {
   const refusal = new KubernetesError('API_REJECTED', 'forbidden', {answer: {status: 403}})
   const {calls} = await takenWith(0, refusal, 'Freeze')
-  const write = calls.findIndex((call) => call === 'patchStatus after 1 dumps')
+  const write = calls.findIndex((call) => call === 'patch after 1 dumps')
   const outcome = await takenWith(write + 1, refusal, 'Freeze')
   expect(outcome.status).toMatchObject({phase: 'Failed', frozen: false})
   expect(outcome.wokenAfterDump).toBe(true)

@@ -31,7 +31,7 @@ test.for<[string, object]>([
   await using folder = await tempFolder()
   const node = new FakeNode(folder.path)
   node.ask(NAME.name, {podPolicy: 'Freeze'})
-  await node.kube.patchStatus(checkpointRef(NAME), status)
+  await node.kube.patch(checkpointRef(NAME), {status}, {subresource: 'status'})
   const before = await statusOf(node)
   await taken(node)
   expect(await statusOf(node)).toEqual(before)
@@ -44,14 +44,14 @@ test('a pod that changed before its dump is described again first', async () => 
   const node = new FakeNode(folder.path)
   node.ask(NAME.name, {podPolicy: 'Freeze'})
   // As an agent that died before its dump left it.
-  await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Dumping'})
+  await node.kube.patch(checkpointRef(NAME), {status: {phase: 'Dumping'}}, {subresource: 'status'})
   changePod(node)
   await taken(node)
   expect(await statusOf(node)).toMatchObject({phase: 'Pending', node: NODE})
   expect(node.processes.dumped).toBe(false)
   const [pod] = node.kube.peek('v1', 'Pod')
   const podTemplate = podTemplateOf(templatedPodSchema.parse(pod))
-  await node.kube.patchStatus(checkpointRef(NAME), {podTemplate})
+  await node.kube.patch(checkpointRef(NAME), {status: {podTemplate}}, {subresource: 'status'})
   await taken(node)
   expect(await statusOf(node)).toMatchObject({phase: 'Ready', frozen: true, podTemplate})
 })
@@ -60,7 +60,11 @@ test('what nobody described, as agents began it before, is described first', asy
   await using folder = await tempFolder()
   const node = new FakeNode(folder.path)
   node.ask(NAME.name, {})
-  await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Dumping', podTemplate: null})
+  await node.kube.patch(
+    checkpointRef(NAME),
+    {status: {phase: 'Dumping', podTemplate: null}},
+    {subresource: 'status'},
+  )
   await taken(node)
   expect(await statusOf(node)).toMatchObject({phase: 'Pending', node: NODE})
 })

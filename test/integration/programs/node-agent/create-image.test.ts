@@ -113,7 +113,7 @@ test('an image is made for a Restore, and goes when nobody names it any more', a
     expect(there.size).toBe(2)
     await removeUnused()
     expect(there, 'the Restore still needs it').toContain(made)
-    await node.kube.patchStatus(RESTORE, {phase: 'Restored'})
+    await node.kube.patch(RESTORE, {status: {phase: 'Restored'}}, {subresource: 'status'})
     await removeUnused([made])
     expect(there, 'a pod runs with it').toContain(made)
     await removeUnused()
@@ -196,7 +196,11 @@ test.for<[string, string, RegExp, (bench: Bench) => Promise<void> | void]>([
     /may gain privileges/,
     async ({node: {kube}}) => {
       const container = {name: 'smoke', securityContext: {allowPrivilegeEscalation: false}}
-      await kube.patchStatus(checkpointRef(NAME), {podTemplate: {spec: {containers: [container]}}})
+      await kube.patch(
+        checkpointRef(NAME),
+        {status: {podTemplate: {spec: {containers: [container]}}}},
+        {subresource: 'status'},
+      )
     },
   ],
   [

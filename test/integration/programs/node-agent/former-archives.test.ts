@@ -78,9 +78,10 @@ test('what an agent of before had begun is removed when the next one starts, and
   }
   node.ask('nightly', {})
   const [pod] = node.kube.peek('v1', 'Pod')
-  await node.kube.patchStatus(
+  await node.kube.patch(
     {apiVersion: API_VERSION, kind: 'Checkpoint', namespace: POD.namespace, name: 'nightly'},
-    {phase: 'Dumping', node: NODE, podUid: pod?.metadata.uid, startedAt: '2026-11-21T08:59:00Z'},
+    {status: {phase: 'Dumping', node: NODE, podUid: pod?.metadata.uid, startedAt: '2026-11-21T08:59:00Z'}},
+    {subresource: 'status'},
   )
   const over = new AbortController()
   const tools = {...node.tools(new Life(), over.signal), now: () => Date.parse('2026-11-30T00:00:00Z')}

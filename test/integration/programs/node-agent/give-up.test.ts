@@ -71,7 +71,8 @@ test('what became Ready while it was given up stays Ready, and its pod stands st
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
     node.ask(NAME.name, {podPolicy: 'Freeze'})
-    const ready = () => node.kube.patchStatus(REF, {phase: 'Ready', message: 'stored'})
+    const ready = () =>
+      node.kube.patch(REF, {status: {phase: 'Ready', message: 'stored'}}, {subresource: 'status'})
     await takeCheckpoint(NAME, withoutStore(node.tools(new Life(), signal), ready))
     expect(await statusOf(node)).toMatchObject({phase: 'Ready', message: 'stored', frozen: true})
     expect(node.processes.ranAfterDump).toBe(false)
@@ -89,7 +90,7 @@ test('where the API server takes no word of a failure, the pod goes on all the s
         const value: unknown = Reflect.get(target, name)
         if (typeof value !== 'function') return value
         return (...parameters: unknown[]): unknown =>
-          name === 'patchStatus' && JSON.stringify(parameters).includes('"Failed"')
+          name === 'patch' && JSON.stringify(parameters).includes('"Failed"')
             ? Promise.reject(refusal)
             : Reflect.apply(value, target, parameters)
       },
@@ -123,7 +124,8 @@ test('a pod that stands still for what the controller gave up goes on', async ()
     const node = new FakeNode(folder)
     node.ask(NAME.name, {podPolicy: 'Freeze'})
     const tools = node.tools(new Life(), signal)
-    const lost = () => node.kube.patchStatus(REF, {phase: 'Failed', reason: 'CHECKPOINT_FAILED'})
+    const lost = () =>
+      node.kube.patch(REF, {status: {phase: 'Failed', reason: 'CHECKPOINT_FAILED'}}, {subresource: 'status'})
     await takeCheckpoint(NAME, withoutStore(tools, lost))
     expect(await statusOf(node)).toMatchObject({reason: 'CHECKPOINT_FAILED', frozen: false})
     expect(node.runs).toBe(true)

@@ -103,8 +103,8 @@ test('a finalizer that somebody adds meanwhile is not taken away', async () => {
       }
       return found
     }
-    await expect(bench.remove(ONE)).rejects.toMatchObject({code: 'API_CONFLICT'})
-    expect((await get(checkpointRef(ONE)))?.metadata.finalizers).toContain('example.com/backup')
+    await bench.remove(ONE)
+    expect((await get(checkpointRef(ONE)))?.metadata.finalizers).toEqual(['example.com/backup'])
   })
 })
 
@@ -161,7 +161,11 @@ test('of two agents that find what is to be imported the first one does it', asy
     const own = {namespace: POD.namespace, name: 'own'}
     put(bench, own, {import: {digest}, store: 'default'})
     const open: AgentTools['stores']['open'] = async (...given) => {
-      await bench.node.kube.patchStatus(checkpointRef(own), {phase: 'Storing', node: 'first'})
+      await bench.node.kube.patch(
+        checkpointRef(own),
+        {status: {phase: 'Storing', node: 'first'}},
+        {subresource: 'status'},
+      )
       return bench.tools.stores.open(...given)
     }
     await takeCheckpoint(own, {...bench.tools, stores: {open}})
@@ -180,7 +184,11 @@ test('an import that was ended meanwhile stays ended', async () => {
     blobs.getManifest = async (...given) => {
       reads += 1
       if (reads === 2)
-        await bench.node.kube.patchStatus(checkpointRef(own), {phase: 'Failed', reason: 'GONE'})
+        await bench.node.kube.patch(
+          checkpointRef(own),
+          {status: {phase: 'Failed', reason: 'GONE'}},
+          {subresource: 'status'},
+        )
       return getManifest(...given)
     }
     await takeCheckpoint(own, bench.tools)
@@ -195,7 +203,11 @@ test('a checkpoint that is given to another node while an agent begins stays wit
     const own = {namespace: POD.namespace, name: 'own'}
     node.ask(own.name, {})
     const givenMeanwhile = async () => {
-      await node.kube.patchStatus(checkpointRef(own), {phase: 'Dumping', node: 'first'})
+      await node.kube.patch(
+        checkpointRef(own),
+        {status: {phase: 'Dumping', node: 'first'}},
+        {subresource: 'status'},
+      )
       return tools.nodeFeatures()
     }
     await takeCheckpoint(own, {...tools, nodeFeatures: givenMeanwhile})

@@ -365,9 +365,9 @@ test('a checkpoint that was made in another namespace is refused, and one that i
     expect(refusal(await ask('first', {namespace, podUid}))).toContain(
       `was made in namespace ${NAME.namespace}`,
     )
-    await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Storing'})
+    await node.kube.patch(checkpointRef(NAME), {status: {phase: 'Storing'}}, {subresource: 'status'})
     expect(refusal(await ask())).toContain('is Storing, not Ready')
-    await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Ready'})
+    await node.kube.patch(checkpointRef(NAME), {status: {phase: 'Ready'}}, {subresource: 'status'})
     expect(refusal(await ask())).toBe('restore')
   })
 })

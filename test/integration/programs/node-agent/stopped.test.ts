@@ -71,7 +71,11 @@ test('what the controller ended while it was dumped stays ended, and its pod goe
   await withPod(async ({node, tools, take, status}) => {
     const checkpoint: AgentTools['checkpoint'] = async (...given) => {
       await tools.checkpoint(...given)
-      await node.kube.patchStatus(checkpointRef(NAME), {phase: 'Failed', reason: 'ENDED'})
+      await node.kube.patch(
+        checkpointRef(NAME),
+        {status: {phase: 'Failed', reason: 'ENDED'}},
+        {subresource: 'status'},
+      )
     }
     await take({podPolicy: 'Freeze'}, {checkpoint})
     expect(await status()).toMatchObject({phase: 'Failed', reason: 'ENDED'})

@@ -19,10 +19,10 @@ function opted({withOther, pod = 'web'}: {withOther: boolean; pod?: string}): Co
   return scene
 }
 
-const announce = (scene: ControllerScene, ...ids: readonly string[]): Promise<void> =>
+const announce = (scene: ControllerScene, ...ids: readonly string[]): Promise<unknown> =>
   report(scene, JSON.stringify(ids.map((id) => ({id, kind: 'terminate'}))))
 
-const report = (scene: ControllerScene, text: string): Promise<void> =>
+const report = (scene: ControllerScene, text: string): Promise<unknown> =>
   scene.kube.patch(NODE, {metadata: {annotations: {[INTERRUPTION_ANNOTATION]: text}}})
 
 const made = (scene: ControllerScene, kind: 'Migration' | 'Checkpoint') =>

@@ -430,7 +430,11 @@ test('a source is not ended for what was heard of its move before that was given
   await scene.play({until: () => phaseOf(scene, 'move') === 'Moving'})
   const heard = scene.object('Migration', 'move')
   if (heard === undefined) throw new Error('no migration')
-  await scene.kube.patchStatus(refTo('Migration', 'move', 'default'), {phase: 'RollingBack'})
+  await scene.kube.patch(
+    refTo('Migration', 'move', 'default'),
+    {status: {phase: 'RollingBack'}},
+    {subresource: 'status'},
+  )
   await migrationReconciler.reconcile(heard, scene.heard(heard))
   expect(scene.pod('web')?.metadata.deletionTimestamp).toBeUndefined()
   expect(scene.pod('web')).toBeDefined()

@@ -22,7 +22,7 @@ function cluster(): FakeKube {
     // The driver gives the disk back when its claim is gone.
     onChange: (what) => {
       if (what !== 'delete PersistentVolumeClaim default/data-db-0') return
-      void kube.remove({apiVersion: 'v1', kind: 'PersistentVolume', name: 'pv-1'})
+      void kube.delete({apiVersion: 'v1', kind: 'PersistentVolume', name: 'pv-1'})
     },
   })
   const claim = {volumes: [{persistentVolumeClaim: {claimName: 'data-db-0'}}]}

@@ -206,7 +206,7 @@ test('what is broken by hand is what the plan names, and an init heals just that
     const worker = fleet.named('worker-1')
     worker.containerd = {...worker.containerd, active: false}
     fleet.named('worker-2').put('/etc/sysctl.d/90-clouder.conf', 'net.ipv4.ip_forward = 0\n')
-    await fleet.cluster.kube.remove({
+    await fleet.cluster.kube.delete({
       apiVersion: 'apps/v1',
       kind: 'DaemonSet',
       namespace: 'kube-flannel',

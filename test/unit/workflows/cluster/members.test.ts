@@ -221,7 +221,7 @@ test('info shows where the cluster and the record differ', async () => {
       live: {api: 'ok', kubernetesVersion: '1.35.4'},
       differences: [],
     })
-    await demo.fleet.cluster.kube.remove({apiVersion: 'v1', kind: 'Node', name: 'worker-1'})
+    await demo.fleet.cluster.kube.delete({apiVersion: 'v1', kind: 'Node', name: 'worker-1'})
     const {differences} = await describeCluster('demo', demo.run().tools)
     expect(differences).toEqual(['worker-1 is not a node of the cluster'])
   })
