@@ -21,7 +21,24 @@ export async function writeTar(
 ): Promise<void> {
   const archive = pack()
   const written = pipeline(archive, createWriteStream(path), {signal})
-  await Promise.all([written, addEntries(archive, entries)])
+  const added = addEntries(archive, entries).catch((error: unknown) => {
+    archive.destroy(error instanceof Error ? error : new Error(String(error)))
+  })
+  try {
+    await written
+  } finally {
+    await added
+  }
+}
+
+/** Begins an entry. It breaks with its archive, whose end is told to who writes that; nobody else listens to it. */
+function beginEntry(
+  archive: Pack,
+  header: Parameters<Pack['entry']>[0],
+  text?: string,
+): ReturnType<Pack['entry']> {
+  const entry = text === undefined ? archive.entry(header) : archive.entry(header, text)
+  return entry.on('error', () => undefined)
 }
 
 async function addEntries(archive: Pack, entries: readonly TreeEntry[]): Promise<void> {
@@ -34,7 +51,7 @@ async function addEntries(archive: Pack, entries: readonly TreeEntry[]): Promise
   for (const path of [...byPath.keys()].sort()) {
     const entry = byPath.get(path)
     if (entry === undefined || entry === 'folder') {
-      archive.entry({name: `${path}/`, type: 'directory', mode: 0o755, mtime: EPOCH, uid: 0, gid: 0})
+      beginEntry(archive, {name: `${path}/`, type: 'directory', mode: 0o755, mtime: EPOCH, uid: 0, gid: 0})
     } else {
       await addEntry(archive, entry)
     }
@@ -45,11 +62,11 @@ async function addEntries(archive: Pack, entries: readonly TreeEntry[]): Promise
 async function addEntry(archive: Pack, entry: TreeEntry): Promise<void> {
   const common = {name: entry.path, mtime: EPOCH, uid: 0, gid: 0}
   if ('linkTo' in entry) {
-    archive.entry({...common, type: 'symlink', linkname: entry.linkTo, mode: 0o777})
+    beginEntry(archive, {...common, type: 'symlink', linkname: entry.linkTo, mode: 0o777})
   } else if ('text' in entry) {
-    archive.entry({...common, mode: entry.mode}, entry.text)
+    beginEntry(archive, {...common, mode: entry.mode}, entry.text)
   } else {
     const {size} = await stat(entry.file)
-    await pipeline(createReadStream(entry.file), archive.entry({...common, mode: entry.mode, size}))
+    await pipeline(createReadStream(entry.file), beginEntry(archive, {...common, mode: entry.mode, size}))
   }
 }
