@@ -21,10 +21,17 @@ const suite = (
   },
 })
 
-/** Every store, program, stroke and policy, each on a cluster of its own: they wait more than they work, so two at once. */
+/** Every store, program, stroke and policy. */
 const CHECKPOINTS = 'test/e2e/checkpoint-*.test.ts'
 
-const checkpoints = suite('checkpoints', [CHECKPOINTS], 1_800_000, true)
+/** Files with clusters of their own. They wait more than they work, so two at once; more would be in each other's way. */
+const onClusters = (name: string, include: string[], exclude: string[] = []) => ({
+  test: {
+    ...suite(name, include, 1_800_000, true, exclude).test,
+    isolate: true,
+    maxWorkers: 2,
+  },
+})
 const unit = suite('unit', ['test/unit/**/*.test.ts'], 10_000, true)
 
 export default defineConfig({
@@ -37,8 +44,8 @@ export default defineConfig({
       suite('stacks', ['test/stacks/**/*.test.ts'], 60_000, true),
       suite('integration', ['test/integration/**/*.test.ts'], 300_000, false),
       suite('cloud', ['test/cloud/**/*.test.ts'], 1_800_000, false),
-      suite('e2e', ['test/e2e/**/*.test.ts'], 1_800_000, false, [CHECKPOINTS]),
-      {test: {...checkpoints.test, isolate: true}},
+      onClusters('e2e', ['test/e2e/**/*.test.ts'], [CHECKPOINTS]),
+      onClusters('checkpoints', [CHECKPOINTS]),
       suite('vm', ['test/vm/**/*.test.ts'], 7_200_000, false),
     ],
   },

@@ -2,7 +2,7 @@
 import {spawn, spawnSync} from 'node:child_process'
 import {once} from 'node:events'
 import {closeSync, mkdtempSync, openSync, readFileSync, rmSync} from 'node:fs'
-import {tmpdir} from 'node:os'
+import {constants, setPriority, tmpdir} from 'node:os'
 import {join, relative} from 'node:path'
 
 const root = join(import.meta.dirname, '..')
@@ -21,11 +21,30 @@ const suites =
 /** Mostly waits for what a cloud does, so it runs beside those after it, and is told when it has ended. */
 const BESIDE = 'cloud'
 
-async function run(title, command, args, stdio = 'inherit') {
+const start = (command, args, stdio) => spawn(join(bin, command), args, {cwd: root, env: environment, stdio})
+
+/** Starts a command that gives way to all others; what it writes is kept until it is shown, then passed on. */
+function startBehind(command, args) {
+  const child = start(command, args, ['ignore', 'pipe', 'pipe'])
+  setPriority(child.pid, constants.priority.PRIORITY_LOW)
+  const closed = once(child, 'close')
+  const kept = []
+  let write = (text) => kept.push(text)
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => write(text))
+  return {
+    closed,
+    show() {
+      write = (text) => process.stdout.write(text)
+      for (const text of kept) write(text)
+    },
+  }
+}
+
+async function run(title, command, args, {stdio = 'inherit', started} = {}) {
   const startedMs = Date.now()
   process.stdout.write(`\n== ${title}\n`)
-  const child = spawn(join(bin, command), args, {cwd: root, env: environment, stdio})
-  const [status] = await once(child, 'close')
+  started?.show()
+  const [status] = await (started?.closed ?? once(start(command, args, stdio), 'close'))
   process.stdout.write(
     `== ${title}: ${status === 0 ? 'ok' : 'FAILED'} in ${Math.round((Date.now() - startedMs) / 1000)} s\n`,
   )
@@ -39,8 +58,8 @@ function hasAwsProvider() {
   return status === 0
 }
 
-async function check(title, command, args) {
-  total[(await run(title, command, args)) ? 'passed' : 'failed'] += 1
+async function check(title, command, args, options) {
+  total[(await run(title, command, args, options)) ? 'passed' : 'failed'] += 1
 }
 
 async function suite(name) {
@@ -56,7 +75,8 @@ async function suite(name) {
   ]
   const log = name === BESIDE ? join(folder, 'log') : undefined
   const output = log === undefined ? undefined : openSync(log, 'w')
-  const ok = await run(name, 'vitest', args, output === undefined ? 'inherit' : ['ignore', output, output])
+  const stdio = output === undefined ? 'inherit' : ['ignore', output, output]
+  const ok = await run(name, 'vitest', args, {stdio})
   if (output !== undefined) {
     closeSync(output)
     process.stdout.write(readFileSync(log))
@@ -83,6 +103,9 @@ async function suite(name) {
   rmSync(folder, {recursive: true, force: true})
 }
 
+const BUNDLE_BUILD = ['node', ['bin/run.js', 'bundle', 'build']]
+// The first time it compiles Kubernetes, for which the suites before it need not wait.
+const building = suites.indexOf('bundle') > 0 ? startBehind(...BUNDLE_BUILD) : undefined
 let beside = Promise.resolve()
 for (const name of suites) {
   if (name === 'checks') {
@@ -91,7 +114,7 @@ for (const name of suites) {
     await check('types', 'tsc', ['-p', 'tsconfig.check.json'])
   } else if (name === 'bundle') {
     // What integration and end to end install from; minutes the first time, an instant afterwards.
-    await check('bundle', 'node', ['bin/run.js', 'bundle', 'build'])
+    await check('bundle', ...BUNDLE_BUILD, {started: building})
     await check('bundle digests and closure', 'node', ['bin/run.js', 'bundle', 'verify'])
     await check('registry for the stores of checkpoints', 'tsx', ['test/support/registry-build.ts'])
   } else if (name === 'cloud' && !hasAwsProvider()) {

@@ -35,7 +35,7 @@ import {startNodeStore} from '../support/e2e-store.ts'
 
 const WHOLE = process.env['CLOUDER_CHAOS'] === 'all'
 const SEEDS = WHOLE ? [1, 2] : [1]
-const MOVES = WHOLE ? 50 : 6
+const MOVES = WHOLE ? 50 : 4
 const MEBIBYTES = 48
 
 type Deed = 'create' | 'migrate' | 'restore'
@@ -69,19 +69,14 @@ const every: readonly Stroke[] = stages.flatMap(([deed, stage, on]) =>
   victims.map((victim) => ({deed, stage, on, victim})),
 )
 
+/** Each victim, each deed, and a stroke on either node; `npm run test:chaos` has the product. */
 const chosen: readonly (readonly [Deed, Victim, Stage])[] = [
   ['create', 'containerd', source],
-  ['create', 'kubelet', source],
-  ['create', 'agent', source],
   ['create', 'store', at('Checkpoint', 'Storing')],
   ['migrate', 'agent', source],
-  ['migrate', 'containerd', at('Checkpoint', 'Storing')],
-  ['migrate', 'node', at('Checkpoint', 'Storing')],
   ['migrate', 'cli', at('Migration', 'Preparing')],
   ['migrate', 'controller', at('Migration', 'Moving')],
-  ['migrate', 'containerd', target],
   ['migrate', 'kubelet', target],
-  ['migrate', 'store', at('Migration', 'Verifying')],
   ['restore', 'agent', at('Restore', 'Starting')],
   ['restore', 'node', target],
 ]

@@ -25,7 +25,13 @@ interface Case {
 }
 
 const restored = CELLS.filter(({outcome}) => outcome === 'restored')
-const refused = CELLS.filter(({outcome}) => outcome === 'refused')
+/** Each place and each thing that is held, once; `npm run test:chaos` has all that are refused. */
+const refused = CELLS.filter(({outcome}) => outcome === 'refused').filter(
+  ({hold, place}, index, all) =>
+    WHOLE ||
+    all.slice(0, index).every((earlier) => earlier.place !== place) ||
+    all.slice(0, index).every((earlier) => earlier.hold !== hold),
+)
 /** One pod holds all that is restored; with the whole product each cell has a pod of its own. */
 const CASES: readonly Case[] = [
   ...(WHOLE

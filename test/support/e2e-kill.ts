@@ -27,18 +27,45 @@ export function initKilledAfter(cluster: E2eCluster, n: number): Promise<CliResu
 }
 
 /**
- * An init that is killed right after it completed something that is not in `known`, where it is put then. What must be
- * done again in each run would end every run at the same place.
+ * An init that is killed right after it completed so many things that are not in `known`, where they are put then. What
+ * must be done again in each run would end every run at the same place.
  */
-export function initKilledAfterNews(cluster: E2eCluster, known: Set<string>): Promise<CliResult> {
-  let killed = false
+export function initKilledAfterNews(
+  cluster: E2eCluster,
+  known: Set<string>,
+  count: number,
+): Promise<CliResult> {
+  let completed = 0
   return cluster.init({
     onEvent: (event, child) => {
-      if (killed || !isCompletion(event) || known.has(nameOf(event))) return
+      if (completed === count || !isCompletion(event) || known.has(nameOf(event))) return
       known.add(nameOf(event))
-      killed = child.kill('SIGKILL')
+      completed += 1
+      if (completed === count) child.kill('SIGKILL')
     },
   })
+}
+
+/**
+ * An init beside which a second one is started with its first phase; it is killed at the first thing that it completes
+ * once the second has ended. Gives both.
+ */
+export async function initBesideAnother(
+  cluster: E2eCluster,
+): Promise<{readonly first: CliResult; readonly second: CliResult}> {
+  let second: Promise<CliResult> | undefined
+  let secondEnded = false
+  const first = await cluster.init({
+    onEvent: (event, child) => {
+      if (event.type === 'phase-started')
+        second ??= cluster.init().finally(() => {
+          secondEnded = true
+        })
+      if (secondEnded && isCompletion(event)) child.kill('SIGKILL')
+    },
+  })
+  if (second === undefined) throw new Error(`no phase began: ${first.stderr}`)
+  return {first, second: await second}
 }
 
 /** An init that gets a signal some time after the n-th thing it began, counted from 1; it may end before. */
