@@ -6,7 +6,7 @@ import type {HttpAnswer} from './types.ts'
 const statusSchema = z.looseObject({
   message: z.string().optional(),
   reason: z.string().optional(),
-  details: z.unknown(),
+  details: z.unknown().optional(),
 })
 
 /** The body of an answer that accepts the call. Throws KubernetesError. */

@@ -4,7 +4,8 @@ import {KubernetesError} from '../base/errors.ts'
 import {accepted, apiError, statusOf} from './answers.ts'
 import {ConflictError} from './conflict.ts'
 import {currentCredentials, currentServer} from './kubeconfig.ts'
-import {listAll} from './list.ts'
+import {listAll, withKind} from './list.ts'
+import {reflect} from './reflector.ts'
 import {describeRef, refOf} from './refs.ts'
 import {sendRepeatedly} from './repeat.ts'
 import {openTransport, type Call, type Transport} from './transport.ts'
@@ -21,7 +22,6 @@ import {
   type WatchEvent,
   type WatchQuery,
 } from './types.ts'
-import {watchCollection} from './watch.ts'
 
 const FIELD_MANAGER = 'clouder'
 
@@ -74,7 +74,15 @@ class HttpKube implements KubeClient {
   async list(query: ListQuery): Promise<readonly KubeObject[]> {
     const path = await this.#collection(query)
     if (path === undefined) return []
-    return (await listAll({path, query, send: (call) => this.#send(call)})).objects
+    try {
+      const {items} = await listAll({path, query, send: (call) => this.#send(call)})
+      return items.map((item) => withKind(item, query))
+    } catch (error) {
+      if (!(error instanceof KubernetesError) || error.answer?.status !== 404) throw error
+      // The kind is not served any more.
+      this.#discovered.delete(rootOf(query))
+      return []
+    }
   }
 
   fetch(path: string, signal?: AbortSignal): Promise<HttpAnswer> {
@@ -169,8 +177,11 @@ class HttpKube implements KubeClient {
   }
 
   watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void> {
-    const collection = (): Promise<string | undefined> => this.#collection(query)
-    return watchCollection({transport: this.#transport, collection, query, onEvent, signal})
+    const collection = (afresh: boolean): Promise<string | undefined> => {
+      if (afresh) this.#discovered.delete(rootOf(query))
+      return this.#collection(query)
+    }
+    return reflect({transport: this.#transport, collection, query, onEvent, signal})
   }
 
   async #applyCall(object: KubeObject, query: string, signal?: AbortSignal): Promise<HttpAnswer | undefined> {
@@ -195,7 +206,7 @@ class HttpKube implements KubeClient {
     kind: string
     namespace?: string
   }): Promise<string | undefined> {
-    const root = what.apiVersion.includes('/') ? `/apis/${what.apiVersion}` : `/api/${what.apiVersion}`
+    const root = rootOf(what)
     const known = this.#discovered.get(root) ?? this.#discover(root)
     this.#discovered.set(root, known)
     const resource = (
@@ -223,6 +234,10 @@ class HttpKube implements KubeClient {
     return new Map(plain.map(({kind, name, namespaced}) => [kind, {plural: name, namespaced}]))
   }
 }
+
+/** Where an API version is discovered. */
+const rootOf = ({apiVersion}: {readonly apiVersion: string}): string =>
+  apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`
 
 /** What a write made. Who wrote on top of what he read finds nothing to write on: it has changed since. */
 function written(answer: HttpAnswer, what: string, resourceVersion: string | undefined): KubeObject {

@@ -24,7 +24,7 @@ export interface ListOptions {
 }
 
 export interface Listed {
-  readonly objects: readonly KubeObject[]
+  readonly items: readonly object[]
   /** Of the whole list: watch from here. */
   readonly resourceVersion: string
 }
@@ -45,24 +45,21 @@ async function allPages(
   first: Readonly<Record<string, string>>,
   options: ListOptions,
 ): Promise<Listed | undefined> {
-  const objects: KubeObject[] = []
+  const all: object[] = []
   for (let parameters = first; ;) {
     const answer = await ask(parameters, options)
     if (answer.status === GONE && 'continue' in parameters) return undefined
     const {items, metadata} = pageOf(answer, options.query)
-    for (const item of items) objects.push(withKind(item, options.query))
+    all.push(...items)
     const {resourceVersion, continue: next = ''} = metadata
-    if (next === '') return {objects, resourceVersion}
+    if (next === '') return {items: all, resourceVersion}
     parameters = {limit: String(PAGE), continue: next}
   }
 }
 
 async function onePage(parameters: Readonly<Record<string, string>>, options: ListOptions): Promise<Listed> {
   const {items, metadata} = pageOf(await ask(parameters, options), options.query)
-  return {
-    objects: items.map((item) => withKind(item, options.query)),
-    resourceVersion: metadata.resourceVersion,
-  }
+  return {items, resourceVersion: metadata.resourceVersion}
 }
 
 const ask = (

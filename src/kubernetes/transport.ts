@@ -49,6 +49,7 @@ export interface Server {
 
 export interface StreamAnswer {
   readonly status: number
+  readonly retryAfterMs?: number
   /** Ends with the connection; throws when that breaks or when the signal is aborted. */
   readonly lines: AsyncIterable<string>
 }
@@ -121,18 +122,16 @@ async function send(call: Call, way: Way): Promise<HttpAnswer> {
         continue
       }
     }
-    const retryAfterMs = waitAsked(response.headers['retry-after'])
-    return {
-      status: response.statusCode ?? 0,
-      body: Buffer.concat(chunks).toString('utf8'),
-      ...(retryAfterMs === undefined ? {} : {retryAfterMs}),
-    }
+    const body = Buffer.concat(chunks).toString('utf8')
+    return {status: response.statusCode ?? 0, body, ...waitAsked(response)}
   }
 }
 
 /** Kubernetes gives whole seconds (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after allows a date as well). */
-const waitAsked = (header: string | undefined): number | undefined =>
-  header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
+function waitAsked({headers}: IncomingMessage): {readonly retryAfterMs?: number} {
+  const header = headers['retry-after']
+  return header !== undefined && /^\d{1,6}$/.test(header) ? {retryAfterMs: Number(header) * 1000} : {}
+}
 
 /** An end of the signal ends the wait alone: others may wait for the same identity. */
 async function identityOf({identity}: Server, signal: AbortSignal, refused?: Identity): Promise<Identity> {
@@ -190,6 +189,7 @@ async function stream(path: string, way: Way): Promise<StreamAnswer> {
 
 const streamed = (response: IncomingMessage, call: Call, way: Way): StreamAnswer => ({
   status: response.statusCode ?? 0,
+  ...waitAsked(response),
   lines: linesOf(response, call, way.signal),
 })
 

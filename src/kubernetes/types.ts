@@ -91,8 +91,9 @@ export interface KubeClient extends KubeReader {
   /** POST to a path of the API server, such as a node's checkpoint end-point. */
   post(path: string, body: string, signal?: AbortSignal): Promise<HttpAnswer>
   /**
-   * Tells every object there is, then every change, until the signal is aborted; connects and lists anew as needed,
-   * so that an object may be told twice and nothing is missed. A kind that the server does not know yet is waited for.
+   * Tells every object there is, then every change, until the signal is aborted; connects and lists again as needed,
+   * misses nothing and never goes back to what is older. A kind that the server does not know yet is waited for. What
+   * `onEvent` throws is a problem that is told, and ends nothing.
    */
   watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void>
   close(): void
@@ -113,9 +114,19 @@ export interface WatchEvent {
   readonly object: KubeObject
 }
 
+/**
+ * How current what a watch has told is. `syncing`: not everything was told yet. `stale`: the connection is lost.
+ * `forbidden`: one may not read the kind. `absent`: the server does not know the kind. The last three are tried again.
+ */
+export type WatchState = 'syncing' | 'live' | 'stale' | 'forbidden' | 'absent'
+
 export interface WatchQuery extends ListQuery {
+  /** What is told and kept of an object; one for which it throws is left out. Default: all but managedFields. */
+  readonly project?: (object: KubeObject) => KubeObject
   /** Told once, when everything that was there has been told as ADDED. */
   readonly onSynced?: () => void
-  /** Told of each refusal and broken connection; it is tried again by itself. */
+  /** Told of the first state, and of each other one when it begins. */
+  readonly onState?: (state: WatchState) => void
+  /** Told of each refusal, broken connection, object that cannot be read and event that was not handled. */
   readonly onProblem?: (error: Error) => void
 }

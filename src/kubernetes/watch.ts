@@ -2,186 +2,142 @@ import {z} from 'zod'
 import {KubernetesError} from '../base/errors.ts'
 import {pauseQuietly} from '../base/waiting.ts'
 import {apiError} from './answers.ts'
-import type {Transport} from './transport.ts'
-import {kubeObjectSchema, type KubeObject, type WatchEvent, type WatchQuery} from './types.ts'
+import {selection} from './list.ts'
+import type {StreamAnswer, Transport} from './transport.ts'
+import type {ListQuery, WatchEvent} from './types.ts'
 
-const PAGE = 500
-/** The server ends a watch by itself after this long, give or take; a connection that died unseen is noticed then. */
-const WATCH_SECONDS = 60
-const BACKOFF_MS = {first: 100, most: 10_000} as const
-const GONE = 410
+/** After so long, chosen anew for each, the server ends a watch by itself. */
+const SECONDS = {least: 300, most: 600} as const
+const INITIAL_END = 'k8s.io/initial-events-end'
 
-const pageSchema = z.looseObject({
-  metadata: z.looseObject({resourceVersion: z.string(), continue: z.string().optional()}),
-  items: z.array(z.looseObject({})),
+const lineSchema = z.looseObject({
+  type: z.string(),
+  object: z.looseObject({
+    code: z.int().optional(),
+    metadata: z
+      .looseObject({
+        resourceVersion: z.string().optional(),
+        annotations: z.record(z.string(), z.unknown()).optional(),
+      })
+      .default({}),
+  }),
 })
-const lineSchema = z.looseObject({type: z.string(), object: z.looseObject({})})
-const statusSchema = z.looseObject({code: z.int().optional()})
-const bookmarkSchema = z.looseObject({metadata: z.looseObject({resourceVersion: z.string()})})
+type Line = z.output<typeof lineSchema>
 
-export interface WatchOptions {
+export interface Connection {
   readonly transport: Transport
-  /** Path of the collection; undefined: the server does not know the kind yet. */
-  readonly collection: () => Promise<string | undefined>
-  readonly query: WatchQuery
-  readonly onEvent: (event: WatchEvent) => void
+  /** Of the collection. */
+  readonly path: string
+  readonly query: ListQuery
+  /** Undefined: everything there is comes first, as ADDED, up to a bookmark that says so. */
+  readonly from: string | undefined
+  readonly idleMs: number
   readonly signal: AbortSignal
 }
 
-/** What was told of an object last: its version, and the object for when it is found to be gone. */
-type Told = Map<string, KubeObject>
+/** What one line of a watch tells; its object is as it came, and may be none. */
+export interface WatchLine {
+  readonly type: WatchEvent['type'] | 'BOOKMARK'
+  readonly object: Line['object']
+  /** A bookmark: everything there was has been told. */
+  readonly isInitialEnd: boolean
+}
 
-/** Lists, then watches, then again from the last version heard of; lists anew when the server has forgotten that. */
-export async function watchCollection(options: WatchOptions): Promise<void> {
-  const told: Told = new Map()
-  let version: string | undefined
-  let synced = false
-  let backoffMs: number = BACKOFF_MS.first
-  const over = (): boolean => options.signal.aborted
-  while (!over()) {
-    try {
-      const path = await options.collection()
-      if (path === undefined)
-        throw new KubernetesError('NOT_READY', `${options.query.kind} is not served yet`)
-      if (version === undefined) {
-        version = await tellAll(path, told, options)
-        if (!synced) options.query.onSynced?.()
-        synced = true
+/** Nothing was heard of a connection for too long. */
+export class SilentError extends KubernetesError {
+  constructor(kind: string, idleMs: number) {
+    super('API_UNREACHABLE', `nothing was heard of the watch of ${kind} for ${idleMs / 1000} s`)
+  }
+}
+
+/**
+ * Follows one connection to its end. `onOpen`: the server has accepted it. Throws KubernetesError: a refusal, also as
+ * an ERROR event, with its status; a connection that breaks; SilentError.
+ */
+export async function* watchOnce(connection: Connection, onOpen: () => void): AsyncGenerator<WatchLine> {
+  const {query, idleMs, signal} = connection
+  const silence = new Silence(idleMs)
+  try {
+    const answer = await connect(connection, AbortSignal.any([signal, silence.signal]))
+    if (answer.status !== 200) throw await refusal(answer, query)
+    onOpen()
+    for await (const text of answer.lines) {
+      silence.hear()
+      const {type, object} = parseLine(text, query)
+      if (type === 'ERROR')
+        throw apiError({status: object.code ?? 500, body: JSON.stringify(object)}, `watch ${query.kind}`)
+      if (!isKnown(type)) continue
+      yield {type, object, isInitialEnd: object.metadata.annotations?.[INITIAL_END] === 'true'}
+    }
+  } catch (error) {
+    throw silence.signal.aborted && !signal.aborted ? new SilentError(query.kind, idleMs) : error
+  } finally {
+    silence.end()
+  }
+}
+
+/** Its signal is aborted when nothing is heard for so long. */
+class Silence {
+  readonly #silent = new AbortController()
+  readonly #ended = new AbortController()
+  #heardAtMs = performance.now()
+
+  constructor(idleMs: number) {
+    void this.#listen(idleMs)
+  }
+
+  get signal(): AbortSignal {
+    return this.#silent.signal
+  }
+
+  hear(): void {
+    this.#heardAtMs = performance.now()
+  }
+
+  end(): void {
+    this.#ended.abort()
+  }
+
+  async #listen(idleMs: number): Promise<void> {
+    while (!this.#ended.signal.aborted) {
+      const leftMs = this.#heardAtMs + idleMs - performance.now()
+      if (leftMs > 0) await pauseQuietly(leftMs, this.#ended.signal)
+      else {
+        this.#silent.abort()
+        return
       }
-      version = await follow(path, version, told, options)
-      backoffMs = BACKOFF_MS.first
-    } catch (error) {
-      if (over()) return
-      if (!(error instanceof KubernetesError)) throw error
-      options.query.onProblem?.(error)
-      await pauseQuietly(backoffMs * (0.5 + Math.random()), options.signal)
-      backoffMs = Math.min(backoffMs * 2, BACKOFF_MS.most)
     }
   }
 }
 
-/** Tells what is new or different, and what is gone; gives the version of the list. */
-async function tellAll(path: string, told: Told, options: WatchOptions): Promise<string> {
-  const {items, version} = await listAll(path, options)
-  const present = new Set(items.map(keyOf))
-  for (const [key, object] of told) if (!present.has(key)) tell({type: 'DELETED', object}, told, options)
-  for (const object of items) {
-    const before = told.get(keyOf(object))
-    if (before === undefined) tell({type: 'ADDED', object}, told, options)
-    else if (versionOf(before) !== versionOf(object)) tell({type: 'MODIFIED', object}, told, options)
-  }
-  return version
-}
-
-async function listAll(
-  path: string,
-  {transport, query, signal}: WatchOptions,
-): Promise<{items: readonly KubeObject[]; version: string}> {
-  const items: KubeObject[] = []
-  let next: string | undefined
-  for (;;) {
-    const parameters = {limit: String(PAGE), ...(next === undefined ? {} : {continue: next})}
-    const {status, body} = await transport.send({
-      method: 'GET',
-      path: `${path}?${selection(query, parameters)}`,
-      signal,
-    })
-    // 410: the pages expired between two of them; the caller begins anew.
-    if (status !== 200) throw apiError({status, body}, `list ${query.kind}`)
-    const page = parsePage(body, query)
-    items.push(...page.items.map((item) => withKind(item, query)))
-    next = page.metadata.continue === '' ? undefined : page.metadata.continue
-    if (next === undefined) return {items, version: page.metadata.resourceVersion}
-  }
-}
-
-/** Follows one connection to its end; gives the version to go on from, undefined when all must be listed anew. */
-async function follow(
-  path: string,
-  from: string,
-  told: Told,
-  options: WatchOptions,
-): Promise<string | undefined> {
-  const {transport, query, signal} = options
-  const seconds = Math.round(WATCH_SECONDS * (1 + Math.random()))
-  const limit = AbortSignal.timeout((seconds + 15) * 1000)
+function connect({transport, path, query, from}: Connection, signal: AbortSignal): Promise<StreamAnswer> {
+  const seconds = SECONDS.least + Math.random() * (SECONDS.most - SECONDS.least)
   const parameters = {
     watch: '1',
     allowWatchBookmarks: 'true',
-    resourceVersion: from,
-    timeoutSeconds: String(seconds),
+    timeoutSeconds: String(Math.round(seconds)),
+    ...(from === undefined
+      ? {sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan'}
+      : {resourceVersion: from}),
   }
-  let version = from
-  const answer = await transport
-    .stream(`${path}?${selection(query, parameters)}`, AbortSignal.any([signal, limit]))
-    .catch((error: unknown) => {
-      throw limit.aborted ? silent(query) : error
-    })
-  if (answer.status === GONE) return undefined
-  if (answer.status !== 200) throw apiError({status: answer.status, body: ''}, `watch ${query.kind}`)
-  try {
-    for await (const line of answer.lines) {
-      const {type, object} = parseLine(line, query)
-      if (type === 'ERROR') {
-        const {code = 500} = statusSchema.parse(object)
-        if (code === GONE) return undefined
-        throw apiError({status: code, body: JSON.stringify(object)}, `watch ${query.kind}`)
-      }
-      version = bookmarkSchema.parse(object).metadata.resourceVersion
-      if (isChange(type)) tell({type, object: withKind(object, query)}, told, options)
-    }
-  } catch (error) {
-    if (limit.aborted && !signal.aborted) return version
-    throw error
-  }
-  return version
+  return transport.stream(`${path}?${selection(query, parameters)}`, signal)
 }
 
-/** What stands between may answer in the server's place. */
-function parsePage(body: string, query: WatchQuery): z.output<typeof pageSchema> {
-  try {
-    return pageSchema.parse(JSON.parse(body))
-  } catch (error) {
-    throw new KubernetesError('API_UNREACHABLE', `the answer to listing ${query.kind} is no list`, {
-      cause: error,
-    })
-  }
+async function refusal(answer: StreamAnswer, {kind}: ListQuery): Promise<KubernetesError> {
+  let body = ''
+  for await (const line of answer.lines) body += line
+  const {status, retryAfterMs} = answer
+  return apiError({status, body, ...(retryAfterMs === undefined ? {} : {retryAfterMs})}, `watch ${kind}`)
 }
 
 /** The last line of a connection that broke may be cut off: then it is followed again. */
-function parseLine(line: string, query: WatchQuery): z.output<typeof lineSchema> {
+function parseLine(text: string, {kind}: ListQuery): Line {
   try {
-    return lineSchema.parse(JSON.parse(line))
+    return lineSchema.parse(JSON.parse(text))
   } catch (error) {
-    throw new KubernetesError('API_UNREACHABLE', `the watch of ${query.kind} broke off in a line`, {
-      cause: error,
-    })
+    throw new KubernetesError('API_UNREACHABLE', `the watch of ${kind} broke off in a line`, {cause: error})
   }
 }
 
-const isChange = (type: string): type is WatchEvent['type'] =>
-  type === 'ADDED' || type === 'MODIFIED' || type === 'DELETED'
-
-const silent = (query: WatchQuery): KubernetesError =>
-  new KubernetesError('API_UNREACHABLE', `the watch of ${query.kind} went silent`)
-
-function tell(event: WatchEvent, told: Told, {onEvent}: WatchOptions): void {
-  if (event.type === 'DELETED') told.delete(keyOf(event.object))
-  else told.set(keyOf(event.object), event.object)
-  onEvent(event)
-}
-
-function selection(query: WatchQuery, parameters: Readonly<Record<string, string>>): string {
-  const {labelSelector, fieldSelector} = query
-  return new URLSearchParams({
-    ...parameters,
-    ...(labelSelector === undefined ? {} : {labelSelector}),
-    ...(fieldSelector === undefined ? {} : {fieldSelector}),
-  }).toString()
-}
-
-const withKind = (item: object, {apiVersion, kind}: WatchQuery): KubeObject =>
-  kubeObjectSchema.parse({apiVersion, kind, ...item})
-
-const keyOf = ({metadata}: KubeObject): string => `${metadata.namespace ?? ''}/${metadata.name}`
-const versionOf = ({metadata}: KubeObject): unknown => metadata.resourceVersion
+const isKnown = (type: string): type is WatchLine['type'] =>
+  type === 'ADDED' || type === 'MODIFIED' || type === 'DELETED' || type === 'BOOKMARK'

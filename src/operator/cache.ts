@@ -1,13 +1,13 @@
 import type {z} from 'zod'
 import {wordsOfProblem} from '../base/readable.ts'
-import type {KubeClient, KubeObject, WatchQuery} from '../kubernetes/types.ts'
+import type {KubeClient, KubeObject, WatchQuery, WatchState} from '../kubernetes/types.ts'
 import type {Log} from './log.ts'
 import type {Objects} from './reconciler.ts'
 
 /** Objects of one kind that a program follows: all of them, or those that the query selects. */
 export interface FollowedKind extends Pick<
   WatchQuery,
-  'apiVersion' | 'namespace' | 'labelSelector' | 'fieldSelector'
+  'apiVersion' | 'namespace' | 'labelSelector' | 'fieldSelector' | 'project'
 > {
   readonly schema: z.ZodType
 }
@@ -23,6 +23,25 @@ export interface CacheOptions<Kind extends string> {
   readonly kube: Pick<KubeClient, 'watch'>
   readonly log: Log
   readonly listener: ObjectListener<Kind>
+  /** Milliseconds since the epoch; default: the real clock. */
+  readonly now?: () => number
+}
+
+/** How current what is known of a kind is. */
+export interface KindHealth {
+  readonly state: WatchState
+  /** When this state began: ISO 8601. */
+  readonly since: string
+  readonly objects: number
+  /** Refusals, broken connections, objects that could not be read and changes that were not handled, so far. */
+  readonly problems: number
+}
+
+interface Followed {
+  readonly objects: Map<string, KubeObject>
+  state: WatchState
+  sinceMs: number
+  problems: number
 }
 
 /**
@@ -31,7 +50,7 @@ export interface CacheOptions<Kind extends string> {
  */
 export class ObjectCache<Kind extends string> implements Objects<Kind> {
   readonly #options: CacheOptions<Kind>
-  readonly #objects = new Map<string, Map<string, KubeObject>>()
+  readonly #followed = new Map<Kind, Followed>()
 
   constructor(options: CacheOptions<Kind>) {
     this.#options = options
@@ -58,37 +77,53 @@ export class ObjectCache<Kind extends string> implements Objects<Kind> {
   async #followKind(kind: Kind, signal: AbortSignal, onSynced: () => void): Promise<void> {
     const {kube, log, kinds} = this.#options
     const {schema, ...query}: FollowedKind = kinds[kind]
-    this.#objects.set(kind, new Map())
-    const onProblem = ({message}: Error): void =>
-      log('warn', 'a watch broke and is tried again', {kind, error: message})
+    const followed: Followed = {objects: new Map(), state: 'syncing', sinceMs: this.#now(), problems: 0}
+    this.#followed.set(kind, followed)
+    const onProblem = ({message}: Error): void => {
+      followed.problems += 1
+      log('warn', 'a watch has a problem and goes on', {kind, error: message})
+    }
+    const onState = (state: WatchState): void => {
+      followed.state = state
+      followed.sinceMs = this.#now()
+    }
     await kube.watch(
-      {...query, kind, onSynced, onProblem},
-      ({type, object}) => this.#hear(kind, type === 'DELETED', object),
+      {...query, kind, onSynced, onProblem, onState},
+      ({type, object}) => this.#hear(kind, followed.objects, type === 'DELETED', object),
       signal,
     )
   }
 
+  /** Of each kind that is followed. */
+  health(): ReadonlyMap<Kind, KindHealth> {
+    const entries = [...this.#followed].map(([kind, {objects, state, sinceMs, problems}]) => {
+      const since = new Date(sinceMs).toISOString()
+      return [kind, {state, since, objects: objects.size, problems}] as const
+    })
+    return new Map(entries)
+  }
+
+  #now(): number {
+    return this.#options.now?.() ?? Date.now()
+  }
+
   get(kind: Kind, name: string, namespace?: string): KubeObject | undefined {
-    return this.#objects.get(kind)?.get(keyOf(name, namespace))
+    return this.#followed.get(kind)?.objects.get(keyOf(name, namespace))
   }
 
   list(kind: Kind, namespace?: string): readonly KubeObject[] {
-    const all = [...(this.#objects.get(kind)?.values() ?? [])]
+    const all = [...(this.#followed.get(kind)?.objects.values() ?? [])]
     return namespace === undefined ? all : all.filter(({metadata}) => metadata.namespace === namespace)
   }
 
-  #hear(kind: Kind, gone: boolean, object: KubeObject): void {
+  #hear(kind: Kind, objects: Map<string, KubeObject>, gone: boolean, object: KubeObject): void {
     const {kinds, listener} = this.#options
     const key = keyOf(object.metadata.name, object.metadata.namespace)
-    const objects = this.#objects.get(kind)
-    // Half of an object's size, and nobody reads it.
-    const {managedFields, ...metadata} = object.metadata
-    const kept = {...object, metadata}
-    const {error} = kinds[kind].schema.safeParse(kept)
-    if (gone || error !== undefined) objects?.delete(key)
-    else objects?.set(key, kept)
-    if (error === undefined) listener.onChange(kind, kept)
-    else if (!gone) listener.onUnreadable(kind, kept, wordsOfProblem(error))
+    const {error} = kinds[kind].schema.safeParse(object)
+    if (gone || error !== undefined) objects.delete(key)
+    else objects.set(key, object)
+    if (error === undefined) listener.onChange(kind, object)
+    else if (!gone) listener.onUnreadable(kind, object, wordsOfProblem(error))
   }
 }
 

@@ -150,11 +150,22 @@ export class FakeKube implements KubeClient {
 
   async watch(query: WatchQuery, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
-    const watcher: Watcher = {matches: matcherOf(query), told: new Set(), onEvent}
+    query.onState?.('syncing')
+    const told = (event: WatchEvent): void => {
+      try {
+        onEvent({...event, object: query.project?.(event.object) ?? event.object})
+      } catch (error) {
+        query.onProblem?.(new Error(`not handled: ${String(error)}`, {cause: error}))
+      }
+    }
+    const watcher: Watcher = {matches: matcherOf(query), told: new Set(), onEvent: told}
     this.#watchers.add(watcher)
     for (const [key, {object}] of this.#stored) this.#tell(watcher, key, object)
     // Like the real one, which tells from the network: never while the caller of a change still runs.
-    queueMicrotask(() => query.onSynced?.())
+    queueMicrotask(() => {
+      query.onState?.('live')
+      query.onSynced?.()
+    })
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), {once: true}))
     this.#watchers.delete(watcher)
   }
