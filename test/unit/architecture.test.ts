@@ -165,6 +165,7 @@ const ARCHITECTURE: Architecture = {
       'src/bootstrap/hosts/',
       'src/infrastructure/clouds/',
       'src/programs/node-agent/seal.ts',
+      'src/checkpoint/stores/',
     ],
   },
   sharedByPhases: [
