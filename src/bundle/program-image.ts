@@ -1,5 +1,6 @@
 import {existsSync} from 'node:fs'
 import {join} from 'node:path'
+import {isAtLeast} from '../base/versions.ts'
 import {BundleError} from './errors.ts'
 import type {ProgramRecipe} from './catalogue.ts'
 import type {DebianPackage} from './debian.ts'
@@ -9,7 +10,7 @@ import type {Layer} from './oci.ts'
 import type {ProducedImage, SourceContext} from './source.ts'
 
 // What package.json asks for: zstd is in node:zlib from here on.
-const OLDEST_NODE = [22, 15] as const
+const OLDEST_NODE = '22.15'
 
 /** Hex sha256 of a program of clouder's own build. Throws BundleError BUILD_FAILED when it was not built. */
 export async function programDigest({program}: ProgramRecipe, context: SourceContext): Promise<string> {
@@ -46,13 +47,8 @@ export async function programImage(
 /** Version of Node.js among the packages. Throws BundleError BUILD_FAILED when it is too old. */
 export function nodeVersion(packages: readonly DebianPackage[]): string {
   const version = packages.find(({name}) => name === 'nodejs')?.version ?? 'absent'
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  const [oldestMajor, oldestMinor] = OLDEST_NODE
-  if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return version
-  throw new BundleError(
-    'BUILD_FAILED',
-    `the package nodejs is ${version}, ${OLDEST_NODE.join('.')} or newer is needed`,
-  )
+  if (isAtLeast(version, OLDEST_NODE)) return version
+  throw new BundleError('BUILD_FAILED', `the package nodejs is ${version}, ${OLDEST_NODE} or newer is needed`)
 }
 
 // The controller runs as the second.

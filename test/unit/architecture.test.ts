@@ -123,6 +123,7 @@ const ARCHITECTURE: Architecture = {
   packages: {
     '@oclif/core': ['src/cli/', 'src/commands/'],
     listr2: ['src/cli/'],
+    semver: ['src/base/versions.ts'],
     'fastest-levenshtein': ['src/cli/'],
     '@inquirer/prompts': ['src/cli/prompts.ts'],
     'node-ssh': ['src/bootstrap/hosts/ssh-client.ts'],

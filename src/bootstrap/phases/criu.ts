@@ -3,6 +3,7 @@ import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Renderer} from '../../base/renderer.ts'
+import {isAtLeast} from '../../base/versions.ts'
 import type {ClouderPhase} from './context.ts'
 import {describeDrift, driftOf, filesView, type ManagedFile} from './managed-files.ts'
 import {probeHosts, type Observed} from './probe.ts'
@@ -61,15 +62,9 @@ export function decideCriu(
 function criuReasons(version: string | undefined, check: string | undefined): readonly string[] {
   if (version === undefined) return ['criu absent']
   if (version === '') return ['criu does not start']
-  if (!isNewEnough(version)) return [`criu is ${version}, ${MINIMUM_VERSION} or newer is needed`]
+  if (!isAtLeast(version, MINIMUM_VERSION))
+    return [`criu is ${version}, ${MINIMUM_VERSION} or newer is needed`]
   return check === 'ok' ? [] : [`criu check says: ${check ?? 'nothing'}`]
-}
-
-/** Compares `4.1.1` with the oldest version that works. */
-export function isNewEnough(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  const [wantedMajor = 0, wantedMinor = 0] = MINIMUM_VERSION.split('.').map(Number)
-  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)
 }
 
 function stepFor(

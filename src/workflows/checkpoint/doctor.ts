@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import {isAtLeast} from '../../base/versions.ts'
 import {diagnose, type Cause} from '../../checkpoint/archive/diagnose.ts'
 import {BACKEND_LABELS, NODE_FEATURES_ANNOTATION, SYSTEM_NAMESPACE} from '../../api/names.ts'
 import {findPodCheckpoints} from '../../checkpoint/native.ts'
@@ -180,12 +181,8 @@ async function criuProblems(
     return [{check: 'CRIU', problem: 'there is no CRIU that starts'}]
   if (check !== 'ok')
     return [{check: 'CRIU', problem: `criu check of CRIU ${version} says: ${check ?? 'nothing'}`}]
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  const [kernelMajor = 0, kernelMinor = 0] = host.facts.kernel
-    .split('.')
-    .map((part) => Number.parseInt(part, 10))
-  const isOld = major < 4 || (major === 4 && minor < 2)
-  const isNewKernel = kernelMajor > 6 || (kernelMajor === 6 && kernelMinor >= 16)
+  const isOld = !isAtLeast(version, '4.2')
+  const isNewKernel = isAtLeast(host.facts.kernel, '6.16')
   return isOld && isNewKernel
     ? [
         {

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {criuFiles, decideCriu, isNewEnough} from '../../../../src/bootstrap/phases/criu.ts'
+import {criuFiles, decideCriu} from '../../../../src/bootstrap/phases/criu.ts'
 import {parseObserved} from '../../../../src/bootstrap/phases/probe.ts'
 import {fileLines, renderer, specOf} from '../../../support/phase-context.ts'
 
@@ -34,15 +34,4 @@ test('established connections follow the spec', () => {
   const text = (body: string) => criuFiles(specOf(body), renderer)[0]?.content
   expect(text('')).toMatch(/^tcp-close$/m)
   expect(text('checkpoint: {establishedTcp: keep}')).toMatch(/^tcp-established$/m)
-})
-
-test.each([
-  ['4.2', true],
-  ['4.10.1', true],
-  ['5.0', true],
-  ['4.1.1', false],
-  ['3.17', false],
-  ['', false],
-])('CRIU %s is new enough: %s', (version, enough) => {
-  expect(isNewEnough(version)).toBe(enough)
 })
