@@ -74,17 +74,19 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
   const leading = lead(over).finally(() => lost.abort())
   let isLost = false
   let renewedAtMs = performance.now()
+  let asked: Promise<boolean | undefined> = Promise.resolve(true)
   for (;;) {
     await pauseQuietly(retryMs, over)
     if (over.aborted) break
     const leftMs = renewedAtMs + renewMs - performance.now()
     const askedAtMs = performance.now()
     const decided = new AbortController()
+    asked = tryLease(options, seen).catch((error: unknown) => {
+      log('warn', 'the lease was not renewed', {error: String(error)})
+      return undefined
+    })
     const held = await Promise.race([
-      tryLease(options, seen).catch((error: unknown) => {
-        log('warn', 'the lease was not renewed', {error: String(error)})
-        return undefined
-      }),
+      asked,
       pauseQuietly(Math.max(0, leftMs), AbortSignal.any([over, decided.signal])).then(() => undefined),
     ])
     decided.abort()
@@ -105,8 +107,19 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
     if (!signal.aborted && !isLost) throw error
     if (isLost) log('info', 'what led was cut off', {error: String(error)})
   } finally {
-    if (!isLost) await giveBack(options)
+    if (!isLost) {
+      // A renewal that is on its way would be written in between, and the Lease be kept until it runs out.
+      await within(renewMs, asked)
+      await giveBack(options)
+    }
   }
+}
+
+/** Resolves when the promise does, or after so long. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  const settled = new AbortController()
+  await Promise.race([promise, pauseQuietly(ms, settled.signal)])
+  settled.abort()
 }
 
 /** True: ours, renewed. False: another's. */

@@ -178,3 +178,59 @@ test('why a lead is lost is in the log', async () => {
     'leads no more {"identity":"a"}',
   ])
 })
+
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+}
+
+test('a lease whose renewal is on its way is given back too', async () => {
+  const kube = new FakeKube()
+  const over = new AbortController()
+  const renewal = Promise.withResolvers<undefined>()
+  let renewals = 0
+  const slow: FakeKube = new Proxy(kube, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (typeof value !== 'function') return value
+      const call = value.bind(target) as (...args: unknown[]) => unknown
+      if (name === 'get')
+        return async (...args: unknown[]) => {
+          const found = await call(...args)
+          // Written right after the look of somebody who did not wait for it.
+          if (over.signal.aborted) {
+            renewal.resolve(undefined)
+            await turns()
+          }
+          return found
+        }
+      if (name !== 'update') return call
+      return async (...args: unknown[]) => {
+        renewals += 1
+        if (renewals === 1) await renewal.promise
+        return call(...args)
+      }
+    },
+  })
+  const ended = electLeader({
+    kube: slow,
+    ...{namespace: 'default', name: 'one', identity: 'a'},
+    ...{leaseMs: 60_000, renewMs: 40_000, retryMs: 1},
+    lead: (signal) =>
+      new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), {once: true})),
+    onChange: () => undefined,
+    log: () => undefined,
+    signal: over.signal,
+  })
+  await waitFor({
+    what: 'a renewal',
+    check: () => Promise.resolve({seen: 'none', ...(renewals > 0 ? {value: true} : {})}),
+    timeoutMs: 8000,
+    intervalMs: 1,
+    signal: never,
+  })
+  over.abort()
+  await turns()
+  renewal.resolve(undefined)
+  await ended
+  expect(await kube.get(LEASE)).toMatchObject({spec: {holderIdentity: ''}})
+})
