@@ -7,6 +7,12 @@ import {containerIdOf, statusOf, type Pod} from './pods.ts'
 import type {AgentTools} from './tools.ts'
 import {refuseLarge, refuseOverLimit} from './upper-layer.ts'
 
+/** What a dump touches. */
+type DumpTools = Pick<
+  AgentTools,
+  'archives' | 'cgroups' | 'checkpoint' | 'exec' | 'explain' | 'log' | 'measure' | 'signal' | 'watchDump'
+>
+
 type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
 
 /** What a dump leaves: archives of this checkpoint, and the pod standing still if that was asked for. */
@@ -25,7 +31,7 @@ export async function dumpPod(
   checkpoint: Checkpoint,
   uid: string,
   pod: Pod,
-  tools: AgentTools,
+  tools: DumpTools,
 ): Promise<Dumped> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -49,7 +55,7 @@ const ATTEMPTS = 4
  */
 const BUSY = /unable to freeze|Unseizable non-zombie/
 
-async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: AgentTools): Promise<Dumped> {
+async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: DumpTools): Promise<Dumped> {
   const {cgroups, archives, signal} = tools
   const {spec} = checkpoint
   const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
@@ -114,7 +120,7 @@ async function dumpContainer(
   uid: string,
   cgroup: ContainerCgroup,
   freezePod: boolean,
-  tools: AgentTools,
+  tools: DumpTools,
 ): Promise<{readonly archiveBytes: number; readonly frozenMs?: number; readonly gapMs?: number}> {
   const {checkpoint, watchDump, archives, signal} = tools
   const target = {...targetOf(pod, name), podUid: pod.metadata.uid, containerId: id}
@@ -138,7 +144,7 @@ async function dumpContainer(
   }
 }
 
-async function explained(error: unknown, tools: AgentTools): Promise<unknown> {
+async function explained(error: unknown, tools: Pick<AgentTools, 'explain'>): Promise<unknown> {
   if (!(error instanceof CheckpointError)) return error
   const why = await tools.explain(error.message)
   return why === undefined ? error : new CheckpointError('CHECKPOINT_FAILED', why, {cause: error})

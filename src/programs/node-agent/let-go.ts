@@ -51,7 +51,10 @@ export async function undo(checkpoint: Named, tools: AgentTools): Promise<void> 
 }
 
 /** What the hook before the dump held back is let go again; the pod runs on whether that succeeds or not. */
-export async function hookAfter(checkpoint: Named, tools: AgentTools): Promise<void> {
+export async function hookAfter(
+  checkpoint: Named,
+  tools: Pick<AgentTools, 'kube' | 'exec' | 'log' | 'signal'>,
+): Promise<void> {
   const {hooks} = checkpoint.spec
   if (hooks?.after === undefined) return
   const pod = await ownPod(checkpoint, tools)
@@ -63,7 +66,10 @@ export async function hookAfter(checkpoint: Named, tools: AgentTools): Promise<v
 }
 
 /** The pod that the checkpoint was made of, if it is there. */
-async function ownPod({spec, status, namespace}: Named, tools: AgentTools): Promise<Pod | undefined> {
+async function ownPod(
+  {spec, status, namespace}: Named,
+  tools: Pick<AgentTools, 'kube'>,
+): Promise<Pod | undefined> {
   const pod = spec.pod === undefined ? undefined : await podOf(namespace, spec.pod.name, tools)
   return pod?.metadata.uid === status?.podUid ? pod : undefined
 }
@@ -71,7 +77,10 @@ async function ownPod({spec, status, namespace}: Named, tools: AgentTools): Prom
 const KUBELET_NOTICES_MS = 10_000
 
 /** Ends a deleted pod's processes, once its kubelet will not start them anew. */
-async function endFrozen(podUid: string, {cgroups, signal, log}: AgentTools): Promise<void> {
+async function endFrozen(
+  podUid: string,
+  {cgroups, signal, log}: Pick<AgentTools, 'cgroups' | 'signal' | 'log'>,
+): Promise<void> {
   await waitFor({
     what: `the kubelet to end pod ${podUid}`,
     timeoutMs: KUBELET_NOTICES_MS,

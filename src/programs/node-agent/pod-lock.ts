@@ -48,7 +48,7 @@ const holderSchema = z.looseObject({
 export async function holderOf(
   podUid: string,
   {uid, namespace}: Pick<Named, 'uid' | 'namespace'>,
-  {kube}: AgentTools,
+  {kube}: Pick<AgentTools, 'kube'>,
 ): Promise<{readonly name: string} | undefined> {
   const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint', namespace})
   const holder = all

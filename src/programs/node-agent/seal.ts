@@ -9,6 +9,12 @@ import {podNamespacesSchema} from './pods.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 
+/** What sealing touches: no pod, no runtime, no API server. */
+type SealTools = Pick<
+  AgentTools,
+  'archives' | 'ciphers' | 'inspect' | 'log' | 'node' | 'now' | 'signal' | 'stores'
+>
+
 const TELL_EVERY_MS = 2_000
 /** With a store that is away, while the pod runs on. */
 const PATIENCE_MS = 5 * 60_000
@@ -30,7 +36,7 @@ const MOST_OBSTACLES = 20
  */
 export const sealDumped = (
   checkpoint: Named,
-  tools: AgentTools,
+  tools: SealTools,
   tell: (message: string) => Promise<void>,
 ): Promise<Sealed> =>
   turn(() => {
@@ -40,7 +46,7 @@ export const sealDumped = (
 
 async function sealInTurn(
   checkpoint: Named,
-  tools: AgentTools,
+  tools: SealTools,
   tell: (message: string) => Promise<void>,
 ): Promise<Sealed> {
   const {stores, archives, ciphers, signal} = tools
@@ -115,7 +121,7 @@ function patienceOf({spec}: Named, say: (message: string) => void): Patience | u
 /** What the checkpoint says of itself. */
 async function describe(
   checkpoint: Named,
-  tools: AgentTools,
+  tools: SealTools,
 ): Promise<{metadata: UnsealedMetadata; summary: CheckpointSummary; obstacles: readonly Obstacle[]}> {
   const {status = {}, spec, namespace, uid} = checkpoint
   const {podUid, podTemplate, nodeFeatures: source, containers = [], startedAt} = status

@@ -7,7 +7,10 @@ import type {AgentTools} from './tools.ts'
 import {writeOwn} from './write-status.ts'
 
 /** Reads it back from its store and checks it again, once per value of the annotation. */
-export async function verifyAsked(checkpoint: Named, tools: AgentTools): Promise<void> {
+export async function verifyAsked(
+  checkpoint: Named,
+  tools: Pick<AgentTools, 'stores' | 'kube' | 'now' | 'signal'>,
+): Promise<void> {
   const {stores, now, signal} = tools
   const {metadata, status = {}} = checkpoint
   const asked = metadata.annotations?.[VERIFY_ANNOTATION]
