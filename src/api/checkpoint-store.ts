@@ -21,7 +21,9 @@ export const retentionSchema = z.strictObject({
     .min(1)
     .optional()
     .describe('newest checkpoints kept, per pod (of one owner and container set)'),
-  maxAge: durationSchema.optional(),
+  maxAge: durationSchema
+    .optional()
+    .describe('age after which checkpoints are deleted: `30s`, `10m`, `2h`, `7d`'),
   maxBytes: z.int().min(1).optional().describe('stored bytes, per namespace and store; the oldest go first'),
 })
 export type Retention = z.output<typeof retentionSchema>
@@ -84,13 +86,28 @@ export const storeSpecSchema = z.strictObject({
   encryption: z
     .union([
       z.strictObject({
-        age: z.strictObject({recipients: z.array(z.string()).min(1), identitySecretName: name}),
+        age: z
+          .strictObject({
+            recipients: z.array(z.string()).min(1).describe('public keys, `age1…`'),
+            identitySecretName: name.describe('a Secret of namespace clouder-system with the private key'),
+          })
+          .describe('keys of age'),
       }),
       z.strictObject({
-        awsKms: z.strictObject({keyId: z.string(), region: z.string(), endpoint: z.string().optional()}),
+        awsKms: z
+          .strictObject({
+            keyId: z.string().describe('id or ARN of the key'),
+            region: z.string().describe('its region'),
+            endpoint: z.string().optional().describe('of a KMS that is not Amazon’s'),
+          })
+          .describe('a key of AWS KMS'),
       }),
-      z.strictObject({azureKeyVault: z.strictObject({keyId: z.string()})}),
-      z.strictObject({none: z.strictObject({})}),
+      z.strictObject({
+        azureKeyVault: z
+          .strictObject({keyId: z.string().describe('URL of the key')})
+          .describe('a key of Azure Key Vault'),
+      }),
+      z.strictObject({none: z.strictObject({}).describe('stored unencrypted')}),
     ])
     .optional()
     .describe(
@@ -108,6 +125,6 @@ export const storeSpecSchema = z.strictObject({
     .describe(
       'who may use it; default: namespaces with the label `stores.clouder.dev/NAME=true`, and all where the name is `default`',
     ),
-  retention: retentionSchema.optional(),
+  retention: retentionSchema.optional().describe('which checkpoints are kept; default: all'),
 })
 export type StoreSpec = z.output<typeof storeSpecSchema>

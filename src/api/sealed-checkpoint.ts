@@ -5,47 +5,58 @@ export const digestSchema = z.templateLiteral(['sha256:', z.string().regex(/^[0-
 
 /** What a process may do that a checkpoint was made of, as its OCI runtime spec said. */
 export const privilegesSchema = z.strictObject({
-  uid: z.int(),
-  gid: z.int(),
-  additionalGids: z.array(z.int()),
-  noNewPrivileges: z.boolean(),
-  /** Union of all sets, `CAP_…`, sorted. */
-  capabilities: z.array(z.string()),
-  /** Hex sha256 of the seccomp section; absent: unconfined. */
-  seccompSha256: z.string().optional(),
-  apparmorProfile: z.string().optional(),
-  selinuxLabel: z.string().optional(),
-  /** Device nodes beyond those that every container has: `/dev/fuse c 10:229`. */
-  devices: z.array(z.string()),
-  readonlyRootfs: z.boolean(),
-  maskedPaths: z.array(z.string()),
-  readonlyPaths: z.array(z.string()),
-  /** Namespaces that are the host's: `pid`, `network`, `ipc`; empty: all its own. */
-  hostNamespaces: z.array(z.string()),
-  mounts: z.array(
-    z.strictObject({
-      destination: z.string(),
-      type: z.string(),
-      readonly: z.boolean(),
-      /** Source outside the kubelet's own folder for the pod: a hostPath. */
-      hostPath: z.string().optional(),
-    }),
-  ),
+  uid: z.int().describe('uid is the user id of the processes.'),
+  gid: z.int().describe('gid is their group id.'),
+  additionalGids: z.array(z.int()).describe('additionalGids are their supplementary groups.'),
+  noNewPrivileges: z.boolean().describe('noNewPrivileges is whether they are kept from gaining privileges.'),
+  capabilities: z
+    .array(z.string())
+    .describe('capabilities is the union of all their sets of Linux capabilities, sorted.'),
+  seccompSha256: z
+    .string()
+    .optional()
+    .describe(
+      'seccompSha256 is the SHA-256 of their seccomp profile in hex. If absent, they are unconfined.',
+    ),
+  apparmorProfile: z.string().optional().describe('apparmorProfile is their AppArmor profile.'),
+  selinuxLabel: z.string().optional().describe('selinuxLabel is their SELinux label.'),
+  devices: z
+    .array(z.string())
+    .describe(
+      'devices are the device nodes beyond those that every container has, for example /dev/fuse c 10:229.',
+    ),
+  readonlyRootfs: z.boolean().describe('readonlyRootfs is whether their root file system is read-only.'),
+  maskedPaths: z.array(z.string()).describe('maskedPaths are the paths that are hidden from them.'),
+  readonlyPaths: z.array(z.string()).describe('readonlyPaths are the paths that are read-only for them.'),
+  hostNamespaces: z
+    .array(z.string())
+    .describe('hostNamespaces are the namespaces of the host that they are in: pid, network, ipc.'),
+  mounts: z
+    .array(
+      z.strictObject({
+        destination: z.string().describe('destination is the path of the mount.'),
+        type: z.string().describe('type is the type of its file system.'),
+        readonly: z.boolean().describe('readonly is whether it is read-only.'),
+        // A source outside the kubelet's own folder for the pod.
+        hostPath: z.string().optional().describe('hostPath is the path on the node, if it is a hostPath.'),
+      }),
+    )
+    .describe('mounts are their mounts.'),
 })
 export type Privileges = z.output<typeof privilegesSchema>
 
 export const nodeFeaturesSchema = z.strictObject({
-  arch: z.enum(['amd64', 'arm64']),
-  /** `uname -r`. */
-  kernel: z.string(),
-  criu: z.string(),
-  /** `containerd 2.3.7`. */
-  runtime: z.string(),
-  runc: z.string(),
-  cgroupVersion: z.union([z.literal(1), z.literal(2)]),
-  /** `flags` of /proc/cpuinfo that processes may have come to rely on, sorted. */
-  cpuFeatures: z.array(z.string()),
-  cpuModel: z.string(),
+  arch: z.enum(['amd64', 'arm64']).describe('arch is the architecture of the node. One of amd64 and arm64.'),
+  kernel: z.string().describe('kernel is the release of its kernel.'),
+  criu: z.string().describe('criu is its version of CRIU.'),
+  runtime: z.string().describe('runtime is its container runtime, for example containerd 2.3.7.'),
+  runc: z.string().describe('runc is its version of runc.'),
+  cgroupVersion: z.literal([1, 2]).describe('cgroupVersion is its version of cgroups. One of 1 and 2.'),
+  // Of /proc/cpuinfo.
+  cpuFeatures: z
+    .array(z.string())
+    .describe('cpuFeatures are the features of its CPU that processes may rely on, sorted.'),
+  cpuModel: z.string().describe('cpuModel is the name of its CPU.'),
 })
 /** What a node is, as far as a restore depends on it. */
 export type NodeFeatures = z.output<typeof nodeFeaturesSchema>

@@ -55,13 +55,13 @@ export interface DrainPlan {
 }
 
 /**
- * What becomes of the pods of a node: those that a policy with `onDrain` (or `onInterruption`) opts in are moved, those
+ * What becomes of the pods of a node: those that a policy with `migrateOnDrain` (or `checkpointOnInterruption`) opts in are moved, those
  * that a drain leaves alone stay, the rest is evicted.
  */
 export function drainPlan(
   pods: readonly Pod[],
   policies: readonly CheckpointPolicy[],
-  reason: 'onDrain' | 'onInterruption' = 'onDrain',
+  reason: 'migrateOnDrain' | 'checkpointOnInterruption' = 'migrateOnDrain',
 ): DrainPlan {
   const move: PodToMove[] = []
   const evict: Pod[] = []

@@ -92,9 +92,9 @@ export function policyOf(flags: PolicyFlags): PolicySpec {
     ...(timeZone === undefined ? {} : {timeZone}),
     ...(cpu === undefined || idleFor === undefined
       ? {}
-      : {idle: {cpu, for: idleFor, podPolicy: flags['idle-stop'] === true ? 'Delete' : 'Resume'}}),
-    ...(flags['on-drain'] === true ? {onDrain: true} : {}),
-    ...(flags['on-interruption'] === true ? {onInterruption: true} : {}),
+      : {idle: {cpu, duration: idleFor, podPolicy: flags['idle-stop'] === true ? 'Delete' : 'Resume'}}),
+    ...(flags['on-drain'] === true ? {migrateOnDrain: true} : {}),
+    ...(flags['on-interruption'] === true ? {checkpointOnInterruption: true} : {}),
     ...(retention === undefined ? {} : {retention}),
     ...(flags.suspend === true ? {suspend: true} : {}),
   }

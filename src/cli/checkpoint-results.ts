@@ -281,12 +281,19 @@ export function policiesText(policies: readonly CheckpointPolicy[], options: Res
 }
 
 function whenText({spec}: CheckpointPolicy): string {
-  const {schedule, timeZone = 'UTC', idle, onDrain, onInterruption, suspend} = spec
+  const {
+    schedule,
+    timeZone = 'UTC',
+    idle,
+    migrateOnDrain: migrateOnDrain,
+    checkpointOnInterruption: checkpointOnInterruption,
+    suspend,
+  } = spec
   const when = [
     ...(schedule === undefined ? [] : [`${schedule} ${timeZone}`]),
-    ...(idle === undefined ? [] : [`below ${idle.cpu} for ${idle.for}, then ${idle.podPolicy}`]),
-    ...(onDrain === true ? ['drain'] : []),
-    ...(onInterruption === true ? ['interruption'] : []),
+    ...(idle === undefined ? [] : [`below ${idle.cpu} for ${idle.duration}, then ${idle.podPolicy}`]),
+    ...(migrateOnDrain === true ? ['drain'] : []),
+    ...(checkpointOnInterruption === true ? ['interruption'] : []),
   ]
   return `${when.join('; ')}${suspend === true ? ' (suspended)' : ''}`
 }

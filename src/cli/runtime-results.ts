@@ -53,7 +53,7 @@ export function hostsText(hosts: readonly ContainerHost[], nowMs: number, option
       {
         title: 'heartbeat',
         text: ({status}) => {
-          if (status?.isNode === true) return 'a node'
+          if (status?.joined === true) return 'a node'
           return status?.heartbeatAt === undefined ? 'never' : ageText(nowMs - Date.parse(status.heartbeatAt))
         },
       },

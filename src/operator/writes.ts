@@ -2,16 +2,22 @@ import {KubernetesError} from '../base/errors.ts'
 import {ConflictError} from '../kubernetes/conflict.ts'
 import {refOf} from '../kubernetes/refs.ts'
 import type {KubeClient, KubeObject} from '../kubernetes/types.ts'
+import {withPhaseConditions} from './phase-conditions.ts'
 
-/** Writes the status of an object that is still as it was read. Throws ConflictError. */
+/** Writes the status of an object that is still as it was read, with the conditions of its phase. Throws ConflictError. */
 export async function writeStatus(
   object: KubeObject,
   status: object,
-  {kube, signal}: {readonly kube: Pick<KubeClient, 'patch'>; readonly signal: AbortSignal},
+  {
+    kube,
+    now,
+    signal,
+  }: {readonly kube: Pick<KubeClient, 'patch'>; readonly now: () => number; readonly signal: AbortSignal},
 ): Promise<KubeObject> {
   signal.throwIfAborted()
   const {resourceVersion} = object.metadata
-  return kube.patch(refOf(object), {status}, {subresource: 'status', resourceVersion})
+  const next = withPhaseConditions(object, status, now())
+  return kube.patch(refOf(object), {status: next}, {subresource: 'status', resourceVersion})
 }
 
 /** Makes an object, or finds the one that an earlier attempt made. Throws ConflictError. */

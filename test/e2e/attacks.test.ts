@@ -130,7 +130,10 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       const editor = await editorOf('team')
       const hooked = async (name: string, command: string[], timeoutSeconds = 30) => {
         const before = {container: 'main', command, timeoutSeconds}
-        const object = asked('Checkpoint', 'team', name, {pod: {name: 'on-worker-1'}, hooks: {before}})
+        const object = asked('Checkpoint', 'team', name, {
+          pod: {name: 'on-worker-1'},
+          hooks: {preCheckpoint: before},
+        })
         await editor.create(object)
         return ended(editor, object, 'Ready', 'Failed')
       }

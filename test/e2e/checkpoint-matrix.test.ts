@@ -228,7 +228,7 @@ scenario(
         apiVersion: API_VERSION,
         kind: 'CheckpointPolicy',
         metadata: {name: 'keep', namespace: NAMESPACE},
-        spec: {selector: {matchLabels: MOVED_BY_DRAIN}, onDrain: true},
+        spec: {selector: {matchLabels: MOVED_BY_DRAIN}, migrateOnDrain: true},
       }
       await kubectl(cluster, 'apply -f -', JSON.stringify(policy))
       const result = await run(cluster, 'node drain worker-1 --checkpoint')

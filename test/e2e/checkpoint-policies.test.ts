@@ -144,7 +144,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
     await applyBusyPod(cluster, 'busy', {group: 'sleepy'}, 'worker-2')
     await applyPolicy(cluster, 'sleepy', {
       selector: {matchLabels: {group: 'sleepy'}},
-      idle: {cpu: '25m', for: '20s', podPolicy: 'Delete'},
+      idle: {cpu: '25m', duration: '20s', podPolicy: 'Delete'},
     })
     const selector = {matchLabels: {group: 'clock'}}
     await applyPolicy(cluster, 'every', {selector, schedule: '* * * * *'})
@@ -225,7 +225,10 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
     'what a policy opts in leaves a machine that its cloud takes back: AWS, Azure, and where there is no other',
     async (cluster) => {
       await kubectl(cluster, `delete pod clock-2 -n ${NAMESPACE} --wait=false`)
-      await applyPolicy(cluster, 'spot', {selector: {matchLabels: {group: 'clock'}}, onInterruption: true})
+      await applyPolicy(cluster, 'spot', {
+        selector: {matchLabels: {group: 'clock'}},
+        checkpointOnInterruption: true,
+      })
       const before = await identityOf(cluster, 'clock-1')
       const onNode = (node: string): Promise<string> =>
         waitForValue(

@@ -149,7 +149,7 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
       spec: {
         pod: {name: 'busy'},
         podPolicy: 'Delete',
-        hooks: {before: {container: 'smoke', command: ['/smoke', 'no-such-word']}},
+        hooks: {preCheckpoint: {container: 'smoke', command: ['/smoke', 'no-such-word']}},
       },
     }
     await kubectl(cluster, 'apply -f -', JSON.stringify(checkpoint))

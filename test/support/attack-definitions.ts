@@ -19,7 +19,7 @@ export function attackDefinitions(chapter: Chapter): void {
       expect(before).toHaveLength(cluster.machines.length)
 
       const hook = {container: 'main', command: ['true'], timeoutSeconds: 601}
-      const checkpoint = {pod: {name: 'on-worker-1'}, hooks: {before: hook}}
+      const checkpoint = {pod: {name: 'on-worker-1'}, hooks: {preCheckpoint: hook}}
       expect(await refusal(editor.create(asked('Checkpoint', 'team', 'poison', checkpoint)))).toMatch(
         /timeoutSeconds.*less than or equal to 600/,
       )

@@ -1,154 +1,267 @@
 import {z} from 'zod'
 import {nodeFeaturesSchema, privilegesSchema} from '../sealed-checkpoint.ts'
-import {name, metadataSchema} from './metadata.ts'
+import {message, metadataSchema, name, phaseConditions, reason} from './metadata.ts'
 
 const execHookSchema = z.strictObject({
-  container: name,
-  command: z.array(z.string()).min(1),
-  /** Default 30 s. */
-  timeoutSeconds: z.int().min(1).max(600).optional(),
+  container: name.describe('container is the name of the container of the pod that the command runs in.'),
+  command: z
+    .array(z.string())
+    .min(1)
+    .describe('command is the program and its arguments. It is not run in a shell.'),
+  timeoutSeconds: z
+    .int()
+    .min(1)
+    .max(600)
+    .optional()
+    .describe(
+      'timeoutSeconds is the number of seconds after which the command is stopped and counts as failed. Defaults to 30.',
+    ),
 })
 
-/** `Resume`: the pod resumes. `Freeze`: it is frozen from the dump on, until deleted or thawed. `Delete`: it is deleted once the checkpoint is verified. */
 export const podPolicySchema = z.enum(['Resume', 'Freeze', 'Delete'])
 
-export const checkpointSpecSchema = z.strictObject({
-  /** Exactly one of `pod` and `import`. */
-  pod: z
-    .strictObject({
-      name,
-      /** Refused when the pod of that name is another one. */
-      uid: z.string().optional(),
-    })
-    .optional(),
-  /** One that lies in a store already, made by another cluster perhaps. */
-  import: z.strictObject({digest: z.string().regex(/^sha256:[0-9a-f]{64}$/)}).optional(),
-  /** Default: every container, in the order of the pod. */
-  containers: z.array(name).min(1).optional(),
-  /** Name of a CheckpointStore. */
-  store: name.default('default'),
-  podPolicy: podPolicySchema.default('Resume'),
-  hooks: z.strictObject({before: execHookSchema.optional(), after: execHookSchema.optional()}).optional(),
-  /** Leave the archive of each container on the node; it is a memory dump in clear. */
-  keepArchive: z.boolean().optional(),
-  /** Told in the metadata: `policy/nightly`. Default: `user`. */
-  owner: z.string().optional(),
-})
+export const checkpointSpecSchema = z
+  .strictObject({
+    pod: z
+      .strictObject({
+        name: name.describe('name is the name of the pod, in the namespace of the Checkpoint.'),
+        uid: z
+          .string()
+          .optional()
+          .describe('uid is the uid of the pod. If set, a pod of that name with another uid is refused.'),
+      })
+      .optional()
+      .describe('pod is the pod to checkpoint. Exactly one of pod and import is set.'),
+    import: z
+      .strictObject({
+        digest: z
+          .string()
+          .regex(/^sha256:[0-9a-f]{64}$/)
+          .describe('digest is the digest of the manifest of the checkpoint in the store.'),
+      })
+      .optional()
+      .describe(
+        'import is a checkpoint that is in the store already, for example one that another cluster made. Exactly one of pod and import is set.',
+      ),
+    containers: z
+      .array(name)
+      .min(1)
+      .optional()
+      .describe(
+        'containers are the names of the containers to checkpoint. Defaults to all containers of the pod, in the order of the pod.',
+      ),
+    store: name
+      .default('default')
+      .describe(
+        'store is the name of the CheckpointStore that the checkpoint is stored in. Defaults to default.',
+      ),
+    podPolicy: podPolicySchema
+      .default('Resume')
+      .describe(
+        'podPolicy says what happens to the pod once its memory is dumped. One of Resume (the pod resumes), Freeze (it stays frozen until it is deleted or thawed) and Delete (it is deleted once the checkpoint is stored and verified). Defaults to Resume.',
+      ),
+    hooks: z
+      .strictObject({
+        preCheckpoint: execHookSchema
+          .optional()
+          .describe(
+            'preCheckpoint is a command that runs before the memory is dumped. If it fails, no checkpoint is made.',
+          ),
+        postCheckpoint: execHookSchema
+          .optional()
+          .describe(
+            'postCheckpoint is a command that runs when the pod has resumed, whether the checkpoint succeeded or not.',
+          ),
+      })
+      .optional()
+      .describe('hooks are commands that run in containers of the pod before and after the dump.'),
+    keepArchive: z
+      .boolean()
+      .optional()
+      .describe(
+        'keepArchive leaves the archive of each container on the node. It holds the memory of the container unencrypted.',
+      ),
+    owner: z
+      .string()
+      .optional()
+      .describe(
+        'owner is who requested the checkpoint, for example policy/nightly. It is part of what is stored. Defaults to user.',
+      ),
+  })
+  .describe(
+    'spec is what to checkpoint, where to store it and what happens to the pod. It cannot be changed.',
+  )
 export type CheckpointSpec = z.output<typeof checkpointSpecSchema>
 
-/** What is in it, for people: written by the agent that made it, which alone can open it. */
+const processSchema = z.looseObject({
+  pid: z.int().describe('pid is the id of the process, in the container.'),
+  ppid: z.int().describe('ppid is the id of its parent.'),
+  command: z.string().describe('command is the name of its program.'),
+  threads: z.int().optional().describe('threads is the number of its threads.'),
+  residentBytes: z.int().optional().describe('residentBytes is its resident memory in bytes.'),
+})
+
+const socketSchema = z.looseObject({
+  kind: z.string().describe('kind is its protocol, for example tcp or unix.'),
+  local: z.string().optional().describe('local is its own address.'),
+  remote: z.string().optional().describe('remote is the address of its peer.'),
+  state: z.string().optional().describe('state is the state of its connection.'),
+})
+
+const openFileSchema = z.looseObject({
+  pid: z.int().describe('pid is the id of the process that has the file open.'),
+  fd: z.int().describe('fd is its file descriptor.'),
+  path: z.string().describe('path is its path in the container.'),
+})
+
+/** Written by the agent that made it, which alone can open it. */
 export const checkpointSummarySchema = z.looseObject({
-  containers: z.array(
-    z.looseObject({
-      name: z.string(),
-      imageDigest: z.string().optional(),
-      /** Of CRIU's images alone, and of the files that the container had changed. */
-      imageBytes: z.int().optional(),
-      filesBytes: z.int().optional(),
-      processes: z.array(
-        z.looseObject({
-          pid: z.int(),
-          ppid: z.int(),
-          command: z.string(),
-          threads: z.int().optional(),
-          residentBytes: z.int().optional(),
-        }),
-      ),
-      sockets: z
-        .array(
-          z.looseObject({
-            kind: z.string(),
-            local: z.string().optional(),
-            remote: z.string().optional(),
-            state: z.string().optional(),
-          }),
-        )
-        .optional(),
-      openFiles: z.array(z.looseObject({pid: z.int(), fd: z.int(), path: z.string()})).optional(),
-      mounts: z.array(z.string()).optional(),
-      privileges: privilegesSchema.optional(),
-    }),
-  ),
-})
-export type CheckpointSummary = z.output<typeof checkpointSummarySchema>
-
-/** What a look at what is stored found: the answer to VERIFY_ANNOTATION. */
-export const verificationSchema = z.looseObject({
-  /** Value of the annotation that this answers. */
-  asked: z.string(),
-  checkedAt: z.string(),
-  ok: z.boolean(),
-  /** Codes of CheckpointError. */
-  reason: z.string().optional(),
-  message: z.string(),
-})
-
-/** What a restore of the checkpoint will not find (`impossible`), or may not find (`unproven`). */
-export const obstacleSchema = z.looseObject({
-  verdict: z.enum(['impossible', 'unproven']),
-  container: z.string(),
-  /** `emptyDir`, `hostPath`, `process ids`. */
-  source: z.string(),
-  volume: z.string().optional(),
-  path: z.string().optional(),
-  pid: z.int().optional(),
-  message: z.string(),
-})
-export type Obstacle = z.output<typeof obstacleSchema>
-
-export const checkpointPhases = ['Pending', 'Dumping', 'Storing', 'Ready', 'Failed'] as const
-
-export const checkpointStatusSchema = z.looseObject({
-  phase: z.enum(checkpointPhases).optional(),
-  node: z.string().optional(),
-  podUid: z.string().optional(),
-  /** A CamelCase word; the codes of CheckpointError for a failure. */
-  reason: z.string().optional(),
-  /** What happens, or what went wrong and what to do. */
-  message: z.string().optional(),
-  startedAt: z.string().optional(),
-  finishedAt: z.string().optional(),
-  /** Of the sealed manifest in the store. */
-  digest: z.string().optional(),
-  /** For people: `s3://bucket/prefix`. */
-  location: z.string().optional(),
-  /**
-   * Open, and sealed. How much of it was in the store already is not told: it would say what others who share the store
-   * have stored.
-   */
-  sizeBytes: z.int().optional(),
-  storedBytes: z.int().optional(),
   containers: z
     .array(
       z.looseObject({
-        name: z.string(),
-        image: z.string(),
-        archiveBytes: z.int(),
-        frozenMs: z.number().optional(),
-        /** How long it ran on between dump and freeze; absent: not at all, which was observed. */
-        gapMs: z.number().optional(),
-        /** Why its changed files were not measured before it was dumped; absent: they were. */
-        unmeasured: z.string().optional(),
+        name: z.string().describe('name is the name of the container.'),
+        imageDigest: z.string().optional().describe('imageDigest is the digest of its image.'),
+        imageBytes: z.int().optional().describe('imageBytes is the size of its dumped memory in bytes.'),
+        filesBytes: z
+          .int()
+          .optional()
+          .describe('filesBytes is the size of the files that it had changed, in bytes.'),
+        processes: z.array(processSchema).describe('processes are its processes.'),
+        sockets: z.array(socketSchema).optional().describe('sockets are its open sockets.'),
+        openFiles: z.array(openFileSchema).optional().describe('openFiles are its open files.'),
+        mounts: z.array(z.string()).optional().describe('mounts are the paths of its mounts.'),
+        privileges: privilegesSchema
+          .optional()
+          .describe('privileges is what its processes are allowed to do.'),
       }),
     )
-    .optional(),
-  /** With `podPolicy: Delete`: the API server would take the pod again, as the controller found before anything was begun. */
-  admitted: z.boolean().optional(),
-  /** Whether the pod stands still because of this checkpoint. */
-  frozen: z.boolean().optional(),
-  nodeFeatures: nodeFeaturesSchema.optional(),
-  /** The pod to make for a restore: labels, annotations and spec. */
-  podTemplate: z.looseObject({metadata: z.looseObject({}), spec: z.looseObject({})}).optional(),
-  summary: checkpointSummarySchema.optional(),
-  /** Absent: none was found. */
-  obstacles: z.array(obstacleSchema).optional(),
-  verification: verificationSchema.optional(),
+    .describe('containers is what each container holds.'),
 })
+export type CheckpointSummary = z.output<typeof checkpointSummarySchema>
+
+/** What a check of what is stored found: the answer to VERIFY_ANNOTATION. */
+export const verificationSchema = z.looseObject({
+  request: z
+    .string()
+    .describe('request is the value of the annotation clouder.dev/verify that this answers.'),
+  checkedAt: z.string().describe('checkedAt is the time of the check.'),
+  ok: z.boolean().describe('ok is whether the checkpoint is complete and unchanged.'),
+  reason,
+  message: z.string().describe('message is what was found, for people.'),
+})
+
+export const obstacleSchema = z.looseObject({
+  verdict: z
+    .enum(['impossible', 'unproven'])
+    .describe(
+      'verdict is impossible if the pod cannot be restored because of it, and unproven if that is not known.',
+    ),
+  container: z.string().describe('container is the name of the container.'),
+  source: z
+    .string()
+    .describe('source is the kind of what is missing, for example emptyDir, hostPath or process ids.'),
+  volume: z.string().optional().describe('volume is the name of the volume.'),
+  path: z.string().optional().describe('path is the path in the container.'),
+  pid: z.int().optional().describe('pid is the id of the process.'),
+  message: z.string().describe('message says what is missing and what to do, for people.'),
+})
+export type Obstacle = z.output<typeof obstacleSchema>
+
+const dumpedContainerSchema = z.looseObject({
+  name: z.string().describe('name is the name of the container.'),
+  image: z.string().describe('image is its image, as the pod names it.'),
+  archiveBytes: z.int().describe('archiveBytes is the size of its archive in bytes, uncompressed.'),
+  frozenMs: z
+    .number()
+    .optional()
+    .describe('frozenMs is the time for which its processes were frozen by the dump, in milliseconds.'),
+  gapMs: z
+    .number()
+    .optional()
+    .describe(
+      'gapMs is the time for which it ran between the dump and the freeze, in milliseconds. If absent, it did not run.',
+    ),
+  unmeasured: z
+    .string()
+    .optional()
+    .describe('unmeasured is why the size of its changed files was not measured before the dump.'),
+})
+
+export const checkpointPhases = ['Pending', 'Dumping', 'Storing', 'Ready', 'Failed'] as const
+
+export const checkpointStatusSchema = z
+  .looseObject({
+    phase: z
+      .enum(checkpointPhases)
+      .optional()
+      .describe('phase is one of Pending, Dumping, Storing, Ready (stored and verified) and Failed.'),
+    node: z.string().optional().describe('node is the name of the node that the pod runs on.'),
+    podUid: z.string().optional().describe('podUid is the uid of the pod that the checkpoint is made of.'),
+    reason,
+    message,
+    conditions: phaseConditions('Ready'),
+    startedAt: z.string().optional().describe('startedAt is the time at which the node agent began.'),
+    finishedAt: z
+      .string()
+      .optional()
+      .describe('finishedAt is the time at which the checkpoint became Ready or Failed.'),
+    digest: z
+      .string()
+      .optional()
+      .describe('digest is the digest of the manifest of the checkpoint in the store.'),
+    location: z
+      .string()
+      .optional()
+      .describe('location is where the checkpoint is stored, for people, for example s3://bucket/prefix.'),
+    sizeBytes: z
+      .int()
+      .optional()
+      .describe('sizeBytes is the size of the checkpoint before compression and encryption, in bytes.'),
+    // How much of it was in the store already is not reported: it would say what others who share the store have stored.
+    storedBytes: z
+      .int()
+      .optional()
+      .describe('storedBytes is the size of the checkpoint in the store, in bytes.'),
+    containers: z
+      .array(dumpedContainerSchema)
+      .optional()
+      .describe('containers are the containers that were dumped.'),
+    admitted: z
+      .boolean()
+      .optional()
+      .describe(
+        'admitted is whether the API server would accept the pod again, which is checked before a pod with podPolicy Delete is dumped.',
+      ),
+    frozen: z.boolean().optional().describe('frozen is whether this checkpoint keeps the pod frozen.'),
+    nodeFeatures: nodeFeaturesSchema
+      .optional()
+      .describe(
+        'nodeFeatures are the features of the node that the pod was dumped on. A restore needs them.',
+      ),
+    podTemplate: z
+      .looseObject({
+        metadata: z.looseObject({}).describe('metadata is the labels and annotations of the pod.'),
+        spec: z.looseObject({}).describe('spec is the spec of the pod.'),
+      })
+      .optional()
+      .describe('podTemplate is the pod that a restore makes.'),
+    summary: checkpointSummarySchema.optional().describe('summary is what is in the checkpoint, for people.'),
+    obstacles: z
+      .array(obstacleSchema)
+      .optional()
+      .describe('obstacles is what a restore will not find, or may not find. If absent, nothing was found.'),
+    verification: verificationSchema
+      .optional()
+      .describe('verification is the result of the last check that was requested.'),
+  })
+  .describe('status is the state of the checkpoint. It is written by clouder.')
 export type CheckpointStatus = z.output<typeof checkpointStatusSchema>
 
-export const checkpointSchema = z.looseObject({
-  metadata: metadataSchema,
-  spec: checkpointSpecSchema,
-  status: checkpointStatusSchema.optional(),
-})
+export const checkpointSchema = z
+  .looseObject({
+    metadata: metadataSchema,
+    spec: checkpointSpecSchema,
+    status: checkpointStatusSchema.optional(),
+  })
+  .describe('Checkpoint is the memory, the processes and the changed files of the containers of a pod.')
 export type Checkpoint = z.output<typeof checkpointSchema>

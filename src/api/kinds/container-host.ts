@@ -2,26 +2,49 @@ import {z} from 'zod'
 import {nodeFeaturesSchema} from '../sealed-checkpoint.ts'
 import {metadataSchema, conditionSchema} from './metadata.ts'
 
-export const containerHostSpecSchema = z.strictObject({
-  /** Capabilities it was enrolled with: `gpu: a10`. Placement is by them. */
-  capabilities: z.record(z.string(), z.string()).optional(),
-  /** Containers it takes at once. */
-  slots: z.int().min(1).default(1),
-  drain: z.boolean().optional(),
-})
-export const containerHostSchema = z.looseObject({
-  metadata: metadataSchema,
-  spec: containerHostSpecSchema,
-  status: z
-    .looseObject({
-      heartbeatAt: z.string().optional(),
-      /** Whether it has joined: a node of its name, whose kubelet tells how it is. */
-      isNode: z.boolean().optional(),
-      version: z.string().optional(),
-      nodeFeatures: nodeFeaturesSchema.partial().optional(),
-      running: z.array(z.string()).optional(),
-      conditions: z.array(conditionSchema).optional(),
-    })
-    .optional(),
-})
+export const containerHostSpecSchema = z
+  .strictObject({
+    capabilities: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe(
+        'capabilities are what the host has, for example gpu: a10. Runtimes are placed by them, as labels capability.clouder.dev/KEY of its node.',
+      ),
+    slots: z
+      .int()
+      .min(1)
+      .default(1)
+      .describe('slots is the number of containers that the host runs at once. Defaults to 1.'),
+    drain: z.boolean().optional().describe('drain keeps new containers off the host. Defaults to false.'),
+  })
+  .describe('spec is what the host was registered with.')
+export const containerHostStatusSchema = z
+  .looseObject({
+    heartbeatAt: z
+      .string()
+      .optional()
+      .describe('heartbeatAt is the time at which the host last reported. Only of a host that is no node.'),
+    joined: z
+      .boolean()
+      .optional()
+      .describe('joined is whether the host is a node of the cluster, of the same name.'),
+    version: z.string().optional().describe('version is the version of the program that reports.'),
+    nodeFeatures: nodeFeaturesSchema
+      .partial()
+      .optional()
+      .describe('nodeFeatures are the features of the host that a restore needs.'),
+    running: z.array(z.string()).optional().describe('running are the containers that run on the host.'),
+    conditions: z
+      .array(conditionSchema)
+      .optional()
+      .describe('conditions are Ready: whether the host is reachable.'),
+  })
+  .describe('status is the state of the host.')
+export const containerHostSchema = z
+  .looseObject({
+    metadata: metadataSchema,
+    spec: containerHostSpecSchema,
+    status: containerHostStatusSchema.optional(),
+  })
+  .describe('ContainerHost is a machine that is registered as capacity for runtimes.')
 export type ContainerHost = z.output<typeof containerHostSchema>

@@ -24,13 +24,47 @@ export const metadataSchema = z.looseObject({
 })
 
 export const conditionSchema = z.looseObject({
-  type: z.string(),
-  status: z.enum(['True', 'False', 'Unknown']),
-  reason: z.string(),
-  message: z.string(),
-  lastTransitionTime: z.string(),
-  observedGeneration: z.int().min(0).optional(),
+  type: z.string().describe('type is the type of the condition.'),
+  status: z.enum(['True', 'False', 'Unknown']).describe('status is one of True, False and Unknown.'),
+  reason: z.string().describe('reason is why the condition has its status, as one word.'),
+  message: z.string().describe('message says the same for people.'),
+  lastTransitionTime: z.string().describe('lastTransitionTime is the time at which status last changed.'),
+  observedGeneration: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('observedGeneration is the generation of the object that the condition was observed of.'),
 })
 
-/** How long a Restore or a Migration that is over is kept; default: a day. */
-export const ttlSecondsAfterFinished = z.int().min(0).max(2_147_483_647).optional()
+/** Why the object is in its phase; the codes of errors for a failure. */
+export const reason = z
+  .string()
+  .optional()
+  .describe('reason is why, as one word. For a failure it is an error code of clouder.')
+
+export const message = z
+  .string()
+  .optional()
+  .describe('message says what is being done, or what went wrong and what to do, for people.')
+
+/** Conditions of a kind whose phases end in one that is wished for. */
+export const phaseConditions = (wished: 'Ready' | 'Complete') =>
+  z
+    .array(conditionSchema)
+    .optional()
+    .describe(`conditions are ${wished} and Failed, as kubectl wait understands them.`)
+
+export const runtimeConditions = z
+  .array(conditionSchema)
+  .optional()
+  .describe('conditions are Ready (the runtime runs), Paused and Failed, as kubectl wait understands them.')
+
+export const ttlSecondsAfterFinished = (kind: string) =>
+  z
+    .int()
+    .min(0)
+    .max(2_147_483_647)
+    .optional()
+    .describe(
+      `ttlSecondsAfterFinished is the number of seconds after which a ${kind} that has finished is deleted. Defaults to 86400, one day.`,
+    )

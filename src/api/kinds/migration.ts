@@ -1,17 +1,33 @@
 import {z} from 'zod'
 import {backends} from './restore.ts'
-import {name, metadataSchema, ttlSecondsAfterFinished} from './metadata.ts'
+import {message, metadataSchema, name, phaseConditions, reason, ttlSecondsAfterFinished} from './metadata.ts'
 
-export const migrationSpecSchema = z.strictObject({
-  pod: name,
-  /** Default: the scheduler chooses, never the node that it is on. */
-  node: name.optional(),
-  store: name.default('default'),
-  /** Default: `handler`. */
-  backend: z.enum(backends).optional(),
-  owner: z.string().optional(),
-  ttlSecondsAfterFinished,
-})
+export const migrationSpecSchema = z
+  .strictObject({
+    pod: name.describe('pod is the name of the pod to move, in the namespace of the Migration.'),
+    node: name
+      .optional()
+      .describe(
+        'node is the name of the node to move to. By default the scheduler chooses one, never the one that the pod is on.',
+      ),
+    store: name
+      .default('default')
+      .describe(
+        'store is the name of the CheckpointStore that the memory is moved through. Defaults to default.',
+      ),
+    backend: z
+      .enum(backends)
+      .optional()
+      .describe(
+        'backend is how the pod is restored. One of native, handler and create-image. Defaults to handler.',
+      ),
+    owner: z
+      .string()
+      .optional()
+      .describe('owner is who requested the move, for example policy/spot. Defaults to user.'),
+    ttlSecondsAfterFinished: ttlSecondsAfterFinished('Migration'),
+  })
+  .describe('spec is which pod to move, and where to. It cannot be changed.')
 export const migrationPhases = [
   'Pending',
   'Checkpointing',
@@ -23,46 +39,115 @@ export const migrationPhases = [
   'RolledBack',
   'Failed',
 ] as const
-export const migrationStatusSchema = z.looseObject({
-  phase: z.enum(migrationPhases).optional(),
-  reason: z.string().optional(),
-  message: z.string().optional(),
-  sourceNode: z.string().optional(),
-  targetNode: z.string().optional(),
-  /** Images of the pod that the target lacks, as its agent says while the pod still runs; they are pulled first. */
-  missingImages: z.array(z.string()).optional(),
-  sourceUid: z.string().optional(),
-  /** How often the source's containers had been started again. */
-  sourceRestarts: z.int().optional(),
-  /** What the agent of the target says; it is asked before the source is ended. */
-  targetAnswer: z
-    .looseObject({ok: z.boolean(), reason: z.string().optional(), message: z.string()})
-    .optional(),
-  /** Nodes that were asked before this one, and why they cannot take it; only where no node was asked for. */
-  refusedTargets: z.array(z.looseObject({node: z.string(), message: z.string()})).optional(),
-  /** Backend create-image: by container, the image that the agent of the target made of the checkpoint, by digest. */
-  images: z.record(z.string(), z.string()).optional(),
-  /** Names of what it made. */
-  checkpoint: z.string().optional(),
-  /** The pod that goes on; another name only for one of a ReplicaSet. */
-  newPod: z.string().optional(),
-  newUid: z.string().optional(),
-  /** Owners of the source, for the new pod. */
-  owners: z.array(z.looseObject({kind: z.string(), name: z.string(), uid: z.string()})).optional(),
-  startedAt: z.string().optional(),
-  /** When the phase began. */
-  since: z.string().optional(),
-  /** When the API server first refused the pod to make; absent: it did not. */
-  refusedAt: z.string().optional(),
-  /** When the source stood still, and when the restored pod was ready. */
-  frozenAt: z.string().optional(),
-  readyAt: z.string().optional(),
-  downtimeMs: z.int().optional(),
-  finishedAt: z.string().optional(),
-})
-export const migrationSchema = z.looseObject({
-  metadata: metadataSchema,
-  spec: migrationSpecSchema,
-  status: migrationStatusSchema.optional(),
-})
+export const migrationStatusSchema = z
+  .looseObject({
+    phase: z
+      .enum(migrationPhases)
+      .optional()
+      .describe(
+        'phase is one of Pending, Checkpointing, Preparing, Moving, Verifying, RollingBack, Succeeded, RolledBack (the pod runs where it was) and Failed.',
+      ),
+    reason,
+    message,
+    conditions: phaseConditions('Complete'),
+    sourceNode: z.string().optional().describe('sourceNode is the name of the node that the pod was on.'),
+    targetNode: z
+      .string()
+      .optional()
+      .describe('targetNode is the name of the node that the pod is moved to.'),
+    missingImages: z
+      .array(z.string())
+      .optional()
+      .describe(
+        'missingImages are the images of the pod that the target node lacks. They are pulled before the pod is frozen.',
+      ),
+    sourceUid: z.string().optional().describe('sourceUid is the uid of the pod that is moved.'),
+    sourceRestartCount: z
+      .int()
+      .optional()
+      .describe(
+        'sourceRestartCount is how often the containers of the pod had been restarted when the move began.',
+      ),
+    targetAnswer: z
+      .looseObject({
+        ok: z.boolean().describe('ok is whether the target node is able to run the pod.'),
+        reason,
+        message: z.string().describe('message says why, for people.'),
+      })
+      .optional()
+      .describe(
+        'targetAnswer is what the node agent of the target node answered before the source was ended.',
+      ),
+    refusedTargets: z
+      .array(
+        z.looseObject({
+          node: z.string().describe('node is the name of the node.'),
+          message: z.string().describe('message says why it is not able to run the pod.'),
+        }),
+      )
+      .optional()
+      .describe('refusedTargets are nodes that were tried before this one, where spec.node is not set.'),
+    images: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe(
+        'images are the images that the agent of the target node made of the checkpoint, with their digest, by container. Only with backend create-image.',
+      ),
+    checkpoint: z
+      .string()
+      .optional()
+      .describe('checkpoint is the name of the Checkpoint that holds the memory.'),
+    newPod: z
+      .string()
+      .optional()
+      .describe(
+        'newPod is the name of the pod on the target node. It differs from spec.pod only for a pod of a ReplicaSet.',
+      ),
+    newUid: z.string().optional().describe('newUid is the uid of the pod on the target node.'),
+    owners: z
+      .array(
+        z.looseObject({
+          kind: z.string().describe('kind is the kind of the owner.'),
+          name: z.string().describe('name is the name of the owner.'),
+          uid: z.string().describe('uid is the uid of the owner.'),
+        }),
+      )
+      .optional()
+      .describe('owners are the owners of the pod, which the pod on the target node gets.'),
+    startedAt: z.string().optional().describe('startedAt is the time at which the move began.'),
+    phaseStartedAt: z
+      .string()
+      .optional()
+      .describe('phaseStartedAt is the time at which the current phase began.'),
+    refusedAt: z
+      .string()
+      .optional()
+      .describe(
+        'refusedAt is the time at which the API server first refused the pod on the target node. If absent, it did not.',
+      ),
+    frozenAt: z
+      .string()
+      .optional()
+      .describe('frozenAt is the time at which the pod on the source node was frozen.'),
+    readyAt: z
+      .string()
+      .optional()
+      .describe('readyAt is the time at which the pod on the target node was ready.'),
+    downtimeMs: z
+      .int()
+      .optional()
+      .describe('downtimeMs is the time from frozenAt to readyAt in milliseconds.'),
+    finishedAt: z
+      .string()
+      .optional()
+      .describe('finishedAt is the time at which the move became Succeeded, RolledBack or Failed.'),
+  })
+  .describe('status is the state of the move. It is written by clouder.')
+export const migrationSchema = z
+  .looseObject({
+    metadata: metadataSchema,
+    spec: migrationSpecSchema,
+    status: migrationStatusSchema.optional(),
+  })
+  .describe('Migration moves a pod to another node, with its memory.')
 export type Migration = z.output<typeof migrationSchema>

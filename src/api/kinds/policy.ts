@@ -3,45 +3,109 @@ import {durationSchema, retentionSchema} from '../checkpoint-store.ts'
 import {podPolicySchema} from './checkpoint.ts'
 import {name, metadataSchema, conditionSchema, quantitySchema} from './metadata.ts'
 
-export const policySpecSchema = z.strictObject({
-  selector: z.strictObject({
-    matchLabels: z.record(z.string(), z.string()).optional(),
-    matchExpressions: z
-      .array(
-        z.strictObject({
-          key: z.string(),
-          operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-          values: z.array(z.string()).optional(),
-        }),
-      )
-      .optional(),
-  }),
-  /** Five fields of cron, in `timeZone` (default UTC). */
-  schedule: z.string().optional(),
-  timeZone: z.string().optional(),
-  /** All of the pod below `cpu` (`10m`) for `for`. */
-  idle: z
-    .strictObject({cpu: quantitySchema, for: durationSchema, podPolicy: podPolicySchema.exclude(['Freeze'])})
-    .optional(),
-  /** Moved instead of killed when its node is drained by `clouder node drain --checkpoint`. */
-  onDrain: z.boolean().optional(),
-  /** Checkpointed and pushed when the cloud announces the end of its spot machine; moved when another node can take it. */
-  onInterruption: z.boolean().optional(),
-  store: name.default('default'),
-  retention: retentionSchema.optional(),
-  suspend: z.boolean().optional(),
+const requirementSchema = z.strictObject({
+  key: z.string().describe('key is the key of the label.'),
+  operator: z
+    .enum(['In', 'NotIn', 'Exists', 'DoesNotExist'])
+    .describe(
+      'operator relates the label to values. One of In, NotIn, Exists and DoesNotExist, as in Kubernetes.',
+    ),
+  values: z.array(z.string()).optional().describe('values are the values of the label, with In and NotIn.'),
 })
-export const policyStatusSchema = z.looseObject({
-  observedGeneration: z.int().optional(),
-  lastScheduledAt: z.string().optional(),
-  nextScheduledAt: z.string().optional(),
-  pods: z.int().optional(),
-  checkpoints: z.int().optional(),
-  conditions: z.array(conditionSchema).optional(),
-})
-export const checkpointPolicySchema = z.looseObject({
-  metadata: metadataSchema,
-  spec: policySpecSchema,
-  status: policyStatusSchema.optional(),
-})
+
+export const policySpecSchema = z
+  .strictObject({
+    selector: z
+      .strictObject({
+        matchLabels: z
+          .record(z.string(), z.string())
+          .optional()
+          .describe('matchLabels are labels that the pods have.'),
+        matchExpressions: z
+          .array(requirementSchema)
+          .optional()
+          .describe('matchExpressions are requirements on the labels of the pods.'),
+      })
+      .describe('selector selects the pods of the namespace by their labels. If empty, it selects all.'),
+    schedule: z
+      .string()
+      .optional()
+      .describe('schedule is when a checkpoint of each pod is made: five fields of cron, in timeZone.'),
+    timeZone: z
+      .string()
+      .optional()
+      .describe('timeZone is the time zone of schedule, for example Europe/Berlin. Defaults to UTC.'),
+    idle: z
+      .strictObject({
+        cpu: quantitySchema.describe(
+          'cpu is the CPU usage of the pod below which it is idle, for example 10m.',
+        ),
+        duration: durationSchema.describe(
+          'duration is how long the pod has to be idle: a number and s, m, h or d, for example 10m.',
+        ),
+        podPolicy: podPolicySchema
+          .exclude(['Freeze'])
+          .describe(
+            'podPolicy says what happens to the pod once its memory is dumped. One of Resume and Delete. With Delete a Runtime is paused.',
+          ),
+      })
+      .optional()
+      .describe('idle makes a checkpoint of each pod that has been idle for some time.'),
+    migrateOnDrain: z
+      .boolean()
+      .optional()
+      .describe(
+        'migrateOnDrain moves the pods, instead of evicting them, when their node is drained by clouder node drain --checkpoint.',
+      ),
+    checkpointOnInterruption: z
+      .boolean()
+      .optional()
+      .describe(
+        'checkpointOnInterruption saves the pods when the cloud announces that it takes their spot machine back. A pod is moved if another node is able to run it, and checkpointed otherwise.',
+      ),
+    store: name
+      .default('default')
+      .describe(
+        'store is the name of the CheckpointStore that the checkpoints are stored in. Defaults to default.',
+      ),
+    retention: retentionSchema
+      .optional()
+      .describe('retention is how many checkpoints of the policy are kept. By default all are.'),
+    suspend: z
+      .boolean()
+      .optional()
+      .describe('suspend stops the policy. What it has started continues. Defaults to false.'),
+  })
+  .describe('spec is which pods are checkpointed, and when.')
+export const policyStatusSchema = z
+  .looseObject({
+    observedGeneration: z
+      .int()
+      .optional()
+      .describe('observedGeneration is the generation of the spec that the status is about.'),
+    lastScheduledAt: z
+      .string()
+      .optional()
+      .describe('lastScheduledAt is the last time of the schedule at which checkpoints were made.'),
+    nextScheduledAt: z.string().optional().describe('nextScheduledAt is the next time of the schedule.'),
+    pods: z.int().optional().describe('pods is the number of pods that are selected.'),
+    checkpoints: z
+      .int()
+      .optional()
+      .describe('checkpoints is the number of checkpoints that the policy has made and that are kept.'),
+    conditions: z
+      .array(conditionSchema)
+      .optional()
+      .describe('conditions are Valid: whether the schedule can be followed.'),
+  })
+  .describe('status is the state of the policy. It is written by clouder.')
+export const checkpointPolicySchema = z
+  .looseObject({
+    metadata: metadataSchema,
+    spec: policySpecSchema,
+    status: policyStatusSchema.optional(),
+  })
+  .describe(
+    'CheckpointPolicy makes checkpoints of pods by a schedule, when they are idle, and before their node goes away.',
+  )
 export type CheckpointPolicy = z.output<typeof checkpointPolicySchema>

@@ -1,38 +1,71 @@
 import {z} from 'zod'
-import {name, metadataSchema, ttlSecondsAfterFinished} from './metadata.ts'
+import {message, metadataSchema, name, phaseConditions, reason, ttlSecondsAfterFinished} from './metadata.ts'
 
 export const backends = ['native', 'handler', 'create-image'] as const
 export type Backend = (typeof backends)[number]
 
-export const restoreSpecSchema = z.strictObject({
-  /** Name of a Checkpoint of the same namespace. */
-  checkpoint: name,
-  /** Default: the name of the pod that it was made of. */
-  podName: name.optional(),
-  /** Default: the scheduler chooses among nodes that can. */
-  node: name.optional(),
-  /** Default: the best that the node offers. */
-  backend: z.enum(backends).optional(),
-  ttlSecondsAfterFinished,
-})
-export const restoreStatusSchema = z.looseObject({
-  phase: z.enum(['Pending', 'Preparing', 'Starting', 'Restored', 'Failed']).optional(),
-  reason: z.string().optional(),
-  message: z.string().optional(),
-  backend: z.enum(backends).optional(),
-  podUid: z.string().optional(),
-  node: z.string().optional(),
-  /** Backend create-image: by container, the image that the agent of `node` made of the checkpoint, by digest. */
-  images: z.record(z.string(), z.string()).optional(),
-  /** Backend create-image: images of its containers that `node` has to pull before; and whether it has. */
-  missingImages: z.array(z.string()).optional(),
-  pulled: z.boolean().optional(),
-  startedAt: z.string().optional(),
-  finishedAt: z.string().optional(),
-})
-export const restoreSchema = z.looseObject({
-  metadata: metadataSchema,
-  spec: restoreSpecSchema,
-  status: restoreStatusSchema.optional(),
-})
+export const restoreSpecSchema = z
+  .strictObject({
+    checkpoint: name.describe('checkpoint is the name of a Checkpoint in the namespace of the Restore.'),
+    podName: name
+      .optional()
+      .describe(
+        'podName is the name of the pod to make. Defaults to the name of the pod that the checkpoint was made of.',
+      ),
+    node: name
+      .optional()
+      .describe(
+        'node is the name of the node to restore on. By default the scheduler chooses among the nodes that are able to.',
+      ),
+    backend: z
+      .enum(backends)
+      .optional()
+      .describe(
+        'backend is how the pod is restored. One of native, handler and create-image. Defaults to the best that the node offers.',
+      ),
+    ttlSecondsAfterFinished: ttlSecondsAfterFinished('Restore'),
+  })
+  .describe('spec is what to restore, and where. It cannot be changed.')
+export const restoreStatusSchema = z
+  .looseObject({
+    phase: z
+      .enum(['Pending', 'Preparing', 'Starting', 'Restored', 'Failed'])
+      .optional()
+      .describe('phase is one of Pending, Preparing, Starting, Restored and Failed.'),
+    reason,
+    message,
+    conditions: phaseConditions('Complete'),
+    backend: z.enum(backends).optional().describe('backend is how the pod is restored.'),
+    podUid: z.string().optional().describe('podUid is the uid of the restored pod.'),
+    node: z.string().optional().describe('node is the name of the node that the pod is restored on.'),
+    images: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe(
+        'images are the images that the agent of the node made of the checkpoint, with their digest, by container. Only with backend create-image.',
+      ),
+    missingImages: z
+      .array(z.string())
+      .optional()
+      .describe(
+        'missingImages are the images that the node has to pull first. Only with backend create-image.',
+      ),
+    imagesPulled: z
+      .boolean()
+      .optional()
+      .describe('imagesPulled is whether the node has pulled the missing images.'),
+    startedAt: z.string().optional().describe('startedAt is the time at which the restore began.'),
+    finishedAt: z
+      .string()
+      .optional()
+      .describe('finishedAt is the time at which the restore became Restored or Failed.'),
+  })
+  .describe('status is the state of the restore. It is written by clouder.')
+export const restoreSchema = z
+  .looseObject({
+    metadata: metadataSchema,
+    spec: restoreSpecSchema,
+    status: restoreStatusSchema.optional(),
+  })
+  .describe('Restore makes a pod from a Checkpoint, with its memory.')
 export type Restore = z.output<typeof restoreSchema>

@@ -1,41 +1,104 @@
 import {z} from 'zod'
-import {name, metadataSchema, quantitySchema} from './metadata.ts'
+import {message, metadataSchema, name, quantitySchema, reason, runtimeConditions} from './metadata.ts'
 
-export const runtimeSpecSchema = z.strictObject({
-  image: z.string(),
-  command: z.array(z.string()).optional(),
-  args: z.array(z.string()).optional(),
-  workingDir: z.string().optional(),
-  /** Keys of Kubernetes: `cpu`, `memory`; requests and limits are the same. */
-  resources: z.record(z.string(), quantitySchema).optional(),
-  env: z.record(z.string(), z.string()).optional(),
-  /** Secrets as files below /run/secrets/<name>, in memory, made anew at each resume; never in the environment. */
-  secrets: z.array(name).optional(),
-  volumes: z.array(z.strictObject({claimName: name, mountPath: z.string().startsWith('/')})).optional(),
-  /** Size of a home volume of its own, mounted at /home: `5Gi`. */
-  home: z.strictObject({size: quantitySchema, storageClassName: z.string().optional()}).optional(),
-  ports: z.array(z.int().min(1).max(65535)).optional(),
-  /** Pool of the cluster's spec, or labels of nodes. */
-  nodeSelector: z.record(z.string(), z.string()).optional(),
-  store: name.default('default'),
-  /** The one switch: a user or a policy pauses and resumes by it. */
-  state: z.enum(['Running', 'Paused']).default('Running'),
-})
-export const runtimeStatusSchema = z.looseObject({
-  phase: z.enum(['Pending', 'Running', 'Pausing', 'Paused', 'Resuming', 'Failed']).optional(),
-  reason: z.string().optional(),
-  message: z.string().optional(),
-  node: z.string().optional(),
-  /** Checkpoint that it goes on from. */
-  checkpoint: z.string().optional(),
-  /** Generation of the spec whose switch was followed. */
-  observedGeneration: z.int().optional(),
-  pausedAt: z.string().optional(),
-  resumedAt: z.string().optional(),
-})
-export const runtimeSchema = z.looseObject({
-  metadata: metadataSchema,
-  spec: runtimeSpecSchema,
-  status: runtimeStatusSchema.optional(),
-})
+export const runtimeSpecSchema = z
+  .strictObject({
+    image: z.string().describe('image is the image of the container.'),
+    command: z
+      .array(z.string())
+      .optional()
+      .describe('command is the program that the container runs. Defaults to the entry point of the image.'),
+    args: z.array(z.string()).optional().describe('args are its arguments. Defaults to those of the image.'),
+    workingDir: z
+      .string()
+      .optional()
+      .describe('workingDir is its working directory. Defaults to that of the image.'),
+    resources: z
+      .record(z.string(), quantitySchema)
+      .optional()
+      .describe(
+        'resources are both the requests and the limits of the container, by resource, for example cpu and memory.',
+      ),
+    env: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe('env are the environment variables of the container, by name.'),
+    secrets: z
+      .array(name)
+      .optional()
+      .describe(
+        'secrets are the names of Secrets that are mounted below /run/secrets, in memory. They are read again at each resume and are in no checkpoint.',
+      ),
+    volumes: z
+      .array(
+        z.strictObject({
+          claimName: name.describe('claimName is the name of a PersistentVolumeClaim of the namespace.'),
+          mountPath: z
+            .string()
+            .startsWith('/')
+            .describe('mountPath is the absolute path at which it is mounted.'),
+        }),
+      )
+      .optional()
+      .describe('volumes are claims that are mounted into the container.'),
+    home: z
+      .strictObject({
+        size: quantitySchema.describe('size is the size of the volume, for example 5Gi.'),
+        storageClassName: z
+          .string()
+          .optional()
+          .describe('storageClassName is the name of its StorageClass. Defaults to that of the cluster.'),
+      })
+      .optional()
+      .describe('home is a volume that is made for the runtime and mounted at /home.'),
+    ports: z
+      .array(z.int().min(1).max(65535))
+      .optional()
+      .describe('ports are TCP ports of the container. A Service is made for them.'),
+    nodeSelector: z
+      .record(z.string(), z.string())
+      .optional()
+      .describe('nodeSelector are labels of the nodes that the runtime may run on.'),
+    store: name
+      .default('default')
+      .describe(
+        'store is the name of the CheckpointStore that the runtime is paused to. Defaults to default.',
+      ),
+    state: z
+      .enum(['Running', 'Paused'])
+      .default('Running')
+      .describe(
+        'state is the wanted state. One of Running and Paused. Users and policies pause and resume the runtime by it. Defaults to Running.',
+      ),
+  })
+  .describe('spec is the container to run, and whether it runs now.')
+export const runtimeStatusSchema = z
+  .looseObject({
+    phase: z
+      .enum(['Pending', 'Running', 'Pausing', 'Paused', 'Resuming', 'Failed'])
+      .optional()
+      .describe('phase is one of Pending, Running, Pausing, Paused, Resuming and Failed.'),
+    reason,
+    message,
+    conditions: runtimeConditions,
+    node: z.string().optional().describe('node is the name of the node that the runtime runs on.'),
+    checkpoint: z
+      .string()
+      .optional()
+      .describe('checkpoint is the name of the Checkpoint that the runtime resumes from.'),
+    observedGeneration: z
+      .int()
+      .optional()
+      .describe('observedGeneration is the generation of the spec whose state was reached.'),
+    pausedAt: z.string().optional().describe('pausedAt is the time at which the runtime was last paused.'),
+    resumedAt: z.string().optional().describe('resumedAt is the time at which the runtime was last resumed.'),
+  })
+  .describe('status is the state of the runtime. It is written by clouder.')
+export const runtimeSchema = z
+  .looseObject({
+    metadata: metadataSchema,
+    spec: runtimeSpecSchema,
+    status: runtimeStatusSchema.optional(),
+  })
+  .describe('Runtime is a container that is paused to a checkpoint and resumed from it, on any node.')
 export type Runtime = z.output<typeof runtimeSchema>

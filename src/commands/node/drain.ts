@@ -6,7 +6,7 @@ import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 export default class NodeDrain extends BaseCommand {
   static override summary = 'empty a node: move pods with their memory, evict the rest'
   static override description =
-    'The node takes no more pods. With --checkpoint, pods that a policy opts in with onDrain go on elsewhere from memory; one that cannot stays, and runs. All others are evicted, as their disruption budgets allow; those of DaemonSets stay. Exit code 8 when a pod is left that should have gone.'
+    'The node takes no more pods. With --checkpoint, pods that a policy opts in with migrateOnDrain go on elsewhere from memory; one that cannot stays, and runs. All others are evicted, as their disruption budgets allow; those of DaemonSets stay. Exit code 8 when a pod is left that should have gone.'
   static override examples = [
     {description: 'with memory', command: '<%= config.bin %> node drain worker-1 --checkpoint'},
     {description: 'as kubectl does', command: '<%= config.bin %> node drain worker-1 --timeout 2m'},

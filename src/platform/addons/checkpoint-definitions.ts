@@ -4,100 +4,11 @@ import {API_VERSION} from '../../api/names.ts'
 import {RESOURCES, type ResourceKind} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {addonLabels} from './checkpoint-names.ts'
+import {PRESENTATION} from './checkpoint-presentation.ts'
 
 const [group = '', version = ''] = API_VERSION.split('/')
 
 type Json = Readonly<Record<string, unknown>>
-type Column = readonly [name: string, jsonPath: string, type?: 'string' | 'integer' | 'date']
-
-const age: Column = ['Age', '.metadata.creationTimestamp', 'date']
-const phase: Column = ['Phase', '.status.phase']
-
-/** What `kubectl get` shows, by which short name, and which rules go beyond the shape. */
-const presentation: Readonly<
-  Record<
-    ResourceKind,
-    {
-      shortNames: readonly string[]
-      columns: readonly Column[]
-      rules?: readonly (readonly [string, string])[]
-    }
-  >
-> = {
-  CheckpointStore: {
-    shortNames: ['ckptstore'],
-    columns: [['Ready', '.status.conditions[?(@.type=="Ready")].status'], age],
-    rules: [
-      [
-        '[has(self.node), has(self.directory), has(self.persistentVolumeClaim), has(self.registry), has(self.s3), has(self.azureBlob)].filter(said, said).size() == 1',
-        'exactly one of node, directory, persistentVolumeClaim, registry, s3 and azureBlob says where',
-      ],
-    ],
-  },
-  Checkpoint: {
-    shortNames: ['ckpt'],
-    columns: [
-      phase,
-      ['Pod', '.spec.pod.name'],
-      ['Node', '.status.node'],
-      ['Size', '.status.sizeBytes', 'integer'],
-      ['Store', '.spec.store'],
-      age,
-    ],
-    rules: [
-      ['has(self.pod) != has(self.import)', 'exactly one of pod and import'],
-      ['self == oldSelf', 'a checkpoint cannot be changed'],
-    ],
-  },
-  Restore: {
-    shortNames: ['ckptrestore'],
-    columns: [
-      phase,
-      ['Checkpoint', '.spec.checkpoint'],
-      ['Node', '.status.node'],
-      ['Backend', '.status.backend'],
-      age,
-    ],
-    rules: [['self == oldSelf', 'a restore cannot be changed']],
-  },
-  Migration: {
-    shortNames: ['ckptmove'],
-    columns: [
-      phase,
-      ['Pod', '.spec.pod'],
-      ['From', '.status.sourceNode'],
-      ['To', '.status.targetNode'],
-      ['Downtime-ms', '.status.downtimeMs', 'integer'],
-      age,
-    ],
-    rules: [['self == oldSelf', 'a migration cannot be changed']],
-  },
-  CheckpointPolicy: {
-    shortNames: ['ckptpolicy'],
-    columns: [
-      ['Schedule', '.spec.schedule'],
-      ['Pods', '.status.pods', 'integer'],
-      ['Checkpoints', '.status.checkpoints', 'integer'],
-      // As text: what is still to come has no age.
-      ['Next', '.status.nextScheduledAt'],
-      age,
-    ],
-  },
-  Runtime: {
-    shortNames: ['crt'],
-    columns: [['State', '.spec.state'], phase, ['Node', '.status.node'], ['Image', '.spec.image'], age],
-  },
-  ContainerHost: {
-    shortNames: ['chost'],
-    columns: [
-      ['Slots', '.spec.slots', 'integer'],
-      ['Ready', '.status.conditions[?(@.type=="Ready")].status'],
-      ['Heartbeat', '.status.heartbeatAt', 'date'],
-      age,
-    ],
-  },
-}
-
 let made: readonly KubeObject[] | undefined
 
 /** A CustomResourceDefinition for each kind of the group. */
@@ -117,8 +28,9 @@ const allKinds = [
 
 function definition(kind: ResourceKind): KubeObject {
   const {plural, namespaced, schema: whole} = RESOURCES[kind]
-  const {shortNames, columns, rules = []} = presentation[kind]
+  const {shortNames, columns, rules = []} = PRESENTATION[kind]
   const schema = structural(z.toJSONSchema(whole.shape.spec, {io: 'input'}))
+  const status = structural(z.toJSONSchema(whole.shape.status.unwrap(), {io: 'input'}))
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -140,14 +52,16 @@ function definition(kind: ResourceKind): KubeObject {
           served: true,
           storage: true,
           subresources: {status: {}},
-          additionalPrinterColumns: columns.map(([name, jsonPath, type = 'string']) => ({
+          additionalPrinterColumns: columns.map(({name, type = 'string', jsonPath, priority}) => ({
             name,
             type,
             jsonPath,
+            ...(priority === undefined ? {} : {priority}),
           })),
           schema: {
             openAPIV3Schema: {
               type: 'object',
+              description: whole.description,
               required: ['spec'],
               properties: {
                 spec: {
@@ -156,8 +70,7 @@ function definition(kind: ResourceKind): KubeObject {
                     ? {}
                     : {'x-kubernetes-validations': rules.map(([rule, message]) => ({rule, message}))}),
                 },
-                // Its shape is a matter between our programs, of one version, which check it.
-                status: {type: 'object', 'x-kubernetes-preserve-unknown-fields': true},
+                status,
               },
             },
           },
@@ -208,8 +121,15 @@ export function structural(schema: unknown): Json {
           ),
         }),
     ...(items === undefined ? {} : {items: structural(items)}),
-    ...(isMapping(additionalProperties) ? {additionalProperties: structural(additionalProperties)} : {}),
+    ...valuesOf(additionalProperties),
   }
+}
+
+/** Of a mapping: keys that are not named are kept where any are taken, have a schema, or are pruned. */
+function valuesOf(additionalProperties: unknown): Json {
+  if (!isMapping(additionalProperties)) return {}
+  if (Object.keys(additionalProperties).length === 0) return {'x-kubernetes-preserve-unknown-fields': true}
+  return {additionalProperties: structural(additionalProperties)}
 }
 
 function oneOfKeys(alternatives: readonly Json[], {description}: Json): Json {
@@ -221,8 +141,8 @@ function oneOfKeys(alternatives: readonly Json[], {description}: Json): Json {
     properties: Object.fromEntries(keys.map(([key, value]) => [key, structural(value)])),
     'x-kubernetes-validations': [
       {
-        rule: `[${names.map((key) => `has(self.${key})`).join(', ')}].filter(said, said).size() == 1`,
-        message: `exactly one of ${names.join(', ')}`,
+        rule: `[${names.map((key) => `has(self.${key})`).join(', ')}].filter(isSet, isSet).size() == 1`,
+        message: `exactly one of ${names.join(', ')} must be set`,
       },
     ],
   }

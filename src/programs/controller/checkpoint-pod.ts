@@ -13,7 +13,7 @@ import {refTo, type ReconcileContext} from './reconcile-context.ts'
 export async function assignPod(
   object: KubeObject,
   {spec, metadata, status = {}}: Checkpoint,
-  context: Pick<ReconcileContext, 'kube' | 'signal'>,
+  context: Pick<ReconcileContext, 'kube' | 'now' | 'signal'>,
 ): Promise<KubeObject | undefined> {
   if (spec.pod === undefined || (status.phase ?? 'Pending') !== 'Pending') return undefined
   const found = await context.kube.get(refTo('Pod', spec.pod.name, metadata.namespace))

@@ -42,10 +42,10 @@ export const containerHostReconciler: Reconciler = {
         {type: 'Ready', ...ready},
         {generation: metadata.generation, nowMs: context.now()},
       ),
-      ...(node === undefined && status.isNode !== true
+      ...(node === undefined && status.joined !== true
         ? {}
         : {running: runtimesOn(metadata.name, context.objects)}),
-      isNode: node !== undefined,
+      joined: node !== undefined,
     }
     const before: Readonly<Record<string, unknown>> = status
     if (!Object.entries(next).every(([key, value]) => isDeepStrictEqual(before[key], value)))

@@ -15,7 +15,7 @@ const AGAIN_MS = 5_000
 
 /**
  * Saves the pods of a node whose machine the cloud announced to take away, once per notice: those that policies with
- * `onInterruption` opt in are moved; where no other node restores, or their move came to nothing, checkpointed.
+ * `checkpointOnInterruption` opt in are moved; where no other node restores, or their move came to nothing, checkpointed.
  */
 export function interruptionReconciler(): Reconciler {
   /** By node. */
@@ -61,7 +61,7 @@ async function savePods(node: string, notice: string, context: ReconcileContext)
   const moves = parsed(objects.list('Migration'), migrationSchema)
   const pods = parsed(objects.list('Pod'), podSchema).filter(({spec}) => spec.nodeName === node)
   const policies = parsed(objects.list('CheckpointPolicy'), checkpointPolicySchema)
-  const {move} = drainPlan(pods, policies, 'onInterruption')
+  const {move} = drainPlan(pods, policies, 'checkpointOnInterruption')
   const elsewhere = hasOtherNode(node, objects)
   let left = 0
   for (const one of move) {

@@ -162,7 +162,7 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
   const source = await podNamed(spec.pod, at)
   const isSource = source !== undefined && source.metadata.uid === status.sourceUid
   // Its probes fail while it stands still, and a kubelet that gives up on it begins it anew: that is not what was moved.
-  const beganAnew = isSource && restartsOf(source) > (status.sourceRestarts ?? 0)
+  const beganAnew = isSource && restartsOf(source) > (status.sourceRestartCount ?? 0)
   // It may have come to life there, and two of it must not run.
   const target = status.newPod === spec.pod ? undefined : await podNamed(status.newPod ?? '', at)
   if (target !== undefined && isOurs(target, at)) return leave(target, at)

@@ -65,8 +65,8 @@ export async function askNext(
     const rest = {...at, migration: {...migration, status: {...status, refusedTargets}}}
     const next = await takerOf(await checkpointOf(at), rest)
     if (next.node !== undefined) {
-      const since = timeText(context.now())
-      const fields = {targetNode: next.node, targetAnswer: null, images: null, refusedTargets, since}
+      const phaseStartedAt = timeText(context.now())
+      const fields = {targetNode: next.node, targetAnswer: null, images: null, refusedTargets, phaseStartedAt}
       await tell(at, {...fields, message: `${asks(next.node)}, refused by ${told}`})
       return {requeueAfterMs: AGAIN_MS}
     }

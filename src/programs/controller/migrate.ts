@@ -127,7 +127,7 @@ async function begin(at: MigrationAt): Promise<Requeue> {
       checkpoint: objectName(['move', metadata.name]),
       sourceNode: pod.spec.nodeName,
       sourceUid: pod.metadata.uid,
-      sourceRestarts: restartsOf(pod),
+      sourceRestartCount: restartsOf(pod),
       owners: pod.metadata.ownerReferences,
       startedAt: timeText(context.now()),
       missingImages: null,
@@ -271,7 +271,7 @@ async function prepare(at: MigrationAt): Promise<Requeue> {
   const {node, reason, message} = await takerOf(await checkpointOf(at), at)
   if (node === undefined) return step(at, 'RollingBack', {reason}, message)
   if (node !== status.targetNode)
-    await tell(at, {targetNode: node, since: timeText(context.now()), message: asks(node)})
+    await tell(at, {targetNode: node, phaseStartedAt: timeText(context.now()), message: asks(node)})
   return heedTarget(node, at)
 }
 

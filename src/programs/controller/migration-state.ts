@@ -36,7 +36,7 @@ export async function checkpointOf({migration, context}: MigrationAt): Promise<C
 /** Enters a phase; what it does begins only when that is written. */
 export async function step(at: MigrationAt, phase: Phase, fields: Fields, message: string): Promise<Requeue> {
   const {object, context} = at
-  await writeStatus(object, {phase, since: timeText(context.now()), message, ...fields}, context)
+  await writeStatus(object, {phase, phaseStartedAt: timeText(context.now()), message, ...fields}, context)
   context.log('info', 'a migration went on', {migration: object.metadata.name, phase, told: message})
   return undefined
 }
@@ -67,4 +67,4 @@ export async function finish(
 
 /** Milliseconds since the phase began. */
 export const phaseMs = ({migration, context}: MigrationAt): number =>
-  context.now() - (Date.parse(migration.status?.since ?? '') || context.now())
+  context.now() - (Date.parse(migration.status?.phaseStartedAt ?? '') || context.now())

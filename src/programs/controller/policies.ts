@@ -193,7 +193,7 @@ async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
     if (nodeName === undefined) continue
     const figures = {uid, node: nodeName, cores: quantity(wanted.cpu)}
     const idleMs = await idle.idleMs(key, figures, context)
-    if (idleMs === undefined || idleMs < durationMs(wanted.for) || idle.isNoted(key, uid)) continue
+    if (idleMs === undefined || idleMs < durationMs(wanted.duration) || idle.isNoted(key, uid)) continue
     await takeOneIdle(at, pod, wanted.podPolicy)
     idle.note(key, uid)
   }
@@ -222,7 +222,7 @@ async function takeOneIdle(at: PolicyAt, pod: Pod, podPolicy: 'Resume' | 'Delete
       object,
       'Normal',
       'Idle',
-      `checkpoint of ${name}, idle for ${policy.spec.idle?.for}`,
+      `checkpoint of ${name}, idle for ${policy.spec.idle?.duration}`,
       context,
     )
   }

@@ -192,7 +192,11 @@ async function pull(
   )
   if (pulled.state === 'failed') return fail(object, 'IMAGE_UNAVAILABLE', pulled.why, context)
   if (pulled.state === 'pulled') {
-    await writeStatus(object, {missingImages: null, pulled: true, message: `${node} has the images`}, context)
+    await writeStatus(
+      object,
+      {missingImages: null, imagesPulled: true, message: `${node} has the images`},
+      context,
+    )
     return undefined
   }
   await tell(object, restore, {message: `${node} pulls ${missingImages.join(', ')}`}, context)

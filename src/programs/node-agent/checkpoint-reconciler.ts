@@ -1,6 +1,7 @@
 import {isOfTemplate} from '../../checkpoint/pod-template.ts'
 import type {CheckpointStatus} from '../../api/resources.ts'
 import {CheckpointError, isTransient} from '../../base/errors.ts'
+import {withPhaseConditions} from '../../operator/phase-conditions.ts'
 import {dumpPod} from './dump.ts'
 import {importCheckpoint} from './import.ts'
 import {hookAfter, letGo, undo} from './let-go.ts'
@@ -117,7 +118,8 @@ async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTool
     message: `taking the memory of ${wanted.name}`,
     nodeFeatures: await tools.nodeFeatures(),
   }
-  return writeUnlessConflict(checkpoint, checkpoint.metadata.resourceVersion, status, tools)
+  const next = withPhaseConditions({...checkpoint, kind: 'Checkpoint'}, status, tools.now())
+  return writeUnlessConflict(checkpoint, checkpoint.metadata.resourceVersion, next, tools)
 }
 
 async function dump(

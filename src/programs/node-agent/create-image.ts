@@ -70,7 +70,7 @@ export async function makeImages(
       await writeStatusIf(ref, isSame, {images}, tools)
     })
   } catch (error) {
-    if (error instanceof BaseImagesAbsent && status?.pulled !== true) {
+    if (error instanceof BaseImagesAbsent && status?.imagesPulled !== true) {
       await writeStatusIf(ref, isSame, {missingImages: error.images, message: error.message}, tools)
       return
     }

@@ -73,7 +73,7 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Du
     unmeasured.set(name, size.unmeasured)
     tools.log('warn', 'files were not measured', {...targetOf(pod, name), error: size.unmeasured})
   }
-  if (spec.hooks?.before !== undefined) await runHook('before', pod, spec.hooks.before, tools)
+  if (spec.hooks?.preCheckpoint !== undefined) await runHook('before', pod, spec.hooks.preCheckpoint, tools)
   const holds = spec.podPolicy !== 'Resume' || running.length > 1
   const containers: DumpedContainer[] = []
   const held: ContainerCgroup[] = []
@@ -89,7 +89,8 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Du
   }
   const stays = spec.podPolicy !== 'Resume'
   if (holds && !stays) await cgroups.thaw(pod.metadata.uid)
-  if (!stays && spec.hooks?.after !== undefined) await runHook('after', pod, spec.hooks.after, tools)
+  if (!stays && spec.hooks?.postCheckpoint !== undefined)
+    await runHook('after', pod, spec.hooks.postCheckpoint, tools)
   return {containers, frozen: stays}
 }
 
@@ -150,7 +151,7 @@ async function explained(error: unknown, tools: Pick<AgentTools, 'explain'>): Pr
   return why === undefined ? error : new CheckpointError('CHECKPOINT_FAILED', why, {cause: error})
 }
 
-type Hook = NonNullable<NonNullable<Checkpoint['spec']['hooks']>['before']>
+type Hook = NonNullable<NonNullable<Checkpoint['spec']['hooks']>['preCheckpoint']>
 
 /** Runs a command in the pod, by the runtime of this node. Throws CheckpointError CHECKPOINT_FAILED when it does not succeed. */
 export async function runHook(

@@ -1,3 +1,4 @@
+import {withPhaseConditions} from '../../operator/phase-conditions.ts'
 import type {CheckpointStatus} from '../../api/resources.ts'
 import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../../base/errors.ts'
@@ -21,7 +22,8 @@ export async function importCheckpoint(
   const {blobs, keys} = await stores.open(checkpoint.spec.store, {usedBy: checkpoint.namespace, signal})
   if (digest === undefined || (await blobs.getManifest(digest, signal)) === undefined) return
   const startedAt = new Date(now()).toISOString()
-  const claim = {phase: 'Storing', node, startedAt, message: `opening ${digest}`}
+  const storing = {phase: 'Storing', node, startedAt, message: `opening ${digest}`}
+  const claim = withPhaseConditions({...checkpoint, kind: 'Checkpoint'}, storing, now())
   if (!(await writeUnlessConflict(checkpoint, checkpoint.metadata.resourceVersion, claim, tools))) return
   const {metadata, envelope} = await openCheckpoint({
     store: blobs,

@@ -56,10 +56,10 @@ export async function hookAfter(
   tools: Pick<AgentTools, 'kube' | 'exec' | 'log' | 'signal'>,
 ): Promise<void> {
   const {hooks} = checkpoint.spec
-  if (hooks?.after === undefined) return
+  if (hooks?.postCheckpoint === undefined) return
   const pod = await ownPod(checkpoint, tools)
   if (pod === undefined) return
-  await runHook('after', pod, hooks.after, tools).catch((error: unknown) => {
+  await runHook('after', pod, hooks.postCheckpoint, tools).catch((error: unknown) => {
     tools.signal.throwIfAborted()
     tools.log('warn', 'hook failed', {checkpoint: checkpoint.name, error: String(error)})
   })

@@ -17,7 +17,7 @@ import {writeStatusIf} from './write-status.ts'
 
 export interface AdmitTools extends Pick<
   AgentTools,
-  'kube' | 'stores' | 'nodeFeatures' | 'freeBytes' | 'limits' | 'node' | 'signal' | 'log'
+  'kube' | 'stores' | 'nodeFeatures' | 'freeBytes' | 'limits' | 'node' | 'now' | 'signal' | 'log'
 > {
   readonly imageDigests: ImageDigests
   readonly checkpointImages: CheckpointImages
@@ -39,7 +39,13 @@ export function isToLook(object: KubeObject, node: string): boolean {
 /** Tells, before a pod stands still, which of its images are not here, so that they are fetched while it runs. */
 export async function lookForImages(
   object: KubeObject,
-  {kube, node, imageDigests, signal}: Pick<AdmitTools, 'kube' | 'node' | 'imageDigests' | 'signal'>,
+  {
+    kube,
+    node,
+    now,
+    imageDigests,
+    signal,
+  }: Pick<AdmitTools, 'kube' | 'node' | 'now' | 'imageDigests' | 'signal'>,
 ): Promise<void> {
   if (!isToLook(object, node)) return
   const {metadata, spec} = migrationSchema.parse(object)
@@ -52,7 +58,7 @@ export async function lookForImages(
   for (const image of images) if ((await imageDigests(image)).length === 0) missingImages.push(image)
   const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToLook(now, node)
   const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
-  await writeStatusIf(ref, isSame, {missingImages}, {kube, signal})
+  await writeStatusIf(ref, isSame, {missingImages}, {kube, now, signal})
 }
 
 /**

@@ -14,9 +14,9 @@ export async function verifyAsked(
   const {stores, now, signal} = tools
   const {metadata, status = {}} = checkpoint
   const asked = metadata.annotations?.[VERIFY_ANNOTATION]
-  if (asked === undefined || asked === status.verification?.asked) return
+  if (asked === undefined || asked === status.verification?.request) return
   const outcome = await verifyStored(checkpoint, {stores, signal})
-  const verification = {asked, checkedAt: new Date(now()).toISOString(), reason: null, ...outcome}
+  const verification = {request: asked, checkedAt: new Date(now()).toISOString(), reason: null, ...outcome}
   await writeOwn(checkpoint, {verification}, tools, ({digest}) => digest === status.digest)
 }
 

@@ -4,6 +4,7 @@ import type {KubeObject, ObjectRef} from '../../kubernetes/types.ts'
 import {retry} from '../../base/waiting.ts'
 import type {CheckpointStatus} from '../../api/resources.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './checkpoint-object.ts'
+import {withPhaseConditions} from '../../operator/phase-conditions.ts'
 import type {AgentTools} from './tools.ts'
 
 const PAUSE_MS = 1_000
@@ -17,7 +18,7 @@ export async function writeStatusIf(
   ref: ObjectRef,
   expected: (object: KubeObject) => boolean,
   status: object,
-  {kube, signal}: Pick<AgentTools, 'kube' | 'signal'>,
+  {kube, now, signal}: Pick<AgentTools, 'kube' | 'now' | 'signal'>,
 ): Promise<boolean> {
   let isUnsure = false
   return retry(
@@ -29,9 +30,10 @@ export async function writeStatusIf(
         if (!expected(object)) return isUnsure && hasTaken(object, status)
         const {resourceVersion} = object.metadata
         isUnsure = true
+        const next = withPhaseConditions(object, status, now())
         // Who wrote in between may have changed what is expected.
         const written = await kube
-          .patch(ref, {status}, {subresource: 'status', resourceVersion})
+          .patch(ref, {status: next}, {subresource: 'status', resourceVersion})
           .catch(unlessConflict)
         if (written !== undefined) return true
       }
@@ -69,7 +71,7 @@ function hasTaken(object: KubeObject, status: object): boolean {
 export const writeOwn = (
   {uid, namespace, name}: Named,
   next: object,
-  tools: Pick<AgentTools, 'kube' | 'signal'>,
+  tools: Pick<AgentTools, 'kube' | 'now' | 'signal'>,
   expected: (status: CheckpointStatus) => boolean,
 ): Promise<boolean> =>
   writeStatusIf(
@@ -83,7 +85,10 @@ export const writeOwn = (
   )
 
 /** Notes that nothing stands still any more for a Checkpoint. */
-export const noteThawed = (checkpoint: Named, tools: Pick<AgentTools, 'kube' | 'signal'>): Promise<boolean> =>
+export const noteThawed = (
+  checkpoint: Named,
+  tools: Pick<AgentTools, 'kube' | 'now' | 'signal'>,
+): Promise<boolean> =>
   writeOwn(
     checkpoint,
     {frozen: false},

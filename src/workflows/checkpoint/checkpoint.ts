@@ -253,7 +253,7 @@ export async function verifyCheckpoint(
       lookAgain: `clouder checkpoint verify ${checkpoint}`,
       look: (object) => {
         const {verification} = object.status ?? {}
-        const isOurs = verification !== undefined && verification.asked >= asked
+        const isOurs = verification !== undefined && verification.request >= asked
         return isOurs
           ? {value: verification.message, seen: 'checked'}
           : {seen: `read back from ${status.location ?? 'its store'}`}

@@ -33,7 +33,7 @@ export interface DrainResult {
 const POLL_MS = 500
 
 /**
- * Empties a node: cordons it, moves the pods that a policy with `onDrain` opts in, and evicts the rest, as their
+ * Empties a node: cordons it, moves the pods that a policy with `migrateOnDrain` opts in, and evicts the rest, as their
  * disruption budgets allow. Pods of DaemonSets stay. A pod that cannot be moved stays too, and runs: it is told as
  * failed, and nothing is killed in its place. Run again, it goes on.
  */

@@ -32,7 +32,11 @@ test('what a policy opts in is moved, what a drain leaves alone stays, the rest 
       pod('going', {metadata: {deletionTimestamp: '2026-11-21T09:00:00Z'}}),
       pod('done', {status: {phase: 'Succeeded'}}),
     ],
-    [policy('b', {onDrain: true, store: 'far'}), policy('a', {onInterruption: true}), policy('c', {})],
+    [
+      policy('b', {migrateOnDrain: true, store: 'far'}),
+      policy('a', {checkpointOnInterruption: true}),
+      policy('c', {}),
+    ],
   )
   expect(plan.move.map(({pod: {metadata}, policy: name, store}) => [metadata.name, name, store])).toEqual([
     ['opted-in', 'b', 'far'],
@@ -53,8 +57,11 @@ test('what a policy opts in is moved, what a drain leaves alone stays, the rest 
 })
 
 test('an interruption asks other policies than a drain, and one that is suspended is not asked', () => {
-  const policies = [policy('a', {onInterruption: true}), policy('b', {onDrain: true, suspend: true})]
-  expect(drainPlan([pod('web')], policies, 'onInterruption').move).toMatchObject([{policy: 'a'}])
+  const policies = [
+    policy('a', {checkpointOnInterruption: true}),
+    policy('b', {migrateOnDrain: true, suspend: true}),
+  ]
+  expect(drainPlan([pod('web')], policies, 'checkpointOnInterruption').move).toMatchObject([{policy: 'a'}])
   expect(drainPlan([pod('web')], policies).move).toEqual([])
 })
 

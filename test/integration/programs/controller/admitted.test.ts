@@ -79,7 +79,7 @@ const uses: Partial<Record<ResourceKind, (object: KubeObject) => void>> = {
     const {spec} = checkpointPolicySchema.parse(object)
     selects(spec.selector, {app: 'web'})
     if (spec.idle !== undefined) expect(quantity(spec.idle.cpu)).toBeGreaterThanOrEqual(0)
-    for (const text of [spec.idle?.for, spec.retention?.maxAge])
+    for (const text of [spec.idle?.duration, spec.retention?.maxAge])
       if (text !== undefined)
         expect(new Date(Date.now() - durationMs(text)).toISOString()).toBeTypeOf('string')
   },
@@ -123,30 +123,35 @@ const anySpec = (kind: ResourceKind): fc.Arbitrary<unknown> =>
 
 const kinds = Object.keys(RESOURCES) as ResourceKind[]
 
-test.for(kinds)('every %s that the API server admits is read by every program', async (kind, context) => {
-  const api = await apiServer(context)
-  const {plural, namespaced, schema} = RESOURCES[kind]
-  const path = `/apis/${API_VERSION}${namespaced ? '/namespaces/default' : ''}/${plural}`
-  const counts = {admitted: 0, refused: 0}
-  const metadata = {name: 'any', ...(namespaced ? {namespace: 'default'} : {})}
-  await fc.assert(
-    fc.asyncProperty(anySpec(kind), async (spec) => {
-      const object = await admitted(api, path, {apiVersion: API_VERSION, kind, metadata, spec})
-      counts[object === undefined ? 'refused' : 'admitted'] += 1
-      if (object === undefined) return
-      expect(schema.safeParse(object).error).toBeUndefined()
-      uses[kind]?.(object)
-    }),
-    {numRuns: RUNS},
-  )
-  expect(counts.admitted).toBeGreaterThan(RUNS / 20)
-  expect(counts.refused).toBeGreaterThan(0)
-})
+test.for(kinds)(
+  'every %s that the API server admits is read by every program, with the same defaults',
+  async (kind, context) => {
+    const api = await apiServer(context)
+    const {plural, namespaced, schema} = RESOURCES[kind]
+    const path = `/apis/${API_VERSION}${namespaced ? '/namespaces/default' : ''}/${plural}`
+    const counts = {admitted: 0, refused: 0}
+    const metadata = {name: 'any', ...(namespaced ? {namespace: 'default'} : {})}
+    await fc.assert(
+      fc.asyncProperty(anySpec(kind), async (spec) => {
+        const object = await admitted(api, path, {apiVersion: API_VERSION, kind, metadata, spec})
+        counts[object === undefined ? 'refused' : 'admitted'] += 1
+        if (object === undefined) return
+        expect(schema.safeParse(object).error).toBeUndefined()
+        // What the server fills in is what a program would.
+        expect(object['spec']).toEqual(schema.parse({metadata, spec}).spec)
+        uses[kind]?.(object)
+      }),
+      {numRuns: RUNS},
+    )
+    expect(counts.admitted).toBeGreaterThan(RUNS / 20)
+    expect(counts.refused).toBeGreaterThan(0)
+  },
+)
 
 test.for([
   [
     'Checkpoint',
-    {pod: {name: 'web'}, hooks: {before: {container: 'a', command: ['true'], timeoutSeconds: 601}}},
+    {pod: {name: 'web'}, hooks: {preCheckpoint: {container: 'a', command: ['true'], timeoutSeconds: 601}}},
   ],
   ['Checkpoint', {import: {digest: 'sha256:0'}}],
   ['Checkpoint', {pod: {name: '😀'.repeat(130)}}],
@@ -154,7 +159,7 @@ test.for([
   ['Migration', {pod: 'web', ttlSecondsAfterFinished: 2_147_483_648}],
   ['Runtime', {image: 'web', ports: [70_000]}],
   ['Runtime', {image: 'web', home: {size: 'much'}}],
-  ['CheckpointPolicy', {selector: {}, idle: {cpu: 'little', for: '1m', podPolicy: 'Resume'}}],
+  ['CheckpointPolicy', {selector: {}, idle: {cpu: 'little', duration: '1m', podPolicy: 'Resume'}}],
   ['CheckpointPolicy', {selector: {}, retention: {maxAge: '99999999999d'}}],
 ] as const)('the API server refuses a %s with %j', async ([kind, spec], context) => {
   const api = await apiServer(context)

@@ -146,7 +146,7 @@ test('pods with names of any length are moved from a machine that is taken away,
     apiVersion: API_VERSION,
     kind: 'CheckpointPolicy',
     metadata: {name: policy, namespace: 'default'},
-    spec: {selector: {matchLabels: {spot: 'true'}}, onInterruption: true, store: 'default'},
+    spec: {selector: {matchLabels: {spot: 'true'}}, checkpointOnInterruption: true, store: 'default'},
   })
   const pods = LENGTHS.map(nameOf)
   for (const name of pods) {

@@ -10,7 +10,7 @@ import {needBundle, serveCheckpoints, startApiServer} from '../../../support/wit
 const SPECS = {
   Checkpoint: {pod: {name: 'web'}},
   Migration: {pod: 'web'},
-  CheckpointPolicy: {selector: {}, onDrain: true},
+  CheckpointPolicy: {selector: {}, migrateOnDrain: true},
   Runtime: {image: 'app:1'},
 } as const
 

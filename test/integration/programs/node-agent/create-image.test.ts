@@ -136,7 +136,7 @@ test('an absent base image is asked for once', async () => {
     expect(await bench.make()).toMatchObject({phase: 'Preparing', missingImages: ['clouder.dev/smoke:1']})
     const restore = await bench.node.kube.get(RESTORE)
     if (restore === undefined) throw new Error('no restore')
-    const status = mergePatch(restore['status'] ?? {}, {missingImages: null, pulled: true})
+    const status = mergePatch(restore['status'] ?? {}, {missingImages: null, imagesPulled: true})
     bench.node.kube.put({...restore, status})
     expect(await bench.make()).toMatchObject({phase: 'Failed', reason: 'IMAGE_UNAVAILABLE'})
   })

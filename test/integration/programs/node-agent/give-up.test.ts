@@ -90,7 +90,7 @@ test('where the API server takes no word of a failure, the pod goes on all the s
         const value: unknown = Reflect.get(target, name)
         if (typeof value !== 'function') return value
         return (...parameters: unknown[]): unknown =>
-          name === 'patch' && JSON.stringify(parameters).includes('"Failed"')
+          name === 'patch' && JSON.stringify(parameters).includes('"phase":"Failed"')
             ? Promise.reject(refusal)
             : Reflect.apply(value, target, parameters)
       },
@@ -107,7 +107,10 @@ test('where the API server takes no word of a failure, the pod goes on all the s
 test('a checkpoint that is stored does not fail by the hook after it', async () => {
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
-    node.ask(NAME.name, {podPolicy: 'Freeze', hooks: {after: {container: 'smoke', command: ['fail']}}})
+    node.ask(NAME.name, {
+      podPolicy: 'Freeze',
+      hooks: {postCheckpoint: {container: 'smoke', command: ['fail']}},
+    })
     const tools = node.tools(new Life(), signal)
     await takeCheckpoint(NAME, tools)
     expect(await statusOf(node)).toMatchObject({phase: 'Ready', frozen: true})

@@ -63,7 +63,10 @@ test.for(modes)(
       const life = new Life(point)
       await withTempFolder(async (folder) => {
         const node = new FakeNode(folder, containers)
-        node.ask(NAME.name, {podPolicy, hooks: {before: {container: containers[0], command: ['sync']}}})
+        node.ask(NAME.name, {
+          podPolicy,
+          hooks: {preCheckpoint: {container: containers[0], command: ['sync']}},
+        })
         await takeCheckpoint(NAME, node.tools(life, new AbortController().signal)).catch((error: unknown) => {
           if (!life.over) throw error
         })

@@ -168,12 +168,12 @@ test('a hook that fails is why there is no dump, and of a pod that is held none 
       run.push(id)
       return Promise.resolve({exitCode: 3, stdout: '', stderr: 'no'})
     }
-    await take({hooks: {before: HOOK}}, {exec})
+    await take({hooks: {preCheckpoint: HOOK}}, {exec})
     const message = expect.stringContaining('the hook before the dump ended with 3: no') as string
     expect(await status()).toMatchObject({phase: 'Failed', message})
     expect([node.processes.dumped, run.length]).toEqual([false, 1])
     await begun({phase: 'Ready', frozen: true})
-    node.ask('late', {hooks: {after: HOOK}})
+    node.ask('late', {hooks: {postCheckpoint: HOOK}})
     const late = {namespace: POD.namespace, name: 'late'}
     await takeCheckpoint(late, {...node.tools(new Life(), signal), exec})
     expect((await node.kube.get(checkpointRef(late)))?.['status']).toMatchObject({phase: 'Failed'})

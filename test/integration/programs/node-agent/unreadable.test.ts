@@ -24,7 +24,7 @@ function putUnreadable(node: FakeNode): void {
       status,
     })
   const before = {container: 'smoke', command: ['true'], timeoutSeconds: 601}
-  put('Checkpoint', {pod: {name: POD.name}, hooks: {before}})
+  put('Checkpoint', {pod: {name: POD.name}, hooks: {preCheckpoint: before}})
   put('Restore', {checkpoint: 'one', ttlSecondsAfterFinished: 2 ** 53})
   put('Migration', {pod: POD.name}, {phase: 'Pending', targetNode: NODE, missingImages: 'none'})
 }

@@ -171,7 +171,10 @@ test('alternatives become keys of one mapping, of which one is there', () => {
     type: 'object',
     properties: {a: {type: 'object', properties: {}}, b: {type: 'string'}},
     'x-kubernetes-validations': [
-      {rule: '[has(self.a), has(self.b)].filter(said, said).size() == 1', message: 'exactly one of a, b'},
+      {
+        rule: '[has(self.a), has(self.b)].filter(isSet, isSet).size() == 1',
+        message: 'exactly one of a, b must be set',
+      },
     ],
   })
 })

@@ -29,7 +29,7 @@ async function sceneWithImages(labels: Record<string, string> = LABEL, options: 
   await scene.play({until: () => statusOf(scene, 'Checkpoint', 'saved').phase === 'Ready'})
   return scene
 }
-type Status = {phase?: string; missingImages?: unknown; pulled?: unknown; images?: unknown}
+type Status = {phase?: string; missingImages?: unknown; imagesPulled?: unknown; images?: unknown}
 const statusOf = (scene: ControllerScene, kind: 'Checkpoint' | 'Restore', name: string): Status =>
   Object(scene.status(kind, name)) as Status
 const restore = (scene: ControllerScene, more: object = {}): void =>
@@ -86,7 +86,7 @@ test('an image that the node lacks is pulled with the secrets of the pod, before
       ],
     },
   })
-  await scene.play({until: () => statusOf(scene, 'Restore', 'again').pulled === true})
+  await scene.play({until: () => statusOf(scene, 'Restore', 'again').imagesPulled === true})
   expect(statusOf(scene, 'Restore', 'again').missingImages ?? undefined).toBeUndefined()
   await scene.play({forMs: 5000})
   expect(scene.pod('again-pull')).toBeUndefined()

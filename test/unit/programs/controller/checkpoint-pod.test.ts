@@ -29,11 +29,15 @@ function asked(kube: FakeKube, {status, ...spec}: {pod: object; status?: object}
   })
 }
 
+const PENDING: unknown = ['Ready', 'Failed'].map((type) =>
+  expect.objectContaining({type, status: 'False', reason: 'Pending'}),
+)
+
 /** What the controller makes of the Checkpoint as it is now. */
 async function assigned(kube: FakeKube): Promise<unknown> {
   const [object] = kube.peek(API_VERSION, 'Checkpoint')
   if (object === undefined) throw new Error('there is none')
-  await assignPod(object, checkpointSchema.parse(object), {kube, signal})
+  await assignPod(object, checkpointSchema.parse(object), {kube, now: Date.now, signal})
   return (await kube.get(REF))?.['status']
 }
 
@@ -46,7 +50,13 @@ test('a checkpoint is given to the node of its pod, with what a restore makes of
     spec: {containers: [{name: 'main', image: 'app:1'}]},
   }
   const podUid = uidOf(kube)
-  expect(await assigned(kube)).toEqual({phase: 'Pending', node: 'a', podUid, podTemplate: template})
+  expect(await assigned(kube)).toEqual({
+    phase: 'Pending',
+    node: 'a',
+    podUid,
+    podTemplate: template,
+    conditions: PENDING,
+  })
 })
 
 test('as long as nobody has begun it follows the pod, and keeps nothing of what that was', async () => {
@@ -61,6 +71,7 @@ test('as long as nobody has begun it follows the pod, and keeps nothing of what 
     node: 'b',
     podUid: uidOf(kube),
     podTemplate: {metadata: {labels: {app: 'web'}}, spec: {containers: [{name: 'main', image: 'app:2'}]}},
+    conditions: PENDING,
   }
   expect(await assigned(kube)).toEqual(next)
   const [before] = kube.peek(API_VERSION, 'Checkpoint')

@@ -13,7 +13,7 @@ function opted({withOther, pod = 'web'}: {withOther: boolean; pod?: string}): Co
   scene.nodes.runPod(pod, 'a', 'memory', {metadata: {labels: {app: 'web'}}})
   scene.put('CheckpointPolicy', 'spot', {
     selector: {matchLabels: {app: 'web'}},
-    onInterruption: true,
+    checkpointOnInterruption: true,
     store: 'default',
   })
   return scene

@@ -116,7 +116,7 @@ test('a schedule that is not valid is told, and one that is suspended makes noth
 test('moves that are asked for in the name of a policy are told in its events, once', async () => {
   const scene = sceneWithPods(1)
   scene.nodes.addNode('b')
-  scene.put('CheckpointPolicy', 'keep', {selector, onDrain: true})
+  scene.put('CheckpointPolicy', 'keep', {selector, migrateOnDrain: true})
   scene.put('Migration', 'drain-web-0', {pod: 'web-0', store: 'default', owner: 'policy/keep'})
   scene.put('Migration', 'by-hand', {pod: 'web-0', store: 'default'})
   await scene.play({forMs: 3 * MINUTE_MS})
@@ -157,7 +157,7 @@ test('a pod that has been idle for long enough is checkpointed, once until it is
     return minutes < 10 || (minutes > 40 && minutes < 50)
   }
   const scene: ControllerScene = sceneWithPods(1, {usageOf: usage(() => scene, busy)})
-  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', for: '10m', podPolicy: 'Resume'}})
+  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', duration: '10m', podPolicy: 'Resume'}})
   await scene.play({forMs: 15 * MINUTE_MS})
   expect(made(scene, 'idle')).toEqual([])
   await scene.play({forMs: 25 * MINUTE_MS})
@@ -188,7 +188,7 @@ test.for([
     {metadata},
   )
   scene.put('Runtime', 'work', {image: 'i', store: 'default', state: 'Running'})
-  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', for: '10m', podPolicy: 'Delete'}})
+  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', duration: '10m', podPolicy: 'Delete'}})
   await scene.play({forMs: 15 * MINUTE_MS})
   expect(made(scene, 'idle')).toHaveLength(checkpoints)
   expect(scene.object('Runtime', 'work')?.['spec']).toMatchObject({state})

@@ -39,7 +39,10 @@ const object = (kind: string, name: string, rest: object, metadata: object = {})
 
 const invalid: readonly KubeObject[] = [
   object('Checkpoint', 'bad', {
-    spec: {pod: {name: 'web'}, hooks: {before: {container: 'web', command: ['true'], timeoutSeconds: 601}}},
+    spec: {
+      pod: {name: 'web'},
+      hooks: {preCheckpoint: {container: 'web', command: ['true'], timeoutSeconds: 601}},
+    },
   }),
   object('Restore', 'bad', {spec: {checkpoint: 'web', ttlSecondsAfterFinished: 2 ** 53}}),
   object('Migration', 'bad', {spec: {pod: 'web', ttlSecondsAfterFinished: 2 ** 53}}),

@@ -221,7 +221,7 @@ test('a host that has joined is as ready as its node, and tells the runtimes tha
   const told = () => scene.status('ContainerHost', 'lab-1')
   await scene.play({forMs: 10_000})
   expect(told()).toMatchObject({
-    isNode: true,
+    joined: true,
     running: ['default/work'],
     conditions: [{type: 'Ready', status: 'True', reason: 'Joined'}],
   })

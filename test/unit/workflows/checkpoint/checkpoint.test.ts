@@ -229,7 +229,7 @@ test('to verify is asked for by annotation, and the answer to that asking counts
       if (object === undefined) return
       const at = object.metadata.annotations?.[VERIFY_ANNOTATION] ?? ''
       const verification = {
-        asked: at,
+        request: at,
         checkedAt: at,
         ok: false,
         reason: 'BLOB_TAMPERED',
@@ -238,7 +238,7 @@ test('to verify is asked for by annotation, and the answer to that asking counts
       fake.put({...object, status: {phase: 'Ready', verification}})
     })
   })
-  const old = {asked: '2020-01-01T00:00:00Z', checkedAt: '2020-01-01T00:00:00Z', ok: true, message: 'whole'}
+  const old = {request: '2020-01-01T00:00:00Z', checkedAt: '2020-01-01T00:00:00Z', ok: true, message: 'whole'}
   const status = {phase: 'Ready', verification: old}
   kube.put({...refOf('Checkpoint', ''), metadata: place, spec: {pod: {name: 'web'}}, status})
   expect(await verifyCheckpoint(kube, place, tools)).toEqual({

@@ -59,7 +59,7 @@ function cluster({held = [], first = {}, moves}: Playing = {}) {
     apiVersion: API_VERSION,
     kind: 'CheckpointPolicy',
     metadata: {name: 'p', namespace: 'team'},
-    spec: {selector: {matchLabels: {keep: 'yes'}}, onDrain: true},
+    spec: {selector: {matchLabels: {keep: 'yes'}}, migrateOnDrain: true},
   })
   const tools = {
     report: recordingReport().report,

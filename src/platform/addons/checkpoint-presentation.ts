@@ -1,0 +1,141 @@
+import type {ResourceKind} from '../../api/resources.ts'
+
+interface Column {
+  readonly name: string
+  readonly jsonPath: string
+  /** Default: `string`. */
+  readonly type?: 'integer' | 'date'
+  /** 1: shown by `-o wide` only. */
+  readonly priority?: 1
+}
+
+const column = (name: string, jsonPath: string, type?: 'integer' | 'date'): Column => ({
+  name,
+  jsonPath,
+  ...(type === undefined ? {} : {type}),
+})
+const wide = (name: string, jsonPath: string, type?: 'integer' | 'date'): Column => ({
+  ...column(name, jsonPath, type),
+  priority: 1,
+})
+
+const age = column('Age', '.metadata.creationTimestamp', 'date')
+const phase = column('Phase', '.status.phase')
+const reason = wide('Reason', '.status.reason')
+const message = wide('Message', '.status.message')
+const ready = column('Ready', '.status.conditions[?(@.type=="Ready")].status')
+const whyNotReady = [
+  wide('Reason', '.status.conditions[?(@.type=="Ready")].reason'),
+  wide('Message', '.status.conditions[?(@.type=="Ready")].message'),
+]
+
+/** What `kubectl get` shows, by which short name, and which rules go beyond the shape. */
+export const PRESENTATION: Readonly<
+  Record<
+    ResourceKind,
+    {
+      readonly shortNames: readonly string[]
+      readonly columns: readonly Column[]
+      readonly rules?: readonly (readonly [string, string])[]
+    }
+  >
+> = {
+  CheckpointStore: {
+    shortNames: ['ckptstore'],
+    columns: [ready, age, ...whyNotReady],
+    rules: [
+      [
+        '[has(self.node), has(self.directory), has(self.persistentVolumeClaim), has(self.registry), has(self.s3), has(self.azureBlob)].filter(isSet, isSet).size() == 1',
+        'exactly one of node, directory, persistentVolumeClaim, registry, s3 and azureBlob must be set',
+      ],
+    ],
+  },
+  Checkpoint: {
+    shortNames: ['ckpt'],
+    columns: [
+      phase,
+      column('Pod', '.spec.pod.name'),
+      column('Node', '.status.node'),
+      column('Size', '.status.sizeBytes', 'integer'),
+      column('Store', '.spec.store'),
+      age,
+      wide('Stored', '.status.storedBytes', 'integer'),
+      wide('Pod-Policy', '.spec.podPolicy'),
+      wide('Location', '.status.location'),
+      reason,
+      message,
+    ],
+    rules: [
+      ['has(self.pod) != has(self.import)', 'exactly one of pod and import must be set'],
+      ['self == oldSelf', 'spec is immutable'],
+    ],
+  },
+  Restore: {
+    shortNames: ['ckptrestore'],
+    columns: [
+      phase,
+      column('Checkpoint', '.spec.checkpoint'),
+      column('Node', '.status.node'),
+      column('Backend', '.status.backend'),
+      age,
+      wide('Pod', '.spec.podName'),
+      reason,
+      message,
+    ],
+    rules: [['self == oldSelf', 'spec is immutable']],
+  },
+  Migration: {
+    shortNames: ['ckptmove'],
+    columns: [
+      phase,
+      column('Pod', '.spec.pod'),
+      column('From', '.status.sourceNode'),
+      column('To', '.status.targetNode'),
+      column('Downtime-ms', '.status.downtimeMs', 'integer'),
+      age,
+      wide('Checkpoint', '.status.checkpoint'),
+      wide('New-Pod', '.status.newPod'),
+      reason,
+      message,
+    ],
+    rules: [['self == oldSelf', 'spec is immutable']],
+  },
+  CheckpointPolicy: {
+    shortNames: ['ckptpolicy'],
+    columns: [
+      column('Schedule', '.spec.schedule'),
+      column('Pods', '.status.pods', 'integer'),
+      column('Checkpoints', '.status.checkpoints', 'integer'),
+      // As text: what is still to come has no age.
+      column('Next', '.status.nextScheduledAt'),
+      age,
+      wide('Last', '.status.lastScheduledAt', 'date'),
+      wide('Store', '.spec.store'),
+      wide('Suspend', '.spec.suspend'),
+    ],
+  },
+  Runtime: {
+    shortNames: ['crt'],
+    columns: [
+      column('State', '.spec.state'),
+      phase,
+      column('Node', '.status.node'),
+      column('Image', '.spec.image'),
+      age,
+      wide('Checkpoint', '.status.checkpoint'),
+      reason,
+      message,
+    ],
+  },
+  ContainerHost: {
+    shortNames: ['chost'],
+    columns: [
+      column('Slots', '.spec.slots', 'integer'),
+      ready,
+      column('Heartbeat', '.status.heartbeatAt', 'date'),
+      age,
+      wide('Version', '.status.version'),
+      ...whyNotReady,
+    ],
+  },
+}
