@@ -8,11 +8,8 @@ import {ensureNodeImage} from '../../src/infrastructure/containers/node-image.ts
 import type {NodeOs} from '../../src/infrastructure/containers/node-image-recipe.ts'
 import {CLUSTER_LABEL, containerName, networkName} from '../../src/infrastructure/providers/local-decision.ts'
 import {readLocalMachine} from '../../src/infrastructure/providers/local-machine.ts'
-import {
-  assignAddresses,
-  chooseSubnet,
-  dynamicRange,
-} from '../../src/infrastructure/providers/local-network.ts'
+import {createNetwork} from '../../src/infrastructure/providers/local-create-network.ts'
+import {assignAddresses, chooseSubnet} from '../../src/infrastructure/providers/local-network.ts'
 import {createNode, waitForNode, type NodeTools} from '../../src/infrastructure/providers/local-node.ts'
 import {ensureSshKey} from '../../src/infrastructure/providers/ssh-key.ts'
 import {contextIn, specOf} from './local-cluster.ts'
@@ -112,16 +109,12 @@ async function makeNodes(
 ): Promise<readonly BareNode[]> {
   const context = contextIn(dir, cluster)
   const {signal} = context
-  const [networks, machine] = await Promise.all([engine.listNetworks({}), readLocalMachine()])
+  const machine = await readLocalMachine()
   const spec = specOf(cluster, {})
-  const taken = [...machine.routes, ...networks.flatMap(({subnets}) => subnets)]
-  const subnet = chooseSubnet([...taken, spec.network.podCidr, spec.network.serviceCidr])
-  await engine.createNetwork({
-    name: networkName(cluster),
-    labels: {[CLUSTER_LABEL]: cluster},
-    subnet,
-    dynamicRange: dynamicRange(subnet),
-  })
+  const {podCidr, serviceCidr} = spec.network
+  const subnet = await createNetwork(engine, cluster, (taken) =>
+    chooseSubnet([...machine.routes, ...taken, podCidr, serviceCidr]),
+  )
   const keyPath = join(dir, 'id_ed25519')
   const publicKey = await ensureSshKey(keyPath)
   const names = wanted.map(({name}) => name)

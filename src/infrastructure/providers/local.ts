@@ -1,15 +1,13 @@
 import pLimit from 'p-limit'
-import type {ContainerEngine, EngineContainer, EngineNetwork} from '../containers/container-engine.ts'
+import type {ContainerEngine, EngineContainer} from '../containers/container-engine.ts'
 import {ensureNodeImage, hasNodeImage, type NodeImageOptions} from '../containers/node-image.ts'
-import {HostsFailedError, InfrastructureError} from '../../base/errors.ts'
+import {HostsFailedError} from '../../base/errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Infrastructure, Machine} from '../../spec/machine.ts'
 import {plannedNodes, type PlannedNode} from '../../spec/machines.ts'
 import {
   changesOf,
-  CLUSTER_LABEL,
   decide,
-  networkName,
   NODE_LABEL,
   refuseForeign,
   SPEC_HASH_LABEL,
@@ -19,7 +17,8 @@ import {
   type NodeDecision,
 } from './local-decision.ts'
 import {freePort, readLocalMachine, type LocalMachine} from './local-machine.ts'
-import {assignAddresses, chooseSubnet, dynamicRange} from './local-network.ts'
+import {assignAddresses, chooseSubnet} from './local-network.ts'
+import {createNetwork} from './local-create-network.ts'
 import {destroyLocal} from './local-destroy.ts'
 import {createNode, readHostKeys, waitForNode, type NodeTools} from './local-node.ts'
 import {addressOf, observe, type OpenEngine} from './local-observation.ts'
@@ -29,7 +28,6 @@ import {ensureSshKey} from './ssh-key.ts'
 
 const API_PORT = 6443
 const NODES_AT_ONCE = 8
-const MOST_SUBNETS_TRIED = 4
 
 export interface LocalProviderOptions extends Pick<
   NodeImageOptions,
@@ -193,38 +191,16 @@ function refuseFailures(decision: LocalDecision, settled: readonly PromiseSettle
   throw failures.length === 1 ? only.error : new HostsFailedError('machines', failures)
 }
 
-/** The subnet of the cluster's network, made when it is not there; another run may take the same free one at the same time. */
+/** The subnet of the cluster's network, made when it is not there. */
 async function ensureNetwork(
   engine: ContainerEngine,
   spec: ClusterSpec,
   decision: LocalDecision,
   routes: readonly string[],
 ): Promise<string> {
-  const choose = (networks: readonly EngineNetwork[], refused: readonly string[]) =>
-    subnetOf(spec, decision, [...routes, ...refused, ...networks.flatMap(({subnets}) => subnets)])
-  const refused: string[] = []
-  let subnet = choose(await engine.listNetworks({}), refused)
-  if (!decision.createNetwork) return subnet
-  for (;;) {
-    try {
-      await engine.createNetwork({
-        name: networkName(spec.name),
-        labels: {[CLUSTER_LABEL]: spec.name},
-        subnet,
-        dynamicRange: dynamicRange(subnet),
-      })
-      return subnet
-    } catch (error) {
-      if (!(error instanceof InfrastructureError)) throw error
-      // Somebody else's, perhaps: an engine holds the subnet of a network that it does not list yet.
-      refused.push(subnet)
-      const networks = await engine.listNetworks({})
-      const other = choose(networks, refused)
-      const isMade = networks.some(({name}) => name === networkName(spec.name))
-      if (isMade || refused.includes(other) || refused.length === MOST_SUBNETS_TRIED) throw error
-      subnet = other
-    }
-  }
+  const choose = (taken: readonly string[]): string => subnetOf(spec, decision, [...routes, ...taken])
+  if (decision.createNetwork) return createNetwork(engine, spec.name, choose)
+  return choose((await engine.listNetworks({})).flatMap(({subnets}) => subnets))
 }
 
 function waitingOf({
