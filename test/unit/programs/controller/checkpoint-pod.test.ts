@@ -29,7 +29,7 @@ function asked(kube: FakeKube, {status, ...spec}: {pod: object; status?: object}
   })
 }
 
-const PENDING: unknown = ['Ready', 'Failed'].map((type) =>
+const PENDING: unknown = ['Ready', 'Failed'].map((type): unknown =>
   expect.objectContaining({type, status: 'False', reason: 'Pending'}),
 )
 
