@@ -24,12 +24,16 @@ export const retentionSchema = z.strictObject({
   maxAge: durationSchema
     .optional()
     .describe('age after which checkpoints are deleted: `30s`, `10m`, `2h`, `7d`'),
-  maxBytes: z.int().min(1).optional().describe('stored bytes, per namespace and store; the oldest go first'),
+  maxBytes: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('stored bytes, per namespace and store; the oldest are deleted first'),
 })
 export type Retention = z.output<typeof retentionSchema>
 
 const places = {
-  node: z.strictObject({}).describe('the disk of the node that made the checkpoint'),
+  node: z.strictObject({}).describe('the disk of the node that created the checkpoint'),
   directory: z
     .strictObject({path: z.string().startsWith('/').describe('a folder that every node mounts')})
     .describe('a folder'),
@@ -46,16 +50,16 @@ const places = {
     .strictObject({
       bucket: z.string().describe('name of the bucket'),
       region: z.string().describe('its region'),
-      prefix: z.string().optional().describe('goes before every key'),
-      endpoint: z.string().optional().describe('of an S3 that is not Amazon’s'),
+      prefix: z.string().optional().describe('put before every key'),
+      endpoint: z.string().optional().describe('URL of an S3-compatible service other than AWS'),
       forcePathStyle: z.boolean().optional().describe('bucket in the path instead of the host name'),
     })
-    .describe('S3, or what speaks like it'),
+    .describe('S3 or a compatible service'),
   azureBlob: z
     .strictObject({
       endpoint: z.string().describe('`https://account.blob.core.windows.net`'),
       container: z.string().describe('name of the container'),
-      prefix: z.string().optional().describe('goes before every name'),
+      prefix: z.string().optional().describe('put before every name'),
     })
     .describe('Azure Blob storage'),
 }
@@ -82,7 +86,7 @@ export const storeSpecSchema = z.strictObject({
   credentials: z
     .strictObject({secretName: name.describe('a Secret of namespace clouder-system')})
     .optional()
-    .describe('default: the identity that the cloud gives the node'),
+    .describe('default: the cloud identity of the node'),
   encryption: z
     .union([
       z.strictObject({
@@ -111,7 +115,7 @@ export const storeSpecSchema = z.strictObject({
     ])
     .optional()
     .describe(
-      '`age`, `awsKms`, `azureKeyVault` or `none`; default: age, with a key that the cluster makes and keeps',
+      '`age`, `awsKms`, `azureKeyVault` or `none`; default: age, with a key that the cluster generates and stores',
     ),
   allowedNamespaces: z
     .strictObject({
@@ -123,7 +127,7 @@ export const storeSpecSchema = z.strictObject({
     })
     .optional()
     .describe(
-      'who may use it; default: namespaces with the label `stores.clouder.dev/NAME=true`, and all where the name is `default`',
+      'who may use it; default: namespaces with the label `stores.clouder.dev/NAME=true`, and all namespaces for the store `default`',
     ),
   retention: retentionSchema.optional().describe('which checkpoints are kept; default: all'),
 })

@@ -34,7 +34,7 @@ export async function waitFor<T>(options: WaitOptions<T>): Promise<T> {
   let seen = 'nothing'
   let failure: ClouderError | undefined
   const tooLate = (): TimeoutError =>
-    new TimeoutError(`waited ${Math.round(timeoutMs / 1000)} s for ${what}, last seen: ${seen}`, {
+    new TimeoutError(`waited ${Math.round(timeoutMs / 1000)} s for ${what}, last state: ${seen}`, {
       lastSeen: seen,
       ...(failure === undefined ? {} : {cause: failure, suggestions: failure.suggestions}),
     })

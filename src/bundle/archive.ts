@@ -80,7 +80,7 @@ async function unpackInto(file: string, dir: string, signal: AbortSignal): Promi
       const {name, type} = entry.header
       const path = normalize(join(dir, name))
       if (type !== 'file' || !path.startsWith(`${dir}/`)) {
-        throw new BundleError('BUNDLE_INVALID', `${file} holds "${name}", which no bundle has`)
+        throw new BundleError('BUNDLE_INVALID', `${file} contains "${name}", which is not part of a bundle`)
       }
       await mkdir(dirname(path), {recursive: true})
       await pipeline(entry, createWriteStream(path))
@@ -91,6 +91,6 @@ async function unpackInto(file: string, dir: string, signal: AbortSignal): Promi
   for (const outcome of [written, read]) {
     if (outcome.status === 'fulfilled') continue
     if (outcome.reason instanceof BundleError) throw outcome.reason
-    throw new BundleError('BUNDLE_INVALID', `${file} is no bundle archive`, {cause: outcome.reason})
+    throw new BundleError('BUNDLE_INVALID', `${file} is not a bundle archive`, {cause: outcome.reason})
   }
 }

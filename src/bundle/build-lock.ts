@@ -20,7 +20,7 @@ export async function lockCache(
   const path = `\0clouder-bundle-${arch}-${sha256Of(await realpath(cacheDir))}`
   let isFirst = true
   return waitFor({
-    what: `another build with the cache ${cacheDir} to end`,
+    what: `another build with the cache ${cacheDir} to finish`,
     check: async () => {
       const value = await listen(path)
       if (value !== undefined) return {value, seen: 'free'}

@@ -64,7 +64,7 @@ export async function buildBundle(options: BuildOptions): Promise<Bundle> {
   const present = await findPresent(items, options, context)
   if (present !== undefined) return present
   await using _lock = await lockCache(options.cacheDir, options.arch, options.signal, () =>
-    options.report({type: 'note', level: 'info', text: 'waiting for another build of a bundle to end'}),
+    options.report({type: 'note', level: 'info', text: 'waiting for another bundle build to finish'}),
   )
   const builtMeanwhile = await findPresent(items, options, context)
   if (builtMeanwhile !== undefined) return builtMeanwhile

@@ -75,10 +75,10 @@ async function givenBundle(
   const asked = [wanted.kubernetes, ...(wanted.arch === undefined ? [] : [wanted.arch])].join(' for ')
   throw new BundleError(
     'VERSION_NOT_IN_BUNDLE',
-    `the bundle in ${path} holds Kubernetes ${kubernetes} for ${arch}, not ${asked}`,
+    `the bundle in ${path} contains Kubernetes ${kubernetes} for ${arch}, not ${asked}`,
     {
       suggestions: [
-        `take its version: --kubernetes ${kubernetes}`,
+        `use its version: --kubernetes ${kubernetes}`,
         `clouder bundle build --kubernetes ${wanted.kubernetes}`,
       ],
     },

@@ -41,7 +41,7 @@ async function debianCodename(): Promise<string> {
   if (!parsed.success) {
     throw new BundleError(
       'BUILD_FAILED',
-      'CRIU and network tools are taken from Debian packages, and this machine is not Debian',
+      'CRIU and network tools come from Debian packages, and this machine does not run Debian',
       {
         suggestions: [
           'build the bundle on Debian 12 or 13, then copy it: clouder bundle build --pack bundle.tar.zst',

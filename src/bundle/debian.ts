@@ -100,7 +100,10 @@ async function unpack(
     throw new BundleError('BUILD_FAILED', `apt did not download ${item.name} ${item.version}`)
   const {sha256: found} = await digestFile(file, context.signal)
   if (found !== item.sha256) {
-    throw new BundleError('BUNDLE_DIGEST_WRONG', `${file} has sha256 ${found}, the index says ${item.sha256}`)
+    throw new BundleError(
+      'BUNDLE_DIGEST_WRONG',
+      `${file} has sha256 ${found}, the index lists ${item.sha256}`,
+    )
   }
   const partial = join(downloads, item.sha256)
   await mkdir(partial)

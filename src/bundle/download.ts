@@ -138,11 +138,11 @@ async function attempt(
   await rm(part, {force: true})
   // What an earlier, perhaps different, file left behind is no proof that this one is wrong.
   if (left.sizeBytes > 0 && got.continued) {
-    throw new PassingError(`${wanted.what} continued from a part file has a wrong digest`)
+    throw new PassingError(`${wanted.what} resumed from a partial file has a wrong digest`)
   }
   throw new BundleError(
     'BUNDLE_DIGEST_WRONG',
-    `${wanted.what} from ${shownUrl(wanted.url)} has sha256 ${found}, published is ${wanted.sha256}`,
+    `${wanted.what} from ${shownUrl(wanted.url)} has sha256 ${found}, expected ${wanted.sha256}`,
   )
 }
 
@@ -172,7 +172,7 @@ async function fetchRest(
   const from = response.status === 206 ? startOfRange(wanted, response) : 0
   if (from !== 0 && from !== left.sizeBytes) {
     await response.body?.cancel()
-    throw new BundleError('BUILD_FAILED', `${shownUrl(wanted.url)} answers another range than was asked for`)
+    throw new BundleError('BUILD_FAILED', `${shownUrl(wanted.url)} returned another range than requested`)
   }
   const begun = from === 0 ? {hash: createHash('sha256'), sizeBytes: 0, continued: false} : left
   const length = Number(response.headers.get('content-length') ?? Number.NaN)
@@ -290,7 +290,7 @@ function isMissing(error: unknown): boolean {
 /** A full disk and the like, in words; everything else as it is. */
 function fileError(wanted: Wanted, error: unknown): unknown {
   if (!(error instanceof Error && 'code' in error && 'syscall' in error)) return error
-  return new BundleError('BUILD_FAILED', `${wanted.file} cannot be kept: ${String(error.code)}`, {
+  return new BundleError('BUILD_FAILED', `${wanted.file} cannot be saved: ${String(error.code)}`, {
     cause: error,
   })
 }

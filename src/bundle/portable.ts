@@ -164,7 +164,7 @@ async function closeOver(
     if (libraries.has(name)) return
     const found = findLibrary(name)
     if (found === undefined)
-      throw new BundleError('BUILD_FAILED', `${by} needs ${name}, which none of its packages holds`)
+      throw new BundleError('BUILD_FAILED', `${by} needs ${name}, which none of its packages contains`)
     libraries.set(name, found)
     queue.push(found)
   }
@@ -178,13 +178,14 @@ async function closeOver(
   }
   // The C library opens it by name when a thread is cancelled.
   if (findLibrary('libgcc_s.so.1') !== undefined) require('libgcc_s.so.1', 'libc.so.6')
-  if (loader === undefined) throw new BundleError('BUILD_FAILED', 'no program of the packages names a loader')
+  if (loader === undefined)
+    throw new BundleError('BUILD_FAILED', 'no program of the packages has an ELF interpreter')
   return {libraries, loader}
 }
 
 function wanted(path: string, found: IndexedFile | undefined): IndexedFile {
   if (found === undefined)
-    throw new BundleError('BUILD_FAILED', `no Debian package of the recipe holds ${path}`)
+    throw new BundleError('BUILD_FAILED', `no Debian package of the recipe contains ${path}`)
   return found
 }
 

@@ -16,9 +16,13 @@ const OLDEST_NODE = '22.15'
 export async function programDigest({program}: ProgramRecipe, context: SourceContext): Promise<string> {
   const path = join(context.packageRoot, program)
   if (!existsSync(path)) {
-    throw new BundleError('BUILD_FAILED', `${path} is not there: the programs of the cluster are not built`, {
-      suggestions: ['npm run build'],
-    })
+    throw new BundleError(
+      'BUILD_FAILED',
+      `${path} does not exist: the programs of the cluster are not built`,
+      {
+        suggestions: ['npm run build'],
+      },
+    )
   }
   return (await digestFile(path, context.signal)).sha256
 }
@@ -48,7 +52,10 @@ export async function programImage(
 export function nodeVersion(packages: readonly DebianPackage[]): string {
   const version = packages.find(({name}) => name === 'nodejs')?.version ?? 'absent'
   if (isAtLeast(version, OLDEST_NODE)) return version
-  throw new BundleError('BUILD_FAILED', `the package nodejs is ${version}, ${OLDEST_NODE} or newer is needed`)
+  throw new BundleError(
+    'BUILD_FAILED',
+    `the package nodejs is ${version}, ${OLDEST_NODE} or newer is required`,
+  )
 }
 
 // The controller runs as the second.

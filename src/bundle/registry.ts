@@ -150,13 +150,13 @@ async function fetchToken(
   const challenge = parseChallenge(header)
   const name = `${image.host}/${image.repository}`
   if (challenge === undefined || !URL.canParse(challenge.realm)) {
-    throw new BundleError('BUILD_FAILED', `${name} cannot be read without an account`)
+    throw new BundleError('BUILD_FAILED', `${name} cannot be read without credentials`)
   }
   const url = new URL(challenge.realm)
   if (registryUrl.startsWith('https:') && url.protocol !== 'https:') {
     throw new BundleError(
       'BUILD_FAILED',
-      `${name} names a token server without TLS: ${shownUrl(challenge.realm)}`,
+      `${name} uses a token server without TLS: ${shownUrl(challenge.realm)}`,
     )
   }
   if (challenge.service !== undefined) url.searchParams.set('service', challenge.service)
@@ -192,7 +192,7 @@ async function readManifest(
       if (found !== published) {
         throw new BundleError(
           'BUNDLE_DIGEST_WRONG',
-          `manifest ${shownUrl(url)} has ${found}, published is ${published ?? 'no digest'}`,
+          `manifest ${shownUrl(url)} has ${found}, expected ${published ?? 'no digest'}`,
         )
       }
       const mediaType = response.headers.get('content-type')?.split(';')[0]?.trim() ?? ''
@@ -225,7 +225,7 @@ async function assertPlatform(reference: string, configPath: string, arch: Arch)
   if (config.os === 'linux' && config.architecture === arch) return
   throw new BundleError(
     'BUILD_FAILED',
-    `${reference} is for ${config.os}/${config.architecture}, linux/${arch} was asked for`,
+    `${reference} is for ${config.os}/${config.architecture}, linux/${arch} was requested`,
   )
 }
 
@@ -251,12 +251,12 @@ function parseJson<T>(schema: z.ZodType<T>, {bytes}: {bytes: Uint8Array}, what: 
   try {
     content = JSON.parse(Buffer.from(bytes).toString('utf8'))
   } catch (error) {
-    throw new BundleError('BUILD_FAILED', `${what}: the registry's answer is not JSON`, {cause: error})
+    throw new BundleError('BUILD_FAILED', `${what}: the response of the registry is not JSON`, {cause: error})
   }
   const parsed = schema.safeParse(content)
   if (parsed.success) return parsed.data
   throw new BundleError(
     'BUILD_FAILED',
-    `${what}: the registry's answer has another shape: ${parsed.error.issues[0]?.message ?? ''}`,
+    `${what}: the response of the registry has an unexpected format: ${parsed.error.issues[0]?.message ?? ''}`,
   )
 }

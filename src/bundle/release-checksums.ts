@@ -21,7 +21,7 @@ export function parseChecksum(text: string, fileName: string, url: string): stri
   if (digest === undefined || found.size > 1) {
     throw new BundleError(
       'BUILD_FAILED',
-      `${url} holds ${found.size === 0 ? 'no sha256' : 'several sha256'} of ${fileName}`,
+      `${url} contains ${found.size === 0 ? 'no sha256' : 'several sha256'} of ${fileName}`,
     )
   }
   return digest

@@ -31,7 +31,7 @@ export async function extractMembers(
     }
   })
   if (missing.size > 0) {
-    throw new BundleError('BUILD_FAILED', `${basename(archive)} does not hold ${[...missing].join(', ')}`)
+    throw new BundleError('BUILD_FAILED', `${basename(archive)} does not contain ${[...missing].join(', ')}`)
   }
 }
 

@@ -113,7 +113,7 @@ export async function persist<T>(
     throw new BundleError('SOURCE_UNREACHABLE', error.message, {
       cause: error.cause ?? error,
       suggestions: [
-        'run the same command again: what was downloaded is kept',
+        'run the same command again: it resumes the download',
         'clouder bundle build --source go',
       ],
     })
@@ -132,7 +132,7 @@ async function watchStall<T>(
   const watch = setInterval(
     () => {
       if (performance.now() - lastAlive < stallMs) return
-      stalled.abort(new PassingError(`${what} brought nothing for ${stallMs / 1000} s`))
+      stalled.abort(new PassingError(`${what} received no data for ${stallMs / 1000} s`))
     },
     Math.min(1_000, stallMs / 4),
   )

@@ -70,7 +70,7 @@ function assetOf(item: CatalogueFile, arch: Arch, baseUrls: BaseUrls): ReleaseAs
 }
 
 function notPublished({name}: CatalogueFile | CatalogueImage): BundleError {
-  return new BundleError('BUILD_FAILED', `${name} is not published anywhere, only the go source makes it`)
+  return new BundleError('BUILD_FAILED', `${name} has no published release, only --source go builds it`)
 }
 
 /** Downloads of one architecture; of no use once the items are in a bundle. */

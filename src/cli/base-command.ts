@@ -18,7 +18,7 @@ export interface OpenOptions {
 export abstract class BaseCommand extends Command {
   static override baseFlags = {
     json: Flags.boolean({
-      description: 'events and the result as JSON, one object per line',
+      description: 'print events and the result as JSON, one object per line',
       env: 'CLOUDER_JSON',
       helpGroup: 'GLOBAL',
     }),

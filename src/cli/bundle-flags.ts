@@ -12,12 +12,12 @@ export const bundleChoiceFlags = {
     default: DEFAULT_KUBERNETES_VERSION,
   }),
   arch: Flags.option({
-    description: 'architecture of the nodes; default: that of this machine',
+    description: 'architecture of the nodes; default: the one of this machine',
     env: 'CLOUDER_ARCH',
     options: ['amd64', 'arm64'] as const,
   })(),
   dir: Flags.string({
-    description: 'folder of the bundle; default: in the cache folder',
+    description: 'folder of the bundle; default: below the cache folder',
     env: 'CLOUDER_BUNDLE',
     helpValue: 'DIR',
   }),

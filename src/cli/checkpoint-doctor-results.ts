@@ -18,15 +18,17 @@ export function doctorText(cluster: string, result: CheckpointDoctorResult, opti
   )
   const findings = result.findings.map(({where, check, weight, problem, fix}) => {
     const paint = weight === 'blocks' ? red : yellow
-    return `${bold(`${where}: ${check}`)} ${paint(weight === 'blocks' ? 'in the way' : 'not carried along')}\n  ${problem}\n  fix: ${fix}`
+    return `${bold(`${where}: ${check}`)} ${paint(weight === 'blocks' ? 'prevents it' : 'not included')}\n  ${problem}\n  fix: ${fix}`
   })
   const probe = result.probe === undefined ? [] : [`round trip: ${result.probe}`]
   const own =
     result.podCheckpoint === undefined
       ? []
-      : [`Kubernetes serves its own PodCheckpoint (${result.podCheckpoint}); clouder does not use it yet`]
+      : [
+          `the cluster serves PodCheckpoint of Kubernetes (${result.podCheckpoint}); clouder does not use it yet`,
+        ]
   const verdict = result.healthy
     ? green(`${cluster}: checkpoint and restore work`)
-    : red(`${cluster}: something stands in the way of checkpoints`)
+    : red(`${cluster}: some findings prevent checkpoints`)
   return [table, ...findings, ...own, ...probe, verdict].join('\n\n')
 }

@@ -20,7 +20,7 @@ export const runtimeArgument = {
 
 export const waitFlag = {
   wait: Flags.boolean({
-    description: 'follow it to its end; --no-wait asks for it and comes back',
+    description: 'wait until it is finished; --no-wait returns at once',
     env: 'CLOUDER_WAIT',
     default: true,
     allowNo: true,
@@ -29,7 +29,7 @@ export const waitFlag = {
 
 export const storeFlag = {
   store: Flags.string({
-    description: 'name of the CheckpointStore to keep it in',
+    description: 'name of the CheckpointStore to store it in',
     env: 'CLOUDER_STORE',
     default: 'default',
     helpValue: 'STORE',
@@ -39,7 +39,7 @@ export const storeFlag = {
 export const namespaceFlag = {
   namespace: Flags.string({
     char: 'n',
-    description: 'of this namespace only; default: all',
+    description: 'only in this namespace; default: all',
     env: 'CLOUDER_NAMESPACE',
     helpValue: 'NAMESPACE',
   }),
@@ -47,12 +47,12 @@ export const namespaceFlag = {
 
 export const retentionFlags = {
   'keep-last': Flags.integer({
-    description: 'newest checkpoints to keep of each pod',
+    description: 'number of newest checkpoints to keep of each pod',
     env: 'CLOUDER_KEEP_LAST',
     min: 1,
   }),
   'max-age': Flags.string({
-    description: 'age after which checkpoints go, such as 7d',
+    description: 'age after which checkpoints are deleted, such as 7d',
     env: 'CLOUDER_MAX_AGE',
     helpValue: 'DURATION',
   }),
@@ -80,7 +80,7 @@ export function podOf(text: string | undefined): {namespace: string; pod: string
 
 function partsOf(text: string | undefined, what: string): readonly string[] {
   if (text === undefined || text === '') {
-    throw new ConfigError('FLAG_MISSING', `no ${what} named`, {
+    throw new ConfigError('FLAG_MISSING', `no ${what} given`, {
       suggestions: [`name the ${what}, as NAMESPACE/NAME`],
     })
   }
@@ -91,13 +91,16 @@ function partsOf(text: string | undefined, what: string): readonly string[] {
 }
 
 function badPlace(text: string, what: string, wanted: string): ConfigError {
-  return new ConfigError('FLAG_INVALID', `${JSON.stringify(text)} names no ${what}, expected ${wanted}`)
+  return new ConfigError(
+    'FLAG_INVALID',
+    `${JSON.stringify(text)} is not a valid ${what} name, expected ${wanted}`,
+  )
 }
 
 /** A name without a namespace: of a node, a host, a runtime. */
 export function needName(text: string | undefined, what: string): string {
   if (text !== undefined && text !== '') return text
-  throw new ConfigError('FLAG_MISSING', `no ${what} named`, {suggestions: [`name the ${what}`]})
+  throw new ConfigError('FLAG_MISSING', `no ${what} given`, {suggestions: [`name the ${what}`]})
 }
 
 /** `10m` in milliseconds. Throws ConfigError FLAG_INVALID. */
@@ -112,7 +115,7 @@ export function checkDuration(text: string, flag: string): void {
   if (DURATION.test(text)) return
   throw new ConfigError(
     'FLAG_INVALID',
-    `--${flag} ${JSON.stringify(text)} is no duration, expected one such as 30s, 10m, 2h or 7d`,
+    `--${flag} ${JSON.stringify(text)} is not a duration, expected for example 30s, 10m, 2h or 7d`,
   )
 }
 
@@ -122,7 +125,7 @@ export function pairsOf(texts: readonly string[], flag: string): Readonly<Record
     texts.map((text) => {
       const at = text.indexOf('=')
       if (at > 0) return [text.slice(0, at), text.slice(at + 1)]
-      throw new ConfigError('FLAG_INVALID', `--${flag} ${JSON.stringify(text)} is no KEY=VALUE`)
+      throw new ConfigError('FLAG_INVALID', `--${flag} ${JSON.stringify(text)} is not KEY=VALUE`)
     }),
   )
 }

@@ -29,8 +29,9 @@ function stoodText({status}: Checkpoint): string | undefined {
   if (containers.length === 0) return undefined
   return containers
     .map(({name, archiveBytes, frozenMs, gapMs}) => {
-      const stood = frozenMs === undefined ? '' : `, stood still for ${Math.round(frozenMs)} ms`
-      const gap = gapMs === undefined ? '' : `, then ran on for ${Math.round(gapMs)} ms before it was frozen`
+      const stood = frozenMs === undefined ? '' : `, frozen for ${Math.round(frozenMs)} ms`
+      const gap =
+        gapMs === undefined ? '' : `, then ran for another ${Math.round(gapMs)} ms before it was frozen`
       return `${name} ${formatBytes(archiveBytes)}${stood}${gap}`
     })
     .join('; ')
@@ -39,7 +40,7 @@ function stoodText({status}: Checkpoint): string | undefined {
 function storedText({status = {}}: Checkpoint): string | undefined {
   const {sizeBytes, storedBytes} = status
   if (sizeBytes === undefined) return undefined
-  const sealed = storedBytes === undefined ? '' : `, ${formatBytes(storedBytes)} sealed`
+  const sealed = storedBytes === undefined ? '' : `, ${formatBytes(storedBytes)} stored`
   return `${formatBytes(sizeBytes)}${sealed}`
 }
 
@@ -55,7 +56,7 @@ function checkpointFacts(checkpoint: Checkpoint): string {
     ['digest', status.digest],
     ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
     ...(status.obstacles ?? []).map(({verdict, message}): [string, string] => [
-      verdict === 'impossible' ? 'not restorable' : 'may not restore',
+      verdict === 'impossible' ? 'not restorable' : 'not restorable',
       message,
     ]),
   ])
@@ -65,7 +66,7 @@ function checkpointFacts(checkpoint: Checkpoint): string {
 export function checkpointText(checkpoint: Checkpoint, options: ResultOptions): string {
   const place = placeOf(checkpoint)
   const {phase = 'Pending'} = checkpoint.status ?? {}
-  if (phase !== 'Ready') return `checkpoint ${place} is asked for: clouder checkpoint inspect ${place}`
+  if (phase !== 'Ready') return `checkpoint ${place} requested: clouder checkpoint inspect ${place}`
   const next = [`clouder checkpoint restore ${place} --as NAME`, `clouder checkpoint inspect ${place}`]
   return [
     options.colours.green(`checkpoint ${place} is stored and verified`),
@@ -123,14 +124,14 @@ export function inspectText(checkpoint: Checkpoint, options: ResultOptions): str
       ? []
       : [
           facts([
-            ['made on', `${source.arch}, kernel ${source.kernel}, cgroup v${source.cgroupVersion}`],
+            ['created on', `${source.arch}, kernel ${source.kernel}, cgroup v${source.cgroupVersion}`],
             ['by', `${source.runtime}, runc ${source.runc}, CRIU ${source.criu}`],
             ['processor', `${source.cpuModel}, ${source.cpuFeatures.length} features`],
           ]),
         ]),
     ...(verification === undefined
       ? []
-      : [`verified ${verification.checkedAt}: ${verification.ok ? 'whole' : verification.message}`]),
+      : [`verified ${verification.checkedAt}: ${verification.ok ? 'intact' : verification.message}`]),
     ...(summary?.containers ?? []).map((container) => containerText(container, options)),
   ].join('\n\n')
 }
@@ -152,8 +153,7 @@ function containerText(container: Summary, options: ResultOptions): string {
     {columns: options.columns, heading: bold},
   )
   const list = (title: string, lines: readonly string[]): readonly string[] => {
-    const more =
-      lines.length > shownFiles ? [`  and ${lines.length - shownFiles} more: --json shows all`] : []
+    const more = lines.length > shownFiles ? [`  and ${lines.length - shownFiles} more, see --json`] : []
     return lines.length === 0
       ? []
       : [[title, ...lines.slice(0, shownFiles).map((line) => `  ${line}`), ...more].join('\n')]
@@ -211,7 +211,7 @@ export function verifyText(results: readonly VerifyResult[], options: ResultOpti
     results,
     {columns: options.columns, heading: options.colours.bold},
   )
-  const verdict = `${results.length - bad} of ${results.length} whole`
+  const verdict = `${results.length - bad} of ${results.length} intact`
   return [table, bad === 0 ? green(verdict) : red(verdict)].join('\n\n')
 }
 
@@ -227,7 +227,7 @@ export function gcText({removed, kept, dryRun}: GcResult, nowMs: number, options
     removed,
     {columns: options.columns, heading: options.colours.bold},
   )
-  const count = dryRun ? `${removed.length} would go` : `${removed.length} deleted`
+  const count = dryRun ? `${removed.length} would be deleted` : `${removed.length} deleted`
   return [table, `${count}, ${kept} kept${dryRun ? '; nothing was changed' : ''}`].join('\n\n')
 }
 
@@ -235,10 +235,10 @@ export function gcText({removed, kept, dryRun}: GcResult, nowMs: number, options
 export function restoreText({metadata, spec, status = {}}: Restore, options: ResultOptions): string {
   const namespace = metadata.namespace ?? ''
   if (status.phase !== 'Restored')
-    return `restore ${namespace}/${metadata.name} is asked for: clouder kubectl -- get restore ${metadata.name} --namespace ${namespace}`
+    return `restore ${namespace}/${metadata.name} requested: clouder kubectl -- get restore ${metadata.name} --namespace ${namespace}`
   const pod = spec.podName === undefined ? 'the pod' : `${namespace}/${spec.podName}`
   return [
-    options.colours.green(`${pod} goes on from ${namespace}/${spec.checkpoint}`),
+    options.colours.green(`${pod} restored from ${namespace}/${spec.checkpoint}`),
     facts([
       ['node', status.node],
       ['backend', status.backend],
@@ -251,12 +251,12 @@ export function restoreText({metadata, spec, status = {}}: Restore, options: Res
 export function migrationText({metadata, spec, status = {}}: Migration, options: ResultOptions): string {
   const pod = `${metadata.namespace ?? ''}/${spec.pod}`
   if (status.phase !== 'Succeeded')
-    return `the move of ${pod} is asked for: clouder kubectl -- get migration ${metadata.name} --namespace ${metadata.namespace ?? ''}`
+    return `move of ${pod} requested: clouder kubectl -- get migration ${metadata.name} --namespace ${metadata.namespace ?? ''}`
   return [
-    options.colours.green(`${pod} goes on on ${status.targetNode ?? 'another node'}`),
+    options.colours.green(`${pod} is now running on ${status.targetNode ?? 'another node'}`),
     facts([
       ['from', status.sourceNode],
-      ['stood still', optional(status.downtimeMs, formatDuration)],
+      ['downtime', optional(status.downtimeMs, formatDuration)],
       ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
       ['checkpoint', optional(status.checkpoint, (name) => `${metadata.namespace ?? ''}/${name}`)],
     ]),
@@ -311,7 +311,7 @@ export function drainText({node, pods, drained}: DrainResult, options: ResultOpt
     {columns: options.columns, heading: bold},
   )
   const verdict = drained
-    ? green(`${node} is drained; back to use: clouder kubectl -- uncordon ${node}`)
-    : red(`${node} is not drained: run it again when what stands in the way is gone`)
+    ? green(`${node} is drained; to use it again: clouder kubectl -- uncordon ${node}`)
+    : red(`${node} is not drained: resolve the above, then run the same command again`)
   return [...(pods.length === 0 ? [] : [table]), verdict].join('\n\n')
 }

@@ -7,18 +7,18 @@ import {contextText, identityText, regionsText, vmSizesText} from './cloud-resul
 
 export const sizeFlags = {
   'min-vcpus': Flags.integer({
-    description: 'only sizes with at least so many virtual processors',
+    description: 'only sizes with at least this many vCPUs',
     env: 'CLOUDER_MIN_VCPUS',
     helpValue: 'N',
   }),
   'min-memory': Flags.integer({
-    description: 'only sizes with at least so much memory, in GiB',
+    description: 'only sizes with at least this much memory, in GiB',
     env: 'CLOUDER_MIN_MEMORY',
     helpValue: 'GIB',
   }),
   gpu: Flags.boolean({description: 'only sizes with a GPU', env: 'CLOUDER_GPU'}),
   arch: Flags.string({
-    description: 'only sizes of this architecture',
+    description: 'only sizes of this CPU architecture',
     env: 'CLOUDER_ARCH',
     options: ['amd64', 'arm64'],
   }),

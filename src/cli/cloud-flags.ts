@@ -6,12 +6,12 @@ import type {Tools} from '../workflows/session/types.ts'
 
 export const awsFlags = {
   region: Flags.string({
-    description: 'region of AWS; default: that of the context, then of the AWS configuration',
+    description: 'AWS region; default: the one of the context, then of the AWS configuration',
     env: 'CLOUDER_REGION',
     helpValue: 'REGION',
   }),
   profile: Flags.string({
-    description: 'profile of the AWS configuration; default: that of the context',
+    description: 'profile of the AWS configuration; default: the one of the context',
     env: 'CLOUDER_PROFILE',
     helpValue: 'NAME',
   }),
@@ -19,12 +19,12 @@ export const awsFlags = {
 
 export const azureFlags = {
   location: Flags.string({
-    description: 'location of Azure; default: that of the context',
+    description: 'Azure location; default: the one of the context',
     env: 'CLOUDER_LOCATION',
     helpValue: 'LOCATION',
   }),
   subscription: Flags.string({
-    description: 'subscription of Azure; default: that of the context, or the only one there is',
+    description: 'Azure subscription; default: the one of the context, or the only one there is',
     env: 'CLOUDER_SUBSCRIPTION',
     helpValue: 'UUID',
   }),

@@ -35,7 +35,7 @@ export function contextText({name, isCurrent, context}: NamedContext): string {
 }
 
 export function syncText(rows: readonly SyncRow[], options: ResultOptions): string {
-  if (rows.length === 0) return 'nothing was found: log in with the AWS or Azure command line first'
+  if (rows.length === 0) return 'no accounts found: log in with the AWS or Azure CLI first'
   return renderTable<SyncRow>(
     [
       {title: 'name', text: ({name}) => name},
@@ -73,7 +73,7 @@ export function regionsText(regions: readonly CloudRegion[], options: ResultOpti
 }
 
 export function vmSizesText(sizes: readonly VmSize[], options: ResultOptions): string {
-  if (sizes.length === 0) return 'no size fits'
+  if (sizes.length === 0) return 'no matching size'
   return renderTable<VmSize>(
     [
       {title: 'size', text: ({name}) => name},

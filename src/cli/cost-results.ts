@@ -21,6 +21,7 @@ export function costText(cost: CostResult, {colours, columns}: ResultOptions): s
 
 /** `about 123 USD a month in eu-central-1, by prices of 2025-06-30`, for plans. */
 export function costLine({monthlyUsd, unknown, region, pricesOf}: CostEstimate): string {
-  const besides = unknown.length === 0 ? '' : `, besides ${unknown.join(' and ')}, whose price is not known`
-  return `${usdText(monthlyUsd)} in ${region}, by prices of ${pricesOf}${besides}`
+  const besides =
+    unknown.length === 0 ? '' : `, besides ${unknown.join(' and ')}, the price of which is not known`
+  return `${usdText(monthlyUsd)} in ${region}, with prices of ${pricesOf}${besides}`
 }

@@ -15,7 +15,7 @@ export function contextWith(name: string, before: Context | undefined, flags: Co
   const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined))
   const provider = flags.provider ?? before?.provider
   if (provider === undefined) {
-    throw new ConfigError('FLAG_MISSING', `context ${name} is new: nobody says which cloud it is one of`, {
+    throw new ConfigError('FLAG_MISSING', `context ${name} does not exist, and --provider is not set`, {
       suggestions: [
         `clouder ctx set ${name} --provider aws --region eu-central-1`,
         `clouder ctx set ${name} --provider azure --location westeurope`,
@@ -27,8 +27,8 @@ export function contextWith(name: string, before: Context | undefined, flags: Co
   if (context.success) return context.data
   const problems = context.error.issues.map((issue) =>
     issue.code === 'unrecognized_keys'
-      ? `${issue.keys.map((key) => `--${key}`).join(' and ')} says nothing to provider ${provider}`
+      ? `${issue.keys.map((key) => `--${key}`).join(' and ')} cannot be used with provider ${provider}`
       : `--${issue.path.join('.')} ${issue.message}`,
   )
-  throw new ConfigError('FLAG_INVALID', `context ${name} cannot be: ${problems.join('; ')}`)
+  throw new ConfigError('FLAG_INVALID', `context ${name} is invalid: ${problems.join('; ')}`)
 }

@@ -23,16 +23,19 @@ export const yesFlag = {
 export const skipUnreachableFlag = {
   'skip-unreachable': Flags.boolean({
     description:
-      'go on without the machines that cannot be reached, and name them; what is on them stays there',
+      'continue without the machines that cannot be reached, and list them; their contents stay there',
     env: 'CLOUDER_SKIP_UNREACHABLE',
   }),
 }
 
 /** Every flag that shapes a run; the same on every command that has phases. */
 export const runFlags = {
-  'dry-run': Flags.boolean({description: 'show the steps and change nothing', env: 'CLOUDER_DRY_RUN'}),
+  'dry-run': Flags.boolean({
+    description: 'show the steps, without changing anything',
+    env: 'CLOUDER_DRY_RUN',
+  }),
   'skip-phases': Flags.string({
-    description: 'phases to leave out, by id, separated by commas',
+    description: 'phases to skip, by id, separated by commas',
     env: 'CLOUDER_SKIP_PHASES',
     helpValue: 'ID',
     multiple: true,
@@ -40,7 +43,7 @@ export const runFlags = {
     delimiter: ',',
   }),
   'ignore-preflight': Flags.string({
-    description: 'preflight checks that only warn, by name, separated by commas',
+    description: 'preflight checks to report as warnings only, by name, separated by commas',
     env: 'CLOUDER_IGNORE_PREFLIGHT',
     helpValue: 'NAME',
     multiple: true,
@@ -48,7 +51,7 @@ export const runFlags = {
     delimiter: ',',
   }),
   concurrency: Flags.integer({
-    description: 'hosts worked on at the same time',
+    description: 'number of hosts to work on at the same time',
     env: 'CLOUDER_CONCURRENCY',
     default: 20,
     min: 1,
@@ -59,7 +62,7 @@ export const runFlags = {
 export const bundleFlag = {
   bundle: Flags.string({
     description:
-      'folder or .tar.zst of the bundle to install from; default: the one in the cache, built when absent',
+      'folder or .tar.zst of the bundle to install from; default: the bundle in the cache, built if absent',
     env: 'CLOUDER_BUNDLE',
     helpValue: 'DIR|FILE',
   }),

@@ -5,7 +5,7 @@ import {specFromFlags, type SpecFlagValues} from './spec-flags.ts'
 
 export const markdownFlag = {
   markdown: Flags.boolean({
-    description: 'as Markdown, for a comment',
+    description: 'print Markdown, for a comment',
     env: 'CLOUDER_INFRA_MARKDOWN',
   }),
 }

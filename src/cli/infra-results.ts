@@ -25,7 +25,7 @@ function countText({changes, goal}: InfraPlanResult): string {
     if (count === 0) return []
     return [goal === 'drift' ? `${count} ${past[kind]}` : `${count} to ${kind}`]
   })
-  return counted.length === 0 ? 'outputs alone change' : counted.join(', ')
+  return counted.length === 0 ? 'only outputs change' : counted.join(', ')
 }
 
 function whyText(change: Change, goal: InfraPlanResult['goal']): string {
@@ -33,7 +33,7 @@ function whyText(change: Change, goal: InfraPlanResult['goal']): string {
   if (reason !== undefined) return reason
   if (attributes.length > 0) return attributes.join(', ')
   if (goal === 'destroy') return ''
-  return kindOf(change) === 'create' ? 'is not there' : ''
+  return kindOf(change) === 'create' ? 'does not exist' : ''
 }
 
 function nothingText({cluster, goal}: InfraPlanResult): string {
@@ -41,9 +41,9 @@ function nothingText({cluster, goal}: InfraPlanResult): string {
     case 'apply':
       return `the infrastructure of ${cluster} is up to date: nothing to do`
     case 'destroy':
-      return `there is nothing of ${cluster} to remove`
+      return `${cluster} has nothing to remove`
     case 'drift':
-      return `${cluster} is as it was applied: no drift`
+      return `${cluster} is as applied: no drift`
   }
 }
 
@@ -109,6 +109,6 @@ export function infraApplyText(result: InfraApplyResult, options: ResultOptions)
 }
 
 export function infraDestroyText({cluster, removed}: {cluster: string; removed: readonly string[]}): string {
-  if (removed.length === 0) return `there is nothing of ${cluster} to remove`
+  if (removed.length === 0) return `${cluster} has nothing to remove`
   return [`${cluster}: ${removed.length} removed`, ...removed.map((address) => `  ${address}`)].join('\n')
 }

@@ -17,7 +17,7 @@ export function joinHosts(flags: JoinFlagValues): readonly JoinHost[] {
     problems.push({
       path: '--name',
       value: flags.name,
-      problem: `names one host, but ${flags.host.length} are given`,
+      problem: `names a single host, but ${flags.host.length} are given`,
     })
   }
   const hosts = flags.host.flatMap((text): readonly JoinHost[] => {

@@ -15,9 +15,13 @@ export interface Question {
 export async function confirm(question: Question): Promise<void> {
   if (question.yes) return
   if (!question.terminal.interactive) {
-    throw new ConfigError('FLAG_MISSING', `cannot ask without a terminal: ${question.text}`, {
-      suggestions: ['agree beforehand: add --yes, or set CLOUDER_YES=1'],
-    })
+    throw new ConfigError(
+      'FLAG_MISSING',
+      `cannot ask for confirmation without a terminal: ${question.text}`,
+      {
+        suggestions: ['confirm in advance: add --yes, or set CLOUDER_YES=1'],
+      },
+    )
   }
   const prompts = await import('@inquirer/prompts')
   const answer = await prompts

@@ -64,7 +64,7 @@ export function planText(result: InitResult, options: ResultOptions): string {
   ]
   if (parts.length === 0) return `${result.cluster} is up to date: nothing to do`
   if (machines.length > 0 && result.steps.length === 0) {
-    parts.push('Steps on hosts can be listed once the machines exist.')
+    parts.push('Steps on hosts are listed once the machines exist.')
   }
   const cost = result.cost === undefined ? [] : [`Cost: ${costLine(result.cost)}`]
   return [...parts, ...cost, `${countText(result)}; nothing was changed`].join('\n\n')
@@ -195,8 +195,8 @@ export function resetText(result: ResetResult, dryRun: boolean, options: ResultO
 
 export function terminateText(result: TerminateResult, dryRun: boolean): string {
   const head = dryRun
-    ? `${result.cluster} would be gone; to be done or removed:`
-    : `${result.cluster} is gone: removed ${plural(result.removed.length, 'thing')}`
+    ? `to remove ${result.cluster}:`
+    : `${result.cluster} removed: ${plural(result.removed.length, 'item')} deleted`
   const tail = dryRun ? ['', 'nothing was changed'] : []
   const skipped = skippedLines(result.skipped)
   return [head, ...result.removed.map((line) => `  ${line}`), ...skipped, ...tail].join('\n')
@@ -205,7 +205,7 @@ export function terminateText(result: TerminateResult, dryRun: boolean): string 
 const skippedLines = (skipped: readonly SkippedMachine[]): readonly string[] =>
   skipped.flatMap(({host, address, reason, remains}) => [
     `skipped ${host} (${address}): ${reason}`,
-    `  still there: ${remains}`,
+    `  not removed: ${remains}`,
   ])
 
 export function smokeText(result: SmokeResult, options: ResultOptions): string {
@@ -242,7 +242,7 @@ export function kubeconfigText(result: KubeconfigResult): string {
   const added = `context ${merged} is in ${path}`
   const change = (to: string): string => `kubectl config use-context ${quoteWord(to)}`
   if (current !== merged)
-    return `${added}; the current one is still ${current}, to change it: ${change(merged)}`
+    return `${added}; the current context is still ${current}, to change it: ${change(merged)}`
   if (before === undefined || before === merged) return added
-  return `${added} and is the current one, to go back: ${change(before)}`
+  return `${added} and is the current context, to switch back: ${change(before)}`
 }

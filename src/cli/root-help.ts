@@ -30,7 +30,7 @@ const SECTIONS: readonly (readonly [title: string, ids: readonly string[]])[] = 
 ]
 
 const fromPlugins: readonly ListedCommand[] = [
-  {id: 'autocomplete', summary: 'how to switch on completion in your shell'},
+  {id: 'autocomplete', summary: 'enable completion in your shell'},
   {id: 'help', summary: 'help for a command'},
 ]
 
@@ -65,7 +65,7 @@ export function rootHelp(program: ProgramFacts, commands: readonly ListedCommand
     [
       'EXAMPLES',
       `  a cluster of three local nodes:      $ ${program.bin} kubeadm init demo --provider local --workers 2`,
-      `  what that would do, changing nothing: $ ${program.bin} kubeadm plan demo --provider local --workers 2`,
+      `  what that would do, without changes: $ ${program.bin} kubeadm plan demo --provider local --workers 2`,
       `  flags of a command:                  $ ${program.bin} kubeadm init --help`,
     ].join('\n'),
     '',

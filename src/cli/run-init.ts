@@ -52,10 +52,10 @@ async function readOutputs(path: string): Promise<Readonly<Record<string, unknow
   try {
     return z.record(z.string(), z.unknown()).parse(JSON.parse(await readFile(path, 'utf8')))
   } catch (cause) {
-    const said = cause instanceof SyntaxError ? 'it is not JSON' : 'it cannot be read as outputs'
-    throw new ConfigError('CONFIG_UNREADABLE', `no machines can be taken from ${path}: ${said}`, {
+    const said = cause instanceof SyntaxError ? 'it is not JSON' : 'it is not in the format of outputs'
+    throw new ConfigError('CONFIG_UNREADABLE', `no machines can be read from ${path}: ${said}`, {
       cause,
-      suggestions: [`write it where Terraform runs: terraform output -json > ${path}`],
+      suggestions: [`write that file where Terraform runs: terraform output -json > ${path}`],
     })
   }
 }
@@ -67,7 +67,7 @@ export async function noteNewName(
 ): Promise<void> {
   const known = await store.list()
   if (known.length === 0 || known.includes(name)) return
-  const text = `${name} is new: no record of it here; known: ${known.join(', ')}`
+  const text = `${name} is a new cluster: it has no record here; recorded clusters: ${known.join(', ')}`
   report({type: 'note', level: 'info', text})
 }
 
@@ -82,5 +82,5 @@ export function questionFor(
   if (grave.length === 0) return undefined
   const lines = grave.map(({action, what, reason}) => `  ${action} ${what} (${reason})`)
   const price = cost === undefined ? '' : `the cluster costs ${costLine(cost)}\n`
-  return `${paid ? 'this changes in the cloud' : 'these machines change'}:\n${lines.join('\n')}\n${price}go on?`
+  return `${paid ? 'changes in the cloud' : 'changes to machines'}:\n${lines.join('\n')}\n${price}continue?`
 }

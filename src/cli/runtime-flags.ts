@@ -9,10 +9,14 @@ const many = {multiple: true, multipleNonGreedy: true, delimiter: ','} as const
 /** What a runtime is made of. */
 export const runtimeFlags = {
   image: Flags.string({description: 'image of the container', env: 'CLOUDER_IMAGE', helpValue: 'IMAGE'}),
-  cpu: Flags.string({description: 'processors it gets, such as 500m or 2', env: 'CLOUDER_CPU'}),
-  memory: Flags.string({description: 'memory it gets, such as 512Mi or 4Gi', env: 'CLOUDER_MEMORY'}),
+  cpu: Flags.string({description: 'CPU request and limit, such as 500m or 2', env: 'CLOUDER_CPU'}),
+  memory: Flags.string({
+    description: 'memory request and limit, such as 512Mi or 4Gi',
+    env: 'CLOUDER_MEMORY',
+  }),
   env: Flags.string({
-    description: 'variable of its environment; it is in the checkpoint, so keep secrets out of it',
+    description:
+      'environment variable, as KEY=VALUE; it becomes part of checkpoints, so do not put secrets there',
     env: 'CLOUDER_ENV',
     helpValue: 'KEY=VALUE',
     multiple: true,
@@ -20,31 +24,31 @@ export const runtimeFlags = {
   }),
   secret: Flags.string({
     ...many,
-    description: 'name of a Secret to have as files below /run/secrets; may be given many times',
+    description: 'name of a Secret to mount as files below /run/secrets; can be repeated',
     env: 'CLOUDER_SECRET',
     helpValue: 'NAME',
   }),
   volume: Flags.string({
     ...many,
-    description: 'claim and where to mount it; may be given many times',
+    description: 'volume claim and where to mount it; can be repeated',
     env: 'CLOUDER_VOLUME',
     helpValue: 'CLAIM=PATH',
   }),
-  home: Flags.string({description: 'size of a home volume of its own', env: 'CLOUDER_HOME_SIZE'}),
+  home: Flags.string({description: 'size of the home volume', env: 'CLOUDER_HOME_SIZE'}),
   'home-class': Flags.string({
-    description: 'storage class of the home volume; default: that of the cluster',
+    description: 'storage class of the home volume; default: the one of the cluster',
     env: 'CLOUDER_HOME_CLASS',
     dependsOn: ['home'],
   }),
   port: Flags.string({
     ...many,
-    description: 'port it listens on; may be given many times',
+    description: 'port it listens on; can be repeated',
     env: 'CLOUDER_PORT',
     helpValue: 'PORT',
   }),
   placement: Flags.string({
     ...many,
-    description: 'label of the nodes it may run on, such as clouder.dev/pool=big',
+    description: 'label of the nodes that it may run on, such as clouder.dev/pool=big',
     env: 'CLOUDER_PLACEMENT',
     helpValue: 'KEY=VALUE',
   }),
@@ -67,7 +71,7 @@ export interface RuntimeFlagValues {
 /** A runtime from flags. Throws ConfigError FLAG_MISSING, FLAG_INVALID. */
 export function runtimeOf(flags: RuntimeFlagValues, command: readonly string[]): RuntimeInput {
   const {image, cpu, memory, home, 'home-class': storageClassName} = flags
-  if (image === undefined) throw new ConfigError('FLAG_MISSING', 'a runtime needs --image')
+  if (image === undefined) throw new ConfigError('FLAG_MISSING', '--image is missing')
   const resources = {...(cpu === undefined ? {} : {cpu}), ...(memory === undefined ? {} : {memory})}
   const env = pairsOf(flags.env ?? [], 'env')
   const volumes = Object.entries(pairsOf(listOf(flags.volume), 'volume')).map(([claimName, mountPath]) => ({
@@ -96,5 +100,5 @@ export function runtimeOf(flags: RuntimeFlagValues, command: readonly string[]):
 function portOf(text: string): number {
   const port = Number(text)
   if (Number.isInteger(port) && port > 0 && port < 65_536) return port
-  throw new ConfigError('FLAG_INVALID', `--port ${JSON.stringify(text)} is no port, expected 1 to 65535`)
+  throw new ConfigError('FLAG_INVALID', `--port ${JSON.stringify(text)} is not a port, expected 1 to 65535`)
 }

@@ -7,7 +7,7 @@ import {renderTable} from './table.ts'
 export function runtimeText({metadata, spec, status = {}}: Runtime, options: ResultOptions): string {
   const place = `${metadata.namespace ?? ''}/${metadata.name}`
   if (status.phase !== spec.state)
-    return `runtime ${place} is to be ${spec.state.toLowerCase()}: clouder runtime ls`
+    return `runtime ${place} will be ${spec.state.toLowerCase()}: clouder runtime ls`
   const next =
     spec.state === 'Running'
       ? [`clouder runtime exec ${place} -- sh`, `clouder runtime pause ${place}`]

@@ -15,7 +15,7 @@ export function interruptible(
   const controller = new AbortController()
   const onSignal = (name: (typeof stopping)[number]) => {
     if (controller.signal.aborted) from.exit(128 + constants.signals.SIGINT)
-    say('stopping… (again to end at once)\n')
+    say('stopping… (press again to stop at once)\n')
     controller.abort(
       new AbortError('INTERRUPTED', `stopped by ${name}; run the same command again to continue`),
     )

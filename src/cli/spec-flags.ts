@@ -13,7 +13,7 @@ import {listOf} from './flags.ts'
 export const specFlags = {
   config: Flags.string({
     char: 'f',
-    description: 'file that describes the cluster, `-` for standard input; flags override it',
+    description: 'cluster.yaml, or `-` for standard input; flags override it',
     env: 'CLOUDER_CONFIG',
     helpValue: 'FILE',
     helpGroup: 'CLUSTER',
@@ -25,7 +25,7 @@ export const specFlags = {
     helpGroup: 'CLUSTER',
   }),
   ctx: Flags.string({
-    description: 'context that says which account and region; default: the current one',
+    description: 'context with the account and region; default: the current one',
     env: 'CLOUDER_CTX',
     helpValue: 'NAME',
     helpGroup: 'CLUSTER',
@@ -43,19 +43,20 @@ export const specFlags = {
     helpGroup: 'CLUSTER',
   }),
   workers: Flags.integer({
-    description: 'number of workers of the one worker pool',
+    description: 'number of workers, if there is a single worker pool',
     env: 'CLOUDER_WORKERS',
     helpValue: 'N',
     helpGroup: 'CLUSTER',
   }),
   'api-endpoint': Flags.string({
-    description: 'address of the API server that stays when a control plane goes; for several control planes',
+    description:
+      'address of the API server that does not depend on one control plane; for several control planes',
     env: 'CLOUDER_API_ENDPOINT',
     helpValue: 'HOST[:PORT]',
     helpGroup: 'CLUSTER',
   }),
   'admin-cidr': Flags.string({
-    description: 'network that may reach the API and SSH, separated by commas',
+    description: 'networks that may reach the API and SSH, separated by commas',
     env: 'CLOUDER_ADMIN_CIDR',
     helpValue: 'CIDR',
     helpGroup: 'CLUSTER',
@@ -138,9 +139,9 @@ export async function specFromFlags(
   if (flags.ctx === undefined && kind !== 'aws' && kind !== 'azure') return spec
   const found = await contexts.find(flags.ctx)
   if (flags.ctx !== undefined && found !== undefined && found.context.provider !== kind) {
-    const text = `context ${found.name} is one of ${found.context.provider}, the provider is ${kind}`
+    const text = `context ${found.name} is for ${found.context.provider}, but the provider is ${kind}`
     throw new ConfigError('FLAG_INVALID', text, {
-      suggestions: [`--provider ${found.context.provider}`, 'see which there are: clouder ctx ls'],
+      suggestions: [`--provider ${found.context.provider}`, 'list the contexts: clouder ctx ls'],
     })
   }
   return withContext(spec, found?.context)
@@ -159,7 +160,7 @@ async function specWithoutContext(
   }
   const known = name ?? (await store.defaultCluster())
   if (known === undefined) {
-    throw new ConfigError('FLAG_MISSING', 'no cluster is named, and there is no default cluster', {
+    throw new ConfigError('FLAG_MISSING', 'no cluster given, and no default cluster set', {
       suggestions: [
         'name one: clouder kubeadm init demo',
         'or describe one: clouder kubeadm init --config cluster.yaml',

@@ -88,7 +88,7 @@ export function machineOf(record: ClusterRecord, node: string | undefined): Mach
       : `${record.name} has no node ${JSON.stringify(node)}`,
     {
       suggestions: [
-        names === '' ? `make its machines: clouder kubeadm init ${record.name}` : `one of: ${names}`,
+        names === '' ? `create its machines: clouder kubeadm init ${record.name}` : `one of: ${names}`,
       ],
     },
   )

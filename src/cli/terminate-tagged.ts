@@ -25,7 +25,7 @@ export async function terminateTagged(
   const dryRun = flags['dry-run'] ?? false
   const confirm = (found: readonly string[]) => {
     const lines = found.map((line) => `  ${line}`).join('\n')
-    const text = `all of this carries the tag of ${name} and goes, with the data in it:\n${lines}\nremove it?`
+    const text = `all of this has the tag of ${name} and will be deleted, including the data in it:\n${lines}\ndelete it? This cannot be undone.`
     return command.ask({text, declined: 'nothing was removed', yes: flags.yes ?? false})
   }
   const result = await terminateByTag(name, {...place, dryRun, confirm}, tools)
@@ -50,7 +50,7 @@ async function placeOfCluster(
   }
   const current = await tools.contexts.find()
   if (current !== undefined) return placeOf(current.context.provider, flags, tools)
-  throw new ConfigError('FLAG_MISSING', `nobody says in which cloud ${name} is`, {
+  throw new ConfigError('FLAG_MISSING', `the cloud of ${name} is not known`, {
     suggestions: [`clouder kubeadm terminate ${name} --by-tag --provider aws --region eu-central-1`],
   })
 }

@@ -3,12 +3,15 @@ import {clusterFlag} from '../cli/flags.ts'
 import {specFlags} from '../cli/spec-flags.ts'
 
 export default class Cost extends BaseCommand {
-  static override summary = 'estimate what a month of a cluster costs'
+  static override summary = 'estimate the monthly cost of a cluster'
   static override description =
-    'Of a cluster that is remembered, or of one that a file describes. Prices are those that AWS or Azure tell, where they can be reached, else those that ship with clouder; their date is told.'
+    'For a recorded cluster, or for one described in a file. Prices come from AWS or Azure if they can be reached, otherwise from the list that ships with clouder; their date is shown.'
   static override examples = [
-    {description: 'of a cluster that runs', command: '<%= config.bin %> cost --cluster prod'},
-    {description: 'of one that is only described', command: '<%= config.bin %> cost --config cluster.yaml'},
+    {description: 'of a running cluster', command: '<%= config.bin %> cost --cluster prod'},
+    {
+      description: 'of a cluster described in a file',
+      command: '<%= config.bin %> cost --config cluster.yaml',
+    },
   ]
   static override flags = {...clusterFlag, ...specFlags}
 

@@ -3,7 +3,7 @@ import {BaseCommand} from '../cli/base-command.ts'
 import {clusterFlag, listOf, runFlags} from '../cli/flags.ts'
 
 export default class Doctor extends BaseCommand {
-  static override summary = 'check the machines and the health of a cluster, with a fix for every finding'
+  static override summary = 'check the machines and the health of a cluster, with a fix for each finding'
   static override description = 'Changes nothing. Exit code 4 when there are findings.'
   static override examples = [
     {description: 'everything', command: '<%= config.bin %> doctor --cluster demo'},
@@ -11,7 +11,7 @@ export default class Doctor extends BaseCommand {
   ]
   static override flags = {
     ...clusterFlag,
-    node: Flags.string({description: 'look at this node only', env: 'CLOUDER_DOCTOR_NODE'}),
+    node: Flags.string({description: 'check only this node', env: 'CLOUDER_DOCTOR_NODE'}),
     'ignore-preflight': runFlags['ignore-preflight'],
   }
 

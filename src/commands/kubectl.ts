@@ -5,11 +5,11 @@ import {splitArgv} from '../cli/passthrough.ts'
 export default class Kubectl extends BaseCommand {
   static override summary = 'run kubectl against a cluster'
   static override description =
-    'Words after -- reach kubectl as they are, and its exit code is the exit code. Without kubectl on the PATH, the one of the bundle runs.'
+    'Arguments after -- are passed to kubectl unchanged, and its exit code is returned. If kubectl is not on the PATH, the one of the bundle runs.'
   static override usage = 'kubectl [-c NAME] [--json] [--] ARGUMENT…'
   static override examples = [
     {description: 'all pods', command: '<%= config.bin %> kubectl --cluster demo -- get pods -A'},
-    {description: 'of the default cluster', command: '<%= config.bin %> kubectl get nodes -o wide'},
+    {description: 'for the default cluster', command: '<%= config.bin %> kubectl get nodes -o wide'},
   ]
   static override strict = false
   static override flags = clusterFlag

@@ -9,7 +9,7 @@ import {machineAtHome} from '../spec/home-paths.ts'
 export default class Ssh extends BaseCommand {
   static override summary = 'open a shell on a node, or run a command there'
   static override description =
-    "The system's ssh, with the user, key, pinned host key and bastion of the node. Without a node: the first control plane."
+    "Runs the system's ssh with the user, key, pinned host key and bastion of the node. Without a node: the first control plane."
   static override usage = 'ssh [NODE] [-c NAME] [--json] [-- COMMAND…]'
   static override examples = [
     {description: 'a shell on a worker', command: '<%= config.bin %> ssh worker-1 --cluster demo'},

@@ -258,7 +258,7 @@ function mergedWith(patch: object, resourceVersion: string): object {
 const unknownKind = (object: {apiVersion: string; kind: string}, what: string): KubernetesError =>
   new KubernetesError(
     'API_REJECTED',
-    `cannot ${what}: the API server does not know ${object.apiVersion} ${object.kind}`,
+    `cannot ${what}: the API server does not serve ${object.apiVersion} ${object.kind}`,
   )
 
 /** An object without what the server alone writes, so that two of them compare by what was asked for. */

@@ -135,7 +135,7 @@ async function outputOf(plugin: ExecPlugin, options: PluginOptions): Promise<str
     })
     options.signal.throwIfAborted()
     const said = toldOf(words(), plugin, options.environment)
-    if (isTimeUp(signal)) throw failed(plugin, `did not end within ${timeoutMs / 1000} s${said}`)
+    if (isTimeUp(signal)) throw failed(plugin, `did not finish within ${timeoutMs / 1000} s${said}`)
     if (code !== 0)
       throw failed(plugin, `${code === null ? 'was killed' : `exited with code ${code}`}${said}`)
     return output()

@@ -140,8 +140,7 @@ async function identityBy(config: KubeConfig, context: ForeignContext): Promise<
   const wrong = Object.entries(all).find(
     ([, value]) => !/^[\t\x20-\x7e\x80-\xff]*$/.test([value].flat().join('')),
   )
-  if (wrong !== undefined)
-    throw loginFailed(context, `what it gives does not fit into the header ${wrong[0]}`)
+  if (wrong !== undefined) throw loginFailed(context, `its value is not valid in the header ${wrong[0]}`)
   return {headers: all, ...(cert === undefined ? {} : {cert}), ...(key === undefined ? {} : {key})}
 }
 

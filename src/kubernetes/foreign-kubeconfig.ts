@@ -88,7 +88,7 @@ export type KubeconfigSource = {readonly files: readonly string[]} | {readonly t
 export async function readContext(source: KubeconfigSource, wanted?: string): Promise<ForeignContext> {
   const files = await filesOf(source)
   const name = wanted ?? files.map((file) => file['current-context']).find((current) => current !== undefined)
-  if (name === undefined) throw unknown('the kubeconfig has no current context, and none was named', files)
+  if (name === undefined) throw unknown('the kubeconfig has no current context, and none was given', files)
   const context = bodyOf(files, 'contexts', name, contextSchema).body
   const cluster = bodyOf(files, 'clusters', context.cluster, clusterSchema)
   const user = bodyOf(files, 'users', context.user, userSchema)
@@ -186,7 +186,7 @@ function refuseReach({name, cluster, user}: ForeignContext): void {
   if (found.length === 0) return
   throw new StateError(
     'KUBECONFIG_UNSUPPORTED',
-    `context ${name} needs programs or files of this machine (${found.join(', ')}), which is allowed to kubeconfigs that are files here only`,
+    `context ${name} uses programs or files of this machine (${found.join(', ')}), which is only allowed in kubeconfig files on this machine`,
   )
 }
 

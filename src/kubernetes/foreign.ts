@@ -78,7 +78,7 @@ function refuseUnsupported(context: ForeignContext): void {
     cluster['insecure-skip-tls-verify'] &&
     (cluster['certificate-authority-data'] ?? cluster['certificate-authority']) !== undefined
   )
-    throw unsupported(name, 'its cluster has certificate-authority and insecure-skip-tls-verify')
+    throw unsupported(name, 'its cluster has both certificate-authority and insecure-skip-tls-verify')
   const provider = user['auth-provider']?.name
   if (provider !== undefined && provider !== 'oidc')
     throw unsupported(name, `its user has the auth provider ${provider}; oidc and exec plugins are supported`)

@@ -105,16 +105,12 @@ function refuseClash(
   )
   if (clashes.length === 0) return
   const verb = clashes.length === 1 ? 'is' : 'are'
-  throw new StateError(
-    'KUBECONFIG_CLASH',
-    `${clashes.join(', ')} ${verb} not of the cluster ${cluster} that clouder knows`,
-    {
-      suggestions: [
-        `take another name: clouder kubeadm get-config ${cluster} --merge --context ${context}-clouder`,
-        `or replace what is there: clouder kubeadm get-config ${cluster} --merge --context ${context} --force`,
-      ],
-    },
-  )
+  throw new StateError('KUBECONFIG_CLASH', `${clashes.join(', ')} ${verb} not part of cluster ${cluster}`, {
+    suggestions: [
+      `use another name: clouder kubeadm get-config ${cluster} --merge --context ${context}-clouder`,
+      `or replace the existing entries: clouder kubeadm get-config ${cluster} --merge --context ${context} --force`,
+    ],
+  })
 }
 
 function entryOf(file: KubeconfigFile, list: EntryList, name: string): NamedEntry | undefined {

@@ -226,12 +226,12 @@ function documentOf(place: Place) {
 
 const invalid = ({path}: Place, problem: string): StateError =>
   new StateError('RECORD_INVALID', `${path} is not a kubeconfig: ${problem}`, {
-    suggestions: [`see what kubectl says to it: kubectl --kubeconfig ${path} config view`],
+    suggestions: [`see what kubectl reports: kubectl --kubeconfig ${path} config view`],
   })
 
 const untouchable = ({path}: Place): StateError =>
   new StateError(
     'RECORD_INVALID',
-    `${path} is written in a way in which an entry cannot be changed without changing others`,
+    `${path} is formatted in a way that does not allow changing one entry without others`,
     {suggestions: ["use the cluster's own file instead: clouder kubeadm get-config, without --merge"]},
   )

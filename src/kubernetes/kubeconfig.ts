@@ -49,7 +49,7 @@ export function currentServer(kubeconfig: string): {readonly host: string; reado
   const config = parseKubeconfig(kubeconfig, where)
   const context = named(config.contexts, config['current-context'])?.context
   const url = z.url().safeParse(named(config.clusters, context?.cluster)?.cluster.server)
-  if (!url.success) throw new StateError('RECORD_INVALID', `${where} names no server`, {cause: url.error})
+  if (!url.success) throw new StateError('RECORD_INVALID', `${where} has no server`, {cause: url.error})
   const {hostname, port} = new URL(url.data)
   // An IPv6 address is in brackets there.
   return {host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 443 : Number(port)}
@@ -80,8 +80,8 @@ const isUnset = (value: unknown): boolean =>
 const unlikeKubeadm = (problem: string): StateError =>
   new StateError(
     'KUBECONFIG_UNSUPPORTED',
-    `the kubeconfig of the API server is not as kubeadm writes it: ${problem}`,
-    {suggestions: ['take that out of the kubeconfig, or write it again: clouder kubeadm init']},
+    `the kubeconfig of the API server is not in the form that kubeadm writes: ${problem}`,
+    {suggestions: ['remove that from the kubeconfig, or write it again: clouder kubeadm init']},
   )
 
 /**
@@ -100,7 +100,9 @@ export function currentCredentials(kubeconfig: string): Credentials {
   refuseOthers(user ?? {}, 'user')
   const read = currentSchema.safeParse({...cluster, ...user})
   if (!read.success)
-    throw new StateError('RECORD_INVALID', `${where} is not as kubeadm writes it`, {cause: read.error})
+    throw new StateError('RECORD_INVALID', `${where} is not in the form that kubeadm writes`, {
+      cause: read.error,
+    })
   return {
     ca: read.data['certificate-authority-data'],
     cert: read.data['client-certificate-data'],

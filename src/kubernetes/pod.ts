@@ -165,6 +165,6 @@ export function quantity(text: string): number {
   const [, digits = '', suffix = ''] =
     /^([+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)([numkKMGTPE]i?|)$/.exec(text) ?? []
   const factor = SUFFIX[suffix]
-  if (digits === '' || factor === undefined) throw new TypeError(`"${text}" is no quantity`)
+  if (digits === '' || factor === undefined) throw new TypeError(`"${text}" is not a quantity`)
   return Number(digits) * factor
 }

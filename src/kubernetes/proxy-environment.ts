@@ -24,7 +24,7 @@ export function parseProxy(text: string, where: string): Proxy {
   const {protocol, hostname, port, username, password} = new URL(parsed.data)
   if (protocol !== 'http:' && protocol !== 'https:')
     throw unsupported(
-      `${where} names a proxy of protocol ${protocol.slice(0, -1)}; http and https are supported`,
+      `${where} is a proxy with protocol ${protocol.slice(0, -1)}; http and https are supported`,
     )
   const login = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
   return {

@@ -256,6 +256,6 @@ function requestOptions(call: Call, way: Way, identity: Identity, signal: AbortS
 const unreachable = (call: Call, error: Error): KubernetesError =>
   new KubernetesError(
     'API_UNREACHABLE',
-    `the API server did not answer ${call.method} ${call.path}: ${error.message}`,
+    `the API server did not respond to ${call.method} ${call.path}: ${error.message}`,
     {cause: error},
   )

@@ -73,18 +73,18 @@ function tunnelTo({host, port, ca}: RequestOptions, proxy: Proxy, signal: AbortS
         return
       }
       socket.destroy()
-      reject(new Error(`the proxy ${through} answered ${statusCode ?? 'nothing'} to CONNECT ${authority}`))
+      reject(new Error(`the proxy ${through} responded ${statusCode ?? 'nothing'} to CONNECT ${authority}`))
     })
     outgoing.on('response', (response) => {
       response.destroy()
       reject(
         new Error(
-          `the proxy ${through} answered ${response.statusCode ?? 'nothing'} to CONNECT ${authority}`,
+          `the proxy ${through} responded ${response.statusCode ?? 'nothing'} to CONNECT ${authority}`,
         ),
       )
     })
     outgoing.on('error', (error) =>
-      reject(new Error(`no way through the proxy ${through}: ${error.message}`, {cause: error})),
+      reject(new Error(`cannot connect through the proxy ${through}: ${error.message}`, {cause: error})),
     )
     outgoing.end()
   })

@@ -135,7 +135,7 @@ function parseLine(text: string, {kind}: ListQuery): Line {
   try {
     return lineSchema.parse(JSON.parse(text))
   } catch (error) {
-    throw new KubernetesError('API_UNREACHABLE', `the watch of ${kind} broke off in a line`, {cause: error})
+    throw new KubernetesError('API_UNREACHABLE', `the watch of ${kind} ended within a line`, {cause: error})
   }
 }
 

@@ -44,6 +44,6 @@ export async function tellEvent(
   }
   // It is told for people: that it cannot be is no reason to stop.
   await source.kube.create(event).catch((error: unknown) => {
-    source.log('warn', 'an event was not told', {name, reason, error: String(error)})
+    source.log('warn', 'event not recorded', {name, reason, error: String(error)})
   })
 }

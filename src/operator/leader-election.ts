@@ -44,7 +44,7 @@ export async function electLeader(options: LeaderOptions): Promise<void> {
   const seen: Seen = {version: undefined, atMs: 0}
   while (!signal.aborted) {
     const acquired = await tryLease(options, seen).catch((error: unknown) => {
-      log('warn', 'the lease was not reached', {error: String(error)})
+      log('warn', 'lease not reachable', {error: String(error)})
       return false
     })
     if (acquired) {
@@ -54,7 +54,7 @@ export async function electLeader(options: LeaderOptions): Promise<void> {
         await leadWhileHeld(options, seen)
       } finally {
         onChange(false)
-        log('info', 'leads no more', {identity})
+        log('info', 'no longer the leader', {identity})
       }
     }
     await pauseQuietly(options.retryMs, signal)
@@ -82,7 +82,7 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
     const askedAtMs = performance.now()
     const decided = new AbortController()
     asked = tryLease(options, seen).catch((error: unknown) => {
-      log('warn', 'the lease was not renewed', {error: String(error)})
+      log('warn', 'lease not renewed', {error: String(error)})
       return undefined
     })
     const held = await Promise.race([
@@ -95,8 +95,8 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
     if (held === false || performance.now() - renewedAtMs >= renewMs) {
       isLost = true
       const reason =
-        held === false ? 'another one holds the lease' : `it was not renewed for ${renewMs / 1000} s`
-      log('warn', 'the lead is lost', {reason})
+        held === false ? 'another instance holds the lease' : `it was not renewed for ${renewMs / 1000} s`
+      log('warn', 'leadership lost', {reason})
       lost.abort()
     }
   }
@@ -105,7 +105,7 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
   } catch (error) {
     // Who has to stop is cut off in the middle; any other error is one, and ends the process.
     if (!signal.aborted && !isLost) throw error
-    if (isLost) log('info', 'what led was cut off', {error: String(error)})
+    if (isLost) log('info', 'leader work aborted', {error: String(error)})
   } finally {
     if (!isLost) {
       // A renewal that is on its way would be written in between, and the Lease be kept until it runs out.
@@ -181,7 +181,7 @@ async function giveBack(options: LeaderOptions): Promise<void> {
     if (lease.spec.holderIdentity !== options.identity) return
     await options.kube.update({...lease, spec: {...lease.spec, holderIdentity: ''}})
   } catch (error) {
-    options.log('warn', 'the lease was not given back', {error: String(error)})
+    options.log('warn', 'lease not released', {error: String(error)})
   }
 }
 

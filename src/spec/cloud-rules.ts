@@ -29,7 +29,7 @@ function orderedFindings(spec: ClusterSpec): readonly Finding[] {
     {path: ['spec', 'controlPlane'], ...spec.controlPlane},
     ...spec.workers.map((pool, index) => ({path: ['spec', 'workers', index], ...pool})),
   ]
-  const problem = `is for machines that a cloud makes, not for provider ${spec.provider.kind}`
+  const problem = `is for machines created in a cloud, not for provider ${spec.provider.kind}`
   return [
     ...groups.flatMap(({path, size, diskGiB}) => [
       ...(size === undefined ? [] : [{path: [...path, 'size'], value: size, problem, reads: [KIND]}]),
@@ -48,14 +48,14 @@ function accessFindings(spec: ClusterSpec): readonly Finding[] {
   const path = ['spec', 'access', 'adminCidrs']
   if (hasPublicAccess(spec) && adminCidrs.length === 0) {
     const problem =
-      'is required, since something of the cluster has a public address: give the networks that administrators come from, such as 203.0.113.7/32'
+      'is required, because part of the cluster has a public address: set the networks that administrators come from, such as 203.0.113.7/32'
     return [{path, value: undefined, problem, reads: [KIND]}]
   }
   if (allowWorld) return []
   return adminCidrs.flatMap((text, index) => {
     const cidr = parseCidr(text)
     if (cidr === undefined || cidr.prefix >= NARROWEST_WORLD[cidr.family]) return []
-    const problem = `lets in ${cidr.prefix === 0 ? 'the whole world' : 'a large part of the world'}; if that is meant, set spec.access.allowWorld to true`
+    const problem = `admits ${cidr.prefix === 0 ? 'the whole internet' : 'a large part of the internet'}; if that is intended, set spec.access.allowWorld to true`
     return [{path: [...path, index], value: text, problem, reads: [['spec', 'access', 'allowWorld'], KIND]}]
   })
 }
@@ -66,15 +66,15 @@ function awsFindings(spec: ClusterSpec): readonly Finding[] {
   const zones = aws.zones.flatMap((zone, index): readonly Finding[] =>
     /^[a-z]$/.test(zone) && aws.zones.indexOf(zone) === index
       ? []
-      : [{path: at('zones', index), value: zone, problem: 'is not one letter of a zone, each given once'}],
+      : [{path: at('zones', index), value: zone, problem: 'is not a zone letter, or is repeated'}],
   )
   return [
     ...zones,
     ...(aws.zones.length === 2
-      ? [{path: at('zones'), value: aws.zones, problem: 'are two: give one, or three for a quorum'}]
+      ? [{path: at('zones'), value: aws.zones, problem: 'are two: set one, or three for a quorum'}]
       : []),
     ...matching(at('region'), aws.region, /^[a-z]{2}(-[a-z]+)+-\d$/, 'is not a region such as eu-central-1'),
-    ...matching(at('account'), aws.account, /^\d{12}$/, 'is not an account: twelve digits, in quotes'),
+    ...matching(at('account'), aws.account, /^\d{12}$/, 'is not an account ID: twelve digits, in quotes'),
     ...matching(
       at('imageId'),
       aws.imageId,
@@ -98,7 +98,7 @@ function agentFindings(spec: ClusterSpec): readonly Finding[] {
   const {bastion, image, imageId, network} = spec.provider.aws
   const hasAgent = imageId !== undefined || image.startsWith('ubuntu-')
   if (bastion !== 'ssm' || network.mode !== 'private' || hasAgent) return []
-  const problem = `needs the agent of Session Manager, which images of ${image} do not have: choose image ubuntu-24.04, or an imageId with the agent`
+  const problem = `needs the Session Manager agent, which images of ${image} do not include: choose image ubuntu-24.04, or an imageId with the agent`
   return [
     {
       path: ['spec', 'provider', 'aws', 'bastion'],
@@ -144,7 +144,7 @@ function azureFindings(spec: ClusterSpec): readonly Finding[] {
     ...azureDiskFindings(spec),
     ...(new Set(azure.zones).size === azure.zones.length
       ? []
-      : [{path: at('zones'), value: azure.zones, problem: 'names a zone twice'}]),
+      : [{path: at('zones'), value: azure.zones, problem: 'lists a zone twice'}]),
   ]
 }
 

@@ -5,8 +5,10 @@ const network = (cidr: string) => ({
   mode: z
     .enum(['private', 'public'])
     .default('private')
-    .describe('`private`: nodes have no public address and go out through NAT; `public`: each has one'),
-  cidr: z.string().default(cidr).describe('addresses of the network that is made'),
+    .describe(
+      '`private`: nodes have no public address and use NAT for outgoing traffic; `public`: each node has a public address',
+    ),
+  cidr: z.string().default(cidr).describe('CIDR of the network that is created'),
 })
 
 const shared = {
@@ -19,20 +21,23 @@ const shared = {
   api: z
     .enum(['public', 'internal'])
     .default('public')
-    .describe('where the load balancer of the API answers; `public` admits spec.access.adminCidrs alone'),
+    .describe('visibility of the API load balancer; `public` admits spec.access.adminCidrs alone'),
   imageId: z
     .string()
     .optional()
-    .describe('machine image; default: the newest of `image`, looked up once and then kept'),
+    .describe('machine image; default: the newest one of `image`, looked up once and then kept'),
   image: z
     .enum(['debian-13', 'debian-12', 'ubuntu-24.04', 'ubuntu-22.04'])
     .default('debian-13')
     .describe('operating system of the nodes'),
-  tags: z.record(z.string(), z.string()).default({}).describe('tags on everything, beside those of clouder'),
+  tags: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe('tags for all resources, in addition to those of clouder'),
   sharedFiles: z
     .boolean()
     .default(false)
-    .describe('whether a shared file system (EFS, Azure Files by NFS) is made'),
+    .describe('whether to create a shared file system (EFS, or Azure Files over NFS)'),
   checkpointRetentionDays: z
     .int()
     .min(1)
@@ -54,7 +59,7 @@ export const awsSchema = z.strictObject({
     .min(1)
     .max(3)
     .default(['a'])
-    .describe('letters of the availability zones that nodes are spread over: one or three'),
+    .describe('letters of the availability zones to spread nodes over: one or three'),
   network: z
     .strictObject({
       ...network('10.0.0.0/16'),
@@ -69,8 +74,11 @@ export const awsSchema = z.strictObject({
     })
     .prefault({}),
   ...shared,
-  elasticIps: z.boolean().default(false).describe('whether public addresses of nodes stay when they restart'),
-  kmsKeyId: z.string().optional().describe('key of disks and bucket; default: keys that AWS keeps'),
+  elasticIps: z
+    .boolean()
+    .default(false)
+    .describe('whether nodes keep their public addresses across restarts'),
+  kmsKeyId: z.string().optional().describe('KMS key for disks and bucket; default: keys managed by AWS'),
   deletionProtection: z
     .boolean()
     .default(false)
@@ -85,12 +93,12 @@ export const azureSchema = z.strictObject({
   resourceGroup: z
     .string()
     .optional()
-    .describe('resource group that exists; default: one is made, called `clouder-<name>`'),
+    .describe('existing resource group; default: one is created, named `clouder-<name>`'),
   zones: z
     .array(z.enum(['1', '2', '3']))
     .max(3)
     .default([])
-    .describe('availability zones that machines are spread over; none: wherever there is room'),
+    .describe('availability zones to spread machines over; empty: wherever there is capacity'),
   network: z
     .strictObject({
       ...network('10.0.0.0/16'),
@@ -115,7 +123,7 @@ export const azureSchema = z.strictObject({
   diskEncryptionSetId: z
     .string()
     .optional()
-    .describe('disk encryption set with a key of your own; default: keys that Azure keeps'),
+    .describe('disk encryption set with your own key; default: keys managed by Azure'),
 })
 
 /** Machines of a role or pool; what local and brought machines have themselves. */
@@ -136,7 +144,7 @@ export const stateSchema = z.strictObject({
   backend: z
     .enum(['local', 's3', 'azurerm', 'remote'])
     .default('local')
-    .describe('where Terraform keeps its state; `local`: beside the record of the cluster'),
+    .describe('where Terraform stores its state; `local`: next to the record of the cluster'),
   s3: z
     .strictObject({
       bucket: z.string().min(1),

@@ -33,15 +33,15 @@ export const workerPoolSchema = z.strictObject({
     .min(0)
     .max(5000)
     .optional()
-    .describe('machines to make; default: 1, with provider byon the number of hosts'),
+    .describe('machines to create; default: 1, with provider byon the number of hosts'),
   ...machineShape,
   spot: z
     .boolean()
     .default(false)
-    .describe('cheaper machines that the cloud may take back; aws and azure only'),
+    .describe('cheaper machines that the cloud can reclaim; aws and azure only'),
   labels,
   taints,
-  hosts: z.array(hostEntrySchema).default([]).describe('machines you bring; only with provider byon'),
+  hosts: z.array(hostEntrySchema).default([]).describe('your own machines; only with provider byon'),
 })
 
 /** The body of cluster.yaml below `spec:`. Defaults here, cross-field rules in rules.ts. */
@@ -80,23 +80,23 @@ export const specBodySchema = z.strictObject({
         .optional()
         .describe('an odd number; default: 1, with provider byon the number of hosts'),
       ...machineShape,
-      hosts: z.array(hostEntrySchema).default([]).describe('machines you bring; only with provider byon'),
-      schedulable: z.boolean().default(false).describe('whether ordinary pods may run there'),
+      hosts: z.array(hostEntrySchema).default([]).describe('your own machines; only with provider byon'),
+      schedulable: z.boolean().default(false).describe('whether ordinary pods may run on control planes'),
     })
     .prefault({}),
   workers: z
     .array(workerPoolSchema)
     .default([])
-    .describe('worker pools; none given: one of 2 machines, with provider byon none'),
+    .describe('worker pools; default: one pool of 2 machines, with provider byon none'),
   network: z
     .strictObject({
       podCidr: z.string().default('10.244.0.0/16').describe('addresses of pods: a /24 for each node'),
       serviceCidr: z.string().default('10.96.0.0/12').describe('addresses of services: /12 to /28'),
-      dnsDomain: z.string().default('cluster.local').describe('domain of the names of services'),
+      dnsDomain: z.string().default('cluster.local').describe('DNS domain of services'),
       cni: z
         .enum(['flannel', 'none'])
         .default('flannel')
-        .describe('pod network to install; `none`: you install one'),
+        .describe('pod network to install; `none`: you install your own'),
     })
     .prefault({}),
   api: z
@@ -110,7 +110,7 @@ export const specBodySchema = z.strictObject({
       certSans: z
         .array(z.string())
         .default([])
-        .describe('more names and addresses for the certificate of the API server'),
+        .describe('additional names and addresses for the API server certificate'),
     })
     .prefault({}),
   proxy: z
@@ -127,7 +127,7 @@ export const specBodySchema = z.strictObject({
         .array(z.string())
         .default([])
         .describe(
-          "more hosts, `.domains` and networks to reach directly; the API server, the control planes' networks, pods and services always are",
+          "additional hosts, `.domains` and networks to reach directly; the API server, the control planes' networks, pods and services always are",
         ),
     })
     .prefault({}),
@@ -144,12 +144,12 @@ export const specBodySchema = z.strictObject({
           }),
         )
         .default([])
-        .describe('where images are pulled from instead'),
+        .describe('registry mirrors to pull images from'),
     })
     .prefault({}),
   checkpoint: z
     .strictObject({
-      enabled: z.boolean().default(true).describe('whether nodes are made ready to checkpoint and restore'),
+      enabled: z.boolean().default(true).describe('whether to set up nodes for checkpoint and restore'),
       establishedTcp: z
         .enum(['close', 'keep'])
         .default('close')
@@ -162,22 +162,22 @@ export const specBodySchema = z.strictObject({
         ),
       store: storeSpecSchema
         .default({node: {}})
-        .describe('where checkpoints are kept unless one is told otherwise: the CheckpointStore `default`'),
+        .describe('where checkpoints are stored by default: the CheckpointStore `default`'),
     })
     .prefault({}),
   ssh: z
     .strictObject({
-      user: z.string().default('root').describe('who logs in; other users need sudo'),
+      user: z.string().default('root').describe('login user; users other than root need sudo'),
       port: z.int().min(1).max(65535).default(22),
       keyPath: z.string().optional().describe('private key file, `~/` allowed; default: the SSH agent'),
       hostKeys: z
         .enum(['first-use', 'strict'])
         .default('first-use')
-        .describe('`strict` refuses a host whose key is not known; `first-use` pins it and says so'),
+        .describe('`strict` refuses a host whose key is not known; `first-use` pins the key and reports it'),
       sudoPassword: secretRefSchema
         .optional()
         .describe('where the password for sudo is read from: `{env: NAME}` or `{file: PATH}`'),
-      bastion: bastionSchema.optional().describe('jump host on the way to every machine'),
+      bastion: bastionSchema.optional().describe('jump host for all machines'),
     })
     .prefault({}),
   access: z
@@ -185,11 +185,11 @@ export const specBodySchema = z.strictObject({
       adminCidrs: z
         .array(z.string())
         .default([])
-        .describe('networks from which administrators come; required where something has a public address'),
+        .describe('networks that administrators connect from; required where something has a public address'),
       allowWorld: z
         .boolean()
         .default(false)
-        .describe('whether `adminCidrs` may hold 0.0.0.0/0 or ::/0, the whole world'),
+        .describe('whether `adminCidrs` may hold 0.0.0.0/0 or ::/0, the whole internet'),
     })
     .prefault({}),
   state: stateSchema.prefault({}),
@@ -199,7 +199,7 @@ export const clusterDocumentSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
   kind: z.literal('Cluster'),
   metadata: z.strictObject({
-    name: z.string().describe('name of the cluster, a DNS label; may be left to the command line'),
+    name: z.string().describe('name of the cluster, a DNS label; can also be given on the command line'),
   }),
   spec: specBodySchema.prefault({}),
 })

@@ -4,7 +4,7 @@ const awsContextSchema = z.strictObject({
   provider: z.literal('aws'),
   account: z
     .string()
-    .regex(/^\d{12}$/, 'is not an account: twelve digits, in quotes')
+    .regex(/^\d{12}$/, 'is not an account ID: twelve digits, in quotes')
     .optional(),
   region: z.string().min(1).optional(),
   /** Of the AWS configuration; absent: whatever the SDK's own chain finds. */
@@ -13,7 +13,7 @@ const awsContextSchema = z.strictObject({
 
 const azureContextSchema = z.strictObject({
   provider: z.literal('azure'),
-  subscription: z.guid('is not a subscription: a UUID').optional(),
+  subscription: z.guid('is not a subscription ID: a UUID').optional(),
   location: z.string().min(1).optional(),
 })
 

@@ -67,8 +67,8 @@ function proxyFindings({httpProxy, httpsProxy, noProxy}: ClusterSpec['proxy']): 
 function storeFindings(store: ClusterSpec['checkpoint']['store']): readonly Finding[] {
   const kinds = storeKinds.filter((kind) => store[kind] !== undefined)
   if (kinds.length === 1) return []
-  const said = kinds.length === 0 ? 'names no place' : `names ${kinds.join(' and ')}`
-  const problem = `${said}; give exactly one of ${storeKinds.join(', ')}`
+  const said = kinds.length === 0 ? 'sets no location' : `sets ${kinds.join(' and ')}`
+  const problem = `${said}; set exactly one of ${storeKinds.join(', ')}`
   return [{path: ['spec', 'checkpoint', 'store'], value: undefined, problem}]
 }
 

@@ -34,7 +34,7 @@ function refusedFindings(spec: ClusterSpec): readonly Finding[] {
     .map(({path, hosts}) => ({
       path: [...path, 'hosts'],
       value: hosts.map(({address}) => address),
-      problem: `cannot be given with provider ${kind}, which makes its machines; hosts of your own need provider.kind byon`,
+      problem: `cannot be set with provider ${kind}, which creates its machines; your own hosts need provider.kind byon`,
       reads: [['spec', 'provider', 'kind']],
     }))
 }
@@ -52,7 +52,7 @@ function broughtFindings(spec: ClusterSpec): readonly Finding[] {
           {
             path: ['spec', 'controlPlane', 'hosts'],
             value: undefined,
-            problem: 'is required with provider byon: give the machine of the control plane',
+            problem: 'is required with provider byon: list the control plane machine',
             reads: [['spec', 'provider', 'kind']],
           },
         ]
@@ -113,7 +113,7 @@ function privateAddressFindings(
       {
         path: at,
         value: text,
-        problem: 'is no address at which other nodes could reach the host; set privateAddress',
+        problem: 'is not an address where other nodes can reach the host; set privateAddress',
       },
     ]
   }

@@ -44,7 +44,7 @@ export async function readSpecFile(path: string, stdin?: AsyncIterable<Uint8Arra
     const reason = cause instanceof TypeError ? 'it is not UTF-8 text' : reasonOf(cause)
     throw new ConfigError('CONFIG_UNREADABLE', `cannot read ${path}: ${reason}`, {
       cause,
-      suggestions: [`see whether the file is there and yours to read: ls -l ${path}`],
+      suggestions: [`check that the file exists and is readable: ls -l ${path}`],
     })
   }
 }
@@ -140,7 +140,7 @@ function nameDocument(document: unknown, name: string | undefined): readonly Fin
   const path = ['metadata', 'name']
   const written = valueAt(document, path)
   if (written !== undefined && written !== name) {
-    return [{path, value: written, problem: `is not the name given on the command line, ${name}`}]
+    return [{path, value: written, problem: `differs from the name given on the command line, ${name}`}]
   }
   const metadata = valueAt(document, ['metadata'])
   if (metadata === undefined || metadata === null) Reflect.set(document, 'metadata', {name})
@@ -206,7 +206,7 @@ function invalid(source: string, problems: readonly ConfigProblem[], cause?: unk
   return new ConfigError('CONFIG_INVALID', `${source} is not valid: ${what}`, {
     problems,
     cause,
-    suggestions: ['correct the values named above; every key is described in docs/cluster.md'],
+    suggestions: ['correct the values above; every key is described in docs/cluster.md'],
   })
 }
 

@@ -90,7 +90,7 @@ function machineFindings(spec: ClusterSpec, {path, text, cidr}: Network): readon
   const [first] = inside
   if (first === undefined) return []
   const others = inside.length === 1 ? '' : ` and ${inside.length - 1} more of the machines' addresses`
-  const problem = `holds ${first.address}, which is ${formatPath(first.at)}${others}`
+  const problem = `contains ${first.address}, which is ${formatPath(first.at)}${others}`
   return [{path, value: text, problem, reads: inside.map(({at}) => at)}]
 }
 
@@ -109,11 +109,12 @@ function podFindings(spec: ClusterSpec, {path, text, cidr}: Network): readonly F
   }
   if (networks > 2 ** 16) {
     return [
-      {path, value: text, problem: `is too large: at most /${nodePrefix - 16} can be shared out to nodes`},
+      {path, value: text, problem: `is too large: at most /${nodePrefix - 16} can be divided among nodes`},
     ]
   }
   if (cidr.family === 6 && spec.network.cni === 'flannel') {
-    const problem = 'is IPv6, for which flannel is not set up; use network.cni none and bring another'
+    const problem =
+      'is IPv6, which clouder does not set up with flannel; set network.cni to none and install another CNI'
     return [{path, value: text, problem, reads: [['spec', 'network', 'cni']]}]
   }
   return []

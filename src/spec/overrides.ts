@@ -47,7 +47,7 @@ function sizePool(document: unknown, count: number): readonly Finding[] {
   const pools = child(spec, 'workers')
   const known: readonly unknown[] = Array.isArray(pools) ? pools : []
   if (known.length > 1) {
-    const problem = `sizes the one worker pool, but there are ${known.length}; set their counts in the file`
+    const problem = `sets the size of a single worker pool, but there are ${known.length}; set their counts in the file`
     return [{path: ['spec', 'workers'], value: count, problem}]
   }
   if (known.length === 1) put(known[0], ['count'], count)

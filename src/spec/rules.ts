@@ -15,7 +15,7 @@ const MAX_NODES = 5000
 export function ruleFindings(spec: ClusterSpec): readonly Finding[] {
   const nodes = [spec.controlPlane, ...spec.workers].reduce((sum, {count}) => sum + (count ?? 1), 0)
   if (nodes > MAX_NODES) {
-    const problem = `asks for ${nodes} nodes; Kubernetes is made for at most ${MAX_NODES}`
+    const problem = `sets ${nodes} nodes; Kubernetes supports at most ${MAX_NODES}`
     return [...fieldFindings(spec), {path: ['spec', 'workers'], value: undefined, problem}]
   }
   return [

@@ -44,7 +44,7 @@ function splitAddress(document: unknown, path: Path): readonly Finding[] {
       Reflect.set(place, key, inAddress)
       return []
     }
-    const problem = `says ${key} ${inAddress}, but ${key} beside it is ${JSON.stringify(beside)}; leave one of them out`
+    const problem = `has ${key} ${inAddress}, but the field ${key} is ${JSON.stringify(beside)}; remove one of them`
     return [{path: [...path, 'address'], value: text, problem}]
   })
 }
@@ -59,7 +59,7 @@ function bareEndpoint(document: unknown): readonly Finding[] {
   if (scheme === undefined || typeof api !== 'object' || api === null) return []
   Reflect.set(api, 'endpoint', rest)
   if (scheme.toLowerCase() === 'http')
-    return [{path, value, problem: `is plain HTTP, which no API server speaks; write ${rest}`}]
+    return [{path, value, problem: `is plain HTTP, but the API server uses HTTPS; write ${rest}`}]
   // A URL means 443 without a port, a specification 6443.
   if (!/:\d+$/.test(rest))
     return [
@@ -77,6 +77,6 @@ function withoutAddons(document: unknown): readonly Finding[] {
   Reflect.deleteProperty(spec, 'addons')
   if (Array.isArray(value) && value.length === 0) return []
   const problem =
-    'is not supported: nothing would be installed; install it with kubectl when the cluster runs'
+    'is not supported: nothing would be installed; install it with kubectl once the cluster runs'
   return [{path, value: undefined, problem}]
 }

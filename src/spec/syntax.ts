@@ -81,7 +81,7 @@ export const mirrorUrl: Check = (value) => {
   const url = URL.parse(value)
   if (url === null || !['http:', 'https:'].includes(url.protocol)) return 'is not an http or https URL'
   if (url.username !== '' || url.password !== '')
-    return 'holds credentials, which do not belong into a specification'
+    return 'contains credentials, which do not belong in a specification'
   return url.search === '' && url.hash === '' ? undefined : 'has a query or fragment'
 }
 
@@ -90,7 +90,7 @@ export const proxyUrl: Check = (value) => {
   if (url === null || !['http:', 'https:'].includes(url.protocol))
     return 'is not an http or https URL; a proxy for HTTPS is usually http://host:port too'
   if (url.username !== '' || url.password !== '')
-    return 'holds credentials, which do not belong into a specification; let the proxy admit the nodes by address'
+    return 'contains credentials, which do not belong in a specification; let the proxy admit the nodes by address'
   if (!/^https?:\/\/[A-Za-z0-9.:[\]-]+\/?$/.test(value)) return 'is not http://host:port'
   return undefined
 }

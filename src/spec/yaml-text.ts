@@ -34,7 +34,7 @@ export function invisibleProblems(text: string): readonly ConfigProblem[] {
       {
         path: `line ${index + 1}, column ${at + 1}`,
         value: undefined,
-        problem: `holds ${what}: type a plain space there, or nothing`,
+        problem: `contains ${what}: replace it with a plain space, or remove it`,
       },
     ]
   })
@@ -53,8 +53,8 @@ export function syntaxProblems(faults: readonly YAMLError[], lines: LineCounter)
 }
 
 const syntaxText: Readonly<Record<string, string>> = {
-  MULTIPLE_DOCS: 'holds a second document; one file describes one cluster: write each to a file of its own',
-  DUPLICATE_KEY: 'has a key that was there before',
+  MULTIPLE_DOCS: 'contains a second document; a file describes one cluster: use one file per cluster',
+  DUPLICATE_KEY: 'has a duplicate key',
   RESOURCE_EXHAUSTION: `is nested more than ${MAX_DEPTH} levels deep`,
 }
 

@@ -21,7 +21,7 @@ const homeConfigSchema = z
   })
   .refine(({currentContext: name, contexts}) => name === undefined || contexts[name] !== undefined, {
     path: ['currentContext'],
-    message: 'names none of the contexts',
+    message: 'is not one of the contexts',
   })
 
 /** What clouder itself is set to on this machine: `clouder.yaml` in its home folder. */
@@ -36,7 +36,7 @@ export async function readHomeConfig(home: string): Promise<HomeConfig> {
   if (version !== undefined && version > VERSION) {
     throw new StateError(
       'RECORD_NEWER',
-      `${path} has version ${version}, this clouder knows versions up to ${VERSION}`,
+      `${path} has version ${version}, this clouder supports versions up to ${VERSION}`,
       {suggestions: ['use the clouder that wrote it, or a newer one: npm install -g clouder@latest']},
     )
   }
@@ -72,7 +72,7 @@ async function lockHome(options: HomeOptions): Promise<AsyncDisposable> {
   let refusal: StateError | undefined
   try {
     return await waitFor({
-      what: `another clouder to write ${homeConfigPath(options.home)}`,
+      what: `another clouder to finish writing ${homeConfigPath(options.home)}`,
       check: async () => {
         try {
           const what = homeConfigPath(options.home)
@@ -115,8 +115,8 @@ function invalidHomeConfig(path: string, problem: string, cause?: unknown): Stat
   return new StateError('RECORD_INVALID', `${path} is not clouder's own configuration: ${problem}`, {
     cause,
     suggestions: [
-      `keep it aside: mv ${path} ${path}.broken`,
-      'then name cluster and context again: clouder kubeadm set-default NAME; clouder ctx set NAME',
+      `move it aside: mv ${path} ${path}.broken`,
+      'then set cluster and context again: clouder kubeadm set-default NAME; clouder ctx set NAME',
     ],
   })
 }

@@ -65,7 +65,7 @@ export async function acquireLock(options: LockOptions): Promise<AsyncDisposable
   } catch (error) {
     throw error instanceof StateError ? error : unwritable(lockPath(options.dir), error)
   }
-  throw new StateError('LOCKED', `${options.what} is being locked and released by other runs all the time`)
+  throw new StateError('LOCKED', `${options.what} is continuously locked and released by other runs`)
 }
 
 async function newLock(options: LockOptions): Promise<HeldLock> {
@@ -188,9 +188,9 @@ async function readLock(path: string): Promise<HeldLock | undefined> {
   try {
     return heldLockSchema.parse(JSON.parse(text))
   } catch (error) {
-    throw new StateError('LOCKED', `${path} is not a lock that clouder wrote, so its owner cannot be told`, {
+    throw new StateError('LOCKED', `${path} is not a lock written by clouder, so its owner is unknown`, {
       cause: error,
-      suggestions: [`see that no other clouder runs, then remove it: rm ${path}`],
+      suggestions: [`make sure that no other clouder runs, then remove it: rm ${path}`],
     })
   }
 }
@@ -208,8 +208,8 @@ function locked({command, pid, host, startedAt, expiresAt}: HeldLock, options: L
     {
       suggestions:
         host === options.hostname
-          ? [`wait until it ends, or stop it, which leaves nothing broken: kill -INT ${pid}`]
-          : [`wait until it ends; if ${host} is gone, its lock ends by itself at ${expiresAt}`],
+          ? [`wait until it ends, or stop it safely: kill -INT ${pid}`]
+          : [`wait until it ends; if ${host} no longer exists, the lock expires at ${expiresAt}`],
     },
   )
 }

@@ -12,7 +12,7 @@ export function parseRecord(text: string, name: string, path: string): ClusterRe
   if (version !== undefined && version > RECORD_VERSION) {
     throw new StateError(
       'RECORD_NEWER',
-      `${path} has version ${version}, this clouder knows versions up to ${RECORD_VERSION}`,
+      `${path} has version ${version}, this clouder supports versions up to ${RECORD_VERSION}`,
       {suggestions: ['use the clouder that wrote it, or a newer one: npm install -g clouder@latest']},
     )
   }
@@ -52,8 +52,8 @@ function invalid(name: string, path: string, problem: string, cause?: unknown): 
   return new StateError('RECORD_INVALID', `${path} is not a cluster record: ${problem}`, {
     cause,
     suggestions: [
-      `keep it aside: mv ${path} ${path}.broken`,
-      `then write it anew from the same file, which changes nothing on a running cluster: clouder kubeadm init ${name} --config cluster.yaml`,
+      `move it aside: mv ${path} ${path}.broken`,
+      `then create it again from the same file, which changes nothing on a running cluster: clouder kubeadm init ${name} --config cluster.yaml`,
     ],
   })
 }

@@ -43,8 +43,8 @@ async function lockFile(path: string, timeoutMs: number, signal: AbortSignal): P
   await makeFolder(dirname(path))
   try {
     const made = await waitFor({
-      what: `${lock} to go`,
-      check: async () => ({value: await tryLock(lock), seen: 'it is there'}),
+      what: `${lock} to be removed`,
+      check: async () => ({value: await tryLock(lock), seen: 'it exists'}),
       timeoutMs,
       intervalMs: LOCK_INTERVAL_MS,
       signal,
@@ -52,9 +52,9 @@ async function lockFile(path: string, timeoutMs: number, signal: AbortSignal): P
     return {[Symbol.asyncDispose]: async () => (made ? rm(lock, {force: true}) : undefined)}
   } catch (error) {
     if (!(error instanceof TimeoutError)) throw error
-    throw new StateError('LOCKED', `${path} is being changed by another program: ${lock} is there`, {
+    throw new StateError('LOCKED', `${path} is being changed by another program: ${lock} exists`, {
       cause: error,
-      suggestions: [`run it again; if no kubectl runs that changes it, remove the lock: rm ${lock}`],
+      suggestions: [`run the same command again; if no kubectl is changing it, remove the lock: rm ${lock}`],
     })
   }
 }
@@ -107,10 +107,10 @@ async function targetOf(path: string): Promise<string> {
     if (link?.isSymbolicLink() !== true) return path
     throw new StateError(
       'STATE_UNWRITABLE',
-      `${path} is a link to ${await readlink(path)}, which is not there`,
+      `${path} is a link to ${await readlink(path)}, which does not exist`,
       {
         cause: error,
-        suggestions: [`make what it points to, or remove the link: ls -l ${path}`],
+        suggestions: [`create its target, or remove the link: ls -l ${path}`],
       },
     )
   }

@@ -25,7 +25,7 @@ const SIX_HOURS_MS = 6 * 60 * 60_000
 
 /** Steps that a run after a kill may do again, each with why. */
 const MAY_REPEAT: Readonly<Record<string, string>> = {
-  'join cluster: make a join token of 15 minutes':
+  'join cluster: create a join token valid for 15 minutes':
     'a token is in the memory of its run only, and ended with it; the next join needs another',
   'join cluster: delete the join token': 'each of these tokens is deleted',
 }

@@ -196,7 +196,7 @@ scenario(
           'Pod to pod across nodes',
           'Service',
           'DNS',
-          'Checkpoint, and restore with its memory on another node',
+          'Checkpoint and restore with memory on another node',
         ])
       },
     )

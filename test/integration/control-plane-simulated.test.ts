@@ -61,7 +61,9 @@ test('a manifest that was changed by hand is named by the plan and put right by 
     demo.fleet.named('cp-1').put(API_SERVER, 'spec: {containers: [{env: [{name: HTTPS_PROXY}]}]}\n', 0o600)
     const {steps} = await demo.plan()
     expect(steps).toMatchObject([{phase: 'control-plane', host: 'cp-1'}])
-    expect(steps[0]?.reason).toContain('kube-apiserver differs from what kubeadm makes of the configuration')
+    expect(steps[0]?.reason).toContain(
+      'kube-apiserver differs from what kubeadm generates from the configuration',
+    )
     await demo.init()
     expect((await demo.plan()).steps).toEqual([])
   })
@@ -91,7 +93,7 @@ test('no API server of several writes a Secret that another one cannot read, and
     const {steps} = await demo.plan()
     const reads = steps.findLastIndex(({reason}) => reason === 'it cannot read encrypted Secrets yet')
     const encrypts = steps.findIndex(
-      ({reason}) => reason === 'every API server reads encrypted Secrets by then',
+      ({reason}) => reason === 'every API server can then read encrypted Secrets',
     )
     expect(steps.filter(({reason}) => reason === 'it cannot read encrypted Secrets yet')).toHaveLength(3)
     expect(reads).toBeLessThan(encrypts)
@@ -122,7 +124,7 @@ test('a control plane that an earlier run let join is waited for as well, before
     await expect(demo.init()).rejects.toMatchObject({code: 'HOSTS_FAILED'})
     const joins = (await demo.plan()).steps.filter(({phase}) => phase === 'join')
     expect(joins.map(({step, host}) => `${host ?? 'cluster'}: ${step}`)).toEqual([
-      'cluster: make a join token of 15 minutes',
+      'cluster: create a join token valid for 15 minutes',
       'cluster: wait until etcd and the API server are ready on cp-2',
       'cp-3: join as control plane',
       'cluster: wait until etcd and the API server are ready on cp-3',

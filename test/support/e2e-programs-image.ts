@@ -38,7 +38,7 @@ const recipeFor = (python: string): DebianRecipe => ({
 /** Folders that a container has and no package. */
 const FOLDERS = ['tmp', 'data', 'claim', 'proc', 'sys', 'dev', 'etc']
 const AWAY =
-  /Failed to fetch|Could not (resolve|connect)|Temporary failure|has no source|is not Debian|not found/
+  /Failed to fetch|Could not (resolve|connect)|Temporary failure|has no source|does not run Debian|not found/
 
 /**
  * The image as an OCI layout in a tar, made of this machine's own package sources without a registry, and kept in the

@@ -198,7 +198,7 @@ export class FakeHost implements Host {
         stdout: '',
         stderr: '',
       }
-      throw new HostCommandError('DIGEST_MISMATCH', `what arrived for ${path} is not what was meant`, failed)
+      throw new HostCommandError('DIGEST_MISMATCH', `${path} did not arrive intact`, failed)
     }
     this.files.set(path, {content: bytes.toString('utf8'), mode: options.mode})
   }

@@ -336,7 +336,7 @@ export class FakeKube implements KubeClient {
   #problemOf(object: KubeObject): string | undefined {
     const resource = RESOURCES[object.apiVersion]?.[object.kind]
     const {name, namespace} = object.metadata
-    if (resource === undefined) return `the API server does not know ${object.apiVersion} ${object.kind}`
+    if (resource === undefined) return `the API server does not serve ${object.apiVersion} ${object.kind}`
     if (!DNS_SUBDOMAIN.test(name)) return `422 the name ${name} is not valid`
     if (!resource.namespaced) return undefined
     if (namespace === undefined) return '405 a namespace is required'

@@ -53,7 +53,7 @@ test('who somebody is there, and whom to trust, is read as kubeadm writes it', (
   }
   expect(currentCredentials(stringify(config))).toEqual({ca: 'CA', cert: 'CERT', key: 'KEY'})
   const inFiles = {...config, users: [{name: 'me', user: {'client-key-data': '/root/key.pem'}}]}
-  expect(() => currentCredentials(stringify(inFiles))).toThrow(/not as kubeadm writes it/)
+  expect(() => currentCredentials(stringify(inFiles))).toThrow(/not in the form that kubeadm writes/)
 })
 
 const LEFT_OUT: readonly (readonly ['cluster' | 'user', Record<string, unknown>, string])[] = [
@@ -79,7 +79,7 @@ for (const [kind, more, problem] of LEFT_OUT) {
       contexts: [{name: 'x', context: {cluster: 'c', user: 'u'}}],
       'current-context': 'x',
     }
-    const message = `the kubeconfig of the API server is not as kubeadm writes it: ${problem}`
+    const message = `the kubeconfig of the API server is not in the form that kubeadm writes: ${problem}`
     expect(() => currentCredentials(stringify(config))).toThrow(
       expect.objectContaining({code: 'KUBECONFIG_UNSUPPORTED', message}),
     )

@@ -62,7 +62,7 @@ async function bounded(
   const settled = new AbortController()
   const timeUp = async (): Promise<string> => {
     await delay(DIAGNOSE_TIMEOUT_MS, undefined, {signal: AbortSignal.any([settled.signal, signal])})
-    return `no evidence: looking for the cause took longer than ${DIAGNOSE_TIMEOUT_MS / 1000} s`
+    return `no evidence: collecting it took longer than ${DIAGNOSE_TIMEOUT_MS / 1000} s`
   }
   try {
     return await Promise.race([evidence, timeUp()])

@@ -9,7 +9,7 @@ export function toError(thrown: unknown): Error {
 export function interruption(signal: AbortSignal): AbortError {
   const reason: unknown = signal.reason
   if (reason instanceof AbortError) return reason
-  return new AbortError('INTERRUPTED', 'interrupted, nothing was torn down', {
+  return new AbortError('INTERRUPTED', 'interrupted; everything done so far is kept', {
     cause: reason,
     suggestions: ['run the same command again: it continues where this run stopped'],
   })

@@ -42,10 +42,10 @@ async function stateOf(host: HostReader, signal: AbortSignal): Promise<string | 
     const {stdout} = await host.queryScript(LOOK, {sudo: false, signal: AbortSignal.any([signal, limit])})
     const [state = '', bootId = ''] = stdout.split('\n')
     const isNew = bootId !== '' && !isSameBoot(bootId, host.facts.bootId)
-    return isNew || PASSING_STATES.includes(state) ? 'shuts down, or was started anew' : undefined
+    return isNew || PASSING_STATES.includes(state) ? 'is shutting down, or was restarted' : undefined
   } catch (lookError) {
     const isGone = limit.aborted || lookError instanceof ConnectionError
-    return isGone && !signal.aborted ? 'does not answer any more' : undefined
+    return isGone && !signal.aborted ? 'no longer responds' : undefined
   }
 }
 

@@ -111,7 +111,7 @@ function nodeQueue(host: Host, write: NodeWriter, report: Report): NodeQueue {
       if (warned) return
       warned = true
       const why = error instanceof Error ? error.message : String(error)
-      const text = `the journal on the node could not be written, the one here goes on: ${why}`
+      const text = `the journal on the node cannot be written, the local one continues: ${why}`
       report({type: 'note', level: 'warning', text, host: host.name})
     }
   }

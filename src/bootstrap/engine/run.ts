@@ -24,7 +24,7 @@ export async function runPhases<Context, Tools>(
     for (const [index, phase] of phases.entries()) {
       throwIfInterrupted(options.signal)
       if (options.skip.includes(phase.id)) {
-        options.report({type: 'note', level: 'info', text: `phase ${phase.id} skipped, as asked`})
+        options.report({type: 'note', level: 'info', text: `phase ${phase.id} skipped, as requested`})
       } else {
         const left = phases.slice(index + 1).filter(({id}) => !options.skip.includes(id))
         steps.push(...(await runPhase({phase, left, context, plans}, options)))
@@ -44,7 +44,7 @@ function checkSkip<Context, Tools>(phases: readonly Phase<Context, Tools>[], ski
   const names = unknown.map((id) => JSON.stringify(id)).join(', ')
   throw new ConfigError(
     'FLAG_INVALID',
-    `no phase ${names} to skip, expected ${ids.length === 0 ? 'none' : `any of ${ids.join(', ')}`}`,
+    `no phase ${names} to skip, expected ${ids.length === 0 ? 'none' : `one of ${ids.join(', ')}`}`,
   )
 }
 

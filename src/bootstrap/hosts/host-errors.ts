@@ -59,7 +59,7 @@ export function errorOfNoAnswer(
         failedCommand(host, shown, outcome),
         {
           suggestions: [
-            `see what it waits for, often a name server or a directory of users: time ssh ${host.user}@${host.address} sudo -n true`,
+            `find out what it waits for, often DNS or LDAP: time ssh ${host.user}@${host.address} sudo -n true`,
           ],
         },
       )
@@ -79,7 +79,7 @@ function sudoRefused(host: HostIdentity, outcome: CommandOutcome): ConnectionErr
   const shown = host.redactor.redact(outcome.stderr)
   const said = lastMeaningfulLines(shown, shownRefusalLines).join(' ')
   const why = said === '' ? 'no answer' : said
-  return new ConnectionError('SUDO_REFUSED', `sudo is refused to ${host.user} on ${host.name}: ${why}`, {
+  return new ConnectionError('SUDO_REFUSED', `${host.user} on ${host.name} may not use sudo: ${why}`, {
     host: host.name,
     address: host.address,
     suggestions: sudoAdvice(shown, host.user, host.name),
@@ -90,16 +90,16 @@ function sudoRefused(host: HostIdentity, outcome: CommandOutcome): ConnectionErr
 function shellMissing(host: HostIdentity, outcome: CommandOutcome): ConnectionError {
   const {name, address, user} = host
   const said = lastMeaningfulLines(host.redactor.redact(outcome.stderr), shownRefusalLines).join(' ')
-  const words = said === '' ? 'it says nothing' : `it says: ${said}`
+  const words = said === '' ? 'no output' : `output: ${said}`
   return new ConnectionError(
     'AUTH_FAILED',
-    `${name} (${address}) lets ${user} in but starts no shell; ${words}`,
+    `${name} (${address}) logs ${user} in but starts no shell; ${words}`,
     {
       host: name,
       address,
       suggestions: [
-        'if it names another user, take that one: ssh.user in the file, USER@ADDRESS for --host of join',
-        `else see what keeps ${user} from a shell: command="…" in authorized_keys, ForceCommand in sshd_config, the shell in /etc/passwd, an expired password`,
+        'if the output names another user, use that one: ssh.user in the file, USER@ADDRESS for --host of join',
+        `otherwise find out why ${user} gets no shell: command="…" in authorized_keys, ForceCommand in sshd_config, the shell in /etc/passwd, an expired password`,
       ],
     },
   )

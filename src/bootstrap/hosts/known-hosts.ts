@@ -138,12 +138,12 @@ function changed(target: HostKeyTarget, key: Buffer, pinned: readonly PinnedKey[
   const known = pinned.map((one) => `${one.type} ${fingerprintOf(one.key)} (${one.source})`).join(', ')
   return new ConnectionError(
     'HOST_KEY_CHANGED',
-    `${target.name} (${target.address}) shows the host key ${keyTypeOf(key)} ${fingerprintOf(key)}, expected ${known}`,
+    `${target.name} (${target.address}) presents the host key ${keyTypeOf(key)} ${fingerprintOf(key)}, expected ${known}`,
     {
       host: target.name,
       address: target.address,
       suggestions: [
-        'find out why it changed before you go on: someone may be in between, or the machine was made anew',
+        'find out why it changed before you continue: either someone intercepts the connection, or the machine was recreated',
         ...new Set(pinned.map(removalOf)),
       ],
     },
@@ -153,8 +153,8 @@ function changed(target: HostKeyTarget, key: Buffer, pinned: readonly PinnedKey[
 function removalOf(pinned: PinnedKey): string {
   const place = /^(.*):(\d+)$/.exec(pinned.source)
   if (place?.[1] === undefined || place[2] === undefined)
-    return 'if it was made anew: correct its hostKeys in the spec'
-  return `if it was made anew, remove the line: sed -i '${place[2]}d' '${place[1]}'`
+    return 'if it was recreated: correct its hostKeys in the spec'
+  return `if it was recreated, remove the old line: sed -i '${place[2]}d' '${place[1]}'`
 }
 
 function unknown(target: HostKeyTarget, key: Buffer, clusterFile: string): ConnectionError {
@@ -165,7 +165,7 @@ function unknown(target: HostKeyTarget, key: Buffer, clusterFile: string): Conne
     {
       host: target.name,
       address: target.address,
-      suggestions: [`when that fingerprint is right: echo '${line}' >>'${clusterFile}'`],
+      suggestions: [`if that fingerprint is correct: echo '${line}' >>'${clusterFile}'`],
     },
   )
 }

@@ -85,7 +85,7 @@ export class LineSplitter {
 
 /** A line that was cut, redacted, without the end that may hold half a secret. */
 export const cutLine = (redacted: string): string =>
-  `${redacted.slice(0, -cutMargin)} … (the rest of this line is left out)`
+  `${redacted.slice(0, -cutMargin)} … (rest of the line truncated)`
 
 /** The last lines that say something, for an error message. */
 export function lastMeaningfulLines(text: string, count: number): readonly string[] {

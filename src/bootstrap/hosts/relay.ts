@@ -124,7 +124,11 @@ export class Relays {
     this.#links.add(link)
     const channel = await link.tryOpen(line)
     if (channel !== undefined) return channel
-    throw unreachable(this.#target, 'the server takes no command (MaxSessions in sshd_config)', undefined)
+    throw unreachable(
+      this.#target,
+      'the server accepts no further sessions (MaxSessions in sshd_config)',
+      undefined,
+    )
   }
 
   async close(): Promise<void> {

@@ -96,7 +96,7 @@ function sudoOf(elevation: Elevation, outcome: CommandOutcome): HostFacts['sudo'
 /** Throws HostCommandError when a change that another live connection makes does not end. */
 async function awaitLeftovers(shell: Shell, options: ShellHostOptions): Promise<void> {
   const waitMs = options.leftoversWaitMs ?? leftoversWaitMs
-  options.log(`${options.identity.name}: waiting for a command of an earlier run to end`)
+  options.log(`${options.identity.name}: waiting for a command of an earlier run`)
   const shown = 'wait for an earlier run'
   const outcome = await shell.run(shown, {
     body: scriptBody(awaitLeftoversScript(options.token, options.exclusive, waitMs)),
@@ -111,9 +111,9 @@ async function awaitLeftovers(shell: Shell, options: ShellHostOptions): Promise<
     .filter((pid) => pid !== '')
   throw new HostCommandError(
     'HOST_COMMAND_TIMED_OUT',
-    `another run still changes ${options.identity.name} after ${waitMs / 1000} s: process ${pids.join(', ')}`,
+    `another run is still changing ${options.identity.name} after ${waitMs / 1000} s: process ${pids.join(', ')}`,
     failedCommand(options.identity, shown, outcome),
-    {suggestions: [`see what it does: ps -o pid,etime,args -s ${pids.join(',')}`]},
+    {suggestions: [`see what it is doing: ps -o pid,etime,args -s ${pids.join(',')}`]},
   )
 }
 
@@ -191,7 +191,7 @@ class ShellHost implements Host {
     const outcome = await this.#shell.run(shown, this.#request(scriptBody(text, [path]), {}, queryTimeoutMs))
     if (outcome.exitCode === absentFileCode) return undefined
     if (outcome.exitCode !== 0) throw errorOfFailure(this.#shell.options.identity, shown, outcome)
-    if (outcome.stdoutTruncated) throw new RangeError(`${path} on ${this.name} is too large to be read whole`)
+    if (outcome.stdoutTruncated) throw new RangeError(`${path} on ${this.name} is too large to read`)
     return outcome.stdout
   }
 
@@ -291,7 +291,7 @@ class ShellHost implements Host {
     if (outcome.exitCode === 0) return
     const mismatch = {
       code: 'DIGEST_MISMATCH' as const,
-      message: `what arrived for ${path} on ${this.name} is not what was meant: ${outcome.stderr.trim()}`,
+      message: `${path} did not arrive intact on ${this.name}: ${outcome.stderr.trim()}`,
     }
     throw errorOfFailure(
       identity,

@@ -33,16 +33,16 @@ export function readKey(text: string, file: string): KeyFile {
   if (type.startsWith('sk-')) {
     return unusable(
       `is of type ${type}, a security key (FIDO), which clouder cannot use`,
-      'make a key of another type and put it there: ssh-keygen -t ed25519',
+      'create a key of another type and use that: ssh-keygen -t ed25519',
     )
   }
   if (type.includes('-cert-v01@')) {
-    return unusable('is a certificate, not a private key', 'name the private key that it was signed for')
+    return unusable('is a certificate, not a private key', 'set the private key that it was signed for')
   }
   if (header?.encrypted === true || /^(Proc-Type: 4,ENCRYPTED|-+BEGIN ENCRYPTED PRIVATE KEY)/m.test(text)) {
     return unusable(
-      'has a passphrase and the ssh-agent does not hold it',
-      `ssh-add ${path}; keyPath can stay, the agent is then asked for this key only`,
+      'has a passphrase and is not loaded in the ssh-agent',
+      `ssh-add ${path}; keep keyPath, the agent then offers only this key`,
       header?.publicKey,
     )
   }
@@ -54,24 +54,24 @@ export function readKey(text: string, file: string): KeyFile {
   }
   if (publicKey !== undefined && header === undefined) {
     return unusable(
-      'is a public key and the ssh-agent does not hold its private key',
-      `name the private key: keyPath: ${file.replace(/\.pub$/, '')}`,
+      'is a public key whose private key is not loaded in the ssh-agent',
+      `set the private key: keyPath: ${file.replace(/\.pub$/, '')}`,
       publicKey,
     )
   }
   if (text.startsWith('PuTTY-User-Key-File-')) {
     return unusable(
-      'is in the format of PuTTY, which cannot be read',
-      `puttygen ${path} -O private-openssh -o ${quoteWord(`${file}.openssh`)}, and name that file`,
+      'is in PuTTY format, which is not supported',
+      `puttygen ${path} -O private-openssh -o ${quoteWord(`${file}.openssh`)}, and set that file`,
     )
   }
   if (/^-+BEGIN PRIVATE KEY/m.test(text)) {
     return unusable(
-      'is in the format PKCS#8, which can be read for RSA and ECDSA keys only',
-      `write it in the format of OpenSSH: ssh-keygen -p -N '' -f ${path}`,
+      'is in PKCS#8 format, which is supported for RSA and ECDSA keys only',
+      `convert it to OpenSSH format: ssh-keygen -p -N '' -f ${path}`,
     )
   }
-  return unusable('is not a private key of SSH', `see what it is: head -n 1 ${path}`)
+  return unusable('is not an SSH private key', `see what it contains: head -n 1 ${path}`)
 }
 
 /** The OpenSSH format names its cipher and its public key in clear, whatever protects the rest. */

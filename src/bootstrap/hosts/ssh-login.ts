@@ -81,7 +81,7 @@ export function connectionErrorOf(
   const said = error instanceof Error ? error.message : String(error)
   const level = levelOf(error)
   if (level === 'agent') {
-    const problem = `the ssh-agent does not sign with the key ${progress.tried.at(-1) ?? ''}: ${said}`
+    const problem = `the ssh-agent refuses to sign with the key ${progress.tried.at(-1) ?? ''}: ${said}`
     return authFailed(destination, problem, error, ['see which keys it has: ssh-add -l'])
   }
   if (level === 'client-authentication') {
@@ -90,7 +90,7 @@ export function connectionErrorOf(
   if (progress.authenticating && isDisconnect(error)) return loginRefused(destination, progress, said, error)
   if (progress.authenticating && (level === undefined || level === 'client-socket')) {
     const cause = new ClosedInLoginError(said, {cause: error})
-    return loginRefused(destination, progress, 'it closed the connection without a reason', cause)
+    return loginRefused(destination, progress, 'the connection was closed without a reason', cause)
   }
   return unreachable(destination, said, error)
 }
@@ -107,26 +107,26 @@ function loginRefused(
   const keys = tried.join(', ')
   const takesKeys = methods.length === 0 || methods.includes('publickey')
   const problem = partly
-    ? `a key is accepted, but the server wants ${methods.join(' or ')} as well`
+    ? `a key is accepted, but the server also requires ${methods.join(' or ')}`
     : !takesKeys
-      ? `the server takes no keys, only ${methods.join(' and ')}`
+      ? `the server accepts no keys, only ${methods.join(' and ')}`
       : ending !== undefined
         ? `the server ended the login after ${tried.length} of ${offers} ${offers === 1 ? 'key' : 'keys'} (${ending}): ${keys}`
         : offers === 1
           ? `the key ${keys} is not accepted`
           : `none of ${offers} keys is accepted: ${keys}`
-  const words = said.trim() === '' ? '' : `; the server says: ${lastMeaningfulLines(said, 3).join(' ')}`
+  const words = said.trim() === '' ? '' : `; message of the server: ${lastMeaningfulLines(said, 3).join(' ')}`
   const suggestions = [
     ...(takesKeys && !partly
       ? []
       : [`on ${name}, in sshd_config: PubkeyAuthentication yes, and AuthenticationMethods any or publickey`]),
     ...(keyPath === undefined && offers > 1
       ? [
-          'name the right key, the ssh-agent is then asked for that one only: --key FILE with join, spec.ssh.keyPath in the file',
+          'set the right key, the ssh-agent then offers only that one: --key FILE with join, spec.ssh.keyPath in the file',
         ]
       : []),
-    `correct the user if ${user} is not who has the key: ssh.user in the file`,
-    `put the key there: ssh-copy-id ${sshWords(destination)}`,
+    `if the key belongs to another user than ${user}, correct ssh.user in the file`,
+    `install the key there: ssh-copy-id ${sshWords(destination)}`,
     `try it: ssh ${sshWords(destination)} true`,
   ]
   return authFailed(destination, `${problem}${words}`, cause, suggestions)
@@ -174,7 +174,7 @@ export function keyUnreadable(
     address,
     cause,
     suggestions: [
-      `see whether the file is there and yours to read: ls -l ${keyPath}`,
+      `check that the file exists and is readable: ls -l ${keyPath}`,
       'correct the path: keyPath in the file, or --key FILE',
     ],
   })
@@ -201,14 +201,14 @@ export function bastionClosed(target: Destination, bastion: Destination, refusal
   const {name, address, port} = target
   return new ConnectionError(
     'HOST_UNREACHABLE',
-    `${name} (${address}:${port}) cannot be reached: ${bastion.address}, the ${bastion.name}, forwards no connections`,
+    `${name} (${address}:${port}) cannot be reached: ${bastion.address}, the ${bastion.name}, does not forward connections`,
     {
       host: name,
       address,
       cause: refusal instanceof ConnectionError ? refusal.cause : refusal,
       suggestions: [
         `on the bastion, in /etc/ssh/sshd_config: AllowTcpForwarding local, and PermitOpen ${address}:${port} or any; then: systemctl reload ssh`,
-        `see that the key of ${bastion.user} in its authorized_keys has neither restrict nor no-port-forwarding`,
+        `make sure that the key of ${bastion.user} in its authorized_keys has neither restrict nor no-port-forwarding`,
       ],
     },
   )

@@ -40,7 +40,7 @@ async function agentOffers(
   destination: Destination,
   agentSocket: string | undefined,
 ): Promise<readonly Offer[]> {
-  const nameKey = 'name a key: --key FILE with join, spec.ssh.keyPath in the file'
+  const nameKey = 'set a key: --key FILE with join, spec.ssh.keyPath in the file'
   if (agentSocket === undefined) {
     throw authFailed(destination, 'there is neither a key file nor a running ssh-agent', undefined, [
       nameKey,
@@ -48,16 +48,18 @@ async function agentOffers(
     ])
   }
   const keys = await identitiesOf(agentSocket).catch((error: unknown) => {
-    throw authFailed(destination, `the ssh-agent at ${agentSocket} does not answer`, error, [
-      'see whether it runs: ssh-add -l',
+    throw authFailed(destination, `the ssh-agent at ${agentSocket} does not respond`, error, [
+      'check that it runs: ssh-add -l',
       nameKey,
     ])
   })
   if (keys.length > 0) return keys.map((key) => agentOffer(agentSocket, key, destination.user))
-  throw authFailed(destination, 'the ssh-agent holds no key that can be used (FIDO keys cannot)', undefined, [
-    'load one: ssh-add FILE',
-    nameKey,
-  ])
+  throw authFailed(
+    destination,
+    'the ssh-agent holds no usable key (FIDO keys are not supported)',
+    undefined,
+    ['load one: ssh-add FILE', nameKey],
+  )
 }
 
 const agentOffer = (socket: string, key: ParsedKey, username: string): Offer => ({

@@ -110,7 +110,9 @@ class SshLink implements ShellLink, RelayLink {
     this.#machine = machine
     this.#options = options
     this.#relays = new Relays(machine, async (signal) => {
-      options.log?.(`${machine.name}: sshd forwards nothing, connecting once more for commands that do`)
+      options.log?.(
+        `${machine.name}: sshd does not forward connections, opening another one to relay through commands`,
+      )
       const link = new SshLink(machine, options)
       await link.connect(reconnectTimeoutMs, signal)
       return link

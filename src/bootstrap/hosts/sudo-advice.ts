@@ -33,7 +33,7 @@ const causes: readonly {
   },
   {
     says: /incorrect password|Sorry, try again/,
-    fix: (user) => [`correct the password that sudoPassword names; it is the login password of ${user}`],
+    fix: (user) => [`correct the password that sudoPassword refers to; it is the login password of ${user}`],
   },
 ]
 
@@ -43,7 +43,7 @@ export function sudoAdvice(said: string, user: string, host: string): readonly s
   return (
     cause?.fix(user, host) ?? [
       `let ${user} use sudo without a password: echo '${user} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/clouder`,
-      'or give the password: sudoPassword: {env: NAME} or {file: PATH} under ssh of the host',
+      'or set the password: sudoPassword: {env: NAME} or {file: PATH} under ssh of the host',
     ]
   )
 }

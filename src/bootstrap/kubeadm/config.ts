@@ -63,7 +63,7 @@ export function initDocuments(
       // Without an entry kubeadm makes one token of 24 hours; this one has ended before anybody could use it.
       bootstrapTokens: [
         {
-          description: 'clouder: made by init, unused',
+          description: 'clouder: created by init, unused',
           ttl: '1s',
           usages: ['signing', 'authentication'],
           groups: ['system:bootstrappers:kubeadm:default-node-token'],

@@ -87,8 +87,8 @@ export function decideArtifacts(wanted: WantedArtifacts, observed: ArtifactsObse
         const target = observed.links.get(path)
         return target === undefined ? `${path} absent` : `${path} is ${target}`
       }),
-      ...observed.unlinked.map((path) => `${path} is not the bundle's`),
-      ...(bringsFolder ? ['the programs that arrive need their names'] : []),
+      ...observed.unlinked.map((path) => `${path} differs from the bundle`),
+      ...(bringsFolder ? ['copied programs need their links'] : []),
     ],
   }
 }
@@ -112,7 +112,7 @@ function bringStep(
   const sizeBytes = items.reduce((sum, item) => sum + item.sizeBytes, 0)
   const text = renderer.render('artifacts/receive.sh', {root: ROOT, store: STORE, keys: items.map(storeKey)})
   return {
-    summary: `bring ${items.length} ${items.length === 1 ? 'file' : 'files'} of the bundle (${megabytes(sizeBytes)})`,
+    summary: `copy ${items.length} ${items.length === 1 ? 'file' : 'files'} of the bundle (${megabytes(sizeBytes)})`,
     reason: `not on the node: ${items.map(({name, version}) => `${name} ${version}`).join(', ')}`,
     on: host,
     run: async (changeable, step) => {
@@ -138,7 +138,7 @@ function linkStep(
     folders: wanted.folders,
   })
   return {
-    summary: 'put the programs of the bundle in place',
+    summary: 'link the programs of the bundle',
     reason: decision.linkReasons.join('; '),
     on: host,
     run: async (changeable, {signal}) => {
@@ -150,7 +150,7 @@ function linkStep(
 /** Everything a node runs, in a store on the node named by digest, with links where programs are looked for. */
 export const artifactsPhase: ClouderPhase = {
   id: 'artifacts',
-  title: 'Bring the bundle to the nodes',
+  title: 'Copy the bundle to the nodes',
   async plan({hosts, bundles, renderer}, signal) {
     const wantedOn = (host: HostReader): WantedArtifacts =>
       wantedArtifacts(bundles(host.facts.arch), host.machine.role)

@@ -55,7 +55,7 @@ function programImage(context: PhaseContext): ImageItem {
   const arch = context.hosts[0]?.facts.arch ?? 'amd64'
   const image = imageOf(context.bundles(arch))
   if (image === undefined) {
-    throw new BundleError('BUNDLE_NOT_CLOSED', 'the bundle has no image of the programs for checkpoints', {
+    throw new BundleError('BUNDLE_NOT_CLOSED', 'the bundle has no image of the checkpoint programs', {
       suggestions: ['clouder bundle build', 'set spec.checkpoint.enabled to false'],
     })
   }
@@ -69,7 +69,7 @@ function stepsFor(
   objects: readonly KubeObject[],
   isNew: boolean,
 ): readonly Step<ClusterTools>[] {
-  const reason = isNew ? 'there is no API server yet' : 'absent or different from what is wanted'
+  const reason = isNew ? 'there is no API server yet' : 'absent or different from the desired state'
   const apply: Step<ClusterTools> = {
     summary: `apply ${objects.map((object) => describeRef(refOf(object))).join(', ')}`,
     reason,
@@ -94,7 +94,7 @@ async function waitServed(
   signal: AbortSignal,
 ): Promise<void> {
   await waitFor({
-    what: 'the API server to serve checkpoints',
+    what: 'the API server to serve the checkpoint resources',
     check: async () => {
       const {status, body} = await kube.fetch(`/apis/${API_VERSION}`)
       const served = status === 200 ? resourcesSchema.parse(JSON.parse(body)).resources : []

@@ -77,9 +77,9 @@ export function decideMetadata(
       ...describeDrift(drift),
       ...(observed.one('UnitFileState') === 'enabled' ? [] : ['clouder-metadata.service is not enabled']),
       ...(observed.one('NeedDaemonReload') === 'yes'
-        ? ['systemd has not read clouder-metadata.service since it changed']
+        ? ['clouder-metadata.service changed after systemd read it']
         : []),
-      ...open.map(({selector}) => `pods may send ${selector}`),
+      ...open.map(({selector}) => `pods are not denied ${selector}`),
     ],
   }
 }
@@ -87,7 +87,7 @@ export function decideMetadata(
 /** Pods cannot ask the cloud for the rights of their node. */
 export const cloudMetadataPhase: ClouderPhase = {
   id: 'cloud-metadata',
-  title: 'Keep pods from the metadata of the cloud',
+  title: 'Block the cloud metadata service for pods',
   async plan({spec, hosts, renderer}, signal) {
     const rules = metadataRules(spec)
     if (rules.length === 0) return []
@@ -106,7 +106,7 @@ export const cloudMetadataPhase: ClouderPhase = {
       const script = renderer.render('metadata/apply.sh', {files: filesView(decision.files)})
       return [
         {
-          summary: 'refuse packets of pods to the metadata service',
+          summary: 'reject packets of pods to the metadata service',
           reason: decision.reasons.join('; '),
           on: host,
           run: async (changeable, {signal: stop}) => {

@@ -16,7 +16,7 @@ function assertSettings(host: HostReader, wanted: readonly WantedSetting[], stdo
   if (wrong.length === 0) return
   throw new HostCommandError(
     'HOST_COMMAND_FAILED',
-    `containerd on ${host.name} did not take its configuration: ${wrong.map(describeMismatch).join('; ')}`,
+    `containerd on ${host.name} did not load its configuration: ${wrong.map(describeMismatch).join('; ')}`,
     {
       host: host.name,
       command: 'containerd config dump',

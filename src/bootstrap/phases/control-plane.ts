@@ -42,7 +42,7 @@ interface Member {
  */
 export const controlPlanePhase: ClouderPhase = {
   id: 'control-plane',
-  title: 'Bring running control planes to what is wanted',
+  title: 'Update running control planes',
 
   async plan(context, signal) {
     const [found, first] = await Promise.all([
@@ -63,7 +63,7 @@ export const controlPlanePhase: ClouderPhase = {
       return []
     if (initFile(context, first, initialised).keeps) {
       context.note(
-        'the spec asks for kubeadm settings that differ from those this cluster was initialised with; a running cluster keeps its own',
+        'the spec has kubeadm settings that differ from those this cluster was initialised with; a running cluster keeps its own',
         first.name,
       )
     }
@@ -127,7 +127,7 @@ async function planMembers(
     const key = isSecondPass ? undefined : keyFrom(member)
     steps.push(...writeFilesSteps(context, host, state, {files, stage, keyFrom: key}))
     const reason = isSecondPass
-      ? 'every API server reads encrypted Secrets by then'
+      ? 'every API server can then read encrypted Secrets'
       : differencesOf(member).join('; ')
     if (reason === '') continue
     steps.push(replaceStep(context, host, reason, !isSecondPass && withEtcd(member)))
@@ -168,13 +168,13 @@ async function differingManifests(
   return observed.all('manifest').map((line) => {
     const [name = '', ...settings] = line.trim().split(' ')
     const told = settings.length > 4 ? [...settings.slice(0, 3), `${settings.length - 3} more`] : settings
-    return `${name} differs from what kubeadm makes of the configuration${told.length === 0 ? '' : `: ${told.join(', ')}`}`
+    return `${name} differs from what kubeadm generates from the configuration${told.length === 0 ? '' : `: ${told.join(', ')}`}`
   })
 }
 
 function replaceStep(context: PhaseContext, host: HostReader, reason: string, etcd: boolean): HostStep {
   return {
-    summary: `write the manifests of ${etcd ? 'etcd and ' : ''}the control plane, wait until it answers`,
+    summary: `write the manifests of ${etcd ? 'etcd and ' : ''}the control plane, wait until it is ready`,
     reason,
     on: host,
     run: async (target, stepContext) => {
@@ -200,10 +200,10 @@ function replaceStep(context: PhaseContext, host: HostReader, reason: string, et
 
 /** Steps of different hosts run side by side; one on no host parts them. */
 const barrier = (host: HostReader): ClusterStep<ClusterTools> => ({
-  summary: `check that the cluster answers after ${host.name}`,
-  reason: 'the next control plane follows it',
+  summary: `check that the cluster is ready after ${host.name}`,
+  reason: 'the next control plane is updated after it',
   run: async (tools) => {
     const answer = await (await tools.kube()).fetch('/readyz')
-    if (answer.status !== 200) throw new KubernetesError('NOT_READY', `/readyz answers ${answer.status}`)
+    if (answer.status !== 200) throw new KubernetesError('NOT_READY', `/readyz returns ${answer.status}`)
   },
 })

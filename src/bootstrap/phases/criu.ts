@@ -42,7 +42,7 @@ export function decideCriu(
   if (!enabled) {
     const there = new Set(observed.all('file').map((line) => line.split(' ').slice(2).join(' ')))
     const removed = files.map(({path}) => path).filter((path) => there.has(path))
-    return {files: [], removed, reasons: removed.map((path) => `${path} is there, checkpointing is off`)}
+    return {files: [], removed, reasons: removed.map((path) => `${path} exists, but checkpointing is off`)}
   }
   const drift = driftOf(files, observed)
   const folders = observed.all('folder')
@@ -52,7 +52,7 @@ export function decideCriu(
     reasons: [
       ...describeDrift(drift),
       ...FOLDERS.filter((folder) => !folders.includes(`700 ${folder}`)).map(
-        (folder) => `${folder} is not there for root alone`,
+        (folder) => `${folder} is absent or open to others than root`,
       ),
       ...criuReasons(observed.one('version'), observed.one('check')),
     ],
@@ -63,8 +63,8 @@ function criuReasons(version: string | undefined, check: string | undefined): re
   if (version === undefined) return ['criu absent']
   if (version === '') return ['criu does not start']
   if (!isAtLeast(version, MINIMUM_VERSION))
-    return [`criu is ${version}, ${MINIMUM_VERSION} or newer is needed`]
-  return check === 'ok' ? [] : [`criu check says: ${check ?? 'nothing'}`]
+    return [`criu is ${version}, ${MINIMUM_VERSION} or newer is required`]
+  return check === 'ok' ? [] : [`criu check fails: ${check ?? 'no output'}`]
 }
 
 function stepFor(
@@ -83,7 +83,7 @@ function stepFor(
   })
   return [
     {
-      summary: enabled ? 'set up CRIU, run criu check' : "take CRIU's configuration away",
+      summary: enabled ? 'set up CRIU, run criu check' : "remove CRIU's configuration",
       reason: decision.reasons.join('; '),
       on: host,
       run: async (changeable, {signal}) => {
@@ -96,7 +96,7 @@ function stepFor(
 /** CRIU works on the host, and what is restored has its folders. */
 export const criuPhase: ClouderPhase = {
   id: 'criu',
-  title: 'Make checkpoint and restore work',
+  title: 'Set up checkpoint and restore',
   async plan({hosts, spec, renderer}, signal) {
     const {enabled} = spec.checkpoint
     const files = criuFiles(spec, renderer)

@@ -36,7 +36,7 @@ const UPLOADED_CERTIFICATES = {
   name: 'kubeadm-certs',
 }
 const ownersSchema = z.looseObject({ownerReferences: z.array(z.looseObject({name: z.string()})).optional()})
-const TOKEN_STEP = 'make a join token of 15 minutes'
+const TOKEN_STEP = 'create a join token valid for 15 minutes'
 /** What is expected of a host on which an earlier join was cut short. */
 const IGNORED = [
   'FileAvailable--etc-kubernetes-kubelet.conf',
@@ -116,7 +116,7 @@ async function planJoin(
   const names = new Set(nodes.map((node) => node.metadata.name))
   let credentials: Credentials | undefined
   const current = (): Credentials => {
-    if (credentials === undefined) throw new KubernetesError('NOT_READY', 'the join token was not made')
+    if (credentials === undefined) throw new KubernetesError('NOT_READY', 'the join token was not created')
     return credentials
   }
   const steps: Step<ClusterTools>[] = []
@@ -160,7 +160,7 @@ async function planJoin(
     )
   }
   if (joins.length > 0 || leftTokens.length > 0) {
-    const reason = joins.length > 0 ? 'the machines have joined by then' : 'left by an earlier run'
+    const reason = joins.length > 0 ? 'the machines have joined' : 'left by an earlier run'
     steps.push({summary: 'delete the join token', reason, run: deleteTokens})
   }
   return steps

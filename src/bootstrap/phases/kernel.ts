@@ -69,14 +69,14 @@ export function decideKernel(
     const value = sysctlValue(wanted, there?.value, observed.configured.get(wanted.name))
     const unmet = there === undefined || isUnmet(wanted, there.value, value)
     if (unmet && container && there?.writable === false) {
-      notes.push(`${wanted.name} stays ${there.value}, ${value} is wanted: this container host cannot set it`)
+      notes.push(`${wanted.name} stays ${there.value}, expected ${value}: a container host cannot set it`)
       return []
     }
     return [{name: wanted.name, value, unmet}]
   })
   const swapOff = !container && (observed.swapDevices.length > 0 || observed.fstabSwaps.length > 0)
   if (container && observed.swapDevices.length > 0)
-    notes.push('swap of the machine around this container host is on and stays on')
+    notes.push('swap is on and stays on, on the machine that runs this container host')
   const files: ManagedFile[] = [
     ...(loadable.length > 0
       ? [

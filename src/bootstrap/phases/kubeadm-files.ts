@@ -80,9 +80,9 @@ export const controlPlaneFiles = (
 /** Why a file must be written, or undefined when it is as wanted. */
 export function fileReason(file: WantedFile, state: KubeadmState): string | undefined {
   const found = state.digests.get(file.path)
-  if (file.content === undefined) return found === undefined ? undefined : 'is not wanted on this host'
+  if (file.content === undefined) return found === undefined ? undefined : 'is not expected on this host'
   if (found === undefined) return 'is absent'
-  return found === textSha256(file.content) ? undefined : 'differs from the rendered one'
+  return found === textSha256(file.content) ? undefined : 'differs from the desired content'
 }
 
 /** Why a control plane's key and order of providers are not as wanted. */

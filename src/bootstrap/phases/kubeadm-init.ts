@@ -77,7 +77,7 @@ export function planInit(
   const absent = (paths: readonly string[]): string | undefined => {
     const missing = paths.filter((path) => !state.paths.has(path))
     if (missing.length === 0) return undefined
-    return missing.length === paths.length ? 'none is there' : `absent: ${missing.join(', ')}`
+    return missing.length === paths.length ? 'none exists' : `absent: ${missing.join(', ')}`
   }
 
   // Those of a control plane that has its manifests are the phase before.
@@ -88,8 +88,8 @@ export function planInit(
     )
   }
 
-  kubeadm('make the certificates', ['certs all'], absent(CERTIFICATE_PATHS))
-  kubeadm('make the kubeconfigs of the control plane', ['kubeconfig all'], absent(KUBECONFIG_PATHS))
+  kubeadm('create the certificates', ['certs all'], absent(CERTIFICATE_PATHS))
+  kubeadm('create the kubeconfigs of the control plane', ['kubeconfig all'], absent(KUBECONFIG_PATHS))
   kubeadm(
     'write the manifests of etcd and the control plane',
     ['etcd local', 'control-plane all'],
@@ -106,20 +106,16 @@ export function planInit(
       },
     )
   }
-  add(
-    'wait for the API server',
-    apiAnswers ? undefined : '/readyz does not answer',
-    async (target, {signal}) => {
-      const text = context.renderer.render('kubeadm/wait-ready.sh', {
-        timeoutSeconds: READY_TIMEOUT_SECONDS,
-        address: host.machine.privateAddress,
-      })
-      await target.runScript(
-        {name: 'kubeadm/wait-ready.sh', text},
-        {signal, timeoutMs: (READY_TIMEOUT_SECONDS + 20) * 1000},
-      )
-    },
-  )
+  add('wait for the API server', apiAnswers ? undefined : '/readyz is not ok', async (target, {signal}) => {
+    const text = context.renderer.render('kubeadm/wait-ready.sh', {
+      timeoutSeconds: READY_TIMEOUT_SECONDS,
+      address: host.machine.privateAddress,
+    })
+    await target.runScript(
+      {name: 'kubeadm/wait-ready.sh', text},
+      {signal, timeoutMs: (READY_TIMEOUT_SECONDS + 20) * 1000},
+    )
+  })
   kubeadm('upload the configuration', ['upload-config all'], uploaded.configuration)
   kubeadm(
     'mark the node as control plane',
@@ -127,14 +123,14 @@ export function planInit(
     uploaded.marked ? undefined : 'the node has no control-plane label',
   )
   kubeadm(
-    'let machines join by token',
+    'allow machines to join by token',
     ['bootstrap-token --skip-token-print'],
     uploaded.tokensAllowed ? undefined : 'kube-public/cluster-info is absent',
   )
   kubeadm(
-    'let the kubelet rotate its certificate',
+    'allow the kubelet to rotate its certificate',
     ['kubelet-finalize all'],
-    state.rotating ? undefined : 'kubelet.conf holds a fixed certificate',
+    state.rotating ? undefined : 'kubelet.conf contains a fixed certificate',
   )
   const wanted = ['kube-proxy', 'coredns'].filter((name) => !uploaded.addons.includes(name))
   kubeadm(
@@ -146,10 +142,10 @@ export function planInit(
     kubeadm('install kube-proxy again', ['addon kube-proxy'], uploaded.kubeProxy)
   const key = state.encryption?.key
   add(
-    'encrypt the Secrets that were written before',
+    'encrypt existing Secrets',
     key !== undefined && uploaded.encryptedWith === key
       ? undefined
-      : 'not every Secret was written with the key of this cluster',
+      : 'not every Secret is encrypted with the key of this cluster',
     async (target, {signal}) => {
       const text = context.renderer.render('kubeadm/encrypt-secrets.sh', {
         encryption: ENCRYPTION_PATH,

@@ -108,7 +108,7 @@ export function kubeProxyReason(
   ]
   if (differing.length === 0) return undefined
   const names = new Set(differing.map((assignment) => assignment.slice(0, assignment.indexOf('='))))
-  return `its pods have other proxy variables than wanted: ${[...names].toSorted().join(', ')}`
+  return `the proxy variables of its pods differ from the desired ones: ${[...names].toSorted().join(', ')}`
 }
 
 const dataSchema = z.looseObject({data: z.record(z.string(), z.string()).default({})})
@@ -131,7 +131,7 @@ function uploadReason(
   const differing = pairs.filter(([, found, document]) => !includes(yamlOf(found), document))
   return differing.length === 0
     ? undefined
-    : `${differing.map(([name]) => name).join(' and ')} ${differing.length === 1 ? 'differs' : 'differ'} from what is wanted`
+    : `${differing.map(([name]) => name).join(' and ')} ${differing.length === 1 ? 'differs' : 'differ'} from the desired state`
 }
 
 /** What cannot be read is written again. */

@@ -16,7 +16,7 @@ const HEALTHY_TIMEOUT_SECONDS = 120
 /** The kubelets of the cluster run with what is wanted now, not with what was wanted when their machine joined. */
 export const kubeletConfigPhase: ClouderPhase = {
   id: 'kubelet-config',
-  title: 'Bring kubelets to what is wanted',
+  title: 'Update kubelets',
 
   async plan(context, signal) {
     const text = context.renderer.render('kubeadm/kubelet-probe.sh', {
@@ -60,7 +60,7 @@ function stepFor(context: PhaseContext, host: HostReader, observed: Observed): r
   }
   return [
     {
-      summary: view.rewrite ? 'configure the kubelet, start it again' : 'keep files of Kubernetes to root',
+      summary: view.rewrite ? 'configure and restart the kubelet' : 'restrict files of Kubernetes to root',
       reason: [...rewrite, ...(loose.length === 0 ? [] : [`open to others: ${shortened(loose)}`])].join('; '),
       on: host,
       run: async (target, {signal}) => {
@@ -85,9 +85,11 @@ function configReasons(
   return [
     ...(differing.length === 0
       ? []
-      : [`differs from what is wanted: ${shortened(differing.map(([key]) => key))}`]),
-    ...(observed.one('patch') === wantedPatch ? [] : [`${KUBELET_PATCH_PATH} is not as wanted`]),
-    ...(observed.one('restart') === 'yes' ? ['it has not started since its configuration changed'] : []),
+      : [`differs from the desired state: ${shortened(differing.map(([key]) => key))}`]),
+    ...(observed.one('patch') === wantedPatch
+      ? []
+      : [`${KUBELET_PATCH_PATH} differs from the desired content`]),
+    ...(observed.one('restart') === 'yes' ? ['it was not restarted after its configuration changed'] : []),
   ]
 }
 

@@ -52,9 +52,7 @@ export function decideKubernetes(
       ...describeDrift(drift),
       ...FOLDERS.filter((folder) => !folders.includes(folder)).map((folder) => `${folder} absent`),
       ...(observed.one('UnitFileState') === 'enabled' ? [] : ['kubelet.service is not enabled']),
-      ...(observed.one('NeedDaemonReload') === 'yes'
-        ? ['systemd has not read the unit since it changed']
-        : []),
+      ...(observed.one('NeedDaemonReload') === 'yes' ? ['the unit changed after systemd read it'] : []),
       ...[...programs]
         .filter(([path, item]) => !found.has(`${path} ${storePath(item)}`))
         .map(([path, item]) => `${path} is not version ${item.version} of the bundle`),

@@ -40,7 +40,7 @@ function planNode(machine: Machine, node: KubeObject | undefined): Step<ClusterT
   return [
     {
       summary: `set ${words.join(', ')} on node ${machine.name}`,
-      reason: node === undefined ? 'the node is not there yet' : 'absent or different',
+      reason: node === undefined ? 'the node does not exist yet' : 'absent or different',
       run: async (tools, {signal}) => {
         const kube = await tools.kube()
         const ref = {apiVersion: 'v1', kind: 'Node', name: machine.name}

@@ -16,7 +16,8 @@ export async function planObjects(
   return [
     {
       summary: `apply ${names.join(', ')}`,
-      reason: kube === undefined ? 'there is no API server yet' : 'absent or different from what is wanted',
+      reason:
+        kube === undefined ? 'there is no API server yet' : 'absent or different from the desired state',
       run: async (tools, {signal}) => (await tools.kube()).apply(wanted, signal),
     },
   ]

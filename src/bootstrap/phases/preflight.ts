@@ -43,8 +43,8 @@ export function checkIgnored(ignored: readonly string[]): void {
   if (unknown.length === 0) return
   throw new ConfigError(
     'FLAG_INVALID',
-    `--ignore-preflight names no check: ${unknown.join(', ')}; the checks are ${names.join(', ')}`,
-    {suggestions: ['take the name from the list, as it is written there']},
+    `--ignore-preflight has unknown checks: ${unknown.join(', ')}; the checks are ${names.join(', ')}`,
+    {suggestions: ['use the names of the list, as written there']},
   )
 }
 

@@ -57,7 +57,7 @@ export const readyPhase: ClouderPhase = {
 
 function waitStep(context: PhaseContext, reason: string): ClusterStep<ClusterTools> {
   return {
-    summary: 'wait for the nodes and the pods of the cluster itself',
+    summary: 'wait for the nodes and the system pods',
     reason,
     run: async (tools, stepContext) => {
       const api = await tools.kube()
@@ -81,7 +81,7 @@ function waitStep(context: PhaseContext, reason: string): ClusterStep<ClusterToo
 
 /** A pod of the system keeps the address that it was made with: its Deployment makes another one. */
 const replaceStep = ({pod, problem}: PodProblem): ClusterStep<ClusterTools> => ({
-  summary: `delete pod ${pod.namespace ?? ''}/${pod.name}, so that it is made with an address of the pod network`,
+  summary: `delete pod ${pod.namespace ?? ''}/${pod.name}, so that it is created again with an address of the pod network`,
   reason: problem,
   run: async (tools) => (await tools.kube()).delete(pod),
 })
@@ -121,7 +121,7 @@ export async function readiness(
   })
   const serving = networked && context.spec.checkpoint.enabled ? await unapproved(context.hosts, kube) : []
   const problems = [
-    ...(answer.status === 200 ? [] : [`/readyz answers ${answer.status}`]),
+    ...(answer.status === 200 ? [] : [`/readyz returns ${answer.status}`]),
     ...open,
     ...workloads,
     ...serving,
@@ -142,7 +142,7 @@ export function nodeProblem(node: KubeObject): string | undefined {
 export function nodePressure(node: KubeObject): string | undefined {
   const {conditions = []} = nodeStatusSchema.parse(node['status'] ?? {})
   const pressure = conditions.find(({type, status}) => type.endsWith('Pressure') && status === 'True')
-  return pressure === undefined ? undefined : `node ${node.metadata.name} takes no pods: ${pressure.type}`
+  return pressure === undefined ? undefined : `node ${node.metadata.name} accepts no pods: ${pressure.type}`
 }
 
 async function unavailableWorkloads(kube: KubeReader, withCheckpoint: boolean): Promise<string[]> {
@@ -153,7 +153,7 @@ async function unavailableWorkloads(kube: KubeReader, withCheckpoint: boolean): 
     ...(withCheckpoint
       ? [
           lackingDaemon(kube, 'the node agent', SYSTEM_NAMESPACE, 'clouder-node-agent'),
-          lackingDeployment(kube, 'the controller of checkpoints', SYSTEM_NAMESPACE, 'clouder-controller'),
+          lackingDeployment(kube, 'the checkpoint controller', SYSTEM_NAMESPACE, 'clouder-controller'),
         ]
       : []),
   ])

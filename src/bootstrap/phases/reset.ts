@@ -34,7 +34,7 @@ export interface ResetOptions {
 /** The named nodes leave the cluster and hold nothing of it any more; binaries and images stay for a later join. */
 export const resetPhase = ({nodes, keepsCluster, keepsCheckpoints}: ResetOptions): ClouderPhase => ({
   id: 'reset',
-  title: 'Take the nodes out of the cluster',
+  title: 'Remove the nodes from the cluster',
 
   async plan(context, signal) {
     const leaving = context.hosts.filter((host) => nodes.includes(host.name))
@@ -59,7 +59,7 @@ export const resetPhase = ({nodes, keepsCluster, keepsCheckpoints}: ResetOptions
 
 const deleteNode = (name: string): Step<ClusterTools> => ({
   summary: `delete node ${name}`,
-  reason: 'it leaves the cluster',
+  reason: 'it is removed from the cluster',
   run: async (tools) => {
     const kube = await tools.kube()
     const ref = {apiVersion: 'v1', kind: 'Node', name}

@@ -14,7 +14,7 @@ export const restoreRuntimeClass: KubeObject = {
 /** Pods can ask for the restoring runtime by its class. */
 export const runtimeClassPhase: ClouderPhase = {
   id: 'runtime-class',
-  title: 'Offer the restoring runtime to pods',
+  title: 'Install the RuntimeClass for restores',
 
   async plan(context) {
     return context.spec.checkpoint.enabled ? planObjects(context, [restoreRuntimeClass]) : []

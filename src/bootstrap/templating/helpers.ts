@@ -27,7 +27,7 @@ function toml(value: unknown): string {
 
 /** Any value as JSON on one line. */
 function json(value: unknown): string {
-  if (value === undefined) throw new TypeError('a helper was given undefined')
+  if (value === undefined) throw new TypeError('a helper was called with undefined')
   return JSON.stringify(value).replaceAll(
     unprintable,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,

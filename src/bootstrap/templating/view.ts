@@ -13,7 +13,7 @@ function guard(value: unknown, path: string): unknown {
   if (problem !== undefined) throw new TypeError(`${path === '' ? 'the view' : path} is ${problem}`)
   if (typeof value !== 'object' || value === null) return value
   const refuseText = () => {
-    throw new TypeError(`${path} is ${Array.isArray(value) ? 'a list' : 'an object'}: name one of its values`)
+    throw new TypeError(`${path} is ${Array.isArray(value) ? 'a list' : 'an object'}: use one of its values`)
   }
   if (Array.isArray(value)) {
     const items = value.map((item: unknown, index) => guard(item, `${path}[${index}]`))

@@ -210,10 +210,10 @@ const ACTIONS: Readonly<Record<HeldPath['kind'], string>> = {
   address: 'is bound to it',
 }
 const FIXES: Partial<Readonly<Record<Source, string>>> = {
-  emptyDir: 'use a volume claim, or the file system of the container, or close it before, in a hook',
-  ephemeral: 'use a volume claim that outlives the pod, or close it before, in a hook',
+  emptyDir: 'use a PersistentVolumeClaim, or the file system of the container, or close it before, in a hook',
+  ephemeral: 'use a PersistentVolumeClaim that outlives the pod, or close it before, in a hook',
   '/dev/shm': 'unlink it while it is open, or close it before, in a hook',
-  hostPath: 'use a volume claim, or close it before, in a hook',
+  hostPath: 'use a PersistentVolumeClaim, or close it before, in a hook',
 }
 
 function obstacle(

@@ -4,12 +4,12 @@ import {contextArgument} from '../../cli/ctx-flags.ts'
 import {awsFlags} from '../../cli/cloud-flags.ts'
 
 export default class AwsConfigure extends BaseCommand {
-  static override summary = 'make a context of the AWS credentials that are in use here'
+  static override summary = 'create a context from the AWS credentials in use'
   static override description =
-    'Asks AWS which account they are of, and keeps that with the region as the current context. Credentials are not stored.'
+    'Looks up the account of the credentials, and saves account and region as the current context. Credentials are not stored.'
   static override examples = [
     {
-      description: 'a context called prod',
+      description: 'create a context named prod',
       command: '<%= config.bin %> aws configure prod --region eu-central-1',
     },
   ]

@@ -2,12 +2,12 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {awsFlags} from '../../cli/cloud-flags.ts'
 
 export default class AwsInfo extends BaseCommand {
-  static override summary = 'show whose the credentials of AWS are'
+  static override summary = 'show the identity behind the AWS credentials'
   static override description =
-    'Asks the cloud itself, with the credentials of its own chain. Refuses those of another account than the current context means.'
+    'Asks AWS itself, with its default credential chain. Fails when the account is not that of the current context.'
   static override examples = [
     {description: 'who am I', command: '<%= config.bin %> aws info'},
-    {description: 'for a program', command: '<%= config.bin %> aws info --json'},
+    {description: 'as JSON', command: '<%= config.bin %> aws info --json'},
   ]
   static override flags = awsFlags
 

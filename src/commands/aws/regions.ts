@@ -2,7 +2,7 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {awsFlags} from '../../cli/cloud-flags.ts'
 
 export default class AwsRegions extends BaseCommand {
-  static override summary = 'list the regions of AWS'
+  static override summary = 'list the AWS regions'
   static override examples = [{description: 'every region', command: '<%= config.bin %> aws regions'}]
   static override flags = awsFlags
 

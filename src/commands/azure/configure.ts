@@ -4,12 +4,12 @@ import {contextArgument} from '../../cli/ctx-flags.ts'
 import {azureFlags} from '../../cli/cloud-flags.ts'
 
 export default class AzureConfigure extends BaseCommand {
-  static override summary = 'make a context of the Azure credentials that are in use here'
+  static override summary = 'create a context from the Azure credentials in use'
   static override description =
-    'Asks Azure which subscription they are of, and keeps that with the location as the current context. Credentials are not stored.'
+    'Looks up the subscription of the credentials, and saves subscription and location as the current context. Credentials are not stored.'
   static override examples = [
     {
-      description: 'a context called prod',
+      description: 'create a context named prod',
       command: '<%= config.bin %> azure configure prod --location westeurope',
     },
   ]

@@ -2,12 +2,12 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {azureFlags} from '../../cli/cloud-flags.ts'
 
 export default class AzureInfo extends BaseCommand {
-  static override summary = 'show whose the credentials of Azure are'
+  static override summary = 'show the identity behind the Azure credentials'
   static override description =
-    'Asks the cloud itself, with the credentials of its own chain. Refuses those of another subscription than the current context means.'
+    'Asks Azure itself, with its default credential chain. Fails when the subscription is not that of the current context.'
   static override examples = [
     {description: 'who am I', command: '<%= config.bin %> azure info'},
-    {description: 'for a program', command: '<%= config.bin %> azure info --json'},
+    {description: 'as JSON', command: '<%= config.bin %> azure info --json'},
   ]
   static override flags = azureFlags
 

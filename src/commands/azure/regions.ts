@@ -2,7 +2,7 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {azureFlags} from '../../cli/cloud-flags.ts'
 
 export default class AzureRegions extends BaseCommand {
-  static override summary = 'list the locations of Azure'
+  static override summary = 'list the Azure locations'
   static override examples = [{description: 'every location', command: '<%= config.bin %> azure regions'}]
   static override flags = azureFlags
 

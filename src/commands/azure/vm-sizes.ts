@@ -3,12 +3,13 @@ import {showVmSizes, sizeFlags} from '../../cli/cloud-commands.ts'
 import {azureFlags} from '../../cli/cloud-flags.ts'
 
 export default class AzureVmSizes extends BaseCommand {
-  static override summary = 'list the machine sizes of a location of Azure'
-  static override description = 'With the zones that have them; sizes that are closed to you say why.'
+  static override summary = 'list the machine sizes of an Azure location'
+  static override description =
+    'With the zones that offer them; a size that your account cannot use is listed with the reason.'
   static override examples = [
     {description: 'every size', command: '<%= config.bin %> azure vm-sizes --location westeurope'},
     {
-      description: 'at least 4 processors and 16 GiB',
+      description: 'at least 4 vCPUs and 16 GiB',
       command: '<%= config.bin %> azure vm-sizes --location westeurope --min-vcpus 4 --min-memory 16',
     },
   ]

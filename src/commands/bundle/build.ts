@@ -7,26 +7,26 @@ import {yesFlag} from '../../cli/flags.ts'
 import {bundleChoiceFlags, chosenBundle} from '../../cli/bundle-flags.ts'
 
 export default class BundleBuild extends BaseCommand {
-  static override summary = 'build the folder that nodes install from'
+  static override summary = 'build the bundle that nodes install from'
   static override description =
-    'Every binary, OS package and image of a Kubernetes version, pinned by digest. What is in the cache is not fetched again; a build that was stopped goes on.'
+    'A folder with every binary, OS package and image of a Kubernetes version, pinned by digest. What is in the cache is not downloaded again; an interrupted build continues.'
   static override examples = [
     {description: 'for the default version', command: '<%= config.bin %> bundle build'},
     {
-      description: 'from Go modules, as one file to carry away',
+      description: 'from Go modules, packed into one file to copy elsewhere',
       command: '<%= config.bin %> bundle build --source go --pack bundle.tar.zst',
     },
   ]
   static override flags = {
     ...bundleChoiceFlags,
     source: Flags.option({
-      description: 'where to build from; auto: releases where they can be reached, else Go modules',
+      description: 'what to build from; auto: releases if they can be reached, otherwise Go modules',
       env: 'CLOUDER_BUNDLE_SOURCE',
       options: ['auto', 'release', 'go'] as const,
       default: 'auto',
     })(),
     pack: Flags.string({
-      description: 'write the bundle to this file as well, as .tar.zst',
+      description: 'also write the bundle to this file, as .tar.zst',
       env: 'CLOUDER_BUNDLE_PACK',
       helpValue: 'FILE',
     }),

@@ -5,7 +5,7 @@ export default class BundleLs extends BaseCommand {
   static override summary = 'list the bundles in the cache'
   static override examples = [
     {description: 'all bundles', command: '<%= config.bin %> bundle ls'},
-    {description: 'with every item, for a program', command: '<%= config.bin %> bundle ls --json'},
+    {description: 'with every item, as JSON', command: '<%= config.bin %> bundle ls --json'},
   ]
 
   async run(): Promise<void> {

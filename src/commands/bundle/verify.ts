@@ -5,18 +5,19 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {bundleChoiceFlags, chosenBundle} from '../../cli/bundle-flags.ts'
 
 export default class BundleVerify extends BaseCommand {
-  static override summary = 'prove that a bundle is whole: every digest, every image that a cluster names'
+  static override summary =
+    'verify that a bundle is complete: every digest, and every image that a cluster needs'
   static override examples = [
-    {description: 'the one in the cache', command: '<%= config.bin %> bundle verify'},
+    {description: 'the bundle in the cache', command: '<%= config.bin %> bundle verify'},
     {
-      description: 'one that was carried here',
+      description: 'a bundle copied from elsewhere',
       command: '<%= config.bin %> bundle verify --dir bundle.tar.zst',
     },
   ]
   static override flags = {
     ...bundleChoiceFlags,
     dir: Flags.string({
-      description: 'folder or .tar.zst of the bundle; default: the one in the cache folder',
+      description: 'folder or .tar.zst of the bundle; default: the bundle in the cache folder',
       env: 'CLOUDER_BUNDLE',
       helpValue: 'DIR|FILE',
     }),
@@ -44,7 +45,7 @@ export default class BundleVerify extends BaseCommand {
       {dir: bundle.dir, kubernetes: bundle.lock.kubernetes, arch: bundle.lock.arch, ...verified},
       () => {
         const size = formatBytes(verified.sizeBytes)
-        return `${bundle.dir}: ${verified.items} items, ${size}, every digest right and every image there`
+        return `${bundle.dir}: ${verified.items} items, ${size}, every digest matches and every image is present`
       },
     )
   }

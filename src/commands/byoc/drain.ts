@@ -4,9 +4,9 @@ import {needName} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class ByocDrain extends BaseCommand {
-  static override summary = 'give a container host no more work'
+  static override summary = 'stop scheduling work to a container host'
   static override description =
-    'What runs there goes on: clouder node drain HOST --checkpoint moves it, when the host is a node. Register it again to take it back.'
+    'What runs there keeps running. If the host is a node, clouder node drain HOST --checkpoint moves it. To schedule to the host again, register it again.'
   static override examples = [{description: 'one', command: '<%= config.bin %> byoc drain lab-1'}]
   static override args = {host: Args.string({description: 'name of the host'})}
   static override flags = {...clusterFlag, ...yesFlag}
@@ -22,6 +22,6 @@ export default class ByocDrain extends BaseCommand {
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)
     const host = await withCheckpoints(cluster, tools, ({kube}) => drainHost(kube, name))
-    await this.show({cluster, host}, () => `host ${name} takes no more work`)
+    await this.show({cluster, host}, () => `nothing is scheduled to host ${name} any longer`)
   }
 }

@@ -2,8 +2,8 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {clusterFlag} from '../../cli/flags.ts'
 
 export default class ByocLs extends BaseCommand {
-  static override summary = 'list container hosts, what they have, and when they were last heard of'
-  static override examples = [{description: 'all of them', command: '<%= config.bin %> byoc ls'}]
+  static override summary = 'list container hosts, their capabilities, and when they last reported'
+  static override examples = [{description: 'all container hosts', command: '<%= config.bin %> byoc ls'}]
   static override flags = {...clusterFlag}
 
   async run(): Promise<void> {

@@ -4,19 +4,19 @@ import {needName, pairsOf} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag, listOf, yesFlag} from '../../cli/flags.ts'
 
 export default class ByocRegister extends BaseCommand {
-  static override summary = 'enrol a container host of yours as capacity'
+  static override summary = 'register a container host of your own as capacity'
   static override description =
-    'A host that has joined as a node of that name gets what it has as labels, capability.clouder.dev/KEY=VALUE, and runs pods and runtimes that ask for them. For any other a script is written, readable by you alone: it tells the cluster that the host is there, with a token that can do nothing else, lasts for 24 hours and is renewed by the script. Again for the same name: changes it, writes a new script, and ends the tokens of the one before.'
+    'If a node of that name has joined the cluster, it gets its capabilities as labels, capability.clouder.dev/KEY=VALUE, and runs pods and runtimes that select them. For any other host a script is written, readable by you alone: it sends heartbeats to the cluster, with a token that allows nothing else, is valid for 24 hours and is renewed by the script. Registering the same name again changes the host, writes a new script, and revokes the tokens of the previous one.'
   static override examples = [
     {
-      description: 'a host with a graphics card, for four containers',
+      description: 'a host with a GPU, for up to four containers',
       command: '<%= config.bin %> byoc register lab-1 --capability gpu=a10 --slots 4 --script lab-1.sh',
     },
   ]
   static override args = {host: Args.string({description: 'name of the host'})}
   static override flags = {
     capability: Flags.string({
-      description: 'what it has, as KEY=VALUE; may be given many times',
+      description: 'a capability of the host, as KEY=VALUE; can be repeated',
       env: 'CLOUDER_CAPABILITY',
       helpValue: 'KEY=VALUE',
       multiple: true,
@@ -24,13 +24,13 @@ export default class ByocRegister extends BaseCommand {
       delimiter: ',',
     }),
     slots: Flags.integer({
-      description: 'containers it takes at once',
+      description: 'number of containers that may run there at the same time',
       env: 'CLOUDER_SLOTS',
       default: 1,
       min: 1,
     }),
     script: Flags.string({
-      description: 'where to write its script; default: HOST-heartbeat.sh here',
+      description: 'where to write its script; default: HOST-heartbeat.sh in the working directory',
       env: 'CLOUDER_SCRIPT',
       helpValue: 'FILE',
     }),
@@ -62,7 +62,7 @@ export default class ByocRegister extends BaseCommand {
         : `on ${name}, as a service: sh ${file}`
     await this.show(
       {cluster, host, ...(file === undefined ? {} : {file})},
-      () => `host ${name} is registered\n\nNext:\n  ${next}`,
+      () => `host ${name} registered\n\nNext:\n  ${next}`,
     )
   }
 }

@@ -4,9 +4,9 @@ import {needName} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class ByocRemove extends BaseCommand {
-  static override summary = 'take a container host away'
+  static override summary = 'remove a container host'
   static override description =
-    'Its token is worth nothing from then on; a node loses the labels of what it has, and stays a node.'
+    'Its token is revoked. A node loses the labels of its capabilities, and stays a node.'
   static override examples = [{description: 'one', command: '<%= config.bin %> byoc remove lab-1 --yes'}]
   static override args = {host: Args.string({description: 'name of the host'})}
   static override flags = {...yesFlag, ...clusterFlag}
@@ -22,11 +22,11 @@ export default class ByocRemove extends BaseCommand {
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)
     await this.ask({
-      text: `take host ${name} away?`,
+      text: `remove host ${name}? Its token is revoked.`,
       declined: 'nothing was changed',
       yes: flags.yes,
     })
     const host = await withCheckpoints(cluster, tools, ({kube}) => removeHost(kube, name))
-    await this.show({cluster, host}, () => `host ${name} is taken away`)
+    await this.show({cluster, host}, () => `host ${name} removed`)
   }
 }

@@ -4,25 +4,25 @@ import {podArgument, podOf, storeFlag, waitFlag} from '../../cli/checkpoint-flag
 import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointCreate extends BaseCommand {
-  static override summary = 'checkpoint a running pod: its memory, sealed, in a store'
+  static override summary = 'checkpoint a running pod: its memory, encrypted, in a store'
   static override description =
-    'All containers of the pod in order, or the one that is named as NAMESPACE/POD/CONTAINER. The pod runs on, unless told otherwise. What is stored was read back and verified.'
+    'All containers of the pod in order, or one named as NAMESPACE/POD/CONTAINER. The pod keeps running, unless --stop is given. What is stored is read back and verified.'
   static override examples = [
-    {description: 'a pod that runs on', command: '<%= config.bin %> checkpoint create default/web'},
+    {description: 'a pod that keeps running', command: '<%= config.bin %> checkpoint create default/web'},
     {
-      description: 'into an object store, and end the pod once it is safe there',
+      description: 'into an object store, and delete the pod once the checkpoint is verified',
       command: '<%= config.bin %> checkpoint create team/train-0 --store s3 --stop',
     },
   ]
   static override args = podArgument
   static override flags = {
     'leave-running': Flags.boolean({
-      description: 'the pod runs on (default)',
+      description: 'the pod keeps running (default)',
       env: 'CLOUDER_LEAVE_RUNNING',
       exclusive: ['stop'],
     }),
     stop: Flags.boolean({
-      description: 'delete the pod when the checkpoint is verified; it stands still from the dump on',
+      description: 'delete the pod when the checkpoint is verified; it is frozen from the dump until then',
       env: 'CLOUDER_STOP',
     }),
     name: Flags.string({
@@ -32,7 +32,7 @@ export default class CheckpointCreate extends BaseCommand {
     }),
     'keep-archive': Flags.boolean({
       description:
-        'leave the archive on the node, in /var/lib/clouder/archives: the memory in clear, readable by root',
+        'keep the archive on the node, in /var/lib/clouder/archives: unencrypted memory, readable by root',
       env: 'CLOUDER_KEEP_ARCHIVE',
     }),
     ...storeFlag,

@@ -4,9 +4,9 @@ import {podOf} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag} from '../../cli/flags.ts'
 
 export default class CheckpointDoctor extends BaseCommand {
-  static override summary = 'find out whether checkpoint and restore work, on nodes or for a pod, and why not'
+  static override summary = 'check whether checkpoint and restore work, on nodes or for a pod, and why not'
   static override description =
-    'Of nodes: agent, ways to restore, what CRIU says, and a process of our own that goes there and back. Of a pod: what CRIU cannot take or a checkpoint does not carry, and what its last checkpoint failed of. Exit code 8 when something stands in the way.'
+    'For nodes: the agent, the restore backends, criu check, and a round trip with a test process. For a pod: what CRIU cannot dump, what a checkpoint does not include, and why its last checkpoint failed. Exit code 8 when something prevents checkpoints.'
   static override examples = [
     {description: 'all nodes, and a live round trip', command: '<%= config.bin %> checkpoint doctor'},
     {description: 'one node', command: '<%= config.bin %> checkpoint doctor worker-1'},
@@ -17,7 +17,7 @@ export default class CheckpointDoctor extends BaseCommand {
   }
   static override flags = {
     probe: Flags.boolean({
-      description: 'checkpoint and restore a process of our own; --no-probe only looks',
+      description: 'checkpoint and restore a test process; --no-probe skips that',
       env: 'CLOUDER_PROBE',
       default: true,
       allowNo: true,

@@ -4,13 +4,13 @@ import {namespaceFlag, retentionFlags, retentionOf} from '../../cli/checkpoint-f
 import {clusterFlag, runFlags, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointGc extends BaseCommand {
-  static override summary = 'delete checkpoints that are not to be kept any longer'
+  static override summary = 'delete checkpoints that retention does not keep'
   static override description =
-    'By count, age and size: as the stores say, or as these flags do. One that is in use stays. The cluster then removes from the store what no other checkpoint needs.'
+    'By count, age and size, as set in the stores or by these flags. A checkpoint in use is kept. The cluster then removes from the store what no other checkpoint needs.'
   static override examples = [
-    {description: 'what would go', command: '<%= config.bin %> checkpoint gc --dry-run'},
+    {description: 'what would be deleted', command: '<%= config.bin %> checkpoint gc --dry-run'},
     {
-      description: 'three of each pod, none older than a week',
+      description: 'keep three of each pod, none older than a week',
       command: '<%= config.bin %> checkpoint gc --keep-last 3 --max-age 7d',
     },
   ]
@@ -18,7 +18,7 @@ export default class CheckpointGc extends BaseCommand {
     'dry-run': runFlags['dry-run'],
     ...retentionFlags,
     'max-bytes': Flags.integer({
-      description: 'stored bytes per namespace and store; the oldest go first',
+      description: 'stored bytes per namespace and store; the oldest are deleted first',
       env: 'CLOUDER_MAX_BYTES',
       min: 1,
     }),

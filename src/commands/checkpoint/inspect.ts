@@ -4,9 +4,9 @@ import {clusterFlag} from '../../cli/flags.ts'
 
 export default class CheckpointInspect extends BaseCommand {
   static override summary =
-    'show what is in a checkpoint: processes, sockets, files, mounts, privileges, sizes'
+    'show the contents of a checkpoint: processes, sockets, files, mounts, privileges, sizes'
   static override description =
-    'What the node agent wrote down when it made the checkpoint. Nothing is opened here, and no key leaves the cluster.'
+    'As the node agent recorded them when it created the checkpoint. Nothing is decrypted, and no key leaves the cluster.'
   static override examples = [
     {description: 'one', command: '<%= config.bin %> checkpoint inspect default/web-20261121-091402'},
   ]

@@ -5,8 +5,11 @@ import {clusterFlag} from '../../cli/flags.ts'
 export default class CheckpointLs extends BaseCommand {
   static override summary = 'list checkpoints'
   static override examples = [
-    {description: 'all of them', command: '<%= config.bin %> checkpoint ls'},
-    {description: 'those of a namespace', command: '<%= config.bin %> checkpoint ls --namespace team'},
+    {description: 'all container hosts', command: '<%= config.bin %> checkpoint ls'},
+    {
+      description: 'checkpoints of one namespace',
+      command: '<%= config.bin %> checkpoint ls --namespace team',
+    },
   ]
   static override flags = {...namespaceFlag, ...clusterFlag}
 

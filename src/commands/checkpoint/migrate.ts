@@ -4,22 +4,25 @@ import {placeOf, podArgument, storeFlag, waitFlag} from '../../cli/checkpoint-fl
 import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointMigrate extends BaseCommand {
-  static override summary = 'move a running pod to another node, memory and all'
+  static override summary = 'move a running pod to another node, including its memory'
   static override description =
-    'Checkpoint, restore under the same name on the other node, verify; the source is deleted only when the checkpoint is verified and the target can take it, and goes on when anything fails.'
+    'Checkpoints the pod, restores it under the same name on the other node, and verifies it. The source is deleted only when the checkpoint is verified and the target can run it; if anything fails, the source resumes.'
   static override examples = [
-    {description: 'to a node', command: '<%= config.bin %> checkpoint migrate default/web --to worker-2'},
-    {description: 'away from where it is', command: '<%= config.bin %> checkpoint migrate default/web'},
+    {
+      description: 'to a given node',
+      command: '<%= config.bin %> checkpoint migrate default/web --to worker-2',
+    },
+    {description: 'to any other node', command: '<%= config.bin %> checkpoint migrate default/web'},
   ]
   static override args = podArgument
   static override flags = {
     to: Flags.string({
-      description: 'node to go on on; default: the scheduler chooses among those that can',
+      description: 'target node; default: the scheduler chooses among the compatible ones',
       env: 'CLOUDER_TO',
       helpValue: 'NODE',
     }),
     backend: Flags.option({
-      description: 'how; default: handler, by which a move that fails is undone too',
+      description: 'restore backend; default: handler, with which a failed move is also rolled back',
       env: 'CLOUDER_BACKEND',
       options: ['handler', 'create-image'] as const,
     })(),

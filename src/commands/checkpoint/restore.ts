@@ -4,30 +4,30 @@ import {checkpointArgument, placeOf, waitFlag} from '../../cli/checkpoint-flags.
 import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointRestore extends BaseCommand {
-  static override summary = 'make a pod that goes on from a checkpoint'
+  static override summary = 'restore a pod from a checkpoint'
   static override description =
-    'The pod of the checkpoint, with its memory, on any node that is alike. Refused when the processes may do more than the pod to be made.'
+    'Creates the pod of the checkpoint, with its memory, on any compatible node. Refused when the processes have more privileges than the new pod.'
   static override examples = [
     {
-      description: 'under another name, on a node',
+      description: 'under another name, on a given node',
       command: '<%= config.bin %> checkpoint restore default/web-20261121-091402 --as web-2 --to worker-2',
     },
   ]
   static override args = checkpointArgument
   static override flags = {
     to: Flags.string({
-      description: 'node to go on on; default: the scheduler chooses among those that can',
+      description: 'target node; default: the scheduler chooses among the compatible ones',
       aliases: ['node'],
       env: 'CLOUDER_TO',
       helpValue: 'NODE',
     }),
     as: Flags.string({
-      description: 'name of the pod to make; default: as it was called',
+      description: 'name of the new pod; default: the name of the original',
       env: 'CLOUDER_AS',
       helpValue: 'NAME',
     }),
     backend: Flags.option({
-      description: 'how; default: the best that the node offers',
+      description: 'restore backend; default: the best one of the node',
       env: 'CLOUDER_BACKEND',
       options: ['native', 'handler', 'create-image'] as const,
     })(),

@@ -6,24 +6,23 @@ import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class CheckpointSchedule extends BaseCommand {
   static override summary =
-    'checkpoint pods by policy: by the clock, when idle, before a drain, when a spot machine ends'
-  static override description =
-    'Writes a CheckpointPolicy; one of that name is changed. Without a name: lists them.'
+    'checkpoint pods by policy: on a schedule, when idle, before a drain, when a spot machine is reclaimed'
+  static override description = 'Creates or changes a CheckpointPolicy. Without a name: lists them.'
   static override examples = [
     {
-      description: 'every night, three of each pod',
+      description: 'every night, keeping three of each pod',
       command:
         "<%= config.bin %> checkpoint schedule team/nightly --selector app=train --cron '0 3 * * *' --keep-last 3",
     },
     {
-      description: 'moved instead of killed',
+      description: 'moved instead of evicted',
       command:
         '<%= config.bin %> checkpoint schedule team/keep --selector tier=stateful --on-drain --on-interruption',
     },
-    {description: 'what there is', command: '<%= config.bin %> checkpoint schedule'},
+    {description: 'list all policies', command: '<%= config.bin %> checkpoint schedule'},
   ]
   static override args = {
-    policy: Args.string({description: 'the policy, as NAMESPACE/NAME'}),
+    policy: Args.string({description: 'name of the policy, as NAMESPACE/NAME'}),
   }
   static override flags = {
     ...policyFlags,

@@ -3,9 +3,9 @@ import {checkpointArgument, namespaceFlag, placeOf} from '../../cli/checkpoint-f
 import {clusterFlag} from '../../cli/flags.ts'
 
 export default class CheckpointVerify extends BaseCommand {
-  static override summary = 'read checkpoints back from their store and check every piece'
+  static override summary = 'read checkpoints back from their store and verify every blob'
   static override description =
-    'A node agent does it: every piece there and unchanged, signed by a key that the cluster trusts, and opened by its key. Without a name: all that are Ready. Exit code 11 when one is not whole.'
+    'A node agent checks that every blob is present and unchanged, signed by a key that the cluster trusts, and can be decrypted. Without a name: all that are Ready. Exit code 11 when a checkpoint is damaged.'
   static override examples = [
     {description: 'one', command: '<%= config.bin %> checkpoint verify default/web-20261121-091402'},
     {description: 'all', command: '<%= config.bin %> checkpoint verify'},

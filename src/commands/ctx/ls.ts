@@ -1,9 +1,9 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 
 export default class CtxLs extends BaseCommand {
-  static override summary = 'list the contexts: accounts of clouds, and where in them'
+  static override summary = 'list the contexts: cloud accounts with a region or location'
   static override examples = [
-    {description: 'all contexts; the current one has a star', command: '<%= config.bin %> ctx ls'},
+    {description: 'all contexts; the current one is marked with a star', command: '<%= config.bin %> ctx ls'},
   ]
 
   async run(): Promise<void> {

@@ -4,9 +4,11 @@ import {contextArgument} from '../../cli/ctx-flags.ts'
 import {ConfigError} from '../../base/errors.ts'
 
 export default class CtxRm extends BaseCommand {
-  static override summary = 'forget a context'
-  static override description = 'The account and the clusters in it are not touched.'
-  static override examples = [{description: 'forget it', command: '<%= config.bin %> ctx rm dev'}]
+  static override summary = 'delete a context'
+  static override description = 'Its account and clusters are not touched.'
+  static override examples = [
+    {description: 'delete the context dev', command: '<%= config.bin %> ctx rm dev'},
+  ]
   static override args = contextArgument
   static override flags = yesFlag
 
@@ -17,6 +19,6 @@ export default class CtxRm extends BaseCommand {
       throw new ConfigError('FLAG_MISSING', 'no context is named', {suggestions: ['clouder ctx ls']})
     }
     await (await this.tools()).contexts.remove(name)
-    await this.show({removed: name}, () => `context ${name} is forgotten`)
+    await this.show({removed: name}, () => `context ${name} deleted`)
   }
 }

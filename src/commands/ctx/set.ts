@@ -6,18 +6,18 @@ import {contextArgument} from '../../cli/ctx-flags.ts'
 import {ConfigError} from '../../base/errors.ts'
 
 export default class CtxSet extends BaseCommand {
-  static override summary = 'make or change a context, and make it the current one'
+  static override summary = 'create or change a context, and switch to it'
   static override description =
-    'Clusters take account, region and profile from the current context where their file does not say them. A context holds no credentials: those come from the own chain of the cloud.'
+    'Clusters whose file sets no account, region or profile take them from the current context. A context holds no credentials: they come from the default credential chain of the cloud.'
   static override examples = [
     {description: 'switch to a context that exists', command: '<%= config.bin %> ctx set prod'},
     {
-      description: 'an account of AWS; other credentials are refused from now on',
+      description: 'an AWS account; credentials of another account are refused from then on',
       command:
         "<%= config.bin %> ctx set prod --provider aws --account '123456789012' --region eu-central-1 --profile prod",
     },
     {
-      description: 'a location of Azure',
+      description: 'an Azure location',
       command: '<%= config.bin %> ctx set dev --provider azure --location westeurope',
     },
   ]
@@ -29,7 +29,7 @@ export default class CtxSet extends BaseCommand {
       options: ['aws', 'azure'],
     }),
     account: Flags.string({
-      description: 'account of AWS, twelve digits',
+      description: 'AWS account, twelve digits',
       env: 'CLOUDER_ACCOUNT',
       helpValue: 'NUMBER',
     }),

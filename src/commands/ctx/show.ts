@@ -3,10 +3,10 @@ import {contextArgument} from '../../cli/ctx-flags.ts'
 import {StateError} from '../../base/errors.ts'
 
 export default class CtxShow extends BaseCommand {
-  static override summary = 'show a context, the current one without a name'
+  static override summary = 'show a context; without a name, the current one'
   static override examples = [
     {description: 'the current one', command: '<%= config.bin %> ctx show'},
-    {description: 'one by its name', command: '<%= config.bin %> ctx show prod --json'},
+    {description: 'a context by name', command: '<%= config.bin %> ctx show prod --json'},
   ]
   static override args = contextArgument
 
@@ -15,7 +15,7 @@ export default class CtxShow extends BaseCommand {
     const {contextText} = await import('../../cli/cloud-results.ts')
     const found = await (await this.tools()).contexts.find(args.name)
     if (found === undefined) {
-      throw new StateError('CONTEXT_UNKNOWN', 'no context is the current one', {
+      throw new StateError('CONTEXT_UNKNOWN', 'there is no current context', {
         suggestions: ['clouder ctx ls', 'clouder ctx set NAME'],
       })
     }

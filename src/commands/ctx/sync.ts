@@ -2,9 +2,9 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {yesFlag} from '../../cli/flags.ts'
 
 export default class CtxSync extends BaseCommand {
-  static override summary = 'make contexts of the accounts that are configured here'
+  static override summary = 'create contexts from the accounts configured on this machine'
   static override description =
-    'Looks at the profiles of the AWS configuration and the subscriptions that Azure shows you, and asks each who you are. What a context says already stays; none is removed.'
+    'Reads the profiles of the AWS configuration and the Azure subscriptions you can access, and looks up the identity for each. Existing settings of a context are kept; no context is removed.'
   static override examples = [
     {description: 'after aws sso login or az login', command: '<%= config.bin %> ctx sync'},
   ]

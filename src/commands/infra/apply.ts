@@ -5,13 +5,13 @@ import {nameArgument, yesFlag} from '../../cli/flags.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
 
 export default class InfraApply extends BaseCommand {
-  static override summary = 'make the infrastructure of a cluster what its specification says'
+  static override summary = 'create or update the infrastructure of a cluster to match its specification'
   static override description =
-    'Plans, asks, and applies exactly what was shown; or applies a saved plan, and nothing else. The same as kubeadm create.'
+    'Plans, asks for confirmation, and applies exactly what was shown; or applies a saved plan, and nothing else. Does the same as kubeadm create.'
   static override examples = [
     {description: 'plan, question, apply', command: '<%= config.bin %> infra apply prod'},
     {
-      description: 'what was approved',
+      description: 'apply an approved plan',
       command: '<%= config.bin %> infra apply prod --plan plan.tfplan --yes',
     },
   ]

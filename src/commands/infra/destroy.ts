@@ -3,12 +3,12 @@ import {nameArgument, yesFlag} from '../../cli/flags.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
 
 export default class InfraDestroy extends BaseCommand {
-  static override summary = 'remove what Terraform made for a cluster'
+  static override summary = 'remove what Terraform created for a cluster'
   static override description =
-    'Only what is in the state of Terraform. kubeadm terminate removes what controllers in the cluster made as well, and looks that nothing is left.'
+    'Only what is in the Terraform state. kubeadm terminate also removes what controllers in the cluster created, and checks that nothing is left.'
   static override examples = [
-    {description: 'after a question', command: '<%= config.bin %> infra destroy prod'},
-    {description: 'what would go', command: '<%= config.bin %> infra plan prod --destroy'},
+    {description: 'after confirmation', command: '<%= config.bin %> infra destroy prod'},
+    {description: 'what would be deleted', command: '<%= config.bin %> infra plan prod --destroy'},
   ]
   static override args = nameArgument
   static override flags = {...specFlags, ...yesFlag}

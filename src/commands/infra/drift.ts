@@ -4,13 +4,13 @@ import {markdownFlag, showPlan} from '../../cli/infra-plan.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
 
 export default class InfraDrift extends BaseCommand {
-  static override summary = 'show what somebody changed in the cloud behind the back of clouder'
+  static override summary = 'show what was changed in the cloud outside of clouder'
   static override description =
-    'Compares the cloud with what was applied last. Exits with 0 when nothing differs, with 2 when something does. An apply brings it back.'
+    'Compares the cloud with the last apply. Exits with 0 when nothing differs, with 2 when something does. The next apply reverts the changes.'
   static override examples = [
-    {description: 'every night', command: '<%= config.bin %> infra drift prod'},
+    {description: 'for a nightly job', command: '<%= config.bin %> infra drift prod'},
     {
-      description: 'as the text of an issue',
+      description: 'as Markdown, for an issue',
       command: '<%= config.bin %> infra drift prod --markdown > drift.md',
     },
   ]

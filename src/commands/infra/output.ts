@@ -4,11 +4,11 @@ import {specFlags} from '../../cli/spec-flags.ts'
 import {StateError} from '../../base/errors.ts'
 
 export default class InfraOutput extends BaseCommand {
-  static override summary = 'print what Terraform knows of a cluster: machines, endpoint, storage'
-  static override description = 'The outputs of the last apply, as JSON. Nothing in them is secret.'
+  static override summary = 'print the Terraform outputs of a cluster: machines, endpoint, storage'
+  static override description = 'The outputs of the last apply. They contain no secrets.'
   static override examples = [
     {description: 'everything', command: '<%= config.bin %> infra output prod'},
-    {description: 'for a program', command: '<%= config.bin %> infra output prod --json'},
+    {description: 'as JSON', command: '<%= config.bin %> infra output prod --json'},
   ]
   static override args = nameArgument
   static override flags = specFlags
@@ -23,7 +23,7 @@ export default class InfraOutput extends BaseCommand {
     const {name, ...rest} = await specFromFlags(args.name, flags, tools.store, tools.contexts)
     const outputs = await infraOutputs({name, ...rest}, tools)
     if (outputs === undefined)
-      throw new StateError('CLUSTER_UNKNOWN', `nothing was applied for ${name} yet`, {
+      throw new StateError('CLUSTER_UNKNOWN', `nothing has been applied for ${name} yet`, {
         suggestions: [`clouder infra plan ${name}`, `clouder infra apply ${name}`],
       })
     await this.show({cluster: name, outputs}, () => JSON.stringify(outputs, undefined, 2))

@@ -6,17 +6,17 @@ import {markdownFlag, showPlan} from '../../cli/infra-plan.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
 
 export default class InfraPlan extends BaseCommand {
-  static override summary = 'show what apply would change in the cloud, changing nothing'
+  static override summary = 'show what apply would change in the cloud, without changing anything'
   static override description =
-    'Every resource that is made, changed, replaced or removed, and why. Exits with 0 when there is nothing to do, with 2 when there is.'
+    'Every resource that would be created, changed, replaced or removed, and why. Exits with 0 when there is nothing to do, with 2 when there is.'
   static override examples = [
-    {description: 'what is to do', command: '<%= config.bin %> infra plan prod'},
+    {description: 'the plan', command: '<%= config.bin %> infra plan prod'},
     {
-      description: 'for a pull request, and to be applied exactly as it is',
+      description: 'for a pull request, saved to be applied exactly as shown',
       command: '<%= config.bin %> infra plan --config cluster.yaml --save plan.tfplan --markdown',
     },
     {
-      description: 'one control plane, where all of them would stop at once',
+      description: 'only one control plane, when a change would stop all of them at once',
       command: '<%= config.bin %> infra plan prod --only cp-1 --save cp-1.tfplan',
     },
   ]
@@ -30,7 +30,7 @@ export default class InfraPlan extends BaseCommand {
       helpValue: 'FILE',
     }),
     only: Flags.string({
-      description: 'plan this machine alone, with what it needs; may be repeated',
+      description: 'plan only this machine, with what it depends on; can be repeated',
       env: 'CLOUDER_INFRA_ONLY',
       exclusive: ['destroy'],
       helpValue: 'NODE',

@@ -8,11 +8,11 @@ import {specFlags} from '../../cli/spec-flags.ts'
 export default class InfraSynth extends BaseCommand {
   static override summary = 'print the Terraform configuration of a cluster'
   static override description =
-    'What plan and apply give to Terraform, as JSON: the same text for the same specification. The key that machines let in is made when there is none; nothing else is changed.'
+    'What plan and apply pass to Terraform, as JSON: the same text for the same specification. An SSH key for the machines is created if there is none; nothing else is changed.'
   static override examples = [
-    {description: 'to read', command: '<%= config.bin %> infra synth prod --config cluster.yaml'},
+    {description: 'to standard output', command: '<%= config.bin %> infra synth prod --config cluster.yaml'},
     {
-      description: 'for a pipeline that runs Terraform itself',
+      description: 'for a pipeline that runs Terraform on its own',
       command: '<%= config.bin %> infra synth --config cluster.yaml --out infra',
     },
   ]

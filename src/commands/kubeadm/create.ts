@@ -3,8 +3,8 @@ import {bundleFlag, nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
 
 export default class KubeadmCreate extends BaseCommand {
-  static override summary = 'make the machines of a cluster, and nothing on them'
-  static override description = 'Infrastructure only; setup turns the machines into a cluster.'
+  static override summary = 'create the machines of a cluster, without Kubernetes'
+  static override description = 'Infrastructure only; setup then turns the machines into a cluster.'
   static override examples = [
     {
       description: 'machines for one control plane and two workers',

@@ -4,15 +4,15 @@ import {nameArgument, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmGetConfig extends BaseCommand {
   static override summary = 'fetch the kubeconfig of a cluster'
-  static override description = 'A file of its own, 0600; or a context in your own kubeconfig.'
+  static override description = 'Into a separate file with mode 0600, or as a context in your own kubeconfig.'
   static override examples = [
-    {description: 'its own file', command: '<%= config.bin %> kubeadm get-config demo'},
+    {description: 'a separate file', command: '<%= config.bin %> kubeadm get-config demo'},
     {
       description: 'a context in ~/.kube/config',
       command: '<%= config.bin %> kubeadm get-config demo --merge',
     },
     {
-      description: 'and make it the current one',
+      description: 'and switch to that context',
       command: '<%= config.bin %> kubeadm get-config demo --merge --use',
     },
   ]
@@ -26,12 +26,12 @@ export default class KubeadmGetConfig extends BaseCommand {
       dependsOn: ['merge'],
     }),
     use: Flags.boolean({
-      description: 'make it the current context; default: only where there is none',
+      description: 'make it the current context; default: only if there is none',
       env: 'CLOUDER_USE_CONTEXT',
       dependsOn: ['merge'],
     }),
     force: Flags.boolean({
-      description: 'replace a context, cluster or user of that name that is not of this cluster',
+      description: 'replace a context, cluster or user of the same name that belongs to another cluster',
       env: 'CLOUDER_FORCE',
       dependsOn: ['merge'],
     }),

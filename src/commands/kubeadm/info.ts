@@ -2,10 +2,10 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {nameArgument} from '../../cli/flags.ts'
 
 export default class KubeadmInfo extends BaseCommand {
-  static override summary = 'show a cluster: what is remembered beside what is true'
+  static override summary = 'show a cluster: its record next to its actual state'
   static override examples = [
     {
-      description: 'nodes, versions, and where record and cluster differ',
+      description: 'nodes, versions, and differences between record and cluster',
       command: '<%= config.bin %> kubeadm info demo',
     },
   ]

@@ -3,20 +3,20 @@ import {bundleFlag, nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
 
 export default class KubeadmInit extends BaseCommand {
-  static override summary = 'make machines and turn them into a working cluster'
+  static override summary = 'create machines and turn them into a working cluster'
   static override description =
-    'Everything in the description of the cluster, up to nodes that are Ready. Run it again at any time: it does what is missing, and nothing twice.'
+    'Does everything that cluster.yaml and the flags describe, until all nodes are Ready. Run it again at any time: it does only what is missing.'
   static override examples = [
     {
       description: 'three nodes on this machine',
       command: '<%= config.bin %> kubeadm init demo --provider local --workers 2',
     },
     {
-      description: 'machines you bring, listed in a file',
+      description: 'your own machines, listed in a file',
       command: '<%= config.bin %> kubeadm init --config cluster.yaml',
     },
     {
-      description: 'what it would do, changing nothing',
+      description: 'what it would do, without changing anything',
       command: '<%= config.bin %> kubeadm init demo --dry-run',
     },
   ]

@@ -5,14 +5,14 @@ import {bundleFlag, nameArgument, runFlags, runFlagsOf, yesFlag} from '../../cli
 export default class KubeadmJoin extends BaseCommand {
   static override summary = 'add machines to a cluster'
   static override description =
-    'Any machine that SSH reaches, whatever the cluster was made with. It is remembered: init keeps it from then on.'
+    'Any machine reachable by SSH, whatever provider the cluster uses. The machine is added to the record of the cluster; later runs of init include it.'
   static override examples = [
     {
       description: 'one machine',
       command: '<%= config.bin %> kubeadm join demo --host admin@192.0.2.17',
     },
     {
-      description: 'two, with a key of their own, in a pool',
+      description: 'two machines, with their own key, in a pool',
       command:
         '<%= config.bin %> kubeadm join demo --host root@192.0.2.17 --host root@192.0.2.18:2222 --key ~/.ssh/lab --pool big',
     },
@@ -20,7 +20,7 @@ export default class KubeadmJoin extends BaseCommand {
   static override args = nameArgument
   static override flags = {
     host: Flags.string({
-      description: 'machine to add; may be given many times',
+      description: 'machine to add; can be repeated',
       env: 'CLOUDER_JOIN_HOST',
       helpValue: '[USER@]ADDRESS[:PORT]',
       multiple: true,
@@ -29,13 +29,13 @@ export default class KubeadmJoin extends BaseCommand {
       required: true,
     }),
     name: Flags.string({
-      description: 'node name, for a single host; default: pool and number',
+      description: 'node name, if a single host is given; default: pool and number',
       env: 'CLOUDER_JOIN_NAME',
       helpValue: 'NODE',
     }),
     key: Flags.string({
       description:
-        'private key for SSH; default: `spec.ssh.keyPath` of the cluster, else the SSH agent; the key of local nodes is never used',
+        'private SSH key; default: `spec.ssh.keyPath` of the cluster, otherwise the SSH agent; the key of local nodes is never used',
       env: 'CLOUDER_JOIN_KEY',
       helpValue: 'FILE',
     }),

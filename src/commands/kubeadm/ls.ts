@@ -1,10 +1,13 @@
 import {BaseCommand} from '../../cli/base-command.ts'
 
 export default class KubeadmLs extends BaseCommand {
-  static override summary = 'list the clusters remembered on this machine'
+  static override summary = 'list the clusters recorded on this machine'
   static override examples = [
-    {description: 'all clusters; the default one has a star', command: '<%= config.bin %> kubeadm ls'},
-    {description: 'for a program', command: '<%= config.bin %> kubeadm ls --json'},
+    {
+      description: 'all clusters; the default one is marked with a star',
+      command: '<%= config.bin %> kubeadm ls',
+    },
+    {description: 'as JSON', command: '<%= config.bin %> kubeadm ls --json'},
   ]
 
   async run(): Promise<void> {

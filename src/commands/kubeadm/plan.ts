@@ -6,13 +6,13 @@ import {specFlags} from '../../cli/spec-flags.ts'
 const {'dry-run': _, ...planFlags} = runFlags
 
 export default class KubeadmPlan extends BaseCommand {
-  static override summary = 'show what init would do, changing nothing'
+  static override summary = 'show what init would do, without changing anything'
   static override description =
-    'Every step that is still needed, with its host and why. After init there is nothing to list.'
+    'Every step that is still needed, with its host and the reason. After a complete init the list is empty.'
   static override examples = [
     {description: 'the steps for a new cluster', command: '<%= config.bin %> kubeadm plan demo --workers 2'},
     {
-      description: 'for a script: exit 2 when something is to be done',
+      description: 'for a script: exit code 2 when there is something to do',
       command: '<%= config.bin %> kubeadm plan demo --detailed-exitcode',
     },
   ]

@@ -3,27 +3,27 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {listOf, nameArgument, runFlags, runFlagsOf, skipUnreachableFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmReset extends BaseCommand {
-  static override summary = 'take Kubernetes off the machines, and keep the machines'
+  static override summary = 'remove Kubernetes from the machines, and keep the machines'
   static override description =
-    'The whole cluster, or single nodes of it. Data of the pods and of etcd there is lost, and so are checkpoints on the disks of the nodes.'
+    'The whole cluster, or single nodes. Data of pods and of etcd on these nodes is lost, including checkpoints on their disks.'
   static override examples = [
     {description: 'one node', command: '<%= config.bin %> kubeadm reset demo --node worker-2'},
     {
-      description: 'the whole cluster, without a question',
+      description: 'the whole cluster, without confirmation',
       command: '<%= config.bin %> kubeadm reset demo --yes',
     },
   ]
   static override args = nameArgument
   static override flags = {
     node: Flags.string({
-      description: 'node to reset, may be given many times; default: all',
+      description: 'node to reset; can be repeated; default: all',
       env: 'CLOUDER_RESET_NODE',
       multiple: true,
       multipleNonGreedy: true,
       delimiter: ',',
     }),
     'keep-checkpoints': Flags.boolean({
-      description: 'leave the sealed checkpoints that are on the disks of the nodes',
+      description: 'keep the encrypted checkpoints on the disks of the nodes',
       env: 'CLOUDER_KEEP_CHECKPOINTS',
       // Absent is undefined otherwise, which no template takes.
       default: false,

@@ -4,14 +4,14 @@ import {yesFlag} from '../../cli/flags.ts'
 import {ConfigError} from '../../base/errors.ts'
 
 export default class KubeadmSetDefault extends BaseCommand {
-  static override summary = 'choose the cluster that commands mean when none is named'
+  static override summary = 'set the cluster that commands use when none is named'
   static override examples = [
-    {description: 'demo from now on', command: '<%= config.bin %> kubeadm set-default demo'},
+    {description: 'make demo the default', command: '<%= config.bin %> kubeadm set-default demo'},
     {description: 'none', command: '<%= config.bin %> kubeadm set-default --unset'},
   ]
   static override args = {name: Args.string({description: 'name of the cluster'})}
   static override flags = {
-    unset: Flags.boolean({description: 'have no default cluster', env: 'CLOUDER_UNSET'}),
+    unset: Flags.boolean({description: 'unset the default cluster', env: 'CLOUDER_UNSET'}),
     ...yesFlag,
   }
 
@@ -20,14 +20,14 @@ export default class KubeadmSetDefault extends BaseCommand {
     const tools = await this.tools()
     if (flags.unset) {
       await tools.store.setDefaultCluster(undefined)
-      await this.show({defaultCluster: null}, () => 'there is no default cluster now')
+      await this.show({defaultCluster: null}, () => 'default cluster unset')
       return
     }
     if (args.name === undefined) {
       throw new ConfigError('FLAG_MISSING', 'no cluster is named', {
         suggestions: [
-          'see which there are: clouder kubeadm ls',
-          'have none: clouder kubeadm set-default --unset',
+          'list the clusters: clouder kubeadm ls',
+          'unset it: clouder kubeadm set-default --unset',
         ],
       })
     }

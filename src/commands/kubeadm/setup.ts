@@ -4,12 +4,11 @@ import {bundleFlag, nameArgument, runFlags, yesFlag} from '../../cli/flags.ts'
 import {specFlags} from '../../cli/spec-flags.ts'
 
 export default class KubeadmSetup extends BaseCommand {
-  static override summary = 'turn machines that exist into a cluster'
-  static override description =
-    'Bootstrap only: the machines must be there, from create or from somebody else.'
+  static override summary = 'turn existing machines into a cluster'
+  static override description = 'Bootstrap only: the machines must exist, made by create or by other means.'
   static override examples = [
     {
-      description: 'the machines that create made',
+      description: 'machines made by kubeadm create',
       command: '<%= config.bin %> kubeadm setup demo',
     },
     {
@@ -17,7 +16,7 @@ export default class KubeadmSetup extends BaseCommand {
       command: '<%= config.bin %> kubeadm setup --config cluster.yaml',
     },
     {
-      description: 'machines that Terraform made in a pipeline',
+      description: 'machines made by Terraform in a pipeline',
       command: '<%= config.bin %> kubeadm setup --config cluster.yaml --machines-from outputs.json',
     },
   ]
@@ -28,7 +27,7 @@ export default class KubeadmSetup extends BaseCommand {
     ...bundleFlag,
     ...yesFlag,
     'machines-from': Flags.string({
-      description: 'take the machines from what `terraform output -json` printed to this file',
+      description: 'read the machines from this file, the output of `terraform output -json`',
       env: 'CLOUDER_MACHINES_FROM',
       helpValue: 'FILE',
     }),

@@ -3,16 +3,19 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {nameArgument, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmSmokeTest extends BaseCommand {
-  static override summary = 'prove that a cluster works, checkpoint and restore included'
+  static override summary = 'test that a cluster works, including checkpoint and restore'
   static override description =
-    'DNS, pod to pod across nodes, a service, and a process that is checkpointed on one node and goes on from memory on another. Exit code 8 when anything fails.'
+    'Tests DNS, pod-to-pod traffic across nodes, a service, and a process that is checkpointed on one node and restored with its memory on another. Exit code 8 when a test fails.'
   static override examples = [
     {description: 'every check', command: '<%= config.bin %> kubeadm smoke-test demo'},
-    {description: 'leave the pods for a look', command: '<%= config.bin %> kubeadm smoke-test demo --keep'},
+    {
+      description: 'keep the test pods, to inspect them',
+      command: '<%= config.bin %> kubeadm smoke-test demo --keep',
+    },
   ]
   static override args = nameArgument
   static override flags = {
-    keep: Flags.boolean({description: 'leave what the checks made in the cluster', env: 'CLOUDER_KEEP'}),
+    keep: Flags.boolean({description: 'keep what the tests created in the cluster', env: 'CLOUDER_KEEP'}),
     ...yesFlag,
   }
 

@@ -4,14 +4,14 @@ import {awsFlags, azureFlags} from '../../cli/cloud-flags.ts'
 import {nameArgument, runFlags, skipUnreachableFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmTerminate extends BaseCommand {
-  static override summary = 'remove a cluster and every machine that was made for it'
+  static override summary = 'remove a cluster and every machine created for it'
   static override description =
-    'Nothing of it is left: machines, networks, volumes, and what is remembered here. Machines you brought are reset and cleaned, and kept running.'
+    'Removes machines, networks, volumes and the local record. Your own machines are reset and cleaned, and keep running.'
   static override examples = [
     {description: 'what would be removed', command: '<%= config.bin %> kubeadm terminate demo --dry-run'},
-    {description: 'without a question', command: '<%= config.bin %> kubeadm terminate demo --yes'},
+    {description: 'without confirmation', command: '<%= config.bin %> kubeadm terminate demo --yes'},
     {
-      description: 'of a cluster that this machine knows nothing of any more',
+      description: 'a cluster whose record on this machine is lost',
       command: '<%= config.bin %> kubeadm terminate demo --by-tag --provider aws --region eu-central-1',
     },
   ]
@@ -22,11 +22,11 @@ export default class KubeadmTerminate extends BaseCommand {
     ...skipUnreachableFlag,
     'by-tag': Flags.boolean({
       description:
-        'everything in the account that carries the tag of the cluster, whatever is remembered here',
+        'remove everything in the account that has the tag of the cluster, even without a local record',
       env: 'CLOUDER_BY_TAG',
     }),
     provider: Flags.string({
-      description: 'where machines come from; with --by-tag',
+      description: 'cloud to search; with --by-tag',
       env: 'CLOUDER_PROVIDER',
       options: ['aws', 'azure'],
     }),
@@ -52,7 +52,7 @@ export default class KubeadmTerminate extends BaseCommand {
     this.logTo(name)
     const dryRun = flags['dry-run']
     if (!dryRun) {
-      const text = `remove ${name} and every machine that was made for it?`
+      const text = `remove ${name} and every machine created for it? This cannot be undone.`
       await this.ask({text, declined: 'nothing was removed', yes: flags.yes})
     }
     const result = await terminateCluster(name, {dryRun, skipUnreachable: flags['skip-unreachable']}, tools)

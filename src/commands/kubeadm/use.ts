@@ -4,20 +4,20 @@ import {BaseCommand} from '../../cli/base-command.ts'
 import {nameArgument, yesFlag} from '../../cli/flags.ts'
 
 export default class KubeadmUse extends BaseCommand {
-  static override summary = 'point kubectl in this shell at a cluster'
+  static override summary = 'use a cluster with kubectl in this shell'
   static override description =
-    'Prints the line that a shell must run; the default cluster of clouder is set as well, unless only the line is asked for.'
+    'Prints the line for your shell to run, and makes the cluster the default of clouder; with --print-export it only prints the line.'
   static override examples = [
     {description: 'show the line, and make demo the default', command: '<%= config.bin %> kubeadm use demo'},
     {
-      description: 'run the line at once',
+      description: 'evaluate the line',
       command: 'eval "$(<%= config.bin %> kubeadm use demo --print-export)"',
     },
   ]
   static override args = nameArgument
   static override flags = {
     'print-export': Flags.boolean({
-      description: 'print the export line and do nothing else',
+      description: 'only print the export line',
       env: 'CLOUDER_PRINT_EXPORT',
     }),
     ...yesFlag,

@@ -4,17 +4,23 @@ import {durationMs, needName} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class NodeDrain extends BaseCommand {
-  static override summary = 'empty a node: move pods with their memory, evict the rest'
+  static override summary = 'drain a node: move pods with their memory, evict the rest'
   static override description =
-    'The node takes no more pods. With --checkpoint, pods that a policy opts in with migrateOnDrain go on elsewhere from memory; one that cannot stays, and runs. All others are evicted, as their disruption budgets allow; those of DaemonSets stay. Exit code 8 when a pod is left that should have gone.'
+    'Cordons the node. With --checkpoint, pods that a policy selects with migrateOnDrain are moved to other nodes with their memory; one that cannot be moved keeps running. All others are evicted, as their disruption budgets allow; pods of DaemonSets stay. Exit code 8 when a pod is left that should have been moved or evicted.'
   static override examples = [
-    {description: 'with memory', command: '<%= config.bin %> node drain worker-1 --checkpoint'},
-    {description: 'as kubectl does', command: '<%= config.bin %> node drain worker-1 --timeout 2m'},
+    {
+      description: 'move pods with their memory',
+      command: '<%= config.bin %> node drain worker-1 --checkpoint',
+    },
+    {
+      description: 'evict only, as kubectl drain does',
+      command: '<%= config.bin %> node drain worker-1 --timeout 2m',
+    },
   ]
   static override args = {node: Args.string({description: 'name of the node'})}
   static override flags = {
     checkpoint: Flags.boolean({
-      description: 'move pods that a CheckpointPolicy opts in, instead of killing them',
+      description: 'move pods that a CheckpointPolicy selects, instead of evicting them',
       env: 'CLOUDER_CHECKPOINT',
     }),
     timeout: Flags.string({

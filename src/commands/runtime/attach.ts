@@ -3,8 +3,8 @@ import {placeOf, runtimeArgument} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag} from '../../cli/flags.ts'
 
 export default class RuntimeAttach extends BaseCommand {
-  static override summary = 'see and type into the main process of a runtime'
-  static override description = 'Leave with Ctrl-C; the runtime goes on.'
+  static override summary = 'attach the terminal to the main process of a runtime'
+  static override description = 'Detach with Ctrl-C; the runtime keeps running.'
   static override examples = [{description: 'one', command: '<%= config.bin %> runtime attach team/anna'}]
   static override args = runtimeArgument
   static override flags = {...clusterFlag}

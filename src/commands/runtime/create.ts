@@ -5,13 +5,14 @@ import {splitAtDashes} from '../../cli/passthrough.ts'
 import {runtimeFlags, runtimeOf} from '../../cli/runtime-flags.ts'
 
 export default class RuntimeCreate extends BaseCommand {
-  static override summary = 'make a runtime: a long-running container that can be paused and resumed anywhere'
+  static override summary =
+    'create a runtime: a long-running container that can be paused, and resumed on another node'
   static override description =
-    'Words after -- are its command. A home volume is mounted at /home; Secrets are files in memory below /run/secrets, made anew at each resume, so that they are in no checkpoint.'
+    'Arguments after -- are its command. The home volume is mounted at /home. Secrets are mounted as files in memory below /run/secrets and created again at each resume, so that no checkpoint contains them.'
   static override usage = 'runtime create NAMESPACE/NAME --image IMAGE [FLAG…] [-- COMMAND…]'
   static override examples = [
     {
-      description: 'a notebook with a home of its own',
+      description: 'a notebook with a home volume',
       command:
         '<%= config.bin %> runtime create team/anna --image registry.example.com/notebook:1 --cpu 2 --memory 4Gi --home 10Gi --secret anna-token --port 8888',
     },

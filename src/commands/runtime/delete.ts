@@ -23,12 +23,12 @@ export default class RuntimeDelete extends BaseCommand {
     const runtime = await withCheckpoints(cluster, tools, async ({kube}) => {
       await readRuntime(kube, place)
       await this.ask({
-        text: `delete runtime ${place.namespace}/${place.name}, and lose its memory and its home?`,
+        text: `delete runtime ${place.namespace}/${place.name}, its memory and its home volume? This cannot be undone.`,
         declined: 'nothing was deleted',
         yes: flags.yes,
       })
       return deleteRuntime(kube, place)
     })
-    await this.show({cluster, runtime}, () => `runtime ${place.namespace}/${place.name} is deleted`)
+    await this.show({cluster, runtime}, () => `runtime ${place.namespace}/${place.name} deleted`)
   }
 }

@@ -6,10 +6,10 @@ import {splitAtDashes} from '../../cli/passthrough.ts'
 export default class RuntimeExec extends BaseCommand {
   static override summary = 'run a command in a runtime'
   static override description =
-    'Words after -- are the command; without any: a shell. A pause ends it: what was started so is not carried along.'
+    'Arguments after -- are the command; without any, a shell is started. A pause ends it: processes started this way are not part of the checkpoint.'
   static override usage = 'runtime exec NAMESPACE/NAME [-c CLUSTER] [--json] [-- COMMAND…]'
   static override examples = [
-    {description: 'an interpreter', command: '<%= config.bin %> runtime exec team/anna -- python3'},
+    {description: 'a Python interpreter', command: '<%= config.bin %> runtime exec team/anna -- python3'},
   ]
   static override strict = false
   static override args = runtimeArgument

@@ -4,14 +4,14 @@ import {placeOf, runtimeArgument} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag} from '../../cli/flags.ts'
 
 export default class RuntimeLogs extends BaseCommand {
-  static override summary = 'show what a runtime has written'
+  static override summary = 'show the output of a runtime'
   static override description = 'Since its last start or resume.'
   static override examples = [
-    {description: 'as it goes on', command: '<%= config.bin %> runtime logs team/anna --follow'},
+    {description: 'follow the output', command: '<%= config.bin %> runtime logs team/anna --follow'},
   ]
   static override args = runtimeArgument
   static override flags = {
-    follow: Flags.boolean({description: 'go on as more comes', env: 'CLOUDER_FOLLOW'}),
+    follow: Flags.boolean({description: 'keep printing new output', env: 'CLOUDER_FOLLOW'}),
     ...clusterFlag,
   }
 

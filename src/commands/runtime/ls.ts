@@ -4,7 +4,7 @@ import {clusterFlag} from '../../cli/flags.ts'
 
 export default class RuntimeLs extends BaseCommand {
   static override summary = 'list runtimes'
-  static override examples = [{description: 'all of them', command: '<%= config.bin %> runtime ls'}]
+  static override examples = [{description: 'all container hosts', command: '<%= config.bin %> runtime ls'}]
   static override flags = {...namespaceFlag, ...clusterFlag}
 
   async run(): Promise<void> {

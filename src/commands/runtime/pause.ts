@@ -3,9 +3,9 @@ import {placeOf, runtimeArgument, waitFlag} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class RuntimePause extends BaseCommand {
-  static override summary = 'checkpoint a runtime and free what it uses'
+  static override summary = 'checkpoint a runtime and free its resources'
   static override description =
-    'Its memory goes to the store, its pod goes away; its volumes stay. Resume it anywhere.'
+    'Its memory is written to the store, its pod is deleted, and its volumes stay. It can be resumed on any compatible node.'
   static override examples = [{description: 'one', command: '<%= config.bin %> runtime pause team/anna'}]
   static override args = runtimeArgument
   static override flags = {...waitFlag, ...clusterFlag, ...yesFlag}

@@ -3,9 +3,9 @@ import {placeOf, runtimeArgument, waitFlag} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 
 export default class RuntimeResume extends BaseCommand {
-  static override summary = 'let a paused runtime go on, on any node that is alike'
+  static override summary = 'resume a paused runtime on any compatible node'
   static override description =
-    'Its processes go on from memory. Secrets and service account token are those of now.'
+    'Its processes continue with their memory. Secrets and the service account token are current ones.'
   static override examples = [{description: 'one', command: '<%= config.bin %> runtime resume team/anna'}]
   static override args = runtimeArgument
   static override flags = {...waitFlag, ...clusterFlag, ...yesFlag}

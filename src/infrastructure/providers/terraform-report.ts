@@ -29,7 +29,7 @@ function actionOf(actions: ResourceChange['actions']): MachineChange['action'] |
 /** Terraform's own words where it has some. */
 export function reasonOf({actions, reason, attributes = []}: ResourceChange): string {
   if (reason !== undefined) return reason
-  if (actions.includes('create')) return actions.includes('delete') ? 'is made anew' : 'is not there'
+  if (actions.includes('create')) return actions.includes('delete') ? 'is replaced' : 'does not exist'
   return actions.includes('update') ? `differs in ${attributes.join(', ')}` : 'is not wanted any more'
 }
 

@@ -83,10 +83,10 @@ export async function createCheckpoint(
 async function waitGone(kube: KubeReader, {metadata}: Pod, {signal}: CheckpointTools): Promise<void> {
   const {namespace, name, uid} = metadata
   await waitFor({
-    what: `pod ${namespace}/${name} to be gone`,
+    what: `pod ${namespace}/${name} to be deleted`,
     check: async () => {
       const now = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name})
-      return now?.metadata.uid === uid ? {seen: 'still there'} : {value: true, seen: 'gone'}
+      return now?.metadata.uid === uid ? {seen: 'still present'} : {value: true, seen: 'gone'}
     },
     timeoutMs: GONE_MS,
     intervalMs: 100,
@@ -123,8 +123,8 @@ async function needSame(
   if (isDeepStrictEqual(there.spec, spec)) return
   throw new CheckpointError(
     'CHECKPOINT_FAILED',
-    `there is another checkpoint ${namespace}/${name} already, of pod ${there.spec.pod?.name ?? 'of another cluster'}`,
-    {suggestions: ['give another --name', `clouder checkpoint inspect ${namespace}/${name}`]},
+    `another checkpoint ${namespace}/${name} exists, of pod ${there.spec.pod?.name ?? 'in another cluster'}`,
+    {suggestions: ['use another --name', `clouder checkpoint inspect ${namespace}/${name}`]},
   )
 }
 
@@ -145,7 +145,7 @@ export async function readCheckpoint(kube: KubeReader, {namespace, name}: Object
   const places = all.map(({metadata}) => `${metadata.namespace ?? ''}/${metadata.name}`)
   const near = nearNames(`${namespace}/${name}`, places)
   throw new CheckpointError('CHECKPOINT_UNKNOWN', `there is no checkpoint ${namespace}/${name}`, {
-    suggestions: [near.length === 0 ? 'clouder checkpoint ls' : `near it: ${near.slice(0, 5).join(', ')}`],
+    suggestions: [near.length === 0 ? 'clouder checkpoint ls' : `similar: ${near.slice(0, 5).join(', ')}`],
   })
 }
 
@@ -167,7 +167,7 @@ export function followCheckpoint(
           throw failureOf(
             status.reason,
             'CHECKPOINT_FAILED',
-            status.message ?? 'the cluster does not say why',
+            status.message ?? 'the cluster reports no reason',
             [`clouder checkpoint doctor ${namespace}/POD`],
           )
         }
@@ -238,7 +238,7 @@ export async function verifyCheckpoint(
   const checkpoint = `${namespace}/${name}`
   const {status} = await readCheckpoint(kube, {namespace, name})
   if (status?.phase !== 'Ready') {
-    const message = `it is ${status?.phase ?? 'new'}${status?.message === undefined ? '' : `: ${status.message}`}`
+    const message = `its phase is ${status?.phase ?? 'new'}${status?.message === undefined ? '' : `: ${status.message}`}`
     return {checkpoint, ok: false, reason: 'CHECKPOINT_FAILED', message}
   }
   const ref = refTo('Checkpoint', name, namespace)

@@ -120,7 +120,7 @@ async function needAddon(cluster: string, kube: KubeReader): Promise<void> {
   if ((await kube.get(agent)) !== undefined) return
   throw new CheckpointError(
     'ADDON_MISSING',
-    `cluster ${cluster} does not run clouder's node agent and controller`,
+    `clouder's node agent and controller are not installed in cluster ${cluster}`,
     {
       suggestions: [
         `clouder kubeadm init ${cluster}`,

@@ -143,7 +143,7 @@ async function examineNode(
       : [
           blocks(
             'Agent',
-            'the node agent is not ready there',
+            'the node agent is not ready on this node',
             `clouder kubectl -- logs --namespace ${SYSTEM_NAMESPACE} --selector app.kubernetes.io/name=clouder-node-agent`,
           ),
         ]),
@@ -151,15 +151,15 @@ async function examineNode(
       ? [
           blocks(
             'Backend',
-            'its runtime restores in no way that clouder knows: its own handler (containerd 2.x), checkpoint images (containerd 2.1 to 2.3, opted in), PodCheckpoint (Kubernetes, one day)',
-            'clouder kubeadm init CLUSTER sets the handler up',
+            'its runtime supports none of the restore backends: handler (containerd 2.x), checkpoint images (containerd 2.1 to 2.3, opt-in), PodCheckpoint (a future Kubernetes)',
+            'set up the handler: clouder kubeadm init CLUSTER',
           ),
         ]
       : []),
     ...(host === undefined
       ? []
       : (await criuProblems(host, renderer, signal)).map(({check, problem}) =>
-          blocks(check, problem, 'clouder kubeadm init CLUSTER installs the CRIU of the bundle'),
+          blocks(check, problem, 'install the CRIU of the bundle: clouder kubeadm init CLUSTER'),
         )),
   ]
   return {node: {node: name, backends: found, kernel: kernel ?? host?.facts.kernel, criu, runtime}, findings}
@@ -178,16 +178,16 @@ async function criuProblems(
   )
   const [version, check] = [said.get('version'), said.get('check')]
   if (version === undefined || version === '')
-    return [{check: 'CRIU', problem: 'there is no CRIU that starts'}]
+    return [{check: 'CRIU', problem: 'CRIU is not installed or does not start'}]
   if (check !== 'ok')
-    return [{check: 'CRIU', problem: `criu check of CRIU ${version} says: ${check ?? 'nothing'}`}]
+    return [{check: 'CRIU', problem: `criu check of CRIU ${version} fails: ${check ?? 'no output'}`}]
   const isOld = !isAtLeast(version, '4.2')
   const isNewKernel = isAtLeast(host.facts.kernel, '6.16')
   return isOld && isNewKernel
     ? [
         {
           check: 'CRIU',
-          problem: `CRIU ${version} cannot dump TCP sockets on kernel ${host.facts.kernel}; 4.2 can`,
+          problem: `CRIU ${version} cannot dump TCP sockets on kernel ${host.facts.kernel}; CRIU 4.2 can`,
         },
       ]
     : []
@@ -210,7 +210,7 @@ async function lastFailure(kube: KubeReader, pod: Pod): Promise<readonly Checkpo
   // The agent puts CRIU's lines one behind the other.
   const causes = diagnose(message.replaceAll('; ', '\n'))
   return causes.length === 0
-    ? [finding(`${reason ?? 'it failed'}: ${message}`, 'take away what it names, then checkpoint again')]
+    ? [finding(`${reason ?? 'it failed'}: ${message}`, 'fix the reported cause, then checkpoint again')]
     : causes.map((cause) => finding(causeText(cause), cause.fix))
 }
 

@@ -67,7 +67,7 @@ export async function restoreCheckpoint(
       lookAgain: `clouder kubectl -- get restore ${name} --namespace ${namespace}`,
       look: ({status: now = {}}) => {
         if (now.phase === 'Failed') {
-          throw failureOf(now.reason, 'RESTORE_FAILED', now.message ?? 'the cluster does not say why', [
+          throw failureOf(now.reason, 'RESTORE_FAILED', now.message ?? 'the cluster reports no reason', [
             ...(now.node === undefined ? [] : [`clouder checkpoint doctor ${now.node}`]),
           ])
         }
@@ -93,7 +93,7 @@ async function uidOfPod(
 async function readRestore(kube: KubeReader, {namespace, name}: ObjectName): Promise<Restore> {
   const found = await kube.get(refTo('Restore', name, namespace))
   if (found === undefined)
-    throw new CheckpointError('CHECKPOINT_UNKNOWN', `restore ${namespace}/${name} is gone`)
+    throw new CheckpointError('CHECKPOINT_UNKNOWN', `restore ${namespace}/${name} no longer exists`)
   return readAs(restoreSchema, found)
 }
 
@@ -128,7 +128,7 @@ export async function migratePod(
     if (node !== undefined) {
       await needNode(kube, node)
       if (found.spec.nodeName === node)
-        throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${pod} is on ${node} already`)
+        throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${pod} already runs on ${node}`)
     }
     const spec = {
       pod,
@@ -172,7 +172,7 @@ const hasEnded = ({status}: Migration): boolean =>
 async function readMigration(kube: KubeReader, {namespace, name}: ObjectName): Promise<Migration> {
   const found = await kube.get(refTo('Migration', name, namespace))
   if (found === undefined)
-    throw new CheckpointError('MIGRATION_FAILED', `migration ${namespace}/${name} is gone`)
+    throw new CheckpointError('MIGRATION_FAILED', `migration ${namespace}/${name} no longer exists`)
   return readAs(migrationSchema, found)
 }
 
@@ -193,20 +193,19 @@ export function followMigration(
         if (now.phase === 'Failed' || now.phase === 'RolledBack') {
           const where =
             now.phase === 'RolledBack'
-              ? `; pod ${spec.pod} runs on ${now.sourceNode ?? 'its node'} as before`
+              ? `; pod ${spec.pod} still runs on ${now.sourceNode ?? 'its node'}`
               : now.checkpoint === undefined
                 ? ''
-                : `; checkpoint ${namespace}/${now.checkpoint} holds it`
+                : `; its memory is in checkpoint ${namespace}/${now.checkpoint}`
           throw failureOf(
             now.reason,
             'MIGRATION_FAILED',
-            `${now.message ?? 'the cluster does not say why'}${where}`,
+            `${now.message ?? 'the cluster reports no reason'}${where}`,
           )
         }
         const seen = [now.phase ?? 'waiting for the controller', now.message].filter(Boolean).join(': ')
         if (now.phase !== 'Succeeded') return {seen}
-        const stood =
-          now.downtimeMs === undefined ? '' : `, stood still for ${(now.downtimeMs / 1000).toFixed(1)} s`
+        const stood = now.downtimeMs === undefined ? '' : `, downtime ${(now.downtimeMs / 1000).toFixed(1)} s`
         return {value: `${now.sourceNode ?? '?'} -> ${now.targetNode ?? '?'}${stood}`, seen}
       },
     },

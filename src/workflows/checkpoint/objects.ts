@@ -153,16 +153,16 @@ export async function follow<T>(
       type: 'task-failed',
       task,
       durationMs,
-      message: tools.signal.aborted ? 'not followed any more' : message,
+      message: tools.signal.aborted ? 'no longer followed' : message,
     })
     if (!tools.signal.aborted) throw error
     if (isTimeUp(tools.signal)) {
-      throw new TimeoutError(`${title} took too long; the cluster goes on with it`, {
+      throw new TimeoutError(`${title} did not finish in time; the cluster continues with it`, {
         cause: error,
         suggestions: [lookAgain],
       })
     }
-    throw new AbortError('INTERRUPTED', `stopped looking; the cluster goes on with it: ${lookAgain}`, {
+    throw new AbortError('INTERRUPTED', `stopped waiting; the cluster continues with it: ${lookAgain}`, {
       cause: error,
     })
   }
@@ -187,8 +187,8 @@ export async function runningPod(kube: KubeReader, {namespace, pod, container}: 
   const parsed = podSchema.parse(found)
   const {phase} = parsed.status
   if (phase !== 'Running' || parsed.metadata.deletionTimestamp !== undefined) {
-    const state = parsed.metadata.deletionTimestamp === undefined ? (phase ?? 'new') : 'going away'
-    throw new CheckpointError('POD_NOT_FOUND', `pod ${namespace}/${pod} does not run: it is ${state}`, {
+    const state = parsed.metadata.deletionTimestamp === undefined ? (phase ?? 'new') : 'terminating'
+    throw new CheckpointError('POD_NOT_FOUND', `pod ${namespace}/${pod} is not running: it is ${state}`, {
       suggestions: [`clouder kubectl -- describe pod ${pod} --namespace ${namespace}`],
     })
   }
@@ -211,7 +211,7 @@ async function noPod(kube: KubeReader, namespace: string, pod: string): Promise<
   return new CheckpointError('POD_NOT_FOUND', `there is no pod ${wanted}`, {
     suggestions:
       near.length > 0
-        ? [`near it: ${near.slice(0, 5).join(', ')}`]
+        ? [`similar: ${near.slice(0, 5).join(', ')}`]
         : here.length > 0
           ? [`pods of ${namespace}: ${here.slice(0, 8).join(', ')}`]
           : ['clouder kubectl -- get pods -A'],
@@ -235,7 +235,7 @@ export async function needNode(kube: KubeReader, node: string): Promise<void> {
   if (nodes.some(({metadata}) => metadata.name === node)) return
   throw new ConfigError(
     'FLAG_INVALID',
-    `no node ${JSON.stringify(node)}, expected any of ${nodes.map(({metadata}) => metadata.name).join(', ')}`,
+    `no node ${JSON.stringify(node)}, expected one of ${nodes.map(({metadata}) => metadata.name).join(', ')}`,
   )
 }
 

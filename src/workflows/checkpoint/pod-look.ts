@@ -54,8 +54,8 @@ function namespaceFindings(spec: z.output<typeof specSchema>): readonly Found[] 
       ? [
           loses(
             'HostNetwork',
-            'it has the network of its node: another address there, and ports that may be taken',
-            'set hostNetwork to false, or move it where its ports are free',
+            'it uses the network of its node: on another node the address differs, and its ports may be in use',
+            'set hostNetwork to false, or move it to a node where its ports are free',
           ),
         ]
       : []),
@@ -63,20 +63,20 @@ function namespaceFindings(spec: z.output<typeof specSchema>): readonly Found[] 
       ? [
           loses(
             'ProcessIds',
-            'its process ids are not its containers’ own: a restore fails where one of them is taken',
-            'leave out hostPID and shareProcessNamespace',
+            'its containers share a PID namespace: a restore fails if one of the PIDs is in use',
+            'do not set hostPID and shareProcessNamespace',
           ),
         ]
       : []),
     ...(hostIPC === true
-      ? [loses('HostIpc', 'shared memory of the node is not carried along', 'leave out hostIPC')]
+      ? [loses('HostIpc', 'shared memory of the node is not included', 'do not set hostIPC')]
       : []),
     ...(ephemeralContainers.length > 0
       ? [
           loses(
             'Ephemeral',
-            `its ephemeral containers ${ephemeralContainers.map(({name}) => name).join(', ')} are not carried along`,
-            'nothing, if that is meant',
+            `its ephemeral containers ${ephemeralContainers.map(({name}) => name).join(', ')} are not included`,
+            'none needed, if that is intended',
           ),
         ]
       : []),
@@ -93,8 +93,8 @@ function containerFindings(container: z.output<typeof containerSchema>): readonl
       ? [
           loses(
             'Privileged',
-            `container ${name} is privileged: what it mounted or opened of the host may not be there`,
-            'name the capabilities that it needs instead',
+            `container ${name} is privileged: what it mounted or opened of the host may not exist on another node`,
+            'set only the capabilities that it needs instead',
           ),
         ]
       : []),
@@ -102,8 +102,8 @@ function containerFindings(container: z.output<typeof containerSchema>): readonl
       ? [
           blocks(
             'Devices',
-            `container ${name} holds devices: ${[...devices, ...volumeDevices.map(({devicePath}) => devicePath)].join(', ')}`,
-            'CRIU dumps none; close them before, in a hook, or keep the pod out of checkpoints',
+            `container ${name} uses devices: ${[...devices, ...volumeDevices.map(({devicePath}) => devicePath)].join(', ')}`,
+            'CRIU cannot dump devices; close them in a hook before the checkpoint, or do not checkpoint this pod',
           ),
         ]
       : []),
@@ -120,8 +120,8 @@ function volumeFindings({volumes = []}: z.output<typeof specSchema>): readonly F
       ? [
           loses(
             'HostPath',
-            `folders of the node are what they are on the next one: ${hostPaths.join(', ')}`,
-            'use a volume claim',
+            `hostPath folders are not included, the target node has its own: ${hostPaths.join(', ')}`,
+            'use a PersistentVolumeClaim',
           ),
         ]
       : []),
@@ -129,8 +129,8 @@ function volumeFindings({volumes = []}: z.output<typeof specSchema>): readonly F
       ? [
           loses(
             'EmptyDir',
-            `files of emptyDir ${empty.join(', ')} are in no checkpoint; while one of them is held open, the pod is not moved or ended`,
-            'use a volume claim, or the file system of the container, which is carried along',
+            `files of emptyDir ${empty.join(', ')} are not included; while one of them is open, the pod is neither moved nor stopped`,
+            'use a PersistentVolumeClaim, or the file system of the container, which is included',
           ),
         ]
       : []),

@@ -46,12 +46,12 @@ export async function roundTrip(
   if (after.token !== before.token) {
     throw new KubernetesError(
       'SMOKE_TEST_FAILED',
-      'the restored process has another token: it was started, not restored',
+      'the restored process has another token: it was started again, not restored',
     )
   }
   if (after.count <= before.count) {
     const counts = `${after.count} is not larger than ${before.count}`
-    throw new KubernetesError('SMOKE_TEST_FAILED', `the restored count ${counts}`)
+    throw new KubernetesError('SMOKE_TEST_FAILED', `the restored counter ${counts}`)
   }
   if (restored.status?.node !== undefined && restored.status.node !== to)
     throw new CheckpointError('RESTORE_FAILED', `it was restored on ${restored.status.node}, not on ${to}`)

@@ -67,13 +67,13 @@ export async function removeClusterMade(
   const refs = await findClusterMade(kube, options.keepData)
   const volumes = options.keepData ? [] : await cloudVolumes(kube)
   if (refs.length === 0 && volumes.length === 0) return []
-  tools.report({type: 'task-started', task, title: 'Give back load balancers and volumes of the cluster'})
+  tools.report({type: 'task-started', task, title: 'Delete load balancers and volumes of the cluster'})
   for (const ref of refs) await kube.delete(ref)
   if (!options.keepData) await removeUsers(kube, refs)
   const durationMs = () => tools.now() - startedMs
   try {
     await waitUntilGone(kube, refs, options, tools)
-    tools.report({type: 'task-done', task, durationMs: durationMs(), text: `${refs.length} given back`})
+    tools.report({type: 'task-done', task, durationMs: durationMs(), text: `${refs.length} deleted`})
   } catch (error) {
     tools.signal.throwIfAborted()
     if (!(error instanceof ClouderError)) throw error
@@ -123,7 +123,7 @@ async function waitUntilGone(
   {signal, report}: Pick<Tools, 'report' | 'signal'>,
 ): Promise<void> {
   await waitFor({
-    what: 'controllers to give back what they made in the cloud',
+    what: 'controllers to delete what they created in the cloud',
     check: async () => {
       const open: string[] = []
       for (const ref of refs) if ((await kube.get(ref)) !== undefined) open.push(describeRef(ref))
@@ -131,7 +131,7 @@ async function waitUntilGone(
       open.push(...volumes.map((volume) => describeRef(refOf(volume))))
       const [first = ''] = open
       const more = open.length > 1 ? ` and ${open.length - 1} more` : ''
-      return open.length === 0 ? {value: true, seen: 'all gone'} : {seen: `${first}${more} still there`}
+      return open.length === 0 ? {value: true, seen: 'all deleted'} : {seen: `${first}${more} still present`}
     },
     timeoutMs,
     intervalMs,

@@ -77,7 +77,7 @@ function chosen(machines: readonly Machine[], node: string | undefined): readonl
   if (found.length > 0) return found
   throw new ConfigError(
     'FLAG_INVALID',
-    `no machine ${JSON.stringify(node)}, expected any of ${machines.map(({name}) => name).join(', ')}`,
+    `no machine ${JSON.stringify(node)}, expected one of ${machines.map(({name}) => name).join(', ')}`,
   )
 }
 
@@ -106,7 +106,7 @@ async function unitFindings(
           host: outcome.item.name,
           check: 'Reachable',
           problem: outcome.error.message,
-          fix: `see what answers: clouder ssh ${outcome.item.name} --cluster ${cluster} -- systemctl status ${UNITS.join(' ')}`,
+          fix: `see its state: clouder ssh ${outcome.item.name} --cluster ${cluster} -- systemctl status ${UNITS.join(' ')}`,
         },
       ]
     }
@@ -119,7 +119,7 @@ async function unitFindings(
               host: outcome.item.name,
               check: unit,
               problem: `${unit} is ${states[index] ?? 'unknown'}`,
-              fix: `clouder kubeadm init ${cluster} starts it; its log: clouder ssh ${outcome.item.name} --cluster ${cluster} -- journalctl -u ${unit} -n 50`,
+              fix: `clouder kubeadm init ${cluster} starts it; to read its log: clouder ssh ${outcome.item.name} --cluster ${cluster} -- journalctl -u ${unit} -n 50`,
             },
           ],
     )
@@ -135,7 +135,7 @@ async function clusterFindings(
   if (kube === undefined) {
     if (oneNode) return []
     const {problem, fix} = session.apiProblem()
-    return [{host: 'cluster', check: 'ClusterReady', problem: `no API server answers: ${problem}`, fix}]
+    return [{host: 'cluster', check: 'ClusterReady', problem: `no API server responds: ${problem}`, fix}]
   }
   const {spec} = session.context
   const {problems, failing, outside} = await readiness(session.context, kube)
@@ -163,7 +163,7 @@ async function clusterFindings(
       host: 'cluster',
       check: 'PodAddresses',
       problem,
-      fix: `clouder kubectl --cluster ${name} -- delete pod -n ${pod.namespace ?? ''} ${pod.name}, which its controller makes again`,
+      fix: `clouder kubectl --cluster ${name} -- delete pod -n ${pod.namespace ?? ''} ${pod.name}, its controller creates it again`,
     })),
   ]
 }

@@ -86,7 +86,7 @@ async function movePod(
     }
   } catch (error) {
     tools.signal.throwIfAborted()
-    const late = limit.aborted ? `not moved within ${timeoutMs / 1000} s, its move goes on` : undefined
+    const late = limit.aborted ? `not moved within ${timeoutMs / 1000} s, the move continues` : undefined
     if (late === undefined && error instanceof AbortError) throw error
     return {pod: place, result: 'failed', detail: late ?? textOf(error)}
   }
@@ -121,7 +121,7 @@ async function evictAll(
     results.push({pod: place, result, detail})
   }
   await waitFor({
-    what: 'the pods to be gone',
+    what: 'the pods to be evicted',
     timeoutMs,
     intervalMs: POLL_MS,
     signal,
@@ -130,7 +130,7 @@ async function evictAll(
       const round = [...waiting].map(async ([place, eviction]) => {
         try {
           await evict(kube, eviction, limit)
-          if (await isGone(kube, eviction.pod)) end(place, 'evicted', 'is gone from the node')
+          if (await isGone(kube, eviction.pod)) end(place, 'evicted', 'is no longer on the node')
         } catch (error) {
           limit.throwIfAborted()
           if (!(error instanceof KubernetesError)) throw error
@@ -145,11 +145,11 @@ async function evictAll(
     if (!(error instanceof TimeoutError)) throw error
   })
   const waitedS = Math.round(timeoutMs / 1000)
-  for (const [place, {why = 'not asked'}] of waiting) end(place, 'failed', `${why}; waited ${waitedS} s`)
+  for (const [place, {why = 'not requested'}] of waiting) end(place, 'failed', `${why}; waited ${waitedS} s`)
   const failed = results.filter(({result}) => result === 'failed').length
   const durationMs = now() - startedMs
   if (failed === 0) report({type: 'task-done', task, durationMs})
-  else report({type: 'task-failed', task, durationMs, message: `${failed} still there`})
+  else report({type: 'task-failed', task, durationMs, message: `${failed} still present`})
   return results
 }
 
@@ -169,7 +169,7 @@ async function evict(kube: KubeClient, eviction: Eviction, signal: AbortSignal):
   if ((status < 200 || status >= 300) && status !== 404 && status !== 409)
     throw apiError(answer, `evict ${namespace}/${name}`)
   eviction.accepted = true
-  eviction.why = 'it does not end'
+  eviction.why = 'it does not terminate'
 }
 
 async function isGone(kube: KubeReader, {metadata}: Pod): Promise<boolean> {

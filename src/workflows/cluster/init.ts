@@ -84,7 +84,7 @@ export async function initCluster(
     tools.report({
       type: 'note',
       level: 'info',
-      text: 'the machines do not exist yet: what is done on them cannot be planned until they do',
+      text: 'the machines do not exist yet: steps on them are planned once they do',
     })
     return finish({})
   }
@@ -215,7 +215,7 @@ export function checkSame(spec: ClusterSpec, record: ClusterRecord | undefined):
   if (record.provider !== spec.provider.kind) {
     throw new StateError(
       'CLUSTER_MISMATCH',
-      `cluster ${spec.name} was made with provider ${record.provider}, not ${spec.provider.kind}`,
+      `cluster ${spec.name} was created with provider ${record.provider}, not ${spec.provider.kind}`,
       {
         suggestions: ['give the new cluster another name', `clouder kubeadm terminate ${spec.name}`],
       },
@@ -225,12 +225,9 @@ export function checkSame(spec: ClusterSpec, record: ClusterRecord | undefined):
   if (running !== undefined && running !== spec.kubernetes.version) {
     throw new StateError(
       'CLUSTER_MISMATCH',
-      `cluster ${spec.name} runs Kubernetes ${running}, the spec asks for ${spec.kubernetes.version}`,
+      `cluster ${spec.name} runs Kubernetes ${running}, the spec sets ${spec.kubernetes.version}`,
       {
-        suggestions: [
-          `set spec.kubernetes.version to ${running}`,
-          'an init never upgrades a running cluster',
-        ],
+        suggestions: [`set spec.kubernetes.version to ${running}`, 'init never upgrades a running cluster'],
       },
     )
   }
@@ -239,8 +236,8 @@ export function checkSame(spec: ClusterSpec, record: ClusterRecord | undefined):
 function outputsOfNobody({provider}: ClusterSpec): ConfigError {
   return new ConfigError(
     'FLAG_INVALID',
-    `--machines-from takes machines that Terraform made, and provider ${provider.kind} makes none with it`,
-    {suggestions: ['set spec.provider.kind to aws or azure', 'list machines you bring in the spec instead']},
+    `--machines-from is for machines made by Terraform, which provider ${provider.kind} does not use`,
+    {suggestions: ['set spec.provider.kind to aws or azure', 'or list your own machines in the spec']},
   )
 }
 

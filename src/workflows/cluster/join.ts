@@ -84,7 +84,7 @@ async function newMachines(
     if (clash !== undefined) {
       throw new ConfigError(
         'FLAG_INVALID',
-        `--name ${machine.name} is taken by the machine at ${clash.address}`,
+        `--name ${machine.name} is already used by the machine at ${clash.address}`,
       )
     }
     if (same === undefined) known.push(machine)

@@ -44,7 +44,7 @@ export async function fetchKubeconfig(
     concurrency: 1,
   })
   const text = await readIfThere(path)
-  if (text === undefined) throw new KubernetesError('API_UNREACHABLE', `no control plane of ${name} answers`)
+  if (text === undefined) throw new KubernetesError('API_UNREACHABLE', `no control plane of ${name} responds`)
   return merge === undefined ? {cluster: name, path} : await mergeIntoUsers(name, text, merge, tools)
 }
 

@@ -23,8 +23,8 @@ export function refuseLosses(
     `machines of the running cluster ${name} would be lost: ${told.join(', ')}`,
     {
       suggestions: [
-        'put back into the spec what they were made with',
-        `if that is meant: clouder infra plan ${name} --save plan.tfplan, then clouder infra apply ${name} --plan plan.tfplan`,
+        'restore the values of the spec they were created with',
+        `if that is intended: clouder infra plan ${name} --save plan.tfplan, then clouder infra apply ${name} --plan plan.tfplan`,
       ],
     },
   )
@@ -52,7 +52,7 @@ export function refuseStops(
       suggestions: [
         `one after the other: clouder infra plan ${name} --only ${first} --save ${file}, then clouder infra apply ${name} --plan ${file}`,
         `and before the next: clouder doctor --cluster ${name}`,
-        'or put back into the spec what they were made with',
+        'or restore the values of the spec they were created with',
       ],
     },
   )

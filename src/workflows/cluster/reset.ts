@@ -68,7 +68,7 @@ export const skippedOf = (unreached: readonly Unreached[], holds: string): reado
     host: name,
     address,
     reason: error.message,
-    remains: `${holds}; when it is back: stop its kubelet, and kubeadm reset there, before it is used again`,
+    remains: `${holds}; when it is reachable again, stop its kubelet and run kubeadm reset there before using it`,
   }))
 
 function checkNodes(machines: readonly Machine[], nodes: readonly string[]): void {
@@ -84,9 +84,9 @@ function checkNodes(machines: readonly Machine[], nodes: readonly string[]): voi
     if (machine.role === 'control-plane') {
       throw new ConfigError(
         'FLAG_INVALID',
-        `${node} is a control plane: resetting it alone would cost etcd its quorum`,
+        `${node} is a control plane: resetting only this node would cost etcd its quorum`,
         {
-          suggestions: ['reset the whole cluster: leave --node out'],
+          suggestions: ['reset the whole cluster: omit --node'],
         },
       )
     }

@@ -68,7 +68,7 @@ const checksOf = (withCheckpoint: boolean): readonly (readonly [string, Check])[
   ['Service', serviceWorks],
   ['DNS', dnsWorks],
   ...(withCheckpoint
-    ? ([['Checkpoint, and restore with its memory on another node', criuRoundTrip]] as const)
+    ? ([['Checkpoint and restore with memory on another node', criuRoundTrip]] as const)
     : []),
 ]
 
@@ -149,7 +149,7 @@ const serviceWorks: Check = async (bench) => {
 const dnsWorks: Check = async (bench) => {
   const name = `server.${bench.namespace}.svc.${bench.session.context.spec.network.dnsDomain}`
   await reach(bench, 'client-dns', `http://${name}/`)
-  return `${name} was resolved and reached`
+  return `${name} resolved and reached`
 }
 
 const criuRoundTrip: Check = (bench, progress, tools) => roundTrip(bench, tools, progress)

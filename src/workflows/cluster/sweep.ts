@@ -54,8 +54,8 @@ export async function sweep(
   const startedMs = tools.now()
   const title =
     options.scope === 'all'
-      ? `Look for what is left of ${options.cluster} in ${options.cloud.region}`
-      : `Remove what controllers of ${options.cluster} made in ${options.cloud.region}`
+      ? `Check for leftovers of ${options.cluster} in ${options.cloud.region}`
+      : `Remove what controllers of ${options.cluster} created in ${options.cloud.region}`
   tools.report({type: 'task-started', task, title})
   const run = new Sweep(options, tools)
   try {
@@ -86,10 +86,10 @@ class Sweep {
     const {timeoutMs = TIMEOUT_MS, intervalMs = INTERVAL_MS, cluster} = this.#options
     try {
       await waitFor({
-        what: `everything of ${cluster} to be gone`,
+        what: `everything of ${cluster} to be deleted`,
         check: async (signal) => {
           const open = await this.#round(signal)
-          return open === 0 ? {value: true, seen: 'nothing'} : {seen: `${this.#unwanted().length} things`}
+          return open === 0 ? {value: true, seen: 'nothing'} : {seen: `${this.#unwanted().length} items`}
         },
         timeoutMs,
         intervalMs,
@@ -107,12 +107,12 @@ class Sweep {
       kept: this.#there
         .filter((resource) => this.#isKept(resource))
         .map((resource) =>
-          this.#leftover(resource, 'kept: it holds data, and the deletion policy is to retain it'),
+          this.#leftover(resource, 'kept: it holds data, and the deletion policy is retain'),
         ),
       left: this.#unwanted().map((resource) =>
         this.#leftover(
           resource,
-          this.#refused.get(keyOf(resource)) ?? 'something still uses it, or it is still going away',
+          this.#refused.get(keyOf(resource)) ?? 'still in use, or still being deleted',
         ),
       ),
     }
@@ -181,7 +181,11 @@ export function throwLeftovers(cluster: string, left: readonly Leftover[]): void
   const cost = left.reduce((sum, {monthlyUsd}) => sum + (monthlyUsd ?? 0), 0)
   throw new InfrastructureError(
     'LEFTOVERS',
-    `${left.length} ${left.length === 1 ? 'thing' : 'things'} of ${cluster} ${left.length === 1 ? 'is' : 'are'} left, ${usdText(cost)}:\n  ${lines.join('\n  ')}`,
-    {suggestions: [`run it again, it removes what is left: clouder kubeadm terminate ${cluster}`]},
+    `${left.length} ${left.length === 1 ? 'item' : 'items'} of ${cluster} ${left.length === 1 ? 'is' : 'are'} left, ${usdText(cost)}:\n  ${lines.join('\n  ')}`,
+    {
+      suggestions: [
+        `run the same command again to remove what is left: clouder kubeadm terminate ${cluster}`,
+      ],
+    },
   )
 }

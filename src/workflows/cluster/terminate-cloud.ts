@@ -95,7 +95,7 @@ async function giveBack(
   tools: Tools,
 ): Promise<readonly string[]> {
   const silent = (why: string): readonly string[] => {
-    const text = `the API server of ${spec.name} does not answer (${why}): what its controllers made is looked for by tag`
+    const text = `the API server of ${spec.name} does not respond (${why}): searching by tag for what its controllers created`
     tools.report({type: 'note', level: 'warning', text})
     return []
   }
@@ -167,7 +167,7 @@ async function tellOthers(
 ): Promise<void> {
   const others = await cloud.ownedClusters(signal)
   const known = others.length === 0 ? 'nor of any other cluster' : `but of ${others.join(', ')}`
-  const text = `nothing in ${cloud.region} carries the tag of ${name}, ${known}`
+  const text = `nothing in ${cloud.region} has the tag of ${name}, ${known}`
   report({type: 'note', level: 'info', text})
 }
 

@@ -88,6 +88,6 @@ async function cleanMachines(
   )
   return {
     removed: steps.map((step) => `${step.host ?? name}: ${step.step}`),
-    skipped: skippedOf(session.unreached, 'all that was installed, its data and its credentials'),
+    skipped: skippedOf(session.unreached, 'everything installed, its data and its credentials'),
   }
 }

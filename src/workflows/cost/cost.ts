@@ -38,7 +38,7 @@ export async function costOf(
     .catch(async (error: unknown) => {
       signal.throwIfAborted()
       const why = error instanceof Error ? error.message : String(error)
-      report({type: 'note', level: 'info', text: `prices are not those of today: ${why}`})
+      report({type: 'note', level: 'info', text: `prices are not current: ${why}`})
       return prices.known(kind, region)
     })
   return {cluster: spec.name, provider: kind, ...estimate(spec, priceList(kind, region, fetched))}
@@ -60,10 +60,10 @@ function noPrice({name, provider}: ClusterSpec): ConfigError {
   if (kind !== 'aws' && kind !== 'azure')
     return new ConfigError(
       'FLAG_INVALID',
-      `machines of provider ${kind} have no price: ${name} costs what they cost`,
+      `provider ${kind} has no prices: the cost of ${name} is that of its machines`,
     )
   const where = kind === 'aws' ? 'spec.provider.aws.region' : 'spec.provider.azure.location'
-  return new ConfigError('FLAG_MISSING', `nobody says where ${name} is to be, and prices differ`, {
+  return new ConfigError('FLAG_MISSING', `${where} of ${name} is not set, and prices depend on it`, {
     suggestions: [`set ${where} in the file`, 'or in the context: clouder ctx set NAME'],
   })
 }

@@ -162,7 +162,7 @@ async function openInfra(
   if (infra === undefined)
     throw new InfrastructureError(
       'PROVIDER_UNSUPPORTED',
-      `provider ${provider.kind} makes nothing with Terraform: infra is for aws and azure`,
+      `provider ${provider.kind} does not use Terraform: infra is for aws and azure`,
       {suggestions: [`clouder kubeadm plan ${spec.name}`, 'set spec.provider.kind to aws or azure']},
     )
   const context = {

@@ -101,7 +101,7 @@ async function makeToken(
 ): Promise<string> {
   const answer = await kube.post(tokenPath(host), TOKEN_REQUEST, signal)
   if (answer.status >= 300)
-    throw new KubernetesError('API_REJECTED', `cannot make a token for ${host}: ${messageOf(answer.body)}`)
+    throw new KubernetesError('API_REJECTED', `cannot create a token for ${host}: ${messageOf(answer.body)}`)
   const {token} = tokenSchema.parse(JSON.parse(answer.body)).status
   hideSecret(token)
   return token
@@ -159,7 +159,7 @@ function labelsOf(capabilities: Readonly<Record<string, string>>): Readonly<Reco
       return [`${CAPABILITY_PREFIX}${key}`, value] as const
     throw new ConfigError(
       'FLAG_INVALID',
-      `--capability ${JSON.stringify(`${key}=${value}`)} is no label, expected letters, digits, ".", "_" and "-"`,
+      `--capability ${JSON.stringify(`${key}=${value}`)} is not a label, expected letters, digits, ".", "_" and "-"`,
     )
   })
   return Object.fromEntries(labels)
@@ -252,7 +252,7 @@ async function readHost(kube: KubeReader, name: string): Promise<ContainerHost> 
   const known = (await listHosts(kube)).map(({metadata}) => metadata.name)
   const near = nearNames(name, known)
   throw new CheckpointError('CHECKPOINT_UNKNOWN', `there is no container host ${JSON.stringify(name)}`, {
-    suggestions: [near.length === 0 ? 'clouder byoc ls' : `near it: ${near.join(', ')}`],
+    suggestions: [near.length === 0 ? 'clouder byoc ls' : `similar: ${near.join(', ')}`],
   })
 }
 

@@ -28,9 +28,9 @@ export async function createRuntime(
   if (!(await createObject(kube, 'Runtime', {...place, spec}, tools.signal))) {
     throw new CheckpointError(
       'CHECKPOINT_FAILED',
-      `there is a runtime ${place.namespace}/${place.name} already`,
+      `runtime ${place.namespace}/${place.name} already exists`,
       {
-        suggestions: ['give it another name', `clouder runtime resume ${place.namespace}/${place.name}`],
+        suggestions: ['use another name', `clouder runtime resume ${place.namespace}/${place.name}`],
       },
     )
   }
@@ -47,7 +47,7 @@ export async function readRuntime(kube: KubeReader, {namespace, name}: ObjectNam
   const known = (await listRuntimes(kube)).map(({metadata}) => `${metadata.namespace ?? ''}/${metadata.name}`)
   const near = nearNames(`${namespace}/${name}`, known)
   throw new CheckpointError('CHECKPOINT_UNKNOWN', `there is no runtime ${namespace}/${name}`, {
-    suggestions: [near.length === 0 ? 'clouder runtime ls' : `near it: ${near.slice(0, 5).join(', ')}`],
+    suggestions: [near.length === 0 ? 'clouder runtime ls' : `similar: ${near.slice(0, 5).join(', ')}`],
   })
 }
 
@@ -93,7 +93,7 @@ function followRuntime(
           throw failureOf(
             status.reason,
             'CHECKPOINT_FAILED',
-            status.message ?? 'the cluster does not say why',
+            status.message ?? 'the cluster reports no reason',
           )
         const isThere = spec.state === state && status.phase === state
         return isThere
@@ -119,7 +119,7 @@ export async function runtimePod(kube: KubeReader, place: ObjectName): Promise<s
   if (running !== undefined) return running.metadata.name
   throw new CheckpointError(
     'POD_NOT_FOUND',
-    `runtime ${namespace}/${name} does not run: it is ${status?.phase ?? 'new'}`,
+    `runtime ${namespace}/${name} is not running: it is ${status?.phase ?? 'new'}`,
     {suggestions: spec.state === 'Paused' ? [`clouder runtime resume ${namespace}/${name}`] : []},
   )
 }

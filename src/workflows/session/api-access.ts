@@ -40,7 +40,7 @@ export class LazyKube {
       this.#hosts.length === 0
         ? {
             problem: `no control plane can be reached (${silent.join(', ')})`,
-            fix: `start it, or see why: clouder ssh ${silent[0] ?? ''} --cluster ${cluster} -- true`,
+            fix: `start it, or find out why: clouder ssh ${silent[0] ?? ''} --cluster ${cluster} -- true`,
           }
         : {
             problem:
@@ -73,7 +73,7 @@ export class LazyKube {
     const kube = await this.ifThere()
     if (kube !== undefined) return kube
     const {problem, fix} = this.#problem
-    throw new KubernetesError('API_UNREACHABLE', `no API server answers: ${problem}`, {suggestions: [fix]})
+    throw new KubernetesError('API_UNREACHABLE', `no API server responds: ${problem}`, {suggestions: [fix]})
   }
 
   close(): void {
@@ -95,8 +95,8 @@ export class LazyKube {
       this.#problem = {
         problem:
           ready.status === 200
-            ? `the API server on ${host.name} does not let its administrator read yet`
-            : `/readyz on ${host.name} answers ${ready.status}`,
+            ? `the API server on ${host.name} does not authorize its administrator yet`
+            : `/readyz on ${host.name} returns ${ready.status}`,
         fix: this.#logOf(host),
       }
     } catch (error) {

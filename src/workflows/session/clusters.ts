@@ -16,7 +16,7 @@ export async function resolveClusterName(
 ): Promise<string> {
   const found = name ?? (await tools.store.defaultCluster())
   if (found !== undefined) return found
-  throw new StateError('NO_DEFAULT_CLUSTER', 'no cluster named and no default set', {
+  throw new StateError('NO_DEFAULT_CLUSTER', 'no cluster given and no default set', {
     suggestions: ['name the cluster', 'clouder kubeadm ls', 'clouder kubeadm set-default NAME'],
   })
 }
@@ -26,9 +26,9 @@ export async function recordOf(name: string, tools: Pick<Tools, 'store'>): Promi
   const record = await tools.store.load(name)
   if (record !== undefined) return record
   const known = await tools.store.list()
-  throw new StateError('CLUSTER_UNKNOWN', `no cluster ${JSON.stringify(name)} is known here`, {
+  throw new StateError('CLUSTER_UNKNOWN', `no cluster ${JSON.stringify(name)} is recorded here`, {
     suggestions: [
-      known.length === 0 ? 'no cluster is known yet' : `known: ${known.join(', ')}`,
+      known.length === 0 ? 'no clusters are recorded yet' : `known: ${known.join(', ')}`,
       `clouder kubeadm init ${name}`,
     ],
   })
@@ -102,7 +102,7 @@ async function lookAt(
 ): Promise<ClusterDescription['live']> {
   const unknown = machines.map((machine) => rowOf(machine, undefined, 'unknown'))
   if (record.endpoint === undefined)
-    return {api: 'no machines were made yet', kubernetesVersion: undefined, nodes: unknown}
+    return {api: 'no machines were created yet', kubernetesVersion: undefined, nodes: unknown}
   await using session = await openToLook(
     {
       spec: specFromDocument(record.document),
@@ -112,7 +112,7 @@ async function lookAt(
     tools,
   )
   const kube = await session.context.kube()
-  if (kube === undefined) return {api: 'does not answer', kubernetesVersion: undefined, nodes: unknown}
+  if (kube === undefined) return {api: 'does not respond', kubernetesVersion: undefined, nodes: unknown}
   const version = versionSchema.parse(JSON.parse((await kube.fetch('/version')).body))
   return {
     api: 'ok',

@@ -225,7 +225,7 @@ function skipAdvice(
 ): readonly string[] {
   if (skipUnreachable !== false || failures.some(({error}) => !(error instanceof ConnectionError))) return []
   const names = failures.map(({host}) => host).join(', ')
-  return [`to go on without ${names}, and leave there what is there: --skip-unreachable`]
+  return [`to continue without ${names}, leaving what is on it: --skip-unreachable`]
 }
 
 async function loadBundles(

@@ -174,7 +174,7 @@ test('a file that is not what its checksum says is refused and not left behind',
   const round = await startRound()
   round.server.faults.push({path: /\/kubelet$/, kind: 'corrupt', times: 9})
   expect(await codeOf(round.source.file(fileNamed('kubelet'), round.context()))).toMatch(
-    /^BUNDLE_DIGEST_WRONG: kubelet 1\.35\.4 from http.*has sha256 [0-9a-f]{64}, published is [0-9a-f]{64}$/,
+    /^BUNDLE_DIGEST_WRONG: kubelet 1\.35\.4 from http.*has sha256 [0-9a-f]{64}, expected [0-9a-f]{64}$/,
   )
   expect(await filesIn(round)).toEqual([])
 })
@@ -315,7 +315,7 @@ test('a host that is gone, and a folder that cannot be written, are told apart',
   const inFile = {...round.context(), workDir: join(round.context().workDir, 'a-file')}
   await writeFile(inFile.workDir, '')
   expect(await codeOf(round.source.file(fileNamed('runc'), inFile))).toMatch(
-    /^BUILD_FAILED: .*cannot be kept: ENOTDIR/,
+    /^BUILD_FAILED: .*cannot be saved: ENOTDIR/,
   )
   await round.server[Symbol.asyncDispose]()
   expect(await codeOf(round.source.file(fileNamed('runc'), round.context()))).toMatch(

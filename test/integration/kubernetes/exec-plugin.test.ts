@@ -188,7 +188,7 @@ const WRONG: readonly (readonly [string, Plugin, RegExp])[] = [
   [
     'a token that no header can hold',
     {script: prints('{"token":"my-secret-token\\\\nx: y"}')},
-    /does not fit into the header/,
+    /is not valid in the header/,
   ],
 ]
 
@@ -240,7 +240,7 @@ test('a plugin that hangs is ended when its time is up, with what it started', a
     const failure = await failureOf(api, {script: HANGS, options: {loginTimeoutMs: 1500}})
     expect(failure).toMatchObject({
       code: 'API_LOGIN_FAILED',
-      message: `the exec plugin ${api.folder}/plugin of the kubeconfig did not end within 1.5 s`,
+      message: `the exec plugin ${api.folder}/plugin of the kubeconfig did not finish within 1.5 s`,
     })
     await expect.poll(() => isOver(api)).toBe(true)
   })

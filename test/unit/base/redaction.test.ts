@@ -121,7 +121,7 @@ test('half of a secret that the end of a long line cuts is not shown', () => {
     told.push(isCut ? cutLine(redacted) : redacted)
   })
   splitter.add(Buffer.from(`${'.'.repeat(65_536 - 32)}${secret}\nend\n`))
-  expect(told).toEqual([expect.stringMatching(/^\.+ … \(the rest of this line is left out\)$/), 'end'])
+  expect(told).toEqual([expect.stringMatching(/^\.+ … \(rest of the line truncated\)$/), 'end'])
 })
 
 test('what looks like an escape of something else stays', () => {

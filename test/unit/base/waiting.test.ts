@@ -46,7 +46,7 @@ test('a wait in vain tells how long, for what, and what was seen last', async ()
   await expect(waiting).rejects.toMatchObject({
     code: 'TIMED_OUT',
     lastSeen: 'closed',
-    message: 'waited 0 s for the door to open, last seen: closed',
+    message: 'waited 0 s for the door to open, last state: closed',
   })
 })
 

@@ -33,5 +33,5 @@ test.for([
 ])('refuses %s', ([, text, problem]) => {
   const parse = () => parseChecksum(text ?? '', 'runc.amd64', url)
   expect(parse).toThrow(BundleError)
-  expect(parse).toThrow(`${url} holds ${problem ?? ''} of runc.amd64`)
+  expect(parse).toThrow(`${url} contains ${problem ?? ''} of runc.amd64`)
 })

@@ -17,7 +17,7 @@ test.each(['24.21.0+dfsg+~cs24.13.4-1', '22.15.0-1', '22.20.1'])(
 )
 
 test.each(['22.14.0-1', '20.19.2+dfsg-1', '18.20.4'])('Node.js %s is too old for them', (version) => {
-  expect(() => nodeVersion(nodejs(version))).toThrow(`nodejs is ${version}, 22.15 or newer is needed`)
+  expect(() => nodeVersion(nodejs(version))).toThrow(`nodejs is ${version}, 22.15 or newer is required`)
 })
 
 test('a suite without Node.js is no base for them', () => {
@@ -38,7 +38,7 @@ test('programs that are not built yet are named, with what builds them', async (
   const recipe = {program: 'dist/programs/cluster.js', path: 'x', tools: NODE_RECIPE, entrypoint: []}
   await expect(programDigest(recipe, context)).rejects.toMatchObject({
     code: 'BUILD_FAILED',
-    message: `${join(folder.dir, 'dist/programs/cluster.js')} is not there: the programs of the cluster are not built`,
+    message: `${join(folder.dir, 'dist/programs/cluster.js')} does not exist: the programs of the cluster are not built`,
     suggestions: ['npm run build'],
   })
 })

@@ -92,5 +92,5 @@ test.for([
 })
 
 test('what is no quantity is refused', () => {
-  for (const text of ['', 'x', '1Q', '1 Gi']) expect(() => quantity(text)).toThrow('is no quantity')
+  for (const text of ['', 'x', '1Q', '1 Gi']) expect(() => quantity(text)).toThrow('is not a quantity')
 })

@@ -20,9 +20,9 @@ test('flags make a context, and change one without losing what it says', () => {
 })
 
 test('a new context needs a provider, and takes only what that understands', () => {
-  expect(() => contextWith('prod', undefined, {region: 'x'})).toThrow(/prod is new/)
+  expect(() => contextWith('prod', undefined, {region: 'x'})).toThrow(/context prod does not exist/)
   expect(() => contextWith('prod', PROD, {location: 'westeurope'})).toThrow(
-    /--location says nothing to provider aws/,
+    /--location cannot be used with provider aws/,
   )
   expect(() => contextWith('prod', PROD, {account: '12'})).toThrow(/--account is not an account/)
 })

@@ -25,7 +25,7 @@ const plan: InfraPlanResult = {
 test('a plan lists every resource with what happens to it and why, and counts', () => {
   expect(infraPlanText({...plan, file: '/p.tfplan'}, options)).toBe(
     `   RESOURCE           WHY
-+  aws_vpc.main       is not there
++  aws_vpc.main       does not exist
 ~  aws_instance.cp-1  tags
 ±  aws_lb.api         cannot be changed in place: a|b
 -  aws_eip.nat        no resource config
@@ -42,7 +42,7 @@ test('Markdown is a table that no reason can break', () => {
 
 |   | resource | why |
 |---|---|---|
-| + | \`aws_vpc.main\` | is not there |
+| + | \`aws_vpc.main\` | does not exist |
 | ~ | \`aws_instance.cp-1\` | tags |
 | ± | \`aws_lb.api\` | cannot be changed in place: a\\|b |
 | - | \`aws_eip.nat\` | no resource config |`)
@@ -62,8 +62,8 @@ test('a comment of a large plan stays one that GitHub takes', () => {
 
 test.each([
   ['apply', 'the infrastructure of prod is up to date: nothing to do'],
-  ['destroy', 'there is nothing of prod to remove'],
-  ['drift', 'prod is as it was applied: no drift'],
+  ['destroy', 'prod has nothing to remove'],
+  ['drift', 'prod is as applied: no drift'],
 ] as const)('nothing to tell of a %s is told', (goal, text) => {
   const nothing = {...plan, goal, changes: [], hasChanges: false}
   expect(infraPlanText(nothing, options)).toBe(text)
@@ -75,6 +75,6 @@ test('drift is told as what was done, and a change of outputs alone as such', ()
     '**1 made, 1 changed, 1 replaced, 1 removed**',
   )
   expect(infraPlanText({...plan, changes: []}, options)).toBe(
-    'prod: outputs alone change; nothing was changed',
+    'prod: only outputs change; nothing was changed',
   )
 })

@@ -21,7 +21,7 @@ test('with nobody there to ask, the flag is named', async () => {
   await expect(confirm({...question, yes: false})).rejects.toMatchObject({
     code: 'FLAG_MISSING',
     exitCode: 3,
-    suggestions: ['agree beforehand: add --yes, or set CLOUDER_YES=1'],
+    suggestions: ['confirm in advance: add --yes, or set CLOUDER_YES=1'],
   })
 })
 
@@ -38,7 +38,7 @@ test('the first signal aborts, the second ends the process at once', () => {
   const said: string[] = []
   const interruption = interruptible((text) => said.push(text), from as unknown as NodeJS.Process)
   from.emit('SIGTERM', 'SIGTERM')
-  expect(said).toEqual(['stopping… (again to end at once)\n'])
+  expect(said).toEqual(['stopping… (press again to stop at once)\n'])
   expect(interruption.signal.reason).toBeInstanceOf(AbortError)
   expect(interruption.signal.reason).toMatchObject({code: 'INTERRUPTED', exitCode: 130})
   expect(() => from.emit('SIGINT', 'SIGINT')).toThrow('exit')

@@ -29,7 +29,7 @@ test('create ends with the machines it made', () => {
 test('a plan in a cloud reads as one: infrastructure, then hosts', () => {
   const machineChanges = [
     {action: 'update', what: 'aws_lb.api', reason: 'differs in tags'},
-    {action: 'create', what: 'aws_instance.cp-1', reason: 'is not there'},
+    {action: 'create', what: 'aws_instance.cp-1', reason: 'does not exist'},
   ] as const
   const steps = [{phase: 'kernel', host: 'cp-1', step: 'load modules', reason: 'not loaded'}]
   const text = planText({...nothing, machineChanges, steps, dryRun: true}, options)
@@ -50,11 +50,11 @@ test('a dry run of terminate never says that anything is gone', () => {
     skipped: [],
   }
   expect(terminateText(result, true)).toBe(
-    'lab would be gone; to be done or removed:\n  cp-1: reset the node\n  /home/me/.clouder/kubeadm/lab\n\nnothing was changed',
+    'to remove lab:\n  cp-1: reset the node\n  /home/me/.clouder/kubeadm/lab\n\nnothing was changed',
   )
-  expect(terminateText(result, false)).toMatch(/^lab is gone: removed 2 things\n/)
+  expect(terminateText(result, false)).toMatch(/^lab removed: 2 items deleted\n/)
   const skipped = [{host: 'worker-1', address: '192.0.2.9', reason: 'no route', remains: 'all of it'}]
   expect(terminateText({...result, skipped}, false)).toMatch(
-    /\nskipped worker-1 \(192\.0\.2\.9\): no route\n  still there: all of it$/,
+    /\nskipped worker-1 \(192\.0\.2\.9\): no route\n  not removed: all of it$/,
   )
 })

@@ -10,7 +10,7 @@ async function notesOf(name: string, known: readonly string[]): Promise<readonly
 
 test('a name that is new beside known ones is noted, as it may be mistyped', async () => {
   expect(await notesOf('dmo', ['demo', 'lab'])).toEqual([
-    'dmo is new: no record of it here; known: demo, lab',
+    'dmo is a new cluster: it has no record here; recorded clusters: demo, lab',
   ])
   expect(await notesOf('demo', ['demo', 'lab'])).toEqual([])
   expect(await notesOf('demo', [])).toEqual([])

@@ -177,8 +177,8 @@ test.each([
   ['clusters: []\nclusters: []\n', /clusters 2 times/],
   ['a: b: c\n', /line 1, column/],
   ['clusters: *nowhere\n', /nowhere/],
-  ['x: &l [{name: a}]\nclusters: *l\n', /cannot be changed without changing others/],
-  ['clusters: &l\n- {name: a}\nx: *l\n', /cannot be changed without changing others/],
+  ['x: &l [{name: a}]\nclusters: *l\n', /does not allow changing one entry without others/],
+  ['clusters: &l\n- {name: a}\nx: *l\n', /does not allow changing one entry without others/],
 ])('%j is refused, not overwritten', (text, problem) => {
   expect(() => merged(text)).toThrow(problem)
   expect(problemOf(text)).toMatchObject({code: 'RECORD_INVALID'})

@@ -64,7 +64,7 @@ test('a proxy has the port of its protocol and the login of its URL', () => {
 test('another kind of proxy is refused, without its password', () => {
   const refused: unknown = expect.objectContaining({
     code: 'KUBECONFIG_UNSUPPORTED',
-    message: 'proxy-url names a proxy of protocol socks5; http and https are supported',
+    message: 'proxy-url is a proxy with protocol socks5; http and https are supported',
   })
   expect(() => parseProxy('socks5://me:hidden@proxy', 'proxy-url')).toThrow(refused)
   expect(() => parseProxy('http://me:hidden@', 'proxy-url')).toThrow(/^proxy-url is not a URL$/)

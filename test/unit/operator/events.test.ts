@@ -25,5 +25,5 @@ test('one that cannot be written is logged, and no reason to stop', async () => 
   const kube = {create: () => Promise.reject(new Error('forbidden'))}
   const log = (level: string, message: string): void => void lines.push(`${level} ${message}`)
   await tellEvent(POD, 'Normal', 'Done', 'it is done', {kube, component: 'tiny', log, now: () => 0})
-  expect(lines).toEqual(['warn an event was not told'])
+  expect(lines).toEqual(['warn event not recorded'])
 })

@@ -173,9 +173,9 @@ test('why a lead is lost is in the log', async () => {
   await ended
   expect(lines).toEqual([
     'leads {"identity":"a"}',
-    'the lead is lost {"reason":"another one holds the lease"}',
-    'what led was cut off {"error":"Error: cut"}',
-    'leads no more {"identity":"a"}',
+    'leadership lost {"reason":"another instance holds the lease"}',
+    'leader work aborted {"error":"Error: cut"}',
+    'no longer the leader {"identity":"a"}',
   ])
 })
 

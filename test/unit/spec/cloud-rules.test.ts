@@ -48,25 +48,25 @@ test.each([
   [
     'a public address without administrators’ networks',
     {provider: {kind: 'aws'}},
-    /^spec\.access\.adminCidrs: is required, since something of the cluster has a public address/,
+    /^spec\.access\.adminCidrs: is required, because part of the cluster has a public address/,
   ],
   [
-    'the whole world as administrators',
+    'the whole internet as administrators',
     {...aws(), access: {adminCidrs: ['0.0.0.0/0']}},
-    /^spec\.access\.adminCidrs\[0\]: lets in the whole world/,
+    /^spec\.access\.adminCidrs\[0\]: admits the whole internet/,
   ],
   [
     'half of the world as administrators',
     {...aws(), access: {adminCidrs: ['203.0.113.7/32', '128.0.0.0/1']}},
-    /^spec\.access\.adminCidrs\[1\]: lets in a large part of the world/,
+    /^spec\.access\.adminCidrs\[1\]: admits a large part of the internet/,
   ],
   ['two zones', aws({zones: ['a', 'b']}), /^spec\.provider\.aws\.zones: are two/],
-  ['a zone twice', aws({zones: ['a', 'b', 'a']}), /^spec\.provider\.aws\.zones\[2\]: is not one letter/],
+  ['a zone twice', aws({zones: ['a', 'b', 'a']}), /^spec\.provider\.aws\.zones\[2\]: is not a zone letter/],
   ['a zone for a region', aws({region: 'eu-central-1a'}), /^spec\.provider\.aws\.region: is not a region/],
   [
     'Session Manager without its agent',
     aws({bastion: 'ssm'}),
-    /^spec\.provider\.aws\.bastion: needs the agent/,
+    /^spec\.provider\.aws\.bastion: needs the Session/,
   ],
   [
     'the alias of a key',
@@ -114,9 +114,9 @@ test.each([
   [
     'a size at home',
     {workers: [{size: 't3.large'}]},
-    /^spec\.workers\[0\]\.size: is for machines that a cloud/,
+    /^spec\.workers\[0\]\.size: is for machines created in a cloud/,
   ],
-  ['a spot machine at home', {workers: [{spot: true}]}, /^spec\.workers\[0\]\.spot: is for machines that/],
+  ['a spot machine at home', {workers: [{spot: true}]}, /^spec\.workers\[0\]\.spot: is for machines created/],
   ['a backend without its place', {state: {backend: 's3'}}, /^spec\.state\.s3: is required with backend s3/],
 ])('%s is refused', (_what, spec, problem) => {
   const problems = problemsOf(() => specWith(spec))
@@ -133,7 +133,7 @@ test('subnets of the virtual network are taken, however their ids are written', 
   expect(() => specWith(azure({network: {existing}}))).not.toThrow()
 })
 
-test('the whole world may come in when that is meant', () => {
+test('the whole internet may come in when that is meant', () => {
   const spec = specWith({...aws(), access: {adminCidrs: ['0.0.0.0/0'], allowWorld: true}})
   expect(spec.access.adminCidrs).toEqual(['0.0.0.0/0'])
 })

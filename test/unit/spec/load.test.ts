@@ -70,7 +70,7 @@ test('no workers at all can be asked for', () => {
 
 test('one number cannot size several pools', () => {
   expect(problemsOf(() => specWith({workers: [{name: 'a'}, {name: 'b'}]}, {workers: 3}))).toEqual([
-    'spec.workers: sizes the one worker pool, but there are 2; set their counts in the file',
+    'spec.workers: sets the size of a single worker pool, but there are 2; set their counts in the file',
   ])
 })
 
@@ -79,7 +79,7 @@ test('the file may leave its name to the command line, but not contradict it', (
   expect(loadSpec({text, name: 'demo'}).name).toBe('demo')
   expect(loadSpec({text: documentWith({}), name: 'demo'}).name).toBe('demo')
   expect(problemsOf(() => loadSpec({text: documentWith({}), name: 'other'}))).toEqual([
-    'metadata.name: is not the name given on the command line, other',
+    'metadata.name: differs from the name given on the command line, other',
   ])
 })
 
@@ -162,11 +162,8 @@ test.each([
   ['# nothing\n', 'is empty'],
   ['[]', 'is not a mapping'],
   ['text', 'is not a mapping'],
-  ['a: 1\na: 2\n', 'has a key that was there before'],
-  [
-    'a: 1\n---\nb: 2\n',
-    'holds a second document; one file describes one cluster: write each to a file of its own',
-  ],
+  ['a: 1\na: 2\n', 'has a duplicate key'],
+  ['a: 1\n---\nb: 2\n', 'contains a second document; a file describes one cluster: use one file per cluster'],
   ['a: &a [*a]\n', 'is nested more than 32 levels deep'],
   ['['.repeat(5000), 'is nested more than 32 levels deep'],
   ['a: !!js/function x\n', 'unresolved tag: tag:yaml.org,2002:js/function'],

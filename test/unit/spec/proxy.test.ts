@@ -42,7 +42,7 @@ test('the network of an address is that of the interface which has it', () => {
 })
 
 test.each([
-  ['httpProxy: "http://me:secret@proxy:3128"', 'holds credentials'],
+  ['httpProxy: "http://me:secret@proxy:3128"', 'contains credentials'],
   ['httpsProxy: "proxy:3128"', 'is not an http or https URL'],
   ['httpsProxy: "http://proxy:3128/path"', 'is not http://host:port'],
   ['httpsProxy: "http://proxy:3128", noProxy: ["a,b"]', 'is not one host'],

@@ -56,7 +56,7 @@ const refused: readonly [name: string, spec: object, problem: string][] = [
   [
     'too many pod networks',
     network('16.0.0.0/7', '10.96.0.0/16'),
-    'spec.network.podCidr: is too large: at most /8 can be shared out to nodes',
+    'spec.network.podCidr: is too large: at most /8 can be divided among nodes',
   ],
   [
     'mixed families',
@@ -66,7 +66,7 @@ const refused: readonly [name: string, spec: object, problem: string][] = [
   [
     'flannel with IPv6',
     network('fd01::/48', 'fd00::/112'),
-    'spec.network.podCidr: is IPv6, for which flannel is not set up; use network.cni none and bring another',
+    'spec.network.podCidr: is IPv6, which clouder does not set up with flannel; set network.cni to none and install another CNI',
   ],
   [
     'a local subnet that is too small',
@@ -96,12 +96,12 @@ const refused: readonly [name: string, spec: object, problem: string][] = [
   [
     'hosts for machines that are made',
     cp,
-    'spec.controlPlane.hosts: cannot be given with provider local, which makes its machines; hosts of your own need provider.kind byon',
+    'spec.controlPlane.hosts: cannot be set with provider local, which creates its machines; your own hosts need provider.kind byon',
   ],
   [
     'byon without hosts',
     {provider: {kind: 'byon'}},
-    'spec.controlPlane.hosts: is required with provider byon: give the machine of the control plane',
+    'spec.controlPlane.hosts: is required with provider byon: list the control plane machine',
   ],
   [
     "a count that is not the hosts'",
@@ -153,12 +153,12 @@ const refused: readonly [name: string, spec: object, problem: string][] = [
   [
     'a machine inside the pod network',
     worker({address: '10.244.3.4'}),
-    'spec.network.podCidr: holds 10.244.3.4, which is spec.workers[0].hosts[0].address',
+    'spec.network.podCidr: contains 10.244.3.4, which is spec.workers[0].hosts[0].address',
   ],
   [
     'an API endpoint inside the service network',
     {api: {endpoint: '10.96.0.1:6443'}},
-    'spec.network.serviceCidr: holds 10.96.0.1, which is spec.api.endpoint',
+    'spec.network.serviceCidr: contains 10.96.0.1, which is spec.api.endpoint',
   ],
   [
     'a name for an address without a private one',
@@ -168,7 +168,7 @@ const refused: readonly [name: string, spec: object, problem: string][] = [
   [
     'a loopback address',
     worker({address: '127.0.0.1'}),
-    'spec.workers[0].hosts[0].address: is no address at which other nodes could reach the host; set privateAddress',
+    'spec.workers[0].hosts[0].address: is not an address where other nodes can reach the host; set privateAddress',
   ],
   [
     'a node of the other family',
@@ -207,7 +207,7 @@ const refused: readonly [name: string, spec: object, problem: string][] = [
   [
     'a mirror with credentials',
     {containerd: {registryMirrors: [{registry: 'docker.io', endpoints: ['https://a:b@c']}]}},
-    'spec.containerd.registryMirrors[0].endpoints[0]: holds credentials, which do not belong into a specification',
+    'spec.containerd.registryMirrors[0].endpoints[0]: contains credentials, which do not belong in a specification',
   ],
   [
     'a certificate name that is none',
@@ -227,7 +227,7 @@ const refused: readonly [name: string, spec: object, problem: string][] = [
   [
     'more nodes than Kubernetes takes',
     {workers: [{name: 'a', count: 5000}]},
-    'spec.workers: asks for 5001 nodes; Kubernetes is made for at most 5000',
+    'spec.workers: sets 5001 nodes; Kubernetes supports at most 5000',
   ],
 ]
 

@@ -49,7 +49,7 @@ test.each([
   ['of a second byte order mark', `${head}\uFEFFspec: {}\n`, 'line 5, column 1', 'U+FEFF'],
 ])('an invisible character %s is named with its place', (_what, text, place, what) => {
   const [problem, ...others] = problemsOf(() => loadSpec({text}))
-  expect(problem).toContain(`${place}: holds`)
+  expect(problem).toContain(`${place}: contains`)
   expect(problem).toContain(what)
   expect(others).toEqual([])
 })
@@ -94,8 +94,8 @@ test('an address that says another user or port than stands beside it is refused
   expect(
     problemsOf(() => specWith(byon({address: 'admin@node.example:22', user: 'root', port: 2222}))),
   ).toEqual([
-    'spec.controlPlane.hosts[0].address: says user admin, but user beside it is "root"; leave one of them out',
-    'spec.controlPlane.hosts[0].address: says port 22, but port beside it is 2222; leave one of them out',
+    'spec.controlPlane.hosts[0].address: has user admin, but the field user is "root"; remove one of them',
+    'spec.controlPlane.hosts[0].address: has port 22, but the field port is 2222; remove one of them',
   ])
 })
 

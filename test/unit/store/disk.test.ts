@@ -91,7 +91,7 @@ test('a corrupt record says how to go on', async () => {
     await writeFile(record, 'x')
     await expect(store.load('demo')).rejects.toMatchObject({
       suggestions: [
-        `keep it aside: mv ${record} ${record}.broken`,
+        `move it aside: mv ${record} ${record}.broken`,
         expect.stringContaining('clouder kubeadm init demo --config'),
       ],
     })

@@ -26,7 +26,7 @@ export function decideContainerd(wanted: WantedContainerd, observed: Observed): 
     reasons: [
       ...restartReasons,
       ...describeDrift(mirrorDrift),
-      ...removed.map((path) => `${path} is of a mirror that is no longer wanted`),
+      ...removed.map((path) => `${path} belongs to a mirror that is no longer in the spec`),
     ],
   }
 }
@@ -42,8 +42,7 @@ function runningReasons(wanted: WantedContainerd, observed: Observed): readonly 
   if (observed.one('UnitFileState') !== 'enabled') reasons.push('containerd.service does not start at boot')
   const unit = observed.one('FragmentPath')
   if (unit !== UNIT_PATH) reasons.push(`containerd.service runs from ${unit ?? 'no unit file'}`)
-  if (observed.one('NeedDaemonReload') === 'yes')
-    reasons.push('systemd has not read the unit since it changed')
+  if (observed.one('NeedDaemonReload') === 'yes') reasons.push('the unit changed after systemd read it')
   for (const path of observed.all('newer')) reasons.push(`${path} changed after containerd started`)
   // While a file differs or the program is gone the dump does too; that is the reason.
   const dump = observed.all('dump')

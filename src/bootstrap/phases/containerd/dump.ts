@@ -44,4 +44,4 @@ export const settingName = ({section, key}: WantedSetting): string =>
 
 /** `… is false, true is wanted`. */
 export const describeMismatch = (mismatch: SettingMismatch): string =>
-  `${settingName(mismatch)} is ${mismatch.found ?? 'absent'}, ${String(mismatch.value)} is wanted`
+  `${settingName(mismatch)} is ${mismatch.found ?? 'absent'}, expected ${String(mismatch.value)}`

@@ -27,7 +27,7 @@ function shared(
 
 const uniqueHostnames: Check = {
   name: 'UniqueHostnames',
-  title: 'no host has the hostname or node name of another',
+  title: 'hostnames and node names are unique',
   run: ({hosts}) => {
     const nodeNames = new Map(hosts.map((host) => [host.reader.name, host]))
     const fixOf = ({reader}: CheckedHost): string =>
@@ -35,7 +35,7 @@ const uniqueHostnames: Check = {
     const same = shared(hosts, ({reader}) => reader.facts.hostname).map(
       ({host, value, others}): HostProblem => ({
         host: host.reader.name,
-        problem: `hostname ${value} is also that of ${names(others)}`,
+        problem: `hostname ${value} is also used by ${names(others)}`,
         fix: fixOf(host),
       }),
     )
@@ -56,7 +56,7 @@ const uniqueHostnames: Check = {
 
 const uniqueMachineIds: Check = {
   name: 'UniqueMachineIds',
-  title: 'each host has a machine id of its own',
+  title: 'machine ids are unique',
   run: ({hosts}) => {
     const fixOf = ({reader}: CheckedHost): string =>
       `on ${reader.name}: rm /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup && reboot`
@@ -68,7 +68,7 @@ const uniqueMachineIds: Check = {
       ...empty.map((host) => ({host: host.reader.name, problem: 'there is no machine id', fix: fixOf(host)})),
       ...shared(filled, ({reader}) => reader.facts.machineId).map(({host, value, others}) => ({
         host: host.reader.name,
-        problem: `machine id ${value} is also that of ${names(others)}: one is a clone, or the same machine twice`,
+        problem: `machine id ${value} is also used by ${names(others)}: one is a clone, or a machine is listed twice`,
         fix: fixOf(host),
       })),
     ]
@@ -109,7 +109,7 @@ const OWN_DEVICE = /^(cni0|flannel|veth|kube-|cali|vxlan\.calico|tunl0|lxc|ciliu
 
 const cidrOverlap: Check = {
   name: 'CidrOverlap',
-  title: 'pod and service networks are used by nothing else',
+  title: 'pod and service networks are not used by anything else',
   run: eachHost((host, spec) =>
     [
       {path: 'spec.network.podCidr', text: spec.network.podCidr},
@@ -122,11 +122,11 @@ const cidrOverlap: Check = {
 }
 
 function overlapsOf(host: CheckedHost, wanted: {path: string; text: string; cidr: Cidr}): readonly Problem[] {
-  const fix = `set ${wanted.path} to a network that no host has a route to`
+  const fix = `set ${wanted.path} to a network to which no host has a route`
   const addresses = host.observed.addresses
     .filter(({device, cidr}) => !OWN_DEVICE.test(device) && contains(wanted.cidr, cidr.split('/')[0] ?? ''))
     .map(({device, cidr}) => ({
-      problem: `${wanted.path} ${wanted.text} holds the host's own address ${cidr} on ${device}`,
+      problem: `${wanted.path} ${wanted.text} contains the host's own address ${cidr} on ${device}`,
       fix,
     }))
   if (addresses.length > 0) return addresses
@@ -143,7 +143,8 @@ function overlapsOf(host: CheckedHost, wanted: {path: string; text: string; cidr
 
 const reachability: Check = {
   name: 'Reachability',
-  title: 'nodes reach each other on the TCP ports used (UDP 8472 of flannel shows only in the smoke test)',
+  title:
+    'nodes reach each other on the TCP ports used (UDP 8472 of flannel is only tested by the smoke test)',
   run: (input: CheckInput) => {
     const byAddress = new Map(input.hosts.map(({reader}) => [reader.machine.privateAddress, reader.name]))
     return eachHost((host) =>
@@ -175,7 +176,7 @@ const ports: Check = {
       return [
         {
           problem: `TCP port ${port} is in use by ${owner}`,
-          fix: `on ${host.reader.name}: stop what listens: ss -ltnp 'sport = :${port}'`,
+          fix: `on ${host.reader.name}: stop the process that listens: ss -ltnp 'sport = :${port}'`,
         },
       ]
     })
@@ -184,11 +185,11 @@ const ports: Check = {
 
 const existingCluster: Check = {
   name: 'ExistingCluster',
-  title: 'no host belongs to another cluster',
+  title: 'no host is part of another cluster',
   run: (input) =>
     eachHost((host, spec): Problem[] => {
       const {kubelet, admin} = host.observed
-      const fix = `on ${host.reader.name}: kubeadm reset, if that cluster is really to lose this node`
+      const fix = `on ${host.reader.name}: kubeadm reset, if this node is really to be removed from that cluster`
       if (admin !== undefined && admin.cluster !== spec.name) {
         return [{problem: `it is a control plane of the cluster ${admin.cluster}, not ${spec.name}`, fix}]
       }

@@ -33,7 +33,7 @@ const architecture: Check = {
     return [
       {
         problem: `architecture ${arch} is not supported`,
-        fix: `replace ${host.reader.name} by an amd64 or arm64 machine`,
+        fix: `replace ${host.reader.name} with an amd64 or arm64 machine`,
       },
     ]
   }),
@@ -58,7 +58,7 @@ const sudo: Check = {
     const {user} = host.reader.machine.ssh
     return [
       {
-        problem: `commands of ${user} run as uid ${uid ?? 'unknown'}, not as root`,
+        problem: `commands of ${user} run as UID ${uid ?? 'unknown'}, not as root`,
         fix: onHost(host, `echo '${user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/${user}`),
       },
     ]
@@ -75,7 +75,7 @@ const apiForwarding: Check = {
         // It works all the same, by a command that carries each connection.
         severity: 'warning',
         problem:
-          'sshd does not forward to 127.0.0.1:6443 (AllowTcpForwarding, DisableForwarding or PermitOpen): the API server is reached through commands, which is slower',
+          'sshd does not forward to 127.0.0.1:6443 (AllowTcpForwarding, DisableForwarding or PermitOpen): connections to the API server are relayed through commands, which is slower',
         fix: onHost(
           host,
           'set AllowTcpForwarding local and, where PermitOpen is set, PermitOpen 127.0.0.1:6443 in /etc/ssh/sshd_config, then systemctl reload ssh; the key must have neither restrict nor no-port-forwarding in authorized_keys',
@@ -103,7 +103,7 @@ const kernelVersion: Check = {
 
 const kernelModules: Check = {
   name: 'KernelModules',
-  title: 'overlay, br_netfilter and, for flannel, vxlan can be had',
+  title: 'overlay, br_netfilter and, for flannel, vxlan are available',
   run: eachHost((host, spec) => {
     const wanted = ['overlay', 'br_netfilter', ...(spec.network.cni === 'flannel' ? ['vxlan'] : [])]
     const {container, kernel} = factsOf(host)
@@ -114,8 +114,8 @@ const kernelModules: Check = {
           ? {
               // Inside a container modules of the machine around it cannot be seen for sure.
               severity: 'warning',
-              problem: `kernel module ${module} is not visible`,
-              fix: `on the machine around ${host.reader.name}: modprobe ${module}`,
+              problem: `kernel module ${module} is not available`,
+              fix: `on the machine that runs ${host.reader.name}:  modprobe ${module}`,
             }
           : {
               problem: `kernel ${kernel} has no module ${module}`,
@@ -127,7 +127,7 @@ const kernelModules: Check = {
 
 const cgroupVersion: Check = {
   name: 'CgroupVersion',
-  title: 'cgroups are version 2 with cpu, cpuset, memory and pids',
+  title: 'cgroup v2 is in use, with the controllers cpu, cpuset, memory and pids',
   run: eachHost((host) => {
     const {container, cgroupVersion: version} = factsOf(host)
     const fix = onHost(
@@ -137,7 +137,7 @@ const cgroupVersion: Check = {
     if (version === 1) {
       // A container takes what the machine around it has; the kubelet is told so.
       if (container) return []
-      return [{problem: 'cgroup version 1 is in use, the kubelet refuses it from 1.35 on', fix}]
+      return [{problem: 'cgroup v1 is in use, which the kubelet does not support from 1.35 on', fix}]
     }
     const there = host.observed.controllers ?? []
     const missing = ['cpu', 'cpuset', 'memory', 'pids'].filter((name) => !there.includes(name))
@@ -166,7 +166,7 @@ const memory: Check = {
     if (memoryMiB >= wantedMiB) return []
     return [
       {
-        problem: `${memoryMiB} MiB of memory, ${wantedMiB} MiB are needed`,
+        problem: `${memoryMiB} MiB of memory, ${wantedMiB} MiB are required`,
         fix: `give ${host.reader.name} ${wantedMiB} MiB or more`,
       },
     ]
@@ -184,7 +184,7 @@ const FREE_SHARE = 0.15
 
 const disk: Check = {
   name: 'Disk',
-  title: 'there is room in /opt and /var/lib, and the kubelet will take pods',
+  title: 'there is enough disk space in /opt and /var/lib, also for the kubelet to accept pods',
   run: eachHost((host) =>
     Object.entries(FREE_MIB).flatMap(([path, wanted]) => {
       const room = host.observed.disks.get(path)
@@ -198,7 +198,7 @@ const disk: Check = {
       if (freeMiB >= needed) return []
       return [
         {
-          problem: `${freeMiB} of ${sizeMiB} MiB are free in ${path}, ${needed} MiB are needed`,
+          problem: `${freeMiB} of ${sizeMiB} MiB are free in ${path}, ${needed} MiB are required`,
           fix: onHost(
             host,
             `du -xm ${path} | sort -n | tail -20, then remove what is not needed or grow the disk`,
@@ -226,7 +226,7 @@ const etcdDiskLatency: Check = {
     return [
       {
         severity: p99 > FSYNC_FAIL_MS && !container ? 'error' : 'warning',
-        problem: `a 4 KiB write takes up to ${Math.round(p99)} ms to reach the disk, etcd wants ${FSYNC_WARN_MS} ms`,
+        problem: `a 4 KiB write takes up to ${Math.round(p99)} ms to reach the disk, etcd needs ${FSYNC_WARN_MS} ms or less`,
         fix: `put /var/lib/etcd of ${host.reader.name} on a local SSD`,
       },
     ]
@@ -242,8 +242,8 @@ const swap: Check = {
     return [
       {
         severity: 'warning',
-        problem: `the machine around this container host swaps to ${host.observed.swaps.join(', ')}`,
-        fix: `on the machine around ${host.reader.name}: swapoff -a`,
+        problem: `the machine that runs this container host swaps to ${host.observed.swaps.join(', ')}`,
+        fix: `on the machine that runs ${host.reader.name}:  swapoff -a`,
       },
     ]
   }),
@@ -251,7 +251,7 @@ const swap: Check = {
 
 const criu: Check = {
   name: 'Criu',
-  title: 'the kernel can checkpoint processes, and CRIU agrees once it is installed',
+  title: 'the kernel can checkpoint processes, and criu check passes once CRIU is installed',
   run: eachHost((host, spec) => {
     if (!spec.checkpoint.enabled) return []
     const {kernelConfig, criu: verdict} = host.observed
@@ -264,7 +264,7 @@ const criu: Check = {
       ]
     }
     if (verdict === undefined || verdict === 'ok') return []
-    return [{problem: `criu check says: ${verdict}`, fix: onHost(host, 'criu check --all')}]
+    return [{problem: `criu check fails: ${verdict}`, fix: onHost(host, 'criu check --all')}]
   }),
 }
 

@@ -11,7 +11,7 @@ const isUntouched = ({joined, observed}: CheckedHost): boolean =>
 
 const cniConfiguration: Check = {
   name: 'CniConfiguration',
-  title: "containerd loads the cluster's own CNI configuration and no other",
+  title: 'containerd loads only the CNI configuration of the cluster',
   run: eachHost((host, spec): Problem[] => {
     const found = host.observed.cniFiles
     const [first] = found
@@ -42,7 +42,7 @@ const POD_DEVICE =
 
 const podInterfaces: Check = {
   name: 'PodInterfaces',
-  title: 'network interfaces of pods are those of this cluster',
+  title: 'network interfaces of pods belong to this cluster',
   run: eachHost((host, spec): Problem[] => {
     const {addresses, cniFiles} = host.observed
     if (isUntouched(host)) {
@@ -69,8 +69,8 @@ const podInterfaces: Check = {
           !contains(network, cidr.split('/')[0] ?? ''),
       )
       .map(({cidr}) => ({
-        problem: `the bridge cni0 has the address ${cidr}, outside ${own}: no pod can be attached to it`,
-        fix: `on ${host.reader.name}: ip link delete cni0, then delete the pods of the node, which are made again`,
+        problem: `the bridge cni0 has the address ${cidr}, outside ${own}: pods cannot be attached to it`,
+        fix: `on ${host.reader.name}: ip link delete cni0, then delete the pods of the node, so that they are created again`,
       }))
   }),
 }
@@ -84,7 +84,7 @@ const MAX_SEARCH_LENGTH = 2048
 
 const resolver: Check = {
   name: 'Resolver',
-  title: 'the resolver that pods are given can be reached from a pod',
+  title: 'the DNS servers that pods get can be reached from a pod',
   run: eachHost((host, spec): Problem[] => {
     const {resolver: found} = host.observed
     if (found === undefined) return []
@@ -94,9 +94,9 @@ const resolver: Check = {
       `put the addresses of real DNS servers into ${path}, or: apt-get install systemd-resolved`,
     )
     if (nameservers === undefined)
-      return [{problem: `${path} cannot be read, no pod starts without it`, fix: realServers}]
+      return [{problem: `${path} cannot be read, and pods do not start without it`, fix: realServers}]
     if (nameservers.length === 0)
-      return [{problem: `${path} names no DNS server: CoreDNS does not start`, fix: realServers}]
+      return [{problem: `${path} has no DNS server: CoreDNS does not start`, fix: realServers}]
     const services = parseCidr(spec.network.serviceCidr)
     return [
       ...(kubeletPath === undefined || kubeletPath === path
@@ -104,7 +104,7 @@ const resolver: Check = {
         : [
             {
               severity: 'warning' as const,
-              problem: `the kubelet gives pods the resolvers of ${kubeletPath}, those of this host are in ${path}`,
+              problem: `the kubelet passes ${kubeletPath} to pods, but the DNS servers of this host are in ${path}`,
               fix: `clouder kubeadm init ${spec.name} configures it`,
             },
           ]),
@@ -113,7 +113,7 @@ const resolver: Check = {
         if (LOOPBACK.some((network) => contains(network, bare)))
           return [
             {
-              problem: `${path} names ${server}, which in a pod is the pod itself: CoreDNS asks itself and crashes`,
+              problem: `${path} lists ${server}, which in a pod is the pod itself: CoreDNS forwards to itself and crashes`,
               fix:
                 server === STUB
                   ? onHost(
@@ -125,20 +125,20 @@ const resolver: Check = {
         if (services !== undefined && contains(services, bare))
           return [
             {
-              problem: `${path} names ${server}, which is in spec.network.serviceCidr: CoreDNS asks itself`,
+              problem: `${path} lists ${server}, which is in spec.network.serviceCidr: CoreDNS forwards to itself`,
               fix: realServers,
             },
           ]
         if (server.includes('%') || parseAddress(server) === undefined)
-          return [{problem: `${path} names ${server}, which no pod can use`, fix: realServers}]
+          return [{problem: `${path} lists ${server}, which pods cannot use`, fix: realServers}]
         return []
       }),
       ...(nameservers.length > MAX_NAMESERVERS
         ? [
             {
               severity: 'warning' as const,
-              problem: `${path} names ${nameservers.length} DNS servers, pods get the first ${MAX_NAMESERVERS}`,
-              fix: onHost(`leave at most ${MAX_NAMESERVERS} nameserver lines in ${path}`),
+              problem: `${path} lists ${nameservers.length} DNS servers, pods get the first ${MAX_NAMESERVERS}`,
+              fix: onHost(`keep at most ${MAX_NAMESERVERS} nameserver lines in ${path}`),
             },
           ]
         : []),
@@ -146,7 +146,7 @@ const resolver: Check = {
         ? [
             {
               severity: 'warning' as const,
-              problem: `${path} has ${searchDomains.length} search domains of ${searchDomains.join(' ').length} characters, pods lose what is beyond ${MAX_SEARCH_DOMAINS} domains and ${MAX_SEARCH_LENGTH} characters`,
+              problem: `${path} has ${searchDomains.length} search domains of ${searchDomains.join(' ').length} characters, for pods it is cut off after ${MAX_SEARCH_DOMAINS} domains or ${MAX_SEARCH_LENGTH} characters`,
               fix: onHost(`shorten the search line in ${path}`),
             },
           ]

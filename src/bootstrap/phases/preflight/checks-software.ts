@@ -4,7 +4,7 @@ const PROGRAM_FOLDERS = ['/opt', '/usr/local']
 
 const mounts: Check = {
   name: 'Mounts',
-  title: 'programs can be written to /opt and /usr/local and started there, /etc and /var/lib can be written',
+  title: '/opt and /usr/local are writable and executable, /etc and /var/lib are writable',
   run: eachHost((host) =>
     [...host.observed.mounts].flatMap(([path, options]): readonly Problem[] => {
       const wrong = options.filter(
@@ -23,19 +23,19 @@ const mounts: Check = {
 
 const existingRuntime: Check = {
   name: 'ExistingRuntime',
-  title: 'no containerd of somebody else would be replaced',
+  title: 'no containerd of another installation would be replaced',
   run: eachNewHost((host) => {
     const {config, unit, containers} = host.observed.otherContainerd
     const told = [
-      ...(unit === undefined ? [] : [`containerd of ${unit} runs with ${containers} containers`]),
-      ...(config === undefined ? [] : [`${config} is not clouder's`]),
+      ...(unit === undefined ? [] : [`the containerd of ${unit} runs ${containers} containers`]),
+      ...(config === undefined ? [] : [`${config} was not written by clouder`]),
     ]
     if (told.length === 0) return []
     const aside = config === undefined ? '' : `mv ${config} ${config}.before`
     const removed = unit === undefined ? '' : 'apt-get purge docker-ce docker.io containerd.io containerd'
     return [
       {
-        problem: `${told.join(', ')}: clouder installs a containerd of its own in its place`,
+        problem: `${told.join(', ')}: clouder installs its own containerd in its place`,
         fix: `on ${host.reader.name}, if nothing there is needed: ${[removed, aside].filter((text) => text !== '').join('; ')}`,
       },
     ]
@@ -44,13 +44,13 @@ const existingRuntime: Check = {
 
 const swapAtBoot: Check = {
   name: 'SwapAtBoot',
-  title: 'swap that is off stays off after a boot',
+  title: 'swap stays off after a reboot',
   run: eachHost((host) => {
     // The swap of a container is that of the machine around it; lines of /etc/fstab are the kernel phase's.
     if (host.reader.facts.container) return []
     return host.observed.swapUnits.map((unit): Problem => ({
       severity: 'warning',
-      problem: `${unit} turns swap on at each boot, and then the kubelet does not start`,
+      problem: `${unit} turns swap on at each boot, which keeps the kubelet from starting`,
       fix: `on ${host.reader.name}: systemctl mask --now ${unit}`,
     }))
   }),
@@ -58,13 +58,13 @@ const swapAtBoot: Check = {
 
 const firewall: Check = {
   name: 'Firewall',
-  title: 'no firewall on the machines needs rules for pods',
+  title: 'no firewall on the machines blocks pod traffic',
   run: eachNewHost((host, {network}) =>
     network.cni === 'none'
       ? []
       : host.observed.firewalls.map((program): Problem => ({
           severity: 'warning',
-          problem: `${program} is active; whether it lets UDP 8472 between nodes and the traffic of pods through shows only in the smoke test`,
+          problem: `${program} is active; only the smoke test shows whether it allows UDP 8472 between nodes and pod traffic`,
           fix:
             program === 'ufw'
               ? `on ${host.reader.name}: ufw allow 8472/udp; ufw allow from ${network.podCidr}; ufw default allow routed`

@@ -108,7 +108,7 @@ async function containerProblem(
   if (reason === 'CrashLoopBackOff') {
     const code =
       lastState.terminated === undefined ? '' : `, the last time with code ${lastState.terminated.exitCode}`
-    return `keeps ending (${reason}): it was started ${restartCount + 1} times${code}`
+    return `keeps crashing (${reason}): it was started ${restartCount + 1} times${code}`
   }
   if (STUCK.has(reason)) return `does not start (${reason})${message === undefined ? '' : `: ${message}`}`
   const {terminated} = lastState
@@ -117,7 +117,7 @@ async function containerProblem(
   if (nodeName === undefined || startedAt === undefined) return undefined
   const nowMs = await nodeTime(kube, nodeName)
   if (nowMs === undefined || nowMs - Date.parse(startedAt) >= STABLE_MS) return undefined
-  return `ended with code ${terminated.exitCode} and was started again less than ${STABLE_MS / 1000} s ago`
+  return `ended with code ${terminated.exitCode} and was restarted less than ${STABLE_MS / 1000} s ago`
 }
 
 /** The node's own clock, a few seconds old, as its kubelet wrote it: the one that its containers' times are of. */

@@ -133,7 +133,7 @@ test('a bastion that forwards nothing is passed by a command, or named with its 
   await using closed = await startSshd({config: [...keys, 'ForceCommand /bin/false']})
   const error = await refusalOf(connectSsh(inner, behind(closed.port), {timeoutMs: 30_000}))
   expect(error).toMatchObject({code: 'HOST_UNREACHABLE', host: 'node-1'})
-  expect(error.message).toContain('bastion of node-1, forwards no connections')
+  expect(error.message).toContain('bastion of node-1, does not forward connections')
   expect(error.suggestions[0]).toContain('AllowTcpForwarding')
   await expect.poll(() => closed.connections()).toBe(1)
 })

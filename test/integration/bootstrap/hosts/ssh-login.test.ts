@@ -88,7 +88,7 @@ test('what the server shows before a login is told with the refusal', async (con
   await using sshd = await startSshd({config: ['Banner /etc/hosts', 'DenyUsers root']})
   const error = await refusalOf(connectSsh(sshd, sshd.machine()))
   expect(error.code).toBe('AUTH_FAILED')
-  expect(error.message).toMatch(/the server says: \S+/)
+  expect(error.message).toMatch(/message of the server: \S+/)
 })
 
 test('sides without an algorithm in common are not asked again', async (context) => {

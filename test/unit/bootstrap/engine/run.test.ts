@@ -158,7 +158,7 @@ test('an unknown phase to skip is an error that names the known ones, before any
   expect(error).toBeInstanceOf(ConfigError)
   expect(error).toMatchObject({
     code: 'FLAG_INVALID',
-    message: 'no phase "cnii" to skip, expected any of a, b',
+    message: 'no phase "cnii" to skip, expected one of a, b',
   })
   expect(log).toEqual([])
 })
@@ -330,12 +330,12 @@ test('a command that fails on a host that goes down is a link that is lost, not 
     return await failureOf(runPhases([phase('p', [step])], {log: []}, options))
   }
   for (const [queryScript, how] of [
-    [said('stopping', 'one-1'), 'shuts down, or was started anew'],
-    [said('starting', 'one-1'), 'shuts down, or was started anew'],
-    [said('running', 'two-1'), 'shuts down, or was started anew'],
+    [said('stopping', 'one-1'), 'is shutting down, or was restarted'],
+    [said('starting', 'one-1'), 'is shutting down, or was restarted'],
+    [said('running', 'two-1'), 'is shutting down, or was restarted'],
     // A container that is started anew has the same kernel.
-    [said('running', 'one-2'), 'shuts down, or was started anew'],
-    [() => Promise.reject(lost), 'does not answer any more'],
+    [said('running', 'one-2'), 'is shutting down, or was restarted'],
+    [() => Promise.reject(lost), 'no longer responds'],
   ] as const)
     expect(await failedOn(queryScript)).toMatchObject({
       exitCode: 6,

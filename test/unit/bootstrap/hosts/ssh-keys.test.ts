@@ -56,7 +56,7 @@ test('a public key is told from a private one', async () => {
   const {publicText} = await generated(['-t', 'ed25519', '-N', ''])
   const key = readKey(publicText, '/keys/id.pub')
   expect(key).toMatchObject({publicKey: publicKeyOf(publicText)})
-  expect(key).toMatchObject({fix: 'name the private key: keyPath: /keys/id'})
+  expect(key).toMatchObject({fix: 'set the private key: keyPath: /keys/id'})
 })
 
 test('a security key, a certificate and a key of PuTTY are named', () => {
@@ -76,8 +76,8 @@ test('an ed25519 key in PKCS#8, and what is no key at all, come with a command',
   const {privateKey} = generateKeyPairSync('ed25519')
   const text = privateKey.export({type: 'pkcs8', format: 'pem'}).toString()
   expect(wordsOf(text)).toContain("ssh-keygen -p -N '' -f '/keys/my key'")
-  expect(wordsOf('')).toContain('is not a private key')
+  expect(wordsOf('')).toContain('is not an SSH private key')
   expect(wordsOf('-----BEGIN OPENSSH PRIVATE KEY-----\nYWJj\n-----END OPENSSH PRIVATE KEY-----\n')).toContain(
-    'is not a private key',
+    'is not an SSH private key',
   )
 })

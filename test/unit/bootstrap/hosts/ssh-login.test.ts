@@ -71,7 +71,7 @@ test('a server that ends the login is told with its words and the keys that were
   )
   expect(error.code).toBe('AUTH_FAILED')
   expect(error.message).toContain(
-    'ended the login after 2 of 3 keys (Too many authentication failures): ssh-ed25519 SHA256:a laptop, ssh-ed25519 SHA256:b work; the server says: Authorized use only',
+    'ended the login after 2 of 3 keys (Too many authentication failures): ssh-ed25519 SHA256:a laptop, ssh-ed25519 SHA256:b work; message of the server: Authorized use only',
   )
   expect([mayComeUp(error), mayBeCut(error)]).toEqual([false, false])
 })
@@ -87,9 +87,9 @@ test('a connection that ends without a word in the login may have been cut', () 
 test('a server that wants more than a key, or no key at all, is told as such', () => {
   const level = 'client-authentication'
   const second = failure({level}, {partly: true, methods: ['keyboard-interactive']})
-  expect(second.message).toContain('a key is accepted, but the server wants keyboard-interactive as well')
+  expect(second.message).toContain('a key is accepted, but the server also requires keyboard-interactive')
   const none = failure({level}, {methods: ['password']})
-  expect(none.message).toContain('takes no keys, only password')
+  expect(none.message).toContain('accepts no keys, only password')
   expect(none.suggestions[0]).toContain('PubkeyAuthentication yes')
 })
 

@@ -27,8 +27,8 @@ test('only control planes get kubectl', () => {
 test('a bare machine gets every file in one upload, then its links', async () => {
   const steps = await planOn('')
   expect(steps.map(({summary}) => summary)).toEqual([
-    'bring 10 files of the bundle (10 MB)',
-    'put the programs of the bundle in place',
+    'copy 10 files of the bundle (10 MB)',
+    'link the programs of the bundle',
   ])
   expect(steps[0]?.reason).toContain('not on the node: kubeadm 1.0.0, kubelet 1.0.0')
 })
@@ -48,16 +48,20 @@ test.each([
     met.replace(/^link=\/usr\/local\/bin\/runc .*\n/m, 'link=/usr/local/bin/runc (not a link)\n'),
     '/usr/local/bin/runc is (not a link)',
   ],
-  ['a removed CNI plugin', `${met}unlinked=/opt/cni/bin/bridge\n`, "/opt/cni/bin/bridge is not the bundle's"],
+  [
+    'a removed CNI plugin',
+    `${met}unlinked=/opt/cni/bin/bridge\n`,
+    '/opt/cni/bin/bridge differs from the bundle',
+  ],
 ])('%s is the only thing put right', async (_what, stdout, reason) => {
-  expect(await planOn(stdout)).toEqual([{summary: 'put the programs of the bundle in place', reason}])
+  expect(await planOn(stdout)).toEqual([{summary: 'link the programs of the bundle', reason}])
 })
 
 test('a damaged folder of the store is brought again, and its programs are linked', async () => {
   const steps = await planOn(met.replace(/^has=[0-9a-f]+-cni-plugins\n/m, ''))
   expect(steps.map(({reason}) => reason)).toEqual([
     'not on the node: cni-plugins 1.0.0',
-    'the programs that arrive need their names',
+    'copied programs need their links',
   ])
 })
 

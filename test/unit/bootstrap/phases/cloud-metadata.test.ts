@@ -16,7 +16,7 @@ const decide = (text: string) => decideMetadata(rules, files, parseObserved(text
 test('a new machine gets unit and settings', () => {
   const decision = decide('UnitFileState=\nNeedDaemonReload=no\n')
   expect(decision.files).toEqual(files)
-  expect(decision.reasons).toContain('pods may send to 169.254.169.254')
+  expect(decision.reasons).toContain('pods are not denied to 169.254.169.254')
 })
 
 test('a machine whose rules are in place needs nothing, with or without IPv6', () => {
@@ -27,7 +27,7 @@ test('a machine whose rules are in place needs nothing, with or without IPv6', (
 test('rules that something else took away are put back', () => {
   const decision = decide(IN_PLACE)
   expect(decision.files).toEqual([])
-  expect(decision.reasons).toEqual(['pods may send to 169.254.169.254'])
+  expect(decision.reasons).toEqual(['pods are not denied to 169.254.169.254'])
 })
 
 test('rules that would not come back after a restart are put right', () => {

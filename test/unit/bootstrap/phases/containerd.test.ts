@@ -52,7 +52,7 @@ test.each([
     'FragmentPath=/usr/lib',
     'containerd.service runs from /usr/lib/systemd/system/containerd.service',
   ],
-  ['NeedDaemonReload=no', 'NeedDaemonReload=yes', 'systemd has not read the unit since it changed'],
+  ['NeedDaemonReload=no', 'NeedDaemonReload=yes', 'the unit changed after systemd read it'],
   [
     'ActiveState',
     'newer=/etc/containerd/config.toml\nActiveState',
@@ -61,7 +61,7 @@ test.each([
   [
     'SystemdCgroup = true',
     'SystemdCgroup = false',
-    'plugins.io.containerd.cri.v1.runtime.containerd.runtimes.runc.options.SystemdCgroup is false, true is wanted',
+    'plugins.io.containerd.cri.v1.runtime.containerd.runtimes.runc.options.SystemdCgroup is false, expected true',
   ],
 ])('%s -> %s: a restart, with that as the reason', (from, to, reason) => {
   const wanted = wantedFor()
@@ -142,6 +142,6 @@ test('a value that containerd does not take fails the step and is named', async 
   const [step] = await containerdPhase.plan(phaseContext([host]), never)
   if (step?.on === undefined) throw new Error('no step on a host was planned')
   await expect(step.run(host, {signal: never, progress: () => undefined})).rejects.toThrow(
-    'pinned_images.sandbox is other/pause:1, registry.k8s.io/pause:3.10.1 is wanted',
+    'pinned_images.sandbox is other/pause:1, expected registry.k8s.io/pause:3.10.1',
   )
 })

@@ -14,14 +14,17 @@ test('a host where all is as wanted needs nothing', () => {
 
 test.each([
   ['', 'criu absent'],
-  [good.replace('version=4.2.1', 'version=4.1.1'), 'criu is 4.1.1, 4.2 or newer is needed'],
-  [good.replace('check=ok', 'check=Error: no mem_dirty_track'), 'criu check says: Error: no mem_dirty_track'],
+  [good.replace('version=4.2.1', 'version=4.1.1'), 'criu is 4.1.1, 4.2 or newer is required'],
+  [
+    good.replace('check=ok', 'check=Error: no mem_dirty_track'),
+    'criu check fails: Error: no mem_dirty_track',
+  ],
   [
     good.replace('700 /var/lib/clouder/restore', '755 /var/lib/clouder/restore'),
-    '/var/lib/clouder/restore is not there for root alone',
+    '/var/lib/clouder/restore is absent or open to others than root',
   ],
   [good.replace('file=644', 'file=600'), '/etc/criu/runc.conf mode 600 instead of 644'],
-])('what is not as wanted is the reason', (text, reason) => {
+])('what differs from the desired content is the reason', (text, reason) => {
   expect(reasonsFor(text)).toContain(reason)
 })
 

@@ -73,7 +73,7 @@ test('a container host never touches settings and swap of the machine around it'
   expect(decision.sysctls).toEqual([])
   expect(decision.swapOff).toBe(false)
   expect(decision.files.at(-1)?.content).not.toContain('kernel.panic')
-  expect(decision.notes).toEqual(['swap of the machine around this container host is on and stays on'])
+  expect(decision.notes).toEqual(['swap is on and stays on, on the machine that runs this container host'])
 })
 
 test('a setting that a container host cannot write is told and left out', () => {
@@ -81,7 +81,7 @@ test('a setting that a container host cannot write is told and left out', () => 
   const decision = decide(lines, true)
   expect(decision.sysctls).toEqual([])
   expect(decision.notes).toEqual([
-    'fs.inotify.max_user_instances stays 128, 8192 is wanted: this container host cannot set it',
+    'fs.inotify.max_user_instances stays 128, expected 8192: a container host cannot set it',
   ])
   expect(decide(lines + fileLines(decision.files), true).reasons).toEqual([])
   expect(decide(lines).sysctls).toEqual(['fs.inotify.max_user_instances=8192'])

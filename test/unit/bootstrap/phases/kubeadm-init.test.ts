@@ -35,8 +35,8 @@ test('an API server that is ready but lets nobody read yet is not waited for aga
 test('a bare machine gets everything, in order', async () => {
   const steps = await planned('kubelet=inactive\n', {exitCode: 1})
   expect(steps.slice(1, 6)).toEqual([
-    'make the certificates',
-    'make the kubeconfigs of the control plane',
+    'create the certificates',
+    'create the kubeconfigs of the control plane',
     'write the manifests of etcd and the control plane',
     'configure and start the kubelet',
     'wait for the API server',

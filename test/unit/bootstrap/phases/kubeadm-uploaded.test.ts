@@ -19,19 +19,19 @@ test.each<[string, ReturnType<typeof kubeProxy> | undefined, readonly string[], 
     'with the proxy of a shell that kubeadm once ran in',
     kubeProxy(variable('https_proxy', 'http://old:3128')),
     [],
-    'its pods have other proxy variables than wanted: https_proxy',
+    'the proxy variables of its pods differ from the desired ones: https_proxy',
   ],
   [
     'with an older value',
     kubeProxy(variable('HTTPS_PROXY', 'http://proxy:3128'), variable('NO_PROXY', 'localhost')),
     [HTTPS, 'NO_PROXY=localhost,.svc'],
-    'its pods have other proxy variables than wanted: NO_PROXY',
+    'the proxy variables of its pods differ from the desired ones: NO_PROXY',
   ],
   [
     'that lacks the proxy',
     kubeProxy(),
     [HTTPS],
-    'its pods have other proxy variables than wanted: HTTPS_PROXY',
+    'the proxy variables of its pods differ from the desired ones: HTTPS_PROXY',
   ],
 ])('kube-proxy %s', (_what, daemonSet, proxy, reason) => {
   expect(kubeProxyReason(daemonSet, proxy)).toBe(reason)

@@ -93,7 +93,7 @@ test.each<[string, string, string, readonly string[]]>([
     `${JOINED}cni=cbr0 10.244.2.0/24 ${CNI}/10-flannel.conflist\naddress=cni0 10.244.1.1/24\n`,
     '',
     [
-      'error node-0 PodInterfaces: the bridge cni0 has the address 10.244.1.1/24, outside 10.244.2.0/24: no pod can be attached to it',
+      'error node-0 PodInterfaces: the bridge cni0 has the address 10.244.1.1/24, outside 10.244.2.0/24: pods cannot be attached to it',
     ],
   ],
   [
@@ -107,7 +107,7 @@ test.each<[string, string, string, readonly string[]]>([
     'resolver=/etc/resolv.conf\nresolverReadable=yes\nnameserver=127.0.0.1\nnameserver=9.9.9.9\n',
     '',
     [
-      'error node-0 Resolver: /etc/resolv.conf names 127.0.0.1, which in a pod is the pod itself: CoreDNS asks itself and crashes',
+      'error node-0 Resolver: /etc/resolv.conf lists 127.0.0.1, which in a pod is the pod itself: CoreDNS forwards to itself and crashes',
     ],
   ],
   [
@@ -115,47 +115,49 @@ test.each<[string, string, string, readonly string[]]>([
     'resolver=/etc/resolv.conf\nresolverReadable=yes\nnameserver=10.96.0.10\n',
     '',
     [
-      'error node-0 Resolver: /etc/resolv.conf names 10.96.0.10, which is in spec.network.serviceCidr: CoreDNS asks itself',
+      'error node-0 Resolver: /etc/resolv.conf lists 10.96.0.10, which is in spec.network.serviceCidr: CoreDNS forwards to itself',
     ],
   ],
   [
     'a resolver of one link',
     'resolver=/etc/resolv.conf\nresolverReadable=yes\nnameserver=fe80::1%eth0\n',
     '',
-    ['error node-0 Resolver: /etc/resolv.conf names fe80::1%eth0, which no pod can use'],
+    ['error node-0 Resolver: /etc/resolv.conf lists fe80::1%eth0, which pods cannot use'],
   ],
   [
     'no resolver',
     'resolver=/etc/resolv.conf\nresolverReadable=yes\n',
     '',
-    ['error node-0 Resolver: /etc/resolv.conf names no DNS server: CoreDNS does not start'],
+    ['error node-0 Resolver: /etc/resolv.conf has no DNS server: CoreDNS does not start'],
   ],
   [
     'a resolver file that is gone',
     'resolver=/run/systemd/resolve/resolv.conf\n',
     '',
-    ['error node-0 Resolver: /run/systemd/resolve/resolv.conf cannot be read, no pod starts without it'],
+    [
+      'error node-0 Resolver: /run/systemd/resolve/resolv.conf cannot be read, and pods do not start without it',
+    ],
   ],
   [
     "a kubelet that was told the first control plane's file",
     `${JOINED}resolver=/etc/resolv.conf\nkubeletResolver=/run/systemd/resolve/resolv.conf\nresolverReadable=yes\nnameserver=9.9.9.9\n`,
     '',
     [
-      'warning node-0 Resolver: the kubelet gives pods the resolvers of /run/systemd/resolve/resolv.conf, those of this host are in /etc/resolv.conf',
+      'warning node-0 Resolver: the kubelet passes /run/systemd/resolve/resolv.conf to pods, but the DNS servers of this host are in /etc/resolv.conf',
     ],
   ],
   [
     'more resolvers than a pod gets',
     `resolver=/etc/resolv.conf\nresolverReadable=yes\n${[1, 2, 3, 4].map((n) => `nameserver=9.9.9.${n}\n`).join('')}`,
     '',
-    ['warning node-0 Resolver: /etc/resolv.conf names 4 DNS servers, pods get the first 3'],
+    ['warning node-0 Resolver: /etc/resolv.conf lists 4 DNS servers, pods get the first 3'],
   ],
   [
     'more search domains than a pod gets',
     `resolver=/etc/resolv.conf\nresolverReadable=yes\nnameserver=9.9.9.9\nsearch=${Array.from({length: 30}, (_, n) => `d${n}.example`).join(' ')}\n`,
     '',
     [
-      'warning node-0 Resolver: /etc/resolv.conf has 30 search domains of 349 characters, pods lose what is beyond 29 domains and 2048 characters',
+      'warning node-0 Resolver: /etc/resolv.conf has 30 search domains of 349 characters, for pods it is cut off after 29 domains or 2048 characters',
     ],
   ],
   [

@@ -76,13 +76,13 @@ test.each<[string, HostChange, readonly string[]]>([
   [
     'no root',
     {probe: (fit) => fit.replace('uid=0', 'uid=1000')},
-    ['error cp-1 Sudo: commands of root run as uid 1000, not as root'],
+    ['error cp-1 Sudo: commands of root run as UID 1000, not as root'],
   ],
   [
     'an sshd that forwards nothing',
     {facts: {apiForwarded: false}},
     [
-      'warning cp-1 ApiForwarding: sshd does not forward to 127.0.0.1:6443 (AllowTcpForwarding, DisableForwarding or PermitOpen): the API server is reached through commands, which is slower',
+      'warning cp-1 ApiForwarding: sshd does not forward to 127.0.0.1:6443 (AllowTcpForwarding, DisableForwarding or PermitOpen): connections to the API server are relayed through commands, which is slower',
     ],
   ],
   [
@@ -98,13 +98,13 @@ test.each<[string, HostChange, readonly string[]]>([
   [
     'a module that a container cannot see',
     {facts: container, probe: (fit) => fit.replace('module=br_netfilter\n', '')},
-    ['warning cp-1 KernelModules: kernel module br_netfilter is not visible'],
+    ['warning cp-1 KernelModules: kernel module br_netfilter is not available'],
   ],
   ['cgroup v1 in a container', {facts: container, probe: (fit) => fit.replace(/^controllers.*\n/m, '')}, []],
   [
     'cgroup v1 on a machine of its own',
     {facts: {cgroupVersion: 1}},
-    ['error cp-1 CgroupVersion: cgroup version 1 is in use, the kubelet refuses it from 1.35 on'],
+    ['error cp-1 CgroupVersion: cgroup v1 is in use, which the kubelet does not support from 1.35 on'],
   ],
   [
     'a missing controller',
@@ -116,17 +116,17 @@ test.each<[string, HostChange, readonly string[]]>([
   [
     'little memory',
     {facts: {memoryMiB: 1024}},
-    ['error cp-1 Memory: 1024 MiB of memory, 1700 MiB are needed'],
+    ['error cp-1 Memory: 1024 MiB of memory, 1700 MiB are required'],
   ],
   [
     'a full disk',
     {probe: (fit) => fit.replace('disk=/var/lib 20000', 'disk=/var/lib 900')},
-    ['error cp-1 Disk: 900 of 40000 MiB are free in /var/lib, 6000 MiB are needed'],
+    ['error cp-1 Disk: 900 of 40000 MiB are free in /var/lib, 6000 MiB are required'],
   ],
   [
     'a disk of which the kubelet wants a larger share',
     {probe: (fit) => fit.replace('disk=/var/lib 20000 40000', 'disk=/var/lib 20000 200000')},
-    ['error cp-1 Disk: 20000 of 200000 MiB are free in /var/lib, 30000 MiB are needed'],
+    ['error cp-1 Disk: 20000 of 200000 MiB are free in /var/lib, 30000 MiB are required'],
   ],
   [
     'a share of a disk that belongs to the machine around a container',
@@ -139,17 +139,23 @@ test.each<[string, HostChange, readonly string[]]>([
   [
     'a slow disk',
     {probe: (fit) => fit.replaceAll('fsync=0.001', 'fsync=0.15')},
-    ['error cp-1 EtcdDiskLatency: a 4 KiB write takes up to 150 ms to reach the disk, etcd wants 10 ms'],
+    [
+      'error cp-1 EtcdDiskLatency: a 4 KiB write takes up to 150 ms to reach the disk, etcd needs 10 ms or less',
+    ],
   ],
   [
     'a disk that is not fast',
     {probe: (fit) => fit.replaceAll('fsync=0.001', 'fsync=0.03')},
-    ['warning cp-1 EtcdDiskLatency: a 4 KiB write takes up to 30 ms to reach the disk, etcd wants 10 ms'],
+    [
+      'warning cp-1 EtcdDiskLatency: a 4 KiB write takes up to 30 ms to reach the disk, etcd needs 10 ms or less',
+    ],
   ],
   [
     'a slow disk under a container',
     {facts: container, probe: (fit) => fit.replaceAll('fsync=0.001', 'fsync=0.15')},
-    ['warning cp-1 EtcdDiskLatency: a 4 KiB write takes up to 150 ms to reach the disk, etcd wants 10 ms'],
+    [
+      'warning cp-1 EtcdDiskLatency: a 4 KiB write takes up to 150 ms to reach the disk, etcd needs 10 ms or less',
+    ],
   ],
   [
     'programs that cannot be started',
@@ -166,7 +172,7 @@ test.each<[string, HostChange, readonly string[]]>([
         `${fit}containerdConfig=/etc/containerd/config.toml\ncontainerdUnit=/usr/lib/systemd/system/containerd.service\nshims=3\n`,
     },
     [
-      "error cp-1 ExistingRuntime: containerd of /usr/lib/systemd/system/containerd.service runs with 3 containers, /etc/containerd/config.toml is not clouder's: clouder installs a containerd of its own in its place",
+      'error cp-1 ExistingRuntime: the containerd of /usr/lib/systemd/system/containerd.service runs 3 containers, /etc/containerd/config.toml was not written by clouder: clouder installs its own containerd in its place',
     ],
   ],
   [
@@ -181,21 +187,21 @@ test.each<[string, HostChange, readonly string[]]>([
     'swap that comes back',
     {probe: (fit) => `${fit}swapUnit=dev-zram0.swap\n`},
     [
-      'warning cp-1 SwapAtBoot: dev-zram0.swap turns swap on at each boot, and then the kubelet does not start',
+      'warning cp-1 SwapAtBoot: dev-zram0.swap turns swap on at each boot, which keeps the kubelet from starting',
     ],
   ],
   [
     'a firewall',
     {probe: (fit) => `${fit}firewall=ufw\n`},
     [
-      'warning cp-1 Firewall: ufw is active; whether it lets UDP 8472 between nodes and the traffic of pods through shows only in the smoke test',
+      'warning cp-1 Firewall: ufw is active; only the smoke test shows whether it allows UDP 8472 between nodes and pod traffic',
     ],
   ],
   ['swap that can be turned off', {probe: (fit) => `${fit}swap=/dev/sda5\n`}, []],
   [
     'swap around a container',
     {facts: container, probe: (fit) => `${fit}swap=/dev/sda5\n`},
-    ['warning cp-1 Swap: the machine around this container host swaps to /dev/sda5'],
+    ['warning cp-1 Swap: the machine that runs this container host swaps to /dev/sda5'],
   ],
   [
     'a kernel without checkpointing',
@@ -220,7 +226,7 @@ test.each<[string, HostChange, readonly string[]]>([
     'the host inside the pod network',
     {probe: (fit) => `${fit}address=eth1 10.244.9.1/24\nroute=eth1 10.244.9.0/24\n`},
     [
-      "error cp-1 CidrOverlap: spec.network.podCidr 10.244.0.0/16 holds the host's own address 10.244.9.1/24 on eth1",
+      "error cp-1 CidrOverlap: spec.network.podCidr 10.244.0.0/16 contains the host's own address 10.244.9.1/24 on eth1",
     ],
   ],
   [
@@ -276,10 +282,10 @@ test('what belongs to several hosts is told for each of them', async () => {
   const twin = {facts: {hostname: 'debian', machineId: 'abc', clockSkewMs: 0}}
   const hosts = [hostWith(twin), hostWith({...twin, name: 'worker-1', machine: {role: 'worker'}})]
   expect(await problemsOf(hosts)).toEqual([
-    'error cp-1 UniqueHostnames: hostname debian is also that of worker-1',
-    'error worker-1 UniqueHostnames: hostname debian is also that of cp-1',
-    'error cp-1 UniqueMachineIds: machine id abc is also that of worker-1: one is a clone, or the same machine twice',
-    'error worker-1 UniqueMachineIds: machine id abc is also that of cp-1: one is a clone, or the same machine twice',
+    'error cp-1 UniqueHostnames: hostname debian is also used by worker-1',
+    'error worker-1 UniqueHostnames: hostname debian is also used by cp-1',
+    'error cp-1 UniqueMachineIds: machine id abc is also used by worker-1: one is a clone, or a machine is listed twice',
+    'error worker-1 UniqueMachineIds: machine id abc is also used by cp-1: one is a clone, or a machine is listed twice',
   ])
 })
 

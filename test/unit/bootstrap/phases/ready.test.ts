@@ -11,7 +11,7 @@ const nodeWith = (...conditions: readonly [type: string, status: string][]) => (
 test('a node that is Ready but out of disk takes no pods, and that is said', () => {
   const node = nodeWith(['DiskPressure', 'True'], ['MemoryPressure', 'False'], ['Ready', 'True'])
   expect(nodeProblem(node)).toBeUndefined()
-  expect(nodePressure(node)).toBe('node worker-1 takes no pods: DiskPressure')
+  expect(nodePressure(node)).toBe('node worker-1 accepts no pods: DiskPressure')
 })
 
 test('a node without pressure has no problem', () => {

@@ -94,15 +94,13 @@ test.each<[string, PodOptions, readonly string[]]>([
     'a pod that waits for its next crash',
     {container: backingOff},
     [
-      'pod kube-system/coredns-1: container coredns keeps ending (CrashLoopBackOff): it was started 4 times, the last time with code 1',
+      'pod kube-system/coredns-1: container coredns keeps crashing (CrashLoopBackOff): it was started 4 times, the last time with code 1',
     ],
   ],
   [
     'a pod between two crashes, which is available for a moment',
     {container: {restartCount: 2, lastState: {terminated: crashed}}},
-    [
-      'pod kube-system/coredns-1: container coredns ended with code 1 and was started again less than 30 s ago',
-    ],
+    ['pod kube-system/coredns-1: container coredns ended with code 1 and was restarted less than 30 s ago'],
   ],
   [
     'a pod that crashed once, long ago',
@@ -148,7 +146,7 @@ test.each<[string, PodOptions, readonly string[]]>([
   expect((await readiness(context, kube)).problems).toEqual(problems)
 })
 
-test('the last words of a container that keeps ending are the evidence', async () => {
+test('the last words of a container that keeps crashing are the evidence', async () => {
   const {context} = clusterWith(podOf({container: backingOff}))
   const evidence = await readyPhase.diagnose?.(context, {host: undefined, error: new Error('not ready')})
   expect(evidence).toBe(`== coredns-1 coredns\n${LOG}`)
@@ -158,7 +156,7 @@ test('a pod of the system that another network made is deleted, and then nothing
   const {kube, context} = clusterWith(podOf({address: '10.4.0.2'}))
   const [first, second] = await readyPhase.plan(context, never)
   expect(first?.summary).toBe(
-    'delete pod kube-system/coredns-1, so that it is made with an address of the pod network',
+    'delete pod kube-system/coredns-1, so that it is created again with an address of the pod network',
   )
   expect(second?.summary).toContain('wait for')
   if (first === undefined || first.on !== undefined) throw new Error('a step on no host was expected')

@@ -106,8 +106,8 @@ test.each([
 })
 
 test.each([
-  ['{{node}}', 'node is an object: name one of its values'],
-  ['{{list}}', 'list is a list: name one of its values'],
+  ['{{node}}', 'node is an object: use one of its values'],
+  ['{{list}}', 'list is a list: use one of its values'],
 ])('a list or an object is not rendered as text: %s', (template, message) => {
   expect(() => render(template, {node: {name: 'cp-1'}, list: ['x']})).toThrow(message)
 })

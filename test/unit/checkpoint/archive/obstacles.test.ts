@@ -161,7 +161,7 @@ test('the message names process, path, volume and its kind, and what to do', () 
       path: '/logs/app.log',
       pid: 7,
       message:
-        '/logs/app.log on emptyDir volume logs of container main: process 7 (app) has it open as file descriptor 3, and what is in there is not in the checkpoint, and a new pod begins with an empty one; use a volume claim, or the file system of the container, or close it before, in a hook',
+        '/logs/app.log on emptyDir volume logs of container main: process 7 (app) has it open as file descriptor 3, and what is in there is not in the checkpoint, and a new pod begins with an empty one; use a PersistentVolumeClaim, or the file system of the container, or close it before, in a hook',
     },
   ])
 })

@@ -39,7 +39,7 @@ test('a vault key that was rotated opens what its older version closed', async (
 test('what is stored never leads to another vault', async () => {
   const asked: string[] = []
   const wrapper = keyVaultWrapper(`${VAULT}/v1`, {
-    wrapKey: () => Promise.reject(new TypeError('not asked')),
+    wrapKey: () => Promise.reject(new TypeError('not requested')),
     unwrapKey: (keyId) => {
       asked.push(keyId)
       return Promise.resolve(Buffer.alloc(32))

@@ -140,7 +140,7 @@ test('a phase that failed keeps the hosts that failed', () => {
 
 test('the cluster is drawn while a step of its own runs, not while hosts work', () => {
   const phase = 'join'
-  const token = {type: 'step-started', phase, step: 'make a join token', reason: 'r'} as const
+  const token = {type: 'step-started', phase, step: 'create a join token', reason: 'r'} as const
   const begun: RunEvent[] = [
     {
       type: 'phase-planned',
@@ -154,7 +154,7 @@ test('the cluster is drawn while a step of its own runs, not while hosts work', 
     token,
   ]
   expect(laneLines(itemOf(begun), palette(false), 'all')).toEqual([
-    '  cluster  0/2  make a join token',
+    '  cluster  0/2  create a join token',
     '  worker-1  waiting',
   ])
   const joining: RunEvent[] = [

@@ -252,7 +252,7 @@ test(
     await expect(provider.provision(spec, context)).rejects.toMatchObject({
       code: 'ENGINE_FAILED',
       message:
-        'machine worker-1: waited 1 s for machine worker-1 to boot, last seen: its container is restarting; fake log',
+        'machine worker-1: waited 1 s for machine worker-1 to boot, last state: its container is restarting; fake log',
     })
   }),
 )

@@ -96,14 +96,14 @@ test('a pod that is not there is told with names that are near', async () => {
   kube.put(pod('web', {namespace: 'other'}))
   await expect(createCheckpoint(kube, {...asked, pod: 'wep'}, tools)).rejects.toMatchObject({
     code: 'POD_NOT_FOUND',
-    suggestions: ['near it: team/web'],
+    suggestions: ['similar: team/web'],
   })
   await expect(createCheckpoint(kube, {...asked, pod: 'nothing-like-it'}, tools)).rejects.toMatchObject({
     suggestions: ['pods of team: team/web'],
   })
   kube.drop({apiVersion: 'v1', kind: 'Pod', namespace: 'team', name: 'web'})
   await expect(createCheckpoint(kube, asked, tools)).rejects.toMatchObject({
-    suggestions: ['near it: other/web'],
+    suggestions: ['similar: other/web'],
   })
 })
 
@@ -112,7 +112,7 @@ test('a pod that does not run, a container and a store that are not there are re
   kube.put(pod('slow', {phase: 'Pending'}))
   await expect(createCheckpoint(kube, {...asked, pod: 'slow'}, tools)).rejects.toMatchObject({
     code: 'POD_NOT_FOUND',
-    message: 'pod team/slow does not run: it is Pending',
+    message: 'pod team/slow is not running: it is Pending',
   })
   await expect(createCheckpoint(kube, {...asked, container: 'side'}, tools)).rejects.toMatchObject({
     message: 'pod team/web has no container "side", it has main',
@@ -130,7 +130,7 @@ test('Ctrl-C leaves the object at work, and says how to look', async () => {
   const ended = expect(following).rejects.toMatchObject({
     code: 'INTERRUPTED',
     exitCode: 130,
-    message: 'stopped looking; the cluster goes on with it: clouder checkpoint inspect team/web-1',
+    message: 'stopped waiting; the cluster continues with it: clouder checkpoint inspect team/web-1',
   })
   await expect.poll(() => kube.holds(refOf('Checkpoint', 'web-1'))).toBe(true)
   stop.abort()
@@ -143,7 +143,7 @@ test('a checkpoint that is not there is told with names that are near', async ()
   kube.put({...refOf('Checkpoint', ''), metadata: place, spec: {pod: {name: 'web'}}})
   await expect(readCheckpoint(kube, {namespace: 'team', name: 'web-2'})).rejects.toMatchObject({
     code: 'CHECKPOINT_UNKNOWN',
-    suggestions: ['near it: team/web-1'],
+    suggestions: ['similar: team/web-1'],
   })
 })
 
@@ -162,7 +162,7 @@ test('a restore of a checkpoint goes to the node and takes the name that were as
   })
   await expect(restoreCheckpoint(kube, {...place, node: 'worker-9'}, tools)).rejects.toMatchObject({
     code: 'FLAG_INVALID',
-    message: 'no node "worker-9", expected any of worker-1, worker-2',
+    message: 'no node "worker-9", expected one of worker-1, worker-2',
   })
 })
 
@@ -176,10 +176,10 @@ test('a move that was rolled back says where the pod runs', async () => {
   const {kube, tools} = cluster(endsAs('Migration', status))
   await expect(migratePod(kube, {...asked, node: 'worker-2'}, tools)).rejects.toMatchObject({
     code: 'NODE_UNLIKE',
-    message: 'worker-2 lacks avx; pod web runs on worker-1 as before',
+    message: 'worker-2 lacks avx; pod web still runs on worker-1',
   })
   await expect(migratePod(kube, {...asked, node: 'worker-1'}, tools)).rejects.toMatchObject({
-    message: 'pod team/web is on worker-1 already',
+    message: 'pod team/web already runs on worker-1',
   })
 })
 

@@ -158,12 +158,12 @@ test('another provider or another Kubernetes version is another cluster: refused
     const local = loadSpec({name: 'demo', overrides: {provider: 'local'}})
     await expect(initCluster(local, 'init', flags, run().tools)).rejects.toMatchObject({
       code: 'CLUSTER_MISMATCH',
-      message: 'cluster demo was made with provider byon, not local',
+      message: 'cluster demo was created with provider byon, not local',
     })
     const older = {...(await specOfRecord(run)), kubernetes: {version: '1.34.4'}}
     await expect(initCluster(older, 'init', flags, run().tools)).rejects.toMatchObject({
       code: 'CLUSTER_MISMATCH',
-      message: 'cluster demo runs Kubernetes 1.35.4, the spec asks for 1.34.4',
+      message: 'cluster demo runs Kubernetes 1.35.4, the spec sets 1.34.4',
     })
     expect(fleet.changes).toHaveLength(changes)
   })

@@ -61,7 +61,7 @@ test('what nobody may remove stops nothing else, and is told at once with why an
   expect(cloud.ids()).toEqual(['eip-1'])
   expect(result.left).toMatchObject([{id: 'eip-1', why: 'the permission to remove eip-1 is missing'}])
   expect(() => throwLeftovers('demo', result.left)).toThrow(
-    /^1 thing of demo is left, about 4\.38 USD a month:\n {2}address eip-1 in eu-central-1 \(about 4\.38 USD a month\): the permission/,
+    /^1 item of demo is left, about 4\.38 USD a month:\n {2}address eip-1 in eu-central-1 \(about 4\.38 USD a month\): the permission/,
   )
 })
 

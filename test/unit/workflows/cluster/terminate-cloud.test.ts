@@ -83,7 +83,7 @@ test('a cluster that answers gives back what its controllers made; one that does
         .of('note')
         .map(({text}) => text)
         .join(),
-    ).toMatch(/API server of demo does not answer/)
+    ).toMatch(/API server of demo does not respond/)
   }))
 
 test('what is left makes it fail, after everything else is gone', () =>
@@ -135,7 +135,7 @@ test('by tag a name that owns nothing is told, with the names that do', () =>
     const none = await terminateByTag('prd', {...place, dryRun: false, confirm: yes}, {...tools, openCloud})
     expect(none.removed).toEqual([])
     expect(recorded.of('note').map(({text}) => text)).toEqual([
-      'nothing in eu-central-1 carries the tag of prd, but of prod',
+      'nothing in eu-central-1 has the tag of prd, but of prod',
     ])
   }))
 
