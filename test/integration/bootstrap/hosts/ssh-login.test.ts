@@ -80,7 +80,7 @@ test('a second factor that the server asks for is named', async (context) => {
   })
   const error = await refusalOf(connectSsh(sshd, sshd.machine(), {timeoutMs: 30_000}))
   expect(error.code).toBe('AUTH_FAILED')
-  expect(error.message).toContain('wants password as well')
+  expect(error.message).toContain('also requires password')
 })
 
 test('what the server shows before a login is told with the refusal', async (context) => {
