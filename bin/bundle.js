@@ -43,8 +43,8 @@ const options = {
 }
 
 // What an older build left would be packed too.
-for (const folder of ['src', 'stacks', 'libraries'])
-  await rm(join(out, folder), {recursive: true, force: true})
+for (const name of ['src', 'stacks', 'libraries', 'help.txt'])
+  await rm(join(out, name), {recursive: true, force: true})
 
 // Programs of the cluster are one file, by bundle-programs.js.
 const files = await Array.fromAsync(glob('{src,stacks}/**/*.ts', {cwd: root, exclude: ['src/programs/**']}))
