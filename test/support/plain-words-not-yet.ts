@@ -30,7 +30,6 @@ export const NOT_YET: ReadonlySet<string> = new Set([
   'docs/decisions/013-credentials-of-nodes.md',
   'docs/decisions/014-the-kubernetes-client.md',
   'docs/decisions/015-packages-in-the-package.md',
-  'docs/errors.md',
   'docs/how-to/aws.md',
   'docs/how-to/azure.md',
   'docs/how-to/bring-machines.md',
