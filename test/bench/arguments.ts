@@ -11,7 +11,7 @@ const naturals = z
   .pipe(z.array(natural).nonempty())
 const wordsSchema = z.union([
   z.tuple([z.enum(MEASUREMENT_NAMES).optional()]),
-  z.tuple([z.enum(['a', 'f']), natural]),
+  z.tuple([z.enum(['a', 'f', 'h']), natural]),
   z.tuple([z.literal('g'), natural, naturals.optional()]),
 ])
 
@@ -28,7 +28,7 @@ export function readArguments(words: readonly string[]): {
   const read = wordsSchema.safeParse(positionals)
   if (!read.success)
     throw new Error(
-      `${positionals.join(' ')}: expected ${MEASUREMENT_NAMES.join(', ')}, a PAIRS, f PAIRS, or g ROUNDS MIB,…`,
+      `${positionals.join(' ')}: expected ${MEASUREMENT_NAMES.join(', ')}, a PAIRS, f PAIRS, g ROUNDS MIB,…, or h ROUNDS`,
     )
   const [wanted, count, mebibytes] = read.data
   return {

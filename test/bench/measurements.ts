@@ -5,7 +5,7 @@ import type {Measured, MeasurementName} from './results.ts'
 export interface Size {
   /** As little as shows that it runs: its figure says nothing. */
   readonly smallest: boolean
-  /** Pairs or rounds of a, f and g. */
+  /** Pairs or rounds of a, f, g and h. */
   readonly count?: number | undefined
   /** MiB of g. */
   readonly mebibytes?: readonly number[] | undefined
@@ -80,6 +80,15 @@ const MEASUREMENTS: {readonly [Name in MeasurementName]: Measurement<Name>} = {
         bench,
       ),
     figure: ({worstMove}) => worstMove,
+  },
+  h: {
+    built: false,
+    measure: async ({smallest, count = 8}, bench) =>
+      (await import('./requests.ts')).requests(
+        smallest ? {rounds: 1, calls: 20} : {rounds: count, calls: 2000},
+        bench,
+      ),
+    figure: ({worst}) => worst,
   },
 }
 

@@ -1,7 +1,15 @@
 // docs/benchmarks.md from what was measured; no number in it comes from anywhere else.
 import {format, resolveConfig} from 'prettier'
 import {median} from './clusters.ts'
-import {MEASUREMENT_NAMES, type MeasurementName, type Result, type Results, type Taken} from './results.ts'
+import {clientNameSchema, type ClientName} from './client-names.ts'
+import {
+  MEASUREMENT_NAMES,
+  type MeasurementName,
+  type CallCost,
+  type Result,
+  type Results,
+  type Taken,
+} from './results.ts'
 
 const seconds = (value: number): string => `${value.toFixed(value < 1 ? 3 : 1)} s`
 const ratio = (value: number): string => value.toFixed(2)
@@ -128,6 +136,44 @@ const checkpoint = (result: Result<'g'>): readonly string[] => [
   measuredOn(result),
 ]
 
+const CLIENT_LABELS: {readonly [Name in ClientName]: string} = {
+  clouder: 'clouder',
+  foreign: 'clouder, with the kubeconfig of another cluster',
+  clientNode: '`@kubernetes/client-node`',
+  https: '`node:https`',
+}
+
+function requests(result: Result<'h'>): readonly string[] {
+  const {rounds, ratios, worst} = result
+  const medianOf = (name: ClientName, key: keyof CallCost): number =>
+    median(rounds.map((round) => round[name][key]))
+  const rows = clientNameSchema.options.map((name) => [
+    CLIENT_LABELS[name],
+    medianOf(name, 'requestsPerSecond').toFixed(0),
+    `${medianOf(name, 'cpuMilliseconds').toFixed(2)} ms`,
+    megabytes(medianOf(name, 'peakBytes')),
+    medianOf(name, 'connections').toFixed(0),
+  ])
+  const against = (['clientNode', 'https'] as const).map((name) => [
+    CLIENT_LABELS[name],
+    ratio(ratios[name].requestsPerSecond),
+    ratio(ratios[name].cpuMilliseconds),
+    ratio(ratios[name].peakBytes),
+  ])
+  return [
+    '## Calls of an API server, against other clients',
+    `Each client reads one Node of about 10 KB again and again, eight calls at a time, from one local TLS server that answers from memory. It does so in a fresh Node.js process that has loaded nothing but it, the same number of calls each, in ${rounds.length} rounds whose order shifts by one. A few calls before the clock starts open the connections; processor time is that of the client. \`node:https\` keeps its connections and reads JSON, nothing else: what is the least that such calls cost. The medians.`,
+    table(
+      ['client', 'requests per second', 'processor time per request', 'peak memory', 'connections'],
+      rows,
+    ),
+    'clouder against each, the median of the ratios of each round.',
+    table(['against', 'requests per second', 'processor time per request', 'peak memory'], against),
+    `Against \`@kubernetes/client-node\`, the worst of the three: **${ratio(worst)}** times as much: ${verdict(worst, 1)}.`,
+    measuredOn(result),
+  ]
+}
+
 const SECTIONS: {readonly [Name in MeasurementName]: (result: Result<Name>) => readonly string[]} = {
   a: byHand,
   b: secondInit,
@@ -136,6 +182,7 @@ const SECTIONS: {readonly [Name in MeasurementName]: (result: Result<Name>) => r
   e: synth,
   f: apply,
   g: checkpoint,
+  h: requests,
 }
 
 function sectionOf<Name extends MeasurementName>(
@@ -150,7 +197,7 @@ function sectionOf<Name extends MeasurementName>(
 export async function pageOf(results: Results): Promise<string> {
   const intro = [
     '# Benchmarks',
-    'Written by `npm run bench`; `npm run bench a` (or `b` to `g`) measures one of them anew. The method is part of each section, the programs are in `test/bench/`, the figures as data in `test/bench/results.json`.',
+    'Written by `npm run bench`; `npm run bench a` (or `b` to `h`) measures one of them anew. The method is part of each section, the programs are in `test/bench/`, the figures as data in `test/bench/results.json`.',
   ]
   const parts = MEASUREMENT_NAMES.flatMap((name) => sectionOf(name, results))
   return tidy([...intro, ...parts].join('\n\n'), 'markdown')

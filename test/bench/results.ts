@@ -1,5 +1,6 @@
 // The figures as results.json keeps them.
 import {z} from 'zod'
+import {clientNameSchema} from './client-names.ts'
 
 const seconds = z.number().positive()
 const secondsBy = z.record(z.string(), seconds)
@@ -63,6 +64,23 @@ const checkpoint = takenSchema.extend({
   worstMove: ratio,
 })
 
+export const callCostSchema = z.strictObject({
+  requestsPerSecond: z.number().positive(),
+  /** Of one call. */
+  cpuMilliseconds: z.number().positive(),
+  peakBytes: bytes,
+  connections: z.int().positive(),
+})
+/** What the calls of one client cost in one round. */
+export type CallCost = Readonly<z.output<typeof callCostSchema>>
+const callRatios = z.strictObject({requestsPerSecond: ratio, cpuMilliseconds: ratio, peakBytes: ratio})
+const requests = takenSchema.extend({
+  rounds: z.array(z.record(clientNameSchema, callCostSchema)).nonempty(),
+  /** Of clouder to each. */
+  ratios: z.strictObject({clientNode: callRatios, https: callRatios}),
+  worst: ratio,
+})
+
 /** results.json: what was not measured is not there. */
 export const resultsSchema = z.strictObject({
   a: byHand.optional(),
@@ -72,6 +90,7 @@ export const resultsSchema = z.strictObject({
   e: synth.optional(),
   f: apply.optional(),
   g: checkpoint.optional(),
+  h: requests.optional(),
 })
 export type Results = Readonly<z.output<typeof resultsSchema>>
 export type MeasurementName = keyof Results

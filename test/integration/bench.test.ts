@@ -17,7 +17,7 @@ const written = () =>
   )
 
 // a, b, f and g need clusters or Terraform, and are run by hand.
-test.for(['c', 'd', 'e'])(
+test.for(['c', 'd', 'e', 'h'])(
   'benchmark %s in its smallest form ends with a figure and writes nothing',
   async (name) => {
     const before = await written()

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {readArguments} from '../../bench/arguments.ts'
 
-const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g'] as const
+const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] as const
 
 test.for<[string, ReturnType<typeof readArguments>]>([
   ['', {chosen: all, size: {smallest: false}}],
@@ -10,6 +10,7 @@ test.for<[string, ReturnType<typeof readArguments>]>([
   ['e --smallest', {chosen: ['e'], size: {smallest: true}}],
   ['a 4', {chosen: ['a'], size: {smallest: false, count: 4}}],
   ['f 2', {chosen: ['f'], size: {smallest: false, count: 2}}],
+  ['h 3', {chosen: ['h'], size: {smallest: false, count: 3}}],
   ['g 5', {chosen: ['g'], size: {smallest: false, count: 5}}],
   ['g 1 10,200', {chosen: ['g'], size: {smallest: false, count: 1, mebibytes: [10, 200]}}],
 ])('%j', ([words, expected]) => {

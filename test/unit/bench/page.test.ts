@@ -15,3 +15,28 @@ test('docs/benchmarks.md is what test/bench/results.json gives', async () => {
 test('what was not measured has no section', async () => {
   expect((await pageOf({})).match(/^#.*$/gm)).toEqual(['# Benchmarks'])
 })
+
+test('calls of an API server: medians per client, ratios to the others', async () => {
+  const cost = (share: number) => ({
+    requestsPerSecond: 1000 * share,
+    cpuMilliseconds: 0.5 / share,
+    peakBytes: 80_000_000,
+    connections: 8,
+  })
+  const round = {clouder: cost(1), foreign: cost(0.9), clientNode: cost(0.1), https: cost(1.5)}
+  const ratios = (share: number) => ({requestsPerSecond: 1 / share, cpuMilliseconds: share, peakBytes: 1})
+  const taken = {
+    date: '2026-01-02',
+    machine: {cores: 2, memoryGiB: 8, system: 'Linux', node: '24.0.0', loadAverage: 0},
+  }
+  const result = {
+    ...taken,
+    rounds: [round],
+    ratios: {clientNode: ratios(0.1), https: ratios(1.5)},
+    worst: 1,
+  }
+  const page = await pageOf(resultsSchema.parse({h: result}))
+  expect(page).toMatch(/\| clouder +\| 1000 +\| 0\.50 ms +\| 80\.0 MB +\| 8 +\|/)
+  expect(page).toMatch(/\| `@kubernetes\/client-node` \| 10\.00 +\| 0\.10 +\| 1\.00 +\|/)
+  expect(page).toContain('the worst of the three: **1.00** times as much: met')
+})
