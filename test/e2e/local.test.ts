@@ -70,7 +70,7 @@ const damages: readonly Damage[] = [
     title: 'a removed CRIU, files and all',
     make: on('rm -r "$(readlink -f /opt/clouder/criu)"'),
     named: [`artifacts ${WORKER}`, `criu ${WORKER}`],
-    says: /bring 1 file of the bundle/,
+    says: /copy 1 file of the bundle/,
     mayFollow: [],
   },
 ]

@@ -271,7 +271,7 @@ test('a proxy that refuses is named, without its login', async () => {
       proxy.status = 407
       const url = `http://me:hidden@127.0.0.1:${proxy.port}`
       const refused = ask(api, {token: 't'}, {'proxy-url': url})
-      await expect(refused).rejects.toThrow(/proxy http:\/\/127\.0\.0\.1:\d+ answered 407/)
+      await expect(refused).rejects.toThrow(/proxy http:\/\/127\.0\.0\.1:\d+ responded 407/)
       await expect(refused).rejects.not.toThrow(/hidden/)
     }),
   )
