@@ -29,6 +29,8 @@ import {
 } from '../../../support/with-api-server.ts'
 
 const RUNS = 300
+/** One in seventeen random pods is admitted, one in ten stores, more of the others: fewer than this is no chance. */
+const FEWEST_ADMITTED = 10
 let started: Promise<ApiServer> | undefined
 
 async function apiServer(context: TestContext): Promise<ApiServer> {
@@ -143,7 +145,7 @@ test.for(kinds)(
       }),
       {numRuns: RUNS},
     )
-    expect(counts.admitted).toBeGreaterThan(RUNS / 20)
+    expect(counts.admitted).toBeGreaterThan(FEWEST_ADMITTED)
     expect(counts.refused).toBeGreaterThan(0)
   },
 )
@@ -287,7 +289,7 @@ test('every Pod that the API server admits is read by every program', async (con
       if (own.metadata.annotations?.['clouder.dev/original-spec'] === undefined) podTemplateOf(own)
       for (const {name} of own.spec.containers) widerThanPod(NOTHING, object['spec'], name)
     }),
-    {numRuns: RUNS},
+    {numRuns: 3 * RUNS},
   )
-  expect(count).toBeGreaterThan(RUNS / 20)
+  expect(count).toBeGreaterThan(FEWEST_ADMITTED)
 })
