@@ -23,7 +23,6 @@ export const NOT_YET: ReadonlySet<string> = new Set([
   'docs/decisions/015-packages-in-the-package.md',
   'docs/principles.md',
   'docs/reference-custom-resources.md',
-  'docs/security.md',
   'src/api/kinds/checkpoint.ts',
   'src/api/kinds/metadata.ts',
   'src/api/kinds/migration.ts',
