@@ -8,6 +8,8 @@ import {KubernetesError} from '../base/errors.ts'
 import {systemCode} from '../base/files.ts'
 import {CredentialPlugin, type PluginOptions} from './exec-plugin.ts'
 import type {ForeignContext, ForeignUser} from './foreign-kubeconfig.ts'
+import {loginFailed} from './login-failed.ts'
+import {OidcTokens} from './oidc.ts'
 import type {Identity} from './transport.ts'
 
 /** Who a context of a kubeconfig makes us, and whom it trusts. PEM. */
@@ -38,9 +40,9 @@ const optionsSchema = z.object({
 })
 
 /**
- * The credentials of a context, by the KubeConfig of client-node; exec plugins and token files are an authenticator of
- * ours there. Throws KubernetesError API_LOGIN_FAILED, as `identity` does. Import it lazily: it takes half a second
- * and 85 MB.
+ * The credentials of a context, by the KubeConfig of client-node; exec plugins, token files and OIDC tokens are an
+ * authenticator of ours there. Throws KubernetesError API_LOGIN_FAILED, as `identity` does. Import it lazily: it takes
+ * half a second and 85 MB.
  */
 export async function identityOf(
   context: ForeignContext,
@@ -53,12 +55,14 @@ export async function identityOf(
   const cluster = {...context.cluster, 'certificate-authority-data': data}
   const plugin = exec === undefined ? undefined : new CredentialPlugin(exec, {...options, cluster})
   let now = context
-  let config = configOf(now, plugin)
+  const oidc = new OidcTokens({...options, context: context.name})
+  const logins = {plugin, oidc}
+  let config = configOf(now, logins)
   const read = async (): Promise<Identity> => {
-    if (hasExpired(now.user)) {
+    const provider = now.user['auth-provider']
+    if (provider !== undefined && oidc.isStale(provider.config ?? {})) {
       now = await options.readAgain()
-      config = configOf(now, plugin)
-      if (hasExpired(now.user)) throw loginFailed(now, 'its OIDC token has expired')
+      config = configOf(now, logins)
     }
     return told(now, options.signal, () => identityBy(config, now))
   }
@@ -67,10 +71,11 @@ export async function identityOf(
   return {
     ca,
     identity: async (refused) => {
-      // Of several calls that were refused with one identity, only the first makes the plugin log in again.
+      // Of several calls that were refused with one identity, only the first logs in again.
       if (refused !== undefined && refused === last) {
         last = undefined
         plugin?.forget()
+        oidc.forget()
       }
       running ??= read().finally(() => (running = undefined))
       const found = await running
@@ -81,11 +86,16 @@ export async function identityOf(
   }
 }
 
-function configOf(context: ForeignContext, plugin: CredentialPlugin | undefined): KubeConfig {
+interface Logins {
+  readonly plugin: CredentialPlugin | undefined
+  readonly oidc: OidcTokens
+}
+
+function configOf(context: ForeignContext, logins: Logins): KubeConfig {
   const config = new KubeConfig()
   config.addAuthenticator({
     isAuthProvider: (user) => providerSchema.safeParse(user).success,
-    applyAuthentication: (_, options: HttpsOptions) => applyOurs(options, context.user, plugin),
+    applyAuthentication: (_, options: HttpsOptions) => applyOurs(options, context.user, logins),
   })
   config.loadFromString(JSON.stringify(documentOf(context)))
   return config
@@ -93,7 +103,7 @@ function configOf(context: ForeignContext, plugin: CredentialPlugin | undefined)
 
 /** A kubeconfig of this context alone, without what KubeConfig does not know, or does otherwise than kubectl. */
 function documentOf({cluster, user}: ForeignContext): object {
-  const ours = user.exec !== undefined || user.tokenFile !== undefined
+  const ours = [user.exec, user.tokenFile, user['auth-provider']].some((way) => way !== undefined)
   return {
     clusters: [{name: NAME, cluster: {server: cluster.server}}],
     users: [
@@ -109,7 +119,7 @@ function documentOf({cluster, user}: ForeignContext): object {
           username: user.username,
           password: user.password ?? '',
           as: user.as,
-          'auth-provider': ours ? {name: OURS} : user['auth-provider'],
+          'auth-provider': ours ? {name: OURS} : undefined,
         },
       },
     ],
@@ -120,14 +130,16 @@ function documentOf({cluster, user}: ForeignContext): object {
 
 async function applyOurs(
   options: HttpsOptions,
-  {tokenFile}: ForeignUser,
-  plugin: CredentialPlugin | undefined,
+  {tokenFile, 'auth-provider': provider}: ForeignUser,
+  {plugin, oidc}: Logins,
 ): Promise<void> {
   const given = await plugin?.credential()
   if (given?.clientCertificateData !== undefined) options.cert = given.clientCertificateData
   if (given?.clientKeyData !== undefined) options.key = given.clientKeyData
   // Read for each call: a service account's token changes.
-  const token = tokenFile === undefined ? given?.token : (await readFile(tokenFile, 'utf8')).trim()
+  const fromFile = tokenFile === undefined ? undefined : (await readFile(tokenFile, 'utf8')).trim()
+  const fromIssuer = provider === undefined ? undefined : await oidc.token(provider.config ?? {})
+  const token = fromFile ?? fromIssuer ?? given?.token
   if (token !== undefined) options.headers = {...options.headers, Authorization: `Bearer ${token}`}
 }
 
@@ -140,7 +152,7 @@ async function identityBy(config: KubeConfig, context: ForeignContext): Promise<
   const wrong = Object.entries(all).find(
     ([, value]) => !/^[\t\x20-\x7e\x80-\xff]*$/.test([value].flat().join('')),
   )
-  if (wrong !== undefined) throw loginFailed(context, `its value is not valid in the header ${wrong[0]}`)
+  if (wrong !== undefined) throw loginFailed(context.name, `its value is not valid in the header ${wrong[0]}`)
   return {headers: all, ...(cert === undefined ? {} : {cert}), ...(key === undefined ? {} : {key})}
 }
 
@@ -154,25 +166,6 @@ function impersonation(user: ForeignUser): Record<string, string | readonly stri
     ...(uid === undefined ? {} : {'Impersonate-Uid': uid}),
     ...(groups.length === 0 ? {} : {'Impersonate-Group': groups}),
     ...Object.fromEntries(extra),
-  }
-}
-
-const tokenSchema = z.object({exp: z.number()})
-
-/** Whether it has an OIDC token that is over. KubeConfig 2.0.1 would try to renew it, which always fails there. */
-function hasExpired(user: ForeignUser): boolean {
-  const provider = user['auth-provider']
-  if (provider === undefined) return false
-  const [, payload = ''] = (provider.config?.['id-token'] ?? '').split('.')
-  const read = tokenSchema.safeParse(jsonOf(Buffer.from(payload, 'base64url').toString()))
-  return !read.success || read.data.exp * 1000 <= Date.now()
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
   }
 }
 
@@ -190,15 +183,6 @@ async function told<T>(context: ForeignContext, signal: AbortSignal, read: () =>
     signal.throwIfAborted()
     if (error instanceof KubernetesError) throw error
     const known = error instanceof Error && systemCode(error) !== undefined
-    throw loginFailed(context, known ? error.message : 'its credentials cannot be read')
+    throw loginFailed(context.name, known ? error.message : 'its credentials cannot be read')
   }
 }
-
-const loginFailed = ({name}: ForeignContext, problem: string): KubernetesError =>
-  new KubernetesError(
-    'API_LOGIN_FAILED',
-    `cannot log in with context ${name} of the kubeconfig: ${problem}`,
-    {
-      suggestions: [`kubectl --context ${name} auth whoami`],
-    },
-  )

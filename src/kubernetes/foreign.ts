@@ -13,7 +13,7 @@ export type ForeignKubeOptions = KubeconfigSource & {
   /** Of exec plugins; HTTPS_PROXY and NO_PROXY are read here as well. */
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal
-  /** How long an exec plugin may take. Default: a minute. */
+  /** How long a login may take. Default: a minute for an exec plugin, 30 s for the issuer of an OIDC token. */
   readonly loginTimeoutMs?: number
 }
 

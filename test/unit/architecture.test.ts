@@ -140,6 +140,8 @@ const ARCHITECTURE: Architecture = {
     '@azure/*': ['src/infrastructure/clouds/', 'src/checkpoint/stores/', 'src/checkpoint/sealed/'],
     // Credentials of kubeconfigs of others. It loads half a second, and only then.
     '@kubernetes/client-node': ['src/kubernetes/foreign-identity.ts'],
+    // Of client-node too, so that it costs nothing more.
+    'openid-client': ['src/kubernetes/oidc.ts'],
     'age-encryption': ['src/checkpoint/sealed/'],
     croner: ['src/programs/controller/'],
     'prom-client': ['src/operator/', 'src/programs/'],
