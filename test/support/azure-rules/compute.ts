@@ -47,7 +47,7 @@ const PROFILE = [
 export const computeRules: readonly AzureRule[] = [
   {
     resource: 'azurerm_linux_virtual_machine',
-    rule: 'exactly one of source_image_id, source_image_reference and os_managed_disk_id is given',
+    rule: 'exactly one of source_image_id, source_image_reference and os_managed_disk_id is set',
     refusedBy: 'plan',
     holds: (body) => exactlyOne(body, 'source_image_id', 'source_image_reference', 'os_managed_disk_id'),
     broken: (body) => ({...body, source_image_id: 'id'}),
@@ -55,7 +55,7 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_linux_virtual_machine',
-    rule: 'without passwords there is a key for the administrator, RSA of 2048 bits or ed25519',
+    rule: 'without passwords, the administrator has a key: RSA of 2048 bits or ed25519',
     refusedBy: 'apply',
     holds: (body) =>
       body.disable_password_authentication === true &&
@@ -92,7 +92,7 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_linux_virtual_machine',
-    rule: 'eviction_policy is given for spot machines, and for these only, as is max_bid_price',
+    rule: 'eviction_policy and max_bid_price are set for spot machines, and only for these',
     refusedBy: 'apply',
     holds: (body) =>
       isSet(body.eviction_policy) === isSpot(body) && (isSpot(body) || !isSet(body.max_bid_price)),
@@ -101,7 +101,7 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_linux_virtual_machine',
-    rule: 'a machine of a scale set has a zone when the set has, and one of these',
+    rule: 'a machine of a scale set with zones has one of its zones',
     refusedBy: 'Azure',
     holds: (body, found) => {
       const set = scaleSetOf(body, found)
@@ -114,14 +114,14 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_linux_virtual_machine',
-    rule: 'a zone, an availability set and a fault domain exclude each other here: sets of one domain choose it',
+    rule: 'a zone, an availability set and a fault domain are mutually exclusive here: sets with one domain choose it themselves',
     refusedBy: 'plan',
     holds: (body) => !isSet(body.availability_set_id) && !isSet(body.platform_fault_domain),
     broken: (body) => ({...body, platform_fault_domain: 0}),
   },
   {
     resource: 'azurerm_linux_virtual_machine',
-    rule: 'premium disks are for sizes that take them',
+    rule: 'premium disks are only for sizes that support them',
     refusedBy: 'Azure',
     holds: (body) =>
       !textOf(blockOf(body.os_disk).storage_account_type).startsWith('Premium') ||
@@ -138,7 +138,7 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_linux_virtual_machine',
-    rule: 'sizes with ARM processors get images for them, and other sizes do not',
+    rule: 'sizes with Arm processors get Arm images, and other sizes do not',
     refusedBy: 'Azure',
     holds: (body) => {
       const reference = blockOf(body.source_image_reference)
@@ -149,7 +149,7 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_linux_virtual_machine',
-    rule: 'every machine has an interface of its own',
+    rule: 'every machine has its own network interface',
     refusedBy: 'Azure',
     holds: (_, found) =>
       areUnique(
@@ -169,7 +169,7 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_linux_virtual_machine',
-    rule: 'disk_encryption_set_id and secure_vm_disk_encryption_set_id exclude each other',
+    rule: 'disk_encryption_set_id and secure_vm_disk_encryption_set_id are mutually exclusive',
     refusedBy: 'plan',
     holds: ({os_disk: disk}) => !isSet(blockOf(disk).secure_vm_disk_encryption_set_id),
     broken: (body) => ({
@@ -179,21 +179,21 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_orchestrated_virtual_machine_scale_set',
-    rule: 'one fault domain: more are not to be had in every region, and none beside zones',
+    rule: 'one fault domain: more are not available in every region, and never together with zones',
     refusedBy: 'Azure',
     holds: ({platform_fault_domain_count: count}) => count === 1,
     broken: (body) => ({...body, platform_fault_domain_count: 3}),
   },
   {
     resource: 'azurerm_orchestrated_virtual_machine_scale_set',
-    rule: 'machines join only where single_placement_group is false',
+    rule: 'machines can join only if single_placement_group is false',
     refusedBy: 'Azure',
     holds: ({single_placement_group: single}) => single === false,
     broken: (body) => ({...body, single_placement_group: true}),
   },
   {
     resource: 'azurerm_orchestrated_virtual_machine_scale_set',
-    rule: 'without sku_name there is no profile: what belongs to it would be dropped unseen',
+    rule: 'without sku_name there is no profile: its settings would be dropped silently',
     refusedBy: 'apply',
     holds: (body) => !isSet(body.sku_name) && PROFILE.every((argument) => !isSet(body[argument])),
     broken: (body) => ({...body, priority: 'Spot'}),
@@ -220,7 +220,7 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_role_definition',
-    rule: 'actions upon data stand under data_actions, and actions have full names',
+    rule: 'data actions are listed under data_actions, and actions have full names',
     refusedBy: 'Azure',
     holds: ({permissions}) =>
       blocksOf(permissions).every(
@@ -233,14 +233,14 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_role_assignment',
-    rule: 'exactly one of role_definition_id and role_definition_name is given',
+    rule: 'exactly one of role_definition_id and role_definition_name is set',
     refusedBy: 'plan',
     holds: (body) => exactlyOne(body, 'role_definition_id', 'role_definition_name'),
     broken: (body) => ({...body, role_definition_name: 'Reader'}),
   },
   {
     resource: 'azurerm_role_assignment',
-    rule: 'skip_service_principal_aad_check is for principals of type ServicePrincipal',
+    rule: 'skip_service_principal_aad_check is only for principals of type ServicePrincipal',
     refusedBy: 'apply',
     holds: (body) =>
       body.skip_service_principal_aad_check !== true || body.principal_type === 'ServicePrincipal',
@@ -248,7 +248,7 @@ export const computeRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_role_assignment',
-    rule: 'an identity has a role on a scope once',
+    rule: 'an identity has a role only once per scope',
     refusedBy: 'Azure',
     holds: (_, found) =>
       areUnique(

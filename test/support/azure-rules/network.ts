@@ -52,21 +52,21 @@ const sourceFamilies = (rule: Body): readonly unknown[] =>
 export const networkRules: readonly AzureRule[] = [
   {
     resource: 'azurerm_resource_group',
-    rule: 'a name has 1 to 90 letters, digits and ._-(), and no full stop at the end',
+    rule: 'a name has 1 to 90 letters, digits and ._-(), and does not end with a full stop',
     refusedBy: 'plan',
     holds: ({name}) => /^[\w.()-]{1,90}$/.test(textOf(name)) && !textOf(name).endsWith('.'),
     broken: (body) => ({...body, name: 'clouder.'}),
   },
   {
     resource: 'azurerm_virtual_network',
-    rule: 'exactly one of address_space and ip_address_pool is given',
+    rule: 'exactly one of address_space and ip_address_pool is set',
     refusedBy: 'plan',
     holds: (body) => exactlyOne(body, 'address_space', 'ip_address_pool'),
     broken: (body) => ({...body, address_space: undefined}),
   },
   {
     resource: 'azurerm_subnet',
-    rule: 'exactly one of address_prefixes and ip_address_pool is given',
+    rule: 'exactly one of address_prefixes and ip_address_pool is set',
     refusedBy: 'plan',
     holds: (body) => exactlyOne(body, 'address_prefixes', 'ip_address_pool'),
     broken: (body) => ({...body, address_prefixes: undefined}),
@@ -87,14 +87,14 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_subnet',
-    rule: 'a subnet has at least eight addresses, five of which Azure keeps',
+    rule: 'a subnet has at least eight addresses, five of which Azure reserves',
     refusedBy: 'Azure',
     holds: (body) => rangesOf(body).every(({prefix}) => prefix <= 29),
     broken: (body) => ({...body, address_prefixes: ['10.0.255.0/30']}),
   },
   {
     resource: 'azurerm_subnet_nat_gateway_association',
-    rule: 'a subnet has one gateway, and one that was brought keeps its own',
+    rule: 'a subnet has one gateway, and an existing subnet keeps its own',
     refusedBy: 'Azure',
     holds: ({subnet_id: subnet}, found) =>
       found.behind(subnet)?.type === 'azurerm_subnet' &&
@@ -118,14 +118,14 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_nat_gateway',
-    rule: 'a gateway stands in one zone at most',
+    rule: 'a gateway is in at most one zone',
     refusedBy: 'Azure',
     holds: ({zones}) => textsOf(zones).length <= 1,
     broken: (body) => ({...body, zones: ['1', '2', '3']}),
   },
   {
     resource: 'azurerm_nat_gateway_public_ip_association',
-    rule: 'the address of a gateway is of the Standard SKU and in its zone',
+    rule: 'the address of a gateway has the Standard SKU and is in the same zone',
     refusedBy: 'Azure',
     holds: (body, found) => {
       const address = found.behind(body.public_ip_address_id)?.body ?? {}
@@ -136,7 +136,7 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_lb',
-    rule: 'frontends are either all public or all in a subnet, and zones are given in a subnet only',
+    rule: 'frontends are either all public or all in a subnet, and have zones only in a subnet',
     refusedBy: 'Azure',
     holds: (body) => {
       const frontends = blocksOf(body.frontend_ip_configuration)
@@ -157,14 +157,14 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_lb_probe',
-    rule: 'a path is given for HTTP and HTTPS, and for these only',
+    rule: 'a path is set for HTTP and HTTPS, and only for these',
     refusedBy: 'apply',
     holds: (body) => isSet(body.request_path) === ['Http', 'Https'].includes(textOf(body.protocol)),
     broken: (body) => ({...body, protocol: 'Tcp'}),
   },
   {
     resource: 'azurerm_lb_rule',
-    rule: 'the frontend is one of its load balancer, as are pool and probe',
+    rule: 'frontend, pool and probe belong to the same load balancer',
     refusedBy: 'apply',
     holds: (body, found) =>
       frontendsOf(found, body.loadbalancer_id).some(
@@ -177,21 +177,21 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_lb_rule',
-    rule: 'a connection may be idle for 4 to 100 minutes',
+    rule: 'the idle timeout is 4 to 100 minutes',
     refusedBy: 'plan',
     holds: ({idle_timeout_in_minutes: minutes}) => numberOf(minutes) >= 4 && numberOf(minutes) <= 100,
     broken: (body) => ({...body, idle_timeout_in_minutes: 120}),
   },
   {
     resource: 'azurerm_lb_backend_address_pool',
-    rule: 'a pool by interfaces names no virtual network',
+    rule: 'a pool of network interfaces names no virtual network',
     refusedBy: 'apply',
     holds: (body) => !isSet(body.virtual_network_id),
     broken: (body) => ({...body, virtual_network_id: 'id'}),
   },
   {
     resource: 'azurerm_network_interface',
-    rule: 'an IPv4 configuration has a subnet, and an address of its own only when Static',
+    rule: 'an IPv4 configuration has a subnet, and an address only if it is Static',
     refusedBy: 'apply',
     holds: ({ip_configuration: configurations}) =>
       blocksOf(configurations).every(
@@ -206,7 +206,7 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_network_interface_backend_address_pool_association',
-    rule: 'the configuration is one of the interface',
+    rule: 'the configuration belongs to the interface',
     refusedBy: 'apply',
     holds: (body, found) =>
       blocksOf(found.behind(body.network_interface_id)?.body.ip_configuration).some(
@@ -216,7 +216,7 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_network_interface_backend_address_pool_association',
-    rule: 'an interface stands behind one internal and one public load balancer at most',
+    rule: 'an interface is behind at most one internal and one public load balancer',
     refusedBy: 'Azure',
     holds: (body, found) => areUnique(balancersOf(found, body.network_interface_id)),
     broken: (body) => ({...body, backend_address_pool_id: '${azurerm_lb_backend_address_pool.api.id}'}),
@@ -224,7 +224,7 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_network_interface_security_group_association',
-    rule: 'an interface has one firewall',
+    rule: 'an interface has one network security group',
     refusedBy: 'apply',
     holds: (body, found) =>
       found
@@ -235,7 +235,7 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_network_interface_application_security_group_association',
-    rule: 'the firewall of an interface and what it is a member of are of one role',
+    rule: 'the network security group of an interface and its application security groups are for the same role',
     refusedBy: 'Azure',
     holds: (body, found) => {
       const firewall = found
@@ -255,14 +255,14 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_network_security_group',
-    rule: 'rules stand inside it or beside it, not both',
+    rule: 'rules are inline or separate resources, not both',
     refusedBy: 'apply',
     holds: ({security_rule: inside}) => !isSet(inside),
     broken: (body) => ({...body, security_rule: [{}]}),
   },
   {
     resource: 'azurerm_network_security_rule',
-    rule: 'priorities go from 100 to 4096 and are unique in a firewall and direction',
+    rule: 'priorities are 100 to 4096 and unique per network security group and direction',
     refusedBy: 'Azure',
     holds: (body, found) =>
       numberOf(body.priority) >= 100 &&
@@ -278,7 +278,7 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_network_security_rule',
-    rule: 'source, destination and ports are each given in exactly one way',
+    rule: 'source, destination and ports are each set in exactly one way',
     refusedBy: 'apply',
     holds: (body) =>
       (['source', 'destination'] as const).every(
@@ -294,14 +294,14 @@ export const networkRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_network_security_rule',
-    rule: 'IPv4 and IPv6 sources do not stand in one rule',
+    rule: 'a rule does not mix IPv4 and IPv6 sources',
     refusedBy: 'Azure',
     holds: (body) => new Set(sourceFamilies(body)).size <= 1,
     broken: (body) => ({...body, source_address_prefixes: ['10.0.0.0/8', 'fd00::/8']}),
   },
   {
     resource: 'azurerm_network_security_rule',
-    rule: 'groups that stand for machines are those of the cluster, all in one virtual network',
+    rule: 'application security groups belong to the cluster, all in one virtual network',
     refusedBy: 'Azure',
     holds: (body, found) =>
       textsOf(body.source_application_security_group_ids).every(

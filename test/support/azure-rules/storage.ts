@@ -50,7 +50,7 @@ export const storageRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_storage_account',
-    rule: 'access_tier is for standard accounts',
+    rule: 'access_tier is only for standard accounts',
     refusedBy: 'apply',
     holds: (body) => body.account_tier !== 'Premium' || !isSet(body.access_tier),
     broken: (body) => ({...body, access_tier: 'Hot'}),
@@ -58,7 +58,7 @@ export const storageRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_storage_account',
-    rule: 'infrastructure_encryption_enabled is for StorageV2 and for premium block blobs and files',
+    rule: 'infrastructure_encryption_enabled is only for StorageV2 and for premium block blobs and files',
     refusedBy: 'apply',
     holds: (body) =>
       body.infrastructure_encryption_enabled !== true ||
@@ -69,14 +69,14 @@ export const storageRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_storage_account',
-    rule: 'network_rules name public IPv4 ranges of at most /30, single addresses without a length',
+    rule: 'network_rules contain public IPv4 ranges of at most /30, and single addresses without a prefix length',
     refusedBy: 'plan',
     holds: ({network_rules: rules}) => textsOf(blockOf(rules).ip_rules).every(isRangeOfFirewall),
     broken: (body) => ({...body, network_rules: {default_action: 'Deny', ip_rules: ['203.0.113.7/32']}}),
   },
   {
     resource: 'azurerm_storage_account',
-    rule: 'network_rules name subnets that have the endpoint of Microsoft.Storage; a brought one must have it',
+    rule: 'network_rules contain subnets with the Microsoft.Storage endpoint; an existing subnet must have it',
     refusedBy: 'Azure',
     holds: ({network_rules: rules}, found) =>
       textsOf(blockOf(rules).virtual_network_subnet_ids).every((id) => {
@@ -92,14 +92,14 @@ export const storageRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_storage_account',
-    rule: 'what is set by the data plane is absent, since the provider is told that it cannot reach it',
+    rule: 'settings of the data plane are absent, because the provider is configured without access to it',
     refusedBy: 'apply',
     holds: (body) => !isSet(body.queue_properties) && !isSet(body.static_website),
     broken: (body) => ({...body, static_website: {index_document: 'index.html'}}),
   },
   {
     resource: 'azurerm_storage_container',
-    rule: 'it is named by the id of its account, since the account has no keys',
+    rule: 'it refers to its account by ID, because the account has no keys',
     refusedBy: 'apply',
     holds: (body) =>
       exactlyOne(body, 'storage_account_id', 'storage_account_name') && isSet(body.storage_account_id),
@@ -125,7 +125,7 @@ export const storageRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_storage_share',
-    rule: 'NFS is had from premium accounts of kind FileStorage that do not ask for HTTPS',
+    rule: 'NFS needs a premium account of kind FileStorage that does not require HTTPS',
     refusedBy: 'Azure',
     holds: (body, found) => {
       const account = accountOf(body, found)
@@ -140,14 +140,14 @@ export const storageRules: readonly AzureRule[] = [
   },
   {
     resource: 'azurerm_storage_share',
-    rule: 'a share of a premium account has 100 GiB or more, and no access tier',
+    rule: 'a share of a premium account has at least 100 GiB, and no access tier',
     refusedBy: 'apply',
     holds: (body) => numberOf(body.quota) >= 100 && !isSet(body.access_tier),
     broken: (body) => ({...body, quota: 50}),
   },
   {
     resource: 'azurerm_storage_share',
-    rule: 'exactly one of storage_account_id and storage_account_name is given',
+    rule: 'exactly one of storage_account_id and storage_account_name is set',
     refusedBy: 'plan',
     holds: (body) => exactlyOne(body, 'storage_account_id', 'storage_account_name'),
     broken: (body) => ({...body, storage_account_name: 'name'}),
