@@ -18,6 +18,7 @@ import {clouder, packageRoot, type CliResult} from '../support/cli.ts'
 import {installPackage, type InstalledPackage} from '../support/installed-package.ts'
 import {needMoto, type Moto} from '../support/moto.ts'
 import {withRecordingApi} from '../support/recording-api.ts'
+import {withRecordingIssuer} from '../support/recording-issuer.ts'
 import {withTempFolder} from '../support/temp-folder.ts'
 import {startAzurite} from '../support/with-azurite.ts'
 
@@ -329,6 +330,51 @@ test('the installed package keeps checkpoints in S3 and in Azure Blob, and wraps
   expect(Buffer.from(unwrapped ?? [])).toEqual(secret)
 })
 
+/** JSON is YAML. */
+const kubeconfigOf = ({port, ca}: {readonly port: number; readonly ca: string}, user: object): string => {
+  const authority = Buffer.from(ca).toString('base64')
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      {name: 'c', cluster: {server: `https://127.0.0.1:${port}`, 'certificate-authority-data': authority}},
+    ],
+    users: [{name: 'u', user}],
+    contexts: [{name: 'x', context: {cluster: 'c', user: 'u'}}],
+    'current-context': 'x',
+  })
+}
+
+test('the installed package refreshes the expired OIDC token of a kubeconfig', async (context) => {
+  const {root} = installed(context)
+  const {openForeignKube} = (await moduleOf(root, 'kubernetes/foreign')) as typeof ForeignModule
+  await withRecordingApi((api) =>
+    withRecordingIssuer(async (issuer) => {
+      const url = `https://localhost:${issuer.port}`
+      const nowS = Math.floor(Date.now() / 1000)
+      const renewed = [{alg: 'RS256'}, {iss: url, aud: 'c', sub: 'ada', iat: nowS, exp: nowS + 600}, {}]
+        .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+        .join('.')
+      issuer.answer = () => ({
+        status: 200,
+        body: {access_token: 'a', token_type: 'Bearer', id_token: renewed},
+      })
+      const config = {
+        'idp-issuer-url': url,
+        'idp-certificate-authority-data': Buffer.from(issuer.ca).toString('base64'),
+        'client-id': 'c',
+        'client-secret': 's',
+        'refresh-token': 'r',
+      }
+      const text = kubeconfigOf(api, {'auth-provider': {name: 'oidc', config}})
+      const kube = await openForeignKube({text, environment: {}, signal: context.signal})
+      await kube.fetch('/')
+      kube.close()
+      expect(api.arrived.at(-1)?.headers.authorization).toBe(`Bearer ${renewed}`)
+    }),
+  )
+})
+
 test('the installed package asks a cluster as the exec plugin of its kubeconfig says', async (context) => {
   const {root} = installed(context)
   const {openForeignKube} = (await moduleOf(root, 'kubernetes/foreign')) as typeof ForeignModule
@@ -345,19 +391,7 @@ test('the installed package asks a cluster as the exec plugin of its kubeconfig 
       args: [JSON.stringify(credential)],
       interactiveMode: 'Never',
     }
-    const server = `https://127.0.0.1:${api.port}`
-    const ca = Buffer.from(api.ca).toString('base64')
-    await writeFile(
-      file,
-      JSON.stringify({
-        apiVersion: 'v1',
-        kind: 'Config',
-        clusters: [{name: 'c', cluster: {server, 'certificate-authority-data': ca}}],
-        users: [{name: 'u', user: {exec}}],
-        contexts: [{name: 'x', context: {cluster: 'c', user: 'u'}}],
-        'current-context': 'x',
-      }),
-    )
+    await writeFile(file, kubeconfigOf(api, {exec}))
     const environment = {PATH: process.env.PATH}
     const kube = await openForeignKube({files: [file], environment, signal: context.signal})
     await kube.fetch('/api/v1/nodes')
