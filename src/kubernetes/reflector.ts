@@ -74,6 +74,7 @@ class Reflector {
   /** One connection, from its beginning to its end, and the pause after one that failed. */
   async connect(): Promise<void> {
     const {collection, query, signal} = this.#options
+    query.onAlive?.()
     try {
       const path = await collection(this.#isLost)
       this.#isLost = false
@@ -119,6 +120,7 @@ class Reflector {
     }
     for await (const {type, object, isInitialEnd} of watchOnce(connection, onOpen)) {
       heard += 1
+      query.onAlive?.()
       const {resourceVersion} = object.metadata
       if (type !== 'BOOKMARK') {
         if (this.#mirror.isCurrent) this.#mirror.change(type, object)

@@ -129,4 +129,6 @@ export interface WatchQuery extends ListQuery {
   readonly onState?: (state: WatchState) => void
   /** Told of each refusal, broken connection, object that cannot be read and event that was not handled. */
   readonly onProblem?: (error: Error) => void
+  /** Called at each sign of life: a connection that begins, or something heard of it. */
+  readonly onAlive?: () => void
 }

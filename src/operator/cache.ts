@@ -1,6 +1,7 @@
 import type {z} from 'zod'
 import {wordsOfProblem} from '../base/readable.ts'
 import type {KubeClient, KubeObject, WatchQuery, WatchState} from '../kubernetes/types.ts'
+import {WatchLiveness} from './liveness.ts'
 import type {Log} from './log.ts'
 import type {Objects} from './reconciler.ts'
 
@@ -23,6 +24,8 @@ export interface CacheOptions<Kind extends string> {
   readonly kube: Pick<KubeClient, 'watch'>
   readonly log: Log
   readonly listener: ObjectListener<Kind>
+  /** Where it says that its watches are alive. */
+  readonly liveness?: WatchLiveness
   /** Milliseconds since the epoch; default: the real clock. */
   readonly now?: () => number
 }
@@ -51,9 +54,11 @@ interface Followed {
 export class ObjectCache<Kind extends string> implements Objects<Kind> {
   readonly #options: CacheOptions<Kind>
   readonly #followed = new Map<Kind, Followed>()
+  readonly #liveness: WatchLiveness
 
   constructor(options: CacheOptions<Kind>) {
     this.#options = options
+    this.#liveness = options.liveness ?? new WatchLiveness()
   }
 
   /**
@@ -87,11 +92,18 @@ export class ObjectCache<Kind extends string> implements Objects<Kind> {
       followed.state = state
       followed.sinceMs = this.#now()
     }
+    const onAlive = (): void => this.#liveness.alive(kind)
+    onAlive()
     await kube.watch(
-      {...query, kind, onSynced, onProblem, onState},
+      {...query, kind, onSynced, onProblem, onState, onAlive},
       ({type, object}) => this.#hear(kind, followed.objects, type === 'DELETED', object),
       signal,
     )
+  }
+
+  /** Why the process has to be restarted; undefined: it need not be. */
+  problem(): string | undefined {
+    return this.#liveness.problem()
   }
 
   /** Of each kind that is followed. */

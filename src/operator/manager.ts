@@ -2,6 +2,7 @@ import type {Registry} from 'prom-client'
 import type {KubeClient} from '../kubernetes/types.ts'
 import type {Health} from './health.ts'
 import {electLeader} from './leader-election.ts'
+import {WatchLiveness} from './liveness.ts'
 import type {Log} from './log.ts'
 import {reconcileMetrics} from './metrics.ts'
 import {reconcileAll, type Reconciliation} from './reconcile-all.ts'
@@ -46,6 +47,7 @@ export function startManager<Kind extends string, Context extends ReconcileConte
   const {kube, component, namespace, identity, now, log, signal} = options
   const metrics = reconcileMetrics(options.registry, options.metricsPrefix)
   let unready: string | undefined
+  let liveness: WatchLiveness | undefined
   metrics.leads(false)
   const ended = electLeader({
     kube,
@@ -53,17 +55,21 @@ export function startManager<Kind extends string, Context extends ReconcileConte
     name: component,
     identity,
     ...(options.lease ?? LEASE),
-    lead: (leading) =>
-      reconcileAll(
+    lead: (leading) => {
+      liveness = new WatchLiveness()
+      return reconcileAll(
         {
           ...options,
+          liveness,
           onReconciled: (reconciler, result) => metrics.reconciled(reconciler, result),
           onSynced: () => (unready = undefined),
         },
         {kube, component, log, now, signal: leading},
-      ),
+      )
+    },
     onChange: (isLeader) => {
       metrics.leads(isLeader)
+      if (!isLeader) liveness = undefined
       unready = isLeader ? 'it leads, and what is there has not been read yet' : undefined
     },
     log,
@@ -71,5 +77,5 @@ export function startManager<Kind extends string, Context extends ReconcileConte
   })
   // Whoever waits for it hears of it; it may come before that.
   ended.catch(() => undefined)
-  return {ended, problem: () => undefined, unready: () => unready}
+  return {ended, problem: () => liveness?.problem(), unready: () => unready}
 }

@@ -2,6 +2,7 @@ import {ObjectCache, type FollowedKind, type ObjectListener} from './cache.ts'
 import {ConflictError} from '../kubernetes/conflict.ts'
 import {refOf} from '../kubernetes/refs.ts'
 import type {KubeObject, ObjectRef} from '../kubernetes/types.ts'
+import type {WatchLiveness} from './liveness.ts'
 import type {Objects, ReconcileContext, Reconciler, Watch} from './reconciler.ts'
 import {WorkQueue} from './work-queue.ts'
 
@@ -21,6 +22,7 @@ export interface Reconciliation<Kind extends string, Context extends ReconcileCo
   readonly onUnreadable?: (kind: Kind, object: KubeObject, problem: string, context: Context) => Promise<void>
   readonly onReconciled?: (reconciler: string, result: 'done' | 'failed') => void
   readonly onSynced?: () => void
+  readonly liveness?: WatchLiveness
 }
 
 /** Reconciles everything until the signal is aborted: what a program does while it leads. */
@@ -63,7 +65,14 @@ export async function reconcileAll<Kind extends string, Context extends Reconcil
       queue.add(key)
     },
   }
-  const objects: ObjectCache<Kind> = new ObjectCache({kinds: options.kinds, kube: base.kube, log, listener})
+  const {kinds, liveness} = options
+  const objects: ObjectCache<Kind> = new ObjectCache({
+    kinds,
+    kube: base.kube,
+    log,
+    listener,
+    ...(liveness === undefined ? {} : {liveness}),
+  })
   const context = options.contextOf({...base, objects})
   const ended = new AbortController()
   const over = AbortSignal.any([signal, ended.signal])

@@ -9,6 +9,7 @@ import {podRef, podSchema, type Pod} from './pods.ts'
 import {removeFormer} from './former-archives.ts'
 import type {Preparations} from './prepare.ts'
 import type {Health} from '../../operator/health.ts'
+import {WatchLiveness} from '../../operator/liveness.ts'
 import {WorkQueue} from '../../operator/work-queue.ts'
 import {checkpointImages, isForImages, makeImages, type CheckpointImages} from './create-image.ts'
 import {parseCheckpoint, type Named} from './checkpoint-object.ts'
@@ -32,7 +33,7 @@ export function startAgent(tools: AgentTools, preparations: Preparations): Agent
   return {
     idle: () => agent.idle(),
     watching: agent.watching,
-    problem: () => agent.problem,
+    problem: () => agent.problem ?? agent.liveness.problem(),
     unready: () => agent.unready,
   }
 }
@@ -42,6 +43,7 @@ class Watching {
   readonly #preparations: Preparations
   readonly watching: Promise<void>
   problem: string | undefined
+  readonly liveness = new WatchLiveness()
   readonly #checkpoints = new Map<string, Named>()
   /** Checkpoints that the schema does not take: nothing is done for them, and nothing of theirs is removed. */
   readonly #unreadable = new Map<string, KubeObject>()
@@ -71,7 +73,7 @@ class Watching {
     }
     this.watching = Promise.all([
       kube.watch(
-        {apiVersion: API_VERSION, kind: 'Checkpoint', onSynced, onProblem: this.#onProblem},
+        {apiVersion: API_VERSION, kind: 'Checkpoint', onSynced, ...this.#signs('Checkpoint')},
         (event) => this.#onCheckpoint(event),
         signal,
       ),
@@ -122,7 +124,7 @@ class Watching {
   ): Promise<void> {
     const {kube, signal} = this.#tools
     return kube.watch(
-      {...query, onProblem: this.#onProblem},
+      {...query, ...this.#signs(query.kind)},
       ({type, object}) => {
         const {success, data, error} = schema.safeParse(object)
         if (success) onChange(type, data, object)
@@ -132,8 +134,15 @@ class Watching {
     )
   }
 
-  readonly #onProblem = (error: Error): void =>
-    this.#tools.log('warn', 'watch failed', {error: error.message})
+  /** Of a watch: that it is alive, and what goes wrong with it. */
+  #signs(kind: string): Pick<WatchQuery, 'onAlive' | 'onProblem'> {
+    const onAlive = (): void => this.liveness.alive(kind)
+    onAlive()
+    return {
+      onAlive,
+      onProblem: ({message}) => this.#tools.log('warn', 'watch failed', {kind, error: message}),
+    }
+  }
 
   /** The controller says so on the object itself. */
   #leaveOut({kind, metadata: {namespace, name}}: KubeObject, error: z.ZodError): void {

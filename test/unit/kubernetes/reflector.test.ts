@@ -29,7 +29,7 @@ interface Script {
 async function watched({lists = [], streams, lagMs = 60_000}: Script) {
   const over = new AbortController()
   const [told, asked, problems, states]: [string[], string[], string[], string[]] = [[], [], [], []]
-  let [listed, streamed] = [0, 0]
+  let [listed, streamed, signs] = [0, 0, 0]
   const transport: Transport = {
     signal: over.signal,
     send: () => {
@@ -56,12 +56,13 @@ async function watched({lists = [], streams, lagMs = 60_000}: Script) {
       kind: 'Pod',
       onProblem: ({message}) => void problems.push(message),
       onState: (state) => void states.push(state),
+      onAlive: () => void (signs += 1),
     },
     onEvent: ({type, object}) => void told.push(`${type} ${object.metadata.name}`),
     signal: over.signal,
     times: {firstPauseMs: 1, mostPauseMs: 5, lagMs},
   })
-  return {told, asked, problems, states, listed}
+  return {told, asked, problems, states, listed, signs}
 }
 
 async function* play(lines: readonly (string | Error)[]): AsyncGenerator<string> {
@@ -168,4 +169,13 @@ test('versions are compared as numbers of any length, and only as such', () => {
   expect(isOlder('99999999999999999998', '99999999999999999999')).toBe(true)
   expect(isOlder('abc', 'abd')).toBe(false)
   expect(isOlder(undefined, '3')).toBe(false)
+})
+
+test('each connection that begins and each line of it is a sign of life, also where it is refused', async () => {
+  const bookmark = line('BOOKMARK', '', '9')
+  const {signs} = await watched({
+    streams: [[end('5'), bookmark], {status: 503, body: {message: 'away'}}, [bookmark]],
+  })
+  // Four connections: the last one is that at which the script ends.
+  expect(signs).toBe(4 + 3)
 })
