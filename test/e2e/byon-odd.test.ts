@@ -61,7 +61,7 @@ const machines: readonly Odd[] = [
   {
     name: 'resolver',
     setUp: 'cp /etc/resolv.conf /root/resolv.conf; echo nameserver 127.0.0.1 > /etc/resolv.conf',
-    told: [['error', 'Resolver', '/etc/resolv.conf names 127.0.0.1']],
+    told: [['error', 'Resolver', '/etc/resolv.conf lists 127.0.0.1']],
     fix: 'cat /root/resolv.conf > /etc/resolv.conf',
   },
   {
