@@ -56,7 +56,7 @@ function checkpointFacts(checkpoint: Checkpoint): string {
     ['digest', status.digest],
     ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
     ...(status.obstacles ?? []).map(({verdict, message}): [string, string] => [
-      verdict === 'impossible' ? 'not restorable' : 'not restorable',
+      verdict === 'impossible' ? 'not restorable' : 'may not be restorable',
       message,
     ]),
   ])
@@ -205,7 +205,7 @@ export function verifyText(results: readonly VerifyResult[], options: ResultOpti
   const table = renderTable<VerifyResult>(
     [
       {title: 'checkpoint', text: ({checkpoint}) => checkpoint},
-      {title: 'result', text: ({ok, reason}) => (ok ? green('whole') : red(reason ?? 'bad'))},
+      {title: 'result', text: ({ok, reason}) => (ok ? green('intact') : red(reason ?? 'bad'))},
       {title: 'detail', text: ({message}) => message},
     ],
     results,
