@@ -1,19 +1,24 @@
-import {jsonLog, type Log} from '../operator/log.ts'
+import {jsonLog} from '../operator/log.ts'
+import {PROGRAMS} from './programs.ts'
 
 /** threads.ts with all that it needs, put in by bin/bundle-programs.js: the image holds one file. */
 declare const THREADS_SOURCE: string
 
-/**
- * The programs that run in the cluster, by their first argument: `node-agent`, `controller`. Everything is loaded by
- * the one that needs it.
- */
+/** Runs the program that the first argument names, until the process is asked to end. */
 async function main(): Promise<void> {
-  const [program] = process.argv.slice(2)
+  const [name = ''] = process.argv.slice(2)
   const ended = new AbortController()
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ended.abort())
-  const log = jsonLog((line) => process.stdout.write(line), Date.now, {program: program ?? ''})
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.abort())
+  const log = jsonLog((line) => process.stdout.write(line), Date.now, {program: name})
   try {
-    await run(program, log, ended.signal)
+    const load = PROGRAMS.get(name)
+    if (load === undefined)
+      throw new Error(
+        `there is no program "${name}"; the argument is one of ${[...PROGRAMS.keys()].join(', ')}`,
+      )
+    const {run} = await load()
+    const threads = new URL(`data:text/javascript;base64,${Buffer.from(THREADS_SOURCE).toString('base64')}`)
+    await run({environment: process.env, threads, now: Date.now, log, signal: ended.signal})
   } catch (error) {
     if (ended.signal.aborted) return
     log('error', 'ended by an error', {
@@ -21,25 +26,6 @@ async function main(): Promise<void> {
     })
     // Servers and watches would keep it alive.
     process.exit(1)
-  }
-}
-
-async function run(program: string | undefined, log: Log, signal: AbortSignal): Promise<void> {
-  switch (program) {
-    case 'node-agent': {
-      const {agentEnvironmentSchema, runNodeAgent} = await import('./node-agent/main.ts')
-      const environment = agentEnvironmentSchema.parse(process.env)
-      const script = new URL(`data:text/javascript;base64,${Buffer.from(THREADS_SOURCE).toString('base64')}`)
-      await runNodeAgent(environment, {script, now: Date.now, log, signal})
-      return
-    }
-    case 'controller': {
-      const {controllerEnvironmentSchema, runControllerProgram} = await import('./controller/main.ts')
-      await runControllerProgram(controllerEnvironmentSchema.parse(process.env), {now: Date.now, log, signal})
-      return
-    }
-    default:
-      throw new Error(`there is no program ${program ?? ''}; there are node-agent and controller`)
   }
 }
 

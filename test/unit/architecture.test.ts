@@ -113,7 +113,8 @@ const ARCHITECTURE: Architecture = {
     },
     programs: {
       // Start those beside them, each in an image: their wiring.
-      'cluster.ts': {code: ['./node-agent', './controller', 'operator'], types: []},
+      'cluster.ts': {code: ['./programs.ts', 'operator'], types: []},
+      'programs.ts': {code: ['./node-agent', './controller'], types: ['operator']},
       'threads.ts': {code: ['./node-agent'], types: []},
       // No program imports another: what two of them need stands in operator, api or the wing that it belongs to.
       'node-agent': {code: ['operator', 'checkpoint', 'kubernetes', 'api', 'base'], types: []},

@@ -6,7 +6,7 @@ import {openStore} from '../../checkpoint/stores/open.ts'
 import {openInClusterKube} from '../../kubernetes/in-cluster.ts'
 import {serveHttp} from '../../operator/http-server.ts'
 import {startManager, type Manager, type ManagerOptions} from '../../operator/manager.ts'
-import type {Log} from '../../operator/log.ts'
+import type {Program} from '../../operator/program.ts'
 import {FOLLOWED} from './followed-kinds.ts'
 import {controllerMetrics} from './metrics.ts'
 import type {Objects, ReconcileContext, WatchedKind} from './reconcile-context.ts'
@@ -18,7 +18,7 @@ import {askUsage} from './usage.ts'
 const COMPONENT = 'clouder-controller'
 
 /** What the Deployment gives. */
-export const controllerEnvironmentSchema = z.object({
+const environmentSchema = z.object({
   POD_NAME: z.string().min(1),
   PORT: z.coerce.number().int(),
   /** Where node agents listen. */
@@ -27,7 +27,6 @@ export const controllerEnvironmentSchema = z.object({
   KUBERNETES_SERVICE_HOST: z.string().min(1),
   KUBERNETES_SERVICE_PORT: z.coerce.number().int(),
 })
-export type ControllerEnvironment = z.output<typeof controllerEnvironmentSchema>
 
 export interface ControllerOptions extends Pick<
   ManagerOptions<WatchedKind, ReconcileContext>,
@@ -59,10 +58,8 @@ export function startController(options: ControllerOptions): Manager {
 }
 
 /** The program: a controller with its figures on a port, in the cluster as its service account. */
-export async function runControllerProgram(
-  environment: ControllerEnvironment,
-  {now, log, signal}: {readonly now: () => number; readonly log: Log; readonly signal: AbortSignal},
-): Promise<void> {
+export const run: Program = async ({environment: variables, now, log, signal}) => {
+  const environment = environmentSchema.parse(variables)
   // It outlives the signal: the Lease is given back after that.
   const over = new AbortController()
   const kube = await openInClusterKube({

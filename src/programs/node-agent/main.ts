@@ -39,6 +39,7 @@ import {watchInterruptions} from './interruption.ts'
 import {clusterKeys} from './key-ring.ts'
 import {serveHttp} from '../../operator/http-server.ts'
 import type {Log} from '../../operator/log.ts'
+import type {Program} from '../../operator/program.ts'
 import {agentMetrics} from './metrics.ts'
 import {peerStore, servePeer} from './peer.ts'
 import {threadedCiphers} from './piece-threads.ts'
@@ -65,7 +66,7 @@ const COLLECT_EVERY_MS = 6 * 3_600_000
 const AGENT_SELECTOR = 'app.kubernetes.io/name=clouder-node-agent'
 
 /** What the DaemonSet gives. */
-export const agentEnvironmentSchema = z.object({
+const environmentSchema = z.object({
   NODE_NAME: z.string().min(1),
   PORT: z.coerce.number().int(),
   CLAIM_DIR: z.string().startsWith('/'),
@@ -74,18 +75,10 @@ export const agentEnvironmentSchema = z.object({
   KUBERNETES_SERVICE_HOST: z.string().min(1),
   KUBERNETES_SERVICE_PORT: z.coerce.number().int(),
 })
-export type AgentEnvironment = z.output<typeof agentEnvironmentSchema>
 
-/** The node agent, until the signal is aborted. Its threads start from `script`. */
-export async function runNodeAgent(
-  environment: AgentEnvironment,
-  {
-    script,
-    now,
-    log,
-    signal,
-  }: {readonly script: URL; readonly now: () => number; readonly log: Log; readonly signal: AbortSignal},
-): Promise<void> {
+/** The node agent, until the signal is aborted. */
+export const run: Program = async ({environment: variables, threads, now, log, signal}) => {
+  const environment = environmentSchema.parse(variables)
   const {NODE_NAME: node, PORT: port} = environment
   const kube = await openInClusterKube({
     host: environment.KUBERNETES_SERVICE_HOST,
@@ -128,13 +121,13 @@ export async function runNodeAgent(
     shims: containerdShims('/run/containerd/io.containerd.runtime.v2.task/k8s.io'),
     checkpoint: criCheckpoint(CONTAINERD_SOCKET),
     exec: criExec(CONTAINERD_SOCKET),
-    watchDump: dumpWatcher(script),
+    watchDump: dumpWatcher(threads),
     measure: dumpMeter({proc: '/proc', folder: dirname(ARCHIVE_DIR)}),
     dumps: dumpFolder(DUMP_DIR, log),
     archives: diskArchives(ARCHIVE_DIR, [KUBELET_CHECKPOINT_DIR]),
     formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
-    ciphers: threadedCiphers(script, availableParallelism()),
+    ciphers: threadedCiphers(threads, availableParallelism()),
     nodeFeatures: nodeFeatures.value,
     inspect: inspectArchive,
     explain: explainFailure,
