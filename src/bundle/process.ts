@@ -1,8 +1,6 @@
 import {spawn} from 'node:child_process'
-import {constants} from 'node:fs'
-import {access} from 'node:fs/promises'
-import {delimiter, join} from 'node:path'
 import {createInterface} from 'node:readline'
+import {findOnPath} from '../base/program-path.ts'
 import {BundleError} from './errors.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -82,18 +80,5 @@ export async function requireProgram(program: string, fix: string, environment: 
   })
 }
 
-export async function isOnPath(program: string, environment: Environment): Promise<boolean> {
-  for (const folder of (environment['PATH'] ?? '').split(delimiter)) {
-    if (folder !== '' && (await isExecutable(join(folder, program)))) return true
-  }
-  return false
-}
-
-async function isExecutable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
+export const isOnPath = async (program: string, environment: Environment): Promise<boolean> =>
+  (await findOnPath(program, environment['PATH'])) !== undefined

@@ -1,10 +1,11 @@
-import {access, constants, mkdir, rename, rm} from 'node:fs/promises'
+import {access, mkdir, rename, rm} from 'node:fs/promises'
 import {createWriteStream} from 'node:fs'
 import {homedir} from 'node:os'
-import {delimiter, dirname, join} from 'node:path'
+import {dirname, join} from 'node:path'
 import type {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {createGunzip} from 'node:zlib'
+import {findOnPath, isExecutableFile} from '../base/program-path.ts'
 import {BundleError} from '../bundle/errors.ts'
 import {fetchKubeconfig} from '../workflows/cluster/kubeconfig.ts'
 import {specOf} from '../workflows/session/clusters.ts'
@@ -29,13 +30,11 @@ export async function kubectlProgram(
   options: KubectlOptions,
   tools: Pick<Tools, 'bundleFor' | 'signal'>,
 ): Promise<string> {
-  for (const dir of options.path.split(delimiter).filter((entry) => entry !== '')) {
-    const candidate = join(dir, 'kubectl')
-    if (await isExecutable(candidate)) return candidate
-  }
+  const installed = await findOnPath('kubectl', options.path)
+  if (installed !== undefined) return installed
   const arch = architectures[process.arch] ?? process.arch
   const unpacked = join(options.cacheDir, 'bin', `kubectl-${options.kubernetes}-${arch}`)
-  if (await isExecutable(unpacked)) return unpacked
+  if (await isExecutableFile(unpacked)) return unpacked
   const bundle = await tools.bundleFor(options.kubernetes, arch, tools.signal)
   const item = bundle.lock.files.find(({name}) => name === 'kubectl')
   if (item === undefined)
@@ -68,13 +67,6 @@ const isThere = (path: string): Promise<boolean> =>
     () => true,
     () => false,
   )
-
-async function isExecutable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  )
-}
 
 async function unpack(from: Readable, to: string, pid: number): Promise<void> {
   await mkdir(dirname(to), {recursive: true})

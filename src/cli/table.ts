@@ -1,4 +1,5 @@
-import {stripVTControlCharacters} from 'node:util'
+import cliTruncate from 'cli-truncate'
+import stringWidth from 'string-width'
 
 /** One column: its heading and the text of a row. */
 export interface Column<Row> {
@@ -8,20 +9,7 @@ export interface Column<Row> {
 
 const gap = '  '
 
-function lengthOf(text: string): number {
-  return Array.from(stripVTControlCharacters(text)).length
-}
-
-function pad(text: string, width: number): string {
-  return text + ' '.repeat(Math.max(0, width - lengthOf(text)))
-}
-
-function cut(text: string, width: number): string {
-  if (lengthOf(text) <= width) return text
-  return `${Array.from(stripVTControlCharacters(text))
-    .slice(0, Math.max(1, width - 1))
-    .join('')}…`
-}
+const pad = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - stringWidth(text)))
 
 /** Takes what is too much from the widest columns, one character at a time. */
 function fit(widths: readonly number[], columns: number | undefined): readonly number[] {
@@ -44,12 +32,12 @@ export function renderTable<Row>(
 ): string {
   const cells = rows.map((row) => table.map(({text}) => (text(row) ?? '-').replaceAll(/\s*\n\s*/g, ' ')))
   const natural = table.map(({title}, at) =>
-    Math.max(lengthOf(title), ...cells.map((row) => lengthOf(row[at] ?? ''))),
+    Math.max(stringWidth(title), ...cells.map((row) => stringWidth(row[at] ?? ''))),
   )
   const widths = fit(natural, options.columns)
   const line = (texts: readonly string[]) =>
     texts
-      .map((text, at) => pad(cut(text, widths[at] ?? 0), widths[at] ?? 0))
+      .map((text, at) => pad(cliTruncate(text, widths[at] ?? 0), widths[at] ?? 0))
       .join(gap)
       .trimEnd()
   const heading = options.heading ?? ((text: string) => text)

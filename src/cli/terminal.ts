@@ -1,3 +1,5 @@
+import {styleText} from 'node:util'
+
 /** Where a command writes, and what can be done there. */
 export interface Terminal {
   /** Results. */
@@ -29,15 +31,16 @@ export function terminalOf(from: Pick<NodeJS.Process, 'stdout' | 'stderr' | 'std
 
 /** Styles that do nothing where colours are off. */
 export function palette(colours: boolean) {
-  const style = (open: number, close: number) => (text: string) =>
-    colours ? `\u001b[${open}m${text}\u001b[${close}m` : text
+  // The terminal was asked before: what styleText would find out of the environment does not count.
+  const style = (name: Parameters<typeof styleText>[0]) => (text: string) =>
+    colours ? styleText(name, text, {validateStream: false}) : text
   return {
-    bold: style(1, 22),
-    dim: style(2, 22),
-    red: style(31, 39),
-    green: style(32, 39),
-    yellow: style(33, 39),
-    cyan: style(36, 39),
+    bold: style('bold'),
+    dim: style('dim'),
+    red: style('red'),
+    green: style('green'),
+    yellow: style('yellow'),
+    cyan: style('cyan'),
   }
 }
 export type Palette = ReturnType<typeof palette>

@@ -1,7 +1,7 @@
-import {access, constants} from 'node:fs/promises'
-import {basename, delimiter, isAbsolute, join} from 'node:path'
+import {basename} from 'node:path'
 import {z} from 'zod'
 import {InfrastructureError} from '../base/errors.ts'
+import {findOnPath} from '../base/program-path.ts'
 import {runReading} from './process.ts'
 import type {Terraform} from './types.ts'
 
@@ -19,7 +19,7 @@ const versionSchema = z.looseObject({terraform_version: z.string()})
  */
 export async function findProgram(environment: Environment, signal: AbortSignal): Promise<Program> {
   const wanted = environment['CLOUDER_TERRAFORM'] ?? ''
-  const path = await locate(wanted === '' ? ['terraform', 'tofu'] : [wanted], environment['PATH'] ?? '')
+  const path = await locate(wanted === '' ? ['terraform', 'tofu'] : [wanted], environment['PATH'])
   if (path === undefined) {
     throw new InfrastructureError(
       'TERRAFORM_MISSING',
@@ -45,22 +45,12 @@ export function checkBackend({path, version}: Program, backend: string): void {
     throw tooOld(path, version, `it cannot lock a state in S3: ${oldestForS3} or newer can`)
 }
 
-async function locate(names: readonly string[], path: string): Promise<string | undefined> {
-  const folders = path.split(delimiter).filter((entry) => entry !== '')
-  const candidates = names.flatMap((name) =>
-    isAbsolute(name) ? [name] : folders.map((folder) => join(folder, name)),
-  )
-  for (const candidate of candidates) {
-    if (await isExecutable(candidate)) return candidate
+async function locate(names: readonly string[], path: string | undefined): Promise<string | undefined> {
+  for (const name of names) {
+    const found = await findOnPath(name, path)
+    if (found !== undefined) return found
   }
   return undefined
-}
-
-function isExecutable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  )
 }
 
 async function versionOf(program: string, environment: Environment, signal: AbortSignal): Promise<string> {

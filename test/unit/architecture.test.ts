@@ -124,6 +124,8 @@ const ARCHITECTURE: Architecture = {
   packages: {
     '@oclif/core': ['src/cli/', 'src/commands/'],
     listr2: ['src/cli/'],
+    'string-width': ['src/cli/table.ts'],
+    'cli-truncate': ['src/cli/table.ts'],
     semver: ['src/base/versions.ts'],
     'fastest-levenshtein': ['src/cli/'],
     '@inquirer/prompts': ['src/cli/prompts.ts'],

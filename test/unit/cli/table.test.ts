@@ -1,6 +1,7 @@
 import {expect, test} from 'vitest'
 import {formatBytes, formatDuration} from '../../../src/cli/duration.ts'
 import {renderTable, type Column} from '../../../src/cli/table.ts'
+import {palette} from '../../../src/cli/terminal.ts'
 
 interface Row {
   readonly name: string
@@ -32,6 +33,25 @@ test('colours do not count as width', () => {
     {name: 'plain', text: 'y'},
   ]).split('\n')
   expect(lines[1]).toBe('\u001b[31mred\u001b[39m    x')
+})
+
+test('a cell that is cut keeps its colour, and the next cell does not get it', () => {
+  const name = '\u001b[31mred and long\u001b[39m'
+  const shown = renderTable(columns, [{name, text: 'x'}], {columns: 11}).split('\n')[1]
+  expect(shown).toBe('\u001b[31mred and…\u001b[39m  x')
+})
+
+test('a wide character is two columns wide, and one that combines with another none', () => {
+  const lines = renderTable(columns, [
+    {name: '東京', text: 'x'},
+    {name: 'cafe\u0301', text: 'y'},
+  ]).split('\n')
+  expect(lines).toEqual(['NAME  TEXT', '東京  x', 'cafe\u0301  y'])
+})
+
+test('styles are escape sequences where the terminal has colours, and nothing elsewhere', () => {
+  expect(palette(true).red('no')).toBe('\u001b[31mno\u001b[39m')
+  expect(palette(false).red('no')).toBe('no')
 })
 
 test('durations and sizes are short', () => {
