@@ -23,13 +23,13 @@ export function retained<T extends Checkpoint>(
   const {metadata, spec, status} = checkpoint
   const {pod, import: imported, containers = [], owner = 'user'} = spec
   const of = pod === undefined ? `import ${imported?.digest ?? ''}` : `pod ${pod.name}`
-  const uid = status?.podUid ?? pod?.uid
+  const uid = status?.podUID ?? pod?.uid
   const phases = {Ready: 'ready', Failed: 'failed'} as const
   const phase = status?.phase
   return {
     checkpoint,
     group: [owner, of, ...containers.toSorted()].join(' '),
-    createdAtMs: Date.parse(metadata.creationTimestamp ?? status?.startedAt ?? '') || 0,
+    createdAtMs: Date.parse(metadata.creationTimestamp ?? status?.startTime ?? '') || 0,
     phase: phase === 'Ready' || phase === 'Failed' ? phases[phase] : 'unfinished',
     storedBytes: status?.storedBytes ?? 0,
     podGone: uid === undefined || !podUids.has(uid),

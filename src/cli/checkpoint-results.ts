@@ -28,10 +28,12 @@ function stoodText({status}: Checkpoint): string | undefined {
   const containers = status?.containers ?? []
   if (containers.length === 0) return undefined
   return containers
-    .map(({name, archiveBytes, frozenMs, gapMs}) => {
-      const stood = frozenMs === undefined ? '' : `, frozen for ${Math.round(frozenMs)} ms`
+    .map(({name, archiveBytes, frozenMilliseconds, gapMilliseconds}) => {
+      const stood = frozenMilliseconds === undefined ? '' : `, frozen for ${frozenMilliseconds} ms`
       const gap =
-        gapMs === undefined ? '' : `, then ran for another ${Math.round(gapMs)} ms before it was frozen`
+        gapMilliseconds === undefined
+          ? ''
+          : `, then ran for another ${gapMilliseconds} ms before it was frozen`
       return `${name} ${formatBytes(archiveBytes)}${stood}${gap}`
     })
     .join('; ')
@@ -54,7 +56,7 @@ function checkpointFacts(checkpoint: Checkpoint): string {
     ['size', storedText(checkpoint)],
     ['store', optional(status.location, (place) => `${spec.store} (${place})`) ?? spec.store],
     ['digest', status.digest],
-    ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
+    ['took', optional(between(status.startTime, status.completionTime), formatDuration)],
     ...(status.obstacles ?? []).map(({verdict, message}): [string, string] => [
       verdict === 'impossible' ? 'not restorable' : 'may not be restorable',
       message,
@@ -131,7 +133,7 @@ export function inspectText(checkpoint: Checkpoint, options: ResultOptions): str
         ]),
     ...(verification === undefined
       ? []
-      : [`verified ${verification.checkedAt}: ${verification.ok ? 'intact' : verification.message}`]),
+      : [`verified ${verification.checkTime}: ${verification.ok ? 'intact' : verification.message}`]),
     ...(summary?.containers ?? []).map((container) => containerText(container, options)),
   ].join('\n\n')
 }
@@ -242,7 +244,7 @@ export function restoreText({metadata, spec, status = {}}: Restore, options: Res
     facts([
       ['node', status.node],
       ['backend', status.backend],
-      ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
+      ['took', optional(between(status.startTime, status.completionTime), formatDuration)],
     ]),
   ].join('\n\n')
 }
@@ -256,8 +258,8 @@ export function migrationText({metadata, spec, status = {}}: Migration, options:
     options.colours.green(`${pod} is now running on ${status.targetNode ?? 'another node'}`),
     facts([
       ['from', status.sourceNode],
-      ['downtime', optional(status.downtimeMs, formatDuration)],
-      ['took', optional(between(status.startedAt, status.finishedAt), formatDuration)],
+      ['downtime', optional(status.downtimeMilliseconds, formatDuration)],
+      ['took', optional(between(status.startTime, status.completionTime), formatDuration)],
       ['checkpoint', optional(status.checkpoint, (name) => `${metadata.namespace ?? ''}/${name}`)],
     ]),
   ].join('\n\n')
@@ -271,7 +273,7 @@ export function policiesText(policies: readonly CheckpointPolicy[], options: Res
       {title: 'policy', text: placeOf},
       {title: 'pods', text: ({status}) => optional(status?.pods, String)},
       {title: 'when', text: whenText},
-      {title: 'next', text: ({status}) => status?.nextScheduledAt},
+      {title: 'next', text: ({status}) => status?.nextScheduleTime},
       {title: 'checkpoints', text: ({status}) => optional(status?.checkpoints, String)},
       {title: 'store', text: ({spec}) => spec.store},
     ],

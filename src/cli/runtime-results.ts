@@ -54,7 +54,9 @@ export function hostsText(hosts: readonly ContainerHost[], nowMs: number, option
         title: 'heartbeat',
         text: ({status}) => {
           if (status?.joined === true) return 'a node'
-          return status?.heartbeatAt === undefined ? 'never' : ageText(nowMs - Date.parse(status.heartbeatAt))
+          return status?.lastHeartbeatTime === undefined
+            ? 'never'
+            : ageText(nowMs - Date.parse(status.lastHeartbeatTime))
         },
       },
       {

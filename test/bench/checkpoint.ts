@@ -193,7 +193,7 @@ interface OneCommand {
 }
 
 /** What a Migration of this file's pods has when it has succeeded. */
-const movedSchema = z.object({checkpoint: z.string(), downtimeMs: z.int().positive()})
+const movedSchema = z.object({checkpoint: z.string(), downtimeMilliseconds: z.int().positive()})
 
 async function moveByOneCommand(cluster: Cluster, mebibytes: number): Promise<OneCommand> {
   const statusOf = async (pod: string) => {
@@ -201,19 +201,19 @@ async function moveByOneCommand(cluster: Cluster, mebibytes: number): Promise<On
     const {items} = z.object({items: z.array(migrationSchema)}).parse(JSON.parse(text))
     return movedSchema.parse(items.find(({spec}) => spec.pod === pod)?.status)
   }
-  let downtimeMs = Number.NaN
+  let downtimeMilliseconds = Number.NaN
   const moveSeconds = await moved(
     cluster,
     mebibytes,
     async (pod) => {
       const of = ['--to', TARGET, '--cluster', NAME, '--json']
       const {seconds} = await cluster.clouder('checkpoint', 'migrate', `default/${pod}`, ...of)
-      ;({downtimeMs} = await statusOf(pod))
+      ;({downtimeMilliseconds} = await statusOf(pod))
       return seconds
     },
     async (pod) => removeCheckpoint(cluster, (await statusOf(pod)).checkpoint),
   )
-  return {moveSeconds, downtimeSeconds: downtimeMs / 1000}
+  return {moveSeconds, downtimeSeconds: downtimeMilliseconds / 1000}
 }
 
 async function removeCheckpoint(cluster: Cluster, name: string): Promise<void> {

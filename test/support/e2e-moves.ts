@@ -119,7 +119,9 @@ async function askOn(
 const migrationSchema = z.looseObject({
   metadata: z.looseObject({creationTimestamp: z.string()}),
   spec: z.looseObject({pod: z.string()}),
-  status: z.looseObject({phase: z.string().optional(), downtimeMs: z.number().optional()}).default({}),
+  status: z
+    .looseObject({phase: z.string().optional(), downtimeMilliseconds: z.number().optional()})
+    .default({}),
 })
 
 /** How long the pod stood still in its last move. */
@@ -130,9 +132,9 @@ async function lastDowntime({kube}: Place, pod: string): Promise<number> {
     .filter(({spec, status}) => spec.pod === pod && status.phase === 'Succeeded')
     .toSorted((a, b) => a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp))
     .at(-1)
-  if (last?.status.downtimeMs === undefined)
+  if (last?.status.downtimeMilliseconds === undefined)
     throw new Error(`no move of ${pod} tells how long it stood still`)
-  return last.status.downtimeMs
+  return last.status.downtimeMilliseconds
 }
 
 /** `12.3 s`. */

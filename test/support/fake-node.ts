@@ -150,7 +150,7 @@ export class FakeNode {
               phase: 'Pending',
               ...(spec['podPolicy'] === 'Delete' ? {admitted: true} : {}),
               node: parsePod(pod).spec.nodeName,
-              podUid: pod.metadata.uid,
+              podUID: pod.metadata.uid,
               podTemplate: podTemplateOf(templatedPodSchema.parse(pod)),
             },
           }

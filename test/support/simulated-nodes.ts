@@ -175,12 +175,12 @@ export class SimulatedNodes {
     switch (status.phase ?? 'Pending') {
       case 'Pending':
         // The controller gives it to a node first, and says whether the pod would be taken again.
-        if (!isSame || status.podUid !== pod.metadata.uid) return false
+        if (!isSame || status.podUID !== pod.metadata.uid) return false
         if (spec.podPolicy === 'Delete' && status.admitted !== true) return false
         return set({
           phase: 'Dumping',
           nodeFeatures: NODE_FEATURES,
-          startedAt: this.#time(),
+          startTime: this.#time(),
         })
       case 'Dumping':
         return this.#dump(checkpoint, isSame ? pod : undefined)
@@ -189,7 +189,7 @@ export class SimulatedNodes {
           phase: 'Ready',
           digest: `sha256:${(metadata.uid ?? '').replaceAll('-', '').padEnd(64, '0')}`,
           storedBytes: 100,
-          finishedAt: this.#time(),
+          completionTime: this.#time(),
           obstacles: this.obstacles.get(spec.pod?.name ?? ''),
         })
       case 'Ready':
@@ -206,7 +206,7 @@ export class SimulatedNodes {
         reason,
         message: 'criu: no',
         frozen: false,
-        finishedAt: this.#time(),
+        completionTime: this.#time(),
       })
     }
     const {uid} = pod.metadata
@@ -227,7 +227,7 @@ export class SimulatedNodes {
   }
 
   #letGo({metadata, spec, status = {}}: Checkpoint): boolean {
-    const uid = status.podUid ?? ''
+    const uid = status.podUID ?? ''
     const pod = this.#pods().find((one) => one.metadata.uid === uid)
     if (pod?.metadata.deletionTimestamp !== undefined || pod === undefined) {
       if (pod !== undefined) this.#end(pod)

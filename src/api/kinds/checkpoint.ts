@@ -144,7 +144,7 @@ export const verificationSchema = z.looseObject({
   request: z
     .string()
     .describe('request is the value of the annotation clouder.dev/verify that this answers.'),
-  checkedAt: z.string().describe('checkedAt is the time of the check.'),
+  checkTime: z.string().describe('checkTime is the time of the check.'),
   ok: z.boolean().describe('ok is whether the checkpoint is complete and unchanged.'),
   reason,
   message: z.string().describe('message is what was found, for people.'),
@@ -171,15 +171,17 @@ const dumpedContainerSchema = z.looseObject({
   name: z.string().describe('name is the name of the container.'),
   image: z.string().describe('image is its image, as the pod names it.'),
   archiveBytes: z.int().describe('archiveBytes is the size of its archive in bytes, uncompressed.'),
-  frozenMs: z
-    .number()
+  frozenMilliseconds: z
+    .int()
+    .min(0)
     .optional()
-    .describe('frozenMs is the time for which its processes were frozen by the dump, in milliseconds.'),
-  gapMs: z
-    .number()
+    .describe('frozenMilliseconds is the time for which its processes were frozen by the dump.'),
+  gapMilliseconds: z
+    .int()
+    .min(0)
     .optional()
     .describe(
-      'gapMs is the time for which it ran between the dump and the freeze, in milliseconds. If absent, it did not run.',
+      'gapMilliseconds is the time for which it ran between the dump and the freeze, rounded up. If absent, it did not run.',
     ),
   unmeasured: z
     .string()
@@ -196,15 +198,15 @@ export const checkpointStatusSchema = z
       .optional()
       .describe('phase is one of Pending, Dumping, Storing, Ready (stored and verified) and Failed.'),
     node: z.string().optional().describe('node is the name of the node that the pod runs on.'),
-    podUid: z.string().optional().describe('podUid is the uid of the pod that the checkpoint is made of.'),
+    podUID: z.string().optional().describe('podUID is the uid of the pod that the checkpoint is made of.'),
     reason,
     message,
     conditions: phaseConditions('Ready'),
-    startedAt: z.string().optional().describe('startedAt is the time at which the node agent began.'),
-    finishedAt: z
+    startTime: z.string().optional().describe('startTime is the time at which the node agent began.'),
+    completionTime: z
       .string()
       .optional()
-      .describe('finishedAt is the time at which the checkpoint became Ready or Failed.'),
+      .describe('completionTime is the time at which the checkpoint became Ready or Failed.'),
     digest: z
       .string()
       .optional()

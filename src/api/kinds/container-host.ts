@@ -20,10 +20,12 @@ export const containerHostSpecSchema = z
   .describe('spec is what the host was registered with.')
 export const containerHostStatusSchema = z
   .looseObject({
-    heartbeatAt: z
+    lastHeartbeatTime: z
       .string()
       .optional()
-      .describe('heartbeatAt is the time at which the host last reported. Only of a host that is no node.'),
+      .describe(
+        'lastHeartbeatTime is the time at which the host last reported. Only of a host that is no node.',
+      ),
     joined: z
       .boolean()
       .optional()

@@ -61,7 +61,7 @@ export const migrationStatusSchema = z
       .describe(
         'missingImages are the images of the pod that the target node lacks. They are pulled before the pod is frozen.',
       ),
-    sourceUid: z.string().optional().describe('sourceUid is the uid of the pod that is moved.'),
+    sourcePodUID: z.string().optional().describe('sourcePodUID is the uid of the pod that is moved.'),
     sourceRestartCount: z
       .int()
       .optional()
@@ -103,7 +103,7 @@ export const migrationStatusSchema = z
       .describe(
         'newPod is the name of the pod on the target node. It differs from spec.pod only for a pod of a ReplicaSet.',
       ),
-    newUid: z.string().optional().describe('newUid is the uid of the pod on the target node.'),
+    newPodUID: z.string().optional().describe('newPodUID is the uid of the pod on the target node.'),
     owners: z
       .array(
         z.looseObject({
@@ -114,33 +114,33 @@ export const migrationStatusSchema = z
       )
       .optional()
       .describe('owners are the owners of the pod, which the pod on the target node gets.'),
-    startedAt: z.string().optional().describe('startedAt is the time at which the move began.'),
-    phaseStartedAt: z
+    startTime: z.string().optional().describe('startTime is the time at which the move began.'),
+    phaseStartTime: z
       .string()
       .optional()
-      .describe('phaseStartedAt is the time at which the current phase began.'),
-    refusedAt: z
+      .describe('phaseStartTime is the time at which the current phase began.'),
+    refusalTime: z
       .string()
       .optional()
       .describe(
-        'refusedAt is the time at which the API server first refused the pod on the target node. If absent, it did not.',
+        'refusalTime is the time at which the API server first refused the pod on the target node. If absent, it did not.',
       ),
-    frozenAt: z
+    freezeTime: z
       .string()
       .optional()
-      .describe('frozenAt is the time at which the pod on the source node was frozen.'),
-    readyAt: z
+      .describe('freezeTime is the time at which the pod on the source node was frozen.'),
+    readyTime: z
       .string()
       .optional()
-      .describe('readyAt is the time at which the pod on the target node was ready.'),
-    downtimeMs: z
+      .describe('readyTime is the time at which the pod on the target node was ready.'),
+    downtimeMilliseconds: z
       .int()
       .optional()
-      .describe('downtimeMs is the time from frozenAt to readyAt in milliseconds.'),
-    finishedAt: z
+      .describe('downtimeMilliseconds is the time from freezeTime to readyTime.'),
+    completionTime: z
       .string()
       .optional()
-      .describe('finishedAt is the time at which the move became Succeeded, RolledBack or Failed.'),
+      .describe('completionTime is the time at which the move became Succeeded, RolledBack or Failed.'),
   })
   .describe('status is the state of the move. It is written by clouder.')
 export const migrationSchema = z

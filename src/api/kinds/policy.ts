@@ -83,11 +83,11 @@ export const policyStatusSchema = z
       .int()
       .optional()
       .describe('observedGeneration is the generation of the spec that the status is about.'),
-    lastScheduledAt: z
+    lastScheduleTime: z
       .string()
       .optional()
-      .describe('lastScheduledAt is the last time of the schedule at which checkpoints were made.'),
-    nextScheduledAt: z.string().optional().describe('nextScheduledAt is the next time of the schedule.'),
+      .describe('lastScheduleTime is the last time of the schedule at which checkpoints were made.'),
+    nextScheduleTime: z.string().optional().describe('nextScheduleTime is the next time of the schedule.'),
     pods: z.int().optional().describe('pods is the number of pods that are selected.'),
     checkpoints: z
       .int()

@@ -36,7 +36,7 @@ export const restoreStatusSchema = z
     message,
     conditions: phaseConditions('Complete'),
     backend: z.enum(backends).optional().describe('backend is how the pod is restored.'),
-    podUid: z.string().optional().describe('podUid is the uid of the restored pod.'),
+    podUID: z.string().optional().describe('podUID is the uid of the restored pod.'),
     node: z.string().optional().describe('node is the name of the node that the pod is restored on.'),
     images: z
       .record(z.string(), z.string())
@@ -54,11 +54,11 @@ export const restoreStatusSchema = z
       .boolean()
       .optional()
       .describe('imagesPulled is whether the node has pulled the missing images.'),
-    startedAt: z.string().optional().describe('startedAt is the time at which the restore began.'),
-    finishedAt: z
+    startTime: z.string().optional().describe('startTime is the time at which the restore began.'),
+    completionTime: z
       .string()
       .optional()
-      .describe('finishedAt is the time at which the restore became Restored or Failed.'),
+      .describe('completionTime is the time at which the restore became Restored or Failed.'),
   })
   .describe('status is the state of the restore. It is written by clouder.')
 export const restoreSchema = z

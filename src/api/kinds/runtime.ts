@@ -90,8 +90,11 @@ export const runtimeStatusSchema = z
       .int()
       .optional()
       .describe('observedGeneration is the generation of the spec whose state was reached.'),
-    pausedAt: z.string().optional().describe('pausedAt is the time at which the runtime was last paused.'),
-    resumedAt: z.string().optional().describe('resumedAt is the time at which the runtime was last resumed.'),
+    pauseTime: z.string().optional().describe('pauseTime is the time at which the runtime was last paused.'),
+    resumeTime: z
+      .string()
+      .optional()
+      .describe('resumeTime is the time at which the runtime was last resumed.'),
   })
   .describe('status is the state of the runtime. It is written by clouder.')
 export const runtimeSchema = z

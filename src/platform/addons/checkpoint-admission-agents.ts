@@ -112,7 +112,7 @@ const ownDescriptions: Policy = {
   when: [BY_AN_AGENT],
   must: [
     [
-      `${sameStatus('podUid', "''")} && (${sameStatus('podTemplate', '{}')} || (has(object.spec.import) && oldObject.?status.?podTemplate.orValue({}) == {}))`,
+      `${sameStatus('podUID', "''")} && (${sameStatus('podTemplate', '{}')} || (has(object.spec.import) && oldObject.?status.?podTemplate.orValue({}) == {}))`,
       'a node agent does not say which pod a checkpoint was made of',
     ],
   ],

@@ -23,11 +23,11 @@ export async function assignPod(
   if (pod.spec.nodeName === undefined || (spec.pod.uid ?? uid) !== uid) return undefined
   const next = {
     node: pod.spec.nodeName,
-    podUid: uid,
+    podUID: uid,
     podTemplate: podTemplateOf(templatedPodSchema.parse(found)),
   }
-  const {node, podUid, podTemplate} = status
-  if (isDeepStrictEqual({node, podUid, podTemplate}, next)) return undefined
+  const {node, podUID, podTemplate} = status
+  if (isDeepStrictEqual({node, podUID, podTemplate}, next)) return undefined
   const written = {...next, podTemplate: replacing(podTemplate, next.podTemplate)}
   return writeStatus(object, {phase: 'Pending', admitted: null, ...written}, context)
 }

@@ -58,10 +58,10 @@ async function count(
   context: ReconcileContext,
 ): Promise<void> {
   const {metadata, status = {}} = checkpointSchema.parse(object)
-  const {phase, reason, message, startedAt, finishedAt, sizeBytes} = status
+  const {phase, reason, message, startTime, completionTime, sizeBytes} = status
   const uid = metadata.uid ?? ''
   if ((phase !== 'Ready' && phase !== 'Failed') || counted.has(uid)) return
-  const endedMs = Date.parse(finishedAt ?? '')
+  const endedMs = Date.parse(completionTime ?? '')
   if (!(context.now() - endedMs < NEWS_MS)) return
   // Oldest first; those that are too old to be counted need not be remembered.
   for (const [old, atMs] of counted) {
@@ -69,7 +69,7 @@ async function count(
     counted.delete(old)
   }
   counted.set(uid, context.now())
-  const tookMs = endedMs - Date.parse(startedAt ?? '')
+  const tookMs = endedMs - Date.parse(startTime ?? '')
   context.metrics.checkpointEnded(
     phase === 'Ready' ? 'Ready' : (reason ?? 'Failed'),
     Number.isNaN(tookMs) ? undefined : tookMs,

@@ -33,7 +33,7 @@ export const containerHostReconciler: Reconciler = {
   async reconcile(object, context) {
     const {spec, status = {}, metadata} = containerHostSchema.parse(object)
     const node = context.objects.get('Node', metadata.name)
-    const ageMs = context.now() - Date.parse(status.heartbeatAt ?? '')
+    const ageMs = context.now() - Date.parse(status.lastHeartbeatTime ?? '')
     const verdict = node === undefined ? heard(ageMs) : joined(isNodeReady(nodeSchema.parse(node)))
     const ready = verdict.status === 'True' && spec.drain === true ? DRAINING : verdict
     const next = {

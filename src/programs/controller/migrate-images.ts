@@ -20,7 +20,7 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
   if (status.targetNode !== target) {
     if (listsImages(target, pod, at)) return 'done'
     const message = `asks ${target} which images it lacks`
-    const fields = {targetNode: target, missingImages: null, phaseStartedAt: timeText(context.now()), message}
+    const fields = {targetNode: target, missingImages: null, phaseStartTime: timeText(context.now()), message}
     await tell(at, {phase: 'Pending', ...fields})
     return {requeueAfterMs: LOOK_MS}
   }

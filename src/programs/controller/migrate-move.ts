@@ -35,7 +35,7 @@ export async function move(at: MigrationAt): Promise<Requeue> {
   const {status = {}, spec} = migration
   const taken = await checkpointOf(at)
   const source = await podNamed(spec.pod, at)
-  const isSource = source?.metadata.uid === status.sourceUid
+  const isSource = source?.metadata.uid === status.sourcePodUID
   if (taken?.status?.phase !== 'Ready')
     return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
   if (isSource && source !== undefined && !isTerminating(source) && taken.status.frozen !== true)
@@ -58,7 +58,7 @@ export async function move(at: MigrationAt): Promise<Requeue> {
   return step(
     at,
     'Verifying',
-    {newUid: pod.metadata.uid, refusedAt: null},
+    {newPodUID: pod.metadata.uid, refusalTime: null},
     `pod ${pod.metadata.name} starts on ${status.targetNode ?? ''}`,
   )
 }
@@ -105,7 +105,7 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at
   const {status = {}, spec} = migration
   const pod = await podNamed(status.newPod ?? '', at)
-  if (pod === undefined || pod.metadata.uid !== status.newUid || isTerminating(pod))
+  if (pod === undefined || pod.metadata.uid !== status.newPodUID || isTerminating(pod))
     return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod on the target was deleted')
   const progress = progressOf(pod)
   if (progress.state === 'failed') return step(at, 'RollingBack', {reason: progress.reason}, progress.message)
@@ -118,10 +118,10 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
   }
   const readyMs = readySince(pod, context.now())
   if (status.newPod !== spec.pod) await handOver(pod, at)
-  const frozenMs = Date.parse(status.frozenAt ?? '')
+  const frozenMs = Date.parse(status.freezeTime ?? '')
   return finish(at, 'Succeeded', null, `pod ${pod.metadata.name} goes on at ${status.targetNode ?? ''}`, {
-    readyAt: new Date(readyMs).toISOString(),
-    ...(Number.isNaN(frozenMs) ? {} : {downtimeMs: Math.round(readyMs - frozenMs)}),
+    readyTime: new Date(readyMs).toISOString(),
+    ...(Number.isNaN(frozenMs) ? {} : {downtimeMilliseconds: Math.round(readyMs - frozenMs)}),
   })
 }
 
@@ -138,7 +138,7 @@ async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
   const {status = {}, spec} = migration
   const taken = await checkpointOf(at)
   const source = await podNamed(spec.pod, at)
-  const isThere = source !== undefined && source.metadata.uid === status.sourceUid
+  const isThere = source !== undefined && source.metadata.uid === status.sourcePodUID
   context.signal.throwIfAborted()
   if (isThere)
     await context.kube.patch(refTo('Pod', spec.pod, migration.metadata.namespace), {
@@ -160,7 +160,7 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
   const {status = {}, spec} = migration
   const reason = status.reason ?? 'MIGRATION_FAILED'
   const source = await podNamed(spec.pod, at)
-  const isSource = source !== undefined && source.metadata.uid === status.sourceUid
+  const isSource = source !== undefined && source.metadata.uid === status.sourcePodUID
   // Its probes fail while it stands still, and a kubelet that gives up on it begins it anew: that is not what was moved.
   const beganAnew = isSource && restartsOf(source) > (status.sourceRestartCount ?? 0)
   // It may have come to life there, and two of it must not run.
@@ -271,7 +271,7 @@ async function verifyBack(pod: Pod, at: MigrationAt): Promise<Requeue> {
 
 const isOurs = ({metadata}: Pod, {migration}: MigrationAt): boolean =>
   metadata.labels[MIGRATION_LABEL] === labelValue(migration.metadata.name) &&
-  metadata.uid !== migration.status?.sourceUid
+  metadata.uid !== migration.status?.sourcePodUID
 
 /** As the server has it now: what is deleted must not be judged by what was heard some time ago. */
 async function podNamed(name: string, {migration, context}: MigrationAt): Promise<Pod | undefined> {

@@ -65,8 +65,8 @@ export async function askNext(
     const rest = {...at, migration: {...migration, status: {...status, refusedTargets}}}
     const next = await takerOf(await checkpointOf(at), rest)
     if (next.node !== undefined) {
-      const phaseStartedAt = timeText(context.now())
-      const fields = {targetNode: next.node, targetAnswer: null, images: null, refusedTargets, phaseStartedAt}
+      const phaseStartTime = timeText(context.now())
+      const fields = {targetNode: next.node, targetAnswer: null, images: null, refusedTargets, phaseStartTime}
       await tell(at, {...fields, message: `${asks(next.node)}, refused by ${told}`})
       return {requeueAfterMs: AGAIN_MS}
     }

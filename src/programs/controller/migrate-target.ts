@@ -52,12 +52,12 @@ export const refusalOfTarget = (
 export async function refused(why: string, at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at
   const {metadata, status = {}} = migration
-  const sinceMs = Date.parse(status.refusedAt ?? '')
+  const sinceMs = Date.parse(status.refusalTime ?? '')
   if (context.now() - sinceMs >= REFUSED_MS) {
     const place = `${metadata.namespace ?? 'default'}/${status.checkpoint ?? ''}`
     const next = `checkpoint ${place} has its memory and is kept: \`clouder checkpoint restore ${place}\``
     return finish(at, 'Failed', 'API_REJECTED', `it was restored nowhere: ${why}; ${next}`)
   }
-  await tell(at, {refusedAt: status.refusedAt ?? timeText(context.now()), message: `tries again: ${why}`})
+  await tell(at, {refusalTime: status.refusalTime ?? timeText(context.now()), message: `tries again: ${why}`})
   return {requeueAfterMs: REFUSED_AGAIN_MS}
 }

@@ -126,10 +126,10 @@ async function begin(at: MigrationAt): Promise<Requeue> {
     {
       checkpoint: objectName(['move', metadata.name]),
       sourceNode: pod.spec.nodeName,
-      sourceUid: pod.metadata.uid,
+      sourcePodUID: pod.metadata.uid,
       sourceRestartCount: restartsOf(pod),
       owners: pod.metadata.ownerReferences,
-      startedAt: timeText(context.now()),
+      startTime: timeText(context.now()),
       missingImages: null,
     },
     `takes the memory of ${spec.pod} on ${pod.spec.nodeName ?? ''}`,
@@ -215,7 +215,7 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
           labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
         },
         spec: {
-          pod: {name: spec.pod, uid: status.sourceUid},
+          pod: {name: spec.pod, uid: status.sourcePodUID},
           store: spec.store,
           podPolicy: 'Freeze',
           owner: spec.owner ?? `migration/${metadata.name}`,
@@ -229,20 +229,25 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
     const why = message ?? 'the checkpoint failed'
     return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', why, {checkpoint: null})
   }
-  const frozenAt =
-    frozen === true && status.frozenAt === undefined ? {frozenAt: new Date(context.now()).toISOString()} : {}
+  const freezeTime =
+    frozen === true && status.freezeTime === undefined
+      ? {freezeTime: new Date(context.now()).toISOString()}
+      : {}
   if (phase === 'Ready') {
     if (metadata.deletionTimestamp !== undefined)
-      return step(at, 'RollingBack', {...frozenAt, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+      return step(at, 'RollingBack', {...freezeTime, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
     const unproven = unprovenOf(made, at)
     if (unproven !== undefined)
-      return step(at, 'RollingBack', {...frozenAt, reason: 'RESTORE_IMPOSSIBLE'}, unproven)
+      return step(at, 'RollingBack', {...freezeTime, reason: 'RESTORE_IMPOSSIBLE'}, unproven)
     const taker = await takerOf(made, at)
     if (taker.node === undefined)
-      return step(at, 'RollingBack', {...frozenAt, reason: taker.reason}, taker.message)
-    return step(at, 'Preparing', {...frozenAt, targetNode: taker.node}, asks(taker.node))
+      return step(at, 'RollingBack', {...freezeTime, reason: taker.reason}, taker.message)
+    return step(at, 'Preparing', {...freezeTime, targetNode: taker.node}, asks(taker.node))
   }
-  await tell(at, {...frozenAt, message: message ?? `waits for the node agent of ${status.sourceNode ?? ''}`})
+  await tell(at, {
+    ...freezeTime,
+    message: message ?? `waits for the node agent of ${status.sourceNode ?? ''}`,
+  })
   return {requeueAfterMs: 10_000}
 }
 
@@ -271,7 +276,7 @@ async function prepare(at: MigrationAt): Promise<Requeue> {
   const {node, reason, message} = await takerOf(await checkpointOf(at), at)
   if (node === undefined) return step(at, 'RollingBack', {reason}, message)
   if (node !== status.targetNode)
-    await tell(at, {targetNode: node, phaseStartedAt: timeText(context.now()), message: asks(node)})
+    await tell(at, {targetNode: node, phaseStartTime: timeText(context.now()), message: asks(node)})
   return heedTarget(node, at)
 }
 
@@ -306,7 +311,7 @@ async function tidy(at: MigrationAt): Promise<Requeue> {
     return undefined
   }
   if (status.checkpoint === undefined || status.phase === 'Failed') return undefined
-  const leftMs = Date.parse(status.finishedAt ?? '') + KEEP_MS - context.now()
+  const leftMs = Date.parse(status.completionTime ?? '') + KEEP_MS - context.now()
   if (leftMs > 0) return {requeueAfterMs: leftMs}
   const used = context.objects.get('Checkpoint', status.checkpoint, metadata.namespace)
   if (used?.metadata.labels?.[MIGRATION_LABEL] !== labelValue(metadata.name)) return undefined

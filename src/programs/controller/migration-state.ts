@@ -36,7 +36,7 @@ export async function checkpointOf({migration, context}: MigrationAt): Promise<C
 /** Enters a phase; what it does begins only when that is written. */
 export async function step(at: MigrationAt, phase: Phase, fields: Fields, message: string): Promise<Requeue> {
   const {object, context} = at
-  await writeStatus(object, {phase, phaseStartedAt: timeText(context.now()), message, ...fields}, context)
+  await writeStatus(object, {phase, phaseStartTime: timeText(context.now()), message, ...fields}, context)
   context.log('info', 'a migration went on', {migration: object.metadata.name, phase, told: message})
   return undefined
 }
@@ -59,12 +59,12 @@ export async function finish(
 ): Promise<Requeue> {
   const {object, context} = at
   const nowMs = context.now()
-  await step(at, phase, {reason, finishedAt: timeText(nowMs), ...fields}, message)
-  context.metrics.migrationEnded(phase, fields.downtimeMs ?? undefined)
+  await step(at, phase, {reason, completionTime: timeText(nowMs), ...fields}, message)
+  context.metrics.migrationEnded(phase, fields.downtimeMilliseconds ?? undefined)
   await tellEvent(object, phase === 'Succeeded' ? 'Normal' : 'Warning', phase, message, context)
   return undefined
 }
 
 /** Milliseconds since the phase began. */
 export const phaseMs = ({migration, context}: MigrationAt): number =>
-  context.now() - (Date.parse(migration.status?.phaseStartedAt ?? '') || context.now())
+  context.now() - (Date.parse(migration.status?.phaseStartTime ?? '') || context.now())

@@ -30,7 +30,7 @@ export async function endOrphan(
   if (verdict === undefined) return {requeueAfterMs: AGAIN_MS}
   // Its agent, when it comes back, lets a pod that stands still go on; it may have stored it in this moment: that is not
   // taken back, and the pod of what is stored not thawed.
-  await writeStatus(object, {phase: 'Failed', ...verdict, finishedAt: timeText(context.now())}, context)
+  await writeStatus(object, {phase: 'Failed', ...verdict, completionTime: timeText(context.now())}, context)
   return undefined
 }
 

@@ -109,7 +109,7 @@ async function tellMoves({object, policy: {metadata}, context}: PolicyAt): Promi
 /** An Error says what is wrong with the schedule. */
 function dueOf({metadata, spec, status}: CheckpointPolicy, {now}: ReconcileContext): Due | Error | undefined {
   if (spec.schedule === undefined) return undefined
-  const last = status?.lastScheduledAt ?? metadata.creationTimestamp
+  const last = status?.lastScheduleTime ?? metadata.creationTimestamp
   const lastMs = Date.parse(last ?? '') || now()
   try {
     return dueBy(spec.schedule, spec.timeZone, lastMs, now())
@@ -241,8 +241,8 @@ async function writePolicyStatus(
       : {type: 'Valid', status: 'False' as const, reason: 'ScheduleInvalid', message: problem}
   const next = {
     observedGeneration: metadata.generation,
-    ...(due?.dueMs === undefined ? {} : {lastScheduledAt: timeText(due.dueMs)}),
-    nextScheduledAt: due?.nextMs === undefined ? undefined : timeText(due.nextMs),
+    ...(due?.dueMs === undefined ? {} : {lastScheduleTime: timeText(due.dueMs)}),
+    nextScheduleTime: due?.nextMs === undefined ? undefined : timeText(due.nextMs),
     pods: pods.length,
     checkpoints: made.length - deleted,
     conditions: withCondition(status.conditions, valid, {
@@ -253,5 +253,5 @@ async function writePolicyStatus(
   const before: Readonly<Record<string, unknown>> = status
   if (Object.entries(next).every(([key, value]) => isDeepStrictEqual(before[key], value))) return
   // A merge patch takes away what is null.
-  await writeStatus(object, {...next, nextScheduledAt: next.nextScheduledAt ?? null}, context)
+  await writeStatus(object, {...next, nextScheduleTime: next.nextScheduleTime ?? null}, context)
 }

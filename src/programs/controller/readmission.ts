@@ -41,7 +41,7 @@ export async function admitEnd(
           phase: 'Failed',
           reason: 'API_REJECTED',
           message: `pod ${spec.pod.name} runs on, it could not be made again: ${why}`,
-          finishedAt: timeText(context.now()),
+          completionTime: timeText(context.now()),
         }
   await writeStatus(object, next, context)
   return undefined

@@ -123,7 +123,7 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
       phase: 'Preparing',
       backend: best.backend,
       ...(node === undefined ? {} : {node}),
-      startedAt: restore.status?.startedAt ?? timeText(context.now()),
+      startTime: restore.status?.startTime ?? timeText(context.now()),
       message: `makes pod ${podNameOf(restore, checkpoint) ?? metadata.name}`,
     },
     context,
@@ -157,7 +157,7 @@ async function makePod(object: KubeObject, restore: Restore, context: ReconcileC
   if (!isOf(pod, restore)) return {requeueAfterMs: 0}
   await writeStatus(
     object,
-    {phase: 'Starting', podUid: pod.metadata.uid, message: `pod ${name} waits for a node`},
+    {phase: 'Starting', podUID: pod.metadata.uid, message: `pod ${name} waits for a node`},
     context,
   )
   return undefined
@@ -170,7 +170,7 @@ async function refused(
   why: string,
   context: ReconcileContext,
 ): Promise<Requeue> {
-  const sinceMs = Date.parse(restore.status?.startedAt ?? '') || 0
+  const sinceMs = Date.parse(restore.status?.startTime ?? '') || 0
   if (context.now() - sinceMs >= REFUSED_MS) return fail(object, 'API_REJECTED', why, context)
   await tell(object, restore, {message: `tries again: ${why}`}, context)
   return {requeueAfterMs: REFUSED_AGAIN_MS}
@@ -257,20 +257,20 @@ async function occupied(
 
 /** The pod that goes away by itself because its checkpoint says so. */
 const leaving = ({spec, status}: Checkpoint): string | undefined =>
-  spec.podPolicy === 'Delete' ? status?.podUid : undefined
+  spec.podPolicy === 'Delete' ? status?.podUID : undefined
 
 async function follow(object: KubeObject, restore: Restore, context: ReconcileContext): Promise<Requeue> {
   const {metadata, status = {}} = restore
   const checkpoint = checkpointOf(restore, context.objects)
   const name = checkpoint === undefined ? undefined : podNameOf(restore, checkpoint)
   const found = parsed(context.objects.list('Pod', metadata.namespace), podSchema).find(
-    (pod) => pod.metadata.uid === status.podUid,
+    (pod) => pod.metadata.uid === status.podUID,
   )
   if (found === undefined) {
     // The cache may be behind the pod that was just made.
     const live =
       name === undefined ? undefined : await context.kube.get(refTo('Pod', name, metadata.namespace))
-    if (live?.metadata.uid === status.podUid) return {requeueAfterMs: 100}
+    if (live?.metadata.uid === status.podUID) return {requeueAfterMs: 100}
     return fail(object, 'RESTORE_FAILED', 'the pod was deleted before it went on', context)
   }
   const node = found.spec.nodeName
@@ -285,7 +285,7 @@ async function follow(object: KubeObject, restore: Restore, context: ReconcileCo
         reason: null,
         ...place,
         message: `pod ${found.metadata.name} goes on at ${node ?? 'its node'}`,
-        finishedAt: timeText(context.now()),
+        completionTime: timeText(context.now()),
       },
       context,
     )
@@ -311,7 +311,7 @@ async function follow(object: KubeObject, restore: Restore, context: ReconcileCo
 
 const isOf = ({metadata}: Pod, restore: Restore): boolean =>
   metadata.labels[RESTORE_LABEL] === labelValue(restore.metadata.name) &&
-  (restore.status?.podUid === undefined || restore.status.podUid === metadata.uid)
+  (restore.status?.podUID === undefined || restore.status.podUID === metadata.uid)
 
 function checkpointOf({metadata, spec}: Restore, objects: Objects): Checkpoint | undefined {
   const object = objects.get('Checkpoint', spec.checkpoint, metadata.namespace)
@@ -338,7 +338,11 @@ async function fail(
   message: string,
   context: ReconcileContext,
 ): Promise<Requeue> {
-  await writeStatus(object, {phase: 'Failed', reason, message, finishedAt: timeText(context.now())}, context)
+  await writeStatus(
+    object,
+    {phase: 'Failed', reason, message, completionTime: timeText(context.now())},
+    context,
+  )
   context.metrics.restoreEnded(reason)
   await tellEvent(object, 'Warning', reason, message, context)
   return undefined

@@ -110,7 +110,7 @@ async function running(pod: Pod, at: RuntimeAt): Promise<Requeue> {
     node: pod.spec.nodeName,
     checkpoint: null,
     observedGeneration: metadata.generation,
-    ...(status.phase === 'Resuming' ? {resumedAt: timeText(context.now())} : {}),
+    ...(status.phase === 'Resuming' ? {resumeTime: timeText(context.now())} : {}),
   })
   return undefined
 }
@@ -211,7 +211,7 @@ async function paused(at: RuntimeAt): Promise<Requeue> {
     node: null,
     checkpoint: from?.metadata.name ?? null,
     observedGeneration: metadata.generation,
-    ...(status.phase === 'Paused' ? {} : {pausedAt: timeText(context.now())}),
+    ...(status.phase === 'Paused' ? {} : {pauseTime: timeText(context.now())}),
   })
   // Those that it went on from earlier.
   for (const old of pausesOf(at)) {
@@ -239,13 +239,13 @@ function pausesOf({runtime, context}: RuntimeAt): readonly Checkpoint[] {
 }
 
 const endOf = ({status, metadata}: Checkpoint): number =>
-  Date.parse(status?.finishedAt ?? metadata.creationTimestamp ?? '') || 0
+  Date.parse(status?.completionTime ?? metadata.creationTimestamp ?? '') || 0
 
 /** The Checkpoint that it goes on from: the last one, unless it has gone on from that already. */
 function pausedIn(at: RuntimeAt): Checkpoint | undefined {
   const [newest] = pausesOf(at)
   if (newest === undefined || newest.metadata.deletionTimestamp !== undefined) return undefined
-  const resumedMs = Date.parse(at.runtime.status?.resumedAt ?? '') || 0
+  const resumedMs = Date.parse(at.runtime.status?.resumeTime ?? '') || 0
   return endOf(newest) > resumedMs ? newest : undefined
 }
 

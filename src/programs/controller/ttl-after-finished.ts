@@ -43,7 +43,7 @@ async function removeWhenDue(
 ): Promise<Requeue> {
   const {metadata, spec, status} = finished
   if (!isOver(finished) || metadata.deletionTimestamp !== undefined) return undefined
-  const endedMs = Date.parse(status?.finishedAt ?? metadata.creationTimestamp ?? '') || now()
+  const endedMs = Date.parse(status?.completionTime ?? metadata.creationTimestamp ?? '') || now()
   const leftMs = endedMs + (spec.ttlSecondsAfterFinished ?? KEPT_S) * 1000 - now()
   if (leftMs > 0) return {requeueAfterMs: leftMs}
   signal.throwIfAborted()

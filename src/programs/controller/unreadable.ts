@@ -50,7 +50,7 @@ export async function tellUnreadable(
   } else if (status.phase === undefined || status.phase === 'Pending') {
     await writeStatus(
       object,
-      {phase: 'Failed', reason: REASON, message, finishedAt: timeText(context.now())},
+      {phase: 'Failed', reason: REASON, message, completionTime: timeText(context.now())},
       context,
     )
   }

@@ -208,7 +208,7 @@ class Watching {
     } else this.#pods.set(uid, pod)
     if (ends) {
       for (const [key, {status}] of this.#checkpoints)
-        if (status?.podUid === uid && status.frozen === true && status.node === this.#tools.node)
+        if (status?.podUID === uid && status.frozen === true && status.node === this.#tools.node)
           this.#taking.add(key)
     } else if (
       annotations?.[RESTORE_ANNOTATION] !== undefined &&
@@ -266,8 +266,8 @@ class Watching {
     for (const uid of await this.#preparations.list())
       if (!this.#pods.has(uid)) await this.#preparations.remove(uid)
     const held = new Set([
-      ...[...this.#checkpoints.values()].flatMap(({status}) => (mayHold(status) ? [status?.podUid] : [])),
-      ...unreadable.map((object) => podUidSchema.safeParse(object['status']).data?.podUid),
+      ...[...this.#checkpoints.values()].flatMap(({status}) => (mayHold(status) ? [status?.podUID] : [])),
+      ...unreadable.map((object) => podUidSchema.safeParse(object['status']).data?.podUID),
     ])
     for (const [uid, pod] of this.#pods) {
       if (held.has(uid) || !(await isStopped(uid, this.#tools))) continue
@@ -290,7 +290,7 @@ class Watching {
 /** There is one thing of its kind to do. */
 const IMAGES = 'images'
 
-const podUidSchema = z.looseObject({podUid: z.string()})
+const podUidSchema = z.looseObject({podUID: z.string()})
 const endedSchema = z.looseObject({
   phase: z.string().optional(),
   node: z.string().optional(),

@@ -47,8 +47,8 @@ export async function abandon(checkpoint: Named, tools: AgentTools): Promise<voi
   const {uid, status} = checkpoint
   if (status?.node !== tools.node || status.phase === 'Pending') return
   const isOver = status.phase === 'Ready' || status.phase === 'Failed'
-  if (status.podUid !== undefined && (!isOver || status.frozen === true))
-    await letPodGoOn(status.podUid, checkpoint, tools)
+  if (status.podUID !== undefined && (!isOver || status.frozen === true))
+    await letPodGoOn(status.podUID, checkpoint, tools)
   await tools.archives.remove(uid)
 }
 
@@ -106,15 +106,15 @@ const leavePhase = (
  * given to none yet, or whose pod has become another, is left alone: the controller writes when it sees that.
  */
 async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTools): Promise<boolean> {
-  const {node, podUid, podTemplate} = checkpoint.status ?? {}
+  const {node, podUID, podTemplate} = checkpoint.status ?? {}
   if (node !== tools.node || podTemplate === undefined) return false
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
-  if (pod?.metadata.uid !== podUid || pod === undefined || !isOfTemplate(pod, podTemplate)) return false
+  if (pod?.metadata.uid !== podUID || pod === undefined || !isOfTemplate(pod, podTemplate)) return false
   // The controller says whether the pod would be taken again, or ends the Checkpoint.
   if (checkpoint.spec.podPolicy === 'Delete' && checkpoint.status?.admitted !== true) return false
   const status: CheckpointStatus = {
     phase: 'Dumping',
-    startedAt: new Date(tools.now()).toISOString(),
+    startTime: new Date(tools.now()).toISOString(),
     message: `taking the memory of ${wanted.name}`,
     nodeFeatures: await tools.nodeFeatures(),
   }
@@ -128,7 +128,7 @@ async function dump(
   tools: AgentTools,
 ): Promise<void> {
   const {status = {}} = checkpoint
-  await withPodLock(status.podUid ?? checkpoint.uid, tools, () => dumpInTurn(checkpoint, wanted, tools))
+  await withPodLock(status.podUID ?? checkpoint.uid, tools, () => dumpInTurn(checkpoint, wanted, tools))
 }
 
 async function dumpInTurn(
@@ -139,7 +139,7 @@ async function dumpInTurn(
   const {log} = tools
   const {status = {}} = checkpoint
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
-  const uid = wanted.uid ?? status.podUid
+  const uid = wanted.uid ?? status.podUID
   if (pod === undefined || pod.metadata.uid !== uid || pod.metadata.deletionTimestamp !== undefined) {
     throw new CheckpointError(
       'POD_NOT_FOUND',
@@ -168,7 +168,7 @@ async function dumpInTurn(
   })
   const {containers, frozen} = dumped
   const bytes = containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0)
-  const startedMs = Date.parse(status.startedAt ?? '')
+  const startedMs = Date.parse(status.startTime ?? '')
   if (!Number.isNaN(startedMs)) tools.metrics.dumped((tools.now() - startedMs) / 1000, bytes)
   log('info', 'dumped', {checkpoint: checkpoint.name, namespace: checkpoint.namespace, bytes, frozen})
   const next: CheckpointStatus = {
@@ -213,7 +213,7 @@ async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
     phase: 'Ready',
     reason: null,
     message: storedMessage(sealed),
-    finishedAt: new Date(tools.now()).toISOString(),
+    completionTime: new Date(tools.now()).toISOString(),
   }
   if (!(await leavePhase(checkpoint, 'Storing', next, tools))) return
   tools.metrics.checkpointed('ready')
@@ -243,7 +243,7 @@ function storedMessage({location, obstacles = []}: Pick<CheckpointStatus, 'locat
  */
 async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Promise<void> {
   const {log, metrics, now, signal} = tools
-  const {phase, podUid, frozen} = checkpoint.status ?? {}
+  const {phase, podUID, frozen} = checkpoint.status ?? {}
   const message = error instanceof Error ? error.message : String(error)
   const reason = error instanceof CheckpointError ? error.code : 'CHECKPOINT_FAILED'
   const about = {checkpoint: checkpoint.name, namespace: checkpoint.namespace, reason, error: message}
@@ -254,20 +254,20 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
   }
   // What stands still for another checkpoint stays so.
   const isBegun = phase === 'Dumping' || phase === 'Storing'
-  const isOurs = podUid !== undefined && isBegun && !(error instanceof PodHeldError)
-  const holds = isOurs && (frozen === true || (await isStopped(podUid, tools)))
+  const isOurs = podUID !== undefined && isBegun && !(error instanceof PodHeldError)
+  const holds = isOurs && (frozen === true || (await isStopped(podUID, tools)))
   // As long as it is not told, the pod is dumped again; this can be done twice.
   if (isOurs && phase === 'Dumping' && !holds) await hookAfter(checkpoint, tools)
   const next = {
     ...{phase: 'Failed', reason, message, frozen: holds},
-    finishedAt: new Date(now()).toISOString(),
+    completionTime: new Date(now()).toISOString(),
   }
   const written = await leavePhase(checkpoint, phase, next, tools).catch(async (refusal: unknown) => {
     signal.throwIfAborted()
     // Nobody will hear of it. Without its archive it can never be Ready, and its pod need not wait.
     log('error', 'the failure of a checkpoint cannot be told', {...about, refusal: String(refusal)})
     await tools.archives.remove(checkpoint.uid)
-    if (holds) await letPodGoOn(podUid, checkpoint, tools)
+    if (holds) await letPodGoOn(podUID, checkpoint, tools)
     throw refusal
   })
   if (!written) return

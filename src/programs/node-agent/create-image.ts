@@ -76,7 +76,7 @@ export async function makeImages(
     }
     if (!(error instanceof CheckpointError)) throw error
     // An agent that is started anew is away for some seconds, with its disk.
-    const waitedMs = tools.now() - Date.parse(status?.startedAt ?? '')
+    const waitedMs = tools.now() - Date.parse(status?.startTime ?? '')
     if (OUTAGES.includes(error.code) && waitedMs < PATIENCE_MS) throw error
     tools.log('warn', 'images could not be made', {restore: name, namespace, error: error.message})
     await writeStatusIf(ref, isSame, {phase: 'Failed', reason: error.code, message: error.message}, tools)

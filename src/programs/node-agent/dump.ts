@@ -122,7 +122,11 @@ async function dumpContainer(
   cgroup: ContainerCgroup,
   freezePod: boolean,
   tools: DumpTools,
-): Promise<{readonly archiveBytes: number; readonly frozenMs?: number; readonly gapMs?: number}> {
+): Promise<{
+  readonly archiveBytes: number
+  readonly frozenMilliseconds?: number
+  readonly gapMilliseconds?: number
+}> {
   const {checkpoint, watchDump, archives, signal} = tools
   const target = {...targetOf(pod, name), podUid: pod.metadata.uid, containerId: id}
   const path = await archives.begin(uid, name)
@@ -140,8 +144,8 @@ async function dumpContainer(
     )
   return {
     archiveBytes,
-    ...(seen.frozenMs === undefined ? {} : {frozenMs: Math.round(seen.frozenMs)}),
-    ...(seen.gapMs === undefined ? {} : {gapMs: Math.round(seen.gapMs * 10) / 10}),
+    ...(seen.frozenMs === undefined ? {} : {frozenMilliseconds: Math.round(seen.frozenMs)}),
+    ...(seen.gapMs === undefined ? {} : {gapMilliseconds: Math.ceil(seen.gapMs)}),
   }
 }
 

@@ -58,8 +58,8 @@ export async function removeFormer(
   pods: readonly Pod[],
   untilMs: number,
 ): Promise<void> {
-  const sinceMs = Date.parse(status?.startedAt ?? '')
-  const pod = pods.find(({metadata}) => metadata.uid === status?.podUid)
+  const sinceMs = Date.parse(status?.startTime ?? '')
+  const pod = pods.find(({metadata}) => metadata.uid === status?.podUID)
   if (pod === undefined || !(sinceMs < untilMs)) return
   const {name} = pod.metadata
   // What the pod does not have was not dumped, whoever asked for it.

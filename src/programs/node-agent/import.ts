@@ -21,8 +21,8 @@ export async function importCheckpoint(
   const digest = digestSchema.safeParse(digestText).data
   const {blobs, keys} = await stores.open(checkpoint.spec.store, {usedBy: checkpoint.namespace, signal})
   if (digest === undefined || (await blobs.getManifest(digest, signal)) === undefined) return
-  const startedAt = new Date(now()).toISOString()
-  const storing = {phase: 'Storing', node, startedAt, message: `opening ${digest}`}
+  const startTime = new Date(now()).toISOString()
+  const storing = {phase: 'Storing', node, startTime, message: `opening ${digest}`}
   const claim = withPhaseConditions({...checkpoint, kind: 'Checkpoint'}, storing, now())
   if (!(await writeUnlessConflict(checkpoint, checkpoint.metadata.resourceVersion, claim, tools))) return
   const {metadata, envelope} = await openCheckpoint({
@@ -50,7 +50,7 @@ export async function importCheckpoint(
     podTemplate: metadata.podTemplate,
     frozen: false,
     message: `found in ${blobs.location}, made of pod ${metadata.pod} on ${metadata.createdAt}`,
-    finishedAt: new Date(now()).toISOString(),
+    completionTime: new Date(now()).toISOString(),
   }
   const isOurs = (object: KubeObject): boolean => {
     const {uid, status} = parseCheckpoint(object)

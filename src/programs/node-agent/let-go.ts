@@ -16,20 +16,20 @@ import {noteThawed} from './write-status.ts'
 export async function letGo(checkpoint: Named, tools: AgentTools): Promise<void> {
   const {kube, cgroups} = tools
   const {spec, metadata} = checkpoint
-  const podUid = checkpoint.status?.podUid
-  if (podUid === undefined || spec.pod === undefined) return
+  const podUID = checkpoint.status?.podUID
+  if (podUID === undefined || spec.pod === undefined) return
   const pod = await ownPod(checkpoint, tools)
   const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
   if (!isDeleted && metadata.annotations?.[THAW_ANNOTATION] === 'true') {
-    await cgroups.thaw(podUid)
+    await cgroups.thaw(podUID)
     await hookAfter(checkpoint, tools)
   } else if (isDeleted || spec.podPolicy === 'Delete') {
     const ref = podRef(checkpoint.namespace, spec.pod.name)
     // It stands still, and is ended before it could go on: only its volumes have to be let go of before its name is free.
-    if (!isDeleted) await kube.delete(ref, {uid: podUid, ...(hasClaims(pod) ? {} : {graceSeconds: 0})})
-    await endFrozen(podUid, tools)
+    if (!isDeleted) await kube.delete(ref, {uid: podUID, ...(hasClaims(pod) ? {} : {graceSeconds: 0})})
+    await endFrozen(podUID, tools)
     // Nothing of it runs any more: whoever is to have its name need not wait until its kubelet has tidied up.
-    if (pod !== undefined) await kube.delete(ref, {uid: podUid, graceSeconds: 0})
+    if (pod !== undefined) await kube.delete(ref, {uid: podUID, graceSeconds: 0})
   } else {
     return
   }
@@ -38,13 +38,13 @@ export async function letGo(checkpoint: Named, tools: AgentTools): Promise<void>
 
 /** Lets the pod of a failed checkpoint go on; one that was deleted meanwhile is ended where it stands. */
 export async function undo(checkpoint: Named, tools: AgentTools): Promise<void> {
-  const {podUid, frozen} = checkpoint.status ?? {}
-  if (podUid === undefined || frozen !== true) return
+  const {podUID, frozen} = checkpoint.status ?? {}
+  if (podUID === undefined || frozen !== true) return
   const pod = await ownPod(checkpoint, tools)
   const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
-  if (isDeleted && (await isStopped(podUid, tools))) await endFrozen(podUid, tools)
+  if (isDeleted && (await isStopped(podUID, tools))) await endFrozen(podUID, tools)
   else {
-    await letPodGoOn(podUid, checkpoint, tools)
+    await letPodGoOn(podUID, checkpoint, tools)
     await hookAfter(checkpoint, tools)
   }
   await noteThawed(checkpoint, tools)
@@ -71,27 +71,27 @@ async function ownPod(
   tools: Pick<AgentTools, 'kube'>,
 ): Promise<Pod | undefined> {
   const pod = spec.pod === undefined ? undefined : await podOf(namespace, spec.pod.name, tools)
-  return pod?.metadata.uid === status?.podUid ? pod : undefined
+  return pod?.metadata.uid === status?.podUID ? pod : undefined
 }
 
 const KUBELET_NOTICES_MS = 10_000
 
 /** Ends a deleted pod's processes, once its kubelet will not start them anew. */
 async function endFrozen(
-  podUid: string,
+  podUID: string,
   {cgroups, signal, log}: Pick<AgentTools, 'cgroups' | 'signal' | 'log'>,
 ): Promise<void> {
   await waitFor({
-    what: `the kubelet to end pod ${podUid}`,
+    what: `the kubelet to end pod ${podUID}`,
     timeoutMs: KUBELET_NOTICES_MS,
     intervalMs: 50,
     signal,
     check: async () =>
-      (await cgroups.isTerminating(podUid)) ? {value: true, seen: 'ending'} : {seen: 'not ending yet'},
+      (await cgroups.isTerminating(podUID)) ? {value: true, seen: 'ending'} : {seen: 'not ending yet'},
   }).catch((error: unknown) => {
     signal.throwIfAborted()
     // A hook of the pod's own may stand before the signal; it cannot run in a pod that stands still.
-    log('info', 'the kubelet has not signalled the pod yet', {podUid, error: String(error)})
+    log('info', 'the kubelet has not signalled the pod yet', {podUID, error: String(error)})
   })
-  await cgroups.kill(podUid)
+  await cgroups.kill(podUID)
 }

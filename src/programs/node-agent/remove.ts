@@ -21,7 +21,7 @@ export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Pr
   const {kube, archives, log} = tools
   const {status = {}, metadata} = checkpoint
   const held = status.frozen === true || (status.phase !== 'Ready' && status.phase !== 'Failed')
-  if (held && status.podUid !== undefined) await letPodGoOn(status.podUid, checkpoint, tools)
+  if (held && status.podUID !== undefined) await letPodGoOn(status.podUID, checkpoint, tools)
   await archives.remove(checkpoint.uid)
   if (status.frozen === true) await noteThawed(checkpoint, tools)
   const finalizers = metadata.finalizers ?? []

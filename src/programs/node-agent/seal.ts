@@ -124,14 +124,14 @@ async function describe(
   tools: SealTools,
 ): Promise<{metadata: UnsealedMetadata; summary: CheckpointSummary; obstacles: readonly Obstacle[]}> {
   const {status = {}, spec, namespace, uid} = checkpoint
-  const {podUid, podTemplate, nodeFeatures: source, containers = [], startedAt} = status
-  if (podUid === undefined || podTemplate === undefined || source === undefined || spec.pod === undefined)
+  const {podUID, podTemplate, nodeFeatures: source, containers = [], startTime} = status
+  if (podUID === undefined || podTemplate === undefined || source === undefined || spec.pod === undefined)
     throw new CheckpointError('CHECKPOINT_FAILED', `checkpoint ${checkpoint.name} has lost its status`)
   const summary: CheckpointSummary = {containers: []}
   const obstacles: Obstacle[] = []
   const described: UnsealedMetadata['containers'][number][] = []
   const pod = podNamespacesSchema.parse(podTemplate.spec)
-  for (const {name, image, frozenMs, archiveBytes} of containers) {
+  for (const {name, image, frozenMilliseconds, archiveBytes} of containers) {
     const sizeBytes = await tools.archives.sizeOf(uid, name)
     // A power cut may leave a part of it.
     if (sizeBytes !== archiveBytes)
@@ -153,16 +153,16 @@ async function describe(
     described.push({
       ...{name, image, imageDigest, privileges},
       ...(used === undefined ? {} : {used}),
-      ...(frozenMs === undefined ? {} : {frozenMs}),
+      ...(frozenMilliseconds === undefined ? {} : {frozenMs: frozenMilliseconds}),
     })
   }
   const metadata: UnsealedMetadata = {
     version: 1,
     namespace,
     pod: spec.pod.name,
-    podUid,
+    podUid: podUID,
     node: tools.node,
-    createdAt: startedAt ?? new Date(tools.now()).toISOString(),
+    createdAt: startTime ?? new Date(tools.now()).toISOString(),
     owner: spec.owner ?? 'user',
     source,
     podTemplate,

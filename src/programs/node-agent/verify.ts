@@ -16,7 +16,7 @@ export async function verifyAsked(
   const asked = metadata.annotations?.[VERIFY_ANNOTATION]
   if (asked === undefined || asked === status.verification?.request) return
   const outcome = await verifyStored(checkpoint, {stores, signal})
-  const verification = {request: asked, checkedAt: new Date(now()).toISOString(), reason: null, ...outcome}
+  const verification = {request: asked, checkTime: new Date(now()).toISOString(), reason: null, ...outcome}
   await writeOwn(checkpoint, {verification}, tools, ({digest}) => digest === status.digest)
 }
 

@@ -93,5 +93,5 @@ export const noteThawed = (
     checkpoint,
     {frozen: false},
     tools,
-    ({frozen, podUid}) => frozen === true && podUid === checkpoint.status?.podUid,
+    ({frozen, podUID}) => frozen === true && podUID === checkpoint.status?.podUID,
   )

@@ -51,7 +51,7 @@ export async function restoreCheckpoint(
   const isAsked = (restore: Restore): boolean =>
     isDeepStrictEqual(restore.spec, restoreSchema.shape.spec.parse(spec)) &&
     restore.status?.phase !== 'Failed' &&
-    (restore.status?.phase !== 'Restored' || (uid !== undefined && restore.status.podUid === uid))
+    (restore.status?.phase !== 'Restored' || (uid !== undefined && restore.status.podUID === uid))
   const same = (await listObjects(kube, 'Restore', restoreSchema, namespace)).find(isAsked)
   const wanted = {pod: podName ?? checkpoint, namespace, spec}
   const name =
@@ -159,9 +159,9 @@ async function landed(
 ): Promise<Migration | undefined> {
   if (node === undefined) return undefined
   for (const move of moves) {
-    const {newPod, newUid, phase} = move.status ?? {}
-    if (phase !== 'Succeeded' || move.spec.node !== node || newUid === undefined) continue
-    if ((await uidOfPod(kube, move.metadata.namespace ?? '', newPod)) === newUid) return move
+    const {newPod, newPodUID, phase} = move.status ?? {}
+    if (phase !== 'Succeeded' || move.spec.node !== node || newPodUID === undefined) continue
+    if ((await uidOfPod(kube, move.metadata.namespace ?? '', newPod)) === newPodUID) return move
   }
   return undefined
 }
@@ -205,7 +205,10 @@ export function followMigration(
         }
         const seen = [now.phase ?? 'waiting for the controller', now.message].filter(Boolean).join(': ')
         if (now.phase !== 'Succeeded') return {seen}
-        const stood = now.downtimeMs === undefined ? '' : `, downtime ${(now.downtimeMs / 1000).toFixed(1)} s`
+        const stood =
+          now.downtimeMilliseconds === undefined
+            ? ''
+            : `, downtime ${(now.downtimeMilliseconds / 1000).toFixed(1)} s`
         return {value: `${now.sourceNode ?? '?'} -> ${now.targetNode ?? '?'}${stood}`, seen}
       },
     },

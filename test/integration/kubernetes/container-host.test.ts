@@ -80,7 +80,7 @@ async function followed(api: ApiServer, name: string, token: string): Promise<vo
   })
   kube.close()
   // As if it had never been heard.
-  await api.kube.patch(host(name), {status: {heartbeatAt: null}}, {subresource: 'status'})
+  await api.kube.patch(host(name), {status: {lastHeartbeatTime: null}}, {subresource: 'status'})
 }
 
 function as({kubeconfig, port}: ApiServer, token: string): KubeClient {
@@ -119,7 +119,11 @@ const host = (name: string) => ({apiVersion: API_VERSION, kind: 'ContainerHost',
 /** Status of the answer to a heartbeat. */
 async function beat(kube: KubeClient, name: string): Promise<string> {
   try {
-    await kube.patch(host(name), {status: {heartbeatAt: new Date().toISOString()}}, {subresource: 'status'})
+    await kube.patch(
+      host(name),
+      {status: {lastHeartbeatTime: new Date().toISOString()}},
+      {subresource: 'status'},
+    )
     return 'ok'
   } catch (error) {
     if (error instanceof KubernetesError) return error.code
@@ -234,8 +238,8 @@ test('a heartbeat renews its token, goes on with it after a restart, and says wh
   const kept = async (): Promise<string> => (await readFile(file, 'utf8')).trim().split(' ').at(-1) ?? ''
   const heard = async (): Promise<string | undefined> =>
     z
-      .looseObject({status: z.looseObject({heartbeatAt: z.string().optional()}).optional()})
-      .parse(await api.kube.get(host('four'))).status?.heartbeatAt
+      .looseObject({status: z.looseObject({lastHeartbeatTime: z.string().optional()}).optional()})
+      .parse(await api.kube.get(host('four'))).status?.lastHeartbeatTime
   // Half a day later, seen from the host.
   const later = await running(api, dir, 13)
   await later.until('a renewed token', async () => {

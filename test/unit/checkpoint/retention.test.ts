@@ -49,7 +49,7 @@ test('an object of the cluster is looked at by pod, containers and owner; it is 
   const object = checkpointSchema.parse({
     metadata: {name: 'web-1', creationTimestamp: '2026-11-20T12:00:00Z'},
     spec: {pod: {name: 'web'}, containers: ['b', 'a'], owner: 'policy/nightly'},
-    status: {phase: 'Ready', podUid: 'u1', storedBytes: 7},
+    status: {phase: 'Ready', podUID: 'u1', storedBytes: 7},
   })
   expect(retained(object, {podUids: new Set(['u1']), inUse: false})).toMatchObject({
     group: 'policy/nightly pod web a b',

@@ -90,7 +90,7 @@ async function begin(api: ApiServer): Promise<Scene> {
       metadata: {name: `of-${name}`, namespace: TEAM, finalizers: ['example.com/kept', CHECKPOINT_FINALIZER]},
       spec: {pod: {name: `on-${name}`}},
     })
-    const given = {node: name, podUid: `uid-${name}`, podTemplate: TEMPLATE}
+    const given = {node: name, podUID: `uid-${name}`, podTemplate: TEMPLATE}
     await root.patch(
       of('Checkpoint', `of-${name}`),
       {status: {phase: 'Dumping', ...given}},
@@ -139,7 +139,7 @@ async function begin(api: ApiServer): Promise<Scene> {
         status: {
           phase: 'Preparing',
           targetNode: name,
-          sourceUid: 'u',
+          sourcePodUID: 'u',
         },
       },
       {subresource: 'status'},
@@ -329,7 +329,7 @@ test.for<[string, string, Attempt]>([
       ],
       [`relabels the pod of ${name}`, DESCRIBED, write({podTemplate: {metadata: {labels: {app: 'db'}}}})],
       [`forgets the pod of ${name}`, DESCRIBED, write({podTemplate: null})],
-      [`says that ${name} is of another pod`, DESCRIBED, write({podUid: 'another'})],
+      [`says that ${name} is of another pod`, DESCRIBED, write({podUID: 'another'})],
     ]
   }),
   [
@@ -410,12 +410,12 @@ test.for<[string, string, Attempt]>([
   [
     'has another pod counted as the source of a move',
     'writes of a move only',
-    (agent) => agent.patch(of('Migration', 'to-a'), {status: {sourceUid: 'v'}}, {subresource: 'status'}),
+    (agent) => agent.patch(of('Migration', 'to-a'), {status: {sourcePodUID: 'v'}}, {subresource: 'status'}),
   ],
   [
     'forgets a field of a move',
     'writes of a move only',
-    (agent) => agent.patch(of('Migration', 'to-a'), {status: {sourceUid: null}}, {subresource: 'status'}),
+    (agent) => agent.patch(of('Migration', 'to-a'), {status: {sourcePodUID: null}}, {subresource: 'status'}),
   ],
 ])('the credential of an agent is worth its own node: it never %s', async ([, words, attempt], context) => {
   const {agent} = await scene(context)
@@ -438,7 +438,7 @@ test('what an agent is there for it may do', async (context) => {
       {subresource: 'status'},
     ),
   ).toBeDefined()
-  const again = {phase: 'Dumping', node: 'a', podUid: 'uid-a', ...forged({})}
+  const again = {phase: 'Dumping', node: 'a', podUID: 'uid-a', ...forged({})}
   for (const phase of ['Dumping', 'Pending'])
     expect(
       await agent.patch(of('Checkpoint', 'open-a'), {status: {...again, phase}}, {subresource: 'status'}),

@@ -71,8 +71,8 @@ test('a look at one of 200 policies takes milliseconds, and the eighth hour no m
     await controller.round()
     for (const checkpoint of kube.peek(API_VERSION, 'Checkpoint'))
       if (checkpoint['status'] === undefined) {
-        const finishedAt = new Date(clock.now()).toISOString()
-        kube.put({...checkpoint, status: {phase: 'Ready', finishedAt, storedBytes: 1000}})
+        const completionTime = new Date(clock.now()).toISOString()
+        kube.put({...checkpoint, status: {phase: 'Ready', completionTime, storedBytes: 1000}})
       }
     for (let round = 1; round < rounds; round++) await controller.round()
     for (const event of kube.peek('v1', 'Event'))

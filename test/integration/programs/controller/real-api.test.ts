@@ -189,7 +189,7 @@ test('two controllers move a pod on a real API server: one acts, and the other o
   })
   await kube.patch(inDefault('Pod', 'web'), {status: RUNNING_STATUS}, {subresource: 'status'})
   const done = await eventually('the end', kube, inDefault('Migration', 'move'), phaseIs('Succeeded'))
-  expect(done['status']).toMatchObject({targetNode: 'b', downtimeMs: expect.any(Number) as number})
+  expect(done['status']).toMatchObject({targetNode: 'b', downtimeMilliseconds: expect.any(Number) as number})
   expect(await second.registry.metrics()).toContain('clouder_migrations_total{result="Succeeded"} 1')
   await second.stop()
 })

@@ -22,9 +22,9 @@ function changePod({kube}: FakeNode): void {
 }
 
 test.for<[string, object]>([
-  ['that is given to no node', {phase: null, node: null, podUid: null, podTemplate: null}],
+  ['that is given to no node', {phase: null, node: null, podUID: null, podTemplate: null}],
   ['that is given to another node', {node: 'worker-2'}],
-  ['of a pod of that name that is gone', {podUid: 'another'}],
+  ['of a pod of that name that is gone', {podUID: 'another'}],
   ['of which nobody has said what is made of it', {podTemplate: null}],
   ['of a pod that has changed since', {podTemplate: {spec: {containers: [{name: 'smoke', image: 'x:1'}]}}}],
 ])('a checkpoint %s is left alone', async ([, status]) => {

@@ -46,7 +46,7 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
         phase: 'Preparing',
         backend: 'create-image',
         node: NODE,
-        startedAt: new Date(0).toISOString(),
+        startTime: new Date(0).toISOString(),
       },
     })
     const tools = {

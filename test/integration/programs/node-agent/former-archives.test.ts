@@ -80,7 +80,7 @@ test('what an agent of before had begun is removed when the next one starts, and
   const [pod] = node.kube.peek('v1', 'Pod')
   await node.kube.patch(
     {apiVersion: API_VERSION, kind: 'Checkpoint', namespace: POD.namespace, name: 'nightly'},
-    {status: {phase: 'Dumping', node: NODE, podUid: pod?.metadata.uid, startedAt: '2026-11-21T08:59:00Z'}},
+    {status: {phase: 'Dumping', node: NODE, podUID: pod?.metadata.uid, startTime: '2026-11-21T08:59:00Z'}},
     {subresource: 'status'},
   )
   const over = new AbortController()

@@ -111,10 +111,10 @@ test('a finalizer that somebody adds meanwhile is not taken away', async () => {
 test('a pod that stands still for a checkpoint that is deleted goes on', async () => {
   await withStored(async (bench) => {
     const {node} = bench
-    const podUid = (await node.kube.get(podRef(POD.namespace, POD.name)))?.metadata.uid
+    const podUID = (await node.kube.get(podRef(POD.namespace, POD.name)))?.metadata.uid
     for (const phase of ['Dumping', 'Storing']) {
       const name = {namespace: POD.namespace, name: phase.toLowerCase()}
-      put(bench, name, {pod: {name: POD.name}, podPolicy: 'Freeze'}, {phase, node: NODE, podUid})
+      put(bench, name, {pod: {name: POD.name}, podPolicy: 'Freeze'}, {phase, node: NODE, podUID})
       node.processes.podFrozen = true
       await bench.remove(name)
       expect(node.runs, phase).toBe(true)
@@ -213,6 +213,6 @@ test('a checkpoint that is given to another node while an agent begins stays wit
     await takeCheckpoint(own, {...tools, nodeFeatures: givenMeanwhile})
     const status = await bench.status(own)
     expect(status).toMatchObject({phase: 'Dumping', node: 'first'})
-    expect(status).not.toHaveProperty('startedAt')
+    expect(status).not.toHaveProperty('startTime')
   })
 })

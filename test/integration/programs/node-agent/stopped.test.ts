@@ -37,13 +37,13 @@ async function withPod(use: (bench: Bench) => Promise<void>): Promise<void> {
       status: async () =>
         checkpointStatusSchema.parse((await node.kube.get(checkpointRef(NAME)))?.['status'] ?? {}),
       begun: async (status, spec = {}) => {
-        const podUid = (await node.kube.get(podRef(POD.namespace, POD.name)))?.metadata.uid
+        const podUID = (await node.kube.get(podRef(POD.namespace, POD.name)))?.metadata.uid
         node.kube.put({
           apiVersion: API_VERSION,
           kind: 'Checkpoint',
           metadata: {...NAME},
           spec: {pod: {name: POD.name}, store: 'default', podPolicy: 'Freeze', ...spec},
-          status: {node: NODE, podUid, ...status},
+          status: {node: NODE, podUID, ...status},
         })
         node.processes.podFrozen = true
       },

@@ -58,7 +58,7 @@ if [ "$(claim exp "$kept")" -gt "$(claim exp "$token")" ]; then token=$kept; fi
 keep "$token"
 while :; do
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  body="{\"status\":{\"heartbeatAt\":\"$now\",\"version\":\"$(uname -sr)\"}}"
+  body="{\"status\":{\"lastHeartbeatTime\":\"$now\",\"version\":\"$(uname -sr)\"}}"
   status=$(call --header 'content-type: application/merge-patch+json' --request PATCH --data "$body" \
     --output /dev/null --write-out '%{http_code}' "$status_url") || :
   case $status in

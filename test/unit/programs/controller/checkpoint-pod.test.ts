@@ -49,11 +49,11 @@ test('a checkpoint is given to the node of its pod, with what a restore makes of
     metadata: {labels: {app: 'web', old: 'x'}, annotations: {team: 'red'}},
     spec: {containers: [{name: 'main', image: 'app:1'}]},
   }
-  const podUid = uidOf(kube)
+  const podUID = uidOf(kube)
   expect(await assigned(kube)).toEqual({
     phase: 'Pending',
     node: 'a',
-    podUid,
+    podUID,
     podTemplate: template,
     conditions: PENDING,
   })
@@ -69,7 +69,7 @@ test('as long as nobody has begun it follows the pod, and keeps nothing of what 
   const next = {
     phase: 'Pending',
     node: 'b',
-    podUid: uidOf(kube),
+    podUID: uidOf(kube),
     podTemplate: {metadata: {labels: {app: 'web'}}, spec: {containers: [{name: 'main', image: 'app:2'}]}},
     conditions: PENDING,
   }
@@ -88,7 +88,7 @@ test.for<[string, KubeObject | undefined, {pod: object; status?: object}]>([
   [
     'an agent is at work on it',
     pod('b'),
-    {pod: {name: 'web'}, status: {phase: 'Dumping', node: 'a', podUid: 'u1'}},
+    {pod: {name: 'web'}, status: {phase: 'Dumping', node: 'a', podUID: 'u1'}},
   ],
   ['it is over', pod('b'), {pod: {name: 'web'}, status: {phase: 'Ready', node: 'a'}}],
 ])('it is given to nobody when %s', async ([, found, wanted]) => {
@@ -104,5 +104,5 @@ test('a pod that comes to a node late is noticed', async () => {
   scene.kube.put(pod(undefined))
   scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
   await scene.play({until: () => scene.kube.peek(API_VERSION, 'Checkpoint')[0]?.['status'] !== undefined})
-  expect(scene.status('Checkpoint', 'saved')).toMatchObject({node: 'a', podUid: uidOf(scene.kube)})
+  expect(scene.status('Checkpoint', 'saved')).toMatchObject({node: 'a', podUID: uidOf(scene.kube)})
 })

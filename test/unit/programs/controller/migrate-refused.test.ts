@@ -94,7 +94,7 @@ test('a refusal that passes is no end: the pod goes on at the target', async () 
   await scene.play({until: isOver(scene)})
   expect(refusals).toBe(3)
   expect(scene.status('Migration', 'move')).toMatchObject({phase: 'Succeeded'})
-  expect(scene.status('Migration', 'move')).not.toHaveProperty('refusedAt')
+  expect(scene.status('Migration', 'move')).not.toHaveProperty('refusalTime')
   await scene.end()
 })
 

@@ -15,7 +15,7 @@ test('a pod goes on at another node with its memory, under its name, with its la
     phase: 'Succeeded',
     sourceNode: 'a',
     targetNode: 'b',
-    downtimeMs: expect.any(Number) as number,
+    downtimeMilliseconds: expect.any(Number) as number,
   })
   expect(scene.pod('web')).toMatchObject({
     metadata: {

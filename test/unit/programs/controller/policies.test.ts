@@ -80,8 +80,8 @@ test('a policy makes a checkpoint of each pod at its time, and tells the next ti
     {pod: {name: 'web-1'}, podPolicy: 'Resume', owner: 'policy/hourly'},
   ])
   expect(scene.status('CheckpointPolicy', 'hourly')).toMatchObject({
-    lastScheduledAt: '2026-11-21T10:00:00Z',
-    nextScheduledAt: '2026-11-21T11:00:00Z',
+    lastScheduleTime: '2026-11-21T10:00:00Z',
+    nextScheduleTime: '2026-11-21T11:00:00Z',
     pods: 2,
     checkpoints: 2,
     conditions: [{type: 'Valid', status: 'True'}],

@@ -195,8 +195,9 @@ test('a host counts as gone a minute after its last heartbeat, and takes nothing
   const ready = (): unknown => (scene.status('ContainerHost', 'box') as {conditions: unknown[]}).conditions[0]
   const beat = (): void => {
     const object = scene.object('ContainerHost', 'box')
-    const heartbeatAt = new Date(scene.clock.now()).toISOString()
-    if (object !== undefined) scene.kube.put({...object, status: {...Object(object['status']), heartbeatAt}})
+    const lastHeartbeatTime = new Date(scene.clock.now()).toISOString()
+    if (object !== undefined)
+      scene.kube.put({...object, status: {...Object(object['status']), lastHeartbeatTime}})
   }
   await scene.play({forMs: 1000})
   expect(ready()).toMatchObject({status: 'False', reason: 'NeverHeard'})

@@ -190,10 +190,10 @@ test('a move or a restore that was brought about is told again, not refused', as
   const moved = {phase: 'Succeeded', sourceNode: 'worker-2', targetNode: 'worker-1', newPod: 'web'}
   const spec = {pod: 'web', node: 'worker-1', store: 'default', owner: 'user'}
   const migration = {apiVersion: API_VERSION, kind: 'Migration', metadata: metadata('web-move'), spec}
-  kube.put({...migration, status: {...moved, newUid: 'of-an-earlier-pod'}})
+  kube.put({...migration, status: {...moved, newPodUID: 'of-an-earlier-pod'}})
   const asking = () => migratePod(kube, {...asked, node: 'worker-1'}, tools)
   await expect(asking()).rejects.toMatchObject({code: 'MIGRATION_FAILED'})
-  kube.put({...migration, status: {...moved, newUid: uid}})
+  kube.put({...migration, status: {...moved, newPodUID: uid}})
   expect((await asking()).metadata.name).toBe('web-move')
 
   kube.put({
@@ -208,7 +208,7 @@ test('a move or a restore that was brought about is told again, not refused', as
     kind: 'Restore',
     metadata: metadata('web-back'),
     spec: {checkpoint: 'web-1'},
-    status: {phase: 'Restored', podUid: uid, node: 'worker-1'},
+    status: {phase: 'Restored', podUID: uid, node: 'worker-1'},
   })
   expect((await restoreCheckpoint(kube, place, tools)).metadata.name).toBe('web-back')
 })
@@ -230,7 +230,7 @@ test('to verify is asked for by annotation, and the answer to that asking counts
       const at = object.metadata.annotations?.[VERIFY_ANNOTATION] ?? ''
       const verification = {
         request: at,
-        checkedAt: at,
+        checkTime: at,
         ok: false,
         reason: 'BLOB_TAMPERED',
         message: 'piece 3 is changed',
@@ -238,7 +238,7 @@ test('to verify is asked for by annotation, and the answer to that asking counts
       fake.put({...object, status: {phase: 'Ready', verification}})
     })
   })
-  const old = {request: '2020-01-01T00:00:00Z', checkedAt: '2020-01-01T00:00:00Z', ok: true, message: 'whole'}
+  const old = {request: '2020-01-01T00:00:00Z', checkTime: '2020-01-01T00:00:00Z', ok: true, message: 'whole'}
   const status = {phase: 'Ready', verification: old}
   kube.put({...refOf('Checkpoint', ''), metadata: place, spec: {pod: {name: 'web'}}, status})
   expect(await verifyCheckpoint(kube, place, tools)).toEqual({
