@@ -1,4 +1,4 @@
-import {CheckpointError} from '../base/errors.ts'
+import {CheckpointError} from './errors.ts'
 import {readManifest} from './sealed/manifest.ts'
 import type {BlobStore, CollectResult, Digest, StoredManifest} from './stores/blob-store.ts'
 

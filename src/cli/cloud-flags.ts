@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import type {Cloud, CloudKind} from '../infrastructure/clouds/cloud.ts'
-import {InfrastructureError} from '../base/errors.ts'
+import {InfrastructureError} from '../infrastructure/errors.ts'
 import {accountOf, regionOf} from '../spec/context.ts'
 import type {Tools} from '../workflows/session/types.ts'
 

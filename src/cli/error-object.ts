@@ -1,13 +1,5 @@
-import {
-  ClouderError,
-  ConfigError,
-  ConnectionError,
-  HostCommandError,
-  HostsFailedError,
-  InfrastructureError,
-  PreflightError,
-} from '../base/errors.ts'
-import {causesOf, exitCodeOf, isUsageError, messageOf} from './error-text.ts'
+import {ClouderError} from '../base/errors.ts'
+import {causesOf, exitCodeOf, isUsageError, messageOf, renderingOf} from './error-text.ts'
 
 /** An error for `--json`: everything a program may want to branch on, with the chain of causes. */
 export function errorObject(error: unknown): Record<string, unknown> {
@@ -34,21 +26,19 @@ function codeOf(error: unknown): string {
 }
 
 function detailsOf(error: unknown): Record<string, unknown> {
-  if (error instanceof ConfigError) return {problems: error.problems}
-  if (error instanceof PreflightError) return {findings: error.findings}
-  if (error instanceof ConnectionError) return {host: error.host, address: error.address}
-  if (error instanceof HostCommandError) return {failed: error.failed}
-  if (error instanceof InfrastructureError && error.diagnostics.length > 0)
-    return {diagnostics: error.diagnostics}
-  if (error instanceof HostsFailedError) {
-    return {
-      failures: error.failures.map(({host, phase, step, error: failure}) => ({
-        host,
-        phase,
-        step,
-        ...errorObject(failure),
-      })),
-    }
+  const {connection, failures, ...details} = renderingOf(error)
+  return {
+    ...details,
+    ...connection,
+    ...(failures === undefined
+      ? {}
+      : {
+          failures: failures.map(({host, phase, step, error: failure}) => ({
+            host,
+            phase,
+            step,
+            ...errorObject(failure),
+          })),
+        }),
   }
-  return {}
 }

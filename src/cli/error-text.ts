@@ -1,12 +1,12 @@
 import {
   AbortError,
   ClouderError,
-  ConfigError,
-  HostCommandError,
-  HostsFailedError,
-  InfrastructureError,
-  PreflightError,
+  type ConfigProblem,
+  type FailedCommand,
   type HostFailure,
+  type PreflightFinding,
+  type Rendering,
+  type TerraformDiagnostic,
 } from '../base/errors.ts'
 import {renderTable} from './table.ts'
 import type {Palette} from './terminal.ts'
@@ -42,11 +42,14 @@ export function messageOf(error: unknown): string {
   return error.message.replace(/\nSee more help with --help$/, '')
 }
 
+export const renderingOf = (error: unknown): Rendering =>
+  error instanceof ClouderError ? error.rendering : {}
+
 /** The causes of an error, outermost first. A host failure's own error is told with the host instead. */
 export function causesOf(error: unknown): readonly unknown[] {
   const causes: unknown[] = []
   let at = error
-  while (at instanceof Error && !(at instanceof HostsFailedError) && at.cause !== undefined) {
+  while (at instanceof Error && renderingOf(at).failures === undefined && at.cause !== undefined) {
     at = at.cause
     if (causes.includes(at)) break
     causes.push(at)
@@ -86,51 +89,54 @@ function bug(error: unknown, options: ErrorTextOptions): string {
 }
 
 function detailLines(error: unknown, options: ErrorTextOptions): readonly string[] {
-  if (error instanceof ConfigError) return problemLines(error)
-  if (error instanceof PreflightError) return [findingsTable(error, options)]
-  if (error instanceof HostCommandError) return outputLines(error)
-  if (error instanceof InfrastructureError) return diagnosticLines(error, options)
-  if (error instanceof HostsFailedError)
-    return error.failures.flatMap((failure) => failureLines(failure, options))
-  return []
+  const {problems = [], findings = [], failed, diagnostics = [], failures = []} = renderingOf(error)
+  const message = messageOf(error)
+  return [
+    ...problemLines(problems, message),
+    ...(findings.length === 0 ? [] : [findingsTable(findings, options)]),
+    ...(failed === undefined ? [] : outputLines(failed, message)),
+    ...diagnosticLines(diagnostics, message, options),
+    ...failures.flatMap((failure) => failureLines(failure, options)),
+  ]
 }
 
 /** A single problem is in the message already. */
-function problemLines({problems, message}: ConfigError): readonly string[] {
+function problemLines(problems: readonly ConfigProblem[], message: string): readonly string[] {
   return problems.length === 1 && problems.every(({problem}) => message.includes(problem))
     ? []
     : problems.map(problemLine)
 }
 
-function problemLine({path, value, problem}: ConfigError['problems'][number]): string {
+function problemLine({path, value, problem}: ConfigProblem): string {
   const shown = value === undefined ? undefined : JSON.stringify(value)
   const known = shown === undefined || shown.length > 80 || problem.includes(shown)
   return known ? `  ${path}: ${problem}` : `  ${path}: ${shown} ${problem}`
 }
 
-function findingsTable(error: PreflightError, options: ErrorTextOptions): string {
+function findingsTable(findings: readonly PreflightFinding[], options: ErrorTextOptions): string {
   const table = [
-    {title: 'host', text: (row: PreflightError['findings'][number]) => row.host},
-    {title: 'check', text: (row: PreflightError['findings'][number]) => row.check},
-    {title: 'problem', text: (row: PreflightError['findings'][number]) => row.problem},
-    {title: 'fix', text: (row: PreflightError['findings'][number]) => row.fix},
+    {title: 'host', text: (row: PreflightFinding) => row.host},
+    {title: 'check', text: (row: PreflightFinding) => row.check},
+    {title: 'problem', text: (row: PreflightFinding) => row.problem},
+    {title: 'fix', text: (row: PreflightFinding) => row.fix},
   ]
   // Problems and fixes are never cut: they are what the reader came for.
-  return renderTable(table, error.findings, {heading: options.colours.bold}).replaceAll(/^/gm, '  ')
+  return renderTable(table, findings, {heading: options.colours.bold}).replaceAll(/^/gm, '  ')
 }
 
 const shownLines = 8
 
 /** The last meaningful lines of what the command wrote, unless the message has them already. */
-function outputLines(error: HostCommandError): readonly string[] {
-  const text = error.failed.stderr.trim() === '' ? error.failed.stdout : error.failed.stderr
-  const lines = text.split('\n').filter((line) => line.trim() !== '' && !error.message.includes(line.trim()))
+function outputLines(failed: FailedCommand, message: string): readonly string[] {
+  const text = failed.stderr.trim() === '' ? failed.stdout : failed.stderr
+  const lines = text.split('\n').filter((line) => line.trim() !== '' && !message.includes(line.trim()))
   return lines.slice(-shownLines).map((line) => `  ${line.trimEnd()}`)
 }
 
 /** Every error of Terraform; a single one is in the message already. */
 function diagnosticLines(
-  {diagnostics, message}: InfrastructureError,
+  diagnostics: readonly TerraformDiagnostic[],
+  message: string,
   {colours}: ErrorTextOptions,
 ): readonly string[] {
   return diagnostics.flatMap(({address, summary, detail}) => {
@@ -164,10 +170,9 @@ function mentions(message: string, host: string): boolean {
 
 function suggestionsOf(error: unknown, {log, help}: ErrorTextOptions): readonly string[] {
   const own = error instanceof ClouderError ? error.suggestions : [help]
-  const ofHosts =
-    error instanceof HostsFailedError
-      ? error.failures.flatMap(({error: each}) => (each instanceof ClouderError ? each.suggestions : []))
-      : []
+  const ofHosts = (renderingOf(error).failures ?? []).flatMap(({error: each}) =>
+    each instanceof ClouderError ? each.suggestions : [],
+  )
   const ofCauses = causesOf(error).flatMap((cause) =>
     cause instanceof ClouderError ? cause.suggestions : [],
   )

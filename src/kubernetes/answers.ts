@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {KubernetesError, type KubernetesErrorCode} from '../base/errors.ts'
+import {KubernetesError, type KubernetesErrorCode} from './errors.ts'
 import {ConflictError} from './conflict.ts'
 import type {HttpAnswer} from './types.ts'
 

@@ -1,6 +1,6 @@
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
-import {KubernetesError} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
 import {accepted, apiError, statusOf} from './answers.ts'
 import {ConflictError} from './conflict.ts'
 import {currentCredentials, currentServer} from './kubeconfig.ts'

@@ -1,5 +1,6 @@
-import {KubernetesError, type ErrorDetails} from '../base/errors.ts'
-import type {ApiAnswer} from '../base/errors.ts'
+import type {ErrorDetails} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
+import type {ApiAnswer} from './errors.ts'
 
 /** An object has changed, or is gone, since what was to be written was computed: read it again. */
 export class ConflictError extends KubernetesError {

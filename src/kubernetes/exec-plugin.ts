@@ -1,6 +1,6 @@
 import {spawn} from 'node:child_process'
 import {z} from 'zod'
-import {KubernetesError} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
 import {systemCode} from '../base/files.ts'
 import {createRedactor} from '../base/redaction.ts'
 import {isTimeUp} from '../base/waiting.ts'

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {KubernetesError} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
 import {accepted} from './answers.ts'
 import type {Call} from './transport.ts'
 import {kubeObjectSchema, type HttpAnswer, type KubeObject, type ListQuery} from './types.ts'

@@ -1,4 +1,4 @@
-import {KubernetesError} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
 
 /** A context of a kubeconfig leads to no credential. API_LOGIN_FAILED; the problem quotes no secret. */
 export const loginFailed = (context: string, problem: string): KubernetesError =>

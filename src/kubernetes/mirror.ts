@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {KubernetesError} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
 import {withKind} from './list.ts'
 import {isOlder} from './resource-version.ts'
 import type {KubeObject, WatchEvent, WatchQuery} from './types.ts'

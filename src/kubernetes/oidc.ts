@@ -15,7 +15,8 @@ import {
   type CustomFetch,
 } from 'openid-client'
 import {z} from 'zod'
-import {KubernetesError, StateError} from '../base/errors.ts'
+import {StateError} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
 import {systemCode} from '../base/files.ts'
 import {createRedactor} from '../base/redaction.ts'
 import {isTimeUp} from '../base/waiting.ts'

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {KubernetesError, type ApiAnswer} from '../base/errors.ts'
+import {KubernetesError, type ApiAnswer} from './errors.ts'
 import {pauseQuietly} from '../base/waiting.ts'
 import {listAll} from './list.ts'
 import {Mirror} from './mirror.ts'

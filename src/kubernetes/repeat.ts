@@ -1,4 +1,4 @@
-import {KubernetesError} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
 import {pause} from '../base/waiting.ts'
 import {codeOf} from './answers.ts'
 import type {Call, Transport} from './transport.ts'

@@ -2,7 +2,7 @@ import {Agent, request, type AgentOptions, type RequestOptions} from 'node:https
 import type {ClientRequest, IncomingMessage} from 'node:http'
 import {createInterface} from 'node:readline'
 import {isDeepStrictEqual} from 'node:util'
-import {KubernetesError} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
 import {TunnelAgent, type Proxy} from './tunnel.ts'
 import type {HttpAnswer} from './types.ts'
 

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {KubernetesError} from '../base/errors.ts'
+import {KubernetesError} from './errors.ts'
 import {pauseQuietly} from '../base/waiting.ts'
 import {apiError} from './answers.ts'
 import {selection} from './list.ts'

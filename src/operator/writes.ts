@@ -1,4 +1,4 @@
-import {KubernetesError} from '../base/errors.ts'
+import {KubernetesError} from '../kubernetes/errors.ts'
 import {ConflictError} from '../kubernetes/conflict.ts'
 import {refOf} from '../kubernetes/refs.ts'
 import type {KubeClient, KubeObject} from '../kubernetes/types.ts'

@@ -1,4 +1,5 @@
-import {InfrastructureError, type InfrastructureErrorCode, type TerraformDiagnostic} from '../base/errors.ts'
+import type {TerraformDiagnostic} from '../base/errors.ts'
+import {TerraformError, type TerraformErrorCode} from './errors.ts'
 
 export interface StateLock {
   readonly id: string
@@ -11,7 +12,7 @@ export interface StateLock {
 }
 
 /** A state that somebody else holds. */
-export class StateLockedError extends InfrastructureError {
+export class StateLockedError extends TerraformError {
   readonly lock: StateLock
 
   constructor(lock: StateLock, dir: string, diagnostics: readonly TerraformDiagnostic[]) {
@@ -32,7 +33,7 @@ export class StateLockedError extends InfrastructureError {
 }
 
 /** What clouds say through their providers, by the words of their own error codes; Terraform has none of its own. */
-const known: readonly (readonly [RegExp, InfrastructureErrorCode, string])[] = [
+const known: readonly (readonly [RegExp, TerraformErrorCode, string])[] = [
   [
     /ExpiredToken|RequestExpired|token (has |is )?expired|AADSTS700082/i,
     'CREDENTIALS_EXPIRED',
@@ -88,19 +89,19 @@ export interface FailedRun {
 }
 
 /** The error of a run that failed. */
-export function failureOf(run: FailedRun): InfrastructureError {
+export function failureOf(run: FailedRun): TerraformError {
   const diagnostics = run.diagnostics.length > 0 ? unique(run.diagnostics) : diagnosticsOfText(run.stderr)
   for (const {summary, detail} of diagnostics) {
     const lock = UNRELEASED.test(summary) ? undefined : lockOf(`${summary}\n${detail}`)
     if (lock !== undefined) return new StateLockedError(lock, run.dir, diagnostics)
     if (summary === 'Saved plan is stale')
-      return new InfrastructureError('PLAN_STALE', 'the saved plan is older than the state', {
+      return new TerraformError('PLAN_STALE', 'the saved plan is older than the state', {
         diagnostics,
         suggestions: ['plan again, and apply that: clouder infra plan'],
       })
   }
   const [code, suggestions] = kindOf(run, diagnostics)
-  return new InfrastructureError(code, messageOf(run, diagnostics), {diagnostics, suggestions})
+  return new TerraformError(code, messageOf(run, diagnostics), {diagnostics, suggestions})
 }
 
 /** The lock that a run could not give back when it ended. */
@@ -112,7 +113,7 @@ export function unreleasedLock(diagnostics: readonly TerraformDiagnostic[]): Sta
 function kindOf(
   {operation, dir, program}: FailedRun,
   diagnostics: readonly TerraformDiagnostic[],
-): readonly [InfrastructureErrorCode, readonly string[]] {
+): readonly [TerraformErrorCode, readonly string[]] {
   const said = diagnostics.map(({summary, detail}) => `${summary}\n${detail}`).join('\n')
   const found = known.find(([pattern]) => pattern.test(said))
   if (found !== undefined) return [found[1], [found[2]]]

@@ -5,7 +5,7 @@ import {constants} from 'node:os'
 import {join} from 'node:path'
 import {StringDecoder} from 'node:string_decoder'
 import {writeDurably} from '../base/durable-files.ts'
-import {InfrastructureError} from '../base/errors.ts'
+import {TerraformError} from './errors.ts'
 import {runFile, type RunRecord} from './leftover.ts'
 
 export interface TerraformCall {
@@ -109,7 +109,7 @@ async function endOf(child: ChildProcess, {program, signal}: TerraformCall): Pro
   const ended = Promise.withResolvers<number>()
   child.on('error', (cause) =>
     ended.reject(
-      new InfrastructureError('TERRAFORM_FAILED', `${program} cannot be started: ${cause.message}`, {
+      new TerraformError('TERRAFORM_FAILED', `${program} cannot be started: ${cause.message}`, {
         cause,
         suggestions: [`see whether it runs: ${program} version`],
       }),

@@ -1,7 +1,7 @@
 import {basename} from 'node:path'
 import {z} from 'zod'
-import {InfrastructureError} from '../base/errors.ts'
 import {findOnPath} from '../base/program-path.ts'
+import {TerraformError} from './errors.ts'
 import {runReading} from './process.ts'
 import type {Terraform} from './types.ts'
 
@@ -15,13 +15,13 @@ const versionSchema = z.looseObject({terraform_version: z.string()})
 
 /**
  * The `terraform`, else the `tofu`, of the PATH; CLOUDER_TERRAFORM names another, by name or path.
- * Throws InfrastructureError TERRAFORM_MISSING or TERRAFORM_TOO_OLD.
+ * Throws TerraformError TERRAFORM_MISSING or TERRAFORM_TOO_OLD.
  */
 export async function findProgram(environment: Environment, signal: AbortSignal): Promise<Program> {
   const wanted = environment['CLOUDER_TERRAFORM'] ?? ''
   const path = await locate(wanted === '' ? ['terraform', 'tofu'] : [wanted], environment['PATH'])
   if (path === undefined) {
-    throw new InfrastructureError(
+    throw new TerraformError(
       'TERRAFORM_MISSING',
       wanted === ''
         ? 'there is neither terraform nor tofu on the PATH'
@@ -39,7 +39,7 @@ export async function findProgram(environment: Environment, signal: AbortSignal)
   return {name: basename(path).startsWith('tofu') ? 'tofu' : 'terraform', path, version}
 }
 
-/** Throws InfrastructureError TERRAFORM_TOO_OLD where the program cannot lock a state in this backend. */
+/** Throws TerraformError TERRAFORM_TOO_OLD where the program cannot lock a state in this backend. */
 export function checkBackend({path, version}: Program, backend: string): void {
   if (backend === 's3' && isOlder(version, oldestForS3))
     throw tooOld(path, version, `it cannot lock a state in S3: ${oldestForS3} or newer can`)
@@ -65,7 +65,7 @@ async function versionOf(program: string, environment: Environment, signal: Abor
     return versionSchema.parse(JSON.parse(stdout)).terraform_version
   } catch (cause) {
     const said = stderr.trim().split('\n').at(-1) ?? ''
-    throw new InfrastructureError(
+    throw new TerraformError(
       'TERRAFORM_FAILED',
       `${program} does not tell its version (exit code ${exitCode})${said === '' ? '' : `: ${said}`}`,
       {cause, suggestions: [`see what it says: ${program} version -json`]},
@@ -82,8 +82,8 @@ function isOlder(version: string, than: string): boolean {
   return false
 }
 
-function tooOld(path: string, version: string, why: string): InfrastructureError {
-  return new InfrastructureError('TERRAFORM_TOO_OLD', `${path} is ${version}: ${why}`, {
+function tooOld(path: string, version: string, why: string): TerraformError {
+  return new TerraformError('TERRAFORM_TOO_OLD', `${path} is ${version}: ${why}`, {
     suggestions: ['install a newer one, or put a newer one first on the PATH', `look: ${path} version`],
   })
 }

@@ -53,7 +53,7 @@ export interface PlanRun extends TerraformRun {
   readonly targets?: readonly string[]
 }
 
-/** One working folder with one state. Throws InfrastructureError: TERRAFORM_FAILED, STATE_LOCKED, … */
+/** One working folder with one state. Throws TerraformError: TERRAFORM_FAILED, STATE_LOCKED, … */
 export interface Terraform {
   /** `terraform` or `tofu`, and its version. */
   readonly program: {readonly name: 'terraform' | 'tofu'; readonly path: string; readonly version: string}

@@ -1,6 +1,6 @@
 import {writeFile} from 'node:fs/promises'
 import {expect, test} from 'vitest'
-import {KubernetesError} from '../../src/base/errors.ts'
+import {KubernetesError} from '../../src/kubernetes/errors.ts'
 import type {KubeOpener} from '../../src/kubernetes/types.ts'
 import {withCheckpoints} from '../../src/workflows/checkpoint/cluster.ts'
 import type {Tools} from '../../src/workflows/session/types.ts'

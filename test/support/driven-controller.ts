@@ -6,7 +6,8 @@ import {controllerMetrics} from '../../src/programs/controller/metrics.ts'
 import {reconcilers} from '../../src/programs/controller/reconcilers.ts'
 import {ConflictError} from '../../src/kubernetes/conflict.ts'
 import type {ReconcileContext, WatchedKind} from '../../src/programs/controller/reconcile-context.ts'
-import {CheckpointError, isTransient} from '../../src/base/errors.ts'
+import {isTransient} from '../../src/base/errors.ts'
+import {CheckpointError} from '../../src/checkpoint/errors.ts'
 import type {KubeClient} from '../../src/kubernetes/types.ts'
 
 export interface DrivenOptions {

@@ -2,7 +2,7 @@ import {PassThrough} from 'node:stream'
 import {pack} from 'tar-stream'
 import {expect, test, type TestContext} from 'vitest'
 import type {ContainerEngine, ContainerRequest} from '../../src/infrastructure/containers/container-engine.ts'
-import {InfrastructureError} from '../../src/base/errors.ts'
+import {InfrastructureError} from '../../src/infrastructure/errors.ts'
 
 export interface EngineContractOptions {
   /** May skip the test. */

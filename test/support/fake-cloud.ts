@@ -1,5 +1,5 @@
 import type {Cloud, OwnedResource} from '../../src/infrastructure/clouds/cloud.ts'
-import {InfrastructureError} from '../../src/base/errors.ts'
+import {InfrastructureError} from '../../src/infrastructure/errors.ts'
 
 export interface FakeCloudOptions {
   /** Ids by the ids that hold them: one that is held is busy. */

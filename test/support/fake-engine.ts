@@ -9,7 +9,7 @@ import type {
   EngineVolume,
   Labels,
 } from '../../src/infrastructure/containers/container-engine.ts'
-import {InfrastructureError} from '../../src/base/errors.ts'
+import {InfrastructureError} from '../../src/infrastructure/errors.ts'
 
 interface FakeContainer {
   readonly id: string

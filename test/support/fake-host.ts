@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto'
-import {HostCommandError} from '../../src/base/errors.ts'
+import {HostCommandError} from '../../src/bootstrap/errors.ts'
 import type {
   Argv,
   CommandResult,

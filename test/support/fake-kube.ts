@@ -1,7 +1,7 @@
 import {randomUUID} from 'node:crypto'
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
-import {KubernetesError} from '../../src/base/errors.ts'
+import {KubernetesError} from '../../src/kubernetes/errors.ts'
 import {ConflictError} from '../../src/kubernetes/conflict.ts'
 import {describeRef, refOf} from '../../src/kubernetes/refs.ts'
 import {

@@ -2,7 +2,7 @@ import {existsSync} from 'node:fs'
 import {access, readFile, writeFile} from 'node:fs/promises'
 import {join, resolve} from 'node:path'
 import {z} from 'zod'
-import {InfrastructureError} from '../../src/base/errors.ts'
+import {TerraformError} from '../../src/terraform/errors.ts'
 import type {
   Outputs,
   ResourceChange,
@@ -102,7 +102,7 @@ export function fakeTerraform(dir: string): FakeTerraform {
       const saved = savedPlanSchema.parse(JSON.parse(await readFile(file, 'utf8')))
       const state = await load()
       if (saved.serial !== state.serial)
-        throw new InfrastructureError('PLAN_STALE', 'the saved plan is older than the state')
+        throw new TerraformError('PLAN_STALE', 'the saved plan is older than the state')
       await applyPlan(saved, state, run, save)
       return someOf(state.outputs)
     },
@@ -260,7 +260,7 @@ async function applyPlan(
   }
   if (failed.length > 0) {
     const summary = 'local-exec provisioner error'
-    throw new InfrastructureError(
+    throw new TerraformError(
       'TERRAFORM_FAILED',
       `terraform apply failed on ${failed.join(', ')}: ${summary}`,
       {diagnostics: failed.map((address) => ({address, summary, detail: ''}))},

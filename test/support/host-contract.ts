@@ -3,7 +3,7 @@ import {once} from 'node:events'
 import {readFile} from 'node:fs/promises'
 import {createServer} from 'node:http'
 import {expect, test, type TestContext} from 'vitest'
-import {HostCommandError} from '../../src/base/errors.ts'
+import {HostCommandError} from '../../src/bootstrap/errors.ts'
 import type {Argv, Host} from '../../src/bootstrap/hosts/host.ts'
 import {waitFor} from '../../src/base/waiting.ts'
 

@@ -1,5 +1,5 @@
 import {expect, test, type TestContext} from 'vitest'
-import {KubernetesError} from '../../src/base/errors.ts'
+import {KubernetesError} from '../../src/kubernetes/errors.ts'
 import type {KubeClient, KubeObject, ObjectRef} from '../../src/kubernetes/types.ts'
 
 const NAMESPACE = 'contract'

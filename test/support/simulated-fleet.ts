@@ -1,6 +1,7 @@
 import {setTimeout as delay} from 'node:timers/promises'
 import {z} from 'zod'
-import {HostCommandError, KubernetesError} from '../../src/base/errors.ts'
+import {HostCommandError} from '../../src/bootstrap/errors.ts'
+import {KubernetesError} from '../../src/kubernetes/errors.ts'
 import type {HostConnector} from '../../src/bootstrap/hosts/host.ts'
 import type {KubeOpener} from '../../src/kubernetes/types.ts'
 import type {Machine} from '../../src/spec/machine.ts'

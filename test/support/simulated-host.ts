@@ -1,5 +1,6 @@
 import {setTimeout as delay} from 'node:timers/promises'
-import {ConnectionError, HostCommandError} from '../../src/base/errors.ts'
+import {ConnectionError} from '../../src/base/errors.ts'
+import {HostCommandError} from '../../src/bootstrap/errors.ts'
 import type {
   Argv,
   CommandResult,

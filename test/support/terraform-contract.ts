@@ -1,7 +1,7 @@
 import {rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {expect, test, type TestContext} from 'vitest'
-import {InfrastructureError} from '../../src/base/errors.ts'
+import {TerraformError} from '../../src/terraform/errors.ts'
 import type {ResourceChange, Terraform, TerraformProgress} from '../../src/terraform/types.ts'
 import {withTempFolder} from './temp-folder.ts'
 
@@ -176,7 +176,7 @@ export function terraformContract(
       await terraform.init({signal})
       const {file} = await terraform.plan({signal})
       const failure: unknown = await terraform.apply(file, {signal}).catch((error: unknown) => error)
-      if (!(failure instanceof InfrastructureError)) throw failure
+      if (!(failure instanceof TerraformError)) throw failure
       expect(failure).toMatchObject({code: 'TERRAFORM_FAILED', exitCode: 5})
       expect(failure.message).toContain('terraform_data.b')
       expect(failure.diagnostics.map(({address}) => address)).toEqual(['terraform_data.b'])

@@ -1,11 +1,11 @@
 import type {TestContext} from 'vitest'
-import {InfrastructureError} from '../../src/base/errors.ts'
+import {TerraformError} from '../../src/terraform/errors.ts'
 import {identifyProcess} from '../../src/base/process-identity.ts'
 import {terraformBinary, type BinaryOptions} from '../../src/terraform/binary.ts'
 import {findProgram} from '../../src/terraform/program.ts'
 import type {Terraform} from '../../src/terraform/types.ts'
 
-/** This machine's Terraform in a folder. Throws InfrastructureError TERRAFORM_MISSING. */
+/** This machine's Terraform in a folder. Throws TerraformError TERRAFORM_MISSING. */
 export async function terraformIn(
   dir: string,
   options: Partial<BinaryOptions> = {},
@@ -32,7 +32,7 @@ export async function terraformOrSkip(
   try {
     return await terraformIn(dir, options)
   } catch (error) {
-    if (!(error instanceof InfrastructureError) || process.env.CLOUDER_REQUIRE_E2E === '1') throw error
+    if (!(error instanceof TerraformError) || process.env.CLOUDER_REQUIRE_E2E === '1') throw error
     return context.skip(error.message)
   }
 }

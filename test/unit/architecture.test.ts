@@ -24,9 +24,17 @@ const ARCHITECTURE: Architecture = {
     cli: {
       // hosts: how ssh reaches one. store: names and paths. spec: flags become a spec here.
       // contexts: where region and account come from when the spec does not say. cost: words for a sum.
-      // bundle: a bundle that has no kubectl is its error.
+      // bundle: a bundle that has no kubectl is its error. infrastructure: a region that is not set may have a default.
       code: [
-        ...['wiring.ts', 'workflows', 'bundle/errors.ts', 'store', 'spec', 'base'],
+        ...[
+          'wiring.ts',
+          'workflows',
+          'bundle/errors.ts',
+          'infrastructure/errors.ts',
+          'store',
+          'spec',
+          'base',
+        ],
         ...['bootstrap/hosts', 'infrastructure/contexts', 'infrastructure/cost'],
       ],
       types: ['infrastructure', 'bootstrap/engine', 'bundle', 'api'],
@@ -36,10 +44,10 @@ const ARCHITECTURE: Architecture = {
       types: ['workflows'],
     },
     workflows: {
-      // Providers and clouds are given to workflows; of cost they use the arithmetic.
+      // Providers and clouds are given to workflows; of cost they use the arithmetic, and of both the error classes.
       code: [
-        ...['bootstrap', 'checkpoint', 'bundle', 'infrastructure/cost'],
-        ...['kubernetes', 'store', 'spec', 'api', 'base'],
+        ...['bootstrap', 'checkpoint', 'bundle', 'infrastructure/cost', 'infrastructure/errors.ts'],
+        ...['terraform/errors.ts', 'kubernetes', 'store', 'spec', 'api', 'base'],
       ],
       types: ['infrastructure', 'terraform'],
     },
@@ -65,51 +73,65 @@ const ARCHITECTURE: Architecture = {
   rooms: {
     workflows: {
       session: {
-        code: ['bootstrap', 'bundle', 'spec', 'base'],
+        code: ['bootstrap', 'bundle', 'kubernetes/errors.ts', 'spec', 'base'],
         types: ['infrastructure', 'kubernetes', 'store'],
       },
       checkpoint: {
         code: ['./session', 'checkpoint', 'bundle', 'kubernetes', 'spec', 'api', 'base'],
         types: ['bootstrap', 'store'],
       },
-      runtime: {code: ['./checkpoint', 'kubernetes', 'api', 'base'], types: []},
+      runtime: {code: ['./checkpoint', 'checkpoint/errors.ts', 'kubernetes', 'api', 'base'], types: []},
       cost: {code: ['infrastructure/cost', 'base'], types: ['./session', 'infrastructure/clouds', 'spec']},
       cluster: {
         code: [
           ...['./session', './checkpoint', './cost', 'bootstrap', 'checkpoint', 'infrastructure/cost'],
+          ...['infrastructure/errors.ts', 'terraform/errors.ts'],
           ...['store', 'kubernetes', 'spec', 'api', 'base'],
         ],
         types: ['infrastructure'],
       },
       infra: {
-        code: ['./cost', './cluster', 'spec', 'base'],
+        code: ['./cost', './cluster', 'infrastructure/errors.ts', 'spec'],
         types: ['./session', 'infrastructure', 'terraform', 'store'],
       },
     },
     bootstrap: {
       phases: {
         // bundle: streams what a host installs.
-        code: ['./engine', './kubeadm', 'platform', 'bundle', 'kubernetes', 'spec', 'api', 'base'],
+        code: [
+          './errors.ts',
+          './engine',
+          './kubeadm',
+          'platform',
+          'bundle',
+          'kubernetes',
+          'spec',
+          'api',
+          'base',
+        ],
         types: ['./hosts'],
       },
       // Phases see types of hosts only: they cannot open a connection; the engine hands a step its host.
-      engine: {code: ['base'], types: ['./hosts']},
+      engine: {code: ['./errors.ts', 'base'], types: ['./hosts']},
       // hosts and kubernetes: facts decide exceptions, tokens become Secrets; types only, so still pure.
       kubeadm: {code: [], types: ['spec', './hosts', 'kubernetes']},
-      hosts: {code: ['base'], types: ['spec']},
+      hosts: {code: ['./errors.ts', 'base'], types: ['spec']},
+      'errors.ts': {code: ['base'], types: []},
       templating: {code: [], types: ['base']},
     },
     infrastructure: {
       providers: {
         // clouds: the keys of hosts are read from the cloud itself.
-        code: ['./containers', 'stacks', 'terraform', 'spec', 'base'],
+        code: ['./errors.ts', './containers', 'stacks', 'terraform', 'spec', 'base'],
         types: ['./clouds', 'store'],
       },
-      clouds: {code: ['base'], types: []},
-      containers: {code: ['base'], types: []},
+      clouds: {code: ['./errors.ts', 'base'], types: []},
+      containers: {code: ['./errors.ts', 'base'], types: []},
       contexts: {code: ['store', 'spec', 'base'], types: ['./clouds']},
       // What a spec costs.
       cost: {code: ['spec', 'base'], types: ['./clouds']},
+      // Terraform: both report what a cloud refuses, with the same codes.
+      'errors.ts': {code: ['base'], types: ['terraform']},
     },
     programs: {
       // Start those beside them, each in an image: their wiring.

@@ -1,4 +1,5 @@
-import {ConnectionError, HostCommandError} from '../../base/errors.ts'
+import {ConnectionError} from '../../base/errors.ts'
+import {HostCommandError} from '../errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 
 const LOOK_TIMEOUT_MS = 10_000

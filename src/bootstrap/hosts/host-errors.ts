@@ -1,4 +1,5 @@
-import {ConnectionError, HostCommandError, type FailedCommand} from '../../base/errors.ts'
+import {ConnectionError, type FailedCommand} from '../../base/errors.ts'
+import {HostCommandError} from '../errors.ts'
 import type {CommandOutcome} from './command.ts'
 import {lastMeaningfulLines} from './output.ts'
 import type {Redactor} from '../../base/redaction.ts'

@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto'
 import pLimit from 'p-limit'
-import {HostCommandError} from '../../base/errors.ts'
+import {HostCommandError} from '../errors.ts'
 import type {Machine} from '../../spec/machine.ts'
 import {runCommand, type CommandOutcome, type CommandRequest} from './command.ts'
 import {factsScript} from './facts-script.ts'

@@ -1,5 +1,5 @@
 import type {HostStep} from '../engine/types.ts'
-import {HostCommandError} from '../../base/errors.ts'
+import {HostCommandError} from '../errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {Renderer} from '../../base/renderer.ts'
 import {decideContainerd, type ContainerdDecision} from './containerd/decide.ts'

@@ -1,5 +1,6 @@
 import type {ClusterStep} from '../engine/types.ts'
-import {KubernetesError, TimeoutError} from '../../base/errors.ts'
+import {TimeoutError} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 import {waitFor} from '../../base/waiting.ts'
 import type {ClusterTools} from './context.ts'

@@ -1,6 +1,6 @@
 import {basename} from 'node:path'
 import type {ClusterStep, HostStep, Step} from '../engine/types.ts'
-import {KubernetesError} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 import {PATCHES_DIR} from '../kubeadm/config.ts'
 import {

@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import type {ClusterStep, Step} from '../engine/types.ts'
 import type {Host, HostReader} from '../hosts/host.ts'
-import {KubernetesError} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import {discoveryKubeconfig, joinDocument} from '../kubeadm/config.ts'
 import {AUDIT_LOG_DIR, ENCRYPTION_PATH} from '../kubeadm/hardening.ts'
 import {makeBootstrapToken, makeCertificateKey, TOKEN_LABEL} from '../kubeadm/tokens.ts'

@@ -1,4 +1,4 @@
-import {KubernetesError} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import {externalKubeconfig} from '../../kubernetes/kubeconfig.ts'
 import {firstControlPlane, type ClouderPhase, type PhaseContext} from './context.ts'
 

@@ -1,4 +1,5 @@
-import {ConfigError, PreflightError, type PreflightFinding} from '../../base/errors.ts'
+import {ConfigError, type PreflightFinding} from '../../base/errors.ts'
+import {PreflightError} from '../errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 import {isControlPlane, type ClouderPhase, type PhaseContext} from './context.ts'
 import type {Check, CheckedHost, CheckInput} from './preflight/check.ts'

@@ -1,6 +1,7 @@
 import {interruption} from '../engine/failures.ts'
 import {fanOut} from '../engine/fan-out.ts'
-import {HostCommandError, HostsFailedError} from '../../base/errors.ts'
+import {HostsFailedError} from '../../base/errors.ts'
+import {HostCommandError} from '../errors.ts'
 import type {HostReader, Script} from '../hosts/host.ts'
 
 /** What a probe script printed: lines `key=value`; a key may come more than once. */

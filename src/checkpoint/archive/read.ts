@@ -1,7 +1,7 @@
 import {chmod, mkdir} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {z} from 'zod'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import {heldPaths, type HeldPath} from './criu-held.ts'
 import {imageContents, isReadImage, type ImageContents} from './criu-images.ts'
 import {ociSpecSchema, type OciSpec} from './oci-spec.ts'

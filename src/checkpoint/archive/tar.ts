@@ -1,4 +1,4 @@
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 
 const BLOCK_BYTES = 512
 /** Of a header that extends another: a long path. */

@@ -1,4 +1,4 @@
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import type {KeyWrapper} from './keys.ts'
 
 const ALGORITHM = 'RSA-OAEP-256'

@@ -1,5 +1,5 @@
 import {createSecretKey, hkdfSync, randomBytes, type KeyObject} from 'node:crypto'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import type {Envelope} from '../../api/sealed-checkpoint.ts'
 
 const DATA_KEY_BYTES = 32

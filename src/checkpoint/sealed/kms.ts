@@ -1,4 +1,4 @@
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import type {KeyWrapper} from './keys.ts'
 
 /** Bound to what is encrypted: nothing else that this key encrypted opens as a data key. */

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import type {Digest} from '../stores/blob-store.ts'
 import {isSignedBy, type Signer} from './signature.ts'
 import {chunkSchema, type Envelope} from '../../api/sealed-checkpoint.ts'

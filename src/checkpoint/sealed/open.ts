@@ -1,6 +1,6 @@
 import {createHash, createSecretKey, type KeyObject} from 'node:crypto'
 import type {z} from 'zod'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
 import {MAX_CHUNK_BYTES} from './chunks.ts'
 import {inOrder} from './in-order.ts'

@@ -9,7 +9,7 @@ import {
 } from 'node:crypto'
 import {promisify} from 'node:util'
 import {constants, zstdCompress, zstdDecompress} from 'node:zlib'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import type {Digest} from '../stores/blob-store.ts'
 
 const zstd = promisify(zstdCompress)

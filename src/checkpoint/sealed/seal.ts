@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
 import {cutArchive} from './chunks.ts'
 import {inOrder} from './in-order.ts'

@@ -1,4 +1,4 @@
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import {inOrder} from './in-order.ts'
 import type {OpeningKeys} from './keys.ts'
 import {openCheckpoint, readEnvelope, type ReadOptions} from './open.ts'

@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto'
 import {z} from 'zod'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import type {Digest} from './blob-store.ts'
 
 /** A manifest names 4 MiB of a checkpoint in some 200 bytes: this is one of hundreds of gigabytes. */

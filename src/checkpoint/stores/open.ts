@@ -1,4 +1,4 @@
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import type {StoreSpec} from '../../api/resources.ts'
 import type {BlobStore} from './blob-store.ts'
 import {objectStore} from './object-store.ts'

@@ -1,4 +1,4 @@
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../errors.ts'
 import {retry} from '../../base/waiting.ts'
 import type {StoreProblem} from './objects.ts'
 

@@ -1,6 +1,6 @@
 import {DescribeRegionsCommand, GetConsoleOutputCommand} from '@aws-sdk/client-ec2'
 import {GetCallerIdentityCommand} from '@aws-sdk/client-sts'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import {type AwsApi, call, openApi} from './aws/api.ts'
 import {awsProblems} from './aws/check.ts'
 import {awsCode} from './aws/errors.ts'

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import {type AzureApi, type AzureWhere, call, gather, openApi, partsOf} from './azure/api.ts'
 import {azureProblems} from './azure/check.ts'
 import {azureAnswer, azureFailure} from './azure/errors.ts'

@@ -1,4 +1,4 @@
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 
 export type CloudKind = 'aws' | 'azure'
 

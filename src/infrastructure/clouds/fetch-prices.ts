@@ -1,6 +1,6 @@
 import {GetProductsCommand} from '@aws-sdk/client-pricing'
 import {z} from 'zod'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import {call, openApi} from './aws/api.ts'
 import type {CloudKind} from './cloud.ts'
 

@@ -1,4 +1,4 @@
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import {listSubscriptions} from './azure/api.ts'
 
 /** Subscriptions that the credentials of this machine see; none where there are no credentials. */

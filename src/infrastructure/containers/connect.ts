@@ -1,5 +1,5 @@
 import {stat} from 'node:fs/promises'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import type {ContainerEngine} from './container-engine.ts'
 import {engineFailed, systemCodeOf} from './engine-errors.ts'
 import {openEngine} from './engine.ts'

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 
 const answerSchema = z.looseObject({statusCode: z.number()})
 const reasonSchema = z.looseObject({json: z.looseObject({message: z.string()})})

@@ -1,5 +1,5 @@
 import type {Cloud, CloudProblem} from '../clouds/cloud.ts'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import {wantedOf} from './terraform-input.ts'
 

@@ -1,4 +1,4 @@
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import type {ContainerEngine} from '../containers/container-engine.ts'
 import {CLUSTER_LABEL, networkName} from './local-decision.ts'
 import {dynamicRange} from './local-network.ts'

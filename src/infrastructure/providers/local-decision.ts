@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto'
 import type {EngineContainer, EngineNetwork, EngineVolume} from '../containers/container-engine.ts'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {PlannedNode} from '../../spec/machines.ts'
 import type {MachineChange} from './provider.ts'

@@ -1,7 +1,7 @@
 import {rm} from 'node:fs/promises'
 import pLimit from 'p-limit'
 import type {ContainerEngine} from '../containers/container-engine.ts'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import {waitFor} from '../../base/waiting.ts'
 import {CLUSTER_LABEL, type ObservedCluster} from './local-decision.ts'
 import {observe, type OpenEngine} from './local-observation.ts'

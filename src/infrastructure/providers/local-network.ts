@@ -1,4 +1,4 @@
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import {addressesIn, contains, formatAddress, overlaps, parseCidr, type Cidr} from '../../base/cidr.ts'
 
 const POOL = '172.30.0.0/16'

@@ -1,7 +1,8 @@
 import {connect} from 'node:net'
 import type {ContainerEngine, ContainerRequest} from '../containers/container-engine.ts'
 import {NODE_INIT} from '../containers/node-image-recipe.ts'
-import {InfrastructureError, TimeoutError} from '../../base/errors.ts'
+import {TimeoutError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import {waitFor, type Observation} from '../../base/waiting.ts'
 import {

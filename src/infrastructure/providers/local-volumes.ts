@@ -1,5 +1,5 @@
 import type {ContainerEngine} from '../containers/container-engine.ts'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import {waitFor} from '../../base/waiting.ts'
 
 const REMOVAL_TIMEOUT_MS = 30_000

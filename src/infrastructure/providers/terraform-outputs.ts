@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {InfrastructureError} from '../../base/errors.ts'
+import {TerraformError} from '../../terraform/errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import {machineSchema, type Infrastructure, type Machine} from '../../spec/machine.ts'
 
@@ -23,12 +23,12 @@ const wrappedSchema = z.record(
   z.looseObject({value: z.unknown().optional(), sensitive: z.boolean()}),
 )
 
-/** Outputs of a stack, checked. Throws InfrastructureError TERRAFORM_FAILED naming what does not fit. */
+/** Outputs of a stack, checked. Throws TerraformError TERRAFORM_FAILED naming what does not fit. */
 export function parseOutputs(outputs: unknown): ClusterOutputs {
   const parsed = outputsSchema.safeParse(outputs)
   if (parsed.success) return parsed.data
   const problems = parsed.error.issues.map(({path, message}) => `${path.join('.')}: ${message}`)
-  throw new InfrastructureError(
+  throw new TerraformError(
     'TERRAFORM_FAILED',
     `the outputs are not those of a cluster: ${problems.slice(0, 3).join('; ')}`,
     {

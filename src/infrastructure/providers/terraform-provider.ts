@@ -1,7 +1,7 @@
 import {copyFile} from 'node:fs/promises'
 import type {TerraformJson} from '../../../stacks/input.ts'
 import type {Cloud, CloudKind, CloudOpener} from '../clouds/cloud.ts'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Infrastructure} from '../../spec/machine.ts'
 import type {TerraformPlan, TerraformProgress} from '../../terraform/types.ts'

@@ -1,4 +1,4 @@
-import {InfrastructureError} from '../../base/errors.ts'
+import {TerraformError} from '../../terraform/errors.ts'
 import type {MachineChange, ProviderContext} from './provider.ts'
 import {addressesIn, type WorkFolder} from './terraform-folder.ts'
 import {nodeOfChange, type MachineKind} from './terraform-machines.ts'
@@ -125,7 +125,7 @@ export async function settle(
       terraform.refresh({signal: context.signal, targets}),
     )
   } catch (error) {
-    if (!(error instanceof InfrastructureError)) throw error
+    if (!(error instanceof TerraformError)) throw error
     const text = `what was made could not be looked at, so drift may tell of more than there is: ${error.message}`
     context.report({type: 'note', level: 'warning', text})
     return undefined

@@ -2,7 +2,7 @@ import {z} from 'zod'
 import {removeGarbage} from '../../checkpoint/gc.ts'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../api/names.ts'
 import type {BlobStore, Digest} from '../../checkpoint/stores/blob-store.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import type {ReconcileContext} from './reconcile-context.ts'
 
 const keySchema = z.looseObject({

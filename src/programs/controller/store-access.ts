@@ -2,7 +2,7 @@ import {z} from 'zod'
 import {SYSTEM_NAMESPACE} from '../../api/names.ts'
 import {checkpointStoreSchema, type CheckpointStore} from '../../api/resources.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import type {ReconcileContext} from './reconcile-context.ts'
 
 const secretSchema = z.looseObject({data: z.record(z.string(), z.string()).default({})})

@@ -1,7 +1,7 @@
 import {isDeepStrictEqual} from 'node:util'
 import {checkpointStoreSchema, type CheckpointStore} from '../../api/resources.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {withCondition} from '../../operator/conditions.ts'
 import {collectStore} from './garbage.ts'
 import {isRemote, openRemote} from './store-access.ts'

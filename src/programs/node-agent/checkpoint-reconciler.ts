@@ -1,6 +1,7 @@
 import {isOfTemplate} from '../../checkpoint/pod-template.ts'
 import type {CheckpointStatus} from '../../api/resources.ts'
-import {CheckpointError, isTransient} from '../../base/errors.ts'
+import {isTransient} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {withPhaseConditions} from '../../operator/phase-conditions.ts'
 import {dumpPod} from './dump.ts'
 import {importCheckpoint} from './import.ts'

@@ -1,5 +1,6 @@
 import {delimitedField as field, readMessage, type Message} from '../../checkpoint/archive/protobuf.ts'
-import {CheckpointError, isTransient} from '../../base/errors.ts'
+import {isTransient} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {criCall, OK, runtimeAway, UNAVAILABLE} from './cri-call.ts'
 
 /** As long as the processes may be held: CRIU writes some hundred megabytes in a second, and containerd copies them. */

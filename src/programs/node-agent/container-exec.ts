@@ -1,5 +1,5 @@
 import {delimitedField, numberField, readMessage} from '../../checkpoint/archive/protobuf.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {criCall, DEADLINE_EXCEEDED, OK, runtimeAway, UNAVAILABLE} from './cri-call.ts'
 
 export interface ExecResult {

@@ -5,7 +5,8 @@ import {
   type IncomingHttpHeaders,
 } from 'node:http2'
 import {connect} from 'node:net'
-import {CheckpointError, KubernetesError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 
 /** https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto */
 const SERVICE = '/runtime.v1.RuntimeService'

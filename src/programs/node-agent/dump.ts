@@ -1,4 +1,4 @@
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {storageLimits} from '../../checkpoint/ephemeral-storage.ts'
 import {originalPod} from '../../checkpoint/pod-template.ts'
 import type {Checkpoint, CheckpointStatus} from '../../api/resources.ts'

@@ -1,7 +1,7 @@
 import {withPhaseConditions} from '../../operator/phase-conditions.ts'
 import type {CheckpointStatus} from '../../api/resources.ts'
 import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'

@@ -8,7 +8,7 @@ import {sealingKeys, type KeyWrapper, type SealingKeys} from '../../checkpoint/s
 import {kmsWrapper} from '../../checkpoint/sealed/kms.ts'
 import {newSigningKey, signerOf, type Signer} from '../../checkpoint/sealed/signature.ts'
 import {envelopeSchema} from '../../api/sealed-checkpoint.ts'
-import {KubernetesError} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 
 /** Holds the cluster's age identity and signing key; made once, by the agent that comes first. */

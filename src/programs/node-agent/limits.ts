@@ -12,7 +12,7 @@ import {
   type Rlimits,
 } from '../../checkpoint/archive/rlimits.ts'
 import type {CheckpointMetadata} from '../../api/sealed-checkpoint.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 
 /** Hard limits of processes that the node's runtime starts without any of their own. */
 export interface NodeLimits {

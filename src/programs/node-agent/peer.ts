@@ -7,7 +7,7 @@ import {readAtMost, TooLargeError} from '../../checkpoint/bounded.ts'
 import {askPeer, KEY_KNOWN_MS, PeerRefusedError, type PeerKey} from '../../operator/peer-tls.ts'
 import type {BlobStore, Digest} from '../../checkpoint/stores/blob-store.ts'
 import {MAX_MANIFEST_BYTES} from '../../checkpoint/stores/content.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {pause} from '../../base/waiting.ts'
 
 const PATH = /^\/v1\/(blobs|manifests)\/(sha256:[0-9a-f]{64})$/

@@ -2,7 +2,7 @@ import type {KeyObject} from 'node:crypto'
 import {parentPort} from 'node:worker_threads'
 import {pieceCipher, type PieceKind} from '../../checkpoint/sealed/pieces.ts'
 import type {Digest} from '../../checkpoint/stores/blob-store.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 
 /** Argument of a thread of this program that seals and opens pieces. */
 export const PIECE_THREAD = 'pieces'

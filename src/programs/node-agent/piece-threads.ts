@@ -1,6 +1,6 @@
 import {Worker} from 'node:worker_threads'
 import type {Ciphers} from '../../checkpoint/sealed/pieces.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {asBuffer, handedOver, PIECE_THREAD, type PieceResult, type PieceTask} from './piece-thread.ts'
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'id'> : never

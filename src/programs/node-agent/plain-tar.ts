@@ -3,7 +3,7 @@ import {open, rename} from 'node:fs/promises'
 import {pipeline} from 'node:stream/promises'
 import {createGunzip, createZstdDecompress} from 'node:zlib'
 import {writeSparse} from '../../checkpoint/archive/sparse-file.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 
 /** Takes the compression off a tar, in place; runtimes differ in which they use. Throws CheckpointError TOO_LARGE. */
 export async function plainTar(

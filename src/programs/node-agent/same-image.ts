@@ -1,4 +1,4 @@
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 
 /** Throws CheckpointError IMAGE_UNAVAILABLE unless an image is known on this node, and the one that was dumped on. */
 export function refuseOther(

@@ -4,7 +4,7 @@ import {sealCheckpoint, type UnsealedMetadata} from '../../checkpoint/sealed/sea
 import {storageObstacles} from '../../checkpoint/archive/obstacles.ts'
 import type {Patience} from '../../checkpoint/stores/problems.ts'
 import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {podNamespacesSchema} from './pods.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'

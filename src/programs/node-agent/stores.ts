@@ -3,7 +3,7 @@ import {checkpointStoreSchema, type CheckpointStore} from '../../api/resources.t
 import {mayUse} from '../../checkpoint/store-use.ts'
 import type {BlobStore} from '../../checkpoint/stores/blob-store.ts'
 import type {Patience} from '../../checkpoint/stores/problems.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import {storeKeys, readSecret, type StoreKeys} from './key-ring.ts'
 

@@ -2,7 +2,7 @@ import {lstat, readdir, readFile, statfs} from 'node:fs/promises'
 import {join} from 'node:path'
 import {MOST_HOLE_BYTES} from '../../checkpoint/archive/obstacles.ts'
 import {SLACK_BYTES} from '../../checkpoint/ephemeral-storage.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 
 const MIB = 1024 * 1024
 /** Left free on the disk of a node, which evicts pods when it is full. */

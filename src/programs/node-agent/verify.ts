@@ -1,6 +1,6 @@
 import {VERIFY_ANNOTATION} from '../../api/names.ts'
 import {verifyCheckpoint} from '../../checkpoint/sealed/verify.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'

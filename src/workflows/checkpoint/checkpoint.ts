@@ -8,7 +8,7 @@ import {
   type CheckpointSpec,
 } from '../../api/resources.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
-import {CheckpointError, type CheckpointErrorCode} from '../../base/errors.ts'
+import {CheckpointError, type CheckpointErrorCode} from '../../checkpoint/errors.ts'
 import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
 import {

@@ -1,5 +1,7 @@
 import {SYSTEM_NAMESPACE} from '../../api/names.ts'
-import {CheckpointError, KubernetesError, StateError} from '../../base/errors.ts'
+import {StateError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {specFromDocument} from '../../spec/load.ts'
 import {readIfThere} from '../../base/files.ts'

@@ -8,7 +8,7 @@ import {
   type Migration,
   type Restore,
 } from '../../api/resources.ts'
-import {CheckpointError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
 import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {failureOf, readCheckpoint, type CheckpointTools, type ObjectName} from './checkpoint.ts'
 import {createNamed, follow, listObjects, needNode, readAs, refTo, runningPod} from './objects.ts'

@@ -1,4 +1,5 @@
-import {CheckpointError, KubernetesError} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import {createCheckpoint, type CheckpointTools} from './checkpoint.ts'
 import {restoreCheckpoint} from './move.ts'
 import {PORT, startServer, waitServer, type Bench} from './smoke-pods.ts'

@@ -1,5 +1,5 @@
 import {SMOKE_REFERENCE} from '../../bundle/catalogue.ts'
-import {KubernetesError} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import type {KubeClient, KubeObject} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
 import {z} from 'zod'

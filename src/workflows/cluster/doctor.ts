@@ -1,4 +1,5 @@
-import {ConfigError, KubernetesError, type PreflightFinding} from '../../base/errors.ts'
+import {ConfigError, type PreflightFinding} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import {fanOut} from '../../bootstrap/engine/fan-out.ts'
 import type {Host} from '../../bootstrap/hosts/host.ts'
 import {describeRef} from '../../kubernetes/refs.ts'

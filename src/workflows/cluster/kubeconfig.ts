@@ -1,5 +1,5 @@
 import {access} from 'node:fs/promises'
-import {KubernetesError} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import {mergeKubeconfig} from '../../kubernetes/kubeconfig-merge.ts'
 import {kubeconfigPhase} from '../../bootstrap/phases/kubeconfig.ts'
 import {specFromDocument} from '../../spec/load.ts'

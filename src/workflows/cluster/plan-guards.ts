@@ -1,4 +1,4 @@
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../../infrastructure/errors.ts'
 import type {MachineChange} from '../../infrastructure/providers/provider.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {ClusterRecord} from '../../store/types.ts'

@@ -1,4 +1,5 @@
-import {AbortError, KubernetesError} from '../../base/errors.ts'
+import {AbortError} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import {specFromDocument} from '../../spec/load.ts'
 import {z} from 'zod'

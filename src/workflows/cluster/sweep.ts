@@ -1,7 +1,8 @@
 import type {Cloud, OwnedResource} from '../../infrastructure/clouds/cloud.ts'
 import {monthlyOf, usdText} from '../../infrastructure/cost/estimate.ts'
 import {priceList} from '../../infrastructure/cost/prices.ts'
-import {ClouderError, InfrastructureError, isTransient, TimeoutError} from '../../base/errors.ts'
+import {ClouderError, isTransient, TimeoutError} from '../../base/errors.ts'
+import {InfrastructureError} from '../../infrastructure/errors.ts'
 import {waitFor} from '../../base/waiting.ts'
 import type {Tools} from '../session/types.ts'
 

@@ -1,5 +1,6 @@
 import type {Cloud, CloudKind} from '../../infrastructure/clouds/cloud.ts'
-import {ClouderError, InfrastructureError} from '../../base/errors.ts'
+import {ClouderError} from '../../base/errors.ts'
+import {TerraformError} from '../../terraform/errors.ts'
 import {describeRef} from '../../kubernetes/refs.ts'
 import {cloudOf} from '../../spec/cloud-machines.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
@@ -47,7 +48,7 @@ async function destroyFreed(
   try {
     return await destroy()
   } catch (error) {
-    if (!(error instanceof InfrastructureError) || error.code !== 'TERRAFORM_FAILED') throw error
+    if (!(error instanceof TerraformError) || error.code !== 'TERRAFORM_FAILED') throw error
     const {removed} = await sweep({...how, scope: 'controllers'}, tools)
     if (removed.length === 0) throw error
     return [...removed, ...(await destroy())]

@@ -1,5 +1,5 @@
 import type {CostEstimate} from '../../infrastructure/cost/estimate.ts'
-import {InfrastructureError} from '../../base/errors.ts'
+import {InfrastructureError} from '../../infrastructure/errors.ts'
 import type {
   Infra,
   InfraPlanOptions,

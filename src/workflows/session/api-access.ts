@@ -1,4 +1,4 @@
-import {KubernetesError} from '../../base/errors.ts'
+import {KubernetesError} from '../../kubernetes/errors.ts'
 import type {Host} from '../../bootstrap/hosts/host.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import {ADMIN_CONF} from '../../bootstrap/phases/kubeconfig.ts'

@@ -1,6 +1,6 @@
 import type {IncomingMessage, ServerResponse} from 'node:http'
 import {expect, test} from 'vitest'
-import {KubernetesError} from '../../../src/base/errors.ts'
+import {KubernetesError} from '../../../src/kubernetes/errors.ts'
 import {kubeClient} from '../../../src/kubernetes/client.ts'
 import {openTransport, SERVER_NAME} from '../../../src/kubernetes/transport.ts'
 import type {KubeClient} from '../../../src/kubernetes/types.ts'

@@ -6,9 +6,9 @@ import {
   ConfigError,
   ConnectionError,
   HostsFailedError,
-  KubernetesError,
   StateError,
 } from '../../../src/base/errors.ts'
+import {KubernetesError} from '../../../src/kubernetes/errors.ts'
 
 const root = join(import.meta.dirname, '../../..')
 /** What no wing owns stands in base, the rest in the errors.ts of its wing. */

@@ -1,12 +1,8 @@
 import {expect, test} from 'vitest'
-import {
-  AbortError,
-  ConnectionError,
-  HostCommandError,
-  InfrastructureError,
-  KubernetesError,
-  TimeoutError,
-} from '../../../src/base/errors.ts'
+import {AbortError, ConnectionError, TimeoutError} from '../../../src/base/errors.ts'
+import {HostCommandError} from '../../../src/bootstrap/errors.ts'
+import {InfrastructureError} from '../../../src/infrastructure/errors.ts'
+import {KubernetesError} from '../../../src/kubernetes/errors.ts'
 import {retry, waitFor, type Observation} from '../../../src/base/waiting.ts'
 
 const {signal} = new AbortController()

@@ -6,14 +6,13 @@ import {
   AbortError,
   ConfigError,
   ConnectionError,
-  HostCommandError,
   HostsFailedError,
-  InfrastructureError,
-  KubernetesError,
-  PreflightError,
   StateError,
   TimeoutError,
 } from '../../../src/base/errors.ts'
+import {HostCommandError, PreflightError} from '../../../src/bootstrap/errors.ts'
+import {InfrastructureError} from '../../../src/infrastructure/errors.ts'
+import {KubernetesError} from '../../../src/kubernetes/errors.ts'
 import {BundleError} from '../../../src/bundle/errors.ts'
 
 const options = {

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {KubernetesError} from '../../../src/base/errors.ts'
+import {KubernetesError} from '../../../src/kubernetes/errors.ts'
 import {reflect} from '../../../src/kubernetes/reflector.ts'
 import {isOlder} from '../../../src/kubernetes/resource-version.ts'
 import type {Transport} from '../../../src/kubernetes/transport.ts'

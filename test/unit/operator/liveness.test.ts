@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {z} from 'zod'
-import {KubernetesError} from '../../../src/base/errors.ts'
+import {KubernetesError} from '../../../src/kubernetes/errors.ts'
 import type {WatchQuery} from '../../../src/kubernetes/types.ts'
 import {ObjectCache} from '../../../src/operator/cache.ts'
 import {WatchLiveness} from '../../../src/operator/liveness.ts'

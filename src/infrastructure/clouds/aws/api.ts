@@ -8,7 +8,7 @@ import {ResourceGroupsTaggingAPIClient} from '@aws-sdk/client-resource-groups-ta
 import {S3Client} from '@aws-sdk/client-s3'
 import {ServiceQuotasClient} from '@aws-sdk/client-service-quotas'
 import {STSClient} from '@aws-sdk/client-sts'
-import {InfrastructureError} from '../../../base/errors.ts'
+import {InfrastructureError} from '../../errors.ts'
 import {awsFailure} from './errors.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000

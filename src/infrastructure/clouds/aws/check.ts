@@ -1,6 +1,6 @@
 import {DescribeImagesCommand, DescribeVpcsCommand, paginateDescribeInstances} from '@aws-sdk/client-ec2'
 import {GetServiceQuotaCommand} from '@aws-sdk/client-service-quotas'
-import {InfrastructureError} from '../../../base/errors.ts'
+import {InfrastructureError} from '../../errors.ts'
 import {overlapProblems, sizeProblems} from '../problems.ts'
 import type {CloudProblem, WantedInfrastructure, WantedMachines} from '../cloud.ts'
 import {type AwsApi, call, gather} from './api.ts'

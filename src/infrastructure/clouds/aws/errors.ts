@@ -1,5 +1,6 @@
 import {z} from 'zod'
-import {ClouderError, InfrastructureError} from '../../../base/errors.ts'
+import {ClouderError} from '../../../base/errors.ts'
+import {InfrastructureError} from '../../errors.ts'
 
 const answerSchema = z.looseObject({$metadata: z.looseObject({httpStatusCode: z.number().optional()})})
 

@@ -12,7 +12,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
 } from '@aws-sdk/client-s3'
-import {InfrastructureError} from '../../../base/errors.ts'
+import {InfrastructureError} from '../../errors.ts'
 import {type AwsApi, call, gather} from './api.ts'
 
 /** With its mount targets, which take a while to go, and access points. */

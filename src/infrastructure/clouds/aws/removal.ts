@@ -20,7 +20,7 @@ import {
   RevokeSecurityGroupIngressCommand,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2'
-import {InfrastructureError} from '../../../base/errors.ts'
+import {InfrastructureError} from '../../errors.ts'
 import type {OwnedKind, OwnedResource} from '../cloud.ts'
 import {type AwsApi, call} from './api.ts'
 import {awsCode} from './errors.ts'

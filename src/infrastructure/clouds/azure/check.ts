@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {InfrastructureError} from '../../../base/errors.ts'
+import {InfrastructureError} from '../../errors.ts'
 import type {CloudProblem, WantedInfrastructure, WantedMachines} from '../cloud.ts'
 import {overlapProblems, sizeProblems} from '../problems.ts'
 import {type AzureApi, call, gather, partsOf, pathOf} from './api.ts'

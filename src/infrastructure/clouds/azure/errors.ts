@@ -1,4 +1,5 @@
-import {ClouderError, InfrastructureError} from '../../../base/errors.ts'
+import {ClouderError} from '../../../base/errors.ts'
+import {InfrastructureError} from '../../errors.ts'
 
 const NO_CREDENTIALS = new Set([
   'CredentialUnavailableError',

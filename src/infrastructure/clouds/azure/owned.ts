@@ -1,5 +1,5 @@
 import type {GenericResourceExpanded, ResourceGroup} from '@azure/arm-resources'
-import {InfrastructureError} from '../../../base/errors.ts'
+import {InfrastructureError} from '../../errors.ts'
 import {CLUSTER_TAG, type OwnedKind, type OwnedResource} from '../cloud.ts'
 import {removalOrder} from '../removal-order.ts'
 import {type AzureApi, call, gather, partsOf, pathOf} from './api.ts'

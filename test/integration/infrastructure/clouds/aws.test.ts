@@ -40,7 +40,7 @@ import {CreateBucketCommand, PutBucketTaggingCommand, PutObjectCommand, S3Client
 import {afterAll, beforeAll, expect, test, type TestContext} from 'vitest'
 import type {Cloud} from '../../../../src/infrastructure/clouds/cloud.ts'
 import {openCloud} from '../../../../src/infrastructure/clouds/open.ts'
-import {InfrastructureError} from '../../../../src/base/errors.ts'
+import {InfrastructureError} from '../../../../src/infrastructure/errors.ts'
 import {sweep} from '../../../../src/workflows/cluster/sweep.ts'
 import {type Moto, needMoto} from '../../../support/moto.ts'
 import {recordingReport} from '../../../support/recording-report.ts'

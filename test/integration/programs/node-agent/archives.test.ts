@@ -6,7 +6,7 @@ import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
 import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
 import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {API_VERSION} from '../../../../src/api/names.ts'
-import {CheckpointError} from '../../../../src/base/errors.ts'
+import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {tempFolder} from '../../../support/temp-folder.ts'
 

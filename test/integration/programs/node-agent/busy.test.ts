@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {CheckpointError} from '../../../../src/base/errors.ts'
+import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'

@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {API_VERSION, CHECKPOINT_IMAGE_PREFIX} from '../../../../src/api/names.ts'
-import {CheckpointError} from '../../../../src/base/errors.ts'
+import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import type {ObjectRef} from '../../../../src/kubernetes/types.ts'
 import {checkpointImages, makeImages} from '../../../../src/programs/node-agent/create-image.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'

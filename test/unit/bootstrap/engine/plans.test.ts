@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {PreflightError} from '../../../../src/base/errors.ts'
+import {PreflightError} from '../../../../src/bootstrap/errors.ts'
 import {runPhases} from '../../../../src/bootstrap/engine/run.ts'
 import type {Ahead, Phase, Step} from '../../../../src/bootstrap/engine/types.ts'
 import {runOptions, type Runner} from '../../../support/engine-run.ts'

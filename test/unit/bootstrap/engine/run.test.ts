@@ -2,14 +2,8 @@ import {createHash} from 'node:crypto'
 import {expect, test} from 'vitest'
 import {runPhases} from '../../../../src/bootstrap/engine/run.ts'
 import type {HostStep, Phase, Step, StepContext} from '../../../../src/bootstrap/engine/types.ts'
-import {
-  AbortError,
-  ConfigError,
-  ConnectionError,
-  HostCommandError,
-  HostsFailedError,
-  PreflightError,
-} from '../../../../src/base/errors.ts'
+import {AbortError, ConfigError, ConnectionError, HostsFailedError} from '../../../../src/base/errors.ts'
+import {HostCommandError, PreflightError} from '../../../../src/bootstrap/errors.ts'
 import type {Host} from '../../../../src/bootstrap/hosts/host.ts'
 import {namedHost, runOptions, type Runner} from '../../../support/engine-run.ts'
 import {fakeFacts, fakeMachine} from '../../../support/fake-host.ts'

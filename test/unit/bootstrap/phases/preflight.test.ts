@@ -1,5 +1,6 @@
 import {expect, test} from 'vitest'
-import {ConfigError, PreflightError} from '../../../../src/base/errors.ts'
+import {ConfigError} from '../../../../src/base/errors.ts'
+import {PreflightError} from '../../../../src/bootstrap/errors.ts'
 import {
   preflightChecks,
   preflightPhase,

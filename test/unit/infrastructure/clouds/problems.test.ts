@@ -3,7 +3,7 @@ import {checkAccount} from '../../../../src/infrastructure/clouds/cloud.ts'
 import {overlapProblems, sizeProblems} from '../../../../src/infrastructure/clouds/problems.ts'
 import {awsFailure} from '../../../../src/infrastructure/clouds/aws/errors.ts'
 import {azureFailure} from '../../../../src/infrastructure/clouds/azure/errors.ts'
-import {InfrastructureError} from '../../../../src/base/errors.ts'
+import {InfrastructureError} from '../../../../src/infrastructure/errors.ts'
 
 const {signal} = new AbortController()
 const awsError = (name: string, message: string): Error =>

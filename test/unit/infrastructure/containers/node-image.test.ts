@@ -7,7 +7,7 @@ import {
   NODE_IMAGE_LABEL,
   nodeImageRecipe,
 } from '../../../../src/infrastructure/containers/node-image-recipe.ts'
-import {InfrastructureError} from '../../../../src/base/errors.ts'
+import {InfrastructureError} from '../../../../src/infrastructure/errors.ts'
 import {fakeEngine, type FakeEngine} from '../../../support/fake-engine.ts'
 import {recordingReport} from '../../../support/recording-report.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'

@@ -2,7 +2,7 @@ import {expect, test} from 'vitest'
 import type {CloudOptions} from '../../../../src/infrastructure/clouds/cloud.ts'
 import {checkAccount} from '../../../../src/infrastructure/clouds/cloud.ts'
 import {parseProfiles, syncContexts} from '../../../../src/infrastructure/contexts/sync.ts'
-import {InfrastructureError} from '../../../../src/base/errors.ts'
+import {InfrastructureError} from '../../../../src/infrastructure/errors.ts'
 import {FakeCloud} from '../../../support/fake-cloud.ts'
 import {memoryContexts} from '../../../support/memory-contexts.ts'
 

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {InfrastructureError} from '../../../../src/base/errors.ts'
+import {InfrastructureError} from '../../../../src/infrastructure/errors.ts'
 import {knownHostKeys, readHostKeys} from '../../../../src/infrastructure/providers/cloud-host-keys.ts'
 import {specFromDocument} from '../../../../src/spec/load.ts'
 import {FakeCloud} from '../../../support/fake-cloud.ts'

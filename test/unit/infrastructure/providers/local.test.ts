@@ -5,7 +5,7 @@ import {
   nodeImageRecipe,
   NODE_IMAGE_LABEL,
 } from '../../../../src/infrastructure/containers/node-image-recipe.ts'
-import {InfrastructureError} from '../../../../src/base/errors.ts'
+import {InfrastructureError} from '../../../../src/infrastructure/errors.ts'
 import {localProvider} from '../../../../src/infrastructure/providers/local.ts'
 import type {LocalMachine} from '../../../../src/infrastructure/providers/local-machine.ts'
 import type {Provider} from '../../../../src/infrastructure/providers/provider.ts'

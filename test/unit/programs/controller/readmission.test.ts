@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {KubernetesError} from '../../../../src/base/errors.ts'
+import {KubernetesError} from '../../../../src/kubernetes/errors.ts'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
 import type {SceneOptions} from '../../../support/controller-scene.ts'
 import {MEMORY, sceneWithPod} from '../../../support/migration-scene.ts'

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {RESTORE_ANNOTATION, RESTORE_LABEL} from '../../../../src/api/names.ts'
 import {restoreReconciler} from '../../../../src/programs/controller/restore.ts'
-import {KubernetesError} from '../../../../src/base/errors.ts'
+import {KubernetesError} from '../../../../src/kubernetes/errors.ts'
 import {controllerScene, type ControllerScene} from '../../../support/controller-scene.ts'
 
 const MEMORY = 'token 1234'

@@ -3,7 +3,7 @@ import {expect, test} from 'vitest'
 import {API_VERSION, CHECKPOINT_FINALIZER, SYSTEM_NAMESPACE} from '../../../../src/api/names.ts'
 import {startController} from '../../../../src/programs/controller/main.ts'
 import {electLeader} from '../../../../src/operator/leader-election.ts'
-import {CheckpointError} from '../../../../src/base/errors.ts'
+import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
 

@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {CHECKPOINT_FINALIZER} from '../../../../src/api/names.ts'
-import {CheckpointError} from '../../../../src/base/errors.ts'
+import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {manifestOf, putBytes} from '../../../support/blob-store-contract.ts'
 import {controllerScene, type ControllerScene, type SceneOptions} from '../../../support/controller-scene.ts'
 import {memoryBlobs} from '../../../support/memory-blobs.ts'

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {InfrastructureError} from '../../../../src/base/errors.ts'
+import {InfrastructureError} from '../../../../src/infrastructure/errors.ts'
 import {type SweepOptions, sweep, throwLeftovers} from '../../../../src/workflows/cluster/sweep.ts'
 import {FakeCloud, owned} from '../../../support/fake-cloud.ts'
 import {recordingReport} from '../../../support/recording-report.ts'

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {InfrastructureError} from '../../../../src/base/errors.ts'
+import {TerraformError} from '../../../../src/terraform/errors.ts'
 import {documentOf} from '../../../../src/spec/load.ts'
 import type {ClusterRecord} from '../../../../src/store/types.ts'
 import {destroyInCloud} from '../../../../src/workflows/cluster/terminate-cloud.ts'
@@ -47,7 +47,7 @@ function destroyOn(cloud: FakeCloud, keeps: boolean) {
     cloud.drop('backups')
     if (cloud.ids().length > 1)
       return Promise.reject(
-        new InfrastructureError('TERRAFORM_FAILED', 'the resource group still contains resources'),
+        new TerraformError('TERRAFORM_FAILED', 'the resource group still contains resources'),
       )
     cloud.drop('clouder-demo')
     return Promise.resolve(['azurerm_resource_group.cluster'])
@@ -99,7 +99,7 @@ test('a destroy that fails for another reason is not tried again', () =>
     let tries = 0
     const destroy = () => {
       tries += 1
-      return Promise.reject(new InfrastructureError('TERRAFORM_FAILED', 'something else'))
+      return Promise.reject(new TerraformError('TERRAFORM_FAILED', 'something else'))
     }
     const spec = specWith('delete')
     const tools = {...run().tools, openCloud: () => Promise.resolve(cloud)}

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {KubernetesError} from '../../../../src/base/errors.ts'
+import {KubernetesError} from '../../../../src/kubernetes/errors.ts'
 import {LazyKube} from '../../../../src/workflows/session/api-access.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
 import {FakeHost, fakeMachine} from '../../../support/fake-host.ts'
