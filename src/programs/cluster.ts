@@ -13,15 +13,13 @@ async function main(): Promise<void> {
   try {
     const load = PROGRAMS.get(name)
     if (load === undefined)
-      throw new Error(
-        `there is no program "${name}"; the argument is one of ${[...PROGRAMS.keys()].join(', ')}`,
-      )
+      throw new Error(`unknown program "${name}"; expected one of ${[...PROGRAMS.keys()].join(', ')}`)
     const {run} = await load()
     const threads = new URL(`data:text/javascript;base64,${Buffer.from(THREADS_SOURCE).toString('base64')}`)
     await run({environment: process.env, threads, now: Date.now, log, signal: ended.signal})
   } catch (error) {
     if (ended.signal.aborted) return
-    log('error', 'ended by an error', {
+    log('error', 'exited with an error', {
       error: error instanceof Error ? (error.stack ?? error.message) : String(error),
     })
     // Servers and watches would keep it alive.

@@ -329,7 +329,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
   chapter('a host that is no node tells that it is there, until it is removed', async (cluster) => {
     const file = join(cluster.home, 'outside.sh')
     await expectDone(cluster, `byoc register outside --capability arch=amd64 --script ${file}`)
-    await expectHost(cluster, 'outside', 'False NeverHeard')
+    await expectHost(cluster, 'outside', 'False NeverReported')
     // As it would be on a host that reaches the API server by its own address.
     const address = await kubectl(cluster, `get node cp-1 -o 'jsonpath={.status.addresses[0].address}'`)
     const script = (await readFile(file, 'utf8')).replace(/127\.0\.0\.1:\d+/, `${address}:6443`)

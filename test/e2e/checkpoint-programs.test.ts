@@ -298,11 +298,11 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       await kubectl(cluster, `label namespace ${NAMESPACE} ${CHECKPOINT_IMAGES_LABEL}-`)
       await expectRefused(cluster, toOther, {
         code: 'RESTORE_UNSUPPORTED',
-        why: /namespace programs is not for images/,
+        why: /namespace programs does not allow checkpoint images/,
       })
       await expectRefused(cluster, `checkpoint migrate ${NAMESPACE}/${name} --backend create-image`, {
         code: 'RESTORE_UNSUPPORTED',
-        why: /namespace programs is not for images/,
+        why: /namespace programs does not allow checkpoint images/,
       })
       await expectAnswers(cluster, named('repl'))
     },

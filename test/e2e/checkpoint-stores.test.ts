@@ -394,7 +394,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
     const place = `${NAMESPACE}/${name}`
     await expectRefused(cluster, `checkpoint restore ${place} --as other --to worker-2 --backend native`, {
       code: 'RESTORE_UNSUPPORTED',
-      why: /worker-2: its runtime restores by handler, not in the way asked for/,
+      why: /worker-2: its runtime supports the backend handler, not native/,
     })
     // As on a node that somebody else set up: containerd does not list the handler.
     await cluster.read(
@@ -414,7 +414,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
     await waitForValue(cluster, 'node/worker-2', `.metadata.labels.${label}`, (value) => value === '')
     await expectRefused(cluster, `checkpoint restore ${place} --as other --to worker-2`, {
       code: 'RESTORE_UNSUPPORTED',
-      why: /worker-2: its runtime restores nothing; containerd 2\.x with clouder's handler would/,
+      why: /worker-2: its runtime cannot restore checkpoints; use containerd 2\.x with clouder's handler/,
     })
     await identityOf(cluster, 'plain')
   })

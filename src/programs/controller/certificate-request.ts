@@ -30,15 +30,16 @@ export interface CertificateRequest {
 export function parseCertificateRequest(pem: string): CertificateRequest {
   const [, base64] =
     /^-----BEGIN CERTIFICATE REQUEST-----([\s\S]*)-----END CERTIFICATE REQUEST-----\s*$/.exec(pem) ?? []
-  if (base64 === undefined) throw new RangeError('not one certificate request in PEM')
+  if (base64 === undefined) throw new RangeError('expected one certificate request in PEM')
   const [request, ...after] = elementsOf(Buffer.from(base64, 'base64'))
-  if (request === undefined || after.length > 0) throw new RangeError('more than one element')
+  if (request === undefined || after.length > 0) throw new RangeError('expected one ASN.1 element')
   const [info] = elementsOf(contentOf(request, SEQUENCE))
   const [, subject, , attributes] = elementsOf(contentOf(info, SEQUENCE))
   const names = subjectOf(contentOf(subject, SEQUENCE))
   const alternatives = attributes === undefined ? [] : alternativesOf(contentOf(attributes, ATTRIBUTES))
   const [commonName, ...others] = names.get(COMMON_NAME) ?? []
-  if (commonName === undefined || others.length > 0) throw new RangeError('not one common name')
+  if (commonName === undefined || others.length > 0)
+    throw new RangeError('expected one common name in the subject')
   return {
     commonName,
     organisations: names.get(ORGANISATION) ?? [],
@@ -54,7 +55,7 @@ function subjectOf(content: Uint8Array): ReadonlyMap<string, readonly string[]> 
       const [id, value] = elementsOf(contentOf(pair, SEQUENCE))
       const name = hexOf(contentOf(id, OBJECT_ID))
       if ((name !== COMMON_NAME && name !== ORGANISATION) || value === undefined || !STRINGS.has(value.tag))
-        throw new RangeError(`a subject with ${name}`)
+        throw new RangeError(`attribute ${name} (object identifier in hex) is not supported in the subject`)
       found.set(name, [...(found.get(name) ?? []), textOf(value.content)])
     }
   return found
@@ -74,7 +75,7 @@ function alternativesOf(content: Uint8Array): readonly Element[] {
         )
         for (const {tag} of names)
           if (tag !== DNS_NAME && tag !== IP_ADDRESS)
-            throw new RangeError('a name that is no DNS name and no address')
+            throw new RangeError('a subject alternative name is neither a DNS name nor an IP address')
         return names
       }),
     )
@@ -82,7 +83,7 @@ function alternativesOf(content: Uint8Array): readonly Element[] {
 }
 
 function contentOf(element: Element | undefined, tag: number): Uint8Array {
-  if (element?.tag !== tag) throw new RangeError(`element ${element?.tag ?? 'none'} in the place of ${tag}`)
+  if (element?.tag !== tag) throw new RangeError(`ASN.1 tag ${element?.tag ?? 'none'}, expected ${tag}`)
   return element.content
 }
 
@@ -92,12 +93,12 @@ function elementsOf(bytes: Uint8Array): readonly Element[] {
     const tag = byteAt(bytes, at)
     const first = byteAt(bytes, at + 1)
     const lengthBytes = first < 0x80 ? 0 : first & 0x7f
-    if ((tag & 0x1f) === 0x1f || first === 0x80 || lengthBytes > 3) throw new RangeError('not DER')
+    if ((tag & 0x1f) === 0x1f || first === 0x80 || lengthBytes > 3) throw new RangeError('not encoded in DER')
     let length = first < 0x80 ? first : 0
     for (let index = 0; index < lengthBytes; index += 1) length = length * 256 + byteAt(bytes, at + 2 + index)
     const start = at + 2 + lengthBytes
     at = start + length
-    if (at > bytes.length) throw new RangeError('cut short')
+    if (at > bytes.length) throw new RangeError('truncated')
     elements.push({tag, content: bytes.subarray(start, at)})
   }
   return elements
@@ -105,7 +106,7 @@ function elementsOf(bytes: Uint8Array): readonly Element[] {
 
 function byteAt(bytes: Uint8Array, at: number): number {
   const byte = bytes[at]
-  if (byte === undefined) throw new RangeError('cut short')
+  if (byte === undefined) throw new RangeError('truncated')
   return byte
 }
 

@@ -52,7 +52,7 @@ async function waitsForAgent(checkpoint: Checkpoint, context: ReconcileContext):
   if (isShared({uid: metadata.uid, store: spec.store, digest}, all)) return false
   const store = storeNamed(spec.store, context)
   if (store === undefined) {
-    context.log('warn', 'the store of a deleted checkpoint is gone', {
+    context.log('warn', 'the store of a deleted checkpoint no longer exists', {
       checkpoint: metadata.name,
       store: spec.store,
     })
@@ -62,7 +62,7 @@ async function waitsForAgent(checkpoint: Checkpoint, context: ReconcileContext):
   const blobs = await openRemote(store, context)
   context.signal.throwIfAborted()
   await blobs.removeManifest(digest, context.signal)
-  context.log('info', 'removed a checkpoint from its store', {checkpoint: metadata.name, digest})
+  context.log('info', 'deleted a checkpoint from its store', {checkpoint: metadata.name, digest})
   return false
 }
 

@@ -14,7 +14,7 @@ export async function namespaceProblem(
   const name = namespace ?? 'default'
   const found = await kube.get({apiVersion: 'v1', kind: 'Namespace', name})
   if (found?.metadata.labels?.[CHECKPOINT_IMAGES_LABEL] === 'true') return undefined
-  return `namespace ${name} is not for images of checkpoints: it lacks the label ${CHECKPOINT_IMAGES_LABEL}=true`
+  return `namespace ${name} does not allow checkpoint images: it lacks the label ${CHECKPOINT_IMAGES_LABEL}=true`
 }
 
 const templateSchema = z.looseObject({
@@ -93,7 +93,7 @@ export async function pullImages(
   if (!isOver) return {state: 'pulling'}
   await context.kube.delete(refTo('Pod', name, namespace), {uid: pod.metadata.uid})
   if (failed === undefined) return {state: 'pulled'}
-  return {state: 'failed', why: failed.state?.waiting?.message ?? `${node} could not pull it`}
+  return {state: 'failed', why: failed.state?.waiting?.message ?? `node ${node} could not pull an image`}
 }
 
 const isPulled = ({state}: ContainerStatus): boolean =>

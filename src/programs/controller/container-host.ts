@@ -65,17 +65,21 @@ const runtimesOn = (node: string, objects: Objects): readonly string[] =>
     .map(({metadata}) => `${metadata.namespace}/${metadata.labels[RUNTIME_LABEL] ?? ''}`)
     .toSorted()
 
-const DRAINING: Verdict = {status: 'False', reason: 'Draining', message: 'it takes nothing new'}
+const DRAINING: Verdict = {status: 'False', reason: 'Draining', message: 'it accepts no new runtimes'}
 
 const joined = (isReady: boolean): Verdict =>
   isReady
-    ? {status: 'True', reason: 'Joined', message: 'it is a node of the cluster, and ready'}
-    : {status: 'False', reason: 'NodeNotReady', message: 'it is a node of the cluster, which is not ready'}
+    ? {status: 'True', reason: 'Joined', message: 'it is a node of the cluster and is ready'}
+    : {status: 'False', reason: 'NodeNotReady', message: 'it is a node of the cluster but is not ready'}
 
 function heard(ageMs: number): Verdict {
   if (Number.isNaN(ageMs))
-    return {status: 'False', reason: 'NeverHeard', message: 'it has sent no heartbeat yet'}
+    return {status: 'False', reason: 'NeverReported', message: 'it has not sent a heartbeat yet'}
   if (ageMs >= STALE_MS)
-    return {status: 'False', reason: 'Silent', message: `no heartbeat for more than ${STALE_MS / 1000} s`}
-  return {status: 'True', reason: 'Heard', message: 'it sends heartbeats'}
+    return {
+      status: 'False',
+      reason: 'HeartbeatMissing',
+      message: `no heartbeat for more than ${STALE_MS / 1000} s`,
+    }
+  return {status: 'True', reason: 'HeartbeatReceived', message: 'it sends heartbeats'}
 }

@@ -32,12 +32,16 @@ export async function collectStore(name: string, blobs: BlobStore, context: Reco
     })
     const orphans = removedManifests.map((manifest) => manifest.name)
     if (orphans.length > 0 || collected.removedBlobs > 0) {
-      log('info', 'removed from a store what nothing needs', {store: name, orphans, ...collected})
+      log('info', 'deleted unused data from a store', {store: name, orphans, ...collected})
     }
   } catch (error) {
     signal.throwIfAborted()
     if (!(error instanceof CheckpointError)) throw error
-    log('warn', 'a store could not be cleaned', {store: name, code: error.code, message: error.message})
+    log('warn', 'deleting unused data from a store failed', {
+      store: name,
+      code: error.code,
+      message: error.message,
+    })
   }
 }
 

@@ -72,7 +72,7 @@ async function figuresOf(
   } catch (error) {
     signal.throwIfAborted()
     // Nothing is known: asked again after the same time, whatever the policies.
-    log('warn', 'the processor time of pods was not told', {node, error: String(error)})
+    log('warn', 'could not read the CPU time of pods', {node, error: String(error)})
   }
   nodes.set(node, {atMs: now(), pods})
   return pods

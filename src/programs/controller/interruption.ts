@@ -43,7 +43,7 @@ function noticesOf({metadata}: KubeObject, {log}: ReconcileContext): readonly No
   if (text === undefined) return []
   const {data, error} = noticesSchema.safeParse(jsonOf(text))
   if (data === undefined)
-    log('warn', 'a node reports what is no notice', {node: metadata.name, error: error.message})
+    log('warn', 'a node reports an invalid interruption notice', {node: metadata.name, error: error.message})
   return data ?? []
 }
 
@@ -75,10 +75,15 @@ async function savePods(node: string, notice: string, context: ReconcileContext)
     else if (elsewhere && !tried) {
       left += 1
       await ensure(migrationOf(one, name), context)
-      log('info', 'moves a pod off a node that is taken away', {pod, namespace, node})
+      log('info', 'moving a pod off a node that is about to be interrupted', {pod, namespace, node})
     } else {
       await ensure(checkpointOf(one, name), context)
-      log('info', 'saves a pod of a node that is taken away', {pod, namespace, node, moved: tried})
+      log('info', 'creating a checkpoint of a pod on a node that is about to be interrupted', {
+        pod,
+        namespace,
+        node,
+        moved: tried,
+      })
     }
   }
   return left

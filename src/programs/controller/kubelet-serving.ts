@@ -50,7 +50,7 @@ export const kubeletServingReconciler: Reconciler = {
       reserved: await clusterAddresses(context),
     })
     if (problem !== undefined) {
-      context.log('warn', 'a serving certificate is not approved', {
+      context.log('warn', 'did not approve a serving certificate', {
         request: object.metadata.name,
         user: spec.username,
         why: problem,
@@ -75,27 +75,28 @@ export function refusal(
   spec: SigningRequest['spec'],
   {nodes, reserved}: {readonly nodes: readonly KubeObject[]; readonly reserved: readonly string[]},
 ): string | undefined {
-  if (!spec.username.startsWith(USER) || !spec.groups.includes(GROUP)) return 'it is not asked for by a node'
+  if (!spec.username.startsWith(USER) || !spec.groups.includes(GROUP)) return 'the requester is not a node'
   const name = spec.username.slice(USER.length)
   if (!spec.usages.includes('server auth') || !spec.usages.every((usage) => USAGES.has(usage)))
-    return 'it is not for serving alone'
+    return 'its usages are not those of a serving certificate'
   const asked = read(spec.request)
   if (typeof asked === 'string') return asked
   if (asked.commonName !== spec.username || asked.organisations.join() !== GROUP)
-    return 'its subject is not who asks for it'
-  if (asked.dnsNames.length + asked.ipAddresses.length === 0) return 'it names nothing'
+    return 'its subject is not the requester'
+  if (asked.dnsNames.length + asked.ipAddresses.length === 0)
+    return 'it contains no DNS name and no IP address'
   const strange = asked.dnsNames.find((dnsName) => dnsName !== name)
-  if (strange !== undefined) return `${strange} is not the name of the node`
+  if (strange !== undefined) return `DNS name ${strange} is not the name of the node`
   const addresses = new Map(nodes.map((node) => [node.metadata.name, addressesOf(node)]))
   const own = addresses.get(name)
-  if (own === undefined) return `there is no node ${name}`
+  if (own === undefined) return `node ${name} not found`
   addresses.delete(name)
   const others = new Set([
     ...[...addresses.values()].flatMap((each) => [...each]),
     ...reserved.flatMap(bytesOf),
   ])
   const foreign = asked.ipAddresses.find((address) => !own.has(address) || others.has(address))
-  return foreign === undefined ? undefined : `${foreign} is not an address of this node alone`
+  return foreign === undefined ? undefined : `IP address ${foreign} (hex) does not belong to this node only`
 }
 
 function read(base64: string): CertificateRequest | string {
@@ -103,7 +104,7 @@ function read(base64: string): CertificateRequest | string {
     return parseCertificateRequest(Buffer.from(base64, 'base64').toString('latin1'))
   } catch (error) {
     if (!(error instanceof RangeError || error instanceof TypeError)) throw error
-    return `it cannot be read: ${error.message}`
+    return `the certificate request cannot be parsed: ${error.message}`
   }
 }
 
@@ -130,7 +131,7 @@ async function approve(object: KubeObject, context: ReconcileContext): Promise<v
     type: 'Approved',
     status: 'True',
     reason: 'NodeServesItself',
-    message: "clouder: the node's own name and addresses",
+    message: "approved by clouder: it contains only the node's own name and addresses",
     lastUpdateTime: timeText(context.now()),
   }
   await context.kube.patch(

@@ -16,13 +16,13 @@ export function controllerMetrics(registry: Registry): ControllerMetrics {
   const registers = [registry]
   const checkpoints = new Counter({
     name: 'clouder_checkpoints_total',
-    help: 'Checkpoints that ended, by result: Ready, or the reason of the failure',
+    help: 'Completed checkpoints, by result: Ready, or the reason of the failure',
     labelNames: ['result'],
     registers,
   })
   const checkpointSeconds = new Histogram({
     name: 'clouder_checkpoint_duration_seconds',
-    help: 'From the start of a checkpoint until it is verified in its store',
+    help: 'Time from the start of a checkpoint until it is verified in its store',
     buckets: SECONDS,
     registers,
   })
@@ -34,23 +34,27 @@ export function controllerMetrics(registry: Registry): ControllerMetrics {
   })
   const migrations = new Counter({
     name: 'clouder_migrations_total',
-    help: 'Migrations that ended, by result',
+    help: 'Completed migrations, by result',
     labelNames: ['result'],
     registers,
   })
   const downtime = new Histogram({
     name: 'clouder_migration_downtime_seconds',
-    help: 'From when a moved pod stood still until it was ready again',
+    help: 'Downtime of a moved pod: from when it was frozen until it was ready again',
     buckets: SECONDS,
     registers,
   })
   const restores = new Counter({
     name: 'clouder_restores_total',
-    help: 'Restores that ended, by result',
+    help: 'Completed restores, by result',
     labelNames: ['result'],
     registers,
   })
-  const policies = new Gauge({name: 'clouder_checkpoint_policies', help: 'CheckpointPolicies', registers})
+  const policies = new Gauge({
+    name: 'clouder_checkpoint_policies',
+    help: 'Number of CheckpointPolicies',
+    registers,
+  })
   return {
     checkpointEnded: (result, durationMs, sizeBytes) => {
       checkpoints.inc({result})

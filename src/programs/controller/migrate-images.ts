@@ -19,7 +19,7 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
   const {metadata, status = {}} = migration
   if (status.targetNode !== target) {
     if (listsImages(target, pod, at)) return 'done'
-    const message = `asks ${target} which images it lacks`
+    const message = `checking which images ${target} lacks`
     const fields = {targetNode: target, missingImages: null, phaseStartTime: timeText(context.now()), message}
     await tell(at, {phase: 'Pending', ...fields})
     return {requeueAfterMs: LOOK_MS}
@@ -35,7 +35,7 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
   const pulled = await pullImages({owner, namespace, node: target, images, spec: ownSpec(pod)}, context)
   if (pulled.state === 'pulled') return 'done'
   if (pulled.state === 'failed') return finish(at, 'Failed', 'IMAGE_UNAVAILABLE', pulled.why)
-  await tell(at, {message: `${target} pulls ${images.join(', ')}`})
+  await tell(at, {message: `pulling ${images.join(', ')} on ${target}`})
   return {requeueAfterMs: PULL_AGAIN_MS}
 }
 

@@ -37,9 +37,19 @@ export async function move(at: MigrationAt): Promise<Requeue> {
   const source = await podNamed(spec.pod, at)
   const isSource = source?.metadata.uid === status.sourcePodUID
   if (taken?.status?.phase !== 'Ready')
-    return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
+    return step(
+      at,
+      'RollingBack',
+      {reason: 'CHECKPOINT_UNKNOWN'},
+      'the checkpoint was deleted or is not Ready',
+    )
   if (isSource && source !== undefined && !isTerminating(source) && taken.status.frozen !== true)
-    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod goes on: somebody let it')
+    return step(
+      at,
+      'RollingBack',
+      {reason: 'MIGRATION_FAILED'},
+      'the pod was resumed before it could be moved',
+    )
   const replaces = status.newPod === spec.pod
   if (replaces && source !== undefined) {
     if (isSource) {
@@ -59,7 +69,7 @@ export async function move(at: MigrationAt): Promise<Requeue> {
     at,
     'Verifying',
     {newPodUID: pod.metadata.uid, refusalTime: null},
-    `pod ${pod.metadata.name} starts on ${status.targetNode ?? ''}`,
+    `starting pod ${pod.metadata.name} on ${status.targetNode ?? ''}`,
   )
 }
 
@@ -77,7 +87,9 @@ async function end(source: Pod, at: MigrationAt): Promise<Requeue> {
   const waitedMs = context.now() - Date.parse(deletionTimestamp)
   if (waitedMs > GONE_MS && !isNodeThere(migration.status?.sourceNode, at))
     await context.kube.delete(ref, {uid, graceSeconds: 0})
-  await tell(at, {message: `waits until pod ${name} is gone from ${migration.status?.sourceNode ?? ''}`})
+  await tell(at, {
+    message: `waiting for pod ${name} to be deleted from ${migration.status?.sourceNode ?? ''}`,
+  })
   return {requeueAfterMs: AGAIN_MS}
 }
 
@@ -96,8 +108,8 @@ async function occupied(pod: Pod, at: MigrationAt): Promise<Requeue> {
     await context.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 0})
     return {requeueAfterMs: AGAIN_MS}
   }
-  const keeps = `checkpoint ${status.checkpoint ?? ''} has its memory`
-  return finish(at, 'Failed', 'MIGRATION_FAILED', `somebody else made a pod ${name}; ${keeps}`)
+  const keeps = `checkpoint ${status.checkpoint ?? ''} contains the memory of the moved pod`
+  return finish(at, 'Failed', 'MIGRATION_FAILED', `another pod named ${name} was created; ${keeps}`)
 }
 
 /** Waits until the pod on the target is ready; if that is not to be, goes back. */
@@ -112,17 +124,23 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
   if (progress.state !== 'ready') {
     const limitMs = pod.spec.nodeName === undefined ? PLACED_MS : READY_MS
     if (phaseMs(at) > limitMs)
-      return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, `not in time: ${progress.message}`)
+      return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, `timed out: ${progress.message}`)
     await tell(at, {message: progress.message})
     return {requeueAfterMs: AGAIN_MS}
   }
   const readyMs = readySince(pod, context.now())
   if (status.newPod !== spec.pod) await handOver(pod, at)
   const frozenMs = Date.parse(status.freezeTime ?? '')
-  return finish(at, 'Succeeded', null, `pod ${pod.metadata.name} goes on at ${status.targetNode ?? ''}`, {
-    readyTime: new Date(readyMs).toISOString(),
-    ...(Number.isNaN(frozenMs) ? {} : {downtimeMilliseconds: Math.round(readyMs - frozenMs)}),
-  })
+  return finish(
+    at,
+    'Succeeded',
+    null,
+    `pod ${pod.metadata.name} is now running on ${status.targetNode ?? ''}`,
+    {
+      readyTime: new Date(readyMs).toISOString(),
+      ...(Number.isNaN(frozenMs) ? {} : {downtimeMilliseconds: Math.round(readyMs - frozenMs)}),
+    },
+  )
 }
 
 /** A controller that took over sees late what was ready before; the server tells that to the second only. */
@@ -168,7 +186,12 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
   if (target !== undefined && isOurs(target, at)) return leave(target, at)
   if (isSource && !isTerminating(source) && !beganAnew) {
     if (await isStanding(at)) return {requeueAfterMs: AGAIN_MS}
-    return finish(at, 'RolledBack', reason, `pod ${spec.pod} goes on where it was: ${status.message ?? ''}`)
+    return finish(
+      at,
+      'RolledBack',
+      reason,
+      `pod ${spec.pod} keeps running on its node: ${status.message ?? ''}`,
+    )
   }
   if (isSource) return end(source, at)
   if (source !== undefined) {
@@ -191,7 +214,7 @@ async function leave(pod: Pod, at: MigrationAt): Promise<Requeue> {
   if (!isTerminating(pod)) await at.context.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 1})
   if (nodeName !== '' && !isNodeThere(nodeName, at))
     await tell(at, {
-      message: `waits for node ${nodeName}, where pod ${name} may run; delete the node when its machine is off for good`,
+      message: `waiting for node ${nodeName}, where pod ${name} may still run; if its machine is off permanently, delete the node`,
     })
   return {requeueAfterMs: AGAIN_MS}
 }
@@ -217,7 +240,7 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
   const taken = await checkpointOf(at)
   const template = taken?.status?.podTemplate
   if (taken === undefined || template === undefined)
-    return finish(at, 'Failed', 'CHECKPOINT_UNKNOWN', `pod ${spec.pod} and its checkpoint are gone`)
+    return finish(at, 'Failed', 'CHECKPOINT_UNKNOWN', `pod ${spec.pod} and its checkpoint no longer exist`)
   const {nodeFeatures} = taken.status ?? {}
   const volumes = await boundVolumes(template.spec, metadata.namespace, context)
   const places = placesFor(
@@ -227,7 +250,7 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
   const others = places.candidates.map(({node}) => node.metadata.name)
   const back = status.sourceNode ?? ''
   if (!isNodeThere(back, at) && others.length === 0) {
-    await tell(at, {message: `waits for a node that can take pod ${spec.pod} back`})
+    await tell(at, {message: `waiting for a node that can run pod ${spec.pod} again`})
     return {requeueAfterMs: 10_000}
   }
   const made = await ensure(
@@ -259,14 +282,19 @@ async function verifyBack(pod: Pod, at: MigrationAt): Promise<Requeue> {
       at,
       'RolledBack',
       reason,
-      `pod ${spec.pod} goes on at ${pod.spec.nodeName ?? ''} from its checkpoint: ${status.message ?? ''}`,
+      `pod ${spec.pod} was restored from its checkpoint on ${pod.spec.nodeName ?? ''}: ${status.message ?? ''}`,
     )
   if (progress.state === 'waiting') return {requeueAfterMs: AGAIN_MS}
   await context.kube.delete(refTo('Pod', spec.pod, pod.metadata.namespace), {uid: pod.metadata.uid})
   const {namespace} = pod.metadata
   const place = `${namespace}/${status.checkpoint ?? ''}`
-  const next = `checkpoint ${place} has its memory and is kept: \`clouder checkpoint restore ${place}\``
-  return finish(at, 'Failed', progress.reason, `it was restored nowhere: ${progress.message}; ${next}`)
+  const next = `its checkpoint ${place} is kept; restore it with \`clouder checkpoint restore ${place}\``
+  return finish(
+    at,
+    'Failed',
+    progress.reason,
+    `the pod could not be restored on any node: ${progress.message}; ${next}`,
+  )
 }
 
 const isOurs = ({metadata}: Pod, {migration}: MigrationAt): boolean =>

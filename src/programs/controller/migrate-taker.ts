@@ -11,7 +11,7 @@ const MOST_TARGETS = 3
 /** The answer wakes it sooner. */
 const AGAIN_MS = 10_000
 
-export const asks = (target: string): string => `asks ${target} whether it can take it`
+export const asks = (target: string): string => `checking whether ${target} can restore the pod`
 
 type Taker =
   | {readonly node: string; readonly reason?: undefined; readonly message?: undefined}
@@ -27,7 +27,7 @@ export async function takerOf(
 ): Promise<Taker> {
   const {metadata, spec, status = {}} = migration
   const {podTemplate, nodeFeatures: source} = taken?.status ?? {}
-  if (podTemplate === undefined) return {reason: 'CHECKPOINT_UNKNOWN', message: 'the checkpoint is gone'}
+  if (podTemplate === undefined) return {reason: 'CHECKPOINT_UNKNOWN', message: 'the checkpoint was deleted'}
   const places = placesFor(
     {
       source,
@@ -45,7 +45,7 @@ export async function takerOf(
     .filter((name) => !refused.has(name))
   const node = names.find((name) => name === status.targetNode) ?? names[0]
   if (node !== undefined) return {node}
-  return {reason: 'NODE_UNLIKE', message: `no node can take it: ${wordsOfRefused(places)}`}
+  return {reason: 'NODE_UNLIKE', message: `no node can run the pod: ${wordsOfRefused(places)}`}
 }
 
 /**
@@ -67,7 +67,7 @@ export async function askNext(
     if (next.node !== undefined) {
       const phaseStartTime = timeText(context.now())
       const fields = {targetNode: next.node, targetAnswer: null, images: null, refusedTargets, phaseStartTime}
-      await tell(at, {...fields, message: `${asks(next.node)}, refused by ${told}`})
+      await tell(at, {...fields, message: `${asks(next.node)}; refused by ${told}`})
       return {requeueAfterMs: AGAIN_MS}
     }
   }

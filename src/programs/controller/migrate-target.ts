@@ -55,9 +55,9 @@ export async function refused(why: string, at: MigrationAt): Promise<Requeue> {
   const sinceMs = Date.parse(status.refusalTime ?? '')
   if (context.now() - sinceMs >= REFUSED_MS) {
     const place = `${metadata.namespace ?? 'default'}/${status.checkpoint ?? ''}`
-    const next = `checkpoint ${place} has its memory and is kept: \`clouder checkpoint restore ${place}\``
-    return finish(at, 'Failed', 'API_REJECTED', `it was restored nowhere: ${why}; ${next}`)
+    const next = `its checkpoint ${place} is kept; restore it with \`clouder checkpoint restore ${place}\``
+    return finish(at, 'Failed', 'API_REJECTED', `the pod could not be restored on any node: ${why}; ${next}`)
   }
-  await tell(at, {refusalTime: status.refusalTime ?? timeText(context.now()), message: `tries again: ${why}`})
+  await tell(at, {refusalTime: status.refusalTime ?? timeText(context.now()), message: `retrying: ${why}`})
   return {requeueAfterMs: REFUSED_AGAIN_MS}
 }

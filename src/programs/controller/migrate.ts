@@ -109,12 +109,12 @@ async function begin(at: MigrationAt): Promise<Requeue> {
   const {spec, metadata} = migration
   const earlier = earlierOf(migration, context)
   if (earlier !== undefined) {
-    await tell(at, {phase: 'Pending', message: `waits for migration ${earlier} of the same pod`})
+    await tell(at, {phase: 'Pending', message: `waiting for migration ${earlier} of the same pod`})
     return {requeueAfterMs: 5000}
   }
   const found = await context.kube.get(refTo('Pod', spec.pod, metadata.namespace))
   const pod = found === undefined ? undefined : podSchema.parse(found)
-  if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `there is no pod ${spec.pod}`)
+  if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `pod ${spec.pod} not found`)
   const target = await targetOf(pod, at)
   if (typeof target !== 'string') return finish(at, 'Failed', target.reason, target.message)
   const images = await imagesFirst(pod, target, at)
@@ -132,7 +132,7 @@ async function begin(at: MigrationAt): Promise<Requeue> {
       startTime: timeText(context.now()),
       missingImages: null,
     },
-    `takes the memory of ${spec.pod} on ${pod.spec.nodeName ?? ''}`,
+    `checkpointing pod ${spec.pod} on ${pod.spec.nodeName ?? ''}`,
   )
 }
 
@@ -158,10 +158,13 @@ async function targetOf(
   const {nodeName} = pod.spec
   const failed = (message: string) => ({reason: 'MIGRATION_FAILED', message})
   if (!isRunning(pod) || nodeName === undefined)
-    return {reason: 'POD_NOT_FOUND', message: `pod ${spec.pod} does not run: ${pod.status.phase ?? 'new'}`}
+    return {
+      reason: 'POD_NOT_FOUND',
+      message: `pod ${spec.pod} is not running: its phase is ${pod.status.phase ?? 'not set'}`,
+    }
   const never = reasonNotToMove(pod)
   if (never !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${never}`)
-  if (spec.node === nodeName) return failed(`pod ${spec.pod} is on ${nodeName} already`)
+  if (spec.node === nodeName) return failed(`pod ${spec.pod} is already on ${nodeName}`)
   const claims = await claimProblem(pod, controllerOf(pod)?.kind === 'ReplicaSet', context)
   if (claims !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${claims}`)
   const node = context.objects.get('Node', nodeName)
@@ -194,7 +197,7 @@ async function targetOf(
     asked ??
     names[0] ?? {
       reason: 'NODE_UNLIKE',
-      message: `no node can take pod ${spec.pod}: ${wordsOfRefused(places)}`,
+      message: `no node can run pod ${spec.pod}: ${wordsOfRefused(places)}`,
     }
   )
 }
@@ -246,7 +249,7 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
   }
   await tell(at, {
     ...freezeTime,
-    message: message ?? `waits for the node agent of ${status.sourceNode ?? ''}`,
+    message: message ?? `waiting for the node agent of ${status.sourceNode ?? ''}`,
   })
   return {requeueAfterMs: 10_000}
 }
@@ -260,7 +263,7 @@ function unprovenOf(taken: Checkpoint | undefined, {migration}: MigrationAt): st
   const [first] = taken?.status?.obstacles ?? []
   return first === undefined
     ? undefined
-    : `it has to be deleted before a pod of its name can be restored, and it is not proven that this would succeed: ${first.message}`
+    : `the pod would have to be deleted before it is restored under the same name, and the restore may fail: ${first.message}`
 }
 
 /** The new pod of a ReplicaSet has a name of its own, and runs before the source goes. */
@@ -288,18 +291,23 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Requeue> {
   if (answer === undefined) {
     const leftMs = (spec.backend === 'create-image' ? IMAGES_MS : ANSWER_MS) - phaseMs(at)
     if (leftMs > 0) return {requeueAfterMs: leftMs}
-    return step(at, 'RollingBack', {reason: 'RESTORE_UNSUPPORTED'}, `the agent of ${target} did not answer`)
+    return step(
+      at,
+      'RollingBack',
+      {reason: 'RESTORE_UNSUPPORTED'},
+      `the node agent of ${target} did not respond`,
+    )
   }
   if (!answer.ok) return askNext({node: target, ...answer}, at)
   const taken = await checkpointOf(at)
   if (taken?.status?.podTemplate === undefined)
-    return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint is gone')
+    return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint was deleted')
   const replica = replicaSetOf(migration)
   const suffix = (metadata.uid ?? metadata.name).replaceAll('-', '').slice(0, 5)
   const newPod = replica === undefined ? spec.pod : objectName([replica.name, suffix])
   const refusal = await refusalOfTarget(taken, newPod, newPod === spec.pod, at)
   if (refusal !== undefined) return step(at, 'RollingBack', {reason: 'API_REJECTED'}, refusal)
-  return step(at, 'Moving', {newPod}, `moves to ${target}`)
+  return step(at, 'Moving', {newPod}, `moving to ${target}`)
 }
 
 /** After the end: the finalizer goes at once, the checkpoint some time later where a pod runs. */

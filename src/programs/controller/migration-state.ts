@@ -37,7 +37,7 @@ export async function checkpointOf({migration, context}: MigrationAt): Promise<C
 export async function step(at: MigrationAt, phase: Phase, fields: Fields, message: string): Promise<Requeue> {
   const {object, context} = at
   await writeStatus(object, {phase, phaseStartTime: timeText(context.now()), message, ...fields}, context)
-  context.log('info', 'a migration went on', {migration: object.metadata.name, phase, told: message})
+  context.log('info', 'a migration entered a phase', {migration: object.metadata.name, phase, message})
   return undefined
 }
 

@@ -40,22 +40,25 @@ async function unclaimed(
 ): Promise<Verdict | undefined> {
   const name = spec.pod?.name ?? ''
   const found = await kube.get(refTo('Pod', name, metadata.namespace))
-  if (found === undefined) return {reason: 'POD_NOT_FOUND', message: `there is no pod ${name}`}
+  if (found === undefined) return {reason: 'POD_NOT_FOUND', message: `pod ${name} not found`}
   const pod = podSchema.parse(found)
   if (spec.pod?.uid !== undefined && spec.pod.uid !== pod.metadata.uid)
-    return {reason: 'POD_NOT_FOUND', message: `pod ${name} is another one than was asked for`}
+    return {
+      reason: 'POD_NOT_FOUND',
+      message: `pod ${name} is not the requested one: its uid is ${pod.metadata.uid}, expected ${spec.pod.uid}`,
+    }
   const sinceMs = Date.parse(metadata.creationTimestamp ?? '') || now()
   if (now() - sinceMs < CLAIM_MS) return undefined
   const {nodeName} = pod.spec
   if (nodeName === undefined || pod.status.phase === 'Pending')
-    return {reason: 'POD_NOT_FOUND', message: `pod ${name} does not run yet`}
+    return {reason: 'POD_NOT_FOUND', message: `pod ${name} is not running yet`}
   const node = objects.get('Node', nodeName)
   const parsedNode = node === undefined ? undefined : nodeSchema.parse(node)
   if (parsedNode !== undefined && isNodeReady(parsedNode) && nodeFeaturesOf(parsedNode) !== undefined)
     return undefined
   return {
     reason: 'ADDON_MISSING',
-    message: `no node agent took it: node ${nodeName} is not ready or has none`,
+    message: `no node agent started the checkpoint: node ${nodeName} is not ready or has no node agent`,
   }
 }
 
@@ -63,10 +66,10 @@ function lost({status}: Checkpoint, {objects, now}: ReconcileContext): Verdict |
   const name = status?.node ?? ''
   const object = objects.get('Node', name)
   if (object === undefined)
-    return {reason: 'CHECKPOINT_FAILED', message: `node ${name} was removed before it was stored`}
+    return {reason: 'CHECKPOINT_FAILED', message: `node ${name} was removed before the checkpoint was stored`}
   const node = nodeSchema.parse(object)
   const ready = node.status.conditions?.find(({type}) => type === 'Ready')
   const sinceMs = Date.parse(ready?.lastTransitionTime ?? '')
   if (isNodeReady(node) || Number.isNaN(sinceMs) || now() - sinceMs < LOST_MS) return undefined
-  return {reason: 'CHECKPOINT_FAILED', message: `node ${name} was lost before it was stored`}
+  return {reason: 'CHECKPOINT_FAILED', message: `node ${name} was lost before the checkpoint was stored`}
 }

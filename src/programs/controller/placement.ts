@@ -72,10 +72,10 @@ export function placesFor(wanted: Wanted, objects: Objects): Placement {
     const why = whyNot(node, {...wanted, backend}, wanted.backend, spec, free.get(name))
     if (why === undefined && backend !== undefined)
       candidates.push({node, backend, room: free.get(name)?.['memory'] ?? 0})
-    else refused.push({node: name, why: why ?? 'it restores nothing'})
+    else refused.push({node: name, why: why ?? 'it cannot restore checkpoints'})
   }
   if (wanted.node !== undefined && candidates.length + refused.length === 0)
-    refused.push({node: wanted.node, why: 'there is no such node'})
+    refused.push({node: wanted.node, why: 'the node does not exist'})
   const best = (one: Candidate) => backends.indexOf(one.backend)
   return {
     candidates: candidates.toSorted((one, other) => best(one) - best(other) || other.room - one.room),
@@ -97,7 +97,7 @@ export function isUnlikeAll({source, node: wanted}: Wanted, objects: Objects): b
 
 /** `worker-1: it is cordoned; worker-2: …`, for people. */
 export const wordsOfRefused = ({refused}: Placement): string =>
-  refused.map(({node, why}) => `${node}: ${why}`).join('; ') || 'there are no nodes'
+  refused.map(({node, why}) => `${node}: ${why}`).join('; ') || 'the cluster has no nodes'
 
 /** What a node said of itself; undefined: nothing yet. */
 export function nodeFeaturesOf(node: Node): NodeFeatures | undefined {
@@ -133,10 +133,10 @@ function whyUnsupported({metadata}: Node, wanted: Backend | undefined): string {
   const offered = backends.filter((backend) => metadata.labels[BACKEND_LABELS[backend]] === 'true')
   const isPooled = metadata.labels[CHECKPOINT_IMAGES_LABEL] === 'true'
   if (!isPooled && (wanted === 'create-image' || offered.join() === 'create-image'))
-    return `it is none of those for images of checkpoints: it lacks the label ${CHECKPOINT_IMAGES_LABEL}=true`
+    return `it does not accept checkpoint images: it lacks the label ${CHECKPOINT_IMAGES_LABEL}=true`
   return offered.length > 0
-    ? `its runtime restores by ${offered.join(', ')}, not in the way asked for`
-    : "its runtime restores nothing; containerd 2.x with clouder's handler would (clouder kubeadm init sets it up), or containerd 2.1 to 2.3 with checkpoint.restore: trusted-images"
+    ? `its runtime supports the backend ${offered.join(', ')}, not ${wanted ?? 'the requested one'}`
+    : "its runtime cannot restore checkpoints; use containerd 2.x with clouder's handler (clouder kubeadm init sets it up), or containerd 2.1 to 2.3 with checkpoint.restore: trusted-images"
 }
 
 function whyNot(
@@ -147,13 +147,13 @@ function whyNot(
   free: Room | undefined,
 ): string | undefined {
   const {metadata} = node
-  if (metadata.name === wanted.exceptNode) return 'the pod is there now'
-  if (metadata.deletionTimestamp !== undefined) return 'it is going away'
+  if (metadata.name === wanted.exceptNode) return 'the pod runs there already'
+  if (metadata.deletionTimestamp !== undefined) return 'it is being deleted'
   if (!isNodeReady(node)) return 'it is not ready'
   if (node.spec.unschedulable === true) return 'it is cordoned'
   if (wanted.backend === undefined) return whyUnsupported(node, asked)
   const nodeFeatures = nodeFeaturesOf(node)
-  if (nodeFeatures === undefined) return 'its node agent has not told what it can'
+  if (nodeFeatures === undefined) return 'its node agent has not published its features yet'
   const difference = wanted.source === undefined ? undefined : unlike(wanted.source, nodeFeatures)
   if (difference !== undefined) return difference
   const taint = node.spec.taints?.find(({effect, key, value}) => {
@@ -169,11 +169,12 @@ function whyNot(
   })
   if (taint !== undefined) return `its taint ${taint.key} is not tolerated`
   if (!Object.entries(spec.nodeSelector ?? {}).every(([key, value]) => metadata.labels[key] === value))
-    return 'it lacks labels that the pod asks for'
+    return 'its labels do not match the node selector of the pod'
   const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
-  if (terms !== undefined && !matchesTerms(node, terms)) return 'the affinity of the pod excludes it'
+  if (terms !== undefined && !matchesTerms(node, terms))
+    return 'it does not match the node affinity of the pod'
   const elsewhere = wanted.volumes.find((volume) => !matchesTerms(node, volume.terms))
-  if (elsewhere !== undefined) return `it does not have the volume of the claim ${elsewhere.claim}`
+  if (elsewhere !== undefined) return `the volume of claim ${elsewhere.claim} is not available there`
   return lacks(requestsOf(spec), free)
 }
 
@@ -230,5 +231,5 @@ function lacks(requests: Room, free: Room | undefined): string | undefined {
     const left = free?.[name]
     return left !== undefined && amount > left
   })
-  return short === undefined ? undefined : `it has not enough ${short[0]} left`
+  return short === undefined ? undefined : `it does not have enough ${short[0]} left`
 }

@@ -20,14 +20,14 @@ export async function claimProblem(
   for (const {persistentVolumeClaim: claim} of pod.spec.volumes ?? []) {
     if (claim === undefined) continue
     const found = await claimNamed(claim.claimName, pod.metadata.namespace, kube)
-    if (found === undefined) return `its claim ${claim.claimName} is gone`
+    if (found === undefined) return `its claim ${claim.claimName} does not exist`
     // Protected for as long as the pod is there.
     if (found.metadata.deletionTimestamp !== undefined)
-      return `its claim ${claim.claimName} was deleted, and goes as soon as the pod does`
+      return `its claim ${claim.claimName} was deleted and disappears together with the pod`
     const {accessModes} = claimSchema.parse(found).spec
     // The new pod of a ReplicaSet has to be ready before the old one goes, or the ReplicaSet makes one of its own.
     if (ofReplicaSet && !accessModes.includes('ReadWriteMany') && !accessModes.includes('ReadOnlyMany'))
-      return `its claim ${claim.claimName} is for one node at a time, and its ReplicaSet would make another pod in between; a StatefulSet can be moved with it`
+      return `its claim ${claim.claimName} can be mounted on one node at a time, and its ReplicaSet would create another pod in between; use a StatefulSet, which can be moved with such a claim`
   }
   return undefined
 }

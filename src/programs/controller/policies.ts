@@ -102,7 +102,13 @@ async function tellMoves({object, policy: {metadata}, context}: PolicyAt): Promi
     const {owner, pod} = migration.spec
     const ageMs = context.now() - Date.parse(migration.metadata.creationTimestamp ?? '')
     if (owner !== `${OWNER}${metadata.name}` || !(ageMs < NEWS_MS)) continue
-    await tellEvent(object, 'Normal', 'Move', `pod ${pod} is moved: ${migration.metadata.name}`, context)
+    await tellEvent(
+      object,
+      'Normal',
+      'Move',
+      `moving pod ${pod}: migration ${migration.metadata.name}`,
+      context,
+    )
   }
 }
 
@@ -139,7 +145,7 @@ async function takeAll(at: PolicyAt, dueMs: number): Promise<void> {
       object,
       'Normal',
       'Scheduled',
-      `${timeText(dueMs)}: ${wanted.length} checkpoints`,
+      `creating ${wanted.length} checkpoints scheduled for ${timeText(dueMs)}`,
       context,
     )
 }
@@ -211,9 +217,9 @@ async function takeOneIdle(at: PolicyAt, pod: Pod, podPolicy: 'Resume' | 'Delete
     // Somebody may have changed it in this moment, to have it run on.
     const ref = refTo('Runtime', runtime, namespace)
     await context.kube.patch(ref, {spec: {state: 'Paused'}}, {resourceVersion})
-    await tellEvent(object, 'Normal', 'Idle', `pauses runtime ${runtime}`, context)
+    await tellEvent(object, 'Normal', 'Idle', `pausing runtime ${runtime}`, context)
   } else if (podPolicy === 'Delete' && owner !== undefined) {
-    const why = `${owner.kind} ${owner.name} would make it anew: it is left running`
+    const why = `${owner.kind} ${owner.name} would create it again, so it keeps running`
     await tellEvent(object, 'Warning', 'Idle', `pod ${name} is idle; ${why}`, context)
   } else {
     const suffix = `idle${timeText(context.now()).slice(0, 16).replaceAll(/[-T:]/g, '')}`
@@ -222,7 +228,7 @@ async function takeOneIdle(at: PolicyAt, pod: Pod, podPolicy: 'Resume' | 'Delete
       object,
       'Normal',
       'Idle',
-      `checkpoint of ${name}, idle for ${policy.spec.idle?.duration}`,
+      `creating a checkpoint of pod ${name}, idle for ${policy.spec.idle?.duration}`,
       context,
     )
   }
@@ -237,7 +243,7 @@ async function writePolicyStatus(
   const {metadata, status = {}} = policy
   const valid =
     problem === undefined
-      ? {type: 'Valid', status: 'True' as const, reason: 'Valid', message: 'its schedule can be followed'}
+      ? {type: 'Valid', status: 'True' as const, reason: 'Valid', message: 'the schedule is valid'}
       : {type: 'Valid', status: 'False' as const, reason: 'ScheduleInvalid', message: problem}
   const next = {
     observedGeneration: metadata.generation,

@@ -40,7 +40,7 @@ export async function admitEnd(
       : {
           phase: 'Failed',
           reason: 'API_REJECTED',
-          message: `pod ${spec.pod.name} runs on, it could not be made again: ${why}`,
+          message: `pod ${spec.pod.name} keeps running, because it could not be created again: ${why}`,
           completionTime: timeText(context.now()),
         }
   await writeStatus(object, next, context)
@@ -70,7 +70,10 @@ async function whyNot(
   const askedForMs = context.now() - (Date.parse(metadata.creationTimestamp ?? '') || context.now())
   return refusalByDryRun(pod, {takesPlace: true, askedForMs}, context).catch((error: unknown) => {
     if (!isTransient(error)) throw error
-    context.log('info', 'not known yet whether a pod would be taken again', {pod: name, error: error.message})
+    context.log('info', 'could not check yet whether the API server would accept a pod again', {
+      pod: name,
+      error: error.message,
+    })
     return 'undecided'
   })
 }

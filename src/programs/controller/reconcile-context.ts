@@ -51,7 +51,7 @@ export const refTo = (kind: WatchedKind, name: string, namespace?: string): Obje
 /** Objects of a kind as a schema reads them; one that it does not take is left out and told. */
 export function parsed<T>(objects: readonly KubeObject[], schema: z.ZodType<T>, log?: Log): readonly T[] {
   return readable(objects, schema, ({kind, metadata: {name, namespace}}, error) =>
-    log?.('warn', 'left out an object that is not valid', {kind, namespace, name, error}),
+    log?.('warn', 'ignored an invalid object', {kind, namespace, name, error}),
   )
 }
 

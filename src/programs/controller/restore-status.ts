@@ -58,7 +58,7 @@ export function progressOf(pod: Pod): Progress {
     statuses.some((status) => status.name === name && status.state?.running !== undefined),
   )
   if (isReady(pod)) return {state: 'ready', message: 'ready'}
-  if (running) return {state: 'running', message: 'its processes run; it is not ready yet'}
+  if (running) return {state: 'running', message: 'the pod runs but is not ready yet'}
   return {state: 'waiting', message: waitingFor(pod)}
 }
 
@@ -74,7 +74,7 @@ function failureOf(status: ContainerStatus): {reason: string; message: string} |
     const how = ended.exitCode === undefined ? '' : ` with exit code ${ended.exitCode}`
     return {
       reason: 'RESTORE_FAILED',
-      message: `container ${status.name} was restored and ended${how}${ended.message === undefined ? '' : `: ${ended.message}`}`,
+      message: `container ${status.name} was restored and exited${how}${ended.message === undefined ? '' : `: ${ended.message}`}`,
     }
   }
   const tried = (status.restartCount ?? 0) >= ATTEMPTS && status.state?.running === undefined
@@ -101,9 +101,9 @@ function waitingFor(pod: Pod): string {
   const unscheduled = pod.status.conditions?.find(
     ({type, status}) => type === 'PodScheduled' && status === 'False',
   )
-  if (pod.spec.nodeName === undefined) return unscheduled?.message ?? 'waits for a node'
+  if (pod.spec.nodeName === undefined) return unscheduled?.message ?? 'waiting for a node'
   const waiting = pod.status.containerStatuses?.find(({state}) => state?.running === undefined)
   const {reason, message} = waiting?.state?.waiting ?? {}
-  if (waiting === undefined || reason === undefined) return `starts on ${pod.spec.nodeName}`
+  if (waiting === undefined || reason === undefined) return `starting on ${pod.spec.nodeName}`
   return `container ${waiting.name}: ${reason}${message === undefined ? '' : `: ${message}`}`
 }

@@ -73,20 +73,20 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
   const {spec, metadata} = restore
   const checkpoint = checkpointOf(restore, context.objects)
   if (checkpoint === undefined)
-    return fail(object, 'CHECKPOINT_UNKNOWN', `there is no checkpoint ${spec.checkpoint}`, context)
+    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} not found`, context)
   const {status = {}} = checkpoint
   if (status.phase === 'Failed')
     return fail(
       object,
       'CHECKPOINT_UNKNOWN',
-      `checkpoint ${spec.checkpoint} failed: ${status.message ?? 'no reason was told'}`,
+      `checkpoint ${spec.checkpoint} failed: ${status.message ?? 'its status contains no message'}`,
       context,
     )
   if (status.phase !== 'Ready' || status.podTemplate === undefined) {
     await tell(
       object,
       restore,
-      {phase: 'Pending', message: `waits for checkpoint ${spec.checkpoint}`},
+      {phase: 'Pending', message: `waiting for checkpoint ${spec.checkpoint}`},
       context,
     )
     return undefined
@@ -110,7 +110,7 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
   const [best] = places.candidates
   if (best === undefined) {
     const reason = isUnlikeAll(wanted, context.objects) ? 'NODE_UNLIKE' : 'RESTORE_UNSUPPORTED'
-    return fail(object, reason, `no node can take it: ${wordsOfRefused(places)}`, context)
+    return fail(object, reason, `no node can run the pod: ${wordsOfRefused(places)}`, context)
   }
   if (best.backend === 'create-image') {
     const problem = await namespaceProblem(metadata.namespace, context)
@@ -124,7 +124,7 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
       backend: best.backend,
       ...(node === undefined ? {} : {node}),
       startTime: restore.status?.startTime ?? timeText(context.now()),
-      message: `makes pod ${podNameOf(restore, checkpoint) ?? metadata.name}`,
+      message: `creating pod ${podNameOf(restore, checkpoint) ?? metadata.name}`,
     },
     context,
   )
@@ -137,11 +137,11 @@ async function makePod(object: KubeObject, restore: Restore, context: ReconcileC
   const template = checkpoint?.status?.podTemplate
   const name = checkpoint === undefined ? undefined : podNameOf(restore, checkpoint)
   if (checkpoint === undefined || template === undefined || name === undefined)
-    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} is gone`, context)
+    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} was deleted`, context)
   const {backend = 'handler', images, node} = status
   if (status.missingImages !== undefined) return pull(object, restore, template.spec, context)
   if (backend === 'create-image' && images === undefined) {
-    await tell(object, restore, {message: `${node ?? ''} makes images of the checkpoint`}, context)
+    await tell(object, restore, {message: `creating images of the checkpoint on ${node ?? ''}`}, context)
     return undefined
   }
   const {namespace = 'default'} = metadata
@@ -157,7 +157,7 @@ async function makePod(object: KubeObject, restore: Restore, context: ReconcileC
   if (!isOf(pod, restore)) return {requeueAfterMs: 0}
   await writeStatus(
     object,
-    {phase: 'Starting', podUID: pod.metadata.uid, message: `pod ${name} waits for a node`},
+    {phase: 'Starting', podUID: pod.metadata.uid, message: `pod ${name} is waiting for a node`},
     context,
   )
   return undefined
@@ -172,7 +172,7 @@ async function refused(
 ): Promise<Requeue> {
   const sinceMs = Date.parse(restore.status?.startTime ?? '') || 0
   if (context.now() - sinceMs >= REFUSED_MS) return fail(object, 'API_REJECTED', why, context)
-  await tell(object, restore, {message: `tries again: ${why}`}, context)
+  await tell(object, restore, {message: `retrying: ${why}`}, context)
   return {requeueAfterMs: REFUSED_AGAIN_MS}
 }
 
@@ -194,12 +194,12 @@ async function pull(
   if (pulled.state === 'pulled') {
     await writeStatus(
       object,
-      {missingImages: null, imagesPulled: true, message: `${node} has the images`},
+      {missingImages: null, imagesPulled: true, message: `pulled the images on ${node}`},
       context,
     )
     return undefined
   }
-  await tell(object, restore, {message: `${node} pulls ${missingImages.join(', ')}`}, context)
+  await tell(object, restore, {message: `pulling ${missingImages.join(', ')} on ${node}`}, context)
   return {requeueAfterMs: AGAIN_MS}
 }
 
@@ -244,13 +244,18 @@ async function occupied(
 ): Promise<Requeue> {
   const {name, uid, deletionTimestamp} = existing.metadata
   if (deletionTimestamp !== undefined || uid === leaving(checkpoint)) {
-    await tell(object, restoreSchema.parse(object), {message: `waits until pod ${name} is gone`}, context)
+    await tell(
+      object,
+      restoreSchema.parse(object),
+      {message: `waiting for pod ${name} to be deleted`},
+      context,
+    )
     return {requeueAfterMs: 1000}
   }
   return fail(
     object,
     'RESTORE_FAILED',
-    `there is a pod ${name} already; delete it, or name another one with --as`,
+    `pod ${name} already exists; delete it, or choose another name with --as`,
     context,
   )
 }
@@ -271,7 +276,7 @@ async function follow(object: KubeObject, restore: Restore, context: ReconcileCo
     const live =
       name === undefined ? undefined : await context.kube.get(refTo('Pod', name, metadata.namespace))
     if (live?.metadata.uid === status.podUID) return {requeueAfterMs: 100}
-    return fail(object, 'RESTORE_FAILED', 'the pod was deleted before it went on', context)
+    return fail(object, 'RESTORE_FAILED', 'the pod was deleted before it was restored', context)
   }
   const node = found.spec.nodeName
   const place = node === undefined ? {} : {node}
@@ -284,12 +289,12 @@ async function follow(object: KubeObject, restore: Restore, context: ReconcileCo
         phase: 'Restored',
         reason: null,
         ...place,
-        message: `pod ${found.metadata.name} goes on at ${node ?? 'its node'}`,
+        message: `pod ${found.metadata.name} is now running on ${node ?? 'its node'}`,
         completionTime: timeText(context.now()),
       },
       context,
     )
-    await tellEvent(object, 'Normal', 'Restored', `pod ${found.metadata.name} goes on`, context)
+    await tellEvent(object, 'Normal', 'Restored', `pod ${found.metadata.name} is running again`, context)
     return undefined
   }
   const madeMs = Date.parse(found.metadata.creationTimestamp ?? '') || context.now()
@@ -303,7 +308,7 @@ async function follow(object: KubeObject, restore: Restore, context: ReconcileCo
     await context.kube.delete(refTo('Pod', found.metadata.name, metadata.namespace), {
       uid: found.metadata.uid,
     })
-    return fail(object, reason, isLate ? `not in time: ${progress.message}` : progress.message, context)
+    return fail(object, reason, isLate ? `timed out: ${progress.message}` : progress.message, context)
   }
   await tell(object, restore, {...place, message: progress.message}, context)
   return {requeueAfterMs: AGAIN_MS}

@@ -28,7 +28,7 @@ export async function deleteExpired(
   for (const {checkpoint} of doomed) {
     const {name, uid} = checkpoint.metadata
     context.signal.throwIfAborted()
-    context.log('info', 'a checkpoint is not to be kept any more', {checkpoint: name, namespace})
+    context.log('info', 'deleting an expired checkpoint', {checkpoint: name, namespace})
     await context.kube.delete(refTo('Checkpoint', name, namespace), uid === undefined ? {} : {uid})
   }
   return doomed.length

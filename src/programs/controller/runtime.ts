@@ -47,7 +47,7 @@ export const runtimeReconciler: Reconciler = {
     const pod = found === undefined ? undefined : podSchema.parse(found)
     const at = {object, runtime, pod, context}
     if (pod !== undefined && pod.metadata.labels[RUNTIME_LABEL] !== labelValue(metadata.name))
-      return fail(at, 'RESTORE_FAILED', `there is another pod ${metadata.name}`)
+      return fail(at, 'RESTORE_FAILED', `pod ${metadata.name} exists and does not belong to this runtime`)
     for (const lasting of lastingObjects(runtime)) {
       const made = await ensure(lasting, context).catch(refusalOf)
       if (typeof made === 'string') return refused(at, made)
@@ -79,10 +79,14 @@ async function run(at: RuntimeAt): Promise<Requeue> {
   const from = pausedIn(at)
   if (from !== undefined) return resume(from.metadata.name, at)
   if (status.checkpoint !== undefined && status.phase === 'Paused')
-    return fail(at, 'CHECKPOINT_UNKNOWN', `checkpoint ${status.checkpoint}, which it goes on from, is gone`)
+    return fail(
+      at,
+      'CHECKPOINT_UNKNOWN',
+      `checkpoint ${status.checkpoint}, which contains its memory, no longer exists`,
+    )
   const made = await ensure(runtimePod(runtime), context).catch(refusalOf)
   if (typeof made === 'string') return refused(at, made)
-  await tell(at, {phase: 'Pending', reason: null, message: 'its pod starts', checkpoint: null})
+  await tell(at, {phase: 'Pending', reason: null, message: 'starting its pod', checkpoint: null})
   return undefined
 }
 
@@ -97,7 +101,7 @@ async function running(pod: Pod, at: RuntimeAt): Promise<Requeue> {
   const {status = {}, metadata} = runtime
   if (!isRunning(pod)) {
     const resuming = status.phase === 'Resuming'
-    await tell(at, {phase: resuming ? 'Resuming' : 'Pending', message: 'its pod starts'})
+    await tell(at, {phase: resuming ? 'Resuming' : 'Pending', message: 'starting its pod'})
     return {requeueAfterMs: AGAIN_MS}
   }
   // A pod that runs before the Restore has said so may still turn out to have begun anew.
@@ -120,14 +124,24 @@ async function resume(checkpoint: string, at: RuntimeAt): Promise<Requeue> {
   const {metadata} = runtime
   const restore = restoreOf(at, checkpoint)
   if (restore?.status?.phase === 'Failed')
-    return fail(at, restore.status.reason ?? 'RESTORE_FAILED', restore.status.message ?? 'not resumed', {
-      checkpoint,
-    })
+    return fail(
+      at,
+      restore.status.reason ?? 'RESTORE_FAILED',
+      restore.status.message ?? 'the restore failed',
+      {
+        checkpoint,
+      },
+    )
   const {status = {}} = runtime
   // What failed is tried again when somebody asks for it, also when its Restore has been cleaned up meanwhile.
   const failedSo = status.phase === 'Failed' && status.observedGeneration === metadata.generation
   if (restore === undefined && failedSo && status.checkpoint === checkpoint) return undefined
-  await tell(at, {phase: 'Resuming', reason: null, message: `goes on from ${checkpoint}`, checkpoint})
+  await tell(at, {
+    phase: 'Resuming',
+    reason: null,
+    message: `resuming from checkpoint ${checkpoint}`,
+    checkpoint,
+  })
   await ensure(
     {
       apiVersion: WATCHED.Restore,
@@ -161,7 +175,7 @@ async function pause(at: RuntimeAt): Promise<Requeue> {
   const {metadata, status = {}, spec} = runtime
   if (pod === undefined) return paused(at)
   if (isTerminating(pod)) {
-    await tell(at, {phase: 'Pausing', message: 'its pod ends'})
+    await tell(at, {phase: 'Pausing', message: 'waiting for its pod to be deleted'})
     return {requeueAfterMs: 1000}
   }
   if (!isRunning(pod)) {
@@ -190,11 +204,15 @@ async function pause(at: RuntimeAt): Promise<Requeue> {
   )
   const {phase, reason, message} = checkpointSchema.parse(made).status ?? {}
   if (phase === 'Failed')
-    return fail(at, reason ?? 'CHECKPOINT_FAILED', `not paused, it runs on: ${message ?? ''}`)
+    return fail(
+      at,
+      reason ?? 'CHECKPOINT_FAILED',
+      `pausing failed, the runtime keeps running: ${message ?? ''}`,
+    )
   await tell(at, {
     phase: 'Pausing',
     reason: null,
-    message: message ?? 'its memory is taken',
+    message: message ?? 'creating a checkpoint',
     ...(phase === 'Ready' ? {checkpoint: name} : {}),
   })
   return status.phase === 'Failed' ? undefined : {requeueAfterMs: AGAIN_MS}
@@ -207,7 +225,7 @@ async function paused(at: RuntimeAt): Promise<Requeue> {
   await tell(at, {
     phase: 'Paused',
     reason: null,
-    message: from === undefined ? 'it had not run yet' : `its memory is in ${from.metadata.name}`,
+    message: from === undefined ? 'it has not run yet' : `its memory is in checkpoint ${from.metadata.name}`,
     node: null,
     checkpoint: from?.metadata.name ?? null,
     observedGeneration: metadata.generation,

@@ -30,7 +30,7 @@ export async function openRemote(
   if (found === undefined)
     throw new CheckpointError(
       'STORE_REFUSED',
-      `store ${metadata.name} names Secret ${SYSTEM_NAMESPACE}/${name}, which is not there`,
+      `store ${metadata.name} refers to Secret ${SYSTEM_NAMESPACE}/${name}, which does not exist`,
     )
   const entries = Object.entries(secretSchema.parse(found).data)
   const decoded = entries.map(([key, text]) => [key, Buffer.from(text, 'base64').toString('utf8')] as const)

@@ -48,13 +48,17 @@ async function probe(
   context: ReconcileContext,
 ): Promise<{status: 'True' | 'False' | 'Unknown'; reason: string; message: string; blobs?: BlobStore}> {
   if (store.spec.node !== undefined)
-    return {status: 'True', reason: 'OnNodes', message: 'each node keeps what was made there'}
+    return {status: 'True', reason: 'OnNodes', message: 'each node stores its own checkpoints'}
   if (!isRemote(store))
-    return {status: 'Unknown', reason: 'OnNodes', message: 'only node agents reach it; none was asked'}
+    return {
+      status: 'Unknown',
+      reason: 'OnNodes',
+      message: 'only node agents can access this store; it was not checked',
+    }
   try {
     const blobs = await openRemote(store, context)
     await blobs.has(NOTHING, context.signal)
-    return {status: 'True', reason: 'Answered', message: `${blobs.location} answers`, blobs}
+    return {status: 'True', reason: 'Answered', message: `${blobs.location} responds`, blobs}
   } catch (error) {
     context.signal.throwIfAborted()
     if (!(error instanceof CheckpointError)) throw error

@@ -49,6 +49,6 @@ async function removeWhenDue(
   signal.throwIfAborted()
   const {name, namespace, uid} = metadata
   await kube.delete(refTo(kind, name, namespace), uid === undefined ? {} : {uid})
-  log('info', 'what was over for long enough is deleted', {kind, name, namespace})
+  log('info', 'deleted a finished object after its TTL', {kind, name, namespace})
   return undefined
 }

@@ -29,7 +29,7 @@ export async function tellUnreadable(
   context: ReconcileContext,
 ): Promise<void> {
   const {name, namespace, finalizers = [], deletionTimestamp} = object.metadata
-  context.log('warn', 'left out an object that is not valid', {kind, namespace, name, error: problem})
+  context.log('warn', 'ignored an invalid object', {kind, namespace, name, error: problem})
   if (kind === 'Pod' || kind === 'Node' || kind === 'CertificateSigningRequest') return
   if (deletionTimestamp !== undefined) {
     const ours = finalizers.find((finalizer) => OUR_FINALIZERS.test(finalizer))
@@ -37,7 +37,7 @@ export async function tellUnreadable(
     if (ours !== undefined) await removeFinalizer(object, ours, context)
     return
   }
-  const message = `clouder cannot read it and leaves it alone until it is corrected: ${problem}`
+  const message = `the object is invalid and is ignored until it is corrected: ${problem}`
   await tellEvent(object, 'Warning', REASON, message, context)
   const status = statusSchema.safeParse(object['status'] ?? {}).data
   if (status === undefined || object['spec'] === undefined) return

@@ -36,7 +36,7 @@ export async function askUsage(
     agentSchema,
   )
   const address = agents.find(({spec}) => spec.nodeName === node)?.status.podIP
-  if (address === undefined) throw new Error(`node ${node} has no agent`)
+  if (address === undefined) throw new Error(`node ${node} has no node agent`)
   const secret = {apiVersion: 'v1', kind: 'Secret', namespace: SYSTEM_NAMESPACE, name: 'checkpoint-key'}
   const {data} = keySchema.parse(await kube.get(secret))
   const response = await askPeer({
@@ -48,7 +48,7 @@ export async function askUsage(
   })
   if (response.statusCode !== 200) {
     response.destroy()
-    throw new Error(`the agent of node ${node} answered ${response.statusCode}`)
+    throw new Error(`the node agent of ${node} responded with HTTP status ${response.statusCode}`)
   }
   return usageSchema.parse(
     JSON.parse((await readAtMost(response, USAGE_PATH, MAX_USAGE_BYTES)).toString('utf8')),

@@ -186,7 +186,7 @@ test('the image of the programs holds a Node.js that starts them, knows authorit
   expect(stdout).toBe('fetched function true clouder\n')
   await expect(inside('/usr/share/clouder/cluster.js', 'absent')).rejects.toMatchObject({
     code: 1,
-    stdout: expect.stringContaining('there are node-agent and controller') as string,
+    stdout: expect.stringContaining('expected one of controller, node-agent') as string,
   })
 })
 

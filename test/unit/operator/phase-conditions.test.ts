@@ -33,7 +33,7 @@ test.for([
 
 test('a failure has its reason and its message, and a condition keeps its time while its status stays', () => {
   const before = withPhaseConditions(object('Restore'), {phase: 'Pending'}, AT)
-  const next = {phase: 'Failed', reason: 'NODE_UNLIKE', message: 'no node can take it'}
+  const next = {phase: 'Failed', reason: 'NODE_UNLIKE', message: 'no node can run the pod'}
   const {conditions} = withPhaseConditions(object('Restore', before), next, AT + 60_000) as {
     conditions: readonly object[]
   }
@@ -43,7 +43,7 @@ test('a failure has its reason and its message, and a condition keeps its time w
       type: 'Failed',
       status: 'True',
       reason: 'NODE_UNLIKE',
-      message: 'no node can take it',
+      message: 'no node can run the pod',
       lastTransitionTime: '2026-01-01T00:01:00Z',
     },
   ])

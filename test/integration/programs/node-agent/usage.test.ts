@@ -100,7 +100,7 @@ test('an agent tells it to the controller, which has the key, and to nobody else
     const ask = (node: string) => askUsage(node, cache, {kube, port, signal: over.signal})
     try {
       expect(await ask('worker-1')).toEqual({atMs: 1000, pods: {[ONE]: 7}})
-      await expect(ask('worker-2')).rejects.toThrow('node worker-2 has no agent')
+      await expect(ask('worker-2')).rejects.toThrow('node worker-2 has no node agent')
       kube.put(secret(Buffer.alloc(32, 8).toString('base64')))
       await expect(ask('worker-1')).rejects.toThrow(PeerRefusedError)
     } finally {

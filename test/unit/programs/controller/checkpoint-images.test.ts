@@ -137,10 +137,10 @@ test.for([
     'in a namespace that says that it is not',
     {[CHECKPOINT_IMAGES_LABEL]: 'false'},
     {},
-    /namespace default is not for images/,
+    /namespace default does not allow checkpoint images/,
   ],
-  ['in a namespace that is not for it', {}, {}, /namespace default is not for images/],
-  ['on a node that is not for it', LABEL, {node: 'c'}, /c: it is none of those for images/],
+  ['in a namespace that is not for it', {}, {}, /namespace default does not allow checkpoint images/],
+  ['on a node that is not for it', LABEL, {node: 'c'}, /c: it does not accept checkpoint images/],
 ] as const)('nothing goes on by images %s', async ([, labels, spec, words]) => {
   const scene = await sceneWithImages(labels)
   restore(scene, spec)

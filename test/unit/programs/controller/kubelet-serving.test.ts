@@ -45,11 +45,11 @@ for (const name of ['own', 'ipv6'] as const)
   })
 
 const refused = {
-  foreignAddress: /not an address of this node alone/,
-  serviceAddress: /not an address of this node alone/,
+  foreignAddress: /does not belong to this node only/,
+  serviceAddress: /does not belong to this node only/,
   foreignName: /kubernetes\.default\.svc is not the name/,
-  uri: /cannot be read/,
-  nothing: /names nothing/,
+  uri: /cannot be parsed/,
+  nothing: /no DNS name and no IP address/,
   otherNode: /subject/,
   masters: /subject/,
 } as const
@@ -70,31 +70,33 @@ test('an address that a node says it has, and another one or the API server has 
   const claims = [node('cp-1', '10.0.0.2'), node('worker-1', '10.0.0.3', '10.0.0.2', '10.96.0.1')]
   for (const name of ['foreignAddress', 'serviceAddress'] as const)
     expect(refusal(specOf(certificateRequests[name]), {...around, nodes: claims})).toMatch(
-      /of this node alone/,
+      /to this node only/,
     )
 })
 
 test('an address that nobody has is not its own either', () => {
   const alone = {nodes: [node('worker-1', '10.0.0.3')], reserved: []}
-  expect(refusal(specOf(certificateRequests.foreignAddress), alone)).toMatch(/of this node alone/)
+  expect(refusal(specOf(certificateRequests.foreignAddress), alone)).toMatch(/to this node only/)
 })
 
 test('who asks, and what for, must be a node that serves', () => {
   const spec = specOf(certificateRequests.own)
-  expect(refusal({...spec, username: 'system:serviceaccount:x:y'}, around)).toMatch(/by a node/)
-  expect(refusal({...spec, groups: ['system:authenticated']}, around)).toMatch(/by a node/)
-  expect(refusal({...spec, usages: ['server auth', 'client auth']}, around)).toMatch(/serving alone/)
-  expect(refusal({...spec, usages: []}, around)).toMatch(/serving alone/)
-  expect(refusal(spec, {...around, nodes: []})).toMatch(/no node worker-1/)
+  expect(refusal({...spec, username: 'system:serviceaccount:x:y'}, around)).toMatch(/requester is not a node/)
+  expect(refusal({...spec, groups: ['system:authenticated']}, around)).toMatch(/requester is not a node/)
+  expect(refusal({...spec, usages: ['server auth', 'client auth']}, around)).toMatch(
+    /not those of a serving certificate/,
+  )
+  expect(refusal({...spec, usages: []}, around)).toMatch(/not those of a serving certificate/)
+  expect(refusal(spec, {...around, nodes: []})).toMatch(/node worker-1 not found/)
 })
 
 test('a request that is cut short or garbage is not approved', () => {
   const der = Buffer.from(certificateRequests.own.replaceAll(/-----.*-----|\s/g, ''), 'base64')
   for (let length = 0; length < der.length; length += 1) {
     const pem = `-----BEGIN CERTIFICATE REQUEST-----\n${der.subarray(0, length).toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`
-    expect(refusal(specOf(pem), around), `${length} bytes`).toMatch(/cannot be read/)
+    expect(refusal(specOf(pem), around), `${length} bytes`).toMatch(/cannot be parsed/)
   }
-  expect(refusal(specOf('no request'), around)).toMatch(/cannot be read/)
+  expect(refusal(specOf('no request'), around)).toMatch(/cannot be parsed/)
 })
 
 test('the controller approves what the rule allows, and leaves other requests to others', async () => {

@@ -69,7 +69,7 @@ test('a pod that is refused once the source is gone is told, tried for a while, 
     if (phase === 'Moving') told.push(message)
   }
   await scene.play({until: isOver(scene), forMs: 10 * 60_000, each})
-  expect(told).toContainEqual(expect.stringMatching(/^tries again: .*violates PodSecurity/))
+  expect(told).toContainEqual(expect.stringMatching(/^retrying: .*violates PodSecurity/))
   expect(scene.status('Migration', 'move')).toMatchObject({
     phase: 'Failed',
     reason: 'API_REJECTED',

@@ -140,7 +140,7 @@ test('a pod with a volume on a disk of one node is not moved away from it, and i
     expect(scene.status('Migration', 'move')).toMatchObject({phase})
     if (phase === 'Failed') {
       const {message} = scene.status('Migration', 'move') as {message: string}
-      expect(message).toContain('b: it does not have the volume of the claim data')
+      expect(message).toContain('b: the volume of claim data is not available there')
       expect(scene.kube.peek('clouder.dev/v1alpha1', 'Checkpoint')).toEqual([])
     }
     await scene.end()
@@ -304,7 +304,7 @@ test('what goes on nowhere stays in its checkpoint, which is named', async () =>
     phase: 'Failed',
     reason: 'BLOB_TAMPERED',
     message: expect.stringContaining(
-      'checkpoint default/move-move has its memory and is kept: `clouder checkpoint restore default/move-move`',
+      'its checkpoint default/move-move is kept; restore it with `clouder checkpoint restore default/move-move`',
     ) as string,
   })
   await scene.play({forMs: 60 * 60_000, each: holds(scene)})
@@ -333,8 +333,8 @@ const changeCheckpoint = (scene: ReturnType<typeof sceneWithPod>, status: object
 }
 
 test.for([
-  ['that somebody let go', {frozen: false}, /somebody let it/],
-  ['whose checkpoint failed', {phase: 'Failed', frozen: false}, /the checkpoint is gone/],
+  ['that somebody let go', {frozen: false}, /the pod was resumed/],
+  ['whose checkpoint failed', {phase: 'Failed', frozen: false}, /the checkpoint was deleted or is not Ready/],
 ] as const)('a source %s before it was ended is not ended', async ([, status, words]) => {
   const scene = sceneWithPod()
   const {uid} = scene.pod('web')?.metadata ?? {}
@@ -364,7 +364,7 @@ test('a pod that somebody else made under the name is left, and the memory kept'
   expect(scene.status('Migration', 'move')).toMatchObject({
     phase: 'Failed',
     message: expect.stringContaining(
-      'somebody else made a pod web; checkpoint move-move has its memory',
+      'another pod named web was created; checkpoint move-move contains the memory of the moved pod',
     ) as string,
   })
   expect(scene.pod('web')?.metadata.uid).toBe(strange)

@@ -122,7 +122,10 @@ test('moves that are asked for in the name of a policy are told in its events, o
   await scene.play({forMs: 3 * MINUTE_MS})
   const told = scene.kube.peek('v1', 'Event').filter(({reason}) => reason === 'Move')
   expect(told).toMatchObject([
-    {involvedObject: {kind: 'CheckpointPolicy', name: 'keep'}, message: 'pod web-0 is moved: drain-web-0'},
+    {
+      involvedObject: {kind: 'CheckpointPolicy', name: 'keep'},
+      message: 'moving pod web-0: migration drain-web-0',
+    },
   ])
   await scene.end()
 })

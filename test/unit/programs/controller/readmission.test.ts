@@ -35,7 +35,10 @@ async function expectRefusal(scene: Scene, why: RegExp): Promise<void> {
 }
 
 test('a pod that admission would not let be made again is not stopped, nor frozen', () =>
-  expectRefusal(sceneWithPod({refuse: denies('violates PodSecurity')}), /web runs on.*violates PodSecurity/))
+  expectRefusal(
+    sceneWithPod({refuse: denies('violates PodSecurity')}),
+    /web keeps running.*violates PodSecurity/,
+  ))
 
 test('a quota that was lowered below what is used would not let it be made again', async () => {
   const scene = sceneWithPod({refuse: denies('exceeded quota: small')})

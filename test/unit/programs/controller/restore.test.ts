@@ -54,7 +54,7 @@ test('a restore whose pod the API server refuses says so at once, and fails when
   await scene.play({forMs: 10_000})
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Preparing',
-    message: 'tries again: violates PodSecurity "restricted:latest"',
+    message: 'retrying: violates PodSecurity "restricted:latest"',
   })
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({
@@ -116,13 +116,23 @@ test('a pod that bears the name already is not touched', async () => {
 })
 
 test.for([
-  ['there is no such checkpoint', {checkpoint: 'absent'}, 'CHECKPOINT_UNKNOWN', /no checkpoint absent/],
-  ['the node is unknown', {checkpoint: 'saved', node: 'zz'}, 'RESTORE_UNSUPPORTED', /zz: there is no such/],
+  [
+    'there is no such checkpoint',
+    {checkpoint: 'absent'},
+    'CHECKPOINT_UNKNOWN',
+    /checkpoint absent not found/,
+  ],
+  [
+    'the node is unknown',
+    {checkpoint: 'saved', node: 'zz'},
+    'RESTORE_UNSUPPORTED',
+    /zz: the node does not exist/,
+  ],
   [
     'no node offers the backend',
     {checkpoint: 'saved', backend: 'native'},
     'RESTORE_UNSUPPORTED',
-    /a: its runtime restores by handler, not in the way asked for/,
+    /a: its runtime supports the backend handler, not native/,
   ],
 ] as const)('a Restore fails when %s', async ([, spec, reason, words]) => {
   const scene = await sceneWithCheckpoint()
@@ -144,7 +154,7 @@ test('a node of another architecture is refused as unlike, before anything is ma
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Failed',
     reason: 'NODE_UNLIKE',
-    message: 'no node can take it: other: it is arm64, the checkpoint amd64',
+    message: 'no node can run the pod: other: it is arm64, the checkpoint amd64',
   })
   expect(scene.pod('copy')).toBeUndefined()
   await scene.end()
@@ -205,7 +215,7 @@ test('a container that went on and ended has begun anew: that is no restore', as
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Failed',
     reason: 'RESTORE_FAILED',
-    message: expect.stringContaining('ended with exit code 139') as string,
+    message: expect.stringContaining('exited with exit code 139') as string,
   })
   await scene.end()
 })

@@ -154,7 +154,7 @@ test('a runtime whose pod would not be taken again is not paused, and runs on wi
   await scene.play({until: reaches(scene, 'Failed')})
   expect(scene.status('Runtime', 'work')).toMatchObject({
     reason: 'API_REJECTED',
-    message: expect.stringMatching(/not paused, it runs on: .*no RuntimeClass/) as string,
+    message: expect.stringMatching(/pausing failed, the runtime keeps running: .*no RuntimeClass/) as string,
   })
   expect(scene.pod('work')?.metadata.uid).toBe(uid)
   await scene.end()

@@ -114,8 +114,8 @@ test('a pod that stands still for a checkpoint that is deleted goes on', async (
 })
 
 test.for([
-  ['its pod is not there', {name: 'absent'}, 'POD_NOT_FOUND', /no pod absent/],
-  ['its pod is another one', {name: 'web', uid: 'other'}, 'POD_NOT_FOUND', /another one/],
+  ['its pod is not there', {name: 'absent'}, 'POD_NOT_FOUND', /pod absent not found/],
+  ['its pod is another one', {name: 'web', uid: 'other'}, 'POD_NOT_FOUND', /not the requested one/],
 ] as const)('a checkpoint that nobody will take fails at once when %s', async ([, pod, reason, words]) => {
   const scene = sceneWithPod()
   scene.put('Checkpoint', 'saved', {pod, store: 'default', podPolicy: 'Resume'})
@@ -200,12 +200,12 @@ test('a host counts as gone a minute after its last heartbeat, and takes nothing
       scene.kube.put({...object, status: {...Object(object['status']), lastHeartbeatTime}})
   }
   await scene.play({forMs: 1000})
-  expect(ready()).toMatchObject({status: 'False', reason: 'NeverHeard'})
+  expect(ready()).toMatchObject({status: 'False', reason: 'NeverReported'})
   beat()
   await scene.play({forMs: 30_000})
   expect(ready()).toMatchObject({status: 'True'})
   await scene.play({forMs: 60_000})
-  expect(ready()).toMatchObject({status: 'False', reason: 'Silent'})
+  expect(ready()).toMatchObject({status: 'False', reason: 'HeartbeatMissing'})
   const object = scene.object('ContainerHost', 'box')
   if (object !== undefined) scene.kube.put({...object, spec: {slots: 1, drain: true}})
   beat()

@@ -87,7 +87,7 @@ test('an opted-in pod is moved, a plain one evicted, that of a DaemonSet left; t
 
 test('a pod that cannot be moved is not killed in its place', async () => {
   const {kube, tools} = cluster({
-    moves: {phase: 'RolledBack', message: 'no node can take it', sourceNode: node},
+    moves: {phase: 'RolledBack', message: 'no node can run the pod', sourceNode: node},
   })
   const result = await drainNode(kube, options, tools)
   expect(result.drained).toBe(false)
