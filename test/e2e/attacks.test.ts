@@ -138,7 +138,7 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
         return ended(editor, object, 'Ready', 'Failed')
       }
       expect(await hooked('told', ['/smoke', 'lookup', 'localhost'])).toMatchObject({phase: 'Ready'})
-      expect((await hooked('wrong', ['/smoke', 'no-such-word'])).message).toContain('ended with 2')
+      expect((await hooked('wrong', ['/smoke', 'no-such-word'])).message).toContain('exited with code 2')
       expect((await hooked('long', ['/smoke', 'serve', ':9999'], 2)).message).toContain('was killed')
       const left = await cluster.read('worker-1', 'grep -lz :[9]999 /proc/[0-9]*/cmdline || true')
       expect(left.trim()).toBe('')

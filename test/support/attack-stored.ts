@@ -43,7 +43,7 @@ const sparse = (name: string, bytes: number) => {
 const inClear = (cluster: E2eCluster, node: string): Promise<string> =>
   cluster.read(
     node,
-    `find ${DUMP_DIR} ${ARCHIVE_DIR} ${KUBELET_CHECKPOINT_DIR} -mindepth 1; find ${RESTORE_DIR} -mindepth 2 ! -name '*.asked' ! -name '*.restored'`,
+    `find ${DUMP_DIR} ${ARCHIVE_DIR} ${KUBELET_CHECKPOINT_DIR} -mindepth 1; find ${RESTORE_DIR} -mindepth 2 ! -name '*.requested' ! -name '*.restored'`,
   )
 
 export function attackStored(chapter: Chapter): void {

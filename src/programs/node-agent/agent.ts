@@ -99,7 +99,7 @@ class Watching {
       ),
     ]).then(() => undefined)
     this.watching.catch((error: unknown) => {
-      this.problem = `a watch has ended: ${error instanceof Error ? error.message : String(error)}`
+      this.problem = `a watch ended: ${error instanceof Error ? error.message : String(error)}`
     })
   }
 
@@ -109,7 +109,7 @@ class Watching {
     const queue = new WorkQueue({
       work: (key) => work(key).then(() => undefined),
       onError: (key, error, pauseMs) => {
-        if (!signal.aborted) log('warn', 'to be tried again', {key, error: String(error), pauseMs})
+        if (!signal.aborted) log('warn', 'reconcile failed, retrying', {key, error: String(error), pauseMs})
       },
     })
     this.#background(queue.run(signal))
@@ -146,7 +146,7 @@ class Watching {
 
   /** The controller says so on the object itself. */
   #leaveOut({kind, metadata: {namespace, name}}: KubeObject, error: z.ZodError): void {
-    this.#tools.log('warn', 'left out an object that is not valid', {
+    this.#tools.log('warn', 'ignored an invalid object', {
       kind,
       namespace,
       name,
@@ -162,7 +162,7 @@ class Watching {
   }
 
   get unready(): string | undefined {
-    return this.#unsynced > 0 ? 'what is there has not been read yet' : undefined
+    return this.#unsynced > 0 ? 'the initial lists are not complete yet' : undefined
   }
 
   async idle(): Promise<void> {
@@ -234,7 +234,7 @@ class Watching {
       } else if (id === undefined && pod.status?.phase !== 'Running') {
         // What is refused here is refused, with its reason, when the container is created.
         await this.#preparations.prepare(pod, name).catch((error: unknown) => {
-          this.#tools.log('warn', 'cannot be prepared', {
+          this.#tools.log('warn', 'could not prepare a restore', {
             pod: pod.metadata.name,
             namespace: pod.metadata.namespace,
             error: String(error),
@@ -259,7 +259,7 @@ class Watching {
     ])
     for (const uid of await archives.list()) {
       if (uids.has(uid)) continue
-      log('info', 'archive of a checkpoint that is gone', {uid})
+      log('info', 'deleting the archive of a checkpoint that no longer exists', {uid})
       await archives.remove(uid)
     }
     this.#cleaning.add(IMAGES)
@@ -273,7 +273,7 @@ class Watching {
       if (held.has(uid) || !(await isStopped(uid, this.#tools))) continue
       const {namespace, name} = pod.metadata
       if ((await kube.get(podRef(namespace, name)))?.metadata.uid !== uid) continue
-      log('warn', 'pod stood still for no checkpoint', {pod: name, namespace})
+      log('warn', 'thawing a pod that was frozen for no checkpoint', {pod: name, namespace})
       await wakePod(uid, this.#tools)
     }
   }

@@ -171,7 +171,7 @@ class KernelCgroups implements Cgroups {
   /** `…/pod<uid>` or `…-pod<uid with underscores>.slice`, some levels below the root. */
   async #podFolder(podUid: string): Promise<string | undefined> {
     if (!/^[0-9a-f-]{8,}$/.test(podUid))
-      throw new CheckpointError('CHECKPOINT_FAILED', `${podUid} is not the uid of a pod`)
+      throw new CheckpointError('CHECKPOINT_FAILED', `"${podUid}" is not the uid of a pod`)
     const names = [`pod${podUid}`, `pod${podUid.replaceAll('-', '_')}.slice`]
     let level = [this.#root]
     for (let depth = 0; depth < 6 && level.length > 0; depth++) {

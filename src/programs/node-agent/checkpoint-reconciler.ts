@@ -116,7 +116,7 @@ async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTool
   const status: CheckpointStatus = {
     phase: 'Dumping',
     startTime: new Date(tools.now()).toISOString(),
-    message: `taking the memory of ${wanted.name}`,
+    message: `dumping the memory of pod ${wanted.name}`,
     nodeFeatures: await tools.nodeFeatures(),
   }
   const next = withPhaseConditions({...checkpoint, kind: 'Checkpoint'}, status, tools.now())
@@ -144,7 +144,7 @@ async function dumpInTurn(
   if (pod === undefined || pod.metadata.uid !== uid || pod.metadata.deletionTimestamp !== undefined) {
     throw new CheckpointError(
       'POD_NOT_FOUND',
-      `pod ${checkpoint.namespace}/${wanted.name}${wanted.uid === undefined ? '' : ` with uid ${wanted.uid}`} is not there any more`,
+      `pod ${checkpoint.namespace}/${wanted.name}${wanted.uid === undefined ? '' : ` with uid ${wanted.uid}`} no longer exists`,
     )
   }
   await refuseHeld(checkpoint, pod, tools)
@@ -156,7 +156,7 @@ async function dumpInTurn(
     await leavePhase(
       checkpoint,
       'Dumping',
-      {phase: 'Pending', message: `pod ${wanted.name} has changed`},
+      {phase: 'Pending', message: `pod ${wanted.name} changed; waiting for the controller`},
       tools,
     )
     return
@@ -194,7 +194,10 @@ async function refuseHeld(checkpoint: Named, pod: Pod, tools: AgentTools): Promi
 
 class PodHeldError extends CheckpointError {
   constructor({metadata: {namespace, name}}: Pod, holder: {readonly name: string}) {
-    super('CHECKPOINT_FAILED', `pod ${namespace}/${name} stands still for checkpoint ${holder.name}`)
+    super(
+      'CHECKPOINT_FAILED',
+      `pod ${namespace}/${name} is frozen for checkpoint ${holder.name}; wait until that has completed, or delete it`,
+    )
   }
 }
 
@@ -206,7 +209,10 @@ async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
   const sealed = await sealDumped(checkpoint, {...tools, signal}, async (message) => {
     if (!(await tellProgress(checkpoint, message, tools)))
       unwanted.abort(
-        new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${checkpoint.name} was deleted, or given up`),
+        new CheckpointError(
+          'CHECKPOINT_UNKNOWN',
+          `checkpoint ${checkpoint.name} was deleted or has already failed`,
+        ),
       )
   })
   const next = {
@@ -249,8 +255,8 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
   const reason = error instanceof CheckpointError ? error.code : 'CHECKPOINT_FAILED'
   const about = {checkpoint: checkpoint.name, namespace: checkpoint.namespace, reason, error: message}
   if (phase === 'Ready' || phase === 'Failed') {
-    log('warn', 'what follows a checkpoint failed', about)
-    await leavePhase(checkpoint, phase, {message: `tries again: ${message}`}, tools)
+    log('warn', 'a step after the checkpoint failed', about)
+    await leavePhase(checkpoint, phase, {message: `retrying: ${message}`}, tools)
     throw error
   }
   // What stands still for another checkpoint stays so.
@@ -266,7 +272,10 @@ async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Pro
   const written = await leavePhase(checkpoint, phase, next, tools).catch(async (refusal: unknown) => {
     signal.throwIfAborted()
     // Nobody will hear of it. Without its archive it can never be Ready, and its pod need not wait.
-    log('error', 'the failure of a checkpoint cannot be told', {...about, refusal: String(refusal)})
+    log('error', 'could not write the failure to the status of a checkpoint', {
+      ...about,
+      refusal: String(refusal),
+    })
     await tools.archives.remove(checkpoint.uid)
     if (holds) await letPodGoOn(podUID, checkpoint, tools)
     throw refusal

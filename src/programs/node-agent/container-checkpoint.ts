@@ -43,7 +43,7 @@ export function criCheckpoint(
       AbortSignal.any([signal, limit]),
     ).catch((error: unknown) => {
       signal.throwIfAborted()
-      if (limit.aborted) throw failed(target, `it did not end within ${timeoutMs / 1000} s`, error)
+      if (limit.aborted) throw failed(target, `timed out after ${timeoutMs / 1000} s`, error)
       throw error
     })
     if (code !== OK) throw failed(target, message)
@@ -62,8 +62,8 @@ async function expectRunning(socket: string, target: DumpTarget, signal: AbortSi
     'io.kubernetes.container.name': container,
   }
   if (found === undefined || Object.entries(owner).some(([label, value]) => labels.get(label) !== value))
-    throw failed(target, `its container ${containerId} is not on this node any more`)
-  if (found.number(6) !== RUNNING) throw failed(target, `its container ${containerId} does not run any more`)
+    throw failed(target, `container ${containerId} no longer exists on this node`)
+  if (found.number(6) !== RUNNING) throw failed(target, `container ${containerId} is no longer running`)
 }
 
 async function containerOf(socket: string, id: string, signal: AbortSignal): Promise<Message | undefined> {
@@ -78,7 +78,10 @@ async function containerOf(socket: string, id: string, signal: AbortSignal): Pro
   )
   if (code === UNAVAILABLE) throw runtimeAway(message)
   if (code !== OK)
-    throw new CheckpointError('CHECKPOINT_FAILED', `the runtime lists no containers: ${message}`)
+    throw new CheckpointError(
+      'CHECKPOINT_FAILED',
+      `the container runtime failed to list containers: ${message}`,
+    )
   return readMessage(body)
     ?.messages(1)
     .find((one) => one.text(1) === id)
@@ -87,6 +90,6 @@ async function containerOf(socket: string, id: string, signal: AbortSignal): Pro
 const failed = ({namespace, pod, container}: DumpTarget, why: string, cause?: unknown): CheckpointError =>
   new CheckpointError(
     'CHECKPOINT_FAILED',
-    `the container runtime did not checkpoint ${namespace}/${pod}/${container}: ${why}`,
+    `the container runtime failed to checkpoint ${namespace}/${pod}/${container}: ${why}`,
     cause === undefined ? {} : {cause},
   )

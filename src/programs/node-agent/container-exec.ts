@@ -42,7 +42,10 @@ export function criExec(socket: string): ContainerExec {
     if (answer.code === UNAVAILABLE) throw runtimeAway(answer.message)
     const result = answer.code === OK ? readMessage(answer.body) : undefined
     if (result === undefined)
-      throw new CheckpointError('CHECKPOINT_FAILED', `the runtime did not run it: ${answer.message}`)
+      throw new CheckpointError(
+        'CHECKPOINT_FAILED',
+        `the container runtime failed to run it: ${answer.message}`,
+      )
     return {
       exitCode: result.number(3) ?? 0,
       stdout: result.text(1) ?? '',
@@ -54,6 +57,6 @@ export function criExec(socket: string): ContainerExec {
 const noEnd = (timeoutSeconds: number, cause?: unknown): CheckpointError =>
   new CheckpointError(
     'CHECKPOINT_FAILED',
-    `it did not end within ${timeoutSeconds} s and was killed`,
+    `it timed out after ${timeoutSeconds} s and was killed`,
     cause === undefined ? {} : {cause},
   )

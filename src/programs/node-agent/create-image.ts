@@ -78,7 +78,11 @@ export async function makeImages(
     // An agent that is started anew is away for some seconds, with its disk.
     const waitedMs = tools.now() - Date.parse(status?.startTime ?? '')
     if (OUTAGES.includes(error.code) && waitedMs < PATIENCE_MS) throw error
-    tools.log('warn', 'images could not be made', {restore: name, namespace, error: error.message})
+    tools.log('warn', 'could not create images of a checkpoint', {
+      restore: name,
+      namespace,
+      error: error.message,
+    })
     await writeStatusIf(ref, isSame, {phase: 'Failed', reason: error.code, message: error.message}, tools)
   }
 }
@@ -129,7 +133,7 @@ export function checkpointImages(tools: Tools): CheckpointImages {
         const used = new Set([...ofPods, ...(await namedImages(tools))])
         for (const image of there.filter((name) => !used.has(name))) {
           await removeImage(image, signal)
-          log('info', 'image of a checkpoint removed', {image})
+          log('info', 'deleted an image of a checkpoint', {image})
         }
       }),
   }
@@ -191,7 +195,7 @@ async function refuse(
   if (metadata.namespace !== namespace)
     throw new CheckpointError(
       'CHECKPOINT_UNKNOWN',
-      `checkpoint ${name} was made in namespace ${metadata.namespace}`,
+      `checkpoint ${name} was created in namespace ${metadata.namespace}, not in ${namespace}`,
     )
   refuseUnlike(metadata.source, await tools.nodeFeatures())
   const limits = await tools.limits.own()
@@ -203,7 +207,7 @@ async function refuse(
     if (wider.length > 0)
       throw new CheckpointError(
         'PRIVILEGES_WIDER',
-        `the processes of the checkpoint may do what container ${container} may not: ${wider.join('; ')}`,
+        `the processes in the checkpoint have privileges that container ${container} does not have: ${wider.join('; ')}`,
       )
   }
   const absent = new Set<string>()

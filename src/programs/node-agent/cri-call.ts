@@ -58,7 +58,11 @@ function exchanged(
       if (signal.aborted) reject(error)
       else if (begun)
         reject(
-          new CheckpointError('CHECKPOINT_FAILED', `the runtime broke off: ${error.message}`, {cause: error}),
+          new CheckpointError(
+            'CHECKPOINT_FAILED',
+            `the container runtime closed the connection: ${error.message}`,
+            {cause: error},
+          ),
         )
       else reject(runtimeAway(error.message, error))
     }
@@ -86,7 +90,7 @@ function exchanged(
     stream.on('close', () => {
       const {'grpc-status': status, 'grpc-message': words = ''} = told
       const body = Buffer.concat(chunks).subarray(PREFIX_BYTES)
-      if (typeof status !== 'string') broken(new Error('its answer has no end'))
+      if (typeof status !== 'string') broken(new Error('its response is incomplete'))
       else resolve({code: Number(status), message: decoded(String(words)), body})
     })
     const prefix = Buffer.alloc(PREFIX_BYTES)
@@ -108,6 +112,6 @@ function decoded(words: string): string {
 export const runtimeAway = (why: string, cause?: Error): KubernetesError =>
   new KubernetesError(
     'API_UNREACHABLE',
-    `the container runtime does not answer: ${why}`,
+    `the container runtime does not respond: ${why}`,
     cause === undefined ? {} : {cause},
   )

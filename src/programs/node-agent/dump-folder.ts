@@ -24,7 +24,7 @@ export function dumpFolder(folder: string, log: Log): DumpFolder {
       throw error
     })
     for (const name of names.filter((entry) => DUMP.test(entry))) {
-      log('info', 'removes what a dump has left that was broken off', {name})
+      log('info', 'deleting the files of an interrupted dump', {name})
       await rm(join(folder, name), {recursive: true, force: true})
     }
   }

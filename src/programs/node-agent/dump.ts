@@ -39,7 +39,7 @@ export async function dumpPod(
     } catch (error) {
       if (!(error instanceof CheckpointError) || !BUSY.test(error.message) || attempt === ATTEMPTS)
         throw error
-      tools.log('info', 'a pod could not be stopped just then; again', {attempt, error: error.message})
+      tools.log('info', 'could not freeze a pod, retrying', {attempt, error: error.message})
       await tools.cgroups.thaw(pod.metadata.uid)
       tools.signal.throwIfAborted()
     }
@@ -71,7 +71,7 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Du
     if (spec.podPolicy !== 'Resume') refuseOverLimit(name, size, limits.get(name))
     if (size.unmeasured === undefined) continue
     unmeasured.set(name, size.unmeasured)
-    tools.log('warn', 'files were not measured', {...targetOf(pod, name), error: size.unmeasured})
+    tools.log('warn', 'could not measure changed files', {...targetOf(pod, name), error: size.unmeasured})
   }
   if (spec.hooks?.preCheckpoint !== undefined) await runHook('before', pod, spec.hooks.preCheckpoint, tools)
   const holds = spec.podPolicy !== 'Resume' || running.length > 1
@@ -79,7 +79,7 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Du
   const held: ContainerCgroup[] = []
   for (const [index, {name, id, image}] of running.entries()) {
     const cgroup = await cgroups.find(pod.metadata.uid, id)
-    if (cgroup === undefined) throw failed(pod, name, 'its processes are not found on the node')
+    if (cgroup === undefined) throw failed(pod, name, 'its processes were not found on the node')
     const dumped = await dumpContainer(pod, {name, id}, uid, cgroup, holds, tools)
     const why = unmeasured.get(name)
     containers.push({name, image, ...dumped, ...(why === undefined ? {} : {unmeasured: why})})
@@ -104,13 +104,13 @@ function runningContainer(pod: Pod, name: string): {name: string; id: string; im
   const container = originalPod(pod).spec.containers.find((one) => one.name === name)
   if (container === undefined) {
     const names = pod.spec.containers.map((one) => one.name).join(', ')
-    throw failed(pod, name, `the pod has no such container, but ${names}`)
+    throw failed(pod, name, `the pod has no such container; its containers are ${names}`)
   }
   const status = statusOf(pod, name)
   const id = containerIdOf(status)
   if (status?.state?.running === undefined || id === undefined) {
     const {waiting, terminated} = status?.state ?? {}
-    throw failed(pod, name, `it does not run: ${waiting?.reason ?? terminated?.reason ?? 'not started'}`)
+    throw failed(pod, name, `it is not running: ${waiting?.reason ?? terminated?.reason ?? 'not started'}`)
   }
   return {name, id, image: container.image}
 }
@@ -137,11 +137,7 @@ async function dumpContainer(
   )
   const archiveBytes = await archives.claim(path, uid, name)
   if (freezePod && !seen.podFrozen)
-    throw failed(
-      pod,
-      name,
-      'the end of the dump was not seen, so that the pod could not be made to stand still',
-    )
+    throw failed(pod, name, 'the node agent missed the end of the dump, so the pod could not be frozen')
   return {
     archiveBytes,
     ...(seen.frozenMs === undefined ? {} : {frozenMilliseconds: Math.round(seen.frozenMs)}),
@@ -164,15 +160,15 @@ export async function runHook(
   {container, command, timeoutSeconds = 30}: Hook,
   {exec, signal}: Pick<AgentTools, 'exec' | 'signal'>,
 ): Promise<void> {
-  const hook = `the hook ${when} the dump`
+  const hook = `hook ${when === 'before' ? 'preCheckpoint' : 'postCheckpoint'}`
   const id = containerIdOf(statusOf(pod, container))
-  if (id === undefined) throw failed(pod, container, `${hook} has no container to run in`)
+  if (id === undefined) throw failed(pod, container, `${hook} has no running container to run in`)
   const {exitCode, stderr} = await exec(id, command, {timeoutSeconds, signal}).catch((error: unknown) => {
     if (!(error instanceof CheckpointError)) throw error
     throw failed(pod, container, `${hook} failed: ${error.message}`, error)
   })
   if (exitCode !== 0)
-    throw failed(pod, container, `${hook} ended with ${exitCode}: ${stderr.trim().slice(-300)}`)
+    throw failed(pod, container, `${hook} exited with code ${exitCode}: ${stderr.trim().slice(-300)}`)
 }
 
 const failed = (pod: Pod, container: string, why: string, cause?: Error): CheckpointError =>

@@ -23,7 +23,7 @@ export function dumpWatcher(script: URL): DumpWatcher {
         if (message !== 'watching') resolve(message)
       })
       worker.once('error', reject)
-      worker.once('exit', (code) => reject(new Error(`the watching thread ended with ${code}`)))
+      worker.once('exit', (code) => reject(new Error(`the freeze thread exited with code ${code}`)))
     })
     // It is awaited below; a dump that fails first must not leave it unhandled.
     seen.catch(() => undefined)

@@ -17,7 +17,7 @@ export async function collectGarbage(tools: Tools): Promise<void> {
   if (sinceMs === undefined) return
   const objects = await kube.list({apiVersion: API_VERSION, kind: 'CheckpointStore'})
   const known = readable(objects, checkpointStoreSchema, ({metadata}, error) =>
-    log('warn', 'left out a store that is not valid', {store: metadata.name, error}),
+    log('warn', 'ignored an invalid store', {store: metadata.name, error}),
   )
   for (const store of known.filter(isLocal)) {
     const {name} = store.metadata
@@ -31,7 +31,7 @@ export async function collectGarbage(tools: Tools): Promise<void> {
       signal,
     })
     if (removedManifests.length + removedBlobs > 0)
-      log('info', 'garbage removed', {
+      log('info', 'deleted unused data from a store', {
         store: name,
         checkpoints: removedManifests.length,
         removedBlobs,

@@ -35,7 +35,7 @@ export async function importCheckpoint(
   if (metadata.namespace !== checkpoint.namespace) {
     throw new CheckpointError(
       'CHECKPOINT_UNKNOWN',
-      `${digest} was made in namespace ${metadata.namespace}, and can be restored there only`,
+      `${digest} was created in namespace ${metadata.namespace} and can only be restored there`,
     )
   }
   const pieces = [envelope.table, ...envelope.chunks]
@@ -49,7 +49,7 @@ export async function importCheckpoint(
     nodeFeatures: metadata.source,
     podTemplate: metadata.podTemplate,
     frozen: false,
-    message: `found in ${blobs.location}, made of pod ${metadata.pod} on ${metadata.createdAt}`,
+    message: `imported from ${blobs.location}, created from pod ${metadata.pod} on ${metadata.createdAt}`,
     completionTime: new Date(now()).toISOString(),
   }
   const isOurs = (object: KubeObject): boolean => {

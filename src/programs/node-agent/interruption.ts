@@ -46,7 +46,7 @@ function awsMetadata(url: string): Metadata {
       method: 'PUT',
       headers: {'x-aws-ec2-metadata-token-ttl-seconds': '60'},
     })
-    if (token === undefined) throw new Error('no token is given')
+    if (token === undefined) throw new Error('the metadata service returned no token')
     return request(`${url}/latest/meta-data/${path}`, signal, {headers: {'x-aws-ec2-metadata-token': token}})
   }
   return {
@@ -78,7 +78,7 @@ function azureMetadata(url: string, node: string): Metadata {
       const text = await request(`${url}/metadata/scheduledevents?api-version=2020-07-01`, signal, {
         headers: {Metadata: 'true'},
       })
-      if (text === undefined) throw new Error('there are no scheduled events')
+      if (text === undefined) throw new Error('the metadata service has no scheduled events')
       const {Events} = azureEventsSchema.parse(JSON.parse(text))
       const ending = Events.filter(
         ({EventType, Resources}) =>
@@ -98,7 +98,7 @@ async function request(url: string, signal: AbortSignal, init: RequestInit): Pro
   })
   const text = await textAtMost(response, url, MAX_ANSWER_BYTES)
   if (response.status === 404) return undefined
-  if (!response.ok) throw new Error(`${url} answered ${response.status}`)
+  if (!response.ok) throw new Error(`${url} responded with HTTP status ${response.status}`)
   return text
 }
 
@@ -126,7 +126,7 @@ export async function watchInterruptions(options: InterruptionOptions): Promise<
     await pauseQuietly(isCloud ? everyMs : lookMs, signal)
     lookMs = Math.min(LOOK_EVERY_MS, lookMs * 2)
   }
-  log('info', 'no longer asks the cloud')
+  log('info', 'no longer polls the metadata service for interruption notices')
 }
 
 /** Until the service does not answer any more. */
@@ -136,7 +136,7 @@ async function follow(metadata: Metadata, options: InterruptionOptions): Promise
   let reported: string | null | undefined
   while (!signal.aborted) {
     const notices = await metadata.notices(signal).catch((error: unknown) => {
-      if (!signal.aborted) log('warn', 'the metadata service does not answer', {error: String(error)})
+      if (!signal.aborted) log('warn', 'the metadata service does not respond', {error: String(error)})
       return undefined
     })
     if (notices === undefined) return
@@ -145,9 +145,10 @@ async function follow(metadata: Metadata, options: InterruptionOptions): Promise
       try {
         await report(text, options)
         reported = text
-        if (text !== null) log('warn', 'this machine will be taken away', {cloud: metadata.cloud, notices})
+        if (text !== null)
+          log('warn', 'the cloud will interrupt this machine', {cloud: metadata.cloud, notices})
       } catch (error) {
-        log('warn', 'notices could not be reported yet', {error: String(error)})
+        log('warn', 'could not report interruption notices yet', {error: String(error)})
       }
     }
     await pauseQuietly(everyMs, signal)

@@ -134,6 +134,9 @@ async function createOrRead(
   if (made !== undefined) return texts
   const found = await readSecret(kube, name)
   if (found === undefined)
-    throw new KubernetesError('API_REJECTED', `Secret ${SYSTEM_NAMESPACE}/${name} came and went`)
+    throw new KubernetesError(
+      'API_REJECTED',
+      `Secret ${SYSTEM_NAMESPACE}/${name} was deleted right after it was created`,
+    )
   return found
 }

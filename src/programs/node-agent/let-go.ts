@@ -61,7 +61,7 @@ export async function hookAfter(
   if (pod === undefined) return
   await runHook('after', pod, hooks.postCheckpoint, tools).catch((error: unknown) => {
     tools.signal.throwIfAborted()
-    tools.log('warn', 'hook failed', {checkpoint: checkpoint.name, error: String(error)})
+    tools.log('warn', 'hook postCheckpoint failed', {checkpoint: checkpoint.name, error: String(error)})
   })
 }
 
@@ -87,7 +87,7 @@ async function endFrozen(
     intervalMs: 50,
     signal,
     check: async () =>
-      (await cgroups.isTerminating(podUID)) ? {value: true, seen: 'ending'} : {seen: 'not ending yet'},
+      (await cgroups.isTerminating(podUID)) ? {value: true, seen: 'ending'} : {seen: 'not terminating yet'},
   }).catch((error: unknown) => {
     signal.throwIfAborted()
     // A hook of the pod's own may stand before the signal; it cannot run in a pod that stands still.

@@ -28,9 +28,9 @@ export function nodeLimits(proc = '/proc'): NodeLimits {
     hardLimits(await readFile(join(proc, pid, 'limits'), 'utf8'))
   return {
     async ofSandbox(bundle, sandbox) {
-      if (!/^[0-9a-zA-Z._-]+$/.test(sandbox)) throw new Error(`${sandbox} is not the id of a sandbox`)
+      if (!/^[0-9a-zA-Z._-]+$/.test(sandbox)) throw new Error(`"${sandbox}" is not the id of a sandbox`)
       const pid = (await readFile(join(dirname(bundle), sandbox, 'init.pid'), 'utf8')).trim()
-      if (!/^\d+$/.test(pid)) throw new Error(`${pid} is not the id of a process`)
+      if (!/^\d+$/.test(pid)) throw new Error(`"${pid}" is not a process id`)
       return of(pid)
     },
     own: () => of('self'),
@@ -53,7 +53,7 @@ function refuse(container: string, beyond: readonly string[]): void {
   if (beyond.length === 0) return
   throw new CheckpointError(
     'PRIVILEGES_WIDER',
-    `the processes of the checkpoint have more than container ${container} may have: ${beyond.join('; ')}`,
+    `the processes in the checkpoint exceed the resource limits of container ${container}: ${beyond.join('; ')}`,
   )
 }
 
@@ -73,7 +73,7 @@ export async function lowerLimits(
   const inherited = await limits.ofSandbox(bundle, sandbox).catch((error: unknown) => {
     throw new CheckpointError(
       'RESTORE_FAILED',
-      `the limits of this node's pods are not known: ${String(error)}`,
+      `could not determine the resource limits of pods on this node: ${String(error)}`,
     )
   })
   const rlimits = limitsOf(spec, inherited)
@@ -100,6 +100,6 @@ function loweredIn(...args: Parameters<typeof withLimits>): ReturnType<typeof wi
     return withLimits(...args)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    throw new CheckpointError('RESTORE_FAILED', `limits cannot be written: ${error.message}`)
+    throw new CheckpointError('RESTORE_FAILED', `cannot write resource limits: ${error.message}`)
   }
 }

@@ -173,7 +173,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
       if (now() >= collectAtMs) {
         collectAtMs = now() + COLLECT_EVERY_MS
         await collectGarbage(tools).catch((error: unknown) =>
-          log('warn', 'garbage stays', {error: String(error)}),
+          log('warn', 'deleting unused data failed', {error: String(error)}),
         )
       }
       await pauseQuietly(PUBLISH_EVERY_MS, signal)
@@ -203,8 +203,7 @@ async function publish(
   try {
     if (await publishNodeFeatures(await read(), options)) log('info', 'published the node features')
   } catch (error) {
-    if (!options.signal.aborted)
-      log('warn', 'the node features could not be published', {error: String(error)})
+    if (!options.signal.aborted) log('warn', 'could not publish the node features', {error: String(error)})
   }
 }
 
@@ -231,7 +230,7 @@ async function openPeer(node: string, port: number, kube: KubeClient): Promise<B
   if (address === undefined)
     throw new CheckpointError(
       'STORE_UNREACHABLE',
-      `node ${node}, on whose disk the checkpoint lies, has no agent`,
+      `node ${node}, whose disk contains the checkpoint, has no node agent`,
     )
   return peerStore({node, host: address, port, key: peerKeyOf((await clusterKeys(kube))['peer-key'])})
 }

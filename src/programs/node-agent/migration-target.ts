@@ -73,7 +73,7 @@ export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<
   const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
   const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToAdmit(now, tools.node)
   try {
-    const targetAnswer = {ok: true, message: `${tools.node} can take it`}
+    const targetAnswer = {ok: true, message: `${tools.node} can run the pod`}
     if (spec.backend === 'create-image') {
       await tools.checkpointImages.make(checkpoint, async (images) => {
         await writeStatusIf(ref, isSame, {images, targetAnswer}, tools)
@@ -85,7 +85,7 @@ export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error
     const {code, message} = error
-    tools.log('warn', 'a pod cannot be taken', {migration: name, namespace, error: message})
+    tools.log('warn', 'this node cannot run a pod', {migration: name, namespace, error: message})
     await writeStatusIf(ref, isSame, {targetAnswer: {ok: false, reason: code, message}}, tools)
   }
 }
@@ -113,11 +113,11 @@ async function canTake(name: {namespace: string; name: string}, tools: AdmitTool
   if (wantedBytes > freeBytes)
     throw new CheckpointError(
       'RESTORE_IMPOSSIBLE',
-      `${tools.node} has ${freeBytes} bytes free below ${RESTORE_DIR}, and the checkpoint needs ${wantedBytes}`,
+      `${tools.node} has ${freeBytes} bytes free in ${RESTORE_DIR}, but the checkpoint needs ${wantedBytes}`,
     )
   const digestsOf = new Map(images.map((image, index) => [image, found[index] ?? []]))
   const why = unlike(metadata.source, here)
-  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `${tools.node} cannot take it: ${why}`)
+  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `${tools.node} cannot run the pod: ${why}`)
   for (const container of metadata.containers) {
     const {image, imageDigest} = container
     refuseBeyond(container, limits)

@@ -67,8 +67,8 @@ export function peerStore(options: {
   const away = (signal: AbortSignal, cause: unknown): CheckpointError => {
     signal.throwIfAborted()
     if (cause instanceof PeerRefusedError)
-      return new CheckpointError('STORE_REFUSED', `the agent of node ${node} has another key than this one`)
-    const words = `${location} cannot be reached through its agent at ${host}:${port}`
+      return new CheckpointError('STORE_REFUSED', `the node agent of ${node} uses another key than this one`)
+    const words = `${location} cannot be reached through its node agent at ${host}:${port}`
     return new CheckpointError('STORE_UNREACHABLE', words, {cause})
   }
   const askPatiently = async (path: string, signal: AbortSignal): Promise<IncomingMessage> => {
@@ -92,7 +92,10 @@ export function peerStore(options: {
     response.resume()
     if (statusCode === 404) return undefined
     if (statusCode === CHANGED) throw tampered(digest, location)
-    throw new CheckpointError('STORE_REFUSED', `the agent of ${location} answered ${statusCode}`)
+    throw new CheckpointError(
+      'STORE_REFUSED',
+      `the node agent for ${location} responded with HTTP status ${statusCode}`,
+    )
   }
   async function* partsOf(response: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
     try {
@@ -104,7 +107,7 @@ export function peerStore(options: {
   async function* checked(digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const response = await ask('blobs', digest, signal)
     if (response === undefined)
-      throw new CheckpointError('BLOB_MISSING', `blob ${digest} is not on ${location}`)
+      throw new CheckpointError('BLOB_MISSING', `blob ${digest} not found on ${location}`)
     const hash = createHash('sha256')
     for await (const part of partsOf(response, signal)) {
       hash.update(part)
@@ -142,4 +145,4 @@ export function peerStore(options: {
 }
 
 const tampered = (digest: Digest, location: string): CheckpointError =>
-  new CheckpointError('BLOB_TAMPERED', `what ${location} gave is not ${digest}`)
+  new CheckpointError('BLOB_TAMPERED', `the data read from ${location} does not have the digest ${digest}`)

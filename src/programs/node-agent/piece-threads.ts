@@ -14,7 +14,7 @@ export function threadedCiphers(script: URL, count: number): Ciphers {
   return (dataKey) => ({
     seal: async (plain, kind) => {
       const {bytes, digest} = await threads.work({work: 'seal', dataKey, kind, bytes: plain})
-      if (digest === undefined) throw new TypeError('what is sealed has a digest')
+      if (digest === undefined) throw new TypeError('the digest of the sealed data is missing')
       return {bytes, digest}
     },
     open: async ({bytes, digest, sizeBytes, kind}) =>
@@ -75,7 +75,7 @@ class Threads {
       waiting.clear()
     }
     worker.on('error', (error) => broken(error instanceof Error ? error : new Error(String(error))))
-    worker.on('exit', (code) => broken(new Error(`a thread that seals ended with ${code}`)))
+    worker.on('exit', (code) => broken(new Error(`an encryption thread exited with code ${code}`)))
     return [worker, waiting]
   }
 }

@@ -17,7 +17,7 @@ export async function plainTar(
   const unpacked = async (content: AsyncIterable<Uint8Array>): Promise<void> => {
     await writeSparse(plain, content, signal, (bytes) => {
       if (bytes <= most) return
-      const why = `its changed files are larger than the ${most} bytes that they may take`
+      const why = `its changed files are larger than ${most} bytes`
       throw new CheckpointError('TOO_LARGE', `the checkpoint cannot be unpacked: ${why}`)
     })
   }

@@ -60,7 +60,7 @@ interface PreparationTools extends Pick<
 /** Preparations on the disk. */
 export function diskPreparations(folder: string, tools: PreparationTools): Preparations {
   const podDir = (uid: string): string => {
-    if (!/^[0-9a-f-]{8,}$/.test(uid)) throw new Error(`${uid} is not the uid of a pod`)
+    if (!/^[0-9a-f-]{8,}$/.test(uid)) throw new Error(`"${uid}" is not the uid of a pod`)
     return join(folder, uid)
   }
   const of = (uid: string, container: string, kind: string): string =>
@@ -85,9 +85,9 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
       await running
       return readPrepared(of(uid, container, '.json'), boot)
     },
-    noteAsked: (uid, container, id) => note(uid, of(uid, container, '.asked'), id),
+    noteAsked: (uid, container, id) => note(uid, of(uid, container, '.requested'), id),
     async asked(uid, container) {
-      const id = await readIfThere(of(uid, container, '.asked'))
+      const id = await readIfThere(of(uid, container, '.requested'))
       return id === '' ? undefined : id
     },
     async noteRestored(uid, container) {
@@ -124,7 +124,7 @@ async function unpackPod(
   const name = pod.metadata.annotations?.[RESTORE_ANNOTATION] ?? ''
   const object = await kube.get(checkpointRef({namespace, name}))
   if (object === undefined)
-    throw new CheckpointError('CHECKPOINT_UNKNOWN', `there is no checkpoint ${namespace}/${name}`)
+    throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${name} not found`)
   const {status = {}, spec} = parseCheckpoint(object)
   const digest = digestSchema.safeParse(status.digest).data
   if (status.phase !== 'Ready' || digest === undefined)
@@ -144,7 +144,7 @@ async function unpackPod(
   if (opened.metadata.namespace !== namespace)
     throw new CheckpointError(
       'CHECKPOINT_UNKNOWN',
-      `checkpoint ${name} was made in namespace ${opened.metadata.namespace}`,
+      `checkpoint ${name} was created in namespace ${opened.metadata.namespace}, not in ${namespace}`,
     )
   refuseUnlike(opened.metadata.source, await tools.nodeFeatures())
   const wanted = new Set(pod.spec.containers.map((container) => container.name))
@@ -192,7 +192,7 @@ function boundsOf(pod: Pod, freeBytes: number): ArchiveBounds {
 /** Throws CheckpointError NODE_UNLIKE when processes of `source` cannot go on here. */
 export function refuseUnlike(source: NodeFeatures, here: NodeFeatures): void {
   const why = unlike(source, here)
-  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `this node cannot take it: ${why}`)
+  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `this node cannot run the pod: ${why}`)
 }
 
 /**

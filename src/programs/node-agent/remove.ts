@@ -46,7 +46,7 @@ export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Pr
 }
 
 function fail({namespace, name}: Named): never {
-  throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${name} is gone`)
+  throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${name} no longer exists`)
 }
 
 async function storeOf({spec}: Named, {kube}: AgentTools): Promise<CheckpointStore | undefined> {

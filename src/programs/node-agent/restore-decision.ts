@@ -30,13 +30,13 @@ export async function answerRestore(request: RestoreRequest, tools: AnswerTools)
   const about = {id, namespace, pod, container, checkpoint}
   try {
     const answer = await decide(request, tools)
-    log('info', `answered ${answer.action}`, about)
+    log('info', `responded to the restore handler: ${answer.action}`, about)
     return answer
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const isOurs = error instanceof CheckpointError || error instanceof KubernetesError
     const code = isOurs ? `${error.code}: ` : ''
-    log('warn', 'refused', {...about, error: message})
+    log('warn', 'refused a restore', {...about, error: message})
     return {version: 1, action: 'refuse', message: `${code}${message}`}
   }
 }
@@ -54,7 +54,7 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
   if (pod.metadata.annotations?.[RESTORE_ANNOTATION] !== request.checkpoint)
     throw new CheckpointError(
       'RESTORE_FAILED',
-      `pod ${namespace}/${request.pod} does not name checkpoint ${request.checkpoint}`,
+      `pod ${namespace}/${request.pod} is not annotated with checkpoint ${request.checkpoint}`,
     )
   if (await hasRun(pod, request, tools)) await preparations.noteRestored(podUid, container)
   const image = pod.spec.containers.find(({name}) => name === container)?.image ?? ''
@@ -92,7 +92,10 @@ async function hasRun(
   if (earlier === undefined || earlier === id) return false
   if (ranAs(pod, container, earlier)) return true
   if ((await cgroups.find(podUid, earlier)) !== undefined)
-    throw new CheckpointError('RESTORE_FAILED', `the attempt before, ${earlier}, has not come to its end`)
+    throw new CheckpointError(
+      'RESTORE_FAILED',
+      `the previous attempt, container ${earlier}, has not ended yet`,
+    )
   return false
 }
 
@@ -116,7 +119,7 @@ function compare(
   if (wider.length > 0) {
     throw new CheckpointError(
       'PRIVILEGES_WIDER',
-      `the processes of the checkpoint may do what container ${container} may not: ${wider.join('; ')}`,
+      `the processes in the checkpoint have privileges that container ${container} does not have: ${wider.join('; ')}`,
     )
   }
   const {name, digests} = image

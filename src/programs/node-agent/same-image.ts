@@ -11,7 +11,7 @@ export function refuseOther(
   throw new CheckpointError(
     'IMAGE_UNAVAILABLE',
     digests.length === 0
-      ? `${image} is not known on ${node}, and the checkpoint is of ${imageDigest}`
-      : `${image} on ${node} is ${digests.join(' or ')}, and the checkpoint is of ${imageDigest}`,
+      ? `image ${image} not found on ${node}; the checkpoint was created from ${imageDigest}`
+      : `image ${image} on ${node} is ${digests.join(' or ')}, but the checkpoint was created from ${imageDigest}`,
   )
 }

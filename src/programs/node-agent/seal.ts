@@ -71,7 +71,7 @@ async function sealInTurn(
     name: `${checkpoint.namespace}-${checkpoint.name}`,
     signal,
     readBack: true,
-    onProgress: ({readBytes}) => say(`storing: ${readBytes} bytes read, stored and read back`),
+    onProgress: ({readBytes}) => say(`storing: ${readBytes} bytes stored and read back`),
   })
   // The pieces were read back one by one; what names them, and the key that opens them, as a restore will find them.
   await openCheckpoint({
@@ -99,10 +99,10 @@ function refuseToEnd({spec, name}: Named, obstacles: readonly Obstacle[]): void 
     ({verdict}) => verdict === 'impossible' || spec.podPolicy === 'Delete',
   )
   if (first === undefined) return
-  const more = others.length === 0 ? '' : ` (and ${others.length} more like it)`
+  const more = others.length === 0 ? '' : ` (and ${others.length} more)`
   throw new CheckpointError(
     'RESTORE_IMPOSSIBLE',
-    `the pod runs on: what checkpoint ${name} holds could not be restored: ${first.message}${more}`,
+    `the pod keeps running, because checkpoint ${name} could not be restored: ${first.message}${more}`,
   )
 }
 
@@ -114,7 +114,7 @@ function patienceOf({spec}: Named, say: (message: string) => void): Patience | u
   if (spec.podPolicy !== 'Resume') return undefined
   return {
     patienceMs: PATIENCE_MS,
-    onWait: (words) => say(`waits for store ${spec.store}, which is away: ${words}`),
+    onWait: (words) => say(`waiting for store ${spec.store}, which is unavailable: ${words}`),
   }
 }
 
@@ -126,7 +126,7 @@ async function describe(
   const {status = {}, spec, namespace, uid} = checkpoint
   const {podUID, podTemplate, nodeFeatures: source, containers = [], startTime} = status
   if (podUID === undefined || podTemplate === undefined || source === undefined || spec.pod === undefined)
-    throw new CheckpointError('CHECKPOINT_FAILED', `checkpoint ${checkpoint.name} has lost its status`)
+    throw new CheckpointError('CHECKPOINT_FAILED', `checkpoint ${checkpoint.name} no longer has a status`)
   const summary: CheckpointSummary = {containers: []}
   const obstacles: Obstacle[] = []
   const described: UnsealedMetadata['containers'][number][] = []
@@ -138,7 +138,7 @@ async function describe(
       throw new CheckpointError(
         'CHECKPOINT_FAILED',
         sizeBytes === undefined
-          ? `the archive of container ${name} is gone from ${tools.node}`
+          ? `the archive of container ${name} no longer exists on ${tools.node}`
           : `the archive of container ${name} on ${tools.node} has ${sizeBytes} bytes, expected ${archiveBytes}`,
       )
     const {
@@ -183,7 +183,7 @@ function everyFewSeconds(
     toldAtMs = now()
     telling = telling
       .then(() => tell(message))
-      .catch((error: unknown) => log('warn', 'progress was not told', {error: String(error)}))
+      .catch((error: unknown) => log('warn', 'could not report progress', {error: String(error)}))
   }
   return Object.assign(say, {last: () => telling})
 }

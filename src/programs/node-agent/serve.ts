@@ -42,7 +42,7 @@ async function answered(
     return await answer(restoreRequestSchema.parse(JSON.parse(await firstLine(socket))))
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
-    return {version: 1, action: 'refuse', message: `the request cannot be answered: ${message}`}
+    return {version: 1, action: 'refuse', message: `could not handle the request: ${message}`}
   }
 }
 
@@ -54,9 +54,10 @@ function firstLine(socket: Socket): Promise<string> {
       text += chunk
       const end = text.indexOf('\n')
       if (end >= 0) resolve(text.slice(0, end))
-      else if (text.length > MAX_REQUEST_BYTES) reject(new Error('it is too long'))
+      else if (text.length > MAX_REQUEST_BYTES)
+        reject(new Error(`it is larger than ${MAX_REQUEST_BYTES} bytes`))
     })
     socket.once('end', () => resolve(text))
-    socket.once('close', () => reject(new Error('it was cut off')))
+    socket.once('close', () => reject(new Error('the connection closed before the end of the request')))
   })
 }

@@ -32,7 +32,7 @@ const bootstrapSchema = z.looseObject({
 /** Shims whose folders are below `folder`: `<folder>/<container id>/bootstrap.json`. */
 export function containerdShims(folder: string): Shims {
   const call = async (id: string, method: string): Promise<Message | undefined> => {
-    if (!/^[0-9a-zA-Z._-]+$/.test(id)) throw new Error(`${id} is not the id of a container`)
+    if (!/^[0-9a-zA-Z._-]+$/.test(id)) throw new Error(`"${id}" is not the id of a container`)
     const text = await readFile(join(folder, id, 'bootstrap.json'), 'utf8').catch(absent)
     if (text === undefined) return undefined
     const {version, address} = bootstrapSchema.parse(JSON.parse(text))
@@ -66,7 +66,7 @@ async function callTtrpc(
   const answer = readMessage(await exchanged(path, Buffer.concat([header, body])))
   const problem = answer?.message(1)
   if (problem !== undefined && (problem.number(1) ?? 0) !== 0)
-    throw new Error(`${method}: ${problem.text(2) ?? 'the shim does not say why'}`)
+    throw new Error(`${method}: ${problem.text(2) ?? 'the shim returned no error message'}`)
   return answer?.bytes(2) ?? new Uint8Array()
 }
 
@@ -75,18 +75,18 @@ function exchanged(path: string, request: Uint8Array): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     let got = Buffer.alloc(0)
     const socket = connect(path, () => socket.write(request))
-    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`${path} does not answer`)))
+    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`${path} does not respond`)))
     socket.on('data', (chunk) => {
       got = Buffer.concat([got, chunk])
       if (got.length < HEADER_BYTES) return
       const end = HEADER_BYTES + got.readUInt32BE(0)
       if (got.length < end) return
       if (got.readUInt8(8) === RESPONSE) resolve(got.subarray(HEADER_BYTES, end))
-      else reject(new Error(`${path} answers with a message of kind ${got.readUInt8(8)}`))
+      else reject(new Error(`${path} responded with message type ${got.readUInt8(8)}, expected ${RESPONSE}`))
       socket.destroy()
     })
     socket.on('error', reject)
-    socket.on('close', () => reject(new Error(`${path} was closed`)))
+    socket.on('close', () => reject(new Error(`${path} closed the connection before it responded`)))
   })
 }
 

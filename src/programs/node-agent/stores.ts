@@ -49,7 +49,7 @@ export function clusterStores({kube, node, openBlobs, openPeer}: StoresOptions):
     async open(name, {fromNode = node, patience, usedBy, signal}) {
       const object = await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name})
       if (object === undefined) {
-        throw new CheckpointError('STORE_UNKNOWN', `there is no CheckpointStore ${name}`, {
+        throw new CheckpointError('STORE_UNKNOWN', `CheckpointStore ${name} not found`, {
           suggestions: ['kubectl get checkpointstores'],
         })
       }
@@ -60,7 +60,7 @@ export function clusterStores({kube, node, openBlobs, openPeer}: StoresOptions):
       if (secret !== undefined && credentials === undefined)
         throw new CheckpointError(
           'STORE_REFUSED',
-          `store ${name} names the Secret ${secret}, which is not there`,
+          `store ${name} refers to Secret ${secret}, which does not exist`,
         )
       const elsewhere = store.spec.node !== undefined && fromNode !== node
       const blobs = elsewhere ? await openPeer(fromNode) : await openBlobs(store.spec, credentials, patience)
@@ -73,9 +73,9 @@ async function refuseStranger(store: CheckpointStore, namespace: string, kube: K
   const object = await kube.get({apiVersion: 'v1', kind: 'Namespace', name: namespace})
   if (mayUse(store, {name: namespace, labels: object?.metadata.labels ?? {}})) return
   const {name} = store.metadata
-  throw new CheckpointError('STORE_REFUSED', `namespace ${namespace} may not use store ${name}`, {
+  throw new CheckpointError('STORE_REFUSED', `namespace ${namespace} is not allowed to use store ${name}`, {
     suggestions: [
-      `kubectl label namespace ${namespace} ${STORE_USE_PREFIX}${name}=true, or spec.allowedNamespaces of the store`,
+      `kubectl label namespace ${namespace} ${STORE_USE_PREFIX}${name}=true, or add it to spec.allowedNamespaces of the store`,
     ],
   })
 }

@@ -21,13 +21,15 @@ export async function wakePod(podUid: string, tools: Tools): Promise<void> {
     signal,
     check: async () => {
       const resumed = await endPauses(podUid, tools)
-      if (await cgroups.isTraced(podUid)) return {seen: 'its processes are held'}
-      return resumed ? {value: true, seen: 'nobody holds it'} : {seen: 'its shim takes it for paused'}
+      if (await cgroups.isTraced(podUid)) return {seen: 'its processes are still being traced'}
+      return resumed
+        ? {value: true, seen: 'it is no longer paused or traced'}
+        : {seen: 'a container is still paused in its shim'}
     },
   }).catch((error: unknown) => {
     signal.throwIfAborted()
     // A debugger may hold a process for as long as it likes.
-    log('warn', 'a pod is let go although something holds it', {podUid, error: String(error)})
+    log('warn', 'thawing a pod that is still traced or paused', {podUid, error: String(error)})
   })
   await cgroups.thaw(podUid)
 }
@@ -45,12 +47,12 @@ async function endPauses(podUid: string, {cgroups, shims, log}: Tools): Promise<
   for (const {id, cgroup} of await cgroups.containers(podUid)) {
     try {
       if (!(await shims.isPaused(id))) continue
-      log('info', 'ends a pause whose asker is gone', {podUid, container: id})
+      log('info', 'resuming a container whose pause was never ended', {podUid, container: id})
       // runc resumes only what it finds frozen.
       await cgroups.holdContainer(cgroup)
       await shims.resume(id)
     } catch (error) {
-      log('warn', 'a pause does not end', {podUid, container: id, error: String(error)})
+      log('warn', 'could not resume a paused container', {podUid, container: id, error: String(error)})
       resumed = false
     }
   }

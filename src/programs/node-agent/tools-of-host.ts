@@ -45,7 +45,7 @@ export function storeTools(root: string): HostTools {
       const ended = once(child, 'close')
       // One that ends early breaks the pipe; what it said then is the reason.
       const fed = pipeline(Readable.from(input), child.stdin, {signal}).catch((error: unknown) =>
-        error instanceof Error ? error : new Error('the input broke', {cause: error}),
+        error instanceof Error ? error : new Error('reading the input failed', {cause: error}),
       )
       const [code] = z
         .tuple([z.int().nullable()])
@@ -53,7 +53,9 @@ export function storeTools(root: string): HostTools {
         .parse(await ended)
       const broken = await fed
       if (code !== 0)
-        throw new Error(`${name} ${words.join(' ')} ended with ${code ?? 'a signal'}: ${said.trim()}`)
+        throw new Error(
+          `${name} ${words.join(' ')} ${code === null ? 'was killed by a signal' : `exited with code ${code}`}: ${said.trim()}`,
+        )
       if (broken !== undefined) throw broken
     },
   }
@@ -64,7 +66,7 @@ async function portableCriu(root: string): Promise<[string, ...string[]]> {
   const dir = join(root, 'criu')
   const lib = join(dir, 'lib')
   const loader = (await readdir(lib)).find((entry) => entry.startsWith('ld-linux'))
-  if (loader === undefined) throw new Error(`there is no loader in ${lib}`)
+  if (loader === undefined) throw new Error(`no dynamic loader found in ${lib}`)
   return [join(lib, loader), '--argv0', 'criu', '--library-path', lib, join(dir, 'libexec/criu')]
 }
 
@@ -74,7 +76,7 @@ async function programOf(root: string, name: string): Promise<string> {
     (entry) => /^[0-9a-f]{64}-/.test(entry) && entry.slice(65) === name,
   )
   const [first] = found
-  if (first === undefined) throw new Error(`there is no ${name} in ${store}`)
+  if (first === undefined) throw new Error(`${name} not found in ${store}`)
   return join(store, first)
 }
 

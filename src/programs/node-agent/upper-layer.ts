@@ -33,14 +33,14 @@ export function refuseLarge(container: string, size: DumpSize): void {
   if (holeBytes > MOST_HOLE_BYTES)
     throw new CheckpointError(
       'TOO_LARGE',
-      `the files of container ${container} have ${mib(holeBytes)} of holes, most of them ${sparsest}; at most ${mib(MOST_HOLE_BYTES)} can be checkpointed: keep sparse files on a volume`,
+      `the sparse files of container ${container} have ${mib(holeBytes)} of holes, most of them in ${sparsest}; at most ${mib(MOST_HOLE_BYTES)} can be checkpointed: keep sparse files on a volume`,
     )
   // The dump itself, and the archive that is made of it.
   const wantedBytes = 2 * (fileBytes + memoryBytes) + SPARE_BYTES
   if (wantedBytes > freeBytes)
     throw new CheckpointError(
       'TOO_LARGE',
-      `a checkpoint of container ${container} takes ${mib(wantedBytes)} while it is made, and the node has ${mib(freeBytes)} free`,
+      `a checkpoint of container ${container} needs ${mib(wantedBytes)} of disk space while it is created, but the node has ${mib(freeBytes)} free`,
     )
 }
 
@@ -57,7 +57,7 @@ export function refuseOverLimit(
   if (limitBytes === undefined || bytes <= limitBytes + SLACK_BYTES) return
   throw new CheckpointError(
     'RESTORE_IMPOSSIBLE',
-    `container ${container} has changed files of ${mib(bytes)}, and its limit of ephemeral-storage is ${mib(limitBytes)}; raise the limit, or keep the files on a volume`,
+    `container ${container} has ${mib(bytes)} of changed files, but its ephemeral-storage limit is ${mib(limitBytes)}; raise the limit, or keep the files on a volume`,
   )
 }
 
@@ -80,9 +80,9 @@ export function dumpMeter({
       files,
     )
     const upper = upperOf(mountinfo)
-    if (upper === undefined) files.unreadable.push('its root is no overlay with a folder of changes')
-    else if (!(await isFolder(upper)))
-      files.unreadable.push(`its folder of changes ${upper} cannot be looked at`)
+    if (upper === undefined)
+      files.unreadable.push('its root file system is not an overlay with an upper directory')
+    else if (!(await isFolder(upper))) files.unreadable.push(`its upper directory ${upper} cannot be read`)
     else await addFiles(upper, '/', files)
     const {bavail, bsize} = await statfs(folder)
     const {fileBytes, holeBytes, sparsest, unreadable} = files

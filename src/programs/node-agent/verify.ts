@@ -34,7 +34,10 @@ async function verifyStored(
       keys: keys.wrappers,
       signal,
     })
-    return {ok: true, message: `${count} pieces of ${storedBytes} bytes are whole and signed`}
+    return {
+      ok: true,
+      message: `${count} pieces (${storedBytes} bytes) are intact, and the signature is valid`,
+    }
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error
     return {ok: false, message: error.message, reason: error.code}

@@ -70,20 +70,24 @@ test('the container that was meant is checkpointed to the path that was asked fo
 })
 
 test.for<[string, RuntimeAnswer, string]>([
-  ['is not there any more', {body: Buffer.alloc(0)}, 'not on this node'],
+  ['is not there any more', {body: Buffer.alloc(0)}, 'no longer exists on this node'],
   [
     'is of another pod of that name',
     listed({...LABELS, 'io.kubernetes.pod.uid': 'uid-2'}),
-    'not on this node',
+    'no longer exists on this node',
   ],
   [
     'is another one of its pod',
     listed({...LABELS, 'io.kubernetes.container.name': 'side'}),
-    'not on this node',
+    'no longer exists on this node',
   ],
-  ['is of another namespace', listed({...LABELS, 'io.kubernetes.pod.namespace': 'x'}), 'not on this node'],
-  ['has an id that only begins like it', listed(LABELS, {id: '0a1b2c'}), 'not on this node'],
-  ['has ended', listed(LABELS, {state: 2}), 'does not run'],
+  [
+    'is of another namespace',
+    listed({...LABELS, 'io.kubernetes.pod.namespace': 'x'}),
+    'no longer exists on this node',
+  ],
+  ['has an id that only begins like it', listed(LABELS, {id: '0a1b2c'}), 'no longer exists on this node'],
+  ['has ended', listed(LABELS, {state: 2}), 'is no longer running'],
 ])('nothing is dumped when the container %s', async ([, answer, words]) => {
   const {error, asked} = await checkpointed(() => answer)
   expect(error).toMatchObject({code: 'CHECKPOINT_FAILED', message: expect.stringContaining(words) as string})
@@ -112,7 +116,7 @@ test('a runtime that starts is waited for: nothing was begun', async () => {
   const {error} = await checkpointed(() => ({status: 14, message: 'server is not initialized yet'}))
   expect(error).toMatchObject({
     code: 'API_UNREACHABLE',
-    message: 'the container runtime does not answer: server is not initialized yet',
+    message: 'the container runtime does not respond: server is not initialized yet',
   })
 })
 
@@ -156,6 +160,6 @@ test('a dump that does not end is cancelled too, and has failed', async () => {
   )
   expect(error).toMatchObject({
     code: 'CHECKPOINT_FAILED',
-    message: expect.stringContaining('did not end within 0.2 s') as string,
+    message: expect.stringContaining('timed out after 0.2 s') as string,
   })
 })

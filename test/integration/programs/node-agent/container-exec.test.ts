@@ -41,13 +41,13 @@ test.for<[string, RuntimeAnswer, string, string]>([
     'its time is up',
     {status: 4, message: 'timeout 30s exceeded'},
     'CHECKPOINT_FAILED',
-    'not end within 30 s',
+    'timed out after 30 s',
   ],
   [
     'the runtime starts anew',
     {status: 14, message: 'not yet'},
     'API_UNREACHABLE',
-    'does not answer: not yet',
+    'does not respond: not yet',
   ],
   [
     'there is no such program',

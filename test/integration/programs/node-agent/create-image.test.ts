@@ -154,7 +154,7 @@ test('no image is made of what was made in another namespace', async () => {
     expect(await make({...RESTORE, namespace})).toMatchObject({
       phase: 'Failed',
       reason: 'CHECKPOINT_UNKNOWN',
-      message: expect.stringContaining(`was made in namespace ${NAME.namespace}`) as string,
+      message: expect.stringContaining(`was created in namespace ${NAME.namespace}, not in other`) as string,
     })
     expect(there.size).toBe(1)
   })
@@ -177,7 +177,7 @@ test.for<[string, string, RegExp, (bench: Bench) => Promise<void> | void]>([
   [
     'the base image is another one',
     'IMAGE_UNAVAILABLE',
-    /the checkpoint is of/,
+    /the checkpoint was created from/,
     (bench) => {
       bench.digests = [`sha256:${'ee'.repeat(32)}`]
     },

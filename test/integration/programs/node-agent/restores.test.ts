@@ -179,7 +179,7 @@ test('what was unpacked before the node was started again may lack pages, and is
 test('an empty note of what was asked is none', async () => {
   await withRestore(async ({ask, folder, uid}) => {
     await ask('first')
-    await writeFile(join(folder, 'restore', uid, 'smoke.asked'), '')
+    await writeFile(join(folder, 'restore', uid, 'smoke.requested'), '')
     expect(await ask('second')).toMatchObject({action: 'restore'})
   })
 })
@@ -191,7 +191,10 @@ test('one whose restore failed is restored again; one that had run is created an
     expect(await ask('second')).toMatchObject({action: 'restore'})
     tell({lastState: {terminated: {reason: 'Error', containerID: 'containerd://second'}}})
     expect(await ask('third')).toEqual({version: 1, action: 'create'})
-    expect((await readdir(join(folder, 'restore', uid))).sort()).toEqual(['smoke.asked', 'smoke.restored'])
+    expect((await readdir(join(folder, 'restore', uid))).sort()).toEqual([
+      'smoke.requested',
+      'smoke.restored',
+    ])
     expect(await ask('fourth')).toEqual({version: 1, action: 'create'})
   })
 })
@@ -199,7 +202,7 @@ test('one whose restore failed is restored again; one that had run is created an
 test('while an attempt that nobody tells of still has processes, none is begun, anew least of all', async () => {
   await withRestore(async ({ask, node, tell}) => {
     expect(await ask('id-of-smoke')).toMatchObject({action: 'restore'})
-    expect(refusal(await ask('second'))).toContain('has not come to its end')
+    expect(refusal(await ask('second'))).toContain('has not ended yet')
     node.processes.alive = false
     expect(await ask('second')).toMatchObject({action: 'restore'})
     tell({containerID: 'containerd://second', state: {running: {}}})
@@ -301,7 +304,9 @@ test('an image whose limits cannot be read, or a node whose, is no reason to res
   }, broken)
   await withRestore(async (bench) => {
     bench.limits = nodeLimits(join(bench.folder, 'proc'))
-    expect(refusal(await bench.ask())).toContain("the limits of this node's pods are not known")
+    expect(refusal(await bench.ask())).toContain(
+      'could not determine the resource limits of pods on this node',
+    )
   }, FILES)
 })
 
@@ -319,7 +324,9 @@ test('a request for another pod than the one on this node is refused', async () 
     expect(refusal(await ask('first', {podUid: '11111111-2222-4333-8444-555555555555'}))).toContain(
       'RESTORE_FAILED',
     )
-    expect(refusal(await ask('first', {checkpoint: 'other'}))).toContain('does not name checkpoint other')
+    expect(refusal(await ask('first', {checkpoint: 'other'}))).toContain(
+      'is not annotated with checkpoint other',
+    )
     const pod = await node.kube.get(podRef(NAME.namespace, 'again'))
     if (pod === undefined) throw new Error('there is no pod')
     node.kube.put({...pod, spec: {...Object(pod['spec']), nodeName: 'another'}})
@@ -334,7 +341,7 @@ test('a request for another pod than the one on this node is refused', async () 
 test('a node whose CPU lacks what the processes may have come to use is refused', async () => {
   await withRestore(async (bench) => {
     bench.cpuFeatures = ['sse4_2']
-    expect(refusal(await bench.ask())).toContain('NODE_UNLIKE: this node cannot take it: its CPU')
+    expect(refusal(await bench.ask())).toContain('NODE_UNLIKE: this node cannot run the pod: its CPU')
   })
 })
 
@@ -363,7 +370,7 @@ test('a checkpoint that was made in another namespace is refused, and one that i
     }
     const podUid = (await node.kube.get(podRef(namespace, 'again')))?.metadata.uid ?? ''
     expect(refusal(await ask('first', {namespace, podUid}))).toContain(
-      `was made in namespace ${NAME.namespace}`,
+      `was created in namespace ${NAME.namespace}, not in other`,
     )
     await node.kube.patch(checkpointRef(NAME), {status: {phase: 'Storing'}}, {subresource: 'status'})
     expect(refusal(await ask())).toContain('is Storing, not Ready')
@@ -420,7 +427,7 @@ test('nothing is left of a pod that is gone, nor of one whose containers run', a
     const left = async (): Promise<readonly string[]> =>
       (await readdir(join(folder, 'restore', uid)).catch(() => [])).sort()
     tell({containerID: 'containerd://first', state: {running: {}}})
-    await expect.poll(left, {interval: 5}).toEqual(['smoke.asked', 'smoke.restored'])
+    await expect.poll(left, {interval: 5}).toEqual(['smoke.requested', 'smoke.restored'])
     node.kube.drop(podRef(NAME.namespace, 'again'))
     await expect.poll(left, {interval: 5}).toEqual([])
     ended.abort()
@@ -454,8 +461,8 @@ test('the socket takes one line and gives one; what is no request is refused', a
     expect(await say(`${JSON.stringify(request)}\n`)).toBe(
       '{"version":1,"action":"refuse","message":"asked by c1"}\n',
     )
-    expect(await say('{"version":2}\n')).toContain('cannot be answered')
-    expect(await say(`${'x'.repeat(70_000)}\n`)).toContain('cannot be answered')
+    expect(await say('{"version":2}\n')).toContain('could not handle the request')
+    expect(await say(`${'x'.repeat(70_000)}\n`)).toContain('could not handle the request')
     server.close()
   })
 })

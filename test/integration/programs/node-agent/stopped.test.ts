@@ -170,7 +170,7 @@ test('a hook that fails is why there is no dump, and of a pod that is held none 
       return Promise.resolve({exitCode: 3, stdout: '', stderr: 'no'})
     }
     await take({hooks: {preCheckpoint: HOOK}}, {exec})
-    const message = expect.stringContaining('the hook before the dump ended with 3: no') as string
+    const message = expect.stringContaining('hook preCheckpoint exited with code 3: no') as string
     expect(await status()).toMatchObject({phase: 'Failed', message})
     expect([node.processes.dumped, run.length]).toEqual([false, 1])
     await begun({phase: 'Ready', frozen: true})

@@ -77,7 +77,7 @@ test('a checkpoint that is deleted while it waits for its store is given up, and
     const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
     await expect
       .poll(async () => (await statusOf(node, 'one')).message, {interval: 5, timeout: 10_000})
-      .toBe('waits for store default, which is away: ECONNREFUSED')
+      .toBe('waiting for store default, which is unavailable: ECONNREFUSED')
     await node.kube.delete(checkpointRef({namespace: POD.namespace, name: 'one'}))
     await expect.poll(() => readdir(folder), {interval: 5, timeout: 10_000}).toEqual([])
     await agent.idle()

@@ -101,7 +101,7 @@ test('an agent whose watch ends by an error says so on /healthz, and ends', asyn
     await expect(agent.watching).rejects.toThrow('what came is no event')
     const answer = await fetch(url)
     expect(answer.status).toBe(503)
-    expect(await answer.text()).toBe('a watch has ended: what came is no event\n')
+    expect(await answer.text()).toBe('a watch ended: what came is no event\n')
     ended.abort()
     server.close()
   })

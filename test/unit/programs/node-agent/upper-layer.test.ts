@@ -45,7 +45,7 @@ test('what fits is not refused; what would fill the node is', () => {
 })
 
 test.for([
-  ['overlay / rw - ext4 /dev/vda1 rw', 'no overlay'],
+  ['overlay / rw - ext4 /dev/vda1 rw', 'not an overlay'],
   ['rw - overlay overlay rw,lowerdir=/l/1,upperdir=/nowhere/upper,workdir=/w', '/nowhere/upper'],
 ] as const)('files that are not measured are told: %s', async ([mount, told]) => {
   await withTempFolder(async (folder) => {
@@ -62,6 +62,6 @@ test('a container with more files than its limit is not ended; holes do not coun
   expect(() => refuseOverLimit('app', size, undefined)).not.toThrow()
   expect(() => refuseOverLimit('app', size, (GIB * 3) / 4)).not.toThrow()
   expect(() => refuseOverLimit('app', size, GIB / 2)).toThrow(
-    /app .* 768 MiB, .* ephemeral-storage is 512 MiB/,
+    /app .* 768 MiB .* ephemeral-storage limit is 512 MiB/,
   )
 })
