@@ -1,5 +1,6 @@
-import {BundleError} from './errors.ts'
+import {readAtMost, TooLargeError} from '../base/bounded.ts'
 import {retry} from '../base/waiting.ts'
+import {BundleError} from './errors.ts'
 
 export interface HttpOptions {
   /** Pause between two tries of one request. */
@@ -151,16 +152,11 @@ export async function readSmall(
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let sizeBytes = 0
-  for await (const chunk of bodyOf(url, response, signal)) {
-    sizeBytes += chunk.length
-    if (sizeBytes > maxBytes) {
-      throw new BundleError('BUILD_FAILED', `${shownUrl(url)} is larger than ${maxBytes} bytes`)
-    }
-    chunks.push(chunk)
+  try {
+    return await readAtMost(bodyOf(url, response, signal), shownUrl(url), maxBytes)
+  } catch (error) {
+    throw error instanceof TooLargeError ? new BundleError('BUILD_FAILED', error.message) : error
   }
-  return Buffer.concat(chunks)
 }
 
 /** Throws unless the answer is one of the `wanted` statuses (200 by default). */

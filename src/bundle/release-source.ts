@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {BundleError} from './errors.ts'
 import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
 import {createDownloads, type Downloads} from './download.ts'
-import {createRegistry} from './registry.ts'
+import {publishedImages} from './published-images.ts'
 import {publicBaseUrls, releaseAsset, type BaseUrls, type ReleaseAsset} from './release-assets.ts'
 import {parseChecksum} from './release-checksums.ts'
 import {extractMembers} from './release-extract.ts'
@@ -35,7 +35,7 @@ export function releaseSource({
   http = httpDefaults,
 }: ReleaseOptions = {}): BundleSource {
   const downloads = createDownloads(http)
-  const registry = createRegistry(baseUrls.registry, downloads, http)
+  const images = publishedImages(baseUrls.registry, downloads, http)
   return {
     kind: 'release',
     reachable: (context) => isReachable(baseUrls, context),
@@ -52,7 +52,7 @@ export function releaseSource({
       const {arch, signal} = context
       const dir = join(workDirOf(context), 'blobs')
       const progress = (text: string) => context.progress(text)
-      const pulled = await registry.pull({reference: item.reference, arch, dir, progress, signal})
+      const pulled = await images.pull({reference: item.reference, arch, dir, progress, signal})
       const {manifest, blobs, tagDigest} = pulled
       return {manifest, blobs, source: `${item.reference}@${tagDigest}`, version: item.version, packages: []}
     },

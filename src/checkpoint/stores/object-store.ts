@@ -1,4 +1,4 @@
-import {readAtMost, TooLargeError} from '../bounded.ts'
+import {readAtMost, TooLargeError} from '../../base/bounded.ts'
 import type {BlobStore, CollectResult, Digest, StoredManifest} from './blob-store.ts'
 import {
   checkedContent,

@@ -108,10 +108,13 @@ export function networkProblem(error: unknown): StoreProblem | undefined {
   return undefined
 }
 
+/** Whether a request that was answered with this HTTP status may succeed later. */
+export const isPassing = (status: number): boolean => status === 408 || status === 429 || status >= 500
+
 /** What an HTTP status means; undefined: nothing that is known of every store. */
 export function statusProblem(status: number | undefined, words: string): StoreProblem | undefined {
   if (status === undefined) return undefined
-  if (status === 408 || status === 429 || status >= 500) return {kind: 'passing', words: `${status} ${words}`}
+  if (isPassing(status)) return {kind: 'passing', words: `${status} ${words}`}
   if (status === 401 || status === 403) return {kind: 'refused', words: `${status} ${words}`}
   return undefined
 }

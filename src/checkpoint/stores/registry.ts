@@ -1,18 +1,12 @@
 import {Readable} from 'node:stream'
 import {z} from 'zod'
 import type {StoreSpec} from '../../api/resources.ts'
+import {faultOf, jsonOf, RegistryFault} from '../../registry/fault.ts'
+import {registrySession, type RegistryRequest, type RegistrySession} from '../../registry/session.ts'
 import type {Digest} from './blob-store.ts'
 import {digestFromHex, digestOf, gather, regrouped, tampered} from './content.ts'
-import type {Objects, ObjectWrite, StoredObject} from './objects.ts'
-import {networkProblem, storeError} from './problems.ts'
-import {
-  faultOf,
-  jsonOf,
-  RegistryFault,
-  registrySession,
-  type RegistryRequest,
-  type RegistrySession,
-} from './registry-session.ts'
+import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
+import {isPassing, networkProblem, storeError, withoutSecrets} from './problems.ts'
 
 type RegistrySpec = NonNullable<StoreSpec['registry']>
 
@@ -25,6 +19,7 @@ const MAX_PAGES = 1000
 /** Of the 128 letters of a tag the digest takes 64, the time 10, and two dots. */
 const NAME_MAX_LENGTH = 52
 const CANCEL_TIMEOUT_MS = 10_000
+const SHOWN_MAX_LENGTH = 300
 
 const tagsSchema = z.object({tags: z.array(z.string()).nullish()})
 
@@ -39,11 +34,16 @@ export function registryObjects(
   spec: RegistrySpec,
   credentials: Readonly<Record<string, string>> | undefined,
 ): Objects {
-  const {origin, repository} = whereOf(spec)
-  const session = registrySession({origin, repository, credentials})
+  const {baseUrl, repository} = whereOf(spec)
+  const session = registrySession({
+    baseUrl,
+    repository,
+    actions: ['pull', 'push', 'delete'],
+    credentials: () => (credentials === undefined ? undefined : loginOf(credentials)),
+  })
   const call = async (request: RegistryRequest): Promise<Response> => {
     const answer = await session.send(request)
-    if (!answer.ok) throw await faultOf(answer, credentials)
+    if (!answer.ok) throw await faultOf(answer)
     return answer
   }
   const registry: Registry = {session, call, repository, location: spec.repository}
@@ -68,7 +68,7 @@ export function registryObjects(
         const headers = {accept: key.startsWith('manifests/') ? MANIFEST_TYPE : '*/*', ...range}
         const answer = await session.send({method: 'GET', url, headers, signal})
         if (answer.status === 416) return Readable.from([])
-        if (!answer.ok) throw await faultOf(answer, credentials)
+        if (!answer.ok) throw await faultOf(answer)
         if (answer.body === null) return Readable.from([])
         return answer.status === 206 ? answer.body : without(answer.body, fromByte)
       }),
@@ -78,9 +78,27 @@ export function registryObjects(
     },
     touch: () => Promise.resolve(),
     removePartial: () => Promise.resolve(),
-    problemOf: (error) => (error instanceof RegistryFault ? error.problem : networkProblem(error)),
+    problemOf: (error) =>
+      error instanceof RegistryFault ? problemOfFault(error, credentials) : networkProblem(error),
   }
 }
+
+function loginOf({username, password}: Readonly<Record<string, string>>): {
+  username: string
+  password: string
+} {
+  if (username !== undefined && password !== undefined) return {username, password}
+  throw new RegistryFault(401, 'the Secret of the store has no username or no password')
+}
+
+/** A registry may repeat in its response what it was sent. */
+const problemOfFault = (
+  {status, message}: RegistryFault,
+  credentials: Readonly<Record<string, string>> | undefined,
+): StoreProblem => ({
+  kind: isPassing(status) ? 'passing' : 'refused',
+  words: withoutSecrets(message, credentials).slice(0, SHOWN_MAX_LENGTH),
+})
 
 interface Registry {
   readonly session: RegistrySession
@@ -90,7 +108,7 @@ interface Registry {
   readonly location: string
 }
 
-function whereOf({repository, insecure}: RegistrySpec): {origin: string; repository: string} {
+function whereOf({repository, insecure}: RegistrySpec): {baseUrl: string; repository: string} {
   const [, host = '', path = ''] =
     /^([a-zA-Z0-9.-]+(?::\d+)?)\/([a-z0-9]+(?:[._/-]+[a-z0-9]+)*)$/.exec(repository) ?? []
   if (path === '') {
@@ -98,7 +116,7 @@ function whereOf({repository, insecure}: RegistrySpec): {origin: string; reposit
   }
   // The one registry whose name is not where it is.
   const named = host === 'docker.io' ? 'registry-1.docker.io' : host
-  return {origin: `${insecure === true ? 'http' : 'https'}://${named}`, repository: path}
+  return {baseUrl: `${insecure === true ? 'http' : 'https'}://${named}`, repository: path}
 }
 
 /** `blobs/sha256/<hex>`, `manifests/<hex>/<name>`. */
@@ -158,7 +176,7 @@ async function writeChunks(
 function locationOf(answer: Response): string {
   const location = answer.headers.get('location')
   if (location !== null) return new URL(location, answer.url).href
-  throw new RegistryFault(answer.status, {kind: 'refused', words: 'it names no place to upload to'})
+  throw new RegistryFault(answer.status, 'its response to an upload has no Location header')
 }
 
 async function writeManifest(registry: Registry, {key, content, signal}: ObjectWrite): Promise<void> {
@@ -207,10 +225,7 @@ async function* tags({call, repository}: Registry, signal: AbortSignal): AsyncGe
     const [, next] = /<([^>]+)>;\s*rel="?next/.exec(answer.headers.get('link') ?? '') ?? []
     url = next === undefined ? undefined : new URL(next, answer.url).href
     if (++pages >= MAX_PAGES && url !== undefined)
-      throw new RegistryFault(answer.status, {
-        kind: 'refused',
-        words: `its list of the tags of ${repository} does not end`,
-      })
+      throw new RegistryFault(answer.status, `its list of the tags of ${repository} does not end`)
   }
 }
 

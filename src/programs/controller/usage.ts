@@ -1,6 +1,6 @@
 import {z} from 'zod'
 import {SYSTEM_NAMESPACE} from '../../api/names.ts'
-import {readAtMost} from '../../checkpoint/bounded.ts'
+import {readAtMost} from '../../base/bounded.ts'
 import {USAGE_PATH, usageSchema, type Usage} from '../../api/usage.ts'
 import {askPeer, peerKeyOf} from '../../operator/peer-tls.ts'
 import {podSchema} from '../../kubernetes/pod.ts'

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {textAtMost} from '../../checkpoint/bounded.ts'
+import {textAtMost} from '../../base/bounded.ts'
 import type {Notice} from '../../checkpoint/interruption.ts'
 import {INTERRUPTION_ANNOTATION} from '../../api/names.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'

@@ -1,7 +1,7 @@
-/** Somebody gave more than anything of its kind has. */
+/** Something from outside is larger than anything of its kind. */
 export class TooLargeError extends Error {
   constructor(what: string, maxBytes: number) {
-    super(`${what} has more than ${maxBytes} bytes`)
+    super(`${what} is larger than ${maxBytes} bytes`)
   }
 }
 

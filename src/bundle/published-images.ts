@@ -2,9 +2,11 @@ import {createHash} from 'node:crypto'
 import {mkdir, readFile, rename, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {z} from 'zod'
-import {BundleError} from './errors.ts'
+import {parseReference, type ImageReference} from '../registry/reference.ts'
+import {RegistryFault} from '../registry/fault.ts'
+import {registrySession, type RegistrySession} from '../registry/session.ts'
 import type {Downloads, Progress} from './download.ts'
-import {parseChallenge, parseReference, type ImageReference} from './registry-reference.ts'
+import {BundleError} from './errors.ts'
 import {
   expectStatus,
   openUrl,
@@ -37,10 +39,6 @@ const indexSchema = z.object({
 })
 const manifestSchema = z.object({config: descriptorSchema, layers: z.array(descriptorSchema)})
 const configSchema = z.object({os: z.string(), architecture: z.string()})
-const tokenSchema = z.union([
-  z.object({token: z.string().min(1)}).transform(({token}) => token),
-  z.object({access_token: z.string().min(1)}).transform((answer) => answer.access_token),
-])
 
 type Descriptor = z.output<typeof descriptorSchema>
 
@@ -52,7 +50,7 @@ export interface PulledImage {
   readonly tagDigest: string
 }
 
-export interface Registry {
+export interface PublishedImages {
   /** Fetches one architecture of an image into `<dir>/sha256/<hex>`; every blob is checked against its digest. */
   pull(request: {
     readonly reference: string
@@ -70,15 +68,15 @@ interface Document {
 }
 
 /** Reads images without an account, over the OCI distribution API. `baseUrl` gives `https://<host>` for a registry's host. */
-export function createRegistry(
+export function publishedImages(
   baseUrl: (host: string) => string,
   downloads: Downloads,
   options: HttpOptions,
-): Registry {
+): PublishedImages {
   const open = anonymousOpener(baseUrl)
   return {
     async pull({reference, arch, dir, progress, signal}) {
-      const image = parseReference(reference)
+      const image = imageOf(reference)
       const fetchManifest = (selector: string) =>
         readManifest(image, selector, {open, baseUrl, options, signal})
       const tagged = await fetchManifest(image.selector)
@@ -89,6 +87,8 @@ export function createRegistry(
       const blobs: ProducedBlob[] = []
       for (const [index, blob] of [manifest.config, ...manifest.layers].entries()) {
         const url = `${baseUrl(image.host)}/v2/${image.repository}/blobs/${blob.digest}`
+        const opened = (headers: Headers, tried: AbortSignal) =>
+          open(image, `blobs/${blob.digest}`, headers, tried)
         const what =
           index === 0
             ? `${reference} configuration`
@@ -101,7 +101,6 @@ export function createRegistry(
           sha256: blob.digest.slice('sha256:'.length),
           sizeBytes: blob.size,
         }
-        const opened = (headers: Headers, tried: AbortSignal) => open(image, url, headers, tried)
         await downloads.file({...wanted, open: opened}, progress, signal)
         blobs.push(producedBlob(path, blob))
         // Where there is an index its word counts: some published configurations name another architecture.
@@ -117,54 +116,33 @@ export function createRegistry(
   }
 }
 
-type Opener = (image: ImageReference, url: string, headers: Headers, signal: AbortSignal) => Promise<Response>
-
-/** GET that answers a Bearer challenge with an anonymous token, kept per repository until it is refused. */
-function anonymousOpener(baseUrl: (host: string) => string): Opener {
-  const tokens = new Map<string, string>()
-  return async (image, url, headers, signal) => {
-    const name = `${image.host}/${image.repository}`
-    const send = () => {
-      const token = tokens.get(name)
-      return openUrl(
-        url,
-        token === undefined ? headers : {...headers, authorization: `Bearer ${token}`},
-        signal,
-      )
-    }
-    const first = await send()
-    if (first.status !== 401) return first
-    await first.body?.cancel()
-    const token = await fetchToken(image, baseUrl(image.host), first.headers.get('www-authenticate'), signal)
-    tokens.set(name, token)
-    return send()
-  }
-}
-
-async function fetchToken(
+type Opener = (
   image: ImageReference,
-  registryUrl: string,
-  header: string | null,
+  path: string,
+  headers: Headers,
   signal: AbortSignal,
-): Promise<string> {
-  const challenge = parseChallenge(header)
-  const name = `${image.host}/${image.repository}`
-  if (challenge === undefined || !URL.canParse(challenge.realm)) {
-    throw new BundleError('BUILD_FAILED', `${name} cannot be read without credentials`)
+) => Promise<Response>
+
+/** GET below the URL of a repository; a token is kept per repository until it is refused. */
+function anonymousOpener(baseUrl: (host: string) => string): Opener {
+  const sessions = new Map<string, RegistrySession>()
+  return async ({host, repository}, path, headers, signal) => {
+    const name = `${host}/${repository}`
+    const session =
+      sessions.get(name) ??
+      registrySession({
+        baseUrl: baseUrl(host),
+        repository,
+        transport: ({href}, request) => openUrl(href, request.headers, request.signal),
+      })
+    sessions.set(name, session)
+    try {
+      return await session.send({method: 'GET', url: path, headers, signal})
+    } catch (error) {
+      if (!(error instanceof RegistryFault)) throw error
+      throw new BundleError('BUILD_FAILED', `${name} cannot be read: ${error.message}`)
+    }
   }
-  const url = new URL(challenge.realm)
-  if (registryUrl.startsWith('https:') && url.protocol !== 'https:') {
-    throw new BundleError(
-      'BUILD_FAILED',
-      `${name} uses a token server without TLS: ${shownUrl(challenge.realm)}`,
-    )
-  }
-  if (challenge.service !== undefined) url.searchParams.set('service', challenge.service)
-  url.searchParams.set('scope', challenge.scope ?? `repository:${image.repository}:pull`)
-  const response = await openUrl(url.href, {}, signal)
-  await expectStatus(url.href, response)
-  const answer = await readSmall(url.href, response, MANIFEST_MAX_BYTES, signal)
-  return parseJson(tokenSchema, {bytes: answer}, `the token of ${name}`)
 }
 
 async function readManifest(
@@ -182,7 +160,7 @@ async function readManifest(
   return persist(
     shownUrl(url),
     async (tried) => {
-      const response = await open(image, url, {accept}, tried)
+      const response = await open(image, `manifests/${selector}`, {accept}, tried)
       await expectStatus(url, response)
       const bytes = await readSmall(url, response, MANIFEST_MAX_BYTES, tried)
       const found = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
@@ -204,6 +182,12 @@ async function readManifest(
     options,
     signal,
   )
+}
+
+function imageOf(reference: string): ImageReference {
+  const image = parseReference(reference)
+  if (image !== undefined) return image
+  throw new BundleError('BUILD_FAILED', `image reference "${reference}" is not host/repository:tag`)
 }
 
 function platformManifest(reference: string, index: Document, arch: Arch): Descriptor {
