@@ -14,19 +14,22 @@ const files = []
 const SLOWEST = 10
 /** Skipped for a reason that CLOUDER_REQUIRE_E2E does not forbid. */
 let optional = 0
+const given = process.argv.slice(2).filter((word) => word !== '--cached')
+/** Only what changed is checked, and tests run beside it. Types of other files that a rule of ESLint needs may be old. */
+const cached = process.argv.includes('--cached')
 const suites =
-  process.argv.length > 2
-    ? process.argv.slice(2)
+  given.length > 0
+    ? given
     : ['checks', 'unit', 'templates', 'stacks', 'bundle', 'cloud', 'integration', 'e2e', 'checkpoints']
 /** Mostly waits for what a cloud does, so it runs beside those after it, and is told when it has ended. */
 const BESIDE = 'cloud'
 
 const start = (command, args, stdio) => spawn(join(bin, command), args, {cwd: root, env: environment, stdio})
 
-/** Starts a command that gives way to all others; what it writes is kept until it is shown, then passed on. */
-function startBehind(command, args) {
+/** Starts a command beside others; what it writes is kept until it is shown, then passed on. */
+function startBeside(command, args, {givesWay = false} = {}) {
   const child = start(command, args, ['ignore', 'pipe', 'pipe'])
-  setPriority(child.pid, constants.priority.PRIORITY_LOW)
+  if (givesWay) setPriority(child.pid, constants.priority.PRIORITY_LOW)
   const closed = once(child, 'close')
   const kept = []
   let write = (text) => kept.push(text)
@@ -62,13 +65,28 @@ async function check(title, command, args, options) {
   total[(await run(title, command, args, options)) ? 'passed' : 'failed'] += 1
 }
 
-async function suite(name) {
+/** Format, lint and types at the same time: none uses two cores. */
+function startChecks() {
+  const cache = join(root, 'node_modules', '.cache')
+  const lint = cached ? ['--cache', '--cache-location', join(cache, 'eslint/')] : []
+  return [
+    ['format', 'prettier', ['--check', '--log-level', 'warn', '--cache', '.']],
+    ['lint', 'eslint', ['--max-warnings', '0', ...lint, '.']],
+    ['types', 'tsc', ['-p', 'tsconfig.check.json']],
+  ].map(([title, ...command]) => ({title, command, started: startBeside(...command)}))
+}
+
+async function showChecks(checks) {
+  for (const {title, command, started} of checks) await check(title, ...command, {started})
+}
+
+async function suite(...names) {
+  const name = names.join(', ')
   const folder = mkdtempSync(join(tmpdir(), 'clouder-test-'))
   const report = join(folder, 'report.json')
   const args = [
     'run',
-    '--project',
-    name,
+    ...names.map((each) => `--project=${each}`),
     '--reporter=default',
     '--reporter=json',
     `--outputFile.json=${report}`,
@@ -105,13 +123,17 @@ async function suite(name) {
 
 const BUNDLE_BUILD = ['node', ['bin/run.js', 'bundle', 'build']]
 // The first time it compiles Kubernetes, for which the suites before it need not wait.
-const building = suites.indexOf('bundle') > 0 ? startBehind(...BUNDLE_BUILD) : undefined
+const building = suites.indexOf('bundle') > 0 ? startBeside(...BUNDLE_BUILD, {givesWay: true}) : undefined
 let beside = Promise.resolve()
-for (const name of suites) {
+const checks = suites.includes('checks') ? startChecks() : []
+if (cached) {
+  // One vitest for all suites: a worker that has loaded src loads it once.
+  await suite(...suites.filter((name) => name !== 'checks'))
+  await showChecks(checks)
+}
+for (const name of cached ? [] : suites) {
   if (name === 'checks') {
-    await check('format', 'prettier', ['--check', '--log-level', 'warn', '.'])
-    await check('lint', 'eslint', ['--max-warnings', '0', '.'])
-    await check('types', 'tsc', ['-p', 'tsconfig.check.json'])
+    await showChecks(checks)
   } else if (name === 'bundle') {
     // What integration and end to end install from; minutes the first time, an instant afterwards.
     await check('bundle', ...BUNDLE_BUILD, {started: building})

@@ -4,6 +4,15 @@ import {kubeObjectSchema, type KubeClient, type KubeObject} from '../kubernetes/
 import {pauseQuietly} from '../base/waiting.ts'
 import type {Log} from './log.ts'
 
+/** How time is measured and waited for. */
+export interface Clock {
+  readonly now: () => number
+  /** Ends early, and without an error, when the signal is aborted. */
+  readonly pause: (durationMs: number, signal: AbortSignal) => Promise<void>
+}
+
+export const MONOTONIC_CLOCK: Clock = {now: () => performance.now(), pause: pauseQuietly}
+
 export interface LeaderOptions {
   readonly kube: KubeClient
   readonly namespace: string
@@ -20,6 +29,8 @@ export interface LeaderOptions {
   readonly lead: (signal: AbortSignal) => Promise<void>
   readonly onChange: (isLeader: boolean) => void
   readonly log: Log
+  /** Default: MONOTONIC_CLOCK. */
+  readonly clock?: Clock
   readonly signal: AbortSignal
 }
 
@@ -39,7 +50,8 @@ type Lease = z.output<typeof leaseSchema>
  * One of several acts: who holds the Lease. Times are measured by the own clock, from when a change of the Lease was
  * seen, so that clocks that differ do no harm. When the signal is aborted the Lease is given back.
  */
-export async function electLeader(options: LeaderOptions): Promise<void> {
+export async function electLeader(given: LeaderOptions): Promise<void> {
+  const options: Election = {clock: MONOTONIC_CLOCK, ...given}
   const {signal, onChange, log, identity} = options
   const seen: Seen = {version: undefined, atMs: 0}
   while (!signal.aborted) {
@@ -57,9 +69,11 @@ export async function electLeader(options: LeaderOptions): Promise<void> {
         log('info', 'no longer the leader', {identity})
       }
     }
-    await pauseQuietly(options.retryMs, signal)
+    await options.clock.pause(options.retryMs, signal)
   }
 }
+
+type Election = LeaderOptions & {readonly clock: Clock}
 
 /** The Lease as it was last seen, and when it was first seen so. */
 interface Seen {
@@ -67,19 +81,19 @@ interface Seen {
   atMs: number
 }
 
-async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> {
-  const {signal, renewMs, retryMs, lead, log} = options
+async function leadWhileHeld(options: Election, seen: Seen): Promise<void> {
+  const {signal, renewMs, retryMs, lead, log, clock} = options
   const lost = new AbortController()
   const over = AbortSignal.any([signal, lost.signal])
   const leading = lead(over).finally(() => lost.abort())
   let isLost = false
-  let renewedAtMs = performance.now()
+  let renewedAtMs = clock.now()
   let asked: Promise<boolean | undefined> = Promise.resolve(true)
   for (;;) {
-    await pauseQuietly(retryMs, over)
+    await clock.pause(retryMs, over)
     if (over.aborted) break
-    const leftMs = renewedAtMs + renewMs - performance.now()
-    const askedAtMs = performance.now()
+    const leftMs = renewedAtMs + renewMs - clock.now()
+    const askedAtMs = clock.now()
     const decided = new AbortController()
     asked = tryLease(options, seen).catch((error: unknown) => {
       log('warn', 'lease not renewed', {error: String(error)})
@@ -87,12 +101,12 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
     })
     const held = await Promise.race([
       asked,
-      pauseQuietly(Math.max(0, leftMs), AbortSignal.any([over, decided.signal])).then(() => undefined),
+      clock.pause(Math.max(0, leftMs), AbortSignal.any([over, decided.signal])).then(() => undefined),
     ])
     decided.abort()
     // Counted from the question: the answer may have been long on its way.
     if (held === true) renewedAtMs = askedAtMs
-    if (held === false || performance.now() - renewedAtMs >= renewMs) {
+    if (held === false || clock.now() - renewedAtMs >= renewMs) {
       isLost = true
       const reason =
         held === false ? 'another instance holds the lease' : `it was not renewed for ${renewMs / 1000} s`
@@ -109,22 +123,22 @@ async function leadWhileHeld(options: LeaderOptions, seen: Seen): Promise<void> 
   } finally {
     if (!isLost) {
       // A renewal that is on its way would be written in between, and the Lease be kept until it runs out.
-      await within(renewMs, asked)
+      await within(renewMs, asked, clock)
       await giveBack(options)
     }
   }
 }
 
 /** Resolves when the promise does, or after so long. */
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+async function within(ms: number, promise: Promise<unknown>, clock: Clock): Promise<void> {
   const settled = new AbortController()
-  await Promise.race([promise, pauseQuietly(ms, settled.signal)])
+  await Promise.race([promise, clock.pause(ms, settled.signal)])
   settled.abort()
 }
 
 /** True: ours, renewed. False: another's. */
-async function tryLease(options: LeaderOptions, seen: Seen): Promise<boolean> {
-  const {kube, identity, leaseMs} = options
+async function tryLease(options: Election, seen: Seen): Promise<boolean> {
+  const {kube, identity, leaseMs, clock} = options
   const ref = refOf(options)
   const found = await kube.get(ref)
   if (found === undefined) {
@@ -134,16 +148,16 @@ async function tryLease(options: LeaderOptions, seen: Seen): Promise<boolean> {
   const lease = leaseSchema.parse(found)
   if (lease.metadata.resourceVersion !== seen.version) {
     seen.version = lease.metadata.resourceVersion
-    seen.atMs = performance.now()
+    seen.atMs = clock.now()
   }
   const {holderIdentity} = lease.spec
   const free = holderIdentity === undefined || holderIdentity === null || holderIdentity === ''
-  const expired = performance.now() - seen.atMs > leaseMs
+  const expired = clock.now() - seen.atMs > leaseMs
   if (holderIdentity !== identity && !free && !expired) return false
   const written = await kube.update(leaseObject(options, lease)).catch(unlessConflict)
   if (written === undefined) return false
   seen.version = written.metadata.resourceVersion
-  seen.atMs = performance.now()
+  seen.atMs = clock.now()
   return true
 }
 

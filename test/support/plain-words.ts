@@ -48,12 +48,12 @@ export interface Hit {
 
 /** The texts of a TypeScript file: string literals and the fixed parts of templates, not what is imported. */
 export function literalsOf(path: string, source: string): readonly {line: number; text: string}[] {
-  const file = ts.createSourceFile(path, source, ts.ScriptTarget.Latest, true)
+  const file = ts.createSourceFile(path, source, ts.ScriptTarget.Latest)
   const found: {line: number; text: string}[] = []
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) return
     if (ts.isStringLiteralLike(node) || ts.isTemplateHead(node) || ts.isTemplateMiddleOrTemplateTail(node)) {
-      found.push({line: file.getLineAndCharacterOfPosition(node.getStart()).line + 1, text: node.text})
+      found.push({line: file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1, text: node.text})
     }
     ts.forEachChild(node, visit)
   }

@@ -20,6 +20,8 @@ const keptNoiseBytes = 4_096
 /** Directories of users and name servers make sudo slow; a prompt for something else than a password never ends. */
 const sudoTimeoutMs = 30_000
 const stopTimeoutMs = 15_000
+/** As long as a command that is stopped may take to report that it started, and its channel to close. */
+const graceMs = 3_000
 
 export interface CommandRequest {
   /** Bash text that is or does the command; see program.ts. */
@@ -29,6 +31,7 @@ export interface CommandRequest {
   readonly change?: {readonly token: string}
   readonly stdin?: string | AsyncIterable<Uint8Array>
   readonly timeoutMs: number
+  readonly graceMs?: number
   /** Stops another command: when it takes too long itself, it is left alone. */
   readonly stopping?: true
   readonly signal?: AbortSignal | undefined
@@ -197,10 +200,11 @@ class RunningCommand {
 
   /** Ends the command's processes on the host through a second channel, then gives up the first. */
   async stop(link: Link): Promise<void> {
+    const grace = this.#request.graceMs ?? graceMs
     const timer = new AbortController()
     const within = (ms: number): Promise<undefined> => delay(ms, undefined, {signal: timer.signal})
     try {
-      await Promise.race([this.#started.promise, this.#channel.ended, within(3_000)])
+      await Promise.race([this.#started.promise, this.#channel.ended, within(grace)])
       if (this.#sessionPid !== undefined && this.#request.stopping === undefined) {
         const body = scriptBody(stopScript(this.#sessionPid))
         const {elevation} = this.#request
@@ -209,7 +213,7 @@ class RunningCommand {
         await Promise.race([stopping, within(stopTimeoutMs)]).catch(() => undefined)
       }
       this.#channel.close()
-      await Promise.race([this.#channel.ended, within(3_000)])
+      await Promise.race([this.#channel.ended, within(grace)])
     } finally {
       timer.abort()
     }

@@ -19,7 +19,7 @@ export async function askReadyz(host: HostReader, signal: AbortSignal): Promise<
 }
 
 /** Asks the one that joined, through whatever is slow or away for a moment: another one that answers says nothing of it. */
-export const waitForControlPlane = (name: string): ClusterStep<ClusterTools> => ({
+export const waitForControlPlane = (name: string, intervalMs = 1_000): ClusterStep<ClusterTools> => ({
   summary: `wait until etcd and the API server are ready on ${name}`,
   reason: 'the next control plane joins after it',
   run: async (tools, stepContext) => {
@@ -27,7 +27,7 @@ export const waitForControlPlane = (name: string): ClusterStep<ClusterTools> => 
     await waitFor({
       what: `etcd and the API server on ${name}`,
       timeoutMs: TIMEOUT_MS,
-      intervalMs: 1_000,
+      intervalMs,
       signal: stepContext.signal,
       onSeen: (seen) => stepContext.progress(seen),
       check: async (attempt) => {

@@ -178,7 +178,7 @@ function oneControlPlaneAtATime(
   const planes = joins.filter((step) => step.on !== undefined && isControlPlane(step.on))
   const barrier = ({on}: Step<ClusterTools>): Step<ClusterTools>[] =>
     on === undefined ? [] : [waitForControlPlane(on.name)]
-  const before = planes.length === 0 ? [] : joined.map(waitForControlPlane)
+  const before = planes.length === 0 ? [] : joined.map((name) => waitForControlPlane(name))
   return [...before, ...planes.flatMap((step) => [step, ...barrier(step)]), ...workers]
 }
 

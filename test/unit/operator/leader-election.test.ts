@@ -2,83 +2,71 @@ import {expect, test} from 'vitest'
 import {electLeader} from '../../../src/operator/leader-election.ts'
 import {waitFor} from '../../../src/base/waiting.ts'
 import {FakeKube} from '../../support/fake-kube.ts'
+import {turns, virtualClock} from '../../support/virtual-clock.ts'
 
 const LEASE = {apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: 'default', name: 'one'}
 const never = new AbortController().signal
 
-/** A contender that notes who acts; `stop` ends it as a signal to its process would. */
-function contender(kube: FakeKube, identity: string, acting: Set<string>, history: string[] = []) {
-  const over = new AbortController()
-  const terms: string[] = []
-  const ended = electLeader({
-    kube,
-    namespace: 'default',
-    name: 'one',
-    identity,
-    // A machine that is busy for a part of a second loses no lease.
-    leaseMs: 1500,
-    renewMs: 1000,
-    retryMs: 10,
-    lead: async (signal) => {
-      acting.add(identity)
-      terms.push(identity)
-      history.push(`${identity} begins`)
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), {once: true}))
-      acting.delete(identity)
-      history.push(`${identity} ends`)
-    },
-    onChange: () => undefined,
-    log: () => undefined,
-    signal: over.signal,
-  })
-  return {
-    terms,
-    stop: async () => {
-      over.abort()
-      await ended
-    },
+/** Contenders for one lease, on one clock; `stop` ends one as a signal to its process would. */
+function scene() {
+  const clock = virtualClock()
+  const acting = new Set<string>()
+  const history: string[] = []
+  const contend = (kube: FakeKube, identity: string) => {
+    const over = new AbortController()
+    const terms: string[] = []
+    const ended = electLeader({
+      ...{kube, namespace: 'default', name: 'one', identity, clock},
+      ...{leaseMs: 1500, renewMs: 1000, retryMs: 10},
+      lead: async (signal) => {
+        acting.add(identity)
+        expect(acting.size).toBe(1)
+        terms.push(identity)
+        history.push(`${identity} begins`)
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), {once: true}))
+        acting.delete(identity)
+        history.push(`${identity} ends`)
+      },
+      onChange: () => undefined,
+      log: () => undefined,
+      signal: over.signal,
+    })
+    return {
+      terms,
+      stop: async () => {
+        over.abort()
+        await ended
+      },
+    }
   }
+  const acts = (identity: string): Promise<void> =>
+    clock.until(`${identity} to act`, () => [...acting].join() === identity, 8000)
+  return {clock, history, contend, acts}
 }
-
-const becomes = (what: string, acting: Set<string>, expected: string): Promise<unknown> =>
-  waitFor({
-    what,
-    check: () => {
-      const seen = [...acting].join()
-      expect(acting.size).toBeLessThan(2)
-      return Promise.resolve({seen, ...(seen === expected ? {value: true} : {})})
-    },
-    timeoutMs: 8000,
-    intervalMs: 2,
-    signal: never,
-  })
 
 const renewals = (kube: FakeKube): number => kube.changes.filter((what) => what.startsWith('update')).length
 
 test('of two one acts, and one that ends gives its lease back for the other', async () => {
   const kube = new FakeKube()
-  const acting = new Set<string>()
-  const a = contender(kube, 'a', acting)
-  await becomes('a to act', acting, 'a')
-  const b = contender(kube, 'b', acting)
+  const {clock, contend, acts} = scene()
+  const a = contend(kube, 'a')
+  await acts('a')
+  const b = contend(kube, 'b')
   const before = renewals(kube)
-  await waitFor({
-    what: 'a to renew',
-    check: () => Promise.resolve({seen: 'no', ...(renewals(kube) > before + 3 ? {value: true} : {})}),
-    timeoutMs: 8000,
-    intervalMs: 5,
-    signal: never,
-  })
+  await clock.until('a to renew', () => renewals(kube) > before + 3, 8000)
   expect(b.terms).toEqual([])
   await a.stop()
-  await becomes('b to act', acting, 'b')
+  const stoppedMs = clock.now()
+  await acts('b')
+  // It was given back, and did not run out.
+  expect(clock.now() - stoppedMs).toBeLessThan(100)
   await b.stop()
   expect(await kube.get(LEASE)).toMatchObject({spec: {holderIdentity: '', leaseTransitions: 1}})
 })
 
 test('one that cannot renew stops to act before another one begins', async () => {
   const kube = new FakeKube()
-  const acting = new Set<string>()
+  const {clock, history, contend, acts} = scene()
   let cut = false
   // The same server, that answers this one no more.
   const flaky: FakeKube = new Proxy(kube, {
@@ -88,22 +76,30 @@ test('one that cannot renew stops to act before another one begins', async () =>
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
     },
   })
-  const history: string[] = []
-  const a = contender(flaky, 'a', acting, history)
-  await becomes('a to act', acting, 'a')
-  const b = contender(kube, 'b', acting, history)
+  const a = contend(flaky, 'a')
+  await acts('a')
+  const b = contend(kube, 'b')
   cut = true
-  await becomes('b to act', acting, 'b')
+  const cutMs = clock.now()
+  await clock.until('a to stop', () => history.length > 1, 8000)
+  const aloneMs = clock.now() - cutMs
+  await acts('b')
+  const takenMs = clock.now() - cutMs
   await a.stop()
   await b.stop()
   expect(history).toEqual(['a begins', 'a ends', 'b begins', 'b ends'])
+  // The times of the lease, give or take a few retries.
+  expect(aloneMs).toBeGreaterThan(900)
+  expect(aloneMs).toBeLessThan(1100)
+  expect(takenMs).toBeGreaterThan(1400)
+  expect(takenMs).toBeLessThan(1600)
 })
 
 test('a lease that somebody holds and renews is not taken, however the clocks differ', async () => {
   const kube = new FakeKube()
-  const acting = new Set<string>()
-  const a = contender(kube, 'a', acting)
-  await becomes('a to act', acting, 'a')
+  const {clock, contend, acts} = scene()
+  const a = contend(kube, 'a')
+  await acts('a')
   const lease = await kube.get(LEASE)
   // A clock that is a year behind.
   kube.put({
@@ -112,18 +108,10 @@ test('a lease that somebody holds and renews is not taken, however the clocks di
     metadata: {name: 'one', namespace: 'default'},
     spec: {...Object(lease?.['spec']), renewTime: '2025-01-01T00:00:00.000000Z'},
   })
-  const b = contender(kube, 'b', acting)
-  const before = renewals(kube)
-  await waitFor({
-    what: 'a to renew for longer than a lease lasts',
-    check: () => {
-      const seen = renewals(kube) - before
-      return Promise.resolve({seen: String(seen), ...(seen > 160 ? {value: true} : {})})
-    },
-    timeoutMs: 8000,
-    intervalMs: 5,
-    signal: never,
-  })
+  const b = contend(kube, 'b')
+  const startedMs = clock.now()
+  await clock.until('two leases to last', () => clock.now() - startedMs > 3000, 8000)
+  expect(renewals(kube)).toBeGreaterThan(200)
   expect(b.terms).toEqual([])
   await a.stop()
   await b.stop()
@@ -131,9 +119,9 @@ test('a lease that somebody holds and renews is not taken, however the clocks di
 
 test('a lease that is another one’s by now is not given back', async () => {
   const kube = new FakeKube()
-  const acting = new Set<string>()
-  const a = contender(kube, 'a', acting)
-  await becomes('a to act', acting, 'a')
+  const {contend, acts} = scene()
+  const a = contend(kube, 'a')
+  await acts('a')
   const lease = await kube.get(LEASE)
   kube.put({
     ...LEASE,
@@ -179,10 +167,6 @@ test('why a lead is lost is in the log', async () => {
   ])
 })
 
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
-}
-
 test('a lease whose renewal is on its way is given back too', async () => {
   const kube = new FakeKube()
   const over = new AbortController()
@@ -199,7 +183,7 @@ test('a lease whose renewal is on its way is given back too', async () => {
           // Written right after the look of somebody who did not wait for it.
           if (over.signal.aborted) {
             renewal.resolve(undefined)
-            await turns()
+            await turns(20)
           }
           return found
         }
@@ -229,7 +213,7 @@ test('a lease whose renewal is on its way is given back too', async () => {
     signal: never,
   })
   over.abort()
-  await turns()
+  await turns(20)
   renewal.resolve(undefined)
   await ended
   expect(await kube.get(LEASE)).toMatchObject({spec: {holderIdentity: ''}})

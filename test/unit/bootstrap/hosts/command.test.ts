@@ -96,7 +96,7 @@ test('a login that starts no shell is told with what it said, a sudo that hangs 
     expect(outcome.stderr).toContain('the user "admin"')
   }
   const hanging = playedLink((channel) => channel.stderr.push('clouder-shell\n'))
-  const patient = {...request, timeoutMs: 20, elevation: {kind: 'sudo'}} as const
+  const patient = {...request, timeoutMs: 20, graceMs: 20, elevation: {kind: 'sudo'}} as const
   expect((await runCommand(hanging.link, patient)).kind).toBe('sudo-hung')
 })
 

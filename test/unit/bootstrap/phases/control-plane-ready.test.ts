@@ -27,7 +27,7 @@ test('the next control plane waits for the one that joined, through failures tha
     now: Date.now,
   }
   const {signal} = new AbortController()
-  await waitForControlPlane('cp-2').run(tools, {signal, progress: (text) => seen.push(text)})
+  await waitForControlPlane('cp-2', 1).run(tools, {signal, progress: (text) => seen.push(text)})
   expect(asked).toEqual(['cp-2'])
   expect(seen).toEqual(['the connection was lost', 'error: not ready'])
   expect(answers).toEqual([])
