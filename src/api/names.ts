@@ -53,7 +53,7 @@ export const ROLLED_BACK_ANNOTATION = 'clouder.dev/rolled-back'
 export const VERIFY_ANNOTATION = 'clouder.dev/verify'
 /**
  * On a Checkpoint until what it stored is taken away: by the controller from a registry, S3 or Azure, by the agent of
- * `status.node` from a disk, a directory or a claim. It goes with its digest, which no other Checkpoint may name.
+ * `status.nodeName` from a disk, a directory or a claim. It goes with its digest, which no other Checkpoint may name.
  */
 export const CHECKPOINT_FINALIZER = 'clouder.dev/stored'
 /** On a Migration that is at work: it is brought to an end, or taken back, before it goes. */

@@ -75,7 +75,7 @@ export function drainPlan(
     const policy = policiesFor(pod, policies).find(({spec}) => spec[reason] === true)
     if (policy === undefined || pod.status.phase !== 'Running' || reasonNotToMove(pod) !== undefined)
       evict.push(pod)
-    else move.push({pod, policy: policy.metadata.name, store: policy.spec.store})
+    else move.push({pod, policy: policy.metadata.name, store: policy.spec.storeName})
   }
   return {move, evict, leave}
 }

@@ -21,9 +21,9 @@ export function retained<T extends Checkpoint>(
   {podUids, inUse}: {readonly podUids: ReadonlySet<string>; readonly inUse: boolean},
 ): RetainedCheckpoint & {readonly checkpoint: T} {
   const {metadata, spec, status} = checkpoint
-  const {pod, import: imported, containers = [], owner = 'user'} = spec
-  const of = pod === undefined ? `import ${imported?.digest ?? ''}` : `pod ${pod.name}`
-  const uid = status?.podUID ?? pod?.uid
+  const {podRef, import: imported, containers = [], owner = 'user'} = spec
+  const of = podRef === undefined ? `import ${imported?.digest ?? ''}` : `pod ${podRef.name}`
+  const uid = status?.podUID ?? podRef?.uid
   const phases = {Ready: 'ready', Failed: 'failed'} as const
   const phase = status?.phase
   return {

@@ -3,7 +3,7 @@ import {z} from 'zod'
 /** Not by the schema of a Checkpoint: what one means that is not valid any more is to stay too. */
 const meaningSchema = z.looseObject({
   metadata: z.looseObject({uid: z.string(), deletionTimestamp: z.string().optional()}),
-  spec: z.looseObject({store: z.string()}),
+  spec: z.looseObject({storeName: z.string()}),
   status: z.looseObject({digest: z.string()}),
 })
 
@@ -18,7 +18,7 @@ export function isShared(
       ({metadata, spec, status}) =>
         metadata.uid !== stored.uid &&
         metadata.deletionTimestamp === undefined &&
-        spec.store === stored.store &&
+        spec.storeName === stored.store &&
         status.digest === stored.digest,
     )
 }

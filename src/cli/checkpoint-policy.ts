@@ -95,7 +95,7 @@ export function policyOf(flags: PolicyFlags): PolicySpec {
   const retention = retentionOf(flags)
   return {
     selector: {matchLabels: labels},
-    store: flags.store,
+    storeName: flags.store,
     ...(cron === undefined ? {} : {schedule: cron}),
     ...(timeZone === undefined ? {} : {timeZone}),
     ...(cpu === undefined || idleFor === undefined

@@ -49,12 +49,12 @@ function storedText({status = {}}: Checkpoint): string | undefined {
 function checkpointFacts(checkpoint: Checkpoint): string {
   const {metadata, spec, status = {}} = checkpoint
   return facts([
-    ['pod', optional(spec.pod, ({name}) => `${metadata.namespace ?? ''}/${name}`)],
-    ['node', status.node],
+    ['pod', optional(spec.podRef, ({name}) => `${metadata.namespace ?? ''}/${name}`)],
+    ['node', status.nodeName],
     ['owner', spec.owner],
     ['containers', stoodText(checkpoint)],
     ['size', storedText(checkpoint)],
-    ['store', optional(status.location, (place) => `${spec.store} (${place})`) ?? spec.store],
+    ['store', optional(status.location, (place) => `${spec.storeName} (${place})`) ?? spec.storeName],
     ['digest', status.digest],
     ['took', optional(between(status.startTime, status.completionTime), formatDuration)],
     ...(status.obstacles ?? []).map(({verdict, message}): [string, string] => [
@@ -86,14 +86,14 @@ export function checkpointsText(
   const {red} = options.colours
   const columns: readonly Column<Checkpoint>[] = [
     {title: 'checkpoint', text: placeOf},
-    {title: 'pod', text: ({spec}) => spec.pod?.name},
+    {title: 'pod', text: ({spec}) => spec.podRef?.name},
     {
       title: 'phase',
       text: ({status}) => (status?.phase === 'Failed' ? red(status.phase) : (status?.phase ?? 'Pending')),
     },
-    {title: 'node', text: ({status}) => status?.node},
+    {title: 'node', text: ({status}) => status?.nodeName},
     {title: 'size', text: ({status}) => optional(status?.sizeBytes, formatBytes)},
-    {title: 'store', text: ({spec}) => spec.store},
+    {title: 'store', text: ({spec}) => spec.storeName},
     {title: 'by', text: ({spec}) => spec.owner},
     {
       title: 'age',
@@ -240,9 +240,9 @@ export function restoreText({metadata, spec, status = {}}: Restore, options: Res
     return `restore ${namespace}/${metadata.name} requested: clouder kubectl -- get restore ${metadata.name} --namespace ${namespace}`
   const pod = spec.podName === undefined ? 'the pod' : `${namespace}/${spec.podName}`
   return [
-    options.colours.green(`${pod} restored from ${namespace}/${spec.checkpoint}`),
+    options.colours.green(`${pod} restored from ${namespace}/${spec.checkpointName}`),
     facts([
-      ['node', status.node],
+      ['node', status.nodeName],
       ['backend', status.backend],
       ['took', optional(between(status.startTime, status.completionTime), formatDuration)],
     ]),
@@ -251,16 +251,16 @@ export function restoreText({metadata, spec, status = {}}: Restore, options: Res
 
 /** The end of `checkpoint migrate`. */
 export function migrationText({metadata, spec, status = {}}: Migration, options: ResultOptions): string {
-  const pod = `${metadata.namespace ?? ''}/${spec.pod}`
+  const pod = `${metadata.namespace ?? ''}/${spec.podName}`
   if (status.phase !== 'Succeeded')
     return `move of ${pod} requested: clouder kubectl -- get migration ${metadata.name} --namespace ${metadata.namespace ?? ''}`
   return [
-    options.colours.green(`${pod} is now running on ${status.targetNode ?? 'another node'}`),
+    options.colours.green(`${pod} is now running on ${status.targetNodeName ?? 'another node'}`),
     facts([
-      ['from', status.sourceNode],
+      ['from', status.sourceNodeName],
       ['downtime', optional(status.downtimeMilliseconds, formatDuration)],
       ['took', optional(between(status.startTime, status.completionTime), formatDuration)],
-      ['checkpoint', optional(status.checkpoint, (name) => `${metadata.namespace ?? ''}/${name}`)],
+      ['checkpoint', optional(status.checkpointName, (name) => `${metadata.namespace ?? ''}/${name}`)],
     ]),
   ].join('\n\n')
 }
@@ -275,7 +275,7 @@ export function policiesText(policies: readonly CheckpointPolicy[], options: Res
       {title: 'when', text: whenText},
       {title: 'next', text: ({status}) => status?.nextScheduleTime},
       {title: 'checkpoints', text: ({status}) => optional(status?.checkpoints, String)},
-      {title: 'store', text: ({spec}) => spec.store},
+      {title: 'store', text: ({spec}) => spec.storeName},
     ],
     policies,
     {columns: options.columns, heading: options.colours.bold},

@@ -83,11 +83,11 @@ export function runtimeOf(flags: RuntimeFlagValues, command: readonly string[]):
   const ports = listOf(flags.port).map(portOf)
   return {
     image,
-    store: flags.store,
+    storeName: flags.store,
     ...(command.length === 0 ? {} : {command: [...command]}),
     ...(Object.keys(resources).length === 0 ? {} : {resources}),
     ...(Object.keys(env).length === 0 ? {} : {env}),
-    ...(secrets.length === 0 ? {} : {secrets: [...secrets]}),
+    ...(secrets.length === 0 ? {} : {secretNames: [...secrets]}),
     ...(volumes.length === 0 ? {} : {volumes}),
     ...(home === undefined
       ? {}

@@ -12,7 +12,7 @@ export function runtimeText({metadata, spec, status = {}}: Runtime, options: Res
     spec.state === 'Running'
       ? [`clouder runtime exec ${place} -- sh`, `clouder runtime pause ${place}`]
       : [`clouder runtime resume ${place}`]
-  const where = spec.state === 'Running' && status.node !== undefined ? ` on ${status.node}` : ''
+  const where = spec.state === 'Running' && status.nodeName !== undefined ? ` on ${status.nodeName}` : ''
   return [
     options.colours.green(`runtime ${place} is ${spec.state.toLowerCase()}${where}`),
     `Next:\n${next.map((line) => `  ${line}`).join('\n')}`,
@@ -30,9 +30,9 @@ export function runtimesText(runtimes: readonly Runtime[], options: ResultOption
         title: 'is',
         text: ({status}) => (status?.phase === 'Failed' ? red('Failed') : (status?.phase ?? 'Pending')),
       },
-      {title: 'node', text: ({status}) => status?.node},
+      {title: 'node', text: ({status}) => status?.nodeName},
       {title: 'image', text: ({spec}) => spec.image},
-      {title: 'checkpoint', text: ({status}) => status?.checkpoint},
+      {title: 'checkpoint', text: ({status}) => status?.checkpointName},
     ],
     runtimes,
     {columns: options.columns, heading: options.colours.bold},

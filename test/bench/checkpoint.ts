@@ -193,13 +193,13 @@ interface OneCommand {
 }
 
 /** What a Migration of this file's pods has when it has succeeded. */
-const movedSchema = z.object({checkpoint: z.string(), downtimeMilliseconds: z.int().positive()})
+const movedSchema = z.object({checkpointName: z.string(), downtimeMilliseconds: z.int().positive()})
 
 async function moveByOneCommand(cluster: Cluster, mebibytes: number): Promise<OneCommand> {
   const statusOf = async (pod: string) => {
     const text = await onPlane(cluster, ['get', MIGRATIONS, '-o', 'json'])
     const {items} = z.object({items: z.array(migrationSchema)}).parse(JSON.parse(text))
-    return movedSchema.parse(items.find(({spec}) => spec.pod === pod)?.status)
+    return movedSchema.parse(items.find(({spec}) => spec.podName === pod)?.status)
   }
   let downtimeMilliseconds = Number.NaN
   const moveSeconds = await moved(
@@ -211,7 +211,7 @@ async function moveByOneCommand(cluster: Cluster, mebibytes: number): Promise<On
       ;({downtimeMilliseconds} = await statusOf(pod))
       return seconds
     },
-    async (pod) => removeCheckpoint(cluster, (await statusOf(pod)).checkpoint),
+    async (pod) => removeCheckpoint(cluster, (await statusOf(pod)).checkpointName),
   )
   return {moveSeconds, downtimeSeconds: downtimeMilliseconds / 1000}
 }

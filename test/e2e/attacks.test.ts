@@ -43,9 +43,9 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       expect(await exec('team', 'on-worker-2')).toContain(FORBIDDEN)
       expect(await exec('team', 'on-worker-1')).toContain(FORBIDDEN)
       expect(await exec('kube-system', 'etcd-cp-1')).toContain(FORBIDDEN)
-      const taken = asked('Checkpoint', 'team', 'taken', {pod: {name: 'on-worker-2'}, podPolicy: 'Delete'})
+      const taken = asked('Checkpoint', 'team', 'taken', {podRef: {name: 'on-worker-2'}, podPolicy: 'Delete'})
       expect(await refusal(agent.create(taken))).toContain(FORBIDDEN)
-      const moved = asked('Migration', 'team', 'moved', {pod: 'on-worker-2', node: 'worker-1'})
+      const moved = asked('Migration', 'team', 'moved', {podName: 'on-worker-2', nodeName: 'worker-1'})
       expect(await refusal(agent.create(moved))).toContain(FORBIDDEN)
       const other = {apiVersion: 'v1', kind: 'Pod', namespace: 'team', name: 'on-worker-2'}
       expect(await refusal(agent.delete(other))).toContain('pods of its own node only')
@@ -83,33 +83,33 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
   chapter('an agent claims no checkpoint of a pod of another node', async (cluster) => {
     await attacked(cluster, async ({root, agentOf}) => {
       const agent = await agentOf('worker-1')
-      const open = asked('Checkpoint', 'team', 'open', {pod: {name: 'on-worker-2'}})
+      const open = asked('Checkpoint', 'team', 'open', {podRef: {name: 'on-worker-2'}})
       const signalled = (name: string) =>
         cluster.read('worker-2', `kill -${name} $(pgrep -f '/[c]luster.js node-agent$')`)
       // Whose it is would claim it at once.
       await signalled('STOP')
       try {
         await root.create(open)
-        const claim = {phase: 'Dumping', node: 'worker-1'}
+        const claim = {phase: 'Dumping', nodeName: 'worker-1'}
         const refused = async (status: object) =>
           expect(await refusal(agent.patch(refOf(open), {status}, {subresource: 'status'}))).toContain(
             'a node agent writes only',
           )
         // Before the controller has given it to the node of its pod, and then.
         await refused(claim)
-        expect(await ended(root, open, 'Pending')).toMatchObject({node: 'worker-2'})
-        for (const status of [claim, {phase: 'Failed'}, {node: 'worker-1'}]) await refused(status)
+        expect(await ended(root, open, 'Pending')).toMatchObject({nodeName: 'worker-2'})
+        for (const status of [claim, {phase: 'Failed'}, {nodeName: 'worker-1'}]) await refused(status)
       } finally {
         await signalled('CONT')
       }
-      expect(await ended(root, open, 'Ready', 'Failed')).toMatchObject({phase: 'Ready', node: 'worker-2'})
+      expect(await ended(root, open, 'Ready', 'Failed')).toMatchObject({phase: 'Ready', nodeName: 'worker-2'})
     })
   })
 
   chapter('an agent does not say what is made of a checkpoint of its own node', async (cluster) => {
     await attacked(cluster, async ({root, agentOf, editorOf}) => {
       const [agent, editor] = [await agentOf('worker-1'), await editorOf('team')]
-      const own = asked('Checkpoint', 'team', 'described', {pod: {name: 'on-worker-1'}})
+      const own = asked('Checkpoint', 'team', 'described', {podRef: {name: 'on-worker-1'}})
       await editor.create(own)
       expect(await ended(editor, own, 'Ready', 'Failed')).toMatchObject({phase: 'Ready'})
       const before = (await root.get(refOf(own)))?.['status']
@@ -131,7 +131,7 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       const hooked = async (name: string, command: string[], timeoutSeconds = 30) => {
         const before = {container: 'main', command, timeoutSeconds}
         const object = asked('Checkpoint', 'team', name, {
-          pod: {name: 'on-worker-1'},
+          podRef: {name: 'on-worker-1'},
           hooks: {preCheckpoint: before},
         })
         await editor.create(object)
@@ -179,7 +179,10 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
     await cluster.read('worker-1', `mkdir -p /var/lib/kubelet/checkpoints && touch -d 2099-01-01 '${file}'`)
     await attacked(cluster, async ({editorOf}) => {
       const editor = await editorOf('team')
-      const grab = asked('Checkpoint', 'team', 'grab', {pod: {name: 'on-worker-1'}, containers: ['b-main']})
+      const grab = asked('Checkpoint', 'team', 'grab', {
+        podRef: {name: 'on-worker-1'},
+        containers: ['b-main'],
+      })
       await editor.create(grab)
       expect((await ended(editor, grab, 'Ready', 'Failed')).message).toContain('no such container')
     })
@@ -194,7 +197,7 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
         const pod = victim(namespace, 'web', 'worker-1')
         await editor.create(pod)
         await ended(editor, pod, 'Running')
-        const checkpoint = asked('Checkpoint', namespace, 'ck', {pod: {name: 'web'}})
+        const checkpoint = asked('Checkpoint', namespace, 'ck', {podRef: {name: 'web'}})
         await editor.create(checkpoint)
         const status = await ended(editor, checkpoint, 'Ready', 'Failed')
         expect(status).toMatchObject({phase: 'Ready'})
@@ -216,7 +219,7 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       await root.apply([
         {apiVersion: 'clouder.dev/v1alpha1', kind: 'CheckpointStore', metadata, spec: {node: {}}},
       ])
-      const spec = {pod: {name: 'on-worker-1'}, store: 'archive'}
+      const spec = {podRef: {name: 'on-worker-1'}, storeName: 'archive'}
       const attempt = (dryRun: boolean): Promise<string> =>
         refusal(editor.create(asked('Checkpoint', 'team', 'friend', spec), {dryRun}))
       // Admission reads stores from a watch, so a new one is unknown to it for a moment.

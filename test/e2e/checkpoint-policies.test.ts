@@ -381,7 +381,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
         apiVersion: API_VERSION,
         kind: 'Restore',
         metadata: {name: 'over', namespace: NAMESPACE},
-        spec: {checkpoint: 'absent', ttlSecondsAfterFinished: 5},
+        spec: {checkpointName: 'absent', ttlSecondsAfterFinished: 5},
       })
       await waitForValue(cluster, 'restores', '.items[*].metadata.name', (left) => !left.includes('over'))
     },

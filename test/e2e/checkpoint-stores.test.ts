@@ -70,7 +70,7 @@ async function digestOf(cluster: E2eCluster, checkpoint: string): Promise<Digest
 
 /** A Checkpoint of what lies in a store already; gives its phase, reason and message when it has ended. */
 async function imported(cluster: E2eCluster, name: string, store: string, digest: Digest): Promise<string> {
-  const spec = {import: {digest}, store}
+  const spec = {import: {digest}, storeName: store}
   await applyAll(cluster, [
     {apiVersion: API_VERSION, kind: 'Checkpoint', metadata: {name, namespace: NAMESPACE}, spec},
   ])

@@ -147,7 +147,7 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
       kind: 'Checkpoint',
       metadata: {name: 'hooked', namespace: NAMESPACE},
       spec: {
-        pod: {name: 'busy'},
+        podRef: {name: 'busy'},
         podPolicy: 'Delete',
         hooks: {preCheckpoint: {container: 'smoke', command: ['/smoke', 'no-such-word']}},
       },
@@ -174,7 +174,7 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
     const [name = ''] = (
       await kubectl(
         cluster,
-        `get ckptmove -n ${NAMESPACE} -o 'jsonpath={.items[?(@.spec.pod=="long")].metadata.name}'`,
+        `get ckptmove -n ${NAMESPACE} -o 'jsonpath={.items[?(@.spec.podName=="long")].metadata.name}'`,
       )
     ).split(' ')
     await waitForValue(cluster, `ckptmove/${name}`, '.status.phase', (phase) => phase === 'Succeeded')
@@ -188,7 +188,7 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
       const to = (await nodeOf(cluster, 'long')) === 'worker-1' ? 'worker-2' : 'worker-1'
       await expectDone(cluster, `checkpoint migrate ${NAMESPACE}/long --to ${to} --no-wait`)
       await killPods(cluster, program)
-      const path = `.items[?(@.spec.node=="${to}")].status.phase`
+      const path = `.items[?(@.spec.nodeName=="${to}")].status.phase`
       await waitForValue(cluster, 'ckptmove', path, (phases) =>
         phases.split(' ').every((phase) => ['Succeeded', 'RolledBack'].includes(phase)),
       )

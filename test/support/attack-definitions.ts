@@ -19,15 +19,15 @@ export function attackDefinitions(chapter: Chapter): void {
       expect(before).toHaveLength(cluster.machines.length)
 
       const hook = {container: 'main', command: ['true'], timeoutSeconds: 601}
-      const checkpoint = {pod: {name: 'on-worker-1'}, hooks: {preCheckpoint: hook}}
+      const checkpoint = {podRef: {name: 'on-worker-1'}, hooks: {preCheckpoint: hook}}
       expect(await refusal(editor.create(asked('Checkpoint', 'team', 'poison', checkpoint)))).toMatch(
         /timeoutSeconds.*less than or equal to 600/,
       )
       const runtime = asked('Runtime', 'team', 'poison', {image: 'none', ports: [70_000]})
       expect(await refusal(editor.create(runtime))).toMatch(/ports.*less than or equal to 65535/)
       const late: readonly ['Migration' | 'Restore', object][] = [
-        ['Migration', {pod: 'on-worker-1'}],
-        ['Restore', {checkpoint: 'none'}],
+        ['Migration', {podName: 'on-worker-1'}],
+        ['Restore', {checkpointName: 'none'}],
       ]
       for (const [kind, spec] of late) {
         const text = JSON.stringify(
@@ -43,7 +43,7 @@ export function attackDefinitions(chapter: Chapter): void {
       const pod = victim('neighbour', 'web', 'worker-1')
       await neighbour.create(pod)
       await ended(neighbour, pod, 'Running')
-      const after = asked('Checkpoint', 'neighbour', 'after', {pod: {name: 'web'}})
+      const after = asked('Checkpoint', 'neighbour', 'after', {podRef: {name: 'web'}})
       await neighbour.create(after)
       expect(await ended(neighbour, after, 'Ready', 'Failed')).toMatchObject({phase: 'Ready'})
       expect(await restarts(root)).toEqual(before)

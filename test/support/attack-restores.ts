@@ -16,7 +16,7 @@ import {
 } from './attack-scene.ts'
 import type {Chapter} from './e2e-scenario.ts'
 
-const refused = asked('Restore', 'strict', 'refused', {checkpoint: 'ck', podName: 'again'})
+const refused = asked('Restore', 'strict', 'refused', {checkpointName: 'ck', podName: 'again'})
 
 const HOLDS_A_FILE = `
   const held = require('fs').openSync('/scratch/held', 'w+')
@@ -29,7 +29,7 @@ export function attackRestores(chapter: Chapter): void {
       const pod = victim('strict', 'loose', 'worker-1')
       await editor.create(pod)
       await ended(editor, pod, 'Running')
-      const checkpoint = asked('Checkpoint', 'strict', 'ck', {pod: {name: 'loose'}})
+      const checkpoint = asked('Checkpoint', 'strict', 'ck', {podRef: {name: 'loose'}})
       await editor.create(checkpoint)
       expect(await ended(editor, checkpoint, 'Ready', 'Failed')).toMatchObject({phase: 'Ready'})
       await secured(root, 'strict', 'restricted', pod)
@@ -48,7 +48,7 @@ export function attackRestores(chapter: Chapter): void {
       await editor.create(pod)
       await ended(editor, pod, 'Running')
       const before = await selfOf(root, 'team', 'holds')
-      const move = asked('Migration', 'team', 'holds', {pod: 'holds', node: 'worker-2'})
+      const move = asked('Migration', 'team', 'holds', {podName: 'holds', nodeName: 'worker-2'})
       await editor.create(move)
       expect(await ended(editor, move, 'Succeeded', 'RolledBack', 'Failed')).toMatchObject({
         phase: 'Failed',
@@ -89,7 +89,7 @@ export function attackLimits(chapter: Chapter): void {
       expect(await limitsOf(root, 'team', 'greedy')).toEqual(before)
       // A node that gives less to what its runtime starts.
       await cluster.read('worker-2', 'prlimit --pid $(pidof containerd) --msgqueue=4096:8192')
-      const move = asked('Migration', 'team', 'greedy', {pod: 'greedy', node: 'worker-2'})
+      const move = asked('Migration', 'team', 'greedy', {podName: 'greedy', nodeName: 'worker-2'})
       await editor.create(move)
       const end = await ended(editor, move, 'Succeeded', 'RolledBack', 'Failed')
       expect(end, JSON.stringify(end)).toMatchObject({phase: 'Succeeded'})

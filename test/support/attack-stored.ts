@@ -51,7 +51,7 @@ export function attackStored(chapter: Chapter): void {
     await attacked(cluster, async ({root, editorOf}) => {
       const editor = await editorOf('team')
       const before = await selfOf(root, 'team', 'on-worker-1')
-      const checkpoint = asked('Checkpoint', 'team', 'pieced', {pod: {name: 'on-worker-1'}})
+      const checkpoint = asked('Checkpoint', 'team', 'pieced', {podRef: {name: 'on-worker-1'}})
       await editor.create(checkpoint)
       const {digest, ...status} = await ended(editor, checkpoint, 'Ready', 'Failed')
       expect(status).toMatchObject({phase: 'Ready'})
@@ -64,9 +64,9 @@ export function attackStored(chapter: Chapter): void {
       )
       const ends = ['worker-1', 'worker-2'].map(async (node) => {
         const restore = asked('Restore', 'team', `pieced-${node}`, {
-          checkpoint: 'pieced',
+          checkpointName: 'pieced',
           podName: `pieced-${node}`,
-          node,
+          nodeName: node,
         })
         await editor.create(restore)
         return ended(editor, restore, 'Restored', 'Failed')
@@ -88,7 +88,7 @@ export function attackStored(chapter: Chapter): void {
       for (const {name, bytes} of pods) await editor.create(sparse(name, bytes))
       for (const {name, end} of pods) {
         const self = await selfOf(root, 'team', name)
-        const checkpoint = asked('Checkpoint', 'team', name, {pod: {name}})
+        const checkpoint = asked('Checkpoint', 'team', name, {podRef: {name}})
         await editor.create(checkpoint)
         expect(await ended(editor, checkpoint, 'Ready', 'Failed')).toMatchObject(end)
         expect(await selfOf(root, 'team', name)).toBe(self)
@@ -98,9 +98,9 @@ export function attackStored(chapter: Chapter): void {
       }
 
       const restore = asked('Restore', 'team', 'hole', {
-        checkpoint: 'hole-128m',
+        checkpointName: 'hole-128m',
         podName: 'hole',
-        node: 'worker-2',
+        nodeName: 'worker-2',
       })
       await editor.create(restore)
       expect(await ended(editor, restore, 'Restored', 'Failed')).toMatchObject({phase: 'Restored'})

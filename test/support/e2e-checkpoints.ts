@@ -179,7 +179,7 @@ export const run = (
 const checkpointResult = z.looseObject({
   checkpoint: z.looseObject({
     metadata: z.looseObject({name: z.string()}),
-    status: z.looseObject({digest: z.string(), node: z.string()}),
+    status: z.looseObject({digest: z.string(), nodeName: z.string()}),
   }),
 })
 

@@ -308,7 +308,7 @@ export async function stateOf(
 /** The same process, further on. */
 const checkpointSchema = z.looseObject({
   metadata: z.looseObject({name: z.string(), creationTimestamp: z.string()}),
-  spec: z.looseObject({pod: z.looseObject({name: z.string()})}),
+  spec: z.looseObject({podRef: z.looseObject({name: z.string()})}),
 })
 
 /**
@@ -322,7 +322,7 @@ export async function expectKept(place: Place, pod: string, before: Identity): P
   const names = all
     .filter((object) => phaseOf(object) === 'Ready')
     .map((object) => checkpointSchema.parse(object))
-    .filter(({spec}) => spec.pod.name === pod)
+    .filter(({spec}) => spec.podRef.name === pod)
     .toSorted((a, b) => b.metadata.creationTimestamp.localeCompare(a.metadata.creationTimestamp))
     .map(({metadata}) => metadata.name)
   for (const name of names) {

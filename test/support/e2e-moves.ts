@@ -118,7 +118,7 @@ async function askOn(
 
 const migrationSchema = z.looseObject({
   metadata: z.looseObject({creationTimestamp: z.string()}),
-  spec: z.looseObject({pod: z.string()}),
+  spec: z.looseObject({podName: z.string()}),
   status: z
     .looseObject({phase: z.string().optional(), downtimeMilliseconds: z.number().optional()})
     .default({}),
@@ -129,7 +129,7 @@ async function lastDowntime({kube}: Place, pod: string): Promise<number> {
   const all = await kube.list({apiVersion: API_VERSION, kind: 'Migration', namespace: NAMESPACE})
   const last = all
     .map((object) => migrationSchema.parse(object))
-    .filter(({spec, status}) => spec.pod === pod && status.phase === 'Succeeded')
+    .filter(({spec, status}) => spec.podName === pod && status.phase === 'Succeeded')
     .toSorted((a, b) => a.metadata.creationTimestamp.localeCompare(b.metadata.creationTimestamp))
     .at(-1)
   if (last?.status.downtimeMilliseconds === undefined)

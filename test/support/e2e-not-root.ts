@@ -32,7 +32,7 @@ export function moveWhoIsNotRoot(chapter: Chapter): void {
         await owner.create(pod)
         await ended(owner, pod, 'Running')
         const before = await selfOf(root, namespace, name)
-        const move = asked('Migration', namespace, name, {pod: name, node: 'worker-2'})
+        const move = asked('Migration', namespace, name, {podName: name, nodeName: 'worker-2'})
         await owner.create(move)
         const status = await ended(owner, move, 'Succeeded', 'RolledBack', 'Failed')
         const after = await selfOf(root, namespace, name)

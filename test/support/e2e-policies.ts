@@ -55,7 +55,7 @@ const listSchema = z.looseObject({
   items: z.array(
     z.looseObject({
       metadata: z.looseObject({name: z.string()}),
-      spec: z.looseObject({pod: z.looseObject({name: z.string()}).optional()}),
+      spec: z.looseObject({podRef: z.looseObject({name: z.string()}).optional()}),
       status: z.looseObject({phase: z.string().optional()}).default({}),
     }),
   ),
@@ -72,7 +72,7 @@ export async function madeBy(cluster: E2eCluster, policy: string): Promise<reado
   const text = await kubectl(cluster, `get ckpt -n ${NAMESPACE} -l ${POLICY_LABEL}=${policy} -o json`)
   return listSchema.parse(JSON.parse(text)).items.map(({metadata, spec, status}) => ({
     name: metadata.name,
-    pod: spec.pod?.name ?? '',
+    pod: spec.podRef?.name ?? '',
     phase: status.phase ?? '',
   }))
 }

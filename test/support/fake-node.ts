@@ -140,8 +140,8 @@ export class FakeNode {
 
   /** A Checkpoint, as the controller gives it to the node of its pod. */
   ask(name: string, spec: Record<string, unknown>): void {
-    const wanted = {pod: {name: POD.name}, store: 'default', podPolicy: 'Resume', ...spec}
-    const pod = this.kube.peek('v1', 'Pod').find(({metadata}) => metadata.name === wanted.pod.name)
+    const wanted = {podRef: {name: POD.name}, storeName: 'default', podPolicy: 'Resume', ...spec}
+    const pod = this.kube.peek('v1', 'Pod').find(({metadata}) => metadata.name === wanted.podRef.name)
     const given =
       pod === undefined
         ? {}
@@ -149,7 +149,7 @@ export class FakeNode {
             status: {
               phase: 'Pending',
               ...(spec['podPolicy'] === 'Delete' ? {admitted: true} : {}),
-              node: parsePod(pod).spec.nodeName,
+              nodeName: parsePod(pod).spec.nodeName,
               podUID: pod.metadata.uid,
               podTemplate: podTemplateOf(templatedPodSchema.parse(pod)),
             },

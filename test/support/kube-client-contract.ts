@@ -14,7 +14,7 @@ const configMap = (name: string, data: Record<string, string>, metadata: object 
   data,
 })
 const refTo = (name: string): ObjectRef => ({apiVersion: 'v1', kind: 'ConfigMap', namespace: NAMESPACE, name})
-const checkpoint = (name: string, spec: object = {pod: {name: 'web'}}): KubeObject => ({
+const checkpoint = (name: string, spec: object = {podRef: {name: 'web'}}): KubeObject => ({
   apiVersion: API_VERSION,
   kind: 'Checkpoint',
   metadata: {name, namespace: NAMESPACE},

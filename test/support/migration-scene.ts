@@ -22,4 +22,4 @@ export const holds = (scene: ControllerScene) => () => {
   expect(scene.nodes.runningWith(MEMORY).length).toBeLessThan(2)
 }
 export const move = (scene: ControllerScene, spec: object = {}): void =>
-  scene.put('Migration', 'move', {pod: 'web', ...spec})
+  scene.put('Migration', 'move', {podName: 'web', ...spec})

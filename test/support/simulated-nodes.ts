@@ -148,12 +148,22 @@ export class SimulatedNodes {
 
   /** Says for the target of a move which images it lacks, and later whether it can take the pod. */
   #admit({metadata, status = {}}: Migration): boolean {
-    const {targetNode = '', targetAnswer, missingImages: missingImages, phase} = status
-    if (phase === 'Pending' && missingImages === undefined && targetNode !== '' && !this.dead.has(targetNode))
-      return this.#setStatus('Migration', metadata, {missingImages: this.lacking.get(targetNode) ?? []})
-    if (phase !== 'Preparing' || targetNode === '' || targetAnswer !== undefined || this.dead.has(targetNode))
+    const {targetNodeName = '', targetAnswer, missingImages, phase} = status
+    if (
+      phase === 'Pending' &&
+      missingImages === undefined &&
+      targetNodeName !== '' &&
+      !this.dead.has(targetNodeName)
+    )
+      return this.#setStatus('Migration', metadata, {missingImages: this.lacking.get(targetNodeName) ?? []})
+    if (
+      phase !== 'Preparing' ||
+      targetNodeName === '' ||
+      targetAnswer !== undefined ||
+      this.dead.has(targetNodeName)
+    )
       return false
-    const unfit = this.unfit.get(targetNode)
+    const unfit = this.unfit.get(targetNodeName)
     const answer =
       unfit === undefined
         ? {ok: true, message: 'it can'}
@@ -164,10 +174,10 @@ export class SimulatedNodes {
   #agent(checkpoint: Checkpoint): boolean {
     const {spec, status = {}, metadata} = checkpoint
     const pod = this.#pods().find(
-      (one) => one.metadata.name === spec.pod?.name && one.metadata.namespace === metadata.namespace,
+      (one) => one.metadata.name === spec.podRef?.name && one.metadata.namespace === metadata.namespace,
     )
-    const isSame = pod !== undefined && (spec.pod?.uid ?? pod.metadata.uid) === pod.metadata.uid
-    const node = status.node ?? pod?.spec.nodeName
+    const isSame = pod !== undefined && (spec.podRef?.uid ?? pod.metadata.uid) === pod.metadata.uid
+    const node = status.nodeName ?? pod?.spec.nodeName
     if (node === undefined || this.dead.has(node)) return false
     if (metadata.deletionTimestamp !== undefined && status.frozen !== true)
       return this.#forgetStored(checkpoint)
@@ -190,7 +200,7 @@ export class SimulatedNodes {
           digest: `sha256:${(metadata.uid ?? '').replaceAll('-', '').padEnd(64, '0')}`,
           storedBytes: 100,
           completionTime: this.#time(),
-          obstacles: this.obstacles.get(spec.pod?.name ?? ''),
+          obstacles: this.obstacles.get(spec.podRef?.name ?? ''),
         })
       case 'Ready':
       case 'Failed':

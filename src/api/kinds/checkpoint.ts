@@ -22,7 +22,7 @@ export const podPolicySchema = z.enum(['Resume', 'Freeze', 'Delete'])
 
 export const checkpointSpecSchema = z
   .strictObject({
-    pod: z
+    podRef: z
       .strictObject({
         name: name.describe('name is the name of the pod, in the namespace of the Checkpoint.'),
         uid: z
@@ -31,7 +31,7 @@ export const checkpointSpecSchema = z
           .describe('uid is the uid of the pod. If set, a pod of that name with another uid is refused.'),
       })
       .optional()
-      .describe('pod is the pod to checkpoint. Exactly one of pod and import is set.'),
+      .describe('podRef is the pod to checkpoint. Exactly one of podRef and import is set.'),
     import: z
       .strictObject({
         digest: z
@@ -41,7 +41,7 @@ export const checkpointSpecSchema = z
       })
       .optional()
       .describe(
-        'import is a checkpoint that is in the store already, for example one that another cluster made. Exactly one of pod and import is set.',
+        'import is a checkpoint that is in the store already, for example one that another cluster made. Exactly one of podRef and import is set.',
       ),
     containers: z
       .array(name)
@@ -50,10 +50,10 @@ export const checkpointSpecSchema = z
       .describe(
         'containers are the names of the containers to checkpoint. Defaults to all containers of the pod, in the order of the pod.',
       ),
-    store: name
+    storeName: name
       .default('default')
       .describe(
-        'store is the name of the CheckpointStore that the checkpoint is stored in. Defaults to default.',
+        'storeName is the name of the CheckpointStore that the checkpoint is stored in. Defaults to default.',
       ),
     podPolicy: podPolicySchema
       .default('Resume')
@@ -197,7 +197,7 @@ export const checkpointStatusSchema = z
       .enum(checkpointPhases)
       .optional()
       .describe('phase is one of Pending, Dumping, Storing, Ready (stored and verified) and Failed.'),
-    node: z.string().optional().describe('node is the name of the node that the pod runs on.'),
+    nodeName: z.string().optional().describe('nodeName is the name of the node that the pod runs on.'),
     podUID: z.string().optional().describe('podUID is the uid of the pod that the checkpoint is made of.'),
     reason,
     message,

@@ -4,16 +4,16 @@ import {message, metadataSchema, name, phaseConditions, reason, ttlSecondsAfterF
 
 export const migrationSpecSchema = z
   .strictObject({
-    pod: name.describe('pod is the name of the pod to move, in the namespace of the Migration.'),
-    node: name
+    podName: name.describe('podName is the name of the pod to move, in the namespace of the Migration.'),
+    nodeName: name
       .optional()
       .describe(
-        'node is the name of the node to move to. By default the scheduler chooses one, never the one that the pod is on.',
+        'nodeName is the name of the node to move to. By default the scheduler chooses one, never the one that the pod is on.',
       ),
-    store: name
+    storeName: name
       .default('default')
       .describe(
-        'store is the name of the CheckpointStore that the memory is moved through. Defaults to default.',
+        'storeName is the name of the CheckpointStore that the memory is moved through. Defaults to default.',
       ),
     backend: z
       .enum(backends)
@@ -50,11 +50,14 @@ export const migrationStatusSchema = z
     reason,
     message,
     conditions: phaseConditions('Complete'),
-    sourceNode: z.string().optional().describe('sourceNode is the name of the node that the pod was on.'),
-    targetNode: z
+    sourceNodeName: z
       .string()
       .optional()
-      .describe('targetNode is the name of the node that the pod is moved to.'),
+      .describe('sourceNodeName is the name of the node that the pod was on.'),
+    targetNodeName: z
+      .string()
+      .optional()
+      .describe('targetNodeName is the name of the node that the pod is moved to.'),
     missingImages: z
       .array(z.string())
       .optional()
@@ -81,27 +84,27 @@ export const migrationStatusSchema = z
     refusedTargets: z
       .array(
         z.looseObject({
-          node: z.string().describe('node is the name of the node.'),
+          nodeName: z.string().describe('nodeName is the name of the node.'),
           message: z.string().describe('message says why it is not able to run the pod.'),
         }),
       )
       .optional()
-      .describe('refusedTargets are nodes that were tried before this one, where spec.node is not set.'),
+      .describe('refusedTargets are nodes that were tried before this one, where spec.nodeName is not set.'),
     images: z
       .record(z.string(), z.string())
       .optional()
       .describe(
         'images are the images that the agent of the target node made of the checkpoint, with their digest, by container. Only with backend create-image.',
       ),
-    checkpoint: z
+    checkpointName: z
       .string()
       .optional()
-      .describe('checkpoint is the name of the Checkpoint that holds the memory.'),
-    newPod: z
+      .describe('checkpointName is the name of the Checkpoint that holds the memory.'),
+    newPodName: z
       .string()
       .optional()
       .describe(
-        'newPod is the name of the pod on the target node. It differs from spec.pod only for a pod of a ReplicaSet.',
+        'newPodName is the name of the pod on the target node. It differs from spec.podName only for a pod of a ReplicaSet.',
       ),
     newPodUID: z.string().optional().describe('newPodUID is the uid of the pod on the target node.'),
     owners: z

@@ -63,10 +63,10 @@ export const policySpecSchema = z
       .describe(
         'checkpointOnInterruption saves the pods when the cloud announces that it takes their spot machine back. A pod is moved if another node is able to run it, and checkpointed otherwise.',
       ),
-    store: name
+    storeName: name
       .default('default')
       .describe(
-        'store is the name of the CheckpointStore that the checkpoints are stored in. Defaults to default.',
+        'storeName is the name of the CheckpointStore that the checkpoints are stored in. Defaults to default.',
       ),
     retention: retentionSchema
       .optional()

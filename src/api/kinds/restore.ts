@@ -6,16 +6,18 @@ export type Backend = (typeof backends)[number]
 
 export const restoreSpecSchema = z
   .strictObject({
-    checkpoint: name.describe('checkpoint is the name of a Checkpoint in the namespace of the Restore.'),
+    checkpointName: name.describe(
+      'checkpointName is the name of a Checkpoint in the namespace of the Restore.',
+    ),
     podName: name
       .optional()
       .describe(
         'podName is the name of the pod to make. Defaults to the name of the pod that the checkpoint was made of.',
       ),
-    node: name
+    nodeName: name
       .optional()
       .describe(
-        'node is the name of the node to restore on. By default the scheduler chooses among the nodes that are able to.',
+        'nodeName is the name of the node to restore on. By default the scheduler chooses among the nodes that are able to.',
       ),
     backend: z
       .enum(backends)
@@ -37,7 +39,7 @@ export const restoreStatusSchema = z
     conditions: phaseConditions('Complete'),
     backend: z.enum(backends).optional().describe('backend is how the pod is restored.'),
     podUID: z.string().optional().describe('podUID is the uid of the restored pod.'),
-    node: z.string().optional().describe('node is the name of the node that the pod is restored on.'),
+    nodeName: z.string().optional().describe('nodeName is the name of the node that the pod is restored on.'),
     images: z
       .record(z.string(), z.string())
       .optional()

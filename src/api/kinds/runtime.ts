@@ -23,11 +23,11 @@ export const runtimeSpecSchema = z
       .record(z.string(), z.string())
       .optional()
       .describe('env are the environment variables of the container, by name.'),
-    secrets: z
+    secretNames: z
       .array(name)
       .optional()
       .describe(
-        'secrets are the names of Secrets that are mounted below /run/secrets, in memory. They are read again at each resume and are in no checkpoint.',
+        'secretNames are the names of Secrets that are mounted below /run/secrets, in memory. They are read again at each resume and are in no checkpoint.',
       ),
     volumes: z
       .array(
@@ -59,10 +59,10 @@ export const runtimeSpecSchema = z
       .record(z.string(), z.string())
       .optional()
       .describe('nodeSelector are labels of the nodes that the runtime may run on.'),
-    store: name
+    storeName: name
       .default('default')
       .describe(
-        'store is the name of the CheckpointStore that the runtime is paused to. Defaults to default.',
+        'storeName is the name of the CheckpointStore that the runtime is paused to. Defaults to default.',
       ),
     state: z
       .enum(['Running', 'Paused'])
@@ -81,11 +81,11 @@ export const runtimeStatusSchema = z
     reason,
     message,
     conditions: runtimeConditions,
-    node: z.string().optional().describe('node is the name of the node that the runtime runs on.'),
-    checkpoint: z
+    nodeName: z.string().optional().describe('nodeName is the name of the node that the runtime runs on.'),
+    checkpointName: z
       .string()
       .optional()
-      .describe('checkpoint is the name of the Checkpoint that the runtime resumes from.'),
+      .describe('checkpointName is the name of the Checkpoint that the runtime resumes from.'),
     observedGeneration: z
       .int()
       .optional()

@@ -34,7 +34,7 @@ function sameBut(path: 'labels' | 'annotations', mayChange: readonly string[]): 
 
 const same = (path: string, none: '{}' | '[]' = '[]'): string => both(path, none).join(' == ')
 
-const nodeOf = (side: 'object' | 'oldObject'): string => `${side}.?status.?node.orValue('')`
+const nodeOf = (side: 'object' | 'oldObject'): string => `${side}.?status.?nodeName.orValue('')`
 
 const sameStatus = (field: string, none: "''" | '{}'): string =>
   `object.?status.?${field}.orValue(${none}) == oldObject.?status.?${field}.orValue(${none})`
@@ -125,7 +125,7 @@ const ownMoves: Policy = {
   when: [BY_AN_AGENT],
   must: [
     [
-      `oldObject.?status.?targetNode.orValue('') == ${OWN_NODE} && object.?status.?targetNode.orValue('') == ${OWN_NODE} && object.?status.?phase.orValue('') == oldObject.?status.?phase.orValue('')`,
+      `oldObject.?status.?targetNodeName.orValue('') == ${OWN_NODE} && object.?status.?targetNodeName.orValue('') == ${OWN_NODE} && object.?status.?phase.orValue('') == oldObject.?status.?phase.orValue('')`,
       'a node agent says of a move only whether its own node can take the pod',
     ],
     [

@@ -147,7 +147,7 @@ const movingPods: Policy = {
   params: 'Migration',
   must: [
     [
-      `params.spec.pod != object.metadata.?name.orValue('') || !(params.?status.?phase.orValue('') in ['Moving', 'RollingBack'])`,
+      `params.spec.podName != object.metadata.?name.orValue('') || !(params.?status.?phase.orValue('') in ['Moving', 'RollingBack'])`,
       'a Migration moves the pod of this name, whose memory is in its checkpoint',
     ],
   ],
@@ -168,7 +168,7 @@ const storeUse: Policy = {
   when: [
     [
       'store-is-new',
-      "request.operation == 'CREATE' || object.spec.?store.orValue('default') != oldObject.spec.?store.orValue('default')",
+      "request.operation == 'CREATE' || object.spec.?storeName.orValue('default') != oldObject.spec.?storeName.orValue('default')",
     ],
   ],
   params: 'CheckpointStore',
@@ -180,7 +180,7 @@ const storeUse: Policy = {
   ],
   must: [
     [
-      "object.spec.?store.orValue('default') != params.metadata.name || variables.allowed",
+      "object.spec.?storeName.orValue('default') != params.metadata.name || variables.allowed",
       `the namespace may not use this store: label it ${STORE_USE_PREFIX}NAME=true, or name it in spec.allowedNamespaces of the store`,
     ],
   ],

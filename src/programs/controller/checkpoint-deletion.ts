@@ -27,7 +27,7 @@ export async function keepOrDelete(
     return undefined
   }
   if (!isHeld) return undefined
-  if (status.frozen === true && isAlive(status.node, context)) return letGo(checkpoint, context)
+  if (status.frozen === true && isAlive(status.nodeName, context)) return letGo(checkpoint, context)
   if (await waitsForAgent(checkpoint, context)) return {requeueAfterMs: AGENT_MS}
   await removeFinalizer(object, CHECKPOINT_FINALIZER, context)
   return undefined
@@ -49,16 +49,16 @@ async function waitsForAgent(checkpoint: Checkpoint, context: ReconcileContext):
   // An imported one is somebody else's too, another cluster's perhaps: it is only forgotten here.
   if (!isDigest(digest) || spec.import !== undefined) return false
   const all = await context.kube.list({apiVersion: WATCHED.Checkpoint, kind: 'Checkpoint'})
-  if (isShared({uid: metadata.uid, store: spec.store, digest}, all)) return false
-  const store = storeNamed(spec.store, context)
+  if (isShared({uid: metadata.uid, store: spec.storeName, digest}, all)) return false
+  const store = storeNamed(spec.storeName, context)
   if (store === undefined) {
     context.log('warn', 'the store of a deleted checkpoint no longer exists', {
       checkpoint: metadata.name,
-      store: spec.store,
+      store: spec.storeName,
     })
     return false
   }
-  if (!isRemote(store)) return isAlive(status.node, context)
+  if (!isRemote(store)) return isAlive(status.nodeName, context)
   const blobs = await openRemote(store, context)
   context.signal.throwIfAborted()
   await blobs.removeManifest(digest, context.signal)

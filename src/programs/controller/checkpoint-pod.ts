@@ -15,19 +15,19 @@ export async function assignPod(
   {spec, metadata, status = {}}: Checkpoint,
   context: Pick<ReconcileContext, 'kube' | 'now' | 'signal'>,
 ): Promise<KubeObject | undefined> {
-  if (spec.pod === undefined || (status.phase ?? 'Pending') !== 'Pending') return undefined
-  const found = await context.kube.get(refTo('Pod', spec.pod.name, metadata.namespace))
+  if (spec.podRef === undefined || (status.phase ?? 'Pending') !== 'Pending') return undefined
+  const found = await context.kube.get(refTo('Pod', spec.podRef.name, metadata.namespace))
   if (found === undefined) return undefined
   const pod = podSchema.parse(found)
   const {uid} = pod.metadata
-  if (pod.spec.nodeName === undefined || (spec.pod.uid ?? uid) !== uid) return undefined
+  if (pod.spec.nodeName === undefined || (spec.podRef.uid ?? uid) !== uid) return undefined
   const next = {
-    node: pod.spec.nodeName,
+    nodeName: pod.spec.nodeName,
     podUID: uid,
     podTemplate: podTemplateOf(templatedPodSchema.parse(found)),
   }
-  const {node, podUID, podTemplate} = status
-  if (isDeepStrictEqual({node, podUID, podTemplate}, next)) return undefined
+  const {nodeName, podUID, podTemplate} = status
+  if (isDeepStrictEqual({nodeName, podUID, podTemplate}, next)) return undefined
   const written = {...next, podTemplate: replacing(podTemplate, next.podTemplate)}
   return writeStatus(object, {phase: 'Pending', admitted: null, ...written}, context)
 }

@@ -11,7 +11,7 @@ import {parsed, refTo, type Reconciler, type ReconcileContext} from './reconcile
 /** A Checkpoint of a pod that nobody has begun. */
 const openSchema = z.looseObject({
   status: z.looseObject({phase: z.literal('Pending').optional()}).optional(),
-  spec: z.looseObject({pod: z.looseObject({name: z.string()})}),
+  spec: z.looseObject({podRef: z.looseObject({name: z.string()})}),
 })
 
 /** One that ended longer ago was counted before. */
@@ -27,13 +27,13 @@ export function checkpointReconciler(): Reconciler {
       Pod: ({metadata: {name, namespace}}, objects) =>
         objects
           .list('Checkpoint', namespace)
-          .filter((object) => openSchema.safeParse(object).data?.spec.pod.name === name)
+          .filter((object) => openSchema.safeParse(object).data?.spec.podRef.name === name)
           .map(({metadata}) => refTo('Checkpoint', metadata.name, namespace)),
       Node: (node, objects) =>
         parsed(objects.list('Checkpoint'), checkpointSchema)
           .filter(
             ({status, metadata}) =>
-              status?.node === node.metadata.name &&
+              status?.nodeName === node.metadata.name &&
               (metadata.deletionTimestamp !== undefined ||
                 (status.phase !== 'Ready' && status.phase !== 'Failed')),
           )

@@ -67,7 +67,9 @@ async function savePods(node: string, notice: string, context: ReconcileContext)
   for (const one of move) {
     const {namespace, name: pod} = one.pod.metadata
     const name = nameFor(one.pod, notice)
-    const itsMoves = moves.filter(({metadata, spec}) => metadata.namespace === namespace && spec.pod === pod)
+    const itsMoves = moves.filter(
+      ({metadata, spec}) => metadata.namespace === namespace && spec.podName === pod,
+    )
     const tried = itsMoves.some(({metadata}) => metadata.name === name)
     if (itsMoves.some((migration) => !isOver(migration))) left += 1
     // Gone, or not yet known to be.
@@ -114,7 +116,7 @@ const migrationOf = ({pod, policy, store}: PodToMove, name: string): KubeObject 
   apiVersion: API_VERSION,
   kind: 'Migration',
   metadata: {name, namespace: pod.metadata.namespace},
-  spec: {pod: pod.metadata.name, store, owner: `policy/${policy}`},
+  spec: {podName: pod.metadata.name, storeName: store, owner: `policy/${policy}`},
 })
 
 const checkpointOf = ({pod, policy, store}: PodToMove, name: string): KubeObject => ({
@@ -122,8 +124,8 @@ const checkpointOf = ({pod, policy, store}: PodToMove, name: string): KubeObject
   kind: 'Checkpoint',
   metadata: {name, namespace: pod.metadata.namespace, labels: {[POLICY_LABEL]: labelValue(policy)}},
   spec: {
-    pod: {name: pod.metadata.name, uid: pod.metadata.uid},
-    store,
+    podRef: {name: pod.metadata.name, uid: pod.metadata.uid},
+    storeName: store,
     podPolicy: 'Resume',
     owner: `policy/${policy}`,
   },

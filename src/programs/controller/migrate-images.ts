@@ -17,10 +17,15 @@ const PULL_AGAIN_MS = 1_000
 export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Promise<'done' | Requeue> {
   const {migration, context} = at
   const {metadata, status = {}} = migration
-  if (status.targetNode !== target) {
+  if (status.targetNodeName !== target) {
     if (listsImages(target, pod, at)) return 'done'
     const message = `checking which images ${target} lacks`
-    const fields = {targetNode: target, missingImages: null, phaseStartTime: timeText(context.now()), message}
+    const fields = {
+      targetNodeName: target,
+      missingImages: null,
+      phaseStartTime: timeText(context.now()),
+      message,
+    }
     await tell(at, {phase: 'Pending', ...fields})
     return {requeueAfterMs: LOOK_MS}
   }

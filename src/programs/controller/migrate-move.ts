@@ -34,7 +34,7 @@ export async function move(at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at
   const {status = {}, spec} = migration
   const taken = await checkpointOf(at)
-  const source = await podNamed(spec.pod, at)
+  const source = await podNamed(spec.podName, at)
   const isSource = source?.metadata.uid === status.sourcePodUID
   if (taken?.status?.phase !== 'Ready')
     return step(
@@ -50,17 +50,17 @@ export async function move(at: MigrationAt): Promise<Requeue> {
       {reason: 'MIGRATION_FAILED'},
       'the pod was resumed before it could be moved',
     )
-  const replaces = status.newPod === spec.pod
+  const replaces = status.newPodName === spec.podName
   if (replaces && source !== undefined) {
     if (isSource) {
       const again = await end(source, at)
       // One without volumes to let go of is gone at once.
-      if ((await podNamed(spec.pod, at)) !== undefined) return again
+      if ((await podNamed(spec.podName, at)) !== undefined) return again
     } else if (!isOurs(source, at)) return occupied(source, at)
   }
-  const made = await podNamed(status.newPod ?? '', at)
+  const made = await podNamed(status.newPodName ?? '', at)
   if (made !== undefined && !isOurs(made, at)) return occupied(made, at)
-  const wanted = targetPod(taken, status.newPod ?? spec.pod, replaces, at)
+  const wanted = targetPod(taken, status.newPodName ?? spec.podName, replaces, at)
   const found = made ?? (await ensure(wanted, context).catch(refusalOf))
   if (typeof found === 'string')
     return replaces ? refused(found, at) : step(at, 'RollingBack', {reason: 'API_REJECTED'}, found)
@@ -69,7 +69,7 @@ export async function move(at: MigrationAt): Promise<Requeue> {
     at,
     'Verifying',
     {newPodUID: pod.metadata.uid, refusalTime: null},
-    `starting pod ${pod.metadata.name} on ${status.targetNode ?? ''}`,
+    `starting pod ${pod.metadata.name} on ${status.targetNodeName ?? ''}`,
   )
 }
 
@@ -85,10 +85,10 @@ async function end(source: Pod, at: MigrationAt): Promise<Requeue> {
     return {requeueAfterMs: AGAIN_MS}
   }
   const waitedMs = context.now() - Date.parse(deletionTimestamp)
-  if (waitedMs > GONE_MS && !isNodeThere(migration.status?.sourceNode, at))
+  if (waitedMs > GONE_MS && !isNodeThere(migration.status?.sourceNodeName, at))
     await context.kube.delete(ref, {uid, graceSeconds: 0})
   await tell(at, {
-    message: `waiting for pod ${name} to be deleted from ${migration.status?.sourceNode ?? ''}`,
+    message: `waiting for pod ${name} to be deleted from ${migration.status?.sourceNodeName ?? ''}`,
   })
   return {requeueAfterMs: AGAIN_MS}
 }
@@ -108,7 +108,7 @@ async function occupied(pod: Pod, at: MigrationAt): Promise<Requeue> {
     await context.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 0})
     return {requeueAfterMs: AGAIN_MS}
   }
-  const keeps = `checkpoint ${status.checkpoint ?? ''} contains the memory of the moved pod`
+  const keeps = `checkpoint ${status.checkpointName ?? ''} contains the memory of the moved pod`
   return finish(at, 'Failed', 'MIGRATION_FAILED', `another pod named ${name} was created; ${keeps}`)
 }
 
@@ -116,7 +116,7 @@ async function occupied(pod: Pod, at: MigrationAt): Promise<Requeue> {
 export async function verify(at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at
   const {status = {}, spec} = migration
-  const pod = await podNamed(status.newPod ?? '', at)
+  const pod = await podNamed(status.newPodName ?? '', at)
   if (pod === undefined || pod.metadata.uid !== status.newPodUID || isTerminating(pod))
     return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod on the target was deleted')
   const progress = progressOf(pod)
@@ -129,13 +129,13 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
     return {requeueAfterMs: AGAIN_MS}
   }
   const readyMs = readySince(pod, context.now())
-  if (status.newPod !== spec.pod) await handOver(pod, at)
+  if (status.newPodName !== spec.podName) await handOver(pod, at)
   const frozenMs = Date.parse(status.freezeTime ?? '')
   return finish(
     at,
     'Succeeded',
     null,
-    `pod ${pod.metadata.name} is now running on ${status.targetNode ?? ''}`,
+    `pod ${pod.metadata.name} is now running on ${status.targetNodeName ?? ''}`,
     {
       readyTime: new Date(readyMs).toISOString(),
       ...(Number.isNaN(frozenMs) ? {} : {downtimeMilliseconds: Math.round(readyMs - frozenMs)}),
@@ -155,11 +155,11 @@ async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
   const {migration, context} = at
   const {status = {}, spec} = migration
   const taken = await checkpointOf(at)
-  const source = await podNamed(spec.pod, at)
+  const source = await podNamed(spec.podName, at)
   const isThere = source !== undefined && source.metadata.uid === status.sourcePodUID
   context.signal.throwIfAborted()
   if (isThere)
-    await context.kube.patch(refTo('Pod', spec.pod, migration.metadata.namespace), {
+    await context.kube.patch(refTo('Pod', spec.podName, migration.metadata.namespace), {
       metadata: {annotations: {[DELETION_COST]: '-2147483648'}},
     })
   const labels = taken === undefined ? {} : targetPod(taken, pod.metadata.name, true, at).metadata.labels
@@ -167,7 +167,7 @@ async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
     metadata: {labels, ownerReferences: status.owners ?? []},
   })
   if (isThere)
-    await context.kube.delete(refTo('Pod', spec.pod, migration.metadata.namespace), {
+    await context.kube.delete(refTo('Pod', spec.podName, migration.metadata.namespace), {
       uid: source.metadata.uid,
     })
 }
@@ -177,12 +177,12 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
   const {migration} = at
   const {status = {}, spec} = migration
   const reason = status.reason ?? 'MIGRATION_FAILED'
-  const source = await podNamed(spec.pod, at)
+  const source = await podNamed(spec.podName, at)
   const isSource = source !== undefined && source.metadata.uid === status.sourcePodUID
   // Its probes fail while it stands still, and a kubelet that gives up on it begins it anew: that is not what was moved.
   const beganAnew = isSource && restartsOf(source) > (status.sourceRestartCount ?? 0)
   // It may have come to life there, and two of it must not run.
-  const target = status.newPod === spec.pod ? undefined : await podNamed(status.newPod ?? '', at)
+  const target = status.newPodName === spec.podName ? undefined : await podNamed(status.newPodName ?? '', at)
   if (target !== undefined && isOurs(target, at)) return leave(target, at)
   if (isSource && !isTerminating(source) && !beganAnew) {
     if (await isStanding(at)) return {requeueAfterMs: AGAIN_MS}
@@ -190,7 +190,7 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
       at,
       'RolledBack',
       reason,
-      `pod ${spec.pod} keeps running on its node: ${status.message ?? ''}`,
+      `pod ${spec.podName} keeps running on its node: ${status.message ?? ''}`,
     )
   }
   if (isSource) return end(source, at)
@@ -240,7 +240,12 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
   const taken = await checkpointOf(at)
   const template = taken?.status?.podTemplate
   if (taken === undefined || template === undefined)
-    return finish(at, 'Failed', 'CHECKPOINT_UNKNOWN', `pod ${spec.pod} and its checkpoint no longer exist`)
+    return finish(
+      at,
+      'Failed',
+      'CHECKPOINT_UNKNOWN',
+      `pod ${spec.podName} and its checkpoint no longer exist`,
+    )
   const {nodeFeatures} = taken.status ?? {}
   const volumes = await boundVolumes(template.spec, metadata.namespace, context)
   const places = placesFor(
@@ -248,15 +253,15 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
     context.objects,
   )
   const others = places.candidates.map(({node}) => node.metadata.name)
-  const back = status.sourceNode ?? ''
+  const back = status.sourceNodeName ?? ''
   if (!isNodeThere(back, at) && others.length === 0) {
-    await tell(at, {message: `waiting for a node that can run pod ${spec.pod} again`})
+    await tell(at, {message: `waiting for a node that can run pod ${spec.podName} again`})
     return {requeueAfterMs: 10_000}
   }
   const made = await ensure(
     restoredPod({
       namespace: metadata.namespace ?? 'default',
-      name: spec.pod,
+      name: spec.podName,
       template,
       checkpoint: taken.metadata.name,
       backend: 'handler',
@@ -282,12 +287,12 @@ async function verifyBack(pod: Pod, at: MigrationAt): Promise<Requeue> {
       at,
       'RolledBack',
       reason,
-      `pod ${spec.pod} was restored from its checkpoint on ${pod.spec.nodeName ?? ''}: ${status.message ?? ''}`,
+      `pod ${spec.podName} was restored from its checkpoint on ${pod.spec.nodeName ?? ''}: ${status.message ?? ''}`,
     )
   if (progress.state === 'waiting') return {requeueAfterMs: AGAIN_MS}
-  await context.kube.delete(refTo('Pod', spec.pod, pod.metadata.namespace), {uid: pod.metadata.uid})
+  await context.kube.delete(refTo('Pod', spec.podName, pod.metadata.namespace), {uid: pod.metadata.uid})
   const {namespace} = pod.metadata
-  const place = `${namespace}/${status.checkpoint ?? ''}`
+  const place = `${namespace}/${status.checkpointName ?? ''}`
   const next = `its checkpoint ${place} is kept; restore it with \`clouder checkpoint restore ${place}\``
   return finish(
     at,

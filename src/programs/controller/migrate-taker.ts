@@ -32,18 +32,18 @@ export async function takerOf(
     {
       source,
       backend: spec.backend ?? 'handler',
-      node: spec.node,
-      exceptNode: status.sourceNode,
+      node: spec.nodeName,
+      exceptNode: status.sourceNodeName,
       spec: ownSpec(podTemplate),
       volumes: await boundVolumes(podTemplate.spec, metadata.namespace, context),
     },
     context.objects,
   )
-  const refused = new Set(status.refusedTargets?.map((target) => target.node))
+  const refused = new Set(status.refusedTargets?.map((target) => target.nodeName))
   const names = places.candidates
     .map((candidate) => candidate.node.metadata.name)
     .filter((name) => !refused.has(name))
-  const node = names.find((name) => name === status.targetNode) ?? names[0]
+  const node = names.find((name) => name === status.targetNodeName) ?? names[0]
   if (node !== undefined) return {node}
   return {reason: 'NODE_UNLIKE', message: `no node can run the pod: ${wordsOfRefused(places)}`}
 }
@@ -59,14 +59,20 @@ export async function askNext(
   const {migration, context} = at
   const {spec, status = {}} = migration
   const {node, message, reason = 'RESTORE_UNSUPPORTED'} = refusal
-  const refusedTargets = [...(status.refusedTargets ?? []), {node, message}]
-  const told = refusedTargets.map((target) => `${target.node}: ${target.message}`).join('; ')
-  if (spec.node === undefined && refusedTargets.length < MOST_TARGETS) {
+  const refusedTargets = [...(status.refusedTargets ?? []), {nodeName: node, message}]
+  const told = refusedTargets.map((target) => `${target.nodeName}: ${target.message}`).join('; ')
+  if (spec.nodeName === undefined && refusedTargets.length < MOST_TARGETS) {
     const rest = {...at, migration: {...migration, status: {...status, refusedTargets}}}
     const next = await takerOf(await checkpointOf(at), rest)
     if (next.node !== undefined) {
       const phaseStartTime = timeText(context.now())
-      const fields = {targetNode: next.node, targetAnswer: null, images: null, refusedTargets, phaseStartTime}
+      const fields = {
+        targetNodeName: next.node,
+        targetAnswer: null,
+        images: null,
+        refusedTargets,
+        phaseStartTime,
+      }
       await tell(at, {...fields, message: `${asks(next.node)}; refused by ${told}`})
       return {requeueAfterMs: AGAIN_MS}
     }

@@ -27,7 +27,7 @@ export function targetPod(
     checkpoint: taken.metadata.name,
     backend: spec.backend ?? 'handler',
     images: status.images,
-    nodes: [status.targetNode ?? ''],
+    nodes: [status.targetNodeName ?? ''],
     labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
     // A ReplicaSet that sees one too many would end the one that is not ready: ours. It gets it when it is.
     owners: replaces ? (status.owners ?? []) : [],
@@ -54,7 +54,7 @@ export async function refused(why: string, at: MigrationAt): Promise<Requeue> {
   const {metadata, status = {}} = migration
   const sinceMs = Date.parse(status.refusalTime ?? '')
   if (context.now() - sinceMs >= REFUSED_MS) {
-    const place = `${metadata.namespace ?? 'default'}/${status.checkpoint ?? ''}`
+    const place = `${metadata.namespace ?? 'default'}/${status.checkpointName ?? ''}`
     const next = `its checkpoint ${place} is kept; restore it with \`clouder checkpoint restore ${place}\``
     return finish(at, 'Failed', 'API_REJECTED', `the pod could not be restored on any node: ${why}; ${next}`)
   }

@@ -48,7 +48,8 @@ export const migrationReconciler: Reconciler = {
       parsed(objects.list('Migration', metadata.namespace), migrationSchema)
         .filter(
           (migration) =>
-            !isOver(migration) && [migration.spec.pod, migration.status?.newPod].includes(metadata.name),
+            !isOver(migration) &&
+            [migration.spec.podName, migration.status?.newPodName].includes(metadata.name),
         )
         .map(({metadata: {name, namespace}}) => refTo('Migration', name, namespace)),
     // One that waits for another of the same pod.
@@ -112,9 +113,9 @@ async function begin(at: MigrationAt): Promise<Requeue> {
     await tell(at, {phase: 'Pending', message: `waiting for migration ${earlier} of the same pod`})
     return {requeueAfterMs: 5000}
   }
-  const found = await context.kube.get(refTo('Pod', spec.pod, metadata.namespace))
+  const found = await context.kube.get(refTo('Pod', spec.podName, metadata.namespace))
   const pod = found === undefined ? undefined : podSchema.parse(found)
-  if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `pod ${spec.pod} not found`)
+  if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `pod ${spec.podName} not found`)
   const target = await targetOf(pod, at)
   if (typeof target !== 'string') return finish(at, 'Failed', target.reason, target.message)
   const images = await imagesFirst(pod, target, at)
@@ -124,15 +125,15 @@ async function begin(at: MigrationAt): Promise<Requeue> {
     {...at, object},
     'Checkpointing',
     {
-      checkpoint: objectName(['move', metadata.name]),
-      sourceNode: pod.spec.nodeName,
+      checkpointName: objectName(['move', metadata.name]),
+      sourceNodeName: pod.spec.nodeName,
       sourcePodUID: pod.metadata.uid,
       sourceRestartCount: restartsOf(pod),
       owners: pod.metadata.ownerReferences,
       startTime: timeText(context.now()),
       missingImages: null,
     },
-    `checkpointing pod ${spec.pod} on ${pod.spec.nodeName ?? ''}`,
+    `checkpointing pod ${spec.podName} on ${pod.spec.nodeName ?? ''}`,
   )
 }
 
@@ -143,7 +144,7 @@ function earlierOf({metadata, spec}: Migration, {objects}: ReconcileContext): st
   return parsed(objects.list('Migration', metadata.namespace), migrationSchema).find(
     (other) =>
       other.metadata.name !== metadata.name &&
-      other.spec.pod === spec.pod &&
+      other.spec.podName === spec.podName &&
       !isOver(other) &&
       (order(other) < mine || (other.status?.phase ?? 'Pending') !== 'Pending'),
   )?.metadata.name
@@ -160,13 +161,13 @@ async function targetOf(
   if (!isRunning(pod) || nodeName === undefined)
     return {
       reason: 'POD_NOT_FOUND',
-      message: `pod ${spec.pod} is not running: its phase is ${pod.status.phase ?? 'not set'}`,
+      message: `pod ${spec.podName} is not running: its phase is ${pod.status.phase ?? 'not set'}`,
     }
   const never = reasonNotToMove(pod)
-  if (never !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${never}`)
-  if (spec.node === nodeName) return failed(`pod ${spec.pod} is already on ${nodeName}`)
+  if (never !== undefined) return failed(`pod ${spec.podName} cannot be moved: ${never}`)
+  if (spec.nodeName === nodeName) return failed(`pod ${spec.podName} is already on ${nodeName}`)
   const claims = await claimProblem(pod, controllerOf(pod)?.kind === 'ReplicaSet', context)
-  if (claims !== undefined) return failed(`pod ${spec.pod} cannot be moved: ${claims}`)
+  if (claims !== undefined) return failed(`pod ${spec.podName} cannot be moved: ${claims}`)
   const node = context.objects.get('Node', nodeName)
   const source = node === undefined ? undefined : nodeFeaturesOf(nodeSchema.parse(node))
   if (source === undefined)
@@ -183,7 +184,7 @@ async function targetOf(
     {
       source,
       backend: spec.backend ?? 'handler',
-      node: spec.node,
+      node: spec.nodeName,
       exceptNode: nodeName,
       spec: ownSpec(pod),
       volumes: await boundVolumes(pod.spec, migration.metadata.namespace, context),
@@ -192,12 +193,12 @@ async function targetOf(
   )
   const names = places.candidates.map((candidate) => candidate.node.metadata.name)
   // One that was asked already stays, as long as it can take it.
-  const asked = names.find((name) => name === migration.status?.targetNode)
+  const asked = names.find((name) => name === migration.status?.targetNodeName)
   return (
     asked ??
     names[0] ?? {
       reason: 'NODE_UNLIKE',
-      message: `no node can run pod ${spec.pod}: ${wordsOfRefused(places)}`,
+      message: `no node can run pod ${spec.podName}: ${wordsOfRefused(places)}`,
     }
   )
 }
@@ -205,7 +206,7 @@ async function targetOf(
 async function checkpoint(at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at
   const {metadata, spec, status = {}} = migration
-  const name = status.checkpoint ?? ''
+  const name = status.checkpointName ?? ''
   const made =
     (await checkpointOf(at)) ??
     (await ensure(
@@ -218,8 +219,8 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
           labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
         },
         spec: {
-          pod: {name: spec.pod, uid: status.sourcePodUID},
-          store: spec.store,
+          podRef: {name: spec.podName, uid: status.sourcePodUID},
+          storeName: spec.storeName,
           podPolicy: 'Freeze',
           owner: spec.owner ?? `migration/${metadata.name}`,
         },
@@ -230,7 +231,7 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
   if (phase === 'Failed') {
     // It holds nothing, and is not told as if it did.
     const why = message ?? 'the checkpoint failed'
-    return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', why, {checkpoint: null})
+    return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', why, {checkpointName: null})
   }
   const freezeTime =
     frozen === true && status.freezeTime === undefined
@@ -245,11 +246,11 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
     const taker = await takerOf(made, at)
     if (taker.node === undefined)
       return step(at, 'RollingBack', {...freezeTime, reason: taker.reason}, taker.message)
-    return step(at, 'Preparing', {...freezeTime, targetNode: taker.node}, asks(taker.node))
+    return step(at, 'Preparing', {...freezeTime, targetNodeName: taker.node}, asks(taker.node))
   }
   await tell(at, {
     ...freezeTime,
-    message: message ?? `waiting for the node agent of ${status.sourceNode ?? ''}`,
+    message: message ?? `waiting for the node agent of ${status.sourceNodeName ?? ''}`,
   })
   return {requeueAfterMs: 10_000}
 }
@@ -275,11 +276,11 @@ async function prepare(at: MigrationAt): Promise<Requeue> {
   const {metadata, status = {}} = migration
   if (metadata.deletionTimestamp !== undefined)
     return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
-  if (status.targetAnswer !== undefined) return heedTarget(status.targetNode ?? '', at)
+  if (status.targetAnswer !== undefined) return heedTarget(status.targetNodeName ?? '', at)
   const {node, reason, message} = await takerOf(await checkpointOf(at), at)
   if (node === undefined) return step(at, 'RollingBack', {reason}, message)
-  if (node !== status.targetNode)
-    await tell(at, {targetNode: node, phaseStartTime: timeText(context.now()), message: asks(node)})
+  if (node !== status.targetNodeName)
+    await tell(at, {targetNodeName: node, phaseStartTime: timeText(context.now()), message: asks(node)})
   return heedTarget(node, at)
 }
 
@@ -304,10 +305,10 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Requeue> {
     return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint was deleted')
   const replica = replicaSetOf(migration)
   const suffix = (metadata.uid ?? metadata.name).replaceAll('-', '').slice(0, 5)
-  const newPod = replica === undefined ? spec.pod : objectName([replica.name, suffix])
-  const refusal = await refusalOfTarget(taken, newPod, newPod === spec.pod, at)
+  const newPod = replica === undefined ? spec.podName : objectName([replica.name, suffix])
+  const refusal = await refusalOfTarget(taken, newPod, newPod === spec.podName, at)
   if (refusal !== undefined) return step(at, 'RollingBack', {reason: 'API_REJECTED'}, refusal)
-  return step(at, 'Moving', {newPod}, `moving to ${target}`)
+  return step(at, 'Moving', {newPodName: newPod}, `moving to ${target}`)
 }
 
 /** After the end: the finalizer goes at once, the checkpoint some time later where a pod runs. */
@@ -318,14 +319,14 @@ async function tidy(at: MigrationAt): Promise<Requeue> {
     await removeFinalizer(object, MIGRATION_FINALIZER, context)
     return undefined
   }
-  if (status.checkpoint === undefined || status.phase === 'Failed') return undefined
+  if (status.checkpointName === undefined || status.phase === 'Failed') return undefined
   const leftMs = Date.parse(status.completionTime ?? '') + KEEP_MS - context.now()
   if (leftMs > 0) return {requeueAfterMs: leftMs}
-  const used = context.objects.get('Checkpoint', status.checkpoint, metadata.namespace)
+  const used = context.objects.get('Checkpoint', status.checkpointName, metadata.namespace)
   if (used?.metadata.labels?.[MIGRATION_LABEL] !== labelValue(metadata.name)) return undefined
   if (used.metadata.deletionTimestamp === undefined)
     await context.kube.delete(
-      refTo('Checkpoint', status.checkpoint, metadata.namespace),
+      refTo('Checkpoint', status.checkpointName, metadata.namespace),
       used.metadata.uid === undefined ? {} : {uid: used.metadata.uid},
     )
   return undefined

@@ -28,8 +28,8 @@ export const migrationOf = (object: KubeObject, context: ReconcileContext): Migr
 /** Its checkpoint as the server has it now. */
 export async function checkpointOf({migration, context}: MigrationAt): Promise<Checkpoint | undefined> {
   const {status, metadata} = migration
-  if (status?.checkpoint === undefined) return undefined
-  const found = await context.kube.get(refTo('Checkpoint', status.checkpoint, metadata.namespace))
+  if (status?.checkpointName === undefined) return undefined
+  const found = await context.kube.get(refTo('Checkpoint', status.checkpointName, metadata.namespace))
   return found === undefined ? undefined : checkpointSchema.parse(found)
 }
 

@@ -25,7 +25,7 @@ export async function endOrphan(
   context: ReconcileContext,
 ): Promise<Requeue> {
   const {phase = 'Pending'} = checkpoint.status ?? {}
-  if (phase === 'Ready' || phase === 'Failed' || checkpoint.spec.pod === undefined) return undefined
+  if (phase === 'Ready' || phase === 'Failed' || checkpoint.spec.podRef === undefined) return undefined
   const verdict = phase === 'Pending' ? await unclaimed(checkpoint, context) : lost(checkpoint, context)
   if (verdict === undefined) return {requeueAfterMs: AGAIN_MS}
   // Its agent, when it comes back, lets a pod that stands still go on; it may have stored it in this moment: that is not
@@ -38,14 +38,14 @@ async function unclaimed(
   {metadata, spec}: Checkpoint,
   {kube, objects, now}: ReconcileContext,
 ): Promise<Verdict | undefined> {
-  const name = spec.pod?.name ?? ''
+  const name = spec.podRef?.name ?? ''
   const found = await kube.get(refTo('Pod', name, metadata.namespace))
   if (found === undefined) return {reason: 'POD_NOT_FOUND', message: `pod ${name} not found`}
   const pod = podSchema.parse(found)
-  if (spec.pod?.uid !== undefined && spec.pod.uid !== pod.metadata.uid)
+  if (spec.podRef?.uid !== undefined && spec.podRef.uid !== pod.metadata.uid)
     return {
       reason: 'POD_NOT_FOUND',
-      message: `pod ${name} is not the requested one: its uid is ${pod.metadata.uid}, expected ${spec.pod.uid}`,
+      message: `pod ${name} is not the requested one: its uid is ${pod.metadata.uid}, expected ${spec.podRef.uid}`,
     }
   const sinceMs = Date.parse(metadata.creationTimestamp ?? '') || now()
   if (now() - sinceMs < CLAIM_MS) return undefined
@@ -63,7 +63,7 @@ async function unclaimed(
 }
 
 function lost({status}: Checkpoint, {objects, now}: ReconcileContext): Verdict | undefined {
-  const name = status?.node ?? ''
+  const name = status?.nodeName ?? ''
   const object = objects.get('Node', name)
   if (object === undefined)
     return {reason: 'CHECKPOINT_FAILED', message: `node ${name} was removed before the checkpoint was stored`}

@@ -99,14 +99,14 @@ async function reconcile(object: KubeObject, idle: IdleTimes, context: Reconcile
 /** Moves that were asked for in its name: by a drain, or because the cloud takes a machine back. */
 async function tellMoves({object, policy: {metadata}, context}: PolicyAt): Promise<void> {
   for (const migration of parsed(context.objects.list('Migration', metadata.namespace), migrationSchema)) {
-    const {owner, pod} = migration.spec
+    const {owner, podName} = migration.spec
     const ageMs = context.now() - Date.parse(migration.metadata.creationTimestamp ?? '')
     if (owner !== `${OWNER}${metadata.name}` || !(ageMs < NEWS_MS)) continue
     await tellEvent(
       object,
       'Normal',
       'Move',
-      `moving pod ${pod}: migration ${migration.metadata.name}`,
+      `moving pod ${podName}: migration ${migration.metadata.name}`,
       context,
     )
   }
@@ -131,7 +131,7 @@ async function takeAll(at: PolicyAt, dueMs: number): Promise<void> {
   const busy = new Set(
     made
       .filter(({status}) => status?.phase !== 'Ready' && status?.phase !== 'Failed')
-      .map(({spec}) => spec.pod?.uid),
+      .map(({spec}) => spec.podRef?.uid),
   )
   // What this very run made before it was cut off does not count as under way: it is found again by its name.
   const wanted = pods.filter(
@@ -171,8 +171,8 @@ async function take(
         },
       },
       spec: {
-        pod: {name: pod.metadata.name, uid: pod.metadata.uid},
-        store: spec.store,
+        podRef: {name: pod.metadata.name, uid: pod.metadata.uid},
+        storeName: spec.storeName,
         podPolicy,
         owner: `${OWNER}${metadata.name}`,
       },

@@ -26,10 +26,10 @@ export async function admitEnd(
 ): Promise<Requeue> {
   const {metadata, spec, status = {}} = checkpoint
   const {phase = 'Pending', admitted} = status
-  if (spec.podPolicy !== 'Delete' || spec.pod === undefined || phase !== 'Pending' || admitted === true)
+  if (spec.podPolicy !== 'Delete' || spec.podRef === undefined || phase !== 'Pending' || admitted === true)
     return undefined
-  const found = await context.kube.get(refTo('Pod', spec.pod.name, metadata.namespace))
-  if (found === undefined || (spec.pod.uid ?? found.metadata.uid) !== found.metadata.uid) return undefined
+  const found = await context.kube.get(refTo('Pod', spec.podRef.name, metadata.namespace))
+  if (found === undefined || (spec.podRef.uid ?? found.metadata.uid) !== found.metadata.uid) return undefined
   const {nodeName} = podSchema.parse(found).spec
   if (nodeName === undefined) return undefined
   const why = await whyNot(found, nodeName, checkpoint, context)
@@ -40,7 +40,7 @@ export async function admitEnd(
       : {
           phase: 'Failed',
           reason: 'API_REJECTED',
-          message: `pod ${spec.pod.name} keeps running, because it could not be created again: ${why}`,
+          message: `pod ${spec.podRef.name} keeps running, because it could not be created again: ${why}`,
           completionTime: timeText(context.now()),
         }
   await writeStatus(object, next, context)

@@ -39,7 +39,7 @@ export const restoreReconciler: Reconciler = {
       labelledBy('Restore', metadata.labels?.[RESTORE_LABEL], metadata.namespace, objects),
     Checkpoint: ({metadata}, objects) =>
       openRestores(objects, metadata.namespace)
-        .filter(({spec}) => spec.checkpoint === metadata.name)
+        .filter(({spec}) => spec.checkpointName === metadata.name)
         .map(({metadata: {name, namespace}}) => refTo('Restore', name, namespace)),
   },
   async reconcile(object, context) {
@@ -73,20 +73,20 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
   const {spec, metadata} = restore
   const checkpoint = checkpointOf(restore, context.objects)
   if (checkpoint === undefined)
-    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} not found`, context)
+    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpointName} not found`, context)
   const {status = {}} = checkpoint
   if (status.phase === 'Failed')
     return fail(
       object,
       'CHECKPOINT_UNKNOWN',
-      `checkpoint ${spec.checkpoint} failed: ${status.message ?? 'its status contains no message'}`,
+      `checkpoint ${spec.checkpointName} failed: ${status.message ?? 'its status contains no message'}`,
       context,
     )
   if (status.phase !== 'Ready' || status.podTemplate === undefined) {
     await tell(
       object,
       restore,
-      {phase: 'Pending', message: `waiting for checkpoint ${spec.checkpoint}`},
+      {phase: 'Pending', message: `waiting for checkpoint ${spec.checkpointName}`},
       context,
     )
     return undefined
@@ -96,13 +96,13 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
     return fail(
       object,
       'RESTORE_IMPOSSIBLE',
-      `checkpoint ${spec.checkpoint} cannot be restored: ${lost.message}`,
+      `checkpoint ${spec.checkpointName} cannot be restored: ${lost.message}`,
       context,
     )
   const wanted: Wanted = {
     source: status.nodeFeatures,
     backend: spec.backend,
-    node: spec.node,
+    node: spec.nodeName,
     spec: ownSpec(status.podTemplate),
     volumes: await boundVolumes(status.podTemplate.spec, metadata.namespace, context),
   }
@@ -116,13 +116,13 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
     const problem = await namespaceProblem(metadata.namespace, context)
     if (problem !== undefined) return fail(object, 'RESTORE_UNSUPPORTED', problem, context)
   }
-  const node = spec.node ?? (best.backend === 'create-image' ? best.node.metadata.name : undefined)
+  const node = spec.nodeName ?? (best.backend === 'create-image' ? best.node.metadata.name : undefined)
   const next = await writeStatus(
     object,
     {
       phase: 'Preparing',
       backend: best.backend,
-      ...(node === undefined ? {} : {node}),
+      ...(node === undefined ? {} : {nodeName: node}),
       startTime: restore.status?.startTime ?? timeText(context.now()),
       message: `creating pod ${podNameOf(restore, checkpoint) ?? metadata.name}`,
     },
@@ -137,11 +137,11 @@ async function makePod(object: KubeObject, restore: Restore, context: ReconcileC
   const template = checkpoint?.status?.podTemplate
   const name = checkpoint === undefined ? undefined : podNameOf(restore, checkpoint)
   if (checkpoint === undefined || template === undefined || name === undefined)
-    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpoint} was deleted`, context)
-  const {backend = 'handler', images, node} = status
+    return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpointName} was deleted`, context)
+  const {backend = 'handler', images, nodeName} = status
   if (status.missingImages !== undefined) return pull(object, restore, template.spec, context)
   if (backend === 'create-image' && images === undefined) {
-    await tell(object, restore, {message: `creating images of the checkpoint on ${node ?? ''}`}, context)
+    await tell(object, restore, {message: `creating images of the checkpoint on ${nodeName ?? ''}`}, context)
     return undefined
   }
   const {namespace = 'default'} = metadata
@@ -184,22 +184,22 @@ async function pull(
   context: ReconcileContext,
 ): Promise<Requeue> {
   const {metadata, status = {}} = restore
-  const {missingImages: missingImages = [], node = ''} = status
+  const {missingImages = [], nodeName = ''} = status
   const {namespace = 'default', name, uid} = metadata
   const pulled = await pullImages(
-    {owner: {kind: 'Restore', name, uid}, namespace, node, images: missingImages, spec},
+    {owner: {kind: 'Restore', name, uid}, namespace, node: nodeName, images: missingImages, spec},
     context,
   )
   if (pulled.state === 'failed') return fail(object, 'IMAGE_UNAVAILABLE', pulled.why, context)
   if (pulled.state === 'pulled') {
     await writeStatus(
       object,
-      {missingImages: null, imagesPulled: true, message: `pulled the images on ${node}`},
+      {missingImages: null, imagesPulled: true, message: `pulled the images on ${nodeName}`},
       context,
     )
     return undefined
   }
-  await tell(object, restore, {message: `pulling ${missingImages.join(', ')} on ${node}`}, context)
+  await tell(object, restore, {message: `pulling ${missingImages.join(', ')} on ${nodeName}`}, context)
   return {requeueAfterMs: AGAIN_MS}
 }
 
@@ -212,7 +212,7 @@ async function podFor(
   const {podTemplate, nodeFeatures: source} = checkpoint.status ?? {}
   const template = podTemplate ?? {metadata: {}, spec: {containers: []}}
   const backend = status?.backend ?? 'handler'
-  const node = status?.node
+  const node = status?.nodeName
   const volumes = await boundVolumes(template.spec, namespace, context)
   const places = placesFor({source, backend, node, spec: ownSpec(template), volumes}, context.objects)
   const nodes = places.candidates.slice(0, MOST_NODES).map((candidate) => candidate.node.metadata.name)
@@ -221,7 +221,7 @@ async function podFor(
     namespace,
     name,
     template,
-    checkpoint: spec.checkpoint,
+    checkpoint: spec.checkpointName,
     backend,
     images: status?.images,
     nodes: nodes.length > 0 ? nodes : [node ?? ''].filter((text) => text !== ''),
@@ -279,7 +279,7 @@ async function follow(object: KubeObject, restore: Restore, context: ReconcileCo
     return fail(object, 'RESTORE_FAILED', 'the pod was deleted before it was restored', context)
   }
   const node = found.spec.nodeName
-  const place = node === undefined ? {} : {node}
+  const place = node === undefined ? {} : {nodeName: node}
   const progress = progressOf(found)
   if (progress.state === 'ready' || progress.state === 'running' || found.status.phase === 'Succeeded') {
     context.metrics.restoreEnded('Restored')
@@ -319,12 +319,12 @@ const isOf = ({metadata}: Pod, restore: Restore): boolean =>
   (restore.status?.podUID === undefined || restore.status.podUID === metadata.uid)
 
 function checkpointOf({metadata, spec}: Restore, objects: Objects): Checkpoint | undefined {
-  const object = objects.get('Checkpoint', spec.checkpoint, metadata.namespace)
+  const object = objects.get('Checkpoint', spec.checkpointName, metadata.namespace)
   return object === undefined ? undefined : checkpointSchema.parse(object)
 }
 
 const podNameOf = ({spec}: Restore, checkpoint: Checkpoint): string | undefined =>
-  spec.podName ?? checkpoint.spec.pod?.name ?? spec.checkpoint
+  spec.podName ?? checkpoint.spec.podRef?.name ?? spec.checkpointName
 
 /** Writes what is new. */
 async function tell(

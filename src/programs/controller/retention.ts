@@ -38,12 +38,12 @@ export async function deleteExpired(
 function namesInUse(namespace: string | undefined, {objects}: ReconcileContext): ReadonlySet<string> {
   const restores = parsed(objects.list('Restore', namespace), restoreSchema)
     .filter((restore) => !isOver(restore))
-    .map(({spec}) => spec.checkpoint)
+    .map(({spec}) => spec.checkpointName)
   const migrations = parsed(objects.list('Migration', namespace), migrationSchema)
     .filter((migration) => !isOver(migration))
-    .map(({status}) => status?.checkpoint ?? '')
+    .map(({status}) => status?.checkpointName ?? '')
   const runtimes = parsed(objects.list('Runtime', namespace), runtimeSchema).map(
-    ({status}) => status?.checkpoint ?? '',
+    ({status}) => status?.checkpointName ?? '',
   )
   const starting = parsed(objects.list('Pod', namespace), podSchema)
     .filter(({status}) => status.phase === 'Pending' || status.phase === undefined)

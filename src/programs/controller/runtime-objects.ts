@@ -102,7 +102,7 @@ export function runtimePod(runtime: Runtime): KubeObject {
 }
 
 function volumesOf(runtime: Runtime): readonly {readonly volume: object; readonly mount: object}[] {
-  const {home, secrets = [], volumes = []} = runtime.spec
+  const {home, secretNames = [], volumes = []} = runtime.spec
   const claim = (name: string, claimName: string, mountPath: string) => ({
     volume: {name, persistentVolumeClaim: {claimName}},
     mount: {name, mountPath},
@@ -110,7 +110,7 @@ function volumesOf(runtime: Runtime): readonly {readonly volume: object; readonl
   return [
     ...(home === undefined ? [] : [claim('home', homeClaim(runtime), HOME)]),
     ...volumes.map(({claimName, mountPath}, index) => claim(`volume-${index}`, claimName, mountPath)),
-    ...secrets.map((secretName, index) => ({
+    ...secretNames.map((secretName, index) => ({
       volume: {name: `secret-${index}`, secret: {secretName}},
       mount: {name: `secret-${index}`, mountPath: `/run/secrets/${secretName}`, readOnly: true},
     })),

@@ -74,19 +74,19 @@ async function run(at: RuntimeAt): Promise<Requeue> {
   if (pod !== undefined && isTerminating(pod)) return {requeueAfterMs: 1000}
   if (pod !== undefined) return running(pod, at)
   const moves = parsed(context.objects.list('Migration', metadata.namespace), migrationSchema)
-  if (moves.some((move) => move.spec.pod === metadata.name && !isOver(move) && move.status !== undefined))
+  if (moves.some((move) => move.spec.podName === metadata.name && !isOver(move) && move.status !== undefined))
     return {requeueAfterMs: AGAIN_MS}
   const from = pausedIn(at)
   if (from !== undefined) return resume(from.metadata.name, at)
-  if (status.checkpoint !== undefined && status.phase === 'Paused')
+  if (status.checkpointName !== undefined && status.phase === 'Paused')
     return fail(
       at,
       'CHECKPOINT_UNKNOWN',
-      `checkpoint ${status.checkpoint}, which contains its memory, no longer exists`,
+      `checkpoint ${status.checkpointName}, which contains its memory, no longer exists`,
     )
   const made = await ensure(runtimePod(runtime), context).catch(refusalOf)
   if (typeof made === 'string') return refused(at, made)
-  await tell(at, {phase: 'Pending', reason: null, message: 'starting its pod', checkpoint: null})
+  await tell(at, {phase: 'Pending', reason: null, message: 'starting its pod', checkpointName: null})
   return undefined
 }
 
@@ -105,14 +105,14 @@ async function running(pod: Pod, at: RuntimeAt): Promise<Requeue> {
     return {requeueAfterMs: AGAIN_MS}
   }
   // A pod that runs before the Restore has said so may still turn out to have begun anew.
-  const restore = restoreOf(at, status.checkpoint)
+  const restore = restoreOf(at, status.checkpointName)
   if (status.phase === 'Resuming' && restore?.status?.phase !== 'Restored') return {requeueAfterMs: AGAIN_MS}
   await tell(at, {
     phase: 'Running',
     reason: null,
     message: null,
-    node: pod.spec.nodeName,
-    checkpoint: null,
+    nodeName: pod.spec.nodeName,
+    checkpointName: null,
     observedGeneration: metadata.generation,
     ...(status.phase === 'Resuming' ? {resumeTime: timeText(context.now())} : {}),
   })
@@ -129,18 +129,18 @@ async function resume(checkpoint: string, at: RuntimeAt): Promise<Requeue> {
       restore.status.reason ?? 'RESTORE_FAILED',
       restore.status.message ?? 'the restore failed',
       {
-        checkpoint,
+        checkpointName: checkpoint,
       },
     )
   const {status = {}} = runtime
   // What failed is tried again when somebody asks for it, also when its Restore has been cleaned up meanwhile.
   const failedSo = status.phase === 'Failed' && status.observedGeneration === metadata.generation
-  if (restore === undefined && failedSo && status.checkpoint === checkpoint) return undefined
+  if (restore === undefined && failedSo && status.checkpointName === checkpoint) return undefined
   await tell(at, {
     phase: 'Resuming',
     reason: null,
     message: `resuming from checkpoint ${checkpoint}`,
-    checkpoint,
+    checkpointName: checkpoint,
   })
   await ensure(
     {
@@ -152,7 +152,7 @@ async function resume(checkpoint: string, at: RuntimeAt): Promise<Requeue> {
         labels: {[RUNTIME_LABEL]: labelValue(metadata.name)},
         ownerReferences: ownersOf(runtime),
       },
-      spec: {checkpoint, podName: metadata.name},
+      spec: {checkpointName: checkpoint, podName: metadata.name},
     },
     context,
   )
@@ -194,8 +194,8 @@ async function pause(at: RuntimeAt): Promise<Requeue> {
         ownerReferences: ownersOf(runtime),
       },
       spec: {
-        pod: {name: metadata.name, uid: pod.metadata.uid},
-        store: spec.store,
+        podRef: {name: metadata.name, uid: pod.metadata.uid},
+        storeName: spec.storeName,
         podPolicy: 'Delete',
         owner: `runtime/${metadata.name}`,
       },
@@ -213,7 +213,7 @@ async function pause(at: RuntimeAt): Promise<Requeue> {
     phase: 'Pausing',
     reason: null,
     message: message ?? 'creating a checkpoint',
-    ...(phase === 'Ready' ? {checkpoint: name} : {}),
+    ...(phase === 'Ready' ? {checkpointName: name} : {}),
   })
   return status.phase === 'Failed' ? undefined : {requeueAfterMs: AGAIN_MS}
 }
@@ -226,8 +226,8 @@ async function paused(at: RuntimeAt): Promise<Requeue> {
     phase: 'Paused',
     reason: null,
     message: from === undefined ? 'it has not run yet' : `its memory is in checkpoint ${from.metadata.name}`,
-    node: null,
-    checkpoint: from?.metadata.name ?? null,
+    nodeName: null,
+    checkpointName: from?.metadata.name ?? null,
     observedGeneration: metadata.generation,
     ...(status.phase === 'Paused' ? {} : {pauseTime: timeText(context.now())}),
   })

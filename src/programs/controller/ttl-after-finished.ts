@@ -30,9 +30,9 @@ export const finishedMigrationReconciler: Reconciler = {
 
 /** Whether its checkpoint is still there and will go with it; that of one that failed stays. */
 function usesCheckpoint({metadata, status = {}}: Migration, {objects}: ReconcileContext): boolean {
-  const {phase, checkpoint} = status
-  if (phase === 'Failed' || checkpoint === undefined) return false
-  const found = objects.get('Checkpoint', checkpoint, metadata.namespace)
+  const {phase, checkpointName} = status
+  if (phase === 'Failed' || checkpointName === undefined) return false
+  const found = objects.get('Checkpoint', checkpointName, metadata.namespace)
   return found?.metadata.labels?.[MIGRATION_LABEL] === labelValue(metadata.name)
 }
 

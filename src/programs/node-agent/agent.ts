@@ -189,12 +189,12 @@ class Watching {
     const {uid, status = {}} = checkpoint
     if (type === 'DELETED') {
       this.#checkpoints.delete(key)
-      if (status.node === this.#tools.node) this.#background(abandon(checkpoint, this.#tools))
+      if (status.nodeName === this.#tools.node) this.#background(abandon(checkpoint, this.#tools))
       return
     }
     this.#checkpoints.set(key, checkpoint)
     const isOpen = status.phase === undefined || status.phase === 'Pending'
-    if (uid !== '' && (isOpen || status.node === this.#tools.node)) this.#taking.add(key)
+    if (uid !== '' && (isOpen || status.nodeName === this.#tools.node)) this.#taking.add(key)
   }
 
   #onPod(type: WatchEvent['type'], pod: Pod): void {
@@ -208,7 +208,7 @@ class Watching {
     } else this.#pods.set(uid, pod)
     if (ends) {
       for (const [key, {status}] of this.#checkpoints)
-        if (status?.podUID === uid && status.frozen === true && status.node === this.#tools.node)
+        if (status?.podUID === uid && status.frozen === true && status.nodeName === this.#tools.node)
           this.#taking.add(key)
     } else if (
       annotations?.[RESTORE_ANNOTATION] !== undefined &&
@@ -250,7 +250,7 @@ class Watching {
     await dumps.clean()
     const pods = [...this.#pods.values()]
     for (const checkpoint of this.#checkpoints.values())
-      if (checkpoint.status?.node === node)
+      if (checkpoint.status?.nodeName === node)
         await removeFormer(formerArchives, checkpoint, pods, this.#startedAtMs)
     const unreadable = [...this.#unreadable.values()]
     const uids = new Set([
@@ -293,16 +293,16 @@ const IMAGES = 'images'
 const podUidSchema = z.looseObject({podUID: z.string()})
 const endedSchema = z.looseObject({
   phase: z.string().optional(),
-  node: z.string().optional(),
-  targetNode: z.string().optional(),
+  nodeName: z.string().optional(),
+  targetNodeName: z.string().optional(),
   images: z.looseObject({}).optional(),
 })
 
 /** Whether a Restore or a Migration that came to nothing, or is gone, had images made on this node. */
 function leavesImages(type: WatchEvent['type'], object: KubeObject, own: string): boolean {
-  const {phase = '', node, targetNode, images} = endedSchema.parse(object['status'] ?? {})
+  const {phase = '', nodeName, targetNodeName, images} = endedSchema.parse(object['status'] ?? {})
   const isOver = phase === 'Failed' || phase === 'RolledBack'
-  return images !== undefined && (targetNode ?? node) === own && (type === 'DELETED' || isOver)
+  return images !== undefined && (targetNodeName ?? nodeName) === own && (type === 'DELETED' || isOver)
 }
 
 const mayHold = (status: Named['status']): boolean =>

@@ -46,7 +46,7 @@ export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): P
 /** What a Checkpoint that is gone leaves behind: nothing, and its pod goes on. */
 export async function abandon(checkpoint: Named, tools: AgentTools): Promise<void> {
   const {uid, status} = checkpoint
-  if (status?.node !== tools.node || status.phase === 'Pending') return
+  if (status?.nodeName !== tools.node || status.phase === 'Pending') return
   const isOver = status.phase === 'Ready' || status.phase === 'Failed'
   if (status.podUID !== undefined && (!isOver || status.frozen === true))
     await letPodGoOn(status.podUID, checkpoint, tools)
@@ -57,29 +57,29 @@ export async function abandon(checkpoint: Named, tools: AgentTools): Promise<voi
 async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
   const {spec, status = {}, metadata} = checkpoint
   if (metadata.deletionTimestamp !== undefined) {
-    if (status.node === tools.node) await removeCheckpoint(checkpoint, tools)
+    if (status.nodeName === tools.node) await removeCheckpoint(checkpoint, tools)
     return false
   }
   if (spec.import !== undefined && isToImport(status, tools)) {
     await importCheckpoint(checkpoint, spec.import.digest, tools)
     return false
   }
-  if (spec.pod === undefined) return false
+  if (spec.podRef === undefined) return false
   switch (status.phase) {
     case undefined:
     case 'Pending':
-      return claim(checkpoint, spec.pod, tools)
+      return claim(checkpoint, spec.podRef, tools)
     case 'Dumping':
-      if (status.node !== tools.node) return false
-      await dump(checkpoint, spec.pod, tools)
+      if (status.nodeName !== tools.node) return false
+      await dump(checkpoint, spec.podRef, tools)
       return true
     case 'Storing':
-      if (status.node !== tools.node) return false
+      if (status.nodeName !== tools.node) return false
       await store(checkpoint, tools)
       return true
     case 'Ready':
     case 'Failed':
-      if (status.node !== tools.node) return false
+      if (status.nodeName !== tools.node) return false
       // Not before the status names what is stored: until then the archive is all there is.
       if (spec.keepArchive !== true || status.phase === 'Failed') await tools.archives.remove(checkpoint.uid)
       if (status.phase === 'Failed') await undo(checkpoint, tools)
@@ -90,8 +90,8 @@ async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
 }
 
 /** One that is open, or that this agent began and could not finish. */
-const isToImport = ({phase = 'Pending', node}: CheckpointStatus, tools: AgentTools): boolean =>
-  phase === 'Pending' || (phase === 'Storing' && node === tools.node)
+const isToImport = ({phase = 'Pending', nodeName}: CheckpointStatus, tools: AgentTools): boolean =>
+  phase === 'Pending' || (phase === 'Storing' && nodeName === tools.node)
 
 /** Writes what follows `phase`; false: the Checkpoint is gone, or somebody else ended it. */
 const leavePhase = (
@@ -100,15 +100,20 @@ const leavePhase = (
   next: object,
   tools: AgentTools,
 ): Promise<boolean> =>
-  writeOwn(checkpoint, next, tools, (now) => now.phase === phase && now.node === checkpoint.status?.node)
+  writeOwn(
+    checkpoint,
+    next,
+    tools,
+    (now) => now.phase === phase && now.nodeName === checkpoint.status?.nodeName,
+  )
 
 /**
  * Takes a Checkpoint that the controller has given to this node, with the pod as it is. Another node's, one that is
  * given to none yet, or whose pod has become another, is left alone: the controller writes when it sees that.
  */
 async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTools): Promise<boolean> {
-  const {node, podUID, podTemplate} = checkpoint.status ?? {}
-  if (node !== tools.node || podTemplate === undefined) return false
+  const {nodeName, podUID, podTemplate} = checkpoint.status ?? {}
+  if (nodeName !== tools.node || podTemplate === undefined) return false
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
   if (pod?.metadata.uid !== podUID || pod === undefined || !isOfTemplate(pod, podTemplate)) return false
   // The controller says whether the pod would be taken again, or ends the Checkpoint.

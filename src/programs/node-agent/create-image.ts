@@ -43,9 +43,9 @@ export interface CheckpointImages {
 /** Whether the agent of that node is to make images for a Restore. */
 export function isForImages(object: KubeObject, node: string): boolean {
   const {status = {}} = restoreSchema.parse(object)
-  const {backend, phase, images, missingImages: missingImages} = status
+  const {backend, phase, images, missingImages} = status
   const waits = images !== undefined || missingImages !== undefined
-  return backend === 'create-image' && phase === 'Preparing' && status.node === node && !waits
+  return backend === 'create-image' && phase === 'Preparing' && status.nodeName === node && !waits
 }
 
 /**
@@ -66,7 +66,7 @@ export async function makeImages(
   const isSame = (now: KubeObject): boolean =>
     now.metadata.uid === metadata.uid && isForImages(now, tools.node)
   try {
-    await tools.checkpointImages.make({namespace, name: spec.checkpoint}, async (images) => {
+    await tools.checkpointImages.make({namespace, name: spec.checkpointName}, async (images) => {
       await writeStatusIf(ref, isSame, {images}, tools)
     })
   } catch (error) {
@@ -165,7 +165,7 @@ async function imagesOf(checkpoint: CheckpointName, tools: Tools): Promise<Image
   const {spec, status = {}} = object === undefined ? fail(checkpoint) : parseCheckpoint(object)
   const digest = digestSchema.safeParse(status.digest).data
   if (status.phase !== 'Ready' || digest === undefined) return fail(checkpoint)
-  const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
+  const {blobs, keys} = await stores.open(spec.storeName, {fromNode: status.nodeName, signal})
   const opened = await openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal})
   await refuse(checkpoint, opened.metadata, status, tools)
   const images: Record<string, string> = {}

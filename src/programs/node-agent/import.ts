@@ -19,10 +19,10 @@ export async function importCheckpoint(
 ): Promise<void> {
   const {stores, signal, node, now} = tools
   const digest = digestSchema.safeParse(digestText).data
-  const {blobs, keys} = await stores.open(checkpoint.spec.store, {usedBy: checkpoint.namespace, signal})
+  const {blobs, keys} = await stores.open(checkpoint.spec.storeName, {usedBy: checkpoint.namespace, signal})
   if (digest === undefined || (await blobs.getManifest(digest, signal)) === undefined) return
   const startTime = new Date(now()).toISOString()
-  const storing = {phase: 'Storing', node, startTime, message: `opening ${digest}`}
+  const storing = {phase: 'Storing', nodeName: node, startTime, message: `opening ${digest}`}
   const claim = withPhaseConditions({...checkpoint, kind: 'Checkpoint'}, storing, now())
   if (!(await writeUnlessConflict(checkpoint, checkpoint.metadata.resourceVersion, claim, tools))) return
   const {metadata, envelope} = await openCheckpoint({
@@ -54,7 +54,7 @@ export async function importCheckpoint(
   }
   const isOurs = (object: KubeObject): boolean => {
     const {uid, status} = parseCheckpoint(object)
-    return uid === checkpoint.uid && status?.phase === 'Storing' && status.node === node
+    return uid === checkpoint.uid && status?.phase === 'Storing' && status.nodeName === node
   }
   await writeStatusIf(checkpointRef(checkpoint), isOurs, next, tools)
 }

@@ -17,14 +17,14 @@ export async function letGo(checkpoint: Named, tools: AgentTools): Promise<void>
   const {kube, cgroups} = tools
   const {spec, metadata} = checkpoint
   const podUID = checkpoint.status?.podUID
-  if (podUID === undefined || spec.pod === undefined) return
+  if (podUID === undefined || spec.podRef === undefined) return
   const pod = await ownPod(checkpoint, tools)
   const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
   if (!isDeleted && metadata.annotations?.[THAW_ANNOTATION] === 'true') {
     await cgroups.thaw(podUID)
     await hookAfter(checkpoint, tools)
   } else if (isDeleted || spec.podPolicy === 'Delete') {
-    const ref = podRef(checkpoint.namespace, spec.pod.name)
+    const ref = podRef(checkpoint.namespace, spec.podRef.name)
     // It stands still, and is ended before it could go on: only its volumes have to be let go of before its name is free.
     if (!isDeleted) await kube.delete(ref, {uid: podUID, ...(hasClaims(pod) ? {} : {graceSeconds: 0})})
     await endFrozen(podUID, tools)
@@ -70,7 +70,7 @@ async function ownPod(
   {spec, status, namespace}: Named,
   tools: Pick<AgentTools, 'kube'>,
 ): Promise<Pod | undefined> {
-  const pod = spec.pod === undefined ? undefined : await podOf(namespace, spec.pod.name, tools)
+  const pod = spec.podRef === undefined ? undefined : await podOf(namespace, spec.podRef.name, tools)
   return pod?.metadata.uid === status?.podUID ? pod : undefined
 }
 

@@ -26,14 +26,14 @@ export interface AdmitTools extends Pick<
 /** Whether a Migration waits for the agent of that node to say that it can take the pod. */
 export function isToAdmit(object: KubeObject, node: string): boolean {
   const {status = {}} = migrationSchema.parse(object)
-  const {phase, targetNode, targetAnswer} = status
-  return phase === 'Preparing' && targetNode === node && targetAnswer === undefined
+  const {phase, targetNodeName, targetAnswer} = status
+  return phase === 'Preparing' && targetNodeName === node && targetAnswer === undefined
 }
 
 /** Whether a Migration waits for the agent of that node to say which images the pod would lack there. */
 export function isToLook(object: KubeObject, node: string): boolean {
-  const {phase, targetNode, missingImages: missingImages} = migrationSchema.parse(object).status ?? {}
-  return phase === 'Pending' && targetNode === node && missingImages === undefined
+  const {phase, targetNodeName, missingImages} = migrationSchema.parse(object).status ?? {}
+  return phase === 'Pending' && targetNodeName === node && missingImages === undefined
 }
 
 /** Tells, before a pod stands still, which of its images are not here, so that they are fetched while it runs. */
@@ -50,7 +50,7 @@ export async function lookForImages(
   if (!isToLook(object, node)) return
   const {metadata, spec} = migrationSchema.parse(object)
   const {name, namespace = ''} = metadata
-  const found = await kube.get(podRef(namespace, spec.pod))
+  const found = await kube.get(podRef(namespace, spec.podName))
   // One made of a checkpoint is in no registry; the pod is made with what it had before that.
   const containers = found === undefined ? [] : originalPod(parsePod(found)).spec.containers
   const images = new Set(containers.map(({image}) => image))
@@ -69,7 +69,7 @@ export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<
   if (!isToAdmit(object, tools.node)) return
   const {metadata, spec, status} = migrationSchema.parse(object)
   const {name, namespace = ''} = metadata
-  const checkpoint = {namespace, name: status?.checkpoint ?? ''}
+  const checkpoint = {namespace, name: status?.checkpointName ?? ''}
   const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
   const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToAdmit(now, tools.node)
   try {
@@ -97,7 +97,7 @@ async function canTake(name: {namespace: string; name: string}, tools: AdmitTool
   const digest = digestSchema.safeParse(status.digest).data
   if (spec === undefined || status.phase !== 'Ready' || digest === undefined)
     throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${name.namespace}/${name.name} is not Ready`)
-  const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
+  const {blobs, keys} = await stores.open(spec.storeName, {fromNode: status.nodeName, signal})
   const images = [...new Set((status.containers ?? []).map(({image}) => image))]
   const [{metadata}, here, freeBytes, limits, ...found] = await Promise.all([
     openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal}),

@@ -41,7 +41,7 @@ export async function letPodGoOn(
 /** Not by the schema of a Checkpoint: what holds a pod holds it, whatever else it says. */
 const holderSchema = z.looseObject({
   metadata: z.looseObject({name: z.string(), uid: z.string()}),
-  status: z.looseObject({frozen: z.literal(true), podUid: z.string()}),
+  status: z.looseObject({frozen: z.literal(true), podUID: z.string()}),
 })
 
 /** Another Checkpoint that the pod stands still for. */
@@ -53,6 +53,6 @@ export async function holderOf(
   const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint', namespace})
   const holder = all
     .map((object) => holderSchema.safeParse(object).data)
-    .find((other) => other?.metadata.uid !== uid && other?.status.podUid === podUid)
+    .find((other) => other?.metadata.uid !== uid && other?.status.podUID === podUid)
   return holder?.metadata
 }

@@ -132,7 +132,7 @@ async function unpackPod(
       'CHECKPOINT_UNKNOWN',
       `checkpoint ${namespace}/${name} is ${status.phase ?? 'Pending'}, not Ready`,
     )
-  const {blobs, keys} = await stores.open(spec.store, {fromNode: status.node, signal})
+  const {blobs, keys} = await stores.open(spec.storeName, {fromNode: status.nodeName, signal})
   const opened = await openCheckpoint({
     store: blobs,
     digest,

@@ -33,7 +33,7 @@ export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Pr
   // An imported one is somebody else's too, another cluster's perhaps: it is only forgotten here.
   if (store !== undefined && digest !== undefined && checkpoint.spec.import === undefined) {
     const all = await kube.list({apiVersion: API_VERSION, kind: 'Checkpoint'})
-    if (!isShared({uid: checkpoint.uid, store: checkpoint.spec.store, digest}, all))
+    if (!isShared({uid: checkpoint.uid, store: checkpoint.spec.storeName, digest}, all))
       await removeStored(checkpoint, digest, tools)
   }
   const ref = checkpointRef(checkpoint)
@@ -50,7 +50,7 @@ function fail({namespace, name}: Named): never {
 }
 
 async function storeOf({spec}: Named, {kube}: AgentTools): Promise<CheckpointStore | undefined> {
-  const object = await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name: spec.store})
+  const object = await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name: spec.storeName})
   return object === undefined ? undefined : checkpointStoreSchema.parse(object)
 }
 
@@ -59,7 +59,7 @@ export const isLocal = ({spec}: CheckpointStore): boolean =>
   spec.node !== undefined || spec.directory !== undefined || spec.persistentVolumeClaim !== undefined
 
 async function removeStored({spec}: Named, digest: Digest, {stores, signal}: AgentTools): Promise<void> {
-  const {blobs} = await stores.open(spec.store, {signal})
+  const {blobs} = await stores.open(spec.storeName, {signal})
   await blobs.removeManifest(digest, signal)
   await blobs.collect({graceMs: GRACE_MS, dryRun: false, signal})
 }

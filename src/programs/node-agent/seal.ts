@@ -54,7 +54,7 @@ async function sealInTurn(
   const {metadata, summary, obstacles} = await describe(checkpoint, tools)
   refuseToEnd(checkpoint, obstacles)
   const patience = patienceOf(checkpoint, say)
-  const {blobs, keys} = await stores.open(checkpoint.spec.store, {
+  const {blobs, keys} = await stores.open(checkpoint.spec.storeName, {
     patience,
     usedBy: checkpoint.namespace,
     signal,
@@ -114,7 +114,7 @@ function patienceOf({spec}: Named, say: (message: string) => void): Patience | u
   if (spec.podPolicy !== 'Resume') return undefined
   return {
     patienceMs: PATIENCE_MS,
-    onWait: (words) => say(`waiting for store ${spec.store}, which is unavailable: ${words}`),
+    onWait: (words) => say(`waiting for store ${spec.storeName}, which is unavailable: ${words}`),
   }
 }
 
@@ -125,7 +125,7 @@ async function describe(
 ): Promise<{metadata: UnsealedMetadata; summary: CheckpointSummary; obstacles: readonly Obstacle[]}> {
   const {status = {}, spec, namespace, uid} = checkpoint
   const {podUID, podTemplate, nodeFeatures: source, containers = [], startTime} = status
-  if (podUID === undefined || podTemplate === undefined || source === undefined || spec.pod === undefined)
+  if (podUID === undefined || podTemplate === undefined || source === undefined || spec.podRef === undefined)
     throw new CheckpointError('CHECKPOINT_FAILED', `checkpoint ${checkpoint.name} no longer has a status`)
   const summary: CheckpointSummary = {containers: []}
   const obstacles: Obstacle[] = []
@@ -159,7 +159,7 @@ async function describe(
   const metadata: UnsealedMetadata = {
     version: 1,
     namespace,
-    pod: spec.pod.name,
+    pod: spec.podRef.name,
     podUid: podUID,
     node: tools.node,
     createdAt: startTime ?? new Date(tools.now()).toISOString(),

@@ -25,7 +25,7 @@ async function verifyStored(
   {stores, signal}: Pick<AgentTools, 'stores' | 'signal'>,
 ): Promise<{ok: boolean; message: string; reason?: string}> {
   try {
-    const {blobs, keys} = await stores.open(spec.store, {signal})
+    const {blobs, keys} = await stores.open(spec.storeName, {signal})
     const digest = digestSchema.parse(status.digest)
     const {blobs: count, storedBytes} = await verifyCheckpoint({
       store: blobs,

@@ -52,9 +52,9 @@ export async function createCheckpoint(
   const pod = await runningPod(kube, options)
   await needStore(kube, options.store)
   const spec = checkpointSpecSchema.parse({
-    pod: {name: options.pod, uid: pod.metadata.uid},
+    podRef: {name: options.pod, uid: pod.metadata.uid},
     ...(container === undefined ? {} : {containers: [container]}),
-    store: options.store,
+    storeName: options.store,
     podPolicy: options.podPolicy,
     ...(options.keepArchive === true ? {keepArchive: true} : {}),
     owner: OWNER,
@@ -123,7 +123,7 @@ async function needSame(
   if (isDeepStrictEqual(there.spec, spec)) return
   throw new CheckpointError(
     'CHECKPOINT_FAILED',
-    `another checkpoint ${namespace}/${name} exists, of pod ${there.spec.pod?.name ?? 'in another cluster'}`,
+    `another checkpoint ${namespace}/${name} exists, of pod ${there.spec.podRef?.name ?? 'in another cluster'}`,
     {suggestions: ['use another --name', `clouder checkpoint inspect ${namespace}/${name}`]},
   )
 }

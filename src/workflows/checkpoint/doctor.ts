@@ -197,7 +197,7 @@ async function criuProblems(
 async function lastFailure(kube: KubeReader, pod: Pod): Promise<readonly CheckpointFinding[]> {
   const {namespace, name, uid} = pod.metadata
   const all = await listCheckpoints(kube, namespace)
-  const last = all.findLast(({spec, status}) => spec.pod?.name === name && status?.podUID === uid)
+  const last = all.findLast(({spec, status}) => spec.podRef?.name === name && status?.podUID === uid)
   const {phase, reason, message = ''} = last?.status ?? {}
   if (phase !== 'Failed') return []
   const finding = (problem: string, fix: string): CheckpointFinding => ({

@@ -47,12 +47,15 @@ export async function collectCheckpoints(
   ])
   const retentionOf = (store: string): Retention =>
     options.retention ?? stores.find(({metadata}) => metadata.name === store)?.spec.retention ?? {}
-  const placed = Map.groupBy(checkpoints, ({metadata, spec}) => `${metadata.namespace ?? ''} ${spec.store}`)
+  const placed = Map.groupBy(
+    checkpoints,
+    ({metadata, spec}) => `${metadata.namespace ?? ''} ${spec.storeName}`,
+  )
   const doomed = [...placed.values()].flatMap((together) => {
     const seen = together.map((checkpoint) =>
       retained(checkpoint, {podUids, inUse: inUse.has(placeOf(checkpoint))}),
     )
-    return expired(seen, retentionOf(together[0]?.spec.store ?? ''), tools.now()).map(
+    return expired(seen, retentionOf(together[0]?.spec.storeName ?? ''), tools.now()).map(
       ({checkpoint}) => checkpoint,
     )
   })
@@ -61,7 +64,7 @@ export async function collectCheckpoints(
   return {
     removed: doomed.map((checkpoint) => ({
       checkpoint: placeOf(checkpoint),
-      store: checkpoint.spec.store,
+      store: checkpoint.spec.storeName,
       storedBytes: checkpoint.status?.storedBytes ?? 0,
       createdAt: checkpoint.metadata.creationTimestamp ?? '',
     })),
@@ -84,11 +87,11 @@ async function namesInUse(kube: KubeReader): Promise<ReadonlySet<string>> {
   return new Set([
     ...restores
       .filter((restore) => !isOver(restore))
-      .flatMap(({metadata, spec}) => place(metadata.namespace, spec.checkpoint)),
+      .flatMap(({metadata, spec}) => place(metadata.namespace, spec.checkpointName)),
     ...migrations
       .filter((migration) => !isOver(migration))
-      .flatMap(({metadata, status}) => place(metadata.namespace, status?.checkpoint)),
-    ...runtimes.flatMap(({metadata, status}) => place(metadata.namespace, status?.checkpoint)),
+      .flatMap(({metadata, status}) => place(metadata.namespace, status?.checkpointName)),
+    ...runtimes.flatMap(({metadata, status}) => place(metadata.namespace, status?.checkpointName)),
   ])
 }
 

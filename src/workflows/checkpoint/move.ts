@@ -42,12 +42,12 @@ export async function restoreCheckpoint(
     )
   if (node !== undefined) await needNode(kube, node)
   const spec = {
-    checkpoint,
+    checkpointName: checkpoint,
     ...(podName === undefined ? {} : {podName}),
-    ...(node === undefined ? {} : {node}),
+    ...(node === undefined ? {} : {nodeName: node}),
     ...(backend === undefined ? {} : {backend}),
   }
-  const uid = await uidOfPod(kube, namespace, podName ?? made.spec.pod?.name)
+  const uid = await uidOfPod(kube, namespace, podName ?? made.spec.podRef?.name)
   const isAsked = (restore: Restore): boolean =>
     isDeepStrictEqual(restore.spec, restoreSchema.shape.spec.parse(spec)) &&
     restore.status?.phase !== 'Failed' &&
@@ -68,11 +68,11 @@ export async function restoreCheckpoint(
       look: ({status: now = {}}) => {
         if (now.phase === 'Failed') {
           throw failureOf(now.reason, 'RESTORE_FAILED', now.message ?? 'the cluster reports no reason', [
-            ...(now.node === undefined ? [] : [`clouder checkpoint doctor ${now.node}`]),
+            ...(now.nodeName === undefined ? [] : [`clouder checkpoint doctor ${now.nodeName}`]),
           ])
         }
         const seen = [now.phase ?? 'waiting for the controller', now.message].filter(Boolean).join(': ')
-        return now.phase === 'Restored' ? {value: `on ${now.node ?? 'a node'}`, seen} : {seen}
+        return now.phase === 'Restored' ? {value: `on ${now.nodeName ?? 'a node'}`, seen} : {seen}
       },
     },
     tools,
@@ -119,7 +119,7 @@ export async function migratePod(
 ): Promise<Migration> {
   const {namespace, pod, node, store, backend, owner = 'user'} = options
   const moves = (await listObjects(kube, 'Migration', migrationSchema, namespace)).filter(
-    (migration) => migration.spec.pod === pod,
+    (migration) => migration.spec.podName === pod,
   )
   let name = (moves.find((migration) => !hasEnded(migration)) ?? (await landed(kube, node, moves)))?.metadata
     .name
@@ -131,13 +131,13 @@ export async function migratePod(
         throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${pod} already runs on ${node}`)
     }
     const spec = {
-      pod,
-      ...(node === undefined ? {} : {node}),
+      podName: pod,
+      ...(node === undefined ? {} : {nodeName: node}),
       ...(backend === undefined ? {} : {backend}),
-      store,
+      storeName: store,
       owner,
     }
-    const isAsked = (migration: Migration): boolean => migration.spec.pod === pod && !hasEnded(migration)
+    const isAsked = (migration: Migration): boolean => migration.spec.podName === pod && !hasEnded(migration)
     name = await createNamed(
       kube,
       'Migration',
@@ -159,9 +159,9 @@ async function landed(
 ): Promise<Migration | undefined> {
   if (node === undefined) return undefined
   for (const move of moves) {
-    const {newPod, newPodUID, phase} = move.status ?? {}
-    if (phase !== 'Succeeded' || move.spec.node !== node || newPodUID === undefined) continue
-    if ((await uidOfPod(kube, move.metadata.namespace ?? '', newPod)) === newPodUID) return move
+    const {newPodName, newPodUID, phase} = move.status ?? {}
+    if (phase !== 'Succeeded' || move.spec.nodeName !== node || newPodUID === undefined) continue
+    if ((await uidOfPod(kube, move.metadata.namespace ?? '', newPodName)) === newPodUID) return move
   }
   return undefined
 }
@@ -193,10 +193,10 @@ export function followMigration(
         if (now.phase === 'Failed' || now.phase === 'RolledBack') {
           const where =
             now.phase === 'RolledBack'
-              ? `; pod ${spec.pod} still runs on ${now.sourceNode ?? 'its node'}`
-              : now.checkpoint === undefined
+              ? `; pod ${spec.podName} still runs on ${now.sourceNodeName ?? 'its node'}`
+              : now.checkpointName === undefined
                 ? ''
-                : `; its memory is in checkpoint ${namespace}/${now.checkpoint}`
+                : `; its memory is in checkpoint ${namespace}/${now.checkpointName}`
           throw failureOf(
             now.reason,
             'MIGRATION_FAILED',
@@ -209,7 +209,7 @@ export function followMigration(
           now.downtimeMilliseconds === undefined
             ? ''
             : `, downtime ${(now.downtimeMilliseconds / 1000).toFixed(1)} s`
-        return {value: `${now.sourceNode ?? '?'} -> ${now.targetNode ?? '?'}${stood}`, seen}
+        return {value: `${now.sourceNodeName ?? '?'} -> ${now.targetNodeName ?? '?'}${stood}`, seen}
       },
     },
     tools,

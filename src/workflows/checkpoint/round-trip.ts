@@ -54,7 +54,10 @@ export async function roundTrip(
     const counts = `${after.count} is not larger than ${before.count}`
     throw new KubernetesError('SMOKE_TEST_FAILED', `the restored counter ${counts}`)
   }
-  if (restored.status?.node !== undefined && restored.status.node !== to)
-    throw new CheckpointError('RESTORE_FAILED', `it was restored on ${restored.status.node}, not on ${to}`)
+  if (restored.status?.nodeName !== undefined && restored.status.nodeName !== to)
+    throw new CheckpointError(
+      'RESTORE_FAILED',
+      `it was restored on ${restored.status.nodeName}, not on ${to}`,
+    )
   return `same token, count ${before.count} on ${from}, ${after.count} on ${to}`
 }

@@ -83,7 +83,7 @@ async function movePod(
     return {
       pod: place,
       result: 'moved',
-      detail: `to ${status?.targetNode ?? 'another node'}, by policy ${policy}`,
+      detail: `to ${status?.targetNodeName ?? 'another node'}, by policy ${policy}`,
     }
   } catch (error) {
     tools.signal.throwIfAborted()

@@ -97,7 +97,7 @@ function followRuntime(
           )
         const isThere = spec.state === state && status.phase === state
         return isThere
-          ? {value: status.node === undefined ? state : `${state} on ${status.node}`, seen}
+          ? {value: status.nodeName === undefined ? state : `${state} on ${status.nodeName}`, seen}
           : {seen}
       },
     },

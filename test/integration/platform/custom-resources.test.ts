@@ -65,9 +65,9 @@ test.for(kinds)('kubectl explain says what every field of a %s is', async (kind,
 
 const SPECS: Readonly<Record<ResourceKind, object>> = {
   CheckpointStore: {node: {}},
-  Checkpoint: {pod: {name: 'web'}},
-  Restore: {checkpoint: 'web'},
-  Migration: {pod: 'web'},
+  Checkpoint: {podRef: {name: 'web'}},
+  Restore: {checkpointName: 'web'},
+  Migration: {podName: 'web'},
   CheckpointPolicy: {selector: {}},
   Runtime: {image: 'app:1'},
   ContainerHost: {},

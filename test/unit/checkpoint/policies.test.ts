@@ -33,7 +33,7 @@ test('what a policy opts in is moved, what a drain leaves alone stays, the rest 
       pod('done', {status: {phase: 'Succeeded'}}),
     ],
     [
-      policy('b', {migrateOnDrain: true, store: 'far'}),
+      policy('b', {migrateOnDrain: true, storeName: 'far'}),
       policy('a', {checkpointOnInterruption: true}),
       policy('c', {}),
     ],

@@ -48,7 +48,7 @@ test('one that is in use or unfinished stays, whatever its age', () => {
 test('an object of the cluster is looked at by pod, containers and owner; it is in use while it holds its pod', () => {
   const object = checkpointSchema.parse({
     metadata: {name: 'web-1', creationTimestamp: '2026-11-20T12:00:00Z'},
-    spec: {pod: {name: 'web'}, containers: ['b', 'a'], owner: 'policy/nightly'},
+    spec: {podRef: {name: 'web'}, containers: ['b', 'a'], owner: 'policy/nightly'},
     status: {phase: 'Ready', podUID: 'u1', storedBytes: 7},
   })
   expect(retained(object, {podUids: new Set(['u1']), inUse: false})).toMatchObject({

@@ -9,7 +9,7 @@ test('a checkpoint that holds what a restore will not find says so', () => {
   const message = '/logs/app.log on emptyDir volume logs'
   const checkpoint = checkpointSchema.parse({
     metadata: {name: 'saved', namespace: 'team'},
-    spec: {pod: {name: 'web'}},
+    spec: {podRef: {name: 'web'}},
     status: {
       phase: 'Ready',
       obstacles: [

@@ -153,12 +153,12 @@ test.for(kinds)(
 test.for([
   [
     'Checkpoint',
-    {pod: {name: 'web'}, hooks: {preCheckpoint: {container: 'a', command: ['true'], timeoutSeconds: 601}}},
+    {podRef: {name: 'web'}, hooks: {preCheckpoint: {container: 'a', command: ['true'], timeoutSeconds: 601}}},
   ],
   ['Checkpoint', {import: {digest: 'sha256:0'}}],
-  ['Checkpoint', {pod: {name: '😀'.repeat(130)}}],
-  ['Restore', {checkpoint: 'web', ttlSecondsAfterFinished: 2 ** 53}],
-  ['Migration', {pod: 'web', ttlSecondsAfterFinished: 2_147_483_648}],
+  ['Checkpoint', {podRef: {name: '😀'.repeat(130)}}],
+  ['Restore', {checkpointName: 'web', ttlSecondsAfterFinished: 2 ** 53}],
+  ['Migration', {podName: 'web', ttlSecondsAfterFinished: 2_147_483_648}],
   ['Runtime', {image: 'web', ports: [70_000]}],
   ['Runtime', {image: 'web', home: {size: 'much'}}],
   ['CheckpointPolicy', {selector: {}, idle: {cpu: 'little', duration: '1m', podPolicy: 'Resume'}}],

@@ -88,9 +88,9 @@ async function begin(api: ApiServer): Promise<Scene> {
       apiVersion: API_VERSION,
       kind: 'Checkpoint',
       metadata: {name: `of-${name}`, namespace: TEAM, finalizers: ['example.com/kept', CHECKPOINT_FINALIZER]},
-      spec: {pod: {name: `on-${name}`}},
+      spec: {podRef: {name: `on-${name}`}},
     })
-    const given = {node: name, podUID: `uid-${name}`, podTemplate: TEMPLATE}
+    const given = {nodeName: name, podUID: `uid-${name}`, podTemplate: TEMPLATE}
     await root.patch(
       of('Checkpoint', `of-${name}`),
       {status: {phase: 'Dumping', ...given}},
@@ -98,8 +98,8 @@ async function begin(api: ApiServer): Promise<Scene> {
     )
     const wanted = {
       // Given to the node of its pod, and not yet.
-      [`open-${name}`]: {pod: {name: `on-${name}`}},
-      [`new-${name}`]: {pod: {name: `on-${name}`}},
+      [`open-${name}`]: {podRef: {name: `on-${name}`}},
+      [`new-${name}`]: {podRef: {name: `on-${name}`}},
       [`import-${name}`]: IMPORT,
     }
     for (const [checkpoint, spec] of Object.entries(wanted))
@@ -114,31 +114,31 @@ async function begin(api: ApiServer): Promise<Scene> {
       {status: {phase: 'Pending', ...given}},
       {subresource: 'status'},
     )
-    const opened = {phase: 'Ready', node: name, podTemplate: TEMPLATE}
+    const opened = {phase: 'Ready', nodeName: name, podTemplate: TEMPLATE}
     await root.patch(of('Checkpoint', `import-${name}`), {status: opened}, {subresource: 'status'})
     await root.create({
       apiVersion: API_VERSION,
       kind: 'Restore',
       metadata: {name: `on-${name}`, namespace: TEAM},
-      spec: {checkpoint: `of-${name}`},
+      spec: {checkpointName: `of-${name}`},
     })
     await root.patch(
       of('Restore', `on-${name}`),
-      {status: {phase: 'Preparing', node: name}},
+      {status: {phase: 'Preparing', nodeName: name}},
       {subresource: 'status'},
     )
     await root.create({
       apiVersion: API_VERSION,
       kind: 'Migration',
       metadata: {name: `to-${name}`, namespace: TEAM},
-      spec: {pod: 'web'},
+      spec: {podName: 'web'},
     })
     await root.patch(
       of('Migration', `to-${name}`),
       {
         status: {
           phase: 'Preparing',
-          targetNode: name,
+          targetNodeName: name,
           sourcePodUID: 'u',
         },
       },
@@ -149,10 +149,10 @@ async function begin(api: ApiServer): Promise<Scene> {
     apiVersion: API_VERSION,
     kind: 'Restore',
     metadata: {name: 'anywhere', namespace: TEAM},
-    spec: {checkpoint: 'of-a'},
+    spec: {checkpointName: 'of-a'},
   })
   for (const [name, spec] of [
-    ['absent', {pod: {name: 'nobody'}}],
+    ['absent', {podRef: {name: 'nobody'}}],
     ['import', IMPORT],
   ] as const)
     await root.create({apiVersion: API_VERSION, kind: 'Checkpoint', metadata: {name, namespace: TEAM}, spec})
@@ -167,7 +167,7 @@ async function begin(api: ApiServer): Promise<Scene> {
       const seen = await outcome(
         agent.patch(
           of('Checkpoint', 'open-b'),
-          {status: {phase: 'Dumping', node: 'a'}},
+          {status: {phase: 'Dumping', nodeName: 'a'}},
           {subresource: 'status'},
         ),
       )
@@ -225,9 +225,9 @@ test.for<[string, string, Attempt]>([
   ['has the kubelet of its node checkpoint', BY_ROLE, posted('/api/v1/nodes/a/checkpoint')],
   ['has the kubelet of another node checkpoint', BY_ROLE, posted('/api/v1/nodes/b/checkpoint')],
   ['reaches the kubelet of another node', BY_ROLE, fetched('/api/v1/nodes/b/proxy/pods')],
-  ['makes a Checkpoint', BY_ROLE, made('Checkpoint', {pod: {name: 'on-b'}, podPolicy: 'Delete'})],
-  ['makes a Migration', BY_ROLE, made('Migration', {pod: 'on-b'})],
-  ['makes a Restore', BY_ROLE, made('Restore', {checkpoint: 'of-b'})],
+  ['makes a Checkpoint', BY_ROLE, made('Checkpoint', {podRef: {name: 'on-b'}, podPolicy: 'Delete'})],
+  ['makes a Migration', BY_ROLE, made('Migration', {podName: 'on-b'})],
+  ['makes a Restore', BY_ROLE, made('Restore', {checkpointName: 'of-b'})],
   ['makes a pod', BY_ROLE, (agent) => agent.create(pod(TEAM, 'forged', 'a'))],
   ['writes an event', BY_ROLE, posted(`/api/v1/namespaces/${TEAM}/events`)],
   ['reads Secrets of another namespace', BY_ROLE, fetched('/api/v1/namespaces/kube-system/secrets')],
@@ -282,7 +282,7 @@ test.for<[string, string, Attempt]>([
   [
     'makes a checkpoint of another node its own',
     ANOTHERS,
-    (agent) => agent.patch(of('Checkpoint', 'of-b'), {status: {node: 'a'}}, {subresource: 'status'}),
+    (agent) => agent.patch(of('Checkpoint', 'of-b'), {status: {nodeName: 'a'}}, {subresource: 'status'}),
   ],
   [
     'claims a checkpoint of a pod of another node',
@@ -290,7 +290,7 @@ test.for<[string, string, Attempt]>([
     (agent) =>
       agent.patch(
         of('Checkpoint', 'open-b'),
-        {status: {phase: 'Dumping', node: 'a'}},
+        {status: {phase: 'Dumping', nodeName: 'a'}},
         {subresource: 'status'},
       ),
   ],
@@ -303,7 +303,11 @@ test.for<[string, string, Attempt]>([
     `claims a checkpoint that nobody gave to its node: ${name}`,
     ANOTHERS,
     (agent) =>
-      agent.patch(of('Checkpoint', name), {status: {phase: 'Dumping', node: 'a'}}, {subresource: 'status'}),
+      agent.patch(
+        of('Checkpoint', name),
+        {status: {phase: 'Dumping', nodeName: 'a'}},
+        {subresource: 'status'},
+      ),
   ]),
   ...['new-a', 'absent'].map((name): [string, string, Attempt] => [
     `ends a checkpoint that nobody gave to its node: ${name}`,
@@ -348,7 +352,11 @@ test.for<[string, string, Attempt]>([
       `gives images to restore ${name}`,
       ANOTHERS,
       (agent) =>
-        agent.patch(of('Restore', name), {status: {images: {main: 'x'}, node: 'a'}}, {subresource: 'status'}),
+        agent.patch(
+          of('Restore', name),
+          {status: {images: {main: 'x'}, nodeName: 'a'}},
+          {subresource: 'status'},
+        ),
     ],
     [
       `ends restore ${name}`,
@@ -359,7 +367,7 @@ test.for<[string, string, Attempt]>([
   [
     'gives one of its restores to another node',
     ANOTHERS,
-    (agent) => agent.patch(of('Restore', 'on-a'), {status: {node: 'b'}}, {subresource: 'status'}),
+    (agent) => agent.patch(of('Restore', 'on-a'), {status: {nodeName: 'b'}}, {subresource: 'status'}),
   ],
   [
     'gives an import to another node',
@@ -367,14 +375,14 @@ test.for<[string, string, Attempt]>([
     (agent) =>
       agent.patch(
         of('Checkpoint', 'import'),
-        {status: {phase: 'Storing', node: 'b'}},
+        {status: {phase: 'Storing', nodeName: 'b'}},
         {subresource: 'status'},
       ),
   ],
   [
     'gives one of its checkpoints to another node',
     ANOTHERS,
-    (agent) => agent.patch(of('Checkpoint', 'of-a'), {status: {node: 'b'}}, {subresource: 'status'}),
+    (agent) => agent.patch(of('Checkpoint', 'of-a'), {status: {nodeName: 'b'}}, {subresource: 'status'}),
   ],
   [
     'takes the finalizer from a checkpoint of another node',
@@ -438,7 +446,7 @@ test('what an agent is there for it may do', async (context) => {
       {subresource: 'status'},
     ),
   ).toBeDefined()
-  const again = {phase: 'Dumping', node: 'a', podUID: 'uid-a', ...forged({})}
+  const again = {phase: 'Dumping', nodeName: 'a', podUID: 'uid-a', ...forged({})}
   for (const phase of ['Dumping', 'Pending'])
     expect(
       await agent.patch(of('Checkpoint', 'open-a'), {status: {...again, phase}}, {subresource: 'status'}),
@@ -449,7 +457,7 @@ test('what an agent is there for it may do', async (context) => {
   expect(
     await agent.patch(
       of('Checkpoint', 'import'),
-      {status: {phase: 'Storing', node: 'a'}},
+      {status: {phase: 'Storing', nodeName: 'a'}},
       {subresource: 'status'},
     ),
   ).toBeDefined()

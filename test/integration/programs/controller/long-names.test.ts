@@ -105,20 +105,26 @@ async function moved(kube: KubeClient, pod: string): Promise<(string | undefined
   const all = (await kube.list({apiVersion: API_VERSION, kind: 'Migration'})).map((object) =>
     migrationSchema.parse(object),
   )
-  const name = all.find(({spec}) => spec.pod === pod)?.metadata.name ?? `no move of ${pod}`
+  const name = all.find(({spec}) => spec.podName === pod)?.metadata.name ?? `no move of ${pod}`
   const migration = ref('Migration', name)
   const status = (object: KubeObject) => migrationSchema.parse(object).status ?? {}
-  await eventually('the target', kube, migration, (object) => status(object).targetNode === 'b')
+  await eventually('the target', kube, migration, (object) => status(object).targetNodeName === 'b')
   await kube.patch(migration, {status: {missingImages: []}}, {subresource: 'status'})
   const begun = await eventually(
     'a name',
     kube,
     migration,
-    (object) => status(object).checkpoint !== undefined,
+    (object) => status(object).checkpointName !== undefined,
   )
-  const checkpoint = ref('Checkpoint', status(begun).checkpoint ?? '')
+  const checkpoint = ref('Checkpoint', status(begun).checkpointName ?? '')
   const made = await eventually('the checkpoint', kube, checkpoint, () => true)
-  const ready = {phase: 'Ready', node: 'a', frozen: true, nodeFeatures: NODE_FEATURES, podTemplate: TEMPLATE}
+  const ready = {
+    phase: 'Ready',
+    nodeName: 'a',
+    frozen: true,
+    nodeFeatures: NODE_FEATURES,
+    podTemplate: TEMPLATE,
+  }
   await kube.patch(checkpoint, {status: ready}, {subresource: 'status'})
   await eventually('the question', kube, migration, (object) => status(object).phase === 'Preparing')
   await kube.patch(
@@ -146,7 +152,7 @@ test('pods with names of any length are moved from a machine that is taken away,
     apiVersion: API_VERSION,
     kind: 'CheckpointPolicy',
     metadata: {name: policy, namespace: 'default'},
-    spec: {selector: {matchLabels: {spot: 'true'}}, checkpointOnInterruption: true, store: 'default'},
+    spec: {selector: {matchLabels: {spot: 'true'}}, checkpointOnInterruption: true, storeName: 'default'},
   })
   const pods = LENGTHS.map(nameOf)
   for (const name of pods) {
@@ -186,7 +192,7 @@ test('pods with names of any length are moved from a machine that is taken away,
     apiVersion: API_VERSION,
     kind: 'Restore',
     metadata: {name: restore, namespace: 'default'},
-    spec: {checkpoint: last?.metadata.name ?? '', podName: nameOf(249)},
+    spec: {checkpointName: last?.metadata.name ?? '', podName: nameOf(249)},
   })
   const again = await eventually('the restored pod', kube, ref('Pod', nameOf(249)), () => true)
   expect(again.metadata.labels?.['clouder.dev/restore']).toBe(labelValue(restore))
@@ -195,7 +201,7 @@ test('pods with names of any length are moved from a machine that is taken away,
     apiVersion: API_VERSION,
     kind: 'Runtime',
     metadata: {name: runtime, namespace: 'default'},
-    spec: {state: 'Running', image: 'app:1', store: 'default', ports: [80], home: {size: '1Gi'}},
+    spec: {state: 'Running', image: 'app:1', storeName: 'default', ports: [80], home: {size: '1Gi'}},
   })
   const pod = await eventually('the runtime', kube, ref('Pod', runtime), () => true)
   expect(pod.metadata.labels?.['clouder.dev/runtime']).toBe(labelValue(runtime))

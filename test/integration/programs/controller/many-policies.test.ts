@@ -29,7 +29,7 @@ function manyPolicies() {
       spec: {
         selector: {matchLabels: labels},
         schedule: '0 * * * *',
-        store: 'default',
+        storeName: 'default',
         retention: {keepLast: 2},
       },
     })

@@ -121,7 +121,7 @@ function eventually(what: string, kube: KubeClient, ref: ObjectRef, holds: (obje
   })
 }
 const statusSchema = z
-  .looseObject({phase: z.string().optional(), targetNode: z.string().optional()})
+  .looseObject({phase: z.string().optional(), targetNodeName: z.string().optional()})
   .default({})
 const phaseIs = (phase: string) => (object: KubeObject) =>
   statusSchema.parse(object['status']).phase === phase
@@ -141,13 +141,13 @@ test('two controllers move a pod on a real API server: one acts, and the other o
     apiVersion: API_VERSION,
     kind: 'Migration',
     metadata: {name: 'move', namespace: 'default'},
-    spec: {pod: 'web', node: 'b'},
+    spec: {podName: 'web', nodeName: 'b'},
   })
-  const isToLook = ({status}: KubeObject): boolean => statusSchema.parse(status).targetNode === 'b'
+  const isToLook = ({status}: KubeObject): boolean => statusSchema.parse(status).targetNodeName === 'b'
   await eventually('the target to be asked for images', kube, inDefault('Migration', 'move'), isToLook)
   await kube.patch(inDefault('Migration', 'move'), {status: {missingImages: []}}, {subresource: 'status'})
   const made = await eventually('the checkpoint', kube, inDefault('Checkpoint', 'move-move'), () => true)
-  expect(made['spec']).toMatchObject({pod: {name: 'web'}, podPolicy: 'Freeze', owner: 'migration/move'})
+  expect(made['spec']).toMatchObject({podRef: {name: 'web'}, podPolicy: 'Freeze', owner: 'migration/move'})
   const second = await controller(api, 'second')
   await first.stop()
   expect(await first.registry.metrics()).toContain('clouder_controller_leader 0')
@@ -156,7 +156,7 @@ test('two controllers move a pod on a real API server: one acts, and the other o
     {
       status: {
         phase: 'Ready',
-        node: 'a',
+        nodeName: 'a',
         frozen: true,
         nodeFeatures: NODE_FEATURES,
         podTemplate: {metadata: {labels: {app: 'web'}}, spec: {containers: [{name: 'main', image: 'app:1'}]}},
@@ -189,7 +189,10 @@ test('two controllers move a pod on a real API server: one acts, and the other o
   })
   await kube.patch(inDefault('Pod', 'web'), {status: RUNNING_STATUS}, {subresource: 'status'})
   const done = await eventually('the end', kube, inDefault('Migration', 'move'), phaseIs('Succeeded'))
-  expect(done['status']).toMatchObject({targetNode: 'b', downtimeMilliseconds: expect.any(Number) as number})
+  expect(done['status']).toMatchObject({
+    targetNodeName: 'b',
+    downtimeMilliseconds: expect.any(Number) as number,
+  })
   expect(await second.registry.metrics()).toContain('clouder_migrations_total{result="Succeeded"} 1')
   await second.stop()
 })
@@ -212,7 +215,7 @@ test('what a policy asks for is made, and what is wrong is told in events and co
     apiVersion: API_VERSION,
     kind: 'Restore',
     metadata: {name: 'lost', namespace: 'default'},
-    spec: {checkpoint: 'absent'},
+    spec: {checkpointName: 'absent'},
   })
   const failed = await eventually('the failure', kube, inDefault('Restore', 'lost'), phaseIs('Failed'))
   expect(failed['status']).toMatchObject({reason: 'CHECKPOINT_UNKNOWN'})
@@ -245,7 +248,7 @@ test('while a pod is moved nobody but the controller makes one of its name', asy
     apiVersion: API_VERSION,
     kind: 'Migration',
     metadata: {name: 'held', namespace: 'default'},
-    spec: {pod: 'db-0'},
+    spec: {podName: 'db-0'},
   })
   await kube.patch(migration, {status: {phase: 'Moving'}}, {subresource: 'status'})
   const attempt = async (name: string): Promise<string> => {

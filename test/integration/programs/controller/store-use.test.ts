@@ -8,8 +8,8 @@ import {NAMESPACES, STORE_USE_CASES} from '../../../support/store-use-cases.ts'
 import {needBundle, serveCheckpoints, startApiServer} from '../../../support/with-api-server.ts'
 
 const SPECS = {
-  Checkpoint: {pod: {name: 'web'}},
-  Migration: {pod: 'web'},
+  Checkpoint: {podRef: {name: 'web'}},
+  Migration: {podName: 'web'},
   CheckpointPolicy: {selector: {}, migrateOnDrain: true},
   Runtime: {image: 'app:1'},
 } as const
@@ -22,7 +22,7 @@ async function users(kube: KubeClient, kind: keyof typeof SPECS, store: string):
       apiVersion: API_VERSION,
       kind,
       metadata: {name: 'asked', namespace},
-      spec: {...SPECS[kind], store},
+      spec: {...SPECS[kind], storeName: store},
     }
     const problem = await kube.create(object).then(
       () => undefined,

@@ -22,8 +22,8 @@ function changePod({kube}: FakeNode): void {
 }
 
 test.for<[string, object]>([
-  ['that is given to no node', {phase: null, node: null, podUID: null, podTemplate: null}],
-  ['that is given to another node', {node: 'worker-2'}],
+  ['that is given to no node', {phase: null, nodeName: null, podUID: null, podTemplate: null}],
+  ['that is given to another node', {nodeName: 'worker-2'}],
   ['of a pod of that name that is gone', {podUID: 'another'}],
   ['of which nobody has said what is made of it', {podTemplate: null}],
   ['of a pod that has changed since', {podTemplate: {spec: {containers: [{name: 'smoke', image: 'x:1'}]}}}],
@@ -47,7 +47,7 @@ test('a pod that changed before its dump is described again first', async () => 
   await node.kube.patch(checkpointRef(NAME), {status: {phase: 'Dumping'}}, {subresource: 'status'})
   changePod(node)
   await taken(node)
-  expect(await statusOf(node)).toMatchObject({phase: 'Pending', node: NODE})
+  expect(await statusOf(node)).toMatchObject({phase: 'Pending', nodeName: NODE})
   expect(node.processes.dumped).toBe(false)
   const [pod] = node.kube.peek('v1', 'Pod')
   const podTemplate = podTemplateOf(templatedPodSchema.parse(pod))
@@ -66,5 +66,5 @@ test('what nobody described, as agents began it before, is described first', asy
     {subresource: 'status'},
   )
   await taken(node)
-  expect(await statusOf(node)).toMatchObject({phase: 'Pending', node: NODE})
+  expect(await statusOf(node)).toMatchObject({phase: 'Pending', nodeName: NODE})
 })

@@ -41,11 +41,11 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
     node.kube.put({
       ...RESTORE,
       metadata: {name: RESTORE.name, namespace: RESTORE.namespace},
-      spec: {checkpoint: NAME.name},
+      spec: {checkpointName: NAME.name},
       status: {
         phase: 'Preparing',
         backend: 'create-image',
-        node: NODE,
+        nodeName: NODE,
         startTime: new Date(0).toISOString(),
       },
     })

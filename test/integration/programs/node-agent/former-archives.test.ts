@@ -60,7 +60,7 @@ test("a Checkpoint that names no container of its pod takes nobody else's archiv
   await takeCheckpoint({namespace: POD.namespace, name: 'grab'}, node.tools(new Life(), over.signal))
   expect(node.kube.peek(API_VERSION, 'Checkpoint')[0]?.['status']).toMatchObject({
     phase: 'Failed',
-    node: NODE,
+    nodeName: NODE,
     message: expect.stringContaining('no such container') as string,
   })
   expect(await readdir(folder.path)).toEqual([file])
@@ -80,7 +80,14 @@ test('what an agent of before had begun is removed when the next one starts, and
   const [pod] = node.kube.peek('v1', 'Pod')
   await node.kube.patch(
     {apiVersion: API_VERSION, kind: 'Checkpoint', namespace: POD.namespace, name: 'nightly'},
-    {status: {phase: 'Dumping', node: NODE, podUID: pod?.metadata.uid, startTime: '2026-11-21T08:59:00Z'}},
+    {
+      status: {
+        phase: 'Dumping',
+        nodeName: NODE,
+        podUID: pod?.metadata.uid,
+        startTime: '2026-11-21T08:59:00Z',
+      },
+    },
     {subresource: 'status'},
   )
   const over = new AbortController()

@@ -28,7 +28,7 @@ test('an imported checkpoint that is deleted stays on the disk, whose it is too'
         deletionTimestamp: '2026-01-01T00:00:00Z',
       },
       spec: {import: {digest}},
-      status: {phase: 'Ready', node: NODE, digest},
+      status: {phase: 'Ready', nodeName: NODE, digest},
     })
     await takeCheckpoint(named('imported'), tools)
     expect(await node.kube.get(checkpointRef(named('imported')))).toBeUndefined()

@@ -40,8 +40,8 @@ async function answerTo(
     node.kube.put({
       ...MOVE,
       metadata: {name: MOVE.name, namespace: MOVE.namespace},
-      spec: {pod: POD.name, store: 'default'},
-      status: {phase: 'Preparing', targetNode: NODE, checkpoint: NAME.name, ...status},
+      spec: {podName: POD.name, storeName: 'default'},
+      status: {phase: 'Preparing', targetNodeName: NODE, checkpointName: NAME.name, ...status},
     })
     before(node)
     const move = await node.kube.get(MOVE)
@@ -161,7 +161,7 @@ test('what is said of a move is not said of another one of its name that came me
 })
 
 test.for([
-  ['of another node', {targetNode: 'elsewhere'}],
+  ['of another node', {targetNodeName: 'elsewhere'}],
   ['that is further already', {phase: 'Moving'}],
 ] as const)('nothing is said of a move %s', async ([, status]) => {
   expect(await answerTo(() => undefined, {}, status)).not.toHaveProperty('targetAnswer')
@@ -179,8 +179,8 @@ async function absentOf(digests: readonly string[], change: (pod: Pod) => object
     node.kube.put({
       ...MOVE,
       metadata: {name: MOVE.name, namespace: MOVE.namespace},
-      spec: {pod: POD.name, store: 'default'},
-      status: {phase: 'Pending', targetNode: NODE},
+      spec: {podName: POD.name, storeName: 'default'},
+      status: {phase: 'Pending', targetNodeName: NODE},
     })
     const move = await node.kube.get(MOVE)
     if (move === undefined) throw new Error('no migration')

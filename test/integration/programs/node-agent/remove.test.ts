@@ -64,7 +64,7 @@ const put = ({node}: Bench, name: CheckpointName, spec: object, status?: object)
 test('what another checkpoint means too stays until that one goes', async () => {
   await withStored(async (bench) => {
     const status = await bench.status(ONE)
-    put(bench, OTHER, {pod: {name: 'web'}, store: 'default'}, status)
+    put(bench, OTHER, {podRef: {name: 'web'}, storeName: 'default'}, status)
     await bench.remove(ONE)
     expect([await bench.status(ONE), await bench.manifests()]).toEqual([undefined, 1])
     await bench.remove(OTHER)
@@ -114,7 +114,7 @@ test('a pod that stands still for a checkpoint that is deleted goes on', async (
     const podUID = (await node.kube.get(podRef(POD.namespace, POD.name)))?.metadata.uid
     for (const phase of ['Dumping', 'Storing']) {
       const name = {namespace: POD.namespace, name: phase.toLowerCase()}
-      put(bench, name, {pod: {name: POD.name}, podPolicy: 'Freeze'}, {phase, node: NODE, podUID})
+      put(bench, name, {podRef: {name: POD.name}, podPolicy: 'Freeze'}, {phase, nodeName: NODE, podUID})
       node.processes.podFrozen = true
       await bench.remove(name)
       expect(node.runs, phase).toBe(true)
@@ -125,11 +125,11 @@ test('a pod that stands still for a checkpoint that is deleted goes on', async (
 test('memory of another namespace is not imported', async () => {
   await withStored(async (bench) => {
     const {digest} = (await bench.status(ONE)) ?? {}
-    put(bench, OTHER, {import: {digest}, store: 'default'})
+    put(bench, OTHER, {import: {digest}, storeName: 'default'})
     await takeCheckpoint(OTHER, bench.tools)
     expect(await bench.status(OTHER)).toMatchObject({phase: 'Failed', reason: 'CHECKPOINT_UNKNOWN'})
     const own = {namespace: POD.namespace, name: 'own'}
-    put(bench, own, {import: {digest}, store: 'default'})
+    put(bench, own, {import: {digest}, storeName: 'default'})
     await takeCheckpoint(own, bench.tools)
     expect(await bench.status(own)).toMatchObject({phase: 'Ready', digest})
   })
@@ -145,8 +145,8 @@ test('nothing is imported from a store that the namespace may not use, and nothi
       metadata: {name: 'private'},
       spec: {node: {}},
     })
-    put(bench, {namespace: POD.namespace, name: 'imported'}, {import: {digest}, store: 'private'})
-    bench.node.ask('taken', {store: 'private'})
+    put(bench, {namespace: POD.namespace, name: 'imported'}, {import: {digest}, storeName: 'private'})
+    bench.node.ask('taken', {storeName: 'private'})
     for (const name of ['imported', 'taken']) {
       const own = {namespace: POD.namespace, name}
       await takeCheckpoint(own, bench.tools)
@@ -159,17 +159,17 @@ test('of two agents that find what is to be imported the first one does it', asy
   await withStored(async (bench) => {
     const {digest} = (await bench.status(ONE)) ?? {}
     const own = {namespace: POD.namespace, name: 'own'}
-    put(bench, own, {import: {digest}, store: 'default'})
+    put(bench, own, {import: {digest}, storeName: 'default'})
     const open: AgentTools['stores']['open'] = async (...given) => {
       await bench.node.kube.patch(
         checkpointRef(own),
-        {status: {phase: 'Storing', node: 'first'}},
+        {status: {phase: 'Storing', nodeName: 'first'}},
         {subresource: 'status'},
       )
       return bench.tools.stores.open(...given)
     }
     await takeCheckpoint(own, {...bench.tools, stores: {open}})
-    expect(await bench.status(own)).toEqual({phase: 'Storing', node: 'first'})
+    expect(await bench.status(own)).toEqual({phase: 'Storing', nodeName: 'first'})
   })
 })
 
@@ -177,7 +177,7 @@ test('an import that was ended meanwhile stays ended', async () => {
   await withStored(async (bench) => {
     const {digest} = (await bench.status(ONE)) ?? {}
     const own = {namespace: POD.namespace, name: 'own'}
-    put(bench, own, {import: {digest}, store: 'default'})
+    put(bench, own, {import: {digest}, storeName: 'default'})
     const {blobs} = bench.node
     const getManifest = blobs.getManifest.bind(blobs)
     let reads = 0
@@ -205,14 +205,14 @@ test('a checkpoint that is given to another node while an agent begins stays wit
     const givenMeanwhile = async () => {
       await node.kube.patch(
         checkpointRef(own),
-        {status: {phase: 'Dumping', node: 'first'}},
+        {status: {phase: 'Dumping', nodeName: 'first'}},
         {subresource: 'status'},
       )
       return tools.nodeFeatures()
     }
     await takeCheckpoint(own, {...tools, nodeFeatures: givenMeanwhile})
     const status = await bench.status(own)
-    expect(status).toMatchObject({phase: 'Dumping', node: 'first'})
+    expect(status).toMatchObject({phase: 'Dumping', nodeName: 'first'})
     expect(status).not.toHaveProperty('startTime')
   })
 })

@@ -43,8 +43,8 @@ async function withPod(use: (bench: Bench) => Promise<void>): Promise<void> {
           apiVersion: API_VERSION,
           kind: 'Checkpoint',
           metadata: {...NAME},
-          spec: {pod: {name: POD.name}, store: 'default', podPolicy: 'Freeze', ...spec},
-          status: {node: NODE, podUID, ...status},
+          spec: {podRef: {name: POD.name}, storeName: 'default', podPolicy: 'Freeze', ...spec},
+          status: {nodeName: NODE, podUID, ...status},
         })
         node.processes.podFrozen = true
       },
@@ -110,7 +110,7 @@ test.for([
 
 test('another pod of the name than was asked for is not dumped', async () => {
   await withPod(async ({node, take, status}) => {
-    await take({pod: {name: POD.name, uid: '11111111-2222-4333-8444-555555555555'}})
+    await take({podRef: {name: POD.name, uid: '11111111-2222-4333-8444-555555555555'}})
     expect(await status()).toMatchObject({phase: 'Failed', reason: 'POD_NOT_FOUND'})
     expect(node.processes.dumped).toBe(false)
   })

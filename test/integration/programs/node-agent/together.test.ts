@@ -50,7 +50,7 @@ test('checkpoints of one pod that are asked for at once are taken one after anot
 
 test('a pod that stands still for one checkpoint does so whatever becomes of others', async () => {
   // The store that this one names is not there, which is found out while the pod stands still for the other.
-  const astray = {store: 'absent'}
+  const astray = {storeName: 'absent'}
   await askTogether({astray, kept: {podPolicy: 'Freeze'}, late: {}}, async (node) => {
     expect(await statusOf(node, 'kept')).toMatchObject({phase: 'Ready', frozen: true})
     expect(await statusOf(node, 'astray')).toMatchObject({phase: 'Failed', reason: 'STORE_UNKNOWN'})

@@ -24,9 +24,9 @@ function putUnreadable(node: FakeNode): void {
       status,
     })
   const before = {container: 'smoke', command: ['true'], timeoutSeconds: 601}
-  put('Checkpoint', {pod: {name: POD.name}, hooks: {preCheckpoint: before}})
-  put('Restore', {checkpoint: 'one', ttlSecondsAfterFinished: 2 ** 53})
-  put('Migration', {pod: POD.name}, {phase: 'Pending', targetNode: NODE, missingImages: 'none'})
+  put('Checkpoint', {podRef: {name: POD.name}, hooks: {preCheckpoint: before}})
+  put('Restore', {checkpointName: 'one', ttlSecondsAfterFinished: 2 ** 53})
+  put('Migration', {podName: POD.name}, {phase: 'Pending', targetNodeName: NODE, missingImages: 'none'})
 }
 
 test('what no schema takes stops neither the checkpoints of others nor a watch', async () => {
@@ -61,7 +61,7 @@ test('a pod stays frozen for a checkpoint that cannot be read any more', async (
     first.abort()
     const object = await node.kube.get(asked('one'))
     if (object === undefined) expect.fail('it is gone')
-    node.kube.put({...object, spec: {pod: {name: POD.name}, containers: []}})
+    node.kube.put({...object, spec: {podRef: {name: POD.name}, containers: []}})
     const ended = new AbortController()
     const next = node.tools(new Life(), ended.signal)
     const agent = startAgent(next, diskPreparations(join(folder, 'restore'), next))

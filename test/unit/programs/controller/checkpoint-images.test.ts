@@ -25,7 +25,7 @@ async function sceneWithImages(labels: Record<string, string> = LABEL, options: 
   }
   const imagePullSecrets = [{name: 'login'}]
   scene.nodes.runPod('web', 'a', 'token', {spec: {imagePullSecrets}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Resume'})
   await scene.play({until: () => statusOf(scene, 'Checkpoint', 'saved').phase === 'Ready'})
   return scene
 }
@@ -33,7 +33,7 @@ type Status = {phase?: string; missingImages?: unknown; imagesPulled?: unknown; 
 const statusOf = (scene: ControllerScene, kind: 'Checkpoint' | 'Restore', name: string): Status =>
   Object(scene.status(kind, name)) as Status
 const restore = (scene: ControllerScene, more: object = {}): void =>
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', backend: 'create-image', ...more})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy', backend: 'create-image', ...more})
 const isOver = (scene: ControllerScene) => () =>
   ['Restored', 'Failed'].includes(statusOf(scene, 'Restore', 'again').phase ?? '')
 
@@ -48,7 +48,7 @@ test('a pod goes on by an image of its checkpoint, on a node for that', async ()
   const scene = await sceneWithImages()
   restore(scene)
   await scene.play({until: () => statusOf(scene, 'Restore', 'again').phase === 'Preparing'})
-  expect(scene.status('Restore', 'again')).toMatchObject({backend: 'create-image', node: 'b'})
+  expect(scene.status('Restore', 'again')).toMatchObject({backend: 'create-image', nodeName: 'b'})
   agentSays(scene, {images: {main: IMAGE}})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored'})
@@ -140,7 +140,7 @@ test.for([
     /namespace default does not allow checkpoint images/,
   ],
   ['in a namespace that is not for it', {}, {}, /namespace default does not allow checkpoint images/],
-  ['on a node that is not for it', LABEL, {node: 'c'}, /c: it does not accept checkpoint images/],
+  ['on a node that is not for it', LABEL, {nodeName: 'c'}, /c: it does not accept checkpoint images/],
 ] as const)('nothing goes on by images %s', async ([, labels, spec, words]) => {
   const scene = await sceneWithImages(labels)
   restore(scene, spec)

@@ -19,12 +19,12 @@ const pod = (node: string | undefined, metadata: object = {}, image = 'app:1'): 
   spec: {...(node === undefined ? {} : {nodeName: node}), containers: [{name: 'main', image}]},
 })
 
-function asked(kube: FakeKube, {status, ...spec}: {pod: object; status?: object}): void {
+function asked(kube: FakeKube, {status, ...spec}: {podRef: object; status?: object}): void {
   kube.put({
     apiVersion: API_VERSION,
     kind: 'Checkpoint',
     metadata: {name: 'saved', namespace: 'default'},
-    spec: {store: 'default', podPolicy: 'Resume', ...spec},
+    spec: {storeName: 'default', podPolicy: 'Resume', ...spec},
     ...(status === undefined ? {} : {status}),
   })
 }
@@ -44,7 +44,7 @@ async function assigned(kube: FakeKube): Promise<unknown> {
 test('a checkpoint is given to the node of its pod, with what a restore makes of that', async () => {
   const kube = new FakeKube()
   kube.put(pod('a', {labels: {app: 'web', old: 'x'}, annotations: {team: 'red'}}))
-  asked(kube, {pod: {name: 'web'}})
+  asked(kube, {podRef: {name: 'web'}})
   const template = {
     metadata: {labels: {app: 'web', old: 'x'}, annotations: {team: 'red'}},
     spec: {containers: [{name: 'main', image: 'app:1'}]},
@@ -52,7 +52,7 @@ test('a checkpoint is given to the node of its pod, with what a restore makes of
   const podUID = uidOf(kube)
   expect(await assigned(kube)).toEqual({
     phase: 'Pending',
-    node: 'a',
+    nodeName: 'a',
     podUID,
     podTemplate: template,
     conditions: PENDING,
@@ -62,13 +62,13 @@ test('a checkpoint is given to the node of its pod, with what a restore makes of
 test('as long as nobody has begun it follows the pod, and keeps nothing of what that was', async () => {
   const kube = new FakeKube()
   kube.put(pod('a', {labels: {app: 'web', old: 'x'}, annotations: {team: 'red'}}))
-  asked(kube, {pod: {name: 'web'}})
+  asked(kube, {podRef: {name: 'web'}})
   await assigned(kube)
   kube.drop(POD)
   kube.put(pod('b', {labels: {app: 'web'}}, 'app:2'))
   const next = {
     phase: 'Pending',
-    node: 'b',
+    nodeName: 'b',
     podUID: uidOf(kube),
     podTemplate: {metadata: {labels: {app: 'web'}}, spec: {containers: [{name: 'main', image: 'app:2'}]}},
     conditions: PENDING,
@@ -81,16 +81,16 @@ test('as long as nobody has begun it follows the pod, and keeps nothing of what 
   )
 })
 
-test.for<[string, KubeObject | undefined, {pod: object; status?: object}]>([
-  ['there is no such pod', undefined, {pod: {name: 'web'}}],
-  ['its pod is on no node yet', pod(undefined), {pod: {name: 'web'}}],
-  ['its pod is another one', pod('a'), {pod: {name: 'web', uid: 'u1'}}],
+test.for<[string, KubeObject | undefined, {podRef: object; status?: object}]>([
+  ['there is no such pod', undefined, {podRef: {name: 'web'}}],
+  ['its pod is on no node yet', pod(undefined), {podRef: {name: 'web'}}],
+  ['its pod is another one', pod('a'), {podRef: {name: 'web', uid: 'u1'}}],
   [
     'an agent is at work on it',
     pod('b'),
-    {pod: {name: 'web'}, status: {phase: 'Dumping', node: 'a', podUID: 'u1'}},
+    {podRef: {name: 'web'}, status: {phase: 'Dumping', nodeName: 'a', podUID: 'u1'}},
   ],
-  ['it is over', pod('b'), {pod: {name: 'web'}, status: {phase: 'Ready', node: 'a'}}],
+  ['it is over', pod('b'), {podRef: {name: 'web'}, status: {phase: 'Ready', nodeName: 'a'}}],
 ])('it is given to nobody when %s', async ([, found, wanted]) => {
   const kube = new FakeKube()
   if (found !== undefined) kube.put(found)
@@ -102,7 +102,7 @@ test('a pod that comes to a node late is noticed', async () => {
   const scene = controllerScene()
   scene.nodes.addNode('a')
   scene.kube.put(pod(undefined))
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Resume'})
   await scene.play({until: () => scene.kube.peek(API_VERSION, 'Checkpoint')[0]?.['status'] !== undefined})
-  expect(scene.status('Checkpoint', 'saved')).toMatchObject({node: 'a', podUID: uidOf(scene.kube)})
+  expect(scene.status('Checkpoint', 'saved')).toMatchObject({nodeName: 'a', podUID: uidOf(scene.kube)})
 })

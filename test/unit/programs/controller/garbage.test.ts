@@ -22,7 +22,7 @@ test('what a cluster stored and no Checkpoint names any more goes from its store
   const named = await seal(blobs, own, {web: Buffer.from('named')})
   const orphan = await seal(blobs, own, {web: Buffer.from('orphan')})
   scene.put('CheckpointStore', 'far', {s3: {bucket: 'b', region: 'eu-central-1'}})
-  scene.put('Checkpoint', 'one', {import: {digest: named.digest}, store: 'far'})
+  scene.put('Checkpoint', 'one', {import: {digest: named.digest}, storeName: 'far'})
   const digests = async () => (await blobs.listManifests(signal)).map(({digest}) => digest)
   await scene.play({forMs: 12 * HOUR_MS})
   expect(await digests()).toContain(orphan.digest)

@@ -14,7 +14,7 @@ function opted({withOther, pod = 'web'}: {withOther: boolean; pod?: string}): Co
   scene.put('CheckpointPolicy', 'spot', {
     selector: {matchLabels: {app: 'web'}},
     checkpointOnInterruption: true,
-    store: 'default',
+    storeName: 'default',
   })
   return scene
 }
@@ -39,7 +39,10 @@ test.for(['web', `${'a-pod-with-a-name-of-very-many-letters.'.repeat(5)}web`])(
     await announce(scene, 'one')
     await scene.play({forMs})
     expect(made(scene, 'Migration').map(({spec, status}) => ({spec, status}))).toMatchObject([
-      {spec: {pod, store: 'default', owner: 'policy/spot'}, status: {phase: 'Succeeded', targetNode: 'b'}},
+      {
+        spec: {podName: pod, storeName: 'default', owner: 'policy/spot'},
+        status: {phase: 'Succeeded', targetNodeName: 'b'},
+      },
     ])
     expect(scene.pod(pod)?.['spec']).toMatchObject({nodeName: 'b'})
     const names = made(scene, 'Migration').map(({metadata}) => metadata.name.length)
@@ -57,7 +60,7 @@ test('where no other node takes it, it is checkpointed, once a notice, and again
   const scene = opted({withOther: false})
   await announce(scene, 'one')
   await scene.play({forMs})
-  const saved = {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume', owner: 'policy/spot'}
+  const saved = {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Resume', owner: 'policy/spot'}
   expect(made(scene, 'Checkpoint').map(({spec}) => spec)).toMatchObject([saved])
   expect(made(scene, 'Checkpoint')[0]?.metadata.labels).toEqual({[POLICY_LABEL]: 'spot'})
   await announce(scene, 'another')
@@ -87,6 +90,6 @@ test('nothing is made for pods that no policy opts in, nor for what is no notice
   expect(scene.kube.peek(API, 'Migration')).toEqual([])
   await announce(scene, 'one')
   await scene.play({forMs})
-  expect(made(scene, 'Migration').map(({spec}) => spec)).toMatchObject([{pod: 'web'}])
+  expect(made(scene, 'Migration').map(({spec}) => spec)).toMatchObject([{podName: 'web'}])
   await scene.end()
 })

@@ -12,7 +12,7 @@ const absentOf = (scene: ReturnType<typeof sceneWithPod>): unknown =>
 
 test('images that the target lacks are pulled there with the secrets of the pod, while it still runs', async () => {
   const scene = lacking()
-  move(scene, {node: 'b'})
+  move(scene, {nodeName: 'b'})
   await scene.play({until: () => scene.pod('move-pull') !== undefined, each: holds(scene)})
   expect(phaseOf(scene)).toBe('Pending')
   expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
@@ -20,14 +20,14 @@ test('images that the target lacks are pulled there with the secrets of the pod,
     spec: {nodeName: 'b', imagePullSecrets: [{name: 'login'}], containers: [{image: 'app:1'}]},
   })
   await scene.play({until: isOver(scene), each: holds(scene)})
-  expect(scene.status('Migration', 'move')).toMatchObject({phase: 'Succeeded', targetNode: 'b'})
+  expect(scene.status('Migration', 'move')).toMatchObject({phase: 'Succeeded', targetNodeName: 'b'})
   expect(scene.pod('move-pull')).toBeUndefined()
   await scene.end()
 })
 
 test('an image that the target cannot pull ends a move before the pod stands still', async () => {
   const scene = lacking()
-  move(scene, {node: 'b'})
+  move(scene, {nodeName: 'b'})
   await scene.play({until: () => absentOf(scene) !== undefined})
   scene.nodes.dead.add('b')
   await scene.play({until: () => scene.pod('move-pull') !== undefined})
@@ -52,7 +52,7 @@ test('an image that the target cannot pull ends a move before the pod stands sti
 test('a target that does not tell what it lacks is asked again when the pod has been saved', async () => {
   const scene = sceneWithPod()
   scene.nodes.dead.add('b')
-  move(scene, {node: 'b'})
+  move(scene, {nodeName: 'b'})
   await scene.play({until: () => phaseOf(scene) === 'Checkpointing', each: holds(scene)})
   scene.nodes.dead.delete('b')
   await scene.play({until: isOver(scene), each: holds(scene)})
@@ -67,7 +67,7 @@ test('a node that lists the images is not asked for them', async () => {
   const images = [{names: ['docker.io/library/app@sha256:00', 'docker.io/library/app:1']}]
   scene.kube.put({...node, status: {...Object(node['status']), images}})
   const seen = new Set<unknown>()
-  move(scene, {node: 'b'})
+  move(scene, {nodeName: 'b'})
   await scene.play({
     until: isOver(scene),
     each: () => {

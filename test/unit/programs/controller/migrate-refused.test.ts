@@ -135,8 +135,8 @@ test('a node that refuses is not the only one: the next best is asked, and the r
   await scene.play({until: isOver(scene), each: holds(scene)})
   expect(scene.status('Migration', 'move')).toMatchObject({
     phase: 'Succeeded',
-    targetNode: 'c',
-    refusedTargets: [{node: 'b', message: UNFIT}],
+    targetNodeName: 'c',
+    refusedTargets: [{nodeName: 'b', message: UNFIT}],
   })
   expect(scene.nodes.memoryOf('web')).toBe(MEMORY)
   await scene.end()
@@ -146,12 +146,12 @@ test('the node that was asked for is the only one', async () => {
   const scene = sceneWithPod()
   scene.nodes.addNode('c')
   scene.nodes.unfit.set('b', UNFIT)
-  move(scene, {node: 'b'})
+  move(scene, {nodeName: 'b'})
   await scene.play({until: isOver(scene), each: holds(scene)})
   expect(scene.status('Migration', 'move')).toMatchObject({
     phase: 'RolledBack',
     reason: 'IMAGE_UNAVAILABLE',
-    targetNode: 'b',
+    targetNodeName: 'b',
   })
   await scene.end()
 })
@@ -166,8 +166,8 @@ test('not every node of many is asked, and every one that was is told', async ()
   move(scene)
   const each = () => {
     holds(scene)()
-    const {phase, targetNode} = Object(scene.status('Migration', 'move')) as Record<string, string>
-    if (phase === 'Preparing' && targetNode !== undefined) asked.add(targetNode)
+    const {phase, targetNodeName} = Object(scene.status('Migration', 'move')) as Record<string, string>
+    if (phase === 'Preparing' && targetNodeName !== undefined) asked.add(targetNodeName)
   }
   await scene.play({until: isOver(scene), each})
   expect(asked.size).toBe(3)

@@ -9,12 +9,12 @@ import {holds, isOver, MEMORY, move, phaseOf, sceneWithPod} from '../../../suppo
 test('a pod goes on at another node with its memory, under its name, with its labels and owners', async () => {
   const owner = {apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 'owner', controller: true}
   const scene = sceneWithPod({}, {metadata: {labels: {app: 'web'}, ownerReferences: [owner]}})
-  move(scene, {node: 'b'})
+  move(scene, {nodeName: 'b'})
   await scene.play({until: isOver(scene), each: holds(scene)})
   expect(scene.status('Migration', 'move')).toMatchObject({
     phase: 'Succeeded',
-    sourceNode: 'a',
-    targetNode: 'b',
+    sourceNodeName: 'a',
+    targetNodeName: 'b',
     downtimeMilliseconds: expect.any(Number) as number,
   })
   expect(scene.pod('web')).toMatchObject({
@@ -33,7 +33,7 @@ test('what was moved can be moved back: nothing of the first move binds it', asy
   const scene = sceneWithPod()
   move(scene)
   await scene.play({until: isOver(scene)})
-  scene.put('Migration', 'back', {pod: 'web', node: 'a'})
+  scene.put('Migration', 'back', {podName: 'web', nodeName: 'a'})
   await scene.play({until: () => phaseOf(scene, 'back') === 'Succeeded', each: holds(scene)})
   expect(scene.pod('web')).toMatchObject({spec: {nodeName: 'a'}})
   await scene.end()
@@ -67,12 +67,12 @@ test('a pod of a ReplicaSet is made first, under a name of its own, and the sour
 })
 
 test.for([
-  ['there is no such pod', {pod: 'absent'}, {}, 'POD_NOT_FOUND'],
-  ['the pod is there already', {pod: 'web', node: 'a'}, {}, 'MIGRATION_FAILED'],
-  ['the node is unknown', {pod: 'web', node: 'zz'}, {}, 'NODE_UNLIKE'],
+  ['there is no such pod', {podName: 'absent'}, {}, 'POD_NOT_FOUND'],
+  ['the pod is there already', {podName: 'web', nodeName: 'a'}, {}, 'MIGRATION_FAILED'],
+  ['the node is unknown', {podName: 'web', nodeName: 'zz'}, {}, 'NODE_UNLIKE'],
   [
     'a DaemonSet has it',
-    {pod: 'web'},
+    {podName: 'web'},
     {
       metadata: {
         ownerReferences: [{apiVersion: 'apps/v1', kind: 'DaemonSet', name: 'd', uid: 'd', controller: true}],
@@ -155,7 +155,7 @@ test('a dump that fails leaves the pod running where it is', async () => {
   const status = scene.status('Migration', 'move')
   expect(status).toMatchObject({phase: 'Failed', reason: 'CHECKPOINT_FAILED'})
   // Nothing holds the pod but the pod.
-  expect(status).not.toHaveProperty('checkpoint')
+  expect(status).not.toHaveProperty('checkpointName')
   expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
   await scene.end()
 })
@@ -206,7 +206,7 @@ test('a pod that was put back once is put back the next time too', async () => {
   scene.nodes.refusals.set('b', 'PRIVILEGES_WIDER: CAP_SYS_ADMIN')
   move(scene)
   await scene.play({until: isOver(scene), each: holds(scene)})
-  scene.put('Migration', 'again', {pod: 'web', node: 'b'})
+  scene.put('Migration', 'again', {podName: 'web', nodeName: 'b'})
   await scene.play({until: () => phaseOf(scene, 'again') === 'RolledBack', each: holds(scene)})
   expect(scene.pod('web')).toMatchObject({spec: {nodeName: 'a'}})
   expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
@@ -398,7 +398,7 @@ test('of two moves of one pod the second waits for the first', async () => {
   const scene = sceneWithPod()
   move(scene)
   scene.clock.advance(1000)
-  scene.put('Migration', 'second', {pod: 'web'})
+  scene.put('Migration', 'second', {podName: 'web'})
   const waits = (): void => {
     if (!isOver(scene)()) expect(phaseOf(scene, 'second') ?? 'Pending').toBe('Pending')
   }

@@ -14,7 +14,7 @@ const asWritten = (status: object): KubeObject => ({
   apiVersion: API_VERSION,
   kind: 'Checkpoint',
   metadata: {name: REF.name, namespace: REF.namespace},
-  spec: {pod: {name: 'web'}, store: 'default', podPolicy: 'Freeze'},
+  spec: {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Freeze'},
   status,
 })
 
@@ -39,9 +39,9 @@ const stored = async (kube: FakeKube): Promise<KubeObject> => {
 
 test('a checkpoint that became Ready after it was last heard of stays Ready', async () => {
   const kube = new FakeKube()
-  kube.put(asWritten({phase: 'Storing', node: 'a', frozen: true}))
+  kube.put(asWritten({phase: 'Storing', nodeName: 'a', frozen: true}))
   const heard = await stored(kube)
-  kube.put(asWritten({phase: 'Ready', node: 'a', frozen: true}))
+  kube.put(asWritten({phase: 'Ready', nodeName: 'a', frozen: true}))
   await expect(endOrphan(heard, checkpointSchema.parse(heard), worldOf(kube))).rejects.toThrow(ConflictError)
   const {metadata, ...now} = await stored(kube)
   expect(now['status']).toMatchObject({phase: 'Ready', frozen: true})
@@ -50,7 +50,7 @@ test('a checkpoint that became Ready after it was last heard of stays Ready', as
 
 test('one whose node is gone is failed, and left to its agent to thaw should the node come back', async () => {
   const kube = new FakeKube()
-  kube.put(asWritten({phase: 'Storing', node: 'a', frozen: true}))
+  kube.put(asWritten({phase: 'Storing', nodeName: 'a', frozen: true}))
   const heard = await stored(kube)
   await endOrphan(heard, checkpointSchema.parse(heard), worldOf(kube))
   const {metadata, ...now} = await stored(kube)
@@ -60,7 +60,7 @@ test('one whose node is gone is failed, and left to its agent to thaw should the
 
 test('what is stored is not failed with its node', async () => {
   const kube = new FakeKube()
-  kube.put(asWritten({phase: 'Ready', node: 'a', frozen: true}))
+  kube.put(asWritten({phase: 'Ready', nodeName: 'a', frozen: true}))
   const heard = await stored(kube)
   expect(await endOrphan(heard, checkpointSchema.parse(heard), worldOf(kube))).toBeUndefined()
   expect((await stored(kube))['status']).toMatchObject({phase: 'Ready', frozen: true})
@@ -71,7 +71,7 @@ test.for([
   [6, 'Failed'],
 ] as const)('one whose node was not ready for %i minutes is %s', async ([minutes, phase]) => {
   const kube = new FakeKube()
-  kube.put(asWritten({phase: 'Storing', node: 'a'}))
+  kube.put(asWritten({phase: 'Storing', nodeName: 'a'}))
   const heard = await stored(kube)
   const lastTransitionTime = new Date(Date.now() - minutes * 60_000).toISOString()
   const node = {

@@ -76,8 +76,8 @@ test('a policy makes a checkpoint of each pod at its time, and tells the next ti
   scene.put('CheckpointPolicy', 'hourly', {selector, schedule: '0 * * * *'})
   await scene.play({forMs: 70 * MINUTE_MS})
   expect(made(scene, 'hourly').map(({spec}) => spec)).toMatchObject([
-    {pod: {name: 'web-0'}, podPolicy: 'Resume', owner: 'policy/hourly'},
-    {pod: {name: 'web-1'}, podPolicy: 'Resume', owner: 'policy/hourly'},
+    {podRef: {name: 'web-0'}, podPolicy: 'Resume', owner: 'policy/hourly'},
+    {podRef: {name: 'web-1'}, podPolicy: 'Resume', owner: 'policy/hourly'},
   ])
   expect(scene.status('CheckpointPolicy', 'hourly')).toMatchObject({
     lastScheduleTime: '2026-11-21T10:00:00Z',
@@ -117,8 +117,8 @@ test('moves that are asked for in the name of a policy are told in its events, o
   const scene = sceneWithPods(1)
   scene.nodes.addNode('b')
   scene.put('CheckpointPolicy', 'keep', {selector, migrateOnDrain: true})
-  scene.put('Migration', 'drain-web-0', {pod: 'web-0', store: 'default', owner: 'policy/keep'})
-  scene.put('Migration', 'by-hand', {pod: 'web-0', store: 'default'})
+  scene.put('Migration', 'drain-web-0', {podName: 'web-0', storeName: 'default', owner: 'policy/keep'})
+  scene.put('Migration', 'by-hand', {podName: 'web-0', storeName: 'default'})
   await scene.play({forMs: 3 * MINUTE_MS})
   const told = scene.kube.peek('v1', 'Event').filter(({reason}) => reason === 'Move')
   expect(told).toMatchObject([
@@ -190,7 +190,7 @@ test.for([
     },
     {metadata},
   )
-  scene.put('Runtime', 'work', {image: 'i', store: 'default', state: 'Running'})
+  scene.put('Runtime', 'work', {image: 'i', storeName: 'default', state: 'Running'})
   scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', duration: '10m', podPolicy: 'Delete'}})
   await scene.play({forMs: 15 * MINUTE_MS})
   expect(made(scene, 'idle')).toHaveLength(checkpoints)

@@ -12,7 +12,7 @@ const denies =
   (object) =>
     isRestored(object) ? why : undefined
 const stop = (scene: Scene): void =>
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Delete'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Delete'})
 const statusOf = (scene: Scene) =>
   scene.status('Checkpoint', 'saved') as {phase?: string; reason?: string} | undefined
 const isOver = (scene: Scene) => () => ['Ready', 'Failed'].includes(statusOf(scene)?.phase ?? '')

@@ -12,7 +12,7 @@ async function sceneWithCheckpoint(podPolicy = 'Resume') {
   scene.nodes.addNode('a')
   scene.nodes.addNode('b')
   scene.nodes.runPod('web', 'a', MEMORY, {metadata: {labels: {app: 'web', 'pod-template-hash': '77'}}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy})
   await scene.play({until: () => phaseOf(scene, 'Checkpoint', 'saved') === 'Ready'})
   return scene
 }
@@ -23,9 +23,13 @@ const isOver = (scene: ControllerScene) => () =>
 
 test('a second pod goes on from a checkpoint, without the labels by which a controller would take it', async () => {
   const scene = await sceneWithCheckpoint()
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'b'})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy', nodeName: 'b'})
   await scene.play({until: isOver(scene)})
-  expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored', backend: 'handler', node: 'b'})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Restored',
+    backend: 'handler',
+    nodeName: 'b',
+  })
   expect(scene.pod('copy')).toMatchObject({
     metadata: {labels: {app: 'web', [RESTORE_LABEL]: 'again'}, annotations: {[RESTORE_ANNOTATION]: 'saved'}},
     spec: {nodeName: 'b', runtimeClassName: 'clouder-restore'},
@@ -50,7 +54,7 @@ function refusePods(scene: ControllerScene, words: string): () => void {
 test('a restore whose pod the API server refuses says so at once, and fails when that stays so', async () => {
   const scene = await sceneWithCheckpoint()
   refusePods(scene, 'violates PodSecurity "restricted:latest"')
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy'})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy'})
   await scene.play({forMs: 10_000})
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Preparing',
@@ -68,7 +72,7 @@ test('a restore whose pod the API server refuses says so at once, and fails when
 test('a restore goes on when a quota has room again', async () => {
   const scene = await sceneWithCheckpoint()
   const allow = refusePods(scene, 'exceeded quota')
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy'})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy'})
   await scene.play({forMs: 10_000})
   allow()
   await scene.play({until: isOver(scene)})
@@ -82,8 +86,8 @@ test('a checkpoint that is known not to come back is refused before a pod is mad
   scene.nodes.addNode('a')
   scene.nodes.runPod('web', 'a', MEMORY)
   scene.nodes.obstacles.set('web', [{verdict: 'impossible', container: 'main', source: 'emptyDir', message}])
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Resume'})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy'})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Failed',
@@ -98,8 +102,8 @@ test('a Restore that comes before its checkpoint is ready waits for it, and for 
   const scene = controllerScene()
   scene.nodes.addNode('a')
   scene.nodes.runPod('web', 'a', MEMORY)
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Delete'})
-  scene.put('Restore', 'again', {checkpoint: 'saved'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Delete'})
+  scene.put('Restore', 'again', {checkpointName: 'saved'})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored'})
   expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
@@ -108,7 +112,7 @@ test('a Restore that comes before its checkpoint is ready waits for it, and for 
 
 test('a pod that bears the name already is not touched', async () => {
   const scene = await sceneWithCheckpoint()
-  scene.put('Restore', 'again', {checkpoint: 'saved'})
+  scene.put('Restore', 'again', {checkpointName: 'saved'})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Failed', reason: 'RESTORE_FAILED'})
   expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
@@ -118,19 +122,19 @@ test('a pod that bears the name already is not touched', async () => {
 test.for([
   [
     'there is no such checkpoint',
-    {checkpoint: 'absent'},
+    {checkpointName: 'absent'},
     'CHECKPOINT_UNKNOWN',
     /checkpoint absent not found/,
   ],
   [
     'the node is unknown',
-    {checkpoint: 'saved', node: 'zz'},
+    {checkpointName: 'saved', nodeName: 'zz'},
     'RESTORE_UNSUPPORTED',
     /zz: the node does not exist/,
   ],
   [
     'no node offers the backend',
-    {checkpoint: 'saved', backend: 'native'},
+    {checkpointName: 'saved', backend: 'native'},
     'RESTORE_UNSUPPORTED',
     /a: its runtime supports the backend handler, not native/,
   ],
@@ -149,7 +153,7 @@ test.for([
 test('a node of another architecture is refused as unlike, before anything is made', async () => {
   const scene = await sceneWithCheckpoint()
   scene.nodes.addNode('other', {arch: 'arm64'})
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'other'})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy', nodeName: 'other'})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Failed',
@@ -163,7 +167,7 @@ test('a node of another architecture is refused as unlike, before anything is ma
 test('what the runtime refuses is told, and the pod that could not go on is taken away', async () => {
   const scene = await sceneWithCheckpoint()
   scene.nodes.refusals.set('b', 'clouder restore: PRIVILEGES_WIDER: CAP_SYS_ADMIN')
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'b'})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy', nodeName: 'b'})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Failed',
@@ -177,7 +181,7 @@ test('what the runtime refuses is told, and the pod that could not go on is take
 
 test('an image that the node cannot fetch ends the restore at once, as what it is', async () => {
   const scene = await sceneWithCheckpoint()
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'b'})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy', nodeName: 'b'})
   await scene.play({until: () => phaseOf(scene, 'Restore', 'again') === 'Starting'})
   const pod = scene.pod('copy')
   if (pod === undefined) throw new Error('no pod')
@@ -199,7 +203,7 @@ test('an image that the node cannot fetch ends the restore at once, as what it i
 
 test('a container that went on and ended has begun anew: that is no restore', async () => {
   const scene = await sceneWithCheckpoint()
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy', node: 'b'})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy', nodeName: 'b'})
   await scene.play({until: () => phaseOf(scene, 'Restore', 'again') === 'Starting'})
   const pod = scene.pod('copy')
   if (pod === undefined) throw new Error('no pod')
@@ -222,7 +226,7 @@ test('a container that went on and ended has begun anew: that is no restore', as
 
 test('a pod that has come to run is not deleted for what was heard of it before', async () => {
   const scene = await sceneWithCheckpoint()
-  scene.put('Restore', 'again', {checkpoint: 'saved', podName: 'copy'})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy'})
   await scene.play({until: () => phaseOf(scene, 'Restore', 'again') === 'Starting'})
   const heard = [scene.object('Restore', 'again'), scene.object('Checkpoint', 'saved'), scene.pod('copy')]
   await scene.play({until: isOver(scene)})

@@ -5,7 +5,7 @@ function sceneWithRuntime(options: SceneOptions = {}, spec: object = {}) {
   const scene = controllerScene(options)
   scene.nodes.addNode('a')
   scene.nodes.addNode('b')
-  scene.put('Runtime', 'work', {image: 'repl:1', store: 'default', state: 'Running', ...spec})
+  scene.put('Runtime', 'work', {image: 'repl:1', storeName: 'default', state: 'Running', ...spec})
   return scene
 }
 const phaseOf = (scene: ControllerScene) =>
@@ -23,7 +23,7 @@ test('a runtime gets its pod, its home and its service; secrets are files in mem
     {
       home: {size: '5Gi'},
       ports: [8080],
-      secrets: ['keys'],
+      secretNames: ['keys'],
       env: {MODE: 'x'},
       resources: {cpu: '1', memory: '1Gi'},
       volumes: [{claimName: 'shared', mountPath: '/data'}],
@@ -133,7 +133,7 @@ test('a runtime that is moved is not begun anew in between', async () => {
   const scene = sceneWithRuntime()
   await scene.play({until: reaches(scene, 'Running')})
   const memory = scene.nodes.memoryOf('work') ?? ''
-  scene.put('Migration', 'move', {pod: 'work', store: 'default'})
+  scene.put('Migration', 'move', {podName: 'work', storeName: 'default'})
   const done = (): boolean =>
     (scene.status('Migration', 'move') as {phase?: string} | undefined)?.phase === 'Succeeded'
   await scene.play({until: done, each: () => expect(scene.nodes.isHeld(memory)).toBe(true)})

@@ -18,9 +18,9 @@ const names = (scene: ControllerScene, kind: ResourceKind) =>
 
 test('a move that is over goes a day later, or when it says so; the pod stays', async () => {
   const scene = sceneWithPod()
-  scene.put('Migration', 'usual', {pod: 'web', store: 'default'})
+  scene.put('Migration', 'usual', {podName: 'web', storeName: 'default'})
   await scene.play({until: reaches(scene, 'Migration', 'usual', 'Succeeded')})
-  scene.put('Migration', 'short', {pod: 'web', store: 'default', ttlSecondsAfterFinished: 0})
+  scene.put('Migration', 'short', {podName: 'web', storeName: 'default', ttlSecondsAfterFinished: 0})
   await scene.play({until: reaches(scene, 'Migration', 'short', 'Succeeded')})
   // Not before the checkpoint that it used.
   await scene.play({forMs: HOUR_MS / 12})
@@ -38,11 +38,11 @@ test('a move that is over goes a day later, or when it says so; the pod stays', 
 
 test('a Restore that is over goes, whatever came of it', async () => {
   const scene = sceneWithPod()
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Resume'})
   await scene.play({until: reaches(scene, 'Checkpoint', 'saved', 'Ready')})
   const soon = {ttlSecondsAfterFinished: 3600}
-  scene.put('Restore', 'good', {checkpoint: 'saved', podName: 'copy', ...soon})
-  scene.put('Restore', 'bad', {checkpoint: 'absent', ...soon})
+  scene.put('Restore', 'good', {checkpointName: 'saved', podName: 'copy', ...soon})
+  scene.put('Restore', 'bad', {checkpointName: 'absent', ...soon})
   await scene.play({until: reaches(scene, 'Restore', 'good', 'Restored')})
   await scene.play({forMs: HOUR_MS / 2})
   expect(names(scene, 'Restore')).toEqual(['good', 'bad'])
@@ -59,7 +59,7 @@ test('a runtime that could not be resumed is not resumed by itself when that Res
     const object = scene.object('Runtime', 'work')
     if (object !== undefined) scene.kube.put({...object, spec: {...Object(object['spec']), state}})
   }
-  scene.put('Runtime', 'work', {image: 'i', store: 'default', state: 'Running'})
+  scene.put('Runtime', 'work', {image: 'i', storeName: 'default', state: 'Running'})
   await scene.play({until: reaches(scene, 'Runtime', 'work', 'Running')})
   turn('Paused')
   await scene.play({until: reaches(scene, 'Runtime', 'work', 'Paused')})

@@ -40,12 +40,12 @@ const object = (kind: string, name: string, rest: object, metadata: object = {})
 const invalid: readonly KubeObject[] = [
   object('Checkpoint', 'bad', {
     spec: {
-      pod: {name: 'web'},
+      podRef: {name: 'web'},
       hooks: {preCheckpoint: {container: 'web', command: ['true'], timeoutSeconds: 601}},
     },
   }),
-  object('Restore', 'bad', {spec: {checkpoint: 'web', ttlSecondsAfterFinished: 2 ** 53}}),
-  object('Migration', 'bad', {spec: {pod: 'web', ttlSecondsAfterFinished: 2 ** 53}}),
+  object('Restore', 'bad', {spec: {checkpointName: 'web', ttlSecondsAfterFinished: 2 ** 53}}),
+  object('Migration', 'bad', {spec: {podName: 'web', ttlSecondsAfterFinished: 2 ** 53}}),
   object('Runtime', 'bad', {spec: {image: 'web', ports: [70_000]}}),
 ]
 

@@ -43,9 +43,9 @@ test('a deleted checkpoint takes what it stored with it, with the credentials of
   scene.put('CheckpointStore', 'far', S3)
   scene.nodes.dead.add('a')
   for (const name of ['one', 'two']) {
-    scene.put('Checkpoint', name, {pod: {name: 'web'}, store: 'far', podPolicy: 'Resume'})
+    scene.put('Checkpoint', name, {podRef: {name: 'web'}, storeName: 'far', podPolicy: 'Resume'})
     const object = scene.object('Checkpoint', name)
-    if (object !== undefined) scene.kube.put({...object, status: {phase: 'Ready', node: 'a', digest}})
+    if (object !== undefined) scene.kube.put({...object, status: {phase: 'Ready', nodeName: 'a', digest}})
   }
   await scene.play({forMs: 10_000})
   expect(scene.object('Checkpoint', 'one')?.metadata.finalizers).toEqual([CHECKPOINT_FINALIZER])
@@ -68,9 +68,9 @@ test('a deleted checkpoint waits for a store that is away, and goes without one 
   })
   scene.put('CheckpointStore', 'far', {s3: S3.s3})
   scene.nodes.dead.add('a')
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'far', podPolicy: 'Resume'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'far', podPolicy: 'Resume'})
   const object = scene.object('Checkpoint', 'saved')
-  const status = {phase: 'Ready', node: 'a', digest: `sha256:${'ab'.repeat(32)}`}
+  const status = {phase: 'Ready', nodeName: 'a', digest: `sha256:${'ab'.repeat(32)}`}
   if (object !== undefined) scene.kube.put({...object, status})
   await scene.play({forMs: 10_000})
   await deleteCheckpoint(scene, 'saved')
@@ -86,7 +86,7 @@ test('a deleted checkpoint waits for a store that is away, and goes without one 
 test('a checkpoint on the disk of a node that is gone goes by itself', async () => {
   const scene = sceneWithPod()
   scene.put('CheckpointStore', 'default', {node: {}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Resume'})
   await scene.play({until: hasEnded(scene, 'saved')})
   await scene.play({forMs: 1000})
   scene.nodes.dead.add('a')
@@ -102,7 +102,7 @@ test('a checkpoint on the disk of a node that is gone goes by itself', async () 
 test('a pod that stands still for a checkpoint that is deleted goes on', async () => {
   const scene = sceneWithPod()
   scene.put('CheckpointStore', 'default', {node: {}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Freeze'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Freeze'})
   await scene.play({until: hasEnded(scene, 'saved')})
   await scene.play({forMs: 1000})
   expect(scene.nodes.runningWith('memory')).toEqual([])
@@ -118,7 +118,7 @@ test.for([
   ['its pod is another one', {name: 'web', uid: 'other'}, 'POD_NOT_FOUND', /not the requested one/],
 ] as const)('a checkpoint that nobody will take fails at once when %s', async ([, pod, reason, words]) => {
   const scene = sceneWithPod()
-  scene.put('Checkpoint', 'saved', {pod, store: 'default', podPolicy: 'Resume'})
+  scene.put('Checkpoint', 'saved', {podRef: pod, storeName: 'default', podPolicy: 'Resume'})
   await scene.play({until: hasEnded(scene, 'saved')})
   expect(statusOf(scene, 'saved')).toMatchObject({
     phase: 'Failed',
@@ -135,7 +135,7 @@ test('a checkpoint whose node is lost fails, when the node is removed or after m
     ['one', 'web'],
     ['two', 'db'],
   ] as const)
-    scene.put('Checkpoint', name, {pod: {name: pod}, store: 'default', podPolicy: 'Resume'})
+    scene.put('Checkpoint', name, {podRef: {name: pod}, storeName: 'default', podPolicy: 'Resume'})
   await scene.play({until: () => statusOf(scene, 'one')?.phase === 'Storing'})
   for (const node of ['a', 'b']) scene.nodes.dead.add(node)
   const lost = scene.kube.peek('v1', 'Node').find(({metadata}) => metadata.name === 'b')
@@ -158,7 +158,7 @@ test('a node without an agent is named when nobody has taken a checkpoint for a 
   scene.nodes.dead.add('a')
   const node = scene.kube.peek('v1', 'Node').find(({metadata}) => metadata.name === 'a')
   if (node !== undefined) scene.kube.put({...node, metadata: {name: 'a'}})
-  scene.put('Checkpoint', 'saved', {pod: {name: 'web'}, store: 'default', podPolicy: 'Resume'})
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Resume'})
   await scene.play({until: hasEnded(scene, 'saved')})
   expect(statusOf(scene, 'saved')).toMatchObject({phase: 'Failed', reason: 'ADDON_MISSING'})
   await scene.end()
@@ -218,7 +218,7 @@ test('a host that has joined is as ready as its node, and tells the runtimes tha
   const scene = controllerScene()
   scene.nodes.addNode('lab-1')
   scene.put('ContainerHost', 'lab-1', {slots: 1})
-  scene.put('Runtime', 'work', {image: 'i', store: 'default', state: 'Running'})
+  scene.put('Runtime', 'work', {image: 'i', storeName: 'default', state: 'Running'})
   const told = () => scene.status('ContainerHost', 'lab-1')
   await scene.play({forMs: 10_000})
   expect(told()).toMatchObject({
@@ -241,10 +241,10 @@ test('an imported checkpoint that is deleted stays in the store, whose it is too
   const scene = sceneWithPod({openStore: () => Promise.resolve(blobs)})
   scene.put('CheckpointStore', 'far', {s3: S3.s3})
   scene.nodes.dead.add('a')
-  scene.put('Checkpoint', 'theirs', {import: {digest}, store: 'far', podPolicy: 'Resume'})
+  scene.put('Checkpoint', 'theirs', {import: {digest}, storeName: 'far', podPolicy: 'Resume'})
   const object = scene.object('Checkpoint', 'theirs')
   if (object === undefined) throw new Error('it is gone')
-  scene.kube.put({...object, status: {phase: 'Ready', node: 'a', digest}})
+  scene.kube.put({...object, status: {phase: 'Ready', nodeName: 'a', digest}})
   await scene.play({forMs: 10_000})
   await deleteCheckpoint(scene, 'theirs')
   await scene.play({forMs: 60_000})

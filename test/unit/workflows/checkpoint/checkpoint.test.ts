@@ -47,13 +47,13 @@ const endsAs = (kind: string, status: object) => (kube: FakeKube, what: string) 
 
 test('a checkpoint is asked for with the uid of the pod, followed, and told as it is stored', async () => {
   const {kube, tools, events} = cluster(
-    endsAs('Checkpoint', {phase: 'Ready', location: 's3://b/p', node: 'worker-1'}),
+    endsAs('Checkpoint', {phase: 'Ready', location: 's3://b/p', nodeName: 'worker-1'}),
   )
   const made = await createCheckpoint(kube, asked, tools)
   expect(made).toMatchObject({
     metadata: {name: 'web-20261121-090000'},
     spec: {
-      pod: {name: 'web', uid: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown},
+      podRef: {name: 'web', uid: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown},
       podPolicy: 'Resume',
       owner: 'user',
     },
@@ -140,7 +140,7 @@ test('Ctrl-C leaves the object at work, and says how to look', async () => {
 
 test('a checkpoint that is not there is told with names that are near', async () => {
   const {kube} = cluster()
-  kube.put({...refOf('Checkpoint', ''), metadata: place, spec: {pod: {name: 'web'}}})
+  kube.put({...refOf('Checkpoint', ''), metadata: place, spec: {podRef: {name: 'web'}}})
   await expect(readCheckpoint(kube, {namespace: 'team', name: 'web-2'})).rejects.toMatchObject({
     code: 'CHECKPOINT_UNKNOWN',
     suggestions: ['similar: team/web-1'],
@@ -148,16 +148,18 @@ test('a checkpoint that is not there is told with names that are near', async ()
 })
 
 test('a restore of a checkpoint goes to the node and takes the name that were asked for', async () => {
-  const {kube, tools} = cluster(endsAs('Restore', {phase: 'Restored', node: 'worker-2', backend: 'handler'}))
+  const {kube, tools} = cluster(
+    endsAs('Restore', {phase: 'Restored', nodeName: 'worker-2', backend: 'handler'}),
+  )
   kube.put({
     ...refOf('Checkpoint', ''),
     metadata: place,
-    spec: {pod: {name: 'web'}},
+    spec: {podRef: {name: 'web'}},
     status: {phase: 'Ready'},
   })
   const restored = await restoreCheckpoint(kube, {...place, node: 'worker-2', as: 'web-b'}, tools)
   expect(restored).toMatchObject({
-    spec: {checkpoint: 'web-1', node: 'worker-2', podName: 'web-b'},
+    spec: {checkpointName: 'web-1', nodeName: 'worker-2', podName: 'web-b'},
     status: {backend: 'handler'},
   })
   await expect(restoreCheckpoint(kube, {...place, node: 'worker-9'}, tools)).rejects.toMatchObject({
@@ -171,7 +173,7 @@ test('a move that was rolled back says where the pod runs', async () => {
     phase: 'RolledBack',
     reason: 'NODE_UNLIKE',
     message: 'worker-2 lacks avx',
-    sourceNode: 'worker-1',
+    sourceNodeName: 'worker-1',
   }
   const {kube, tools} = cluster(endsAs('Migration', status))
   await expect(migratePod(kube, {...asked, node: 'worker-2'}, tools)).rejects.toMatchObject({
@@ -187,8 +189,13 @@ test('a move or a restore that was brought about is told again, not refused', as
   const {kube, tools} = cluster()
   const uid = (await kube.get({apiVersion: 'v1', kind: 'Pod', namespace: 'team', name: 'web'}))?.metadata.uid
   const metadata = (name: string) => ({name, namespace: 'team'})
-  const moved = {phase: 'Succeeded', sourceNode: 'worker-2', targetNode: 'worker-1', newPod: 'web'}
-  const spec = {pod: 'web', node: 'worker-1', store: 'default', owner: 'user'}
+  const moved = {
+    phase: 'Succeeded',
+    sourceNodeName: 'worker-2',
+    targetNodeName: 'worker-1',
+    newPodName: 'web',
+  }
+  const spec = {podName: 'web', nodeName: 'worker-1', storeName: 'default', owner: 'user'}
   const migration = {apiVersion: API_VERSION, kind: 'Migration', metadata: metadata('web-move'), spec}
   kube.put({...migration, status: {...moved, newPodUID: 'of-an-earlier-pod'}})
   const asking = () => migratePod(kube, {...asked, node: 'worker-1'}, tools)
@@ -200,15 +207,15 @@ test('a move or a restore that was brought about is told again, not refused', as
     apiVersion: API_VERSION,
     kind: 'Checkpoint',
     metadata: metadata('web-1'),
-    spec: {pod: {name: 'web'}},
+    spec: {podRef: {name: 'web'}},
     status: {phase: 'Ready'},
   })
   kube.put({
     apiVersion: API_VERSION,
     kind: 'Restore',
     metadata: metadata('web-back'),
-    spec: {checkpoint: 'web-1'},
-    status: {phase: 'Restored', podUID: uid, node: 'worker-1'},
+    spec: {checkpointName: 'web-1'},
+    status: {phase: 'Restored', podUID: uid, nodeName: 'worker-1'},
   })
   expect((await restoreCheckpoint(kube, place, tools)).metadata.name).toBe('web-back')
 })
@@ -218,7 +225,7 @@ test('a policy is written whole, and changed by the same command', async () => {
   const spec = {selector: {matchLabels: {app: 'web'}}, schedule: '0 3 * * *'}
   await applyPolicy(kube, place, spec, tools.signal)
   const changed = await applyPolicy(kube, place, {...spec, schedule: '0 4 * * *'}, tools.signal)
-  expect(changed.spec).toEqual({...spec, schedule: '0 4 * * *', store: 'default'})
+  expect(changed.spec).toEqual({...spec, schedule: '0 4 * * *', storeName: 'default'})
 })
 
 test('to verify is asked for by annotation, and the answer to that asking counts', async () => {
@@ -240,7 +247,7 @@ test('to verify is asked for by annotation, and the answer to that asking counts
   })
   const old = {request: '2020-01-01T00:00:00Z', checkTime: '2020-01-01T00:00:00Z', ok: true, message: 'whole'}
   const status = {phase: 'Ready', verification: old}
-  kube.put({...refOf('Checkpoint', ''), metadata: place, spec: {pod: {name: 'web'}}, status})
+  kube.put({...refOf('Checkpoint', ''), metadata: place, spec: {podRef: {name: 'web'}}, status})
   expect(await verifyCheckpoint(kube, place, tools)).toEqual({
     checkpoint: 'team/web-1',
     ok: false,
@@ -256,11 +263,11 @@ test('gc deletes what retention lets go, never what a restore goes on from; a dr
     kube.put({
       ...refOf('Checkpoint', ''),
       metadata: {...place, name: `web-${number}`},
-      spec: {pod: {name: 'web'}},
+      spec: {podRef: {name: 'web'}},
       status: {phase: 'Ready', storedBytes: 10},
     })
   }
-  kube.put({...refOf('Restore', ''), metadata: {...place, name: 'r'}, spec: {checkpoint: 'web-1'}})
+  kube.put({...refOf('Restore', ''), metadata: {...place, name: 'r'}, spec: {checkpointName: 'web-1'}})
   const options = {retention: {keepLast: 1}, dryRun: true}
   const planned = await collectCheckpoints(kube, options, tools)
   expect(planned.removed.map(({checkpoint}) => checkpoint)).toEqual(['team/web-2'])
@@ -271,7 +278,7 @@ test('gc deletes what retention lets go, never what a restore goes on from; a dr
 
 test('what is asked for twice in a second is made twice, when the first is over', async () => {
   const {kube, tools} = cluster((fake, what) => {
-    endsAs('Checkpoint', {phase: 'Ready', location: 's3://b/p', node: 'worker-1'})(fake, what)
+    endsAs('Checkpoint', {phase: 'Ready', location: 's3://b/p', nodeName: 'worker-1'})(fake, what)
     endsAs('Restore', {phase: 'Failed', reason: 'RESTORE_UNSUPPORTED', message: 'no node'})(fake, what)
   })
   const first = await createCheckpoint(kube, asked, tools)

@@ -72,7 +72,7 @@ function cluster({held = [], first = {}, moves}: Playing = {}) {
 const options = {node, checkpoint: true, timeoutMs: 5000}
 
 test('an opted-in pod is moved, a plain one evicted, that of a DaemonSet left; the node takes no more', async () => {
-  const {kube, tools} = cluster({moves: {phase: 'Succeeded', targetNode: 'worker-2'}})
+  const {kube, tools} = cluster({moves: {phase: 'Succeeded', targetNodeName: 'worker-2'}})
   const result = await drainNode(kube, options, tools)
   expect(result.pods.map(({pod, result: what}) => `${pod} ${what}`)).toEqual([
     'team/kept moved',
@@ -87,7 +87,7 @@ test('an opted-in pod is moved, a plain one evicted, that of a DaemonSet left; t
 
 test('a pod that cannot be moved is not killed in its place', async () => {
   const {kube, tools} = cluster({
-    moves: {phase: 'RolledBack', message: 'no node can run the pod', sourceNode: node},
+    moves: {phase: 'RolledBack', message: 'no node can run the pod', sourceNodeName: node},
   })
   const result = await drainNode(kube, options, tools)
   expect(result.drained).toBe(false)
@@ -107,7 +107,7 @@ test('without --checkpoint opted-in pods are evicted like all others', async () 
 })
 
 test('a disruption budget is waited for, and named when the time is up', async () => {
-  const {kube, tools} = cluster({held: ['plain'], moves: {phase: 'Succeeded', targetNode: 'worker-2'}})
+  const {kube, tools} = cluster({held: ['plain'], moves: {phase: 'Succeeded', targetNodeName: 'worker-2'}})
   const result = await drainNode(kube, {...options, timeoutMs: 20}, tools)
   expect(result.pods.find(({pod}) => pod === 'team/plain')).toMatchObject({
     result: 'failed',

@@ -18,7 +18,7 @@ function clusterWith(status: object): FakeKube {
     apiVersion: API_VERSION,
     kind: 'Runtime',
     metadata: place,
-    spec: {image: 'i', store: 'default', state: 'Running'},
+    spec: {image: 'i', storeName: 'default', state: 'Running'},
     status,
   })
   return kube
