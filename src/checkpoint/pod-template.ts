@@ -56,7 +56,7 @@ export function podTemplateOf(given: TemplatedPod): {
   spec: Record<string, unknown>
 } {
   const pod = originalPod(given)
-  const {labels, annotations = {}} = pod.metadata
+  const {labels = {}, annotations = {}} = pod.metadata
   const kept = Object.fromEntries(
     Object.entries(annotations).filter(([key]) => !OTHERS_ANNOTATIONS.includes(key)),
   )
@@ -80,7 +80,7 @@ export function podTemplateOf(given: TemplatedPod): {
   }) => tolerationSeconds === 300 && /^node\.kubernetes\.io\/(not-ready|unreachable)$/.test(key ?? '')
   return withoutNulls({
     metadata: {
-      ...(labels === undefined ? {} : {labels}),
+      ...(Object.keys(labels).length === 0 ? {} : {labels}),
       ...(Object.keys(kept).length === 0 ? {} : {annotations: kept}),
     },
     spec: {

@@ -1,4 +1,5 @@
 import {z} from 'zod'
+import type {KubeObject, KubeReader} from './types.ts'
 
 const ownerSchema = z.looseObject({
   apiVersion: z.string(),
@@ -9,23 +10,27 @@ const ownerSchema = z.looseObject({
 })
 export type Owner = z.output<typeof ownerSchema>
 
-const endedSchema = z.looseObject({
-  reason: z.string().optional(),
-  message: z.string().optional(),
-  exitCode: z.int().optional(),
+const stateSchema = z.looseObject({
+  running: z.looseObject({startedAt: z.string().optional()}).optional(),
+  waiting: z.looseObject({reason: z.string().optional(), message: z.string().optional()}).optional(),
+  terminated: z
+    .looseObject({
+      reason: z.string().optional(),
+      message: z.string().optional(),
+      exitCode: z.int().optional(),
+      containerID: z.string().optional(),
+    })
+    .optional(),
 })
 const containerStatusSchema = z.looseObject({
   name: z.string(),
+  image: z.string().optional(),
+  imageID: z.string().optional(),
+  containerID: z.string().optional(),
   ready: z.boolean().optional(),
   restartCount: z.int().optional(),
-  state: z
-    .looseObject({
-      running: z.looseObject({}).optional(),
-      waiting: z.looseObject({reason: z.string().optional(), message: z.string().optional()}).optional(),
-      terminated: endedSchema.optional(),
-    })
-    .optional(),
-  lastState: z.looseObject({terminated: endedSchema.optional()}).optional(),
+  state: stateSchema.optional(),
+  lastState: stateSchema.optional(),
 })
 export type ContainerStatus = z.output<typeof containerStatusSchema>
 
@@ -50,7 +55,14 @@ export const tolerationSchema = z.looseObject({
   effect: z.string().optional(),
 })
 
-/** A Pod, as far as moving and restoring one looks. */
+/** Which namespaces of the host a pod's spec requests. */
+export const podNamespacesSchema = z.looseObject({
+  hostNetwork: z.boolean().optional(),
+  hostPID: z.boolean().optional(),
+  hostIPC: z.boolean().optional(),
+})
+
+/** The fields of a Pod that clouder reads. */
 export const podSchema = z.looseObject({
   metadata: z.looseObject({
     name: z.string(),
@@ -62,8 +74,9 @@ export const podSchema = z.looseObject({
     annotations: z.record(z.string(), z.string()).default({}),
     ownerReferences: z.array(ownerSchema).default([]),
   }),
-  spec: z.looseObject({
+  spec: podNamespacesSchema.extend({
     nodeName: z.string().optional(),
+    runtimeClassName: z.string().optional(),
     containers: z.array(containerSchema).default([]),
     tolerations: z.array(tolerationSchema).optional(),
     nodeSelector: z.record(z.string(), z.string()).optional(),
@@ -81,8 +94,11 @@ export const podSchema = z.looseObject({
       phase: z.string().optional(),
       reason: z.string().optional(),
       message: z.string().optional(),
+      podIP: z.string().optional(),
+      podIPs: z.array(z.looseObject({ip: z.string()})).optional(),
       conditions: z.array(conditionSchema).optional(),
       containerStatuses: z.array(containerStatusSchema).optional(),
+      initContainerStatuses: z.array(containerStatusSchema).optional(),
     })
     .default({}),
 })
@@ -95,7 +111,7 @@ export const hasClaims = (pod: {
   }
 }): boolean => pod.spec.volumes?.some((volume) => volume.persistentVolumeClaim !== undefined) === true
 
-/** A Node, as far as placing a pod there looks. */
+/** The fields of a Node that clouder reads. */
 export const nodeSchema = z.looseObject({
   metadata: z.looseObject({
     name: z.string(),
@@ -106,6 +122,7 @@ export const nodeSchema = z.looseObject({
   spec: z
     .looseObject({
       unschedulable: z.boolean().optional(),
+      podCIDRs: z.array(z.string()).optional(),
       taints: z
         .array(z.looseObject({key: z.string(), value: z.string().optional(), effect: z.string()}))
         .optional(),
@@ -120,6 +137,31 @@ export const nodeSchema = z.looseObject({
     .default({}),
 })
 export type Node = z.output<typeof nodeSchema>
+
+export const parsePod = (object: KubeObject): Pod => podSchema.parse(object)
+
+export const podRef = (namespace: string, name: string) =>
+  ({apiVersion: 'v1', kind: 'Pod', namespace, name}) as const
+
+/** The status of a container, or of an init container, of that name. */
+export const statusOf = ({status}: Pod, container: string): ContainerStatus | undefined =>
+  [...(status.containerStatuses ?? []), ...(status.initContainerStatuses ?? [])].find(
+    ({name}) => name === container,
+  )
+
+/** The ID in `containerd://<id>`. */
+export const containerIdOf = (status: ContainerStatus | undefined): string | undefined =>
+  status?.containerID?.replace(/^.*:\/\//, '')
+
+/** The current pod of that name. */
+export async function podOf(
+  namespace: string,
+  name: string,
+  {kube}: {readonly kube: Pick<KubeReader, 'get'>},
+): Promise<Pod | undefined> {
+  const object = await kube.get(podRef(namespace, name))
+  return object === undefined ? undefined : parsePod(object)
+}
 
 export const isTerminating = ({metadata}: Pod): boolean => metadata.deletionTimestamp !== undefined
 

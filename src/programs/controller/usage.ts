@@ -11,7 +11,6 @@ const AGENT = 'clouder-node-agent'
 const ANSWER_MS = 5_000
 const MAX_USAGE_BYTES = 1024 ** 2
 
-const agentSchema = podSchema.extend({status: z.looseObject({podIP: z.string().optional()}).default({})})
 const keySchema = z.looseObject({data: z.looseObject({'peer-key': z.base64()})})
 
 /** Asks the agent of a node. Throws Error, which says why nothing is known. */
@@ -33,7 +32,7 @@ export async function askUsage(
     objects
       .list('Pod', SYSTEM_NAMESPACE)
       .filter(({metadata}) => metadata.labels?.['app.kubernetes.io/name'] === AGENT),
-    agentSchema,
+    podSchema,
   )
   const address = agents.find(({spec}) => spec.nodeName === node)?.status.podIP
   if (address === undefined) throw new Error(`node ${node} has no node agent`)

@@ -5,7 +5,7 @@ import type {KubeObject, WatchEvent, WatchQuery} from '../../kubernetes/types.ts
 import {z} from 'zod'
 import {admitMove, isToAdmit, isToLook, lookForImages} from './migration-target.ts'
 import {ranAs} from './restore-decision.ts'
-import {podRef, podSchema, type Pod} from './pods.ts'
+import {podRef, podSchema, type Pod} from '../../kubernetes/pod.ts'
 import {removeFormer} from './former-archives.ts'
 import type {Preparations} from './prepare.ts'
 import type {Health} from '../../operator/health.ts'
@@ -210,10 +210,7 @@ class Watching {
       for (const [key, {status}] of this.#checkpoints)
         if (status?.podUID === uid && status.frozen === true && status.nodeName === this.#tools.node)
           this.#taking.add(key)
-    } else if (
-      annotations?.[RESTORE_ANNOTATION] !== undefined &&
-      pod.spec.runtimeClassName === RESTORE_RUNTIME
-    )
+    } else if (annotations[RESTORE_ANNOTATION] !== undefined && pod.spec.runtimeClassName === RESTORE_RUNTIME)
       this.#preparing.add(uid)
   }
 
@@ -231,7 +228,7 @@ class Watching {
       if (id !== undefined && ranAs(pod, name, id)) {
         if (!(await this.#preparations.isRestored(uid, name)))
           await this.#preparations.noteRestored(uid, name)
-      } else if (id === undefined && pod.status?.phase !== 'Running') {
+      } else if (id === undefined && pod.status.phase !== 'Running') {
         // What is refused here is refused, with its reason, when the container is created.
         await this.#preparations.prepare(pod, name).catch((error: unknown) => {
           this.#tools.log('warn', 'could not prepare a restore', {

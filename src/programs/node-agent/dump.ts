@@ -3,7 +3,7 @@ import {storageLimits} from '../../checkpoint/ephemeral-storage.ts'
 import {originalPod} from '../../checkpoint/pod-template.ts'
 import type {Checkpoint, CheckpointStatus} from '../../api/resources.ts'
 import type {ContainerCgroup} from './cgroups.ts'
-import {containerIdOf, statusOf, type Pod} from './pods.ts'
+import {containerIdOf, statusOf, type Pod} from '../../kubernetes/pod.ts'
 import type {AgentTools} from './tools.ts'
 import {refuseLarge, refuseOverLimit} from './upper-layer.ts'
 

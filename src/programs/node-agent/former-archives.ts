@@ -4,7 +4,7 @@ import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
 import {tarMembers} from '../../checkpoint/archive/tar.ts'
 import type {Named} from './checkpoint-object.ts'
-import type {Pod} from './pods.ts'
+import type {Pod} from '../../kubernetes/pod.ts'
 
 /** What the kubelet, which agents once had make archives, names one after. */
 export interface FormerTarget {

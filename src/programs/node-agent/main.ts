@@ -43,7 +43,7 @@ import type {Program} from '../../operator/program.ts'
 import {agentMetrics} from './metrics.ts'
 import {peerStore, servePeer} from './peer.ts'
 import {threadedCiphers} from './piece-threads.ts'
-import {parsePod} from './pods.ts'
+import {parsePod} from '../../kubernetes/pod.ts'
 import {diskPreparations} from './prepare.ts'
 import {remembered} from '../../operator/ttl-cache.ts'
 import {serveRestores} from './serve.ts'
@@ -226,7 +226,7 @@ async function openPeer(node: string, port: number, kube: KubeClient): Promise<B
     namespace: SYSTEM_NAMESPACE,
     labelSelector: AGENT_SELECTOR,
   })
-  const address = found.map(parsePod).find(({spec}) => spec.nodeName === node)?.status?.podIP
+  const address = found.map(parsePod).find(({spec}) => spec.nodeName === node)?.status.podIP
   if (address === undefined)
     throw new CheckpointError(
       'STORE_UNREACHABLE',

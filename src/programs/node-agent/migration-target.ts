@@ -11,7 +11,7 @@ import type {CheckpointImages} from './create-image.ts'
 import {refuseBeyond} from './limits.ts'
 import {refuseOther} from './same-image.ts'
 import {checkpointRef, parseCheckpoint} from './checkpoint-object.ts'
-import {parsePod, podRef} from './pods.ts'
+import {parsePod, podRef} from '../../kubernetes/pod.ts'
 import type {AgentTools} from './tools.ts'
 import {writeStatusIf} from './write-status.ts'
 

@@ -11,7 +11,7 @@ import {makeFolderDurably, writeDurably} from '../../base/durable-files.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import {plainTar} from './plain-tar.ts'
-import type {Pod} from './pods.ts'
+import type {Pod} from '../../kubernetes/pod.ts'
 import {checkpointRef, parseCheckpoint} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 
@@ -121,7 +121,7 @@ async function unpackPod(
 ): Promise<void> {
   const {kube, stores, ciphers, signal, log} = tools
   const {namespace, uid} = pod.metadata
-  const name = pod.metadata.annotations?.[RESTORE_ANNOTATION] ?? ''
+  const name = pod.metadata.annotations[RESTORE_ANNOTATION] ?? ''
   const object = await kube.get(checkpointRef({namespace, name}))
   if (object === undefined)
     throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${name} not found`)

@@ -8,7 +8,14 @@ import {RESTORE_ANNOTATION} from '../../api/names.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {KubernetesError} from '../../kubernetes/errors.ts'
 import {lowerLimits} from './limits.ts'
-import {containerIdOf, parsePod, podNamespacesSchema, podRef, statusOf, type Pod} from './pods.ts'
+import {
+  containerIdOf,
+  parsePod,
+  podNamespacesSchema,
+  podRef,
+  statusOf,
+  type Pod,
+} from '../../kubernetes/pod.ts'
 import type {PreparedContainer, Preparations} from './prepare.ts'
 import type {AgentTools} from './tools.ts'
 
@@ -51,7 +58,7 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
       'RESTORE_FAILED',
       `pod ${namespace}/${request.pod} with uid ${podUid} is not on this node`,
     )
-  if (pod.metadata.annotations?.[RESTORE_ANNOTATION] !== request.checkpoint)
+  if (pod.metadata.annotations[RESTORE_ANNOTATION] !== request.checkpoint)
     throw new CheckpointError(
       'RESTORE_FAILED',
       `pod ${namespace}/${request.pod} is not annotated with checkpoint ${request.checkpoint}`,

@@ -5,7 +5,7 @@ import {storageObstacles} from '../../checkpoint/archive/obstacles.ts'
 import type {Patience} from '../../checkpoint/stores/problems.ts'
 import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
-import {podNamespacesSchema} from './pods.ts'
+import {podNamespacesSchema} from '../../kubernetes/pod.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 

@@ -1,32 +1,13 @@
 import {SMOKE_REFERENCE} from '../../bundle/catalogue.ts'
 import {KubernetesError} from '../../kubernetes/errors.ts'
+import {podOf, type Pod} from '../../kubernetes/pod.ts'
 import type {KubeClient, KubeObject} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
-import {z} from 'zod'
 import type {Session} from '../session/session.ts'
 
 const POD_TIMEOUT_MS = 90_000
 export const PORT = 8080
 export const LABEL = 'clouder.dev/smoke-test'
-
-const statusSchema = z.looseObject({
-  phase: z.string().optional(),
-  podIP: z.string().optional(),
-  conditions: z.array(z.looseObject({type: z.string(), status: z.string()})).optional(),
-  containerStatuses: z
-    .array(
-      z.looseObject({
-        state: z
-          .looseObject({
-            waiting: z
-              .looseObject({reason: z.string().optional(), message: z.string().optional()})
-              .optional(),
-          })
-          .optional(),
-      }),
-    )
-    .optional(),
-})
 
 /** What the checks of a smoke test work with. */
 export interface Bench {
@@ -129,13 +110,12 @@ async function waitPod(
   bench: Place,
   name: string,
   what: string,
-  read: (status: z.output<typeof statusSchema>) => string | undefined,
+  read: (status: Pod['status']) => string | undefined,
 ): Promise<string> {
-  const ref = {apiVersion: 'v1', kind: 'Pod', namespace: bench.namespace, name}
   return waitFor({
     what: `pod ${name} to be ${what}`,
     check: async () => {
-      const status = statusSchema.parse((await bench.kube.get(ref))?.['status'] ?? {})
+      const status = (await podOf(bench.namespace, name, bench))?.status ?? {}
       const value = read(status)
       const waiting = status.containerStatuses?.[0]?.state?.waiting
       const seen = `${status.phase ?? 'no status'} ${waiting?.reason ?? ''} ${waiting?.message ?? ''}`.trim()

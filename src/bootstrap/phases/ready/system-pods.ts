@@ -1,6 +1,7 @@
 import {z} from 'zod'
 import {AGENT, CONTROLLER} from '../../../platform/addons/checkpoint-names.ts'
 import {SYSTEM_NAMESPACE} from '../../../api/names.ts'
+import {nodeSchema, parsePod, type ContainerStatus, type Pod} from '../../../kubernetes/pod.ts'
 import {refOf} from '../../../kubernetes/refs.ts'
 import type {KubeObject, KubeReader, ObjectRef} from '../../../kubernetes/types.ts'
 import {contains, parseCidr} from '../../../base/cidr.ts'
@@ -20,37 +21,6 @@ const STUCK = new Set([
 /** A container that ended and was started again counts as running when it has lasted this long. */
 const STABLE_MS = 30_000
 
-const containerStatusSchema = z.looseObject({
-  name: z.string(),
-  restartCount: z.int().default(0),
-  state: z
-    .looseObject({
-      waiting: z.looseObject({reason: z.string().optional(), message: z.string().optional()}).optional(),
-      running: z.looseObject({startedAt: z.string().optional()}).optional(),
-    })
-    .default({}),
-  lastState: z
-    .looseObject({terminated: z.looseObject({exitCode: z.int(), reason: z.string().optional()}).optional()})
-    .default({}),
-})
-type ContainerStatus = z.output<typeof containerStatusSchema>
-
-const podSchema = z.looseObject({
-  spec: z.looseObject({nodeName: z.string().optional(), hostNetwork: z.boolean().optional()}).default({}),
-  status: z
-    .looseObject({
-      phase: z.string().optional(),
-      podIPs: z.array(z.looseObject({ip: z.string()})).default([]),
-      initContainerStatuses: z.array(containerStatusSchema).default([]),
-      containerStatuses: z.array(containerStatusSchema).default([]),
-    })
-    .prefault({}),
-})
-type Pod = z.output<typeof podSchema>
-
-const nodeSchema = z.looseObject({
-  spec: z.looseObject({podCIDRs: z.array(z.string()).default([])}).prefault({}),
-})
 const leaseSchema = z.looseObject({spec: z.looseObject({renewTime: z.string().optional()}).prefault({})})
 
 /** A pod that does not do its work, and why. */
@@ -86,8 +56,8 @@ export async function failingContainers(
 ): Promise<readonly PodProblem[]> {
   const found = await Promise.all(
     pods.map(async (object) => {
-      const pod = podSchema.parse(object)
-      const statuses = [...pod.status.initContainerStatuses, ...pod.status.containerStatuses]
+      const pod = parsePod(object)
+      const statuses = [...(pod.status.initContainerStatuses ?? []), ...(pod.status.containerStatuses ?? [])]
       const problems = await Promise.all(statuses.map((status) => containerProblem(kube, pod, status)))
       return statuses.flatMap(({name: container}, index): PodProblem[] => {
         const why = problems[index]
@@ -102,22 +72,24 @@ export async function failingContainers(
 async function containerProblem(
   kube: KubeReader,
   {spec: {nodeName}}: Pod,
-  {state, lastState, restartCount}: ContainerStatus,
+  {state = {}, lastState = {}, restartCount = 0}: ContainerStatus,
 ): Promise<string | undefined> {
   const {reason = '', message} = state.waiting ?? {}
   if (reason === 'CrashLoopBackOff') {
     const code =
-      lastState.terminated === undefined ? '' : `, the last time with code ${lastState.terminated.exitCode}`
+      lastState.terminated?.exitCode === undefined
+        ? ''
+        : `, the last time with code ${lastState.terminated.exitCode}`
     return `keeps crashing (${reason}): it was started ${restartCount + 1} times${code}`
   }
   if (STUCK.has(reason)) return `does not start (${reason})${message === undefined ? '' : `: ${message}`}`
-  const {terminated} = lastState
-  if (terminated === undefined || terminated.exitCode === 0 || restartCount === 0) return undefined
+  const {exitCode = 0} = lastState.terminated ?? {}
+  if (exitCode === 0 || restartCount === 0) return undefined
   const startedAt = state.running?.startedAt
   if (nodeName === undefined || startedAt === undefined) return undefined
   const nowMs = await nodeTime(kube, nodeName)
   if (nowMs === undefined || nowMs - Date.parse(startedAt) >= STABLE_MS) return undefined
-  return `ended with code ${terminated.exitCode} and was restarted less than ${STABLE_MS / 1000} s ago`
+  return `ended with code ${exitCode} and was restarted less than ${STABLE_MS / 1000} s ago`
 }
 
 /** The node's own clock, a few seconds old, as its kubelet wrote it: the one that its containers' times are of. */
@@ -138,14 +110,18 @@ export function podsOutsideNetwork(
   nodes: readonly KubeObject[],
   podCidr: string,
 ): readonly PodProblem[] {
-  const cidrsOf = new Map(nodes.map((node) => [node.metadata.name, nodeSchema.parse(node).spec.podCIDRs]))
+  const cidrsOf = new Map(
+    nodes.map((node) => [node.metadata.name, nodeSchema.parse(node).spec.podCIDRs ?? []]),
+  )
   return pods.flatMap((object): PodProblem[] => {
-    const {spec, status} = podSchema.parse(object)
+    const {spec, status} = parsePod(object)
     if (spec.hostNetwork === true || !['Running', 'Pending'].includes(status.phase ?? '')) return []
     const own = cidrsOf.get(spec.nodeName ?? '') ?? []
     const texts = own.length > 0 ? own : [podCidr]
     const cidrs = texts.flatMap((text) => parseCidr(text) ?? [])
-    const outside = status.podIPs.map(({ip}) => ip).filter((ip) => !cidrs.some((cidr) => contains(cidr, ip)))
+    const outside = (status.podIPs ?? [])
+      .map(({ip}) => ip)
+      .filter((ip) => !cidrs.some((cidr) => contains(cidr, ip)))
     if (outside.length === 0) return []
     return [
       {

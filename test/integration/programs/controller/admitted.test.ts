@@ -4,7 +4,7 @@ import {z} from 'zod'
 import {checkpointDefinitions} from '../../../../src/platform/addons/checkpoint-definitions.ts'
 import {durationMs} from '../../../../src/checkpoint/duration.ts'
 import {API_VERSION} from '../../../../src/api/names.ts'
-import {podSchema, quantity} from '../../../../src/kubernetes/pod.ts'
+import {parsePod, podSchema, quantity} from '../../../../src/kubernetes/pod.ts'
 import {widerThanPod} from '../../../../src/checkpoint/pod-privileges.ts'
 import {selects} from '../../../../src/checkpoint/policies.ts'
 import {
@@ -18,7 +18,6 @@ import {storeKinds} from '../../../../src/api/checkpoint-store.ts'
 import {kubeObjectSchema, type KubeObject} from '../../../../src/kubernetes/types.ts'
 import {parseCheckpoint} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {podTemplateOf} from '../../../../src/checkpoint/pod-template.ts'
-import {parsePod} from '../../../../src/programs/node-agent/pods.ts'
 import {anyText} from '../../../support/any-text.ts'
 import {anyOfDefinition} from '../../../support/from-definition.ts'
 import {
@@ -286,7 +285,7 @@ test('every Pod that the API server admits is read by every program', async (con
         for (const text of Object.values(resources?.requests ?? {}))
           expect(quantity(text)).toBeGreaterThanOrEqual(0)
       const own = parsePod(object)
-      if (own.metadata.annotations?.['clouder.dev/original-spec'] === undefined) podTemplateOf(own)
+      if (own.metadata.annotations['clouder.dev/original-spec'] === undefined) podTemplateOf(own)
       for (const {name} of own.spec.containers) widerThanPod(NOTHING, object['spec'], name)
     }),
     {numRuns: 3 * RUNS},

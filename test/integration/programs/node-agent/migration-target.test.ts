@@ -5,7 +5,7 @@ import {admitMove, lookForImages} from '../../../../src/programs/node-agent/migr
 import {checkpointImages} from '../../../../src/programs/node-agent/create-image.ts'
 import {digestSchema} from '../../../../src/api/sealed-checkpoint.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
-import {parsePod, podRef, type Pod} from '../../../../src/programs/node-agent/pods.ts'
+import {parsePod, podRef, type Pod} from '../../../../src/kubernetes/pod.ts'
 import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
 import {image} from '../../../support/criu-images.ts'
