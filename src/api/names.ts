@@ -24,16 +24,16 @@ export const RESTORE_ANNOTATION = 'clouder.dev/restore-checkpoint'
 export const RESTORE_RUNTIME = 'clouder-restore'
 /** Label of nodes whose runtime restores, by backend: `clouder.dev/restore-handler=true`. */
 export const BACKEND_LABELS = {
-  handler: 'clouder.dev/restore-handler',
-  'create-image': 'clouder.dev/restore-create-image',
-  native: 'clouder.dev/restore-native',
+  Handler: 'clouder.dev/restore-handler',
+  CreateImage: 'clouder.dev/restore-create-image',
+  Native: 'clouder.dev/restore-native',
 } as const
 /**
- * Label `true` of the namespaces and of the nodes where images of checkpoints may run (backend create-image), and key of
+ * Label `true` of the namespaces and of the nodes where images of checkpoints may run (backend CreateImage), and key of
  * a taint that keeps other pods off these nodes.
  */
 export const CHECKPOINT_IMAGES_LABEL = 'clouder.dev/checkpoint-images'
-/** Prefix of the images that an agent makes of checkpoints for backend create-image. */
+/** Prefix of the images that an agent makes of checkpoints for backend CreateImage. */
 export const CHECKPOINT_IMAGE_PREFIX = 'checkpoint.clouder.dev/'
 /** Annotation of a pod whose images were made of a checkpoint: what its spec said before, as JSON. */
 export const ORIGINAL_ANNOTATION = 'clouder.dev/original-spec'

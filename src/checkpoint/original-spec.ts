@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {CHECKPOINT_IMAGE_PREFIX, ORIGINAL_ANNOTATION} from '../api/names.ts'
 
-/** What backend create-image changes in the spec of a pod, as it was: the value of ORIGINAL_ANNOTATION. */
+/** What backend CreateImage changes in the spec of a pod, as it was: the value of ORIGINAL_ANNOTATION. */
 export const originalSpecSchema = z.strictObject({
   containers: z.record(
     z.string(),

@@ -58,7 +58,7 @@ function checkpointFacts(checkpoint: Checkpoint): string {
     ['digest', status.digest],
     ['took', optional(between(status.startTime, status.completionTime), formatDuration)],
     ...(status.obstacles ?? []).map(({verdict, message}): [string, string] => [
-      verdict === 'impossible' ? 'not restorable' : 'may not be restorable',
+      verdict === 'Impossible' ? 'not restorable' : 'may not be restorable',
       message,
     ]),
   ])

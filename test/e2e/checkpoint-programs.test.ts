@@ -141,7 +141,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
   chapter('one with a claim moves by an image too, and back by the handler', async (cluster) => {
     const program = named('claim')
     const move = `checkpoint migrate ${NAMESPACE}/${program.name}`
-    await expectDone(cluster, `${move} --to worker-1 --backend create-image`)
+    await expectDone(cluster, `${move} --to worker-1 --backend CreateImage`)
     await expectAnswers(cluster, program)
     await expectDone(cluster, `${move} --to worker-2`)
     expect(await nodeOf(cluster, program.name)).toBe('worker-2')
@@ -175,9 +175,9 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       const checkpoint = await checkpointOf(cluster, name)
       for (const worker of WORKERS) {
         const copy = `${name}-${worker}`
-        const words = `checkpoint restore ${NAMESPACE}/${checkpoint} --as ${copy} --to ${worker} --backend create-image`
+        const words = `checkpoint restore ${NAMESPACE}/${checkpoint} --as ${copy} --to ${worker} --backend CreateImage`
         const {restore} = resultOf(await run(cluster, words), restored)
-        expect(restore.status.backend).toBe('create-image')
+        expect(restore.status.backend).toBe('CreateImage')
         expect(await nodeOf(cluster, copy)).toBe(worker)
         await expectAnswers(cluster, program, copy)
         const image = await kubectl(
@@ -196,7 +196,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
     await forEach(WITHOUT_CLAIM, async (program) => {
       const pod = `${program.name}-worker-1`
       const move = `checkpoint migrate ${NAMESPACE}/${pod}`
-      await expectDone(cluster, `${move} --to worker-2 --backend create-image`)
+      await expectDone(cluster, `${move} --to worker-2 --backend CreateImage`)
       expect(await nodeOf(cluster, pod)).toBe('worker-2')
       await expectAnswers(cluster, program, pod)
       await expectDone(cluster, `${move} --to worker-1`)
@@ -228,7 +228,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
     await makeNamespace(cluster, TRAVEL, {[CHECKPOINT_IMAGES_LABEL]: 'true'})
     await startTraveller(cluster, 'large', {node: 'worker-1', mebibytes: 200})
     const before = await identityOf(cluster, 'large')
-    await expectDone(cluster, `checkpoint migrate ${TRAVEL}/large --to worker-2 --backend create-image`)
+    await expectDone(cluster, `checkpoint migrate ${TRAVEL}/large --to worker-2 --backend CreateImage`)
     expectSame(await identityOf(cluster, 'large'), before)
     await kubectl(cluster, `delete namespace ${TRAVEL}`)
   })
@@ -280,7 +280,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       await startProgram(cluster, wide, 'worker-1')
       await talkTo(cluster, 'wide').sh('true')
       const checkpoint = await checkpointOf(cluster, 'wide', ' --stop')
-      const restore = `checkpoint restore ${NAMESPACE}/${checkpoint} --backend create-image`
+      const restore = `checkpoint restore ${NAMESPACE}/${checkpoint} --backend CreateImage`
       // What the pod is made from says less than what was dumped.
       const narrowed = {status: {podTemplate: {spec: {containers: [{name: 'main', image: PROGRAMS_IMAGE}]}}}}
       await kubectl(
@@ -290,7 +290,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       await expectRefused(cluster, `${restore} --as narrow`, {code: 'PRIVILEGES_WIDER', why: /CAP_NET_ADMIN/})
 
       const other = await checkpointOf(cluster, name)
-      const toOther = `checkpoint restore ${NAMESPACE}/${other} --as elsewhere --backend create-image`
+      const toOther = `checkpoint restore ${NAMESPACE}/${other} --as elsewhere --backend CreateImage`
       await expectRefused(cluster, `${toOther} --to cp-1`, {
         code: 'RESTORE_UNSUPPORTED',
         why: new RegExp(CHECKPOINT_IMAGES_LABEL),
@@ -300,7 +300,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
         code: 'RESTORE_UNSUPPORTED',
         why: /namespace programs does not allow checkpoint images/,
       })
-      await expectRefused(cluster, `checkpoint migrate ${NAMESPACE}/${name} --backend create-image`, {
+      await expectRefused(cluster, `checkpoint migrate ${NAMESPACE}/${name} --backend CreateImage`, {
         code: 'RESTORE_UNSUPPORTED',
         why: /namespace programs does not allow checkpoint images/,
       })
@@ -342,7 +342,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
     const talk = talkTo(cluster, hidden.name)
     const identity = await hidden.prime(talk)
     const checkpoint = await checkpointOf(cluster, hidden.name)
-    const words = `checkpoint restore ${NAMESPACE}/${checkpoint} --to worker-2 --backend create-image --as`
+    const words = `checkpoint restore ${NAMESPACE}/${checkpoint} --to worker-2 --backend CreateImage --as`
     await expectDone(cluster, `${words} pulled`)
     expect(await hidden.identity(talkTo(cluster, 'pulled'))).toBe(identity)
 

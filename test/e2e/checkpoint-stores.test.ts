@@ -392,9 +392,9 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
     await startTraveller(cluster, 'plain', {node: 'worker-2'})
     const name = await checkpointOf(cluster, 'plain', ' --store oci')
     const place = `${NAMESPACE}/${name}`
-    await expectRefused(cluster, `checkpoint restore ${place} --as other --to worker-2 --backend native`, {
+    await expectRefused(cluster, `checkpoint restore ${place} --as other --to worker-2 --backend Native`, {
       code: 'RESTORE_UNSUPPORTED',
-      why: /worker-2: its runtime supports the backend handler, not native/,
+      why: /worker-2: its runtime supports the backend Handler, not Native/,
     })
     // As on a node that somebody else set up: containerd does not list the handler.
     await cluster.read(
@@ -410,7 +410,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
     // A new agent tells at once what the one before would have told within a minute.
     const agent = `pod -n ${SYSTEM_NAMESPACE} -l app.kubernetes.io/name=clouder-node-agent --field-selector spec.nodeName=worker-2`
     await kubectl(cluster, `delete ${agent}`)
-    const label = BACKEND_LABELS.handler.replaceAll('.', String.raw`\.`)
+    const label = BACKEND_LABELS.Handler.replaceAll('.', String.raw`\.`)
     await waitForValue(cluster, 'node/worker-2', `.metadata.labels.${label}`, (value) => value === '')
     await expectRefused(cluster, `checkpoint restore ${place} --as other --to worker-2`, {
       code: 'RESTORE_UNSUPPORTED',

@@ -82,7 +82,7 @@ export class SimulatedNodes {
       kind: 'Node',
       metadata: {
         name,
-        labels: {'kubernetes.io/hostname': name, [BACKEND_LABELS.handler]: 'true'},
+        labels: {'kubernetes.io/hostname': name, [BACKEND_LABELS.Handler]: 'true'},
         annotations: {[NODE_FEATURES_ANNOTATION]: JSON.stringify({...NODE_FEATURES, ...more})},
       },
       spec,

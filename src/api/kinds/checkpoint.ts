@@ -150,16 +150,35 @@ export const verificationSchema = z.looseObject({
   message: z.string().describe('message is what was found, for people.'),
 })
 
+/** Where something was that a restore may not find there. */
+export const obstacleSources = [
+  'EmptyDir',
+  'EphemeralVolume',
+  'SharedMemory',
+  'ConfigMap',
+  'Secret',
+  'Projected',
+  'DownwardAPI',
+  'PersistentVolume',
+  'HostPath',
+  'TerminationLog',
+  'PodFile',
+  'Address',
+  'EphemeralStorage',
+  'ProcessIDs',
+  'Other',
+] as const
+
 export const obstacleSchema = z.looseObject({
   verdict: z
-    .enum(['impossible', 'unproven'])
+    .enum(['Impossible', 'Unproven'])
     .describe(
-      'verdict is impossible if the pod cannot be restored because of it, and unproven if that is not known.',
+      'verdict is Impossible if the pod cannot be restored because of it, and Unproven if that is not known.',
     ),
   container: z.string().describe('container is the name of the container.'),
   source: z
-    .string()
-    .describe('source is the kind of what is missing, for example emptyDir, hostPath or process ids.'),
+    .enum(obstacleSources)
+    .describe('source is where what is missing was, for example EmptyDir, HostPath or ProcessIDs.'),
   volume: z.string().optional().describe('volume is the name of the volume.'),
   path: z.string().optional().describe('path is the path in the container.'),
   pid: z.int().optional().describe('pid is the id of the process.'),

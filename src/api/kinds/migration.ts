@@ -19,7 +19,7 @@ export const migrationSpecSchema = z
       .enum(backends)
       .optional()
       .describe(
-        'backend is how the pod is restored. One of native, handler and create-image. Defaults to handler.',
+        'backend is how the pod is restored. One of Native, Handler and CreateImage. Defaults to Handler.',
       ),
     owner: z
       .string()
@@ -94,7 +94,7 @@ export const migrationStatusSchema = z
       .record(z.string(), z.string())
       .optional()
       .describe(
-        'images are the images that the agent of the target node made of the checkpoint, with their digest, by container. Only with backend create-image.',
+        'images are the images that the agent of the target node made of the checkpoint, with their digest, by container. Only with backend CreateImage.',
       ),
     checkpointName: z
       .string()

@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {message, metadataSchema, name, phaseConditions, reason, ttlSecondsAfterFinished} from './metadata.ts'
 
-export const backends = ['native', 'handler', 'create-image'] as const
+export const backends = ['Native', 'Handler', 'CreateImage'] as const
 export type Backend = (typeof backends)[number]
 
 export const restoreSpecSchema = z
@@ -23,7 +23,7 @@ export const restoreSpecSchema = z
       .enum(backends)
       .optional()
       .describe(
-        'backend is how the pod is restored. One of native, handler and create-image. Defaults to the best that the node offers.',
+        'backend is how the pod is restored. One of Native, Handler and CreateImage. Defaults to the best that the node offers.',
       ),
     ttlSecondsAfterFinished: ttlSecondsAfterFinished('Restore'),
   })
@@ -44,13 +44,13 @@ export const restoreStatusSchema = z
       .record(z.string(), z.string())
       .optional()
       .describe(
-        'images are the images that the agent of the node made of the checkpoint, with their digest, by container. Only with backend create-image.',
+        'images are the images that the agent of the node made of the checkpoint, with their digest, by container. Only with backend CreateImage.',
       ),
     missingImages: z
       .array(z.string())
       .optional()
       .describe(
-        'missingImages are the images that the node has to pull first. Only with backend create-image.',
+        'missingImages are the images that the node has to pull first. Only with backend CreateImage.',
       ),
     imagesPulled: z
       .boolean()

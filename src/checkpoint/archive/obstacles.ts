@@ -37,6 +37,22 @@ type Source =
   | 'file of the pod'
   | 'other'
 
+/** As the API calls them. */
+const SOURCES = {
+  emptyDir: 'EmptyDir',
+  ephemeral: 'EphemeralVolume',
+  '/dev/shm': 'SharedMemory',
+  configMap: 'ConfigMap',
+  secret: 'Secret',
+  projected: 'Projected',
+  downwardAPI: 'DownwardAPI',
+  claim: 'PersistentVolume',
+  hostPath: 'HostPath',
+  'termination log': 'TerminationLog',
+  'file of the pod': 'PodFile',
+  other: 'Other',
+} as const satisfies Readonly<Record<Source, Obstacle['source']>>
+
 interface Place {
   readonly source: Source
   readonly volume?: string
@@ -83,7 +99,7 @@ export function obstaclesOf(
   const found = held.flatMap((one): readonly Obstacle[] => {
     if (one.kind === 'address') return [addressObstacle(container, one, podSpec)]
     if (one.path === undefined)
-      return [obstacle(container, one, {source: 'other'}, 'impossible', 'CRIU knows it by its inode only')]
+      return [obstacle(container, one, {source: 'other'}, 'Impossible', 'CRIU knows it by its inode only')]
     const {mount} = one
     if (mount?.isExternal !== true || mount.place === '/' || isGuarded(mount.place, spec)) return []
     const place = places.get(mount.place) ?? {source: 'other'}
@@ -115,7 +131,7 @@ function problemOf(
       if ((isFolder && below === '' && isAsMade) || (held.kind === 'socket' && parent === '.'))
         return undefined
       // An init container may put it there again.
-      const verdict = source === 'emptyDir' && initContainers.length > 0 ? 'unproven' : 'impossible'
+      const verdict = source === 'emptyDir' && initContainers.length > 0 ? 'Unproven' : 'Impossible'
       return [verdict, 'what is in there is not in the checkpoint, and a new pod begins with an empty one']
     }
     case 'configMap':
@@ -123,17 +139,17 @@ function problemOf(
     case 'projected':
     case 'downwardAPI':
       if (below !== '')
-        return ['impossible', 'the kubelet writes it into a folder of another name for each pod']
-      return isFolder ? undefined : ['unproven', 'a new pod has what is in there by then']
+        return ['Impossible', 'the kubelet writes it into a folder of another name for each pod']
+      return isFolder ? undefined : ['Unproven', 'a new pod has what is in there by then']
     case 'termination log':
       if ((held.sizeBytes ?? 0) === 0) return undefined
-      return ['impossible', 'each container has an empty one of its own']
+      return ['Impossible', 'each container has an empty one of its own']
     case 'file of the pod':
-      return ['unproven', 'each pod has one of its own']
+      return ['Unproven', 'each pod has one of its own']
     case 'hostPath':
-      return ['unproven', 'it is of the node, and another node may have another one, or none']
+      return ['Unproven', 'it is of the node, and another node may have another one, or none']
     case 'other':
-      return ['unproven', 'it is not known what a new pod has there']
+      return ['Unproven', 'it is not known what a new pod has there']
   }
 }
 
@@ -192,9 +208,9 @@ function addressObstacle(container: string, {path = '', holder}: HeldPath, {host
   const process = holder === undefined ? 'a process' : `process ${holder.pid} (${holder.command})`
   const fix = 'bind to all addresses (0.0.0.0 or ::), or close the socket before, in a hook'
   return {
-    verdict: hostNetwork || path.startsWith('[') ? 'unproven' : 'impossible',
+    verdict: hostNetwork || path.startsWith('[') ? 'Unproven' : 'Impossible',
     container,
-    source: 'address',
+    source: 'Address',
     path,
     ...(holder === undefined ? {} : {pid: holder.pid}),
     message: `${path} of container ${container}: ${process} has a socket bound to this address, and a restored pod has another one; ${fix}`,
@@ -231,7 +247,7 @@ function obstacle(
   return {
     verdict,
     container,
-    source,
+    source: SOURCES[source],
     ...(volume === undefined ? {} : {volume}),
     ...(path === undefined ? {} : {path}),
     ...(holder === undefined ? {} : {pid: holder.pid}),
@@ -251,9 +267,9 @@ export function storageObstacles(container: string, filesBytes: number, pod: unk
   if (limit === undefined || filesBytes <= limit + SLACK_BYTES) return []
   return [
     {
-      verdict: filesBytes > limit + SLACK_BYTES + MOST_HOLE_BYTES ? 'impossible' : 'unproven',
+      verdict: filesBytes > limit + SLACK_BYTES + MOST_HOLE_BYTES ? 'Impossible' : 'Unproven',
       container,
-      source: 'ephemeral storage',
+      source: 'EphemeralStorage',
       message: `container ${container} has changed files of ${filesBytes} bytes, and its limit of ephemeral-storage is ${limit} bytes; raise the limit, or keep the files on a volume`,
     },
   ]
@@ -264,9 +280,9 @@ function processIds(container: string, {hostPID, shareProcessNamespace}: PodSpec
   const which = hostPID ? 'hostPID' : 'shareProcessNamespace'
   return [
     {
-      verdict: 'unproven',
+      verdict: 'Unproven',
       container,
-      source: 'process ids',
+      source: 'ProcessIDs',
       message: `container ${container} has no process namespace of its own (${which}), and its process ids may be taken where it is restored; leave out ${which}`,
     },
   ]

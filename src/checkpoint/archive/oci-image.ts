@@ -14,7 +14,7 @@ export interface CheckpointImage {
 }
 
 /**
- * A checkpoint as an image for backend create-image: one layer, the container's archive as the runtime wrote it. Size
+ * A checkpoint as an image for backend CreateImage: one layer, the container's archive as the runtime wrote it. Size
  * and digest of the archive are those of the sealed metadata. The same archive gives the same image.
  */
 export function checkpointImage(options: {

@@ -22,9 +22,9 @@ export default class CheckpointMigrate extends BaseCommand {
       helpValue: 'NODE',
     }),
     backend: Flags.option({
-      description: 'restore backend; default: handler, with which a failed move is also rolled back',
+      description: 'restore backend; default: Handler, with which a failed move is also rolled back',
       env: 'CLOUDER_BACKEND',
-      options: ['handler', 'create-image'] as const,
+      options: ['Handler', 'CreateImage'] as const,
     })(),
     ...storeFlag,
     ...waitFlag,

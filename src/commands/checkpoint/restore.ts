@@ -29,7 +29,7 @@ export default class CheckpointRestore extends BaseCommand {
     backend: Flags.option({
       description: 'restore backend; default: the best one of the node',
       env: 'CLOUDER_BACKEND',
-      options: ['native', 'handler', 'create-image'] as const,
+      options: ['Native', 'Handler', 'CreateImage'] as const,
     })(),
     ...waitFlag,
     ...clusterFlag,

@@ -249,7 +249,7 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
   const {nodeFeatures} = taken.status ?? {}
   const volumes = await boundVolumes(template.spec, metadata.namespace, context)
   const places = placesFor(
-    {source: nodeFeatures, backend: 'handler', spec: ownSpec(template), volumes},
+    {source: nodeFeatures, backend: 'Handler', spec: ownSpec(template), volumes},
     context.objects,
   )
   const others = places.candidates.map(({node}) => node.metadata.name)
@@ -264,7 +264,7 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
       name: spec.podName,
       template,
       checkpoint: taken.metadata.name,
-      backend: 'handler',
+      backend: 'Handler',
       // It may be cordoned: it was there all the same.
       nodes: isNodeThere(back, at) ? {bound: back} : others.slice(0, 20),
       labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},

@@ -31,7 +31,7 @@ export async function takerOf(
   const places = placesFor(
     {
       source,
-      backend: spec.backend ?? 'handler',
+      backend: spec.backend ?? 'Handler',
       node: spec.nodeName,
       exceptNode: status.sourceNodeName,
       spec: ownSpec(podTemplate),

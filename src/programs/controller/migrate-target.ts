@@ -25,7 +25,7 @@ export function targetPod(
     name,
     template: taken.status?.podTemplate ?? {metadata: {}, spec: {containers: []}},
     checkpoint: taken.metadata.name,
-    backend: spec.backend ?? 'handler',
+    backend: spec.backend ?? 'Handler',
     images: status.images,
     nodes: [status.targetNodeName ?? ''],
     labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},

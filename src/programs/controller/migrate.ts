@@ -176,14 +176,12 @@ async function targetOf(
       message: `node ${nodeName} has no node agent: it lacks the annotation ${NODE_FEATURES_ANNOTATION}`,
     }
   const images =
-    spec.backend === 'create-image'
-      ? await namespaceProblem(migration.metadata.namespace, context)
-      : undefined
+    spec.backend === 'CreateImage' ? await namespaceProblem(migration.metadata.namespace, context) : undefined
   if (images !== undefined) return {reason: 'RESTORE_UNSUPPORTED', message: images}
   const places = placesFor(
     {
       source,
-      backend: spec.backend ?? 'handler',
+      backend: spec.backend ?? 'Handler',
       node: spec.nodeName,
       exceptNode: nodeName,
       spec: ownSpec(pod),
@@ -290,7 +288,7 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Requeue> {
   const {metadata, spec, status = {}} = migration
   const {targetAnswer: answer} = status
   if (answer === undefined) {
-    const leftMs = (spec.backend === 'create-image' ? IMAGES_MS : ANSWER_MS) - phaseMs(at)
+    const leftMs = (spec.backend === 'CreateImage' ? IMAGES_MS : ANSWER_MS) - phaseMs(at)
     if (leftMs > 0) return {requeueAfterMs: leftMs}
     return step(
       at,

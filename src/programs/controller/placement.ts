@@ -124,7 +124,7 @@ export const isNodeReady = ({status}: Node): boolean =>
 function backendOf({metadata: {labels}}: Node, wanted: Backend | undefined): Backend | undefined {
   const offered = backends
     .filter((backend) => labels[BACKEND_LABELS[backend]] === 'true')
-    .filter((backend) => backend !== 'create-image' || labels[CHECKPOINT_IMAGES_LABEL] === 'true')
+    .filter((backend) => backend !== 'CreateImage' || labels[CHECKPOINT_IMAGES_LABEL] === 'true')
   return wanted === undefined ? offered[0] : offered.find((backend) => backend === wanted)
 }
 
@@ -132,7 +132,7 @@ function backendOf({metadata: {labels}}: Node, wanted: Backend | undefined): Bac
 function whyUnsupported({metadata}: Node, wanted: Backend | undefined): string {
   const offered = backends.filter((backend) => metadata.labels[BACKEND_LABELS[backend]] === 'true')
   const isPooled = metadata.labels[CHECKPOINT_IMAGES_LABEL] === 'true'
-  if (!isPooled && (wanted === 'create-image' || offered.join() === 'create-image'))
+  if (!isPooled && (wanted === 'CreateImage' || offered.join() === 'CreateImage'))
     return `it does not accept checkpoint images: it lacks the label ${CHECKPOINT_IMAGES_LABEL}=true`
   return offered.length > 0
     ? `its runtime supports the backend ${offered.join(', ')}, not ${wanted ?? 'the requested one'}`
@@ -158,7 +158,7 @@ function whyNot(
   if (difference !== undefined) return difference
   const taint = node.spec.taints?.find(({effect, key, value}) => {
     // The pod is given what lets it there.
-    if (wanted.backend === 'create-image' && key === CHECKPOINT_IMAGES_LABEL) return false
+    if (wanted.backend === 'CreateImage' && key === CHECKPOINT_IMAGES_LABEL) return false
     const tolerated = (spec.tolerations ?? []).some(
       (toleration) =>
         (toleration.effect === undefined || toleration.effect === '' || toleration.effect === effect) &&

@@ -61,7 +61,7 @@ async function whyNot(
     name,
     template: podTemplateOf(templatedPodSchema.parse(found)),
     checkpoint: metadata.name,
-    backend: 'handler',
+    backend: 'Handler',
     nodes: [node],
     labels: {[RESTORE_LABEL]: labelValue(metadata.name)},
     owners: [],

@@ -91,7 +91,7 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
     )
     return undefined
   }
-  const lost = status.obstacles?.find(({verdict}) => verdict === 'impossible')
+  const lost = status.obstacles?.find(({verdict}) => verdict === 'Impossible')
   if (lost !== undefined)
     return fail(
       object,
@@ -112,11 +112,11 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
     const reason = isUnlikeAll(wanted, context.objects) ? 'NODE_UNLIKE' : 'RESTORE_UNSUPPORTED'
     return fail(object, reason, `no node can run the pod: ${wordsOfRefused(places)}`, context)
   }
-  if (best.backend === 'create-image') {
+  if (best.backend === 'CreateImage') {
     const problem = await namespaceProblem(metadata.namespace, context)
     if (problem !== undefined) return fail(object, 'RESTORE_UNSUPPORTED', problem, context)
   }
-  const node = spec.nodeName ?? (best.backend === 'create-image' ? best.node.metadata.name : undefined)
+  const node = spec.nodeName ?? (best.backend === 'CreateImage' ? best.node.metadata.name : undefined)
   const next = await writeStatus(
     object,
     {
@@ -138,9 +138,9 @@ async function makePod(object: KubeObject, restore: Restore, context: ReconcileC
   const name = checkpoint === undefined ? undefined : podNameOf(restore, checkpoint)
   if (checkpoint === undefined || template === undefined || name === undefined)
     return fail(object, 'CHECKPOINT_UNKNOWN', `checkpoint ${spec.checkpointName} was deleted`, context)
-  const {backend = 'handler', images, nodeName} = status
+  const {backend = 'Handler', images, nodeName} = status
   if (status.missingImages !== undefined) return pull(object, restore, template.spec, context)
-  if (backend === 'create-image' && images === undefined) {
+  if (backend === 'CreateImage' && images === undefined) {
     await tell(object, restore, {message: `creating images of the checkpoint on ${nodeName ?? ''}`}, context)
     return undefined
   }
@@ -211,7 +211,7 @@ async function podFor(
 ): Promise<KubeObject> {
   const {podTemplate, nodeFeatures: source} = checkpoint.status ?? {}
   const template = podTemplate ?? {metadata: {}, spec: {containers: []}}
-  const backend = status?.backend ?? 'handler'
+  const backend = status?.backend ?? 'Handler'
   const node = status?.nodeName
   const volumes = await boundVolumes(template.spec, namespace, context)
   const places = placesFor({source, backend, node, spec: ownSpec(template), volumes}, context.objects)

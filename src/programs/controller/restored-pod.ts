@@ -54,7 +54,7 @@ export interface RestoredPod {
   /** Of the pod's namespace. */
   readonly checkpoint: string
   readonly backend: Backend
-  /** By container; of backend create-image. */
+  /** By container; of backend CreateImage. */
   readonly images?: Readonly<Record<string, string>> | undefined
   /** Nodes that it may run on, for the scheduler to choose from; or the one that it is put on, whatever that thinks. */
   readonly nodes: readonly string[] | {readonly bound: string}
@@ -116,8 +116,8 @@ export function restoredPod(wanted: RestoredPod): KubeObject {
         ...annotations,
         ...wanted.annotations,
         [AFFINITY_ANNOTATION]: JSON.stringify(original ?? null),
-        ...(wanted.backend === 'handler' ? {[RESTORE_ANNOTATION]: wanted.checkpoint} : {}),
-        ...(wanted.backend === 'create-image'
+        ...(wanted.backend === 'Handler' ? {[RESTORE_ANNOTATION]: wanted.checkpoint} : {}),
+        ...(wanted.backend === 'CreateImage'
           ? {[ORIGINAL_ANNOTATION]: JSON.stringify(originalOf(spec))}
           : {}),
       },
@@ -129,7 +129,7 @@ export function restoredPod(wanted: RestoredPod): KubeObject {
 
 function runtimeOf(spec: Template['spec'], {backend, images = {}}: RestoredPod): Template['spec'] {
   const {runtimeClassName, ...rest} = spec
-  if (backend === 'handler') return {...rest, runtimeClassName: RESTORE_RUNTIME}
+  if (backend === 'Handler') return {...rest, runtimeClassName: RESTORE_RUNTIME}
   const runtime =
     runtimeClassName === undefined || runtimeClassName === RESTORE_RUNTIME ? {} : {runtimeClassName}
   const containers = spec.containers.map((container) => {

@@ -244,7 +244,7 @@ async function tellProgress(checkpoint: Named, message: string, {kube}: AgentToo
 }
 
 function storedMessage({location, obstacles = []}: Pick<CheckpointStatus, 'location' | 'obstacles'>): string {
-  const lost = obstacles.find(({verdict}) => verdict === 'impossible')
+  const lost = obstacles.find(({verdict}) => verdict === 'Impossible')
   return `stored in ${location ?? ''}${lost === undefined ? '' : `, but it cannot be restored: ${lost.message}`}`
 }
 

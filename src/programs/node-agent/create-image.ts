@@ -28,7 +28,7 @@ const OUTAGES: readonly string[] = ['STORE_UNREACHABLE', 'KEY_UNREACHABLE']
 
 type CheckpointName = {readonly namespace: string; readonly name: string}
 
-/** Images that this node's runtime restores: of checkpoints, for backend create-image. They are memory in clear. */
+/** Images that this node's runtime restores: of checkpoints, for backend CreateImage. They are memory in clear. */
 export interface CheckpointImages {
   /**
    * One of each container of a checkpoint. What a runtime that restores at the creation would not ask is asked here:
@@ -45,7 +45,7 @@ export function isForImages(object: KubeObject, node: string): boolean {
   const {status = {}} = restoreSchema.parse(object)
   const {backend, phase, images, missingImages} = status
   const waits = images !== undefined || missingImages !== undefined
-  return backend === 'create-image' && phase === 'Preparing' && status.nodeName === node && !waits
+  return backend === 'CreateImage' && phase === 'Preparing' && status.nodeName === node && !waits
 }
 
 /**

@@ -74,7 +74,7 @@ export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<
   const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToAdmit(now, tools.node)
   try {
     const targetAnswer = {ok: true, message: `${tools.node} can run the pod`}
-    if (spec.backend === 'create-image') {
+    if (spec.backend === 'CreateImage') {
       await tools.checkpointImages.make(checkpoint, async (images) => {
         await writeStatusIf(ref, isSame, {images, targetAnswer}, tools)
       })

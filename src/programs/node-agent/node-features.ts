@@ -82,13 +82,13 @@ export async function publishNodeFeatures(
   const {node, kube, configFile} = options
   const {metadata, status} = nodeSchema.parse(await kube.get(nodeRef(node)))
   const offers = {
-    handler: status.runtimeHandlers?.some(({name}) => name === RESTORE_RUNTIME) === true,
-    'create-image': await takesCheckpointImages(nodeFeatures.runtime, configFile),
+    Handler: status.runtimeHandlers?.some(({name}) => name === RESTORE_RUNTIME) === true,
+    CreateImage: await takesCheckpointImages(nodeFeatures.runtime, configFile),
     // Nothing here restores by the API of Kubernetes, whose shape is not settled: src/checkpoint/native.ts looks for it.
-    native: false,
+    Native: false,
   }
   const labels = Object.fromEntries(
-    (['handler', 'create-image', 'native'] as const).map((backend) => [
+    (['Handler', 'CreateImage', 'Native'] as const).map((backend) => [
       BACKEND_LABELS[backend],
       offers[backend] ? 'true' : null,
     ]),

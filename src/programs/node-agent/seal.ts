@@ -96,7 +96,7 @@ async function sealInTurn(
 function refuseToEnd({spec, name}: Named, obstacles: readonly Obstacle[]): void {
   if (spec.podPolicy === 'Resume') return
   const [first, ...others] = obstacles.filter(
-    ({verdict}) => verdict === 'impossible' || spec.podPolicy === 'Delete',
+    ({verdict}) => verdict === 'Impossible' || spec.podPolicy === 'Delete',
   )
   if (first === undefined) return
   const more = others.length === 0 ? '' : ` (and ${others.length} more)`

@@ -151,7 +151,7 @@ async function examineNode(
       ? [
           blocks(
             'Backend',
-            'its runtime supports none of the restore backends: handler (containerd 2.x), checkpoint images (containerd 2.1 to 2.3, opt-in), PodCheckpoint (a future Kubernetes)',
+            'its runtime supports none of the restore backends: Handler (containerd 2.x), checkpoint images (containerd 2.1 to 2.3, opt-in), PodCheckpoint (a future Kubernetes)',
             'set up the handler: clouder kubeadm init CLUSTER',
           ),
         ]

@@ -13,8 +13,8 @@ test('a checkpoint that holds what a restore will not find says so', () => {
     status: {
       phase: 'Ready',
       obstacles: [
-        {verdict: 'impossible', container: 'main', source: 'emptyDir', message},
-        {verdict: 'unproven', container: 'main', source: 'hostPath', message: '/host/lib.so'},
+        {verdict: 'Impossible', container: 'main', source: 'EmptyDir', message},
+        {verdict: 'Unproven', container: 'main', source: 'HostPath', message: '/host/lib.so'},
       ],
     },
   })

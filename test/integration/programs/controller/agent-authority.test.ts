@@ -247,7 +247,7 @@ test.for<[string, string, Attempt]>([
   [
     'labels another node',
     'its own node only',
-    patched('b', {metadata: {labels: {[BACKEND_LABELS.handler]: 'true'}}}),
+    patched('b', {metadata: {labels: {[BACKEND_LABELS.Handler]: 'true'}}}),
   ],
   [
     'makes its node a control plane',
@@ -433,11 +433,11 @@ test.for<[string, string, Attempt]>([
 test('what an agent is there for it may do', async (context) => {
   const {agent, root} = await scene(context)
   const metadata = {
-    labels: {[BACKEND_LABELS.handler]: 'true', [BACKEND_LABELS.native]: null},
+    labels: {[BACKEND_LABELS.Handler]: 'true', [BACKEND_LABELS.Native]: null},
     annotations: {[NODE_FEATURES_ANNOTATION]: '{}', [INTERRUPTION_ANNOTATION]: '[]'},
   }
   await agent.patch(node('a'), {metadata})
-  await agent.patch(node('a'), {metadata: {labels: {[BACKEND_LABELS.handler]: null}}})
+  await agent.patch(node('a'), {metadata: {labels: {[BACKEND_LABELS.Handler]: null}}})
   await agent.patch(node('a'), {metadata: {annotations: {[INTERRUPTION_ANNOTATION]: null}}})
   expect(
     await agent.patch(

@@ -63,7 +63,7 @@ async function serve(kube: KubeClient): Promise<void> {
       kind: 'Node',
       metadata: {
         name,
-        labels: {[BACKEND_LABELS.handler]: 'true'},
+        labels: {[BACKEND_LABELS.Handler]: 'true'},
         annotations: {[NODE_FEATURES_ANNOTATION]: JSON.stringify(NODE_FEATURES)},
       },
     })

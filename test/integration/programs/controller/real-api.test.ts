@@ -55,7 +55,7 @@ async function addNode(kube: KubeClient, name: string): Promise<void> {
     kind: 'Node',
     metadata: {
       name,
-      labels: {[BACKEND_LABELS.handler]: 'true'},
+      labels: {[BACKEND_LABELS.Handler]: 'true'},
       annotations: {[NODE_FEATURES_ANNOTATION]: JSON.stringify(NODE_FEATURES)},
     },
   })

@@ -44,7 +44,7 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
       spec: {checkpointName: NAME.name},
       status: {
         phase: 'Preparing',
-        backend: 'create-image',
+        backend: 'CreateImage',
         nodeName: NODE,
         startTime: new Date(0).toISOString(),
       },

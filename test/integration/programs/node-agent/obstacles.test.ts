@@ -56,7 +56,7 @@ test.for([
 test('a pod that can be thawed again stands still for what is not proven', async () => {
   await withTempFolder(async (folder) => {
     const {node, status} = await checkpointOf(folder, UNPROVEN, 'Freeze')
-    expect(status).toMatchObject({phase: 'Ready', frozen: true, obstacles: [{verdict: 'unproven'}]})
+    expect(status).toMatchObject({phase: 'Ready', frozen: true, obstacles: [{verdict: 'Unproven'}]})
     expect(node.processes.ranAfterDump).toBe(false)
   })
 })
@@ -64,7 +64,7 @@ test('a pod that can be thawed again stands still for what is not proven', async
 test('a checkpoint of a pod that runs on is made, and says that it cannot be restored', async () => {
   await withTempFolder(async (folder) => {
     const {node, status} = await checkpointOf(folder, LOST, 'Resume')
-    expect(status).toMatchObject({phase: 'Ready', obstacles: [{verdict: 'impossible', path: LOST.path}]})
+    expect(status).toMatchObject({phase: 'Ready', obstacles: [{verdict: 'Impossible', path: LOST.path}]})
     expect(status.message).toContain('but it cannot be restored: /logs/app.log')
     expect(node.runs).toBe(true)
   })

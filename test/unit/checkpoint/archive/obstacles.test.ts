@@ -71,29 +71,29 @@ const verdictOf = (held: Held, pod: object = POD): string => {
 test.for<[string, Held]>([
   ['restored', {how: 'open', path: '/var/log/app.log', on: '/'}],
   ['restored', {how: 'fifo', path: '/tmp/in', on: '/'}],
-  ['impossible', {how: 'open', path: '/logs/app.log', on: '/logs'}],
-  ['impossible', {how: 'mapped', path: '/logs/data', on: '/logs'}],
-  ['impossible', {how: 'fifo', path: '/logs/in', on: '/logs'}],
-  ['impossible', {how: 'folder', path: '/logs/sub', on: '/logs', mode: 0o40755}],
+  ['Impossible', {how: 'open', path: '/logs/app.log', on: '/logs'}],
+  ['Impossible', {how: 'mapped', path: '/logs/data', on: '/logs'}],
+  ['Impossible', {how: 'fifo', path: '/logs/in', on: '/logs'}],
+  ['Impossible', {how: 'folder', path: '/logs/sub', on: '/logs', mode: 0o40755}],
   ['restored', {how: 'unlinked', path: '/logs/app.log', on: '/logs'}],
   ['restored', {how: 'folder', path: '/logs', on: '/logs', mode: 0o42777}],
-  ['impossible', {how: 'folder', path: '/logs', on: '/logs', mode: 0o40700}],
+  ['Impossible', {how: 'folder', path: '/logs', on: '/logs', mode: 0o40700}],
   ['restored', {how: 'socket', path: '/logs/app.sock', on: '/logs'}],
-  ['impossible', {how: 'socket', path: '/logs/sub/app.sock', on: '/logs'}],
+  ['Impossible', {how: 'socket', path: '/logs/sub/app.sock', on: '/logs'}],
   ['restored', {how: 'accepted', path: '/logs/sub/app.sock', on: '/logs'}],
   ['restored', {how: 'watch', path: '/config', on: '/config'}],
-  ['impossible', {how: 'watch', path: '/logs/sub', on: '/logs'}],
-  ['impossible', {how: 'watch', on: '/'}],
-  ['impossible', {how: 'open', path: '/config/..2026_11_29_21_00_00.1/key', on: '/config'}],
-  ['impossible', {how: 'open', path: `${TOKEN}/..2026_11_29_21_00_00.1/token`, on: TOKEN}],
+  ['Impossible', {how: 'watch', path: '/logs/sub', on: '/logs'}],
+  ['Impossible', {how: 'watch', on: '/'}],
+  ['Impossible', {how: 'open', path: '/config/..2026_11_29_21_00_00.1/key', on: '/config'}],
+  ['Impossible', {how: 'open', path: `${TOKEN}/..2026_11_29_21_00_00.1/token`, on: TOKEN}],
   ['restored', {how: 'open', path: '/claim/journal', on: '/claim'}],
   ['restored', {how: 'socket', path: '/claim/sub/app.sock', on: '/claim'}],
-  ['unproven', {how: 'open', path: '/host/lib.so', on: '/host'}],
-  ['impossible', {how: 'open', path: '/dev/shm/segment', on: '/dev/shm'}],
+  ['Unproven', {how: 'open', path: '/host/lib.so', on: '/host'}],
+  ['Impossible', {how: 'open', path: '/dev/shm/segment', on: '/dev/shm'}],
   ['restored', {how: 'open', path: '/dev/termination-log', on: '/dev/termination-log', sizeBytes: 0}],
-  ['impossible', {how: 'open', path: '/dev/termination-log', on: '/dev/termination-log'}],
-  ['unproven', {how: 'open', path: '/etc/hosts', on: '/etc/hosts'}],
-  ['unproven', {how: 'open', path: '/unknown/file', on: '/unknown'}],
+  ['Impossible', {how: 'open', path: '/dev/termination-log', on: '/dev/termination-log'}],
+  ['Unproven', {how: 'open', path: '/etc/hosts', on: '/etc/hosts'}],
+  ['Unproven', {how: 'open', path: '/unknown/file', on: '/unknown'}],
 ])('%s: %o', ([verdict, held]) => {
   expect(verdictOf(held)).toBe(verdict)
 })
@@ -104,14 +104,14 @@ const [TCP, UDP] = [6, 17]
 const [ESTABLISHED, CLOSE, LISTEN] = [1, 7, 10]
 
 test.for<[string, string, number, number, number, readonly number[], object]>([
-  ['impossible', 'TCP that listens on the address of the pod', TCP, LISTEN, 8080, [10, 244, 1, 5], POD],
-  ['impossible', 'UDP from the address of the pod', UDP, CLOSE, 40_000, [10, 244, 1, 5], POD],
+  ['Impossible', 'TCP that listens on the address of the pod', TCP, LISTEN, 8080, [10, 244, 1, 5], POD],
+  ['Impossible', 'UDP from the address of the pod', UDP, CLOSE, 40_000, [10, 244, 1, 5], POD],
   ['restored', 'TCP that is connected, which is closed', TCP, ESTABLISHED, 40_000, [10, 244, 1, 5], POD],
   ['restored', 'TCP on all addresses', TCP, LISTEN, 8080, [0, 0, 0, 0], POD],
   ['restored', 'TCP on loopback', TCP, LISTEN, 8080, [127, 0, 0, 2], POD],
   ['restored', 'TCP that is not bound yet', TCP, CLOSE, 0, [10, 244, 1, 5], POD],
   [
-    'unproven',
+    'Unproven',
     'TCP on an address of the node',
     TCP,
     LISTEN,
@@ -141,11 +141,11 @@ test.for<[string, string, number, number, number, readonly number[], object]>([
 
 test('an init container may put a file of an emptyDir there again; nobody knows', () => {
   const held: Held = {how: 'open', path: '/logs/app.log', on: '/logs'}
-  expect(verdictOf(held, {...POD, initContainers: [{name: 'init'}]})).toBe('unproven')
+  expect(verdictOf(held, {...POD, initContainers: [{name: 'init'}]})).toBe('Unproven')
 })
 
 test.for(['hostPID', 'shareProcessNamespace'])('process ids are not proven to be free with %s', (key) => {
-  expect(verdictOf({how: 'open', path: '/tmp/x', on: '/'}, {...POD, [key]: true})).toBe('unproven')
+  expect(verdictOf({how: 'open', path: '/tmp/x', on: '/'}, {...POD, [key]: true})).toBe('Unproven')
 })
 
 test('the message names process, path, volume and its kind, and what to do', () => {
@@ -154,9 +154,9 @@ test('the message names process, path, volume and its kind, and what to do', () 
   )
   expect(obstaclesOf('main', heldPaths(images), OCI, POD)).toEqual([
     {
-      verdict: 'impossible',
+      verdict: 'Impossible',
       container: 'main',
-      source: 'emptyDir',
+      source: 'EmptyDir',
       volume: 'logs',
       path: '/logs/app.log',
       pid: 7,
@@ -186,8 +186,8 @@ test('images that are cut off or made of anything hold nobody up', () => {
 const MIB = 1024 * 1024
 test.for([
   ['restored', 64, 70],
-  ['unproven', 64, 200],
-  ['impossible', 64, 400],
+  ['Unproven', 64, 200],
+  ['Impossible', 64, 400],
 ] as const)(
   'changed files are %s: of a limit of %i MiB they take %i MiB, holes included',
   ([verdict, limit, size]) => {

@@ -20,7 +20,7 @@ async function sceneWithImages(labels: Record<string, string> = LABEL, options: 
     scene.nodes.addNode(name)
     const [node] = scene.kube.peek('v1', 'Node').filter(({metadata}) => metadata.name === name)
     if (node === undefined) throw new Error('no node')
-    const own = {...node.metadata.labels, ...(name === 'a' ? {} : {[BACKEND_LABELS['create-image']]: 'true'})}
+    const own = {...node.metadata.labels, ...(name === 'a' ? {} : {[BACKEND_LABELS.CreateImage]: 'true'})}
     scene.kube.put({...node, metadata: {...node.metadata, labels: {...own, ...pool}}})
   }
   const imagePullSecrets = [{name: 'login'}]
@@ -33,7 +33,7 @@ type Status = {phase?: string; missingImages?: unknown; imagesPulled?: unknown; 
 const statusOf = (scene: ControllerScene, kind: 'Checkpoint' | 'Restore', name: string): Status =>
   Object(scene.status(kind, name)) as Status
 const restore = (scene: ControllerScene, more: object = {}): void =>
-  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy', backend: 'create-image', ...more})
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy', backend: 'CreateImage', ...more})
 const isOver = (scene: ControllerScene) => () =>
   ['Restored', 'Failed'].includes(statusOf(scene, 'Restore', 'again').phase ?? '')
 
@@ -48,7 +48,7 @@ test('a pod goes on by an image of its checkpoint, on a node for that', async ()
   const scene = await sceneWithImages()
   restore(scene)
   await scene.play({until: () => statusOf(scene, 'Restore', 'again').phase === 'Preparing'})
-  expect(scene.status('Restore', 'again')).toMatchObject({backend: 'create-image', nodeName: 'b'})
+  expect(scene.status('Restore', 'again')).toMatchObject({backend: 'CreateImage', nodeName: 'b'})
   agentSays(scene, {images: {main: IMAGE}})
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored'})

@@ -243,9 +243,9 @@ test('a node that is cordoned for its drain takes its pod back all the same', as
 })
 
 const UNPROVEN = {
-  verdict: 'unproven',
+  verdict: 'Unproven',
   container: 'main',
-  source: 'hostPath',
+  source: 'HostPath',
   message: '/host/lib.so is of the node',
 } as const
 

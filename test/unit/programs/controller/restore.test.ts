@@ -27,7 +27,7 @@ test('a second pod goes on from a checkpoint, without the labels by which a cont
   await scene.play({until: isOver(scene)})
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Restored',
-    backend: 'handler',
+    backend: 'Handler',
     nodeName: 'b',
   })
   expect(scene.pod('copy')).toMatchObject({
@@ -85,7 +85,7 @@ test('a checkpoint that is known not to come back is refused before a pod is mad
   const scene = controllerScene()
   scene.nodes.addNode('a')
   scene.nodes.runPod('web', 'a', MEMORY)
-  scene.nodes.obstacles.set('web', [{verdict: 'impossible', container: 'main', source: 'emptyDir', message}])
+  scene.nodes.obstacles.set('web', [{verdict: 'Impossible', container: 'main', source: 'EmptyDir', message}])
   scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Resume'})
   scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy'})
   await scene.play({until: isOver(scene)})
@@ -134,9 +134,9 @@ test.for([
   ],
   [
     'no node offers the backend',
-    {checkpointName: 'saved', backend: 'native'},
+    {checkpointName: 'saved', backend: 'Native'},
     'RESTORE_UNSUPPORTED',
-    /a: its runtime supports the backend handler, not native/,
+    /a: its runtime supports the backend Handler, not Native/,
   ],
 ] as const)('a Restore fails when %s', async ([, spec, reason, words]) => {
   const scene = await sceneWithCheckpoint()

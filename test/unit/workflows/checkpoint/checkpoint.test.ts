@@ -149,7 +149,7 @@ test('a checkpoint that is not there is told with names that are near', async ()
 
 test('a restore of a checkpoint goes to the node and takes the name that were asked for', async () => {
   const {kube, tools} = cluster(
-    endsAs('Restore', {phase: 'Restored', nodeName: 'worker-2', backend: 'handler'}),
+    endsAs('Restore', {phase: 'Restored', nodeName: 'worker-2', backend: 'Handler'}),
   )
   kube.put({
     ...refOf('Checkpoint', ''),
@@ -160,7 +160,7 @@ test('a restore of a checkpoint goes to the node and takes the name that were as
   const restored = await restoreCheckpoint(kube, {...place, node: 'worker-2', as: 'web-b'}, tools)
   expect(restored).toMatchObject({
     spec: {checkpointName: 'web-1', nodeName: 'worker-2', podName: 'web-b'},
-    status: {backend: 'handler'},
+    status: {backend: 'Handler'},
   })
   await expect(restoreCheckpoint(kube, {...place, node: 'worker-9'}, tools)).rejects.toMatchObject({
     code: 'FLAG_INVALID',
