@@ -16,6 +16,8 @@ export interface FollowedKind extends Pick<
 /** Is told of each change once it can be read, and of each object that is left out, with what is wrong with it. */
 export interface ObjectListener<Kind extends string> {
   readonly onChange: (kind: Kind, object: KubeObject) => void
+  /** Told of an object that was deleted, as it was when it could be read last. */
+  readonly onGone: (kind: Kind, object: KubeObject) => void
   readonly onUnreadable: (kind: Kind, object: KubeObject, problem: string) => void
 }
 
@@ -24,7 +26,7 @@ export interface CacheOptions<Kind extends string> {
   readonly kube: Pick<KubeClient, 'watch'>
   readonly log: Log
   readonly listener: ObjectListener<Kind>
-  /** Where it says that its watches are alive. */
+  /** Default: by a clock of its own. */
   readonly liveness?: WatchLiveness
   /** Milliseconds since the epoch; default: the real clock. */
   readonly now?: () => number
@@ -32,6 +34,8 @@ export interface CacheOptions<Kind extends string> {
 
 /** How current what is known of a kind is. */
 export interface KindHealth {
+  /** Everything that was there has been read once. */
+  readonly isSynced: boolean
   readonly state: WatchState
   /** When this state began: ISO 8601. */
   readonly since: string
@@ -42,9 +46,17 @@ export interface KindHealth {
 
 interface Followed {
   readonly objects: Map<string, KubeObject>
+  readonly unreadable: Map<string, Unreadable>
+  isSynced: boolean
   state: WatchState
   sinceMs: number
   problems: number
+}
+
+interface Unreadable {
+  readonly object: KubeObject
+  /** As it was when it could be read last. */
+  readonly before: KubeObject | undefined
 }
 
 /**
@@ -82,8 +94,19 @@ export class ObjectCache<Kind extends string> implements Objects<Kind> {
   async #followKind(kind: Kind, signal: AbortSignal, onSynced: () => void): Promise<void> {
     const {kube, log, kinds} = this.#options
     const {schema, ...query}: FollowedKind = kinds[kind]
-    const followed: Followed = {objects: new Map(), state: 'syncing', sinceMs: this.#now(), problems: 0}
+    const followed: Followed = {
+      objects: new Map(),
+      unreadable: new Map(),
+      isSynced: false,
+      state: 'syncing',
+      sinceMs: this.#now(),
+      problems: 0,
+    }
     this.#followed.set(kind, followed)
+    const onKindSynced = (): void => {
+      followed.isSynced = true
+      onSynced()
+    }
     const onProblem = ({message}: Error): void => {
       followed.problems += 1
       log('warn', 'a watch has a problem and goes on', {kind, error: message})
@@ -95,8 +118,8 @@ export class ObjectCache<Kind extends string> implements Objects<Kind> {
     const onAlive = (): void => this.#liveness.alive(kind)
     onAlive()
     await kube.watch(
-      {...query, kind, onSynced, onProblem, onState, onAlive},
-      ({type, object}) => this.#hear(kind, followed.objects, type === 'DELETED', object),
+      {...query, kind, onSynced: onKindSynced, onProblem, onState, onAlive},
+      ({type, object}) => this.#hear(kind, followed, type === 'DELETED', object),
       signal,
     )
   }
@@ -106,11 +129,18 @@ export class ObjectCache<Kind extends string> implements Objects<Kind> {
     return this.#liveness.problem()
   }
 
+  /** Which kinds have not been read yet, and why; undefined: all have been. */
+  unready(): string | undefined {
+    const unread = [...this.health()].filter(([, {isSynced}]) => !isSynced)
+    if (unread.length === 0) return undefined
+    return `the initial lists are not complete yet: ${unread.map(([kind, {state, since}]) => `${kind} (${state} since ${since})`).join(', ')}`
+  }
+
   /** Of each kind that is followed. */
   health(): ReadonlyMap<Kind, KindHealth> {
-    const entries = [...this.#followed].map(([kind, {objects, state, sinceMs, problems}]) => {
+    const entries = [...this.#followed].map(([kind, {objects, isSynced, state, sinceMs, problems}]) => {
       const since = new Date(sinceMs).toISOString()
-      return [kind, {state, since, objects: objects.size, problems}] as const
+      return [kind, {isSynced, state, since, objects: objects.size, problems}] as const
     })
     return new Map(entries)
   }
@@ -128,14 +158,27 @@ export class ObjectCache<Kind extends string> implements Objects<Kind> {
     return namespace === undefined ? all : all.filter(({metadata}) => metadata.namespace === namespace)
   }
 
-  #hear(kind: Kind, objects: Map<string, KubeObject>, gone: boolean, object: KubeObject): void {
+  unreadable(kind: Kind): readonly KubeObject[] {
+    return [...(this.#followed.get(kind)?.unreadable.values() ?? [])].map(({object}) => object)
+  }
+
+  #hear(kind: Kind, {objects, unreadable}: Followed, isGone: boolean, object: KubeObject): void {
     const {kinds, listener} = this.#options
     const key = keyOf(object.metadata.name, object.metadata.namespace)
     const {error} = kinds[kind].schema.safeParse(object)
-    if (gone || error !== undefined) objects.delete(key)
-    else objects.set(key, object)
-    if (error === undefined) listener.onChange(kind, object)
-    else if (!gone) listener.onUnreadable(kind, object, wordsOfProblem(error))
+    const before = objects.get(key) ?? unreadable.get(key)?.before
+    objects.delete(key)
+    unreadable.delete(key)
+    if (isGone) {
+      const last = error === undefined ? object : before
+      if (last !== undefined) listener.onGone(kind, last)
+    } else if (error === undefined) {
+      objects.set(key, object)
+      listener.onChange(kind, object)
+    } else {
+      unreadable.set(key, {object, before})
+      listener.onUnreadable(kind, object, wordsOfProblem(error))
+    }
   }
 }
 

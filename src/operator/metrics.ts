@@ -1,27 +1,54 @@
 import {Counter, Gauge, type Registry} from 'prom-client'
+import type {KindHealth} from './cache.ts'
 
-/** What every program counts that reconciles. */
-export interface ReconcileMetrics {
-  leads(isLeader: boolean): void
-  reconciled(reconciler: string, result: 'done' | 'failed'): void
-}
-
-/** Counts in a registry of prom-client, by names that begin with `prefix`, such as `clouder_controller`. */
-export function reconcileMetrics(registry: Registry, prefix: string): ReconcileMetrics {
-  const registers = [registry]
-  const leader = new Gauge({
-    name: `${prefix}_leader`,
-    help: 'Whether this process is the one that acts',
-    registers,
-  })
+/** What every program counts that reconciles, by names that begin with `prefix`, such as `clouder_controller`. */
+export function reconcileMetrics(
+  registry: Registry,
+  prefix: string,
+): (reconciler: string, result: 'done' | 'failed') => void {
   const reconciles = new Counter({
     name: `${prefix}_reconciles_total`,
     help: 'Looks at an object, by reconciler and result',
     labelNames: ['reconciler', 'result'],
-    registers,
+    registers: [registry],
   })
-  return {
-    leads: (isLeader) => leader.set(isLeader ? 1 : 0),
-    reconciled: (reconciler, result) => reconciles.inc({reconciler, result}),
+  return (reconciler, result) => reconciles.inc({reconciler, result})
+}
+
+/** Of a program of which one process acts. */
+export function leaderMetrics(registry: Registry, prefix: string): (isLeader: boolean) => void {
+  const leader = new Gauge({
+    name: `${prefix}_leader`,
+    help: 'Whether this process is the one that acts',
+    registers: [registry],
+  })
+  leader.set(0)
+  return (isLeader) => leader.set(isLeader ? 1 : 0)
+}
+
+/** Of the kinds that the program follows, as they are when they are asked for; none while it follows none. */
+export function watchMetrics(
+  registry: Registry,
+  prefix: string,
+  kinds: () => ReadonlyMap<string, KindHealth>,
+): void {
+  const gauge = (name: string, help: string, valueOf: (health: KindHealth) => number): void => {
+    const collected = new Gauge({
+      name: `${prefix}_${name}`,
+      help,
+      labelNames: ['kind'],
+      registers: [registry],
+      collect() {
+        collected.reset()
+        for (const [kind, health] of kinds()) collected.set({kind}, valueOf(health))
+      },
+    })
   }
+  gauge('watch_live', 'Whether what is known of a kind is current', ({state}) => Number(state === 'live'))
+  gauge('watched_objects', 'Objects of a kind that are known', ({objects}) => objects)
+  gauge(
+    'watch_problems',
+    'Refusals, broken connections and objects that could not be read, since the watch of a kind began',
+    ({problems}) => problems,
+  )
 }

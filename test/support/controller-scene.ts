@@ -117,6 +117,7 @@ export function controllerScene(options: SceneOptions = {}) {
       objects: {
         get: (kind, name) => objects.find((object) => object.kind === kind && object.metadata.name === name),
         list: (kind) => objects.filter((object) => object.kind === kind),
+        unreadable: () => [],
       },
       openStore: () => Promise.reject(new Error('no store here')),
       usageOf: () => Promise.reject(new Error('no agent here')),

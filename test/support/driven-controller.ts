@@ -29,7 +29,7 @@ export class DrivenController {
 
   constructor(options: DrivenOptions) {
     this.#options = options
-    const unheard = {onChange: () => undefined, onUnreadable: () => undefined}
+    const unheard = {onChange: () => undefined, onGone: () => undefined, onUnreadable: () => undefined}
     this.#cache = new ObjectCache({
       kinds: FOLLOWED,
       kube: options.kube,

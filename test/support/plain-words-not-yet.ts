@@ -29,7 +29,6 @@ export const NOT_YET: ReadonlySet<string> = new Set([
   'src/kubernetes/watch.ts',
   'src/operator/cache.ts',
   'src/operator/metrics.ts',
-  'src/operator/reconcile-all.ts',
   'src/platform/addons/checkpoint-admission.ts',
   'src/terraform/failures.ts',
   'src/terraform/program.ts',

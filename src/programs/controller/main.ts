@@ -5,7 +5,7 @@ import type {Usage} from '../../api/usage.ts'
 import {openStore} from '../../checkpoint/stores/open.ts'
 import {openInClusterKube} from '../../kubernetes/in-cluster.ts'
 import {serveHttp} from '../../operator/http-server.ts'
-import {startManager, type Manager, type ManagerOptions} from '../../operator/manager.ts'
+import {startManager, type Election, type Manager, type ManagerOptions} from '../../operator/manager.ts'
 import type {Program} from '../../operator/program.ts'
 import {FOLLOWED} from './followed-kinds.ts'
 import {controllerMetrics} from './metrics.ts'
@@ -28,22 +28,22 @@ const environmentSchema = z.object({
   KUBERNETES_SERVICE_PORT: z.coerce.number().int(),
 })
 
-export interface ControllerOptions extends Pick<
-  ManagerOptions<WatchedKind, ReconcileContext>,
-  'kube' | 'identity' | 'registry' | 'lease' | 'now' | 'log' | 'signal'
-> {
+export interface ControllerOptions
+  extends
+    Pick<ManagerOptions<WatchedKind, ReconcileContext>, 'kube' | 'registry' | 'now' | 'log' | 'signal'>,
+    Pick<Election, 'identity' | 'lease'> {
   readonly openStore: ReconcileContext['openStore']
   readonly usageOf: (node: string, objects: Objects, signal: AbortSignal) => Promise<Usage>
 }
 
 /** Acts on what is asked of the cluster for as long as it is the leader, until the signal is aborted. */
 export function startController(options: ControllerOptions): Manager {
-  const {registry, openStore, usageOf} = options
+  const {identity, lease, registry, openStore, usageOf} = options
   const metrics = controllerMetrics(registry)
   return startManager<WatchedKind, ReconcileContext>({
     ...options,
     component: COMPONENT,
-    namespace: SYSTEM_NAMESPACE,
+    election: {namespace: SYSTEM_NAMESPACE, identity, lease},
     metricsPrefix: 'clouder_controller',
     kinds: FOLLOWED,
     reconcilers,

@@ -114,28 +114,34 @@ type Tools = Pick<
 export function checkpointImages(tools: Tools): CheckpointImages {
   const {removeImage, listImages, signal, log} = tools
   let last: Promise<unknown> = Promise.resolve()
+  let removal: Promise<void> | undefined
   // What is made and not told yet must not be found unused.
-  const withPodLock = <T>(work: () => Promise<T>): Promise<T> => {
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const turn = last.then(work, work)
     last = turn.catch(() => undefined)
     return turn
   }
+  const remove = async (pods: () => Iterable<Pod>): Promise<void> => {
+    const there = (await listImages(signal)).filter((image) => image.startsWith(CHECKPOINT_IMAGE_PREFIX))
+    if (there.length === 0) return
+    const ofPods = [...pods()].flatMap(({spec}) => spec.containers.map(({image}) => image))
+    const used = new Set([...ofPods, ...(await namedImages(tools))])
+    for (const image of there.filter((name) => !used.has(name))) {
+      await removeImage(image, signal)
+      log('info', 'deleted an image of a checkpoint', {image})
+    }
+  }
   return {
     make: (checkpoint, tell) =>
-      withPodLock(async () => {
+      inTurn(async () => {
         await tell(await imagesOf(checkpoint, tools))
       }),
+    // One that has not begun yet sees all that is to be seen.
     removeUnused: (pods) =>
-      withPodLock(async () => {
-        const there = (await listImages(signal)).filter((image) => image.startsWith(CHECKPOINT_IMAGE_PREFIX))
-        if (there.length === 0) return
-        const ofPods = [...pods()].flatMap(({spec}) => spec.containers.map(({image}) => image))
-        const used = new Set([...ofPods, ...(await namedImages(tools))])
-        for (const image of there.filter((name) => !used.has(name))) {
-          await removeImage(image, signal)
-          log('info', 'deleted an image of a checkpoint', {image})
-        }
-      }),
+      (removal ??= inTurn(() => {
+        removal = undefined
+        return remove(pods)
+      })),
   }
 }
 

@@ -151,7 +151,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     metrics.answered(answer.action)
     return answer
   })
-  const agent = startAgent(tools, preparations)
+  const agent = startAgent(tools, preparations, registry)
   const web = await serveHttp(port, {
     registry,
     health: agent,
@@ -180,7 +180,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     }
   }
   // Without its watches it does nothing: the process ends, and the kubelet starts another one.
-  await Promise.all([keepUp(), agent.watching])
+  await Promise.all([keepUp(), agent.ended])
   await interruptions
   sockets.close()
   web.close()

@@ -86,11 +86,9 @@ async function tiny(
   const manager = startManager<'ConfigMap', TinyContext>({
     kube,
     component: 'tiny',
-    namespace: 'default',
-    identity,
+    election: {namespace: 'default', identity, lease: LEASE},
     registry,
     metricsPrefix: 'clouder_tiny',
-    lease: LEASE,
     kinds: {ConfigMap: {apiVersion: 'v1', namespace: 'default', schema: configMapSchema}},
     reconcilers: () => [doubling],
     contextOf: (context) => ({...context, acted, identity, beforeWrite}),
@@ -159,6 +157,8 @@ test('a program is a reconciler and its wiring: the kit elects, reconciles, repe
   expect(await leader.ask('/metrics')).toContain('clouder_tiny_leader 1')
   expect(await leader.ask('/metrics')).toMatch(/clouder_tiny_reconciles_total\{.*result="done"\} \d/)
   expect(await other.ask('/metrics')).toContain('clouder_tiny_leader 0')
+  expect(await leader.ask('/metrics')).toContain('clouder_tiny_watch_live{kind="ConfigMap"} 1')
+  expect(await other.ask('/metrics')).not.toContain('clouder_tiny_watch_live{')
 
   // One that no schema takes stops nobody, and says so.
   await kube.create(configMap('unreadable', 'many'))

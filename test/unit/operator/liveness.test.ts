@@ -21,7 +21,7 @@ function scene() {
       },
     },
     log: () => undefined,
-    listener: {onChange: () => undefined, onUnreadable: () => undefined},
+    listener: {onChange: () => undefined, onGone: () => undefined, onUnreadable: () => undefined},
     liveness: new WatchLiveness(() => clock.nowMs),
   })
   const ended = cache.follow(over.signal, () => undefined)

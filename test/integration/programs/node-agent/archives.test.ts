@@ -1,5 +1,6 @@
 import {mkdir, readdir, stat, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
+import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
 import {diskArchives} from '../../../../src/programs/node-agent/archives.ts'
 import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
@@ -76,7 +77,7 @@ test('an agent that starts removes what is left of checkpoints that are gone', a
   await writeFile(join(folder.path, `clouder-${UID}-main.tar.0a1b`), 'half of it')
   const over = new AbortController()
   const tools = node.tools(new Life(), over.signal)
-  const agent = startAgent(tools, diskPreparations(join(folder.path, 'restore'), tools))
+  const agent = startAgent(tools, diskPreparations(join(folder.path, 'restore'), tools), new Registry())
   await expect.poll(() => tools.archives.list(), {interval: 5}).toEqual([])
   await agent.idle()
   over.abort()

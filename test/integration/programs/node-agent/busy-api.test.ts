@@ -1,5 +1,6 @@
 import {readdir} from 'node:fs/promises'
 import {join} from 'node:path'
+import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
 import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
 import {KubernetesError, type KubernetesErrorCode} from '../../../../src/kubernetes/errors.ts'
@@ -56,7 +57,7 @@ async function takenWith(
       return whole.checkpoint(...parameters)
     }
     const tools: AgentTools = {...whole, kube, checkpoint}
-    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
+    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools), new Registry())
     const status = async () =>
       checkpointStatusSchema.parse((await node.kube.get(checkpointRef(NAME)))?.['status'] ?? {})
     await expect

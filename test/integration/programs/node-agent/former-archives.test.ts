@@ -1,5 +1,6 @@
 import {readdir, utimes, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
+import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
 import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
 import {kubeletArchives} from '../../../../src/programs/node-agent/former-archives.ts'
@@ -92,7 +93,7 @@ test('what an agent of before had begun is removed when the next one starts, and
   )
   const over = new AbortController()
   const tools = {...node.tools(new Life(), over.signal), now: () => Date.parse('2026-11-30T00:00:00Z')}
-  const agent = startAgent(tools, diskPreparations(join(folder.path, 'restore'), tools))
+  const agent = startAgent(tools, diskPreparations(join(folder.path, 'restore'), tools), new Registry())
   const left = async () => (await readdir(folder.path)).filter((name) => name.startsWith('checkpoint-'))
   await expect.poll(left, {interval: 5}).toEqual([nameAt(old), nameAt(later)])
   await agent.idle()

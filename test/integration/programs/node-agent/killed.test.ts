@@ -1,5 +1,6 @@
 import {readdir} from 'node:fs/promises'
 import {join} from 'node:path'
+import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
 import {openCheckpoint} from '../../../../src/checkpoint/sealed/open.ts'
 import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
@@ -21,7 +22,7 @@ const statusOf = async (node: FakeNode) =>
 async function liveOn(node: FakeNode): Promise<void> {
   const ended = new AbortController()
   const tools = node.tools(new Life(), ended.signal)
-  const agent = startAgent(tools, diskPreparations(join(node.folder, 'restore'), tools))
+  const agent = startAgent(tools, diskPreparations(join(node.folder, 'restore'), tools), new Registry())
   await expect
     .poll(async () => (await statusOf(node)).phase, {interval: 5, timeout: 10_000})
     .toMatch(/Ready|Failed/)

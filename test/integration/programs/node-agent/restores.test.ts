@@ -2,6 +2,7 @@ import {mkdir, readdir, readFile, stat, writeFile} from 'node:fs/promises'
 import {connect} from 'node:net'
 import {join} from 'node:path'
 import {gzipSync} from 'node:zlib'
+import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
 import {SLACK_BYTES} from '../../../../src/checkpoint/ephemeral-storage.ts'
 import {RESTORE_ANNOTATION, RESTORE_RUNTIME} from '../../../../src/api/names.ts'
@@ -423,7 +424,7 @@ test('nothing is left of a pod that is gone, nor of one whose containers run', a
     expect(await ask('first')).toMatchObject({action: 'restore'})
     const ended = new AbortController()
     const tools = node.tools(new Life(), ended.signal)
-    startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
+    startAgent(tools, diskPreparations(join(folder, 'restore'), tools), new Registry())
     const left = async (): Promise<readonly string[]> =>
       (await readdir(join(folder, 'restore', uid)).catch(() => [])).sort()
     tell({containerID: 'containerd://first', state: {running: {}}})

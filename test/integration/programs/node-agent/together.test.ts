@@ -1,5 +1,6 @@
 import {readdir} from 'node:fs/promises'
 import {join} from 'node:path'
+import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
 import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
 import {objectStore} from '../../../../src/checkpoint/stores/object-store.ts'
@@ -27,7 +28,7 @@ async function askTogether(
     for (const [name, spec] of Object.entries(specs)) node.ask(name, spec)
     const ended = new AbortController()
     const tools = node.tools(new Life(), ended.signal)
-    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
+    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools), new Registry())
     for (const name of Object.keys(specs)) {
       await expect
         .poll(async () => (await statusOf(node, name)).phase, {interval: 5, timeout: 10_000})
@@ -74,7 +75,7 @@ test('a checkpoint that is deleted while it waits for its store is given up, and
     // Time flies, so that each of its waits is told.
     let nowMs = Date.now()
     const tools = {...alone, stores, now: () => (nowMs += 10_000)}
-    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
+    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools), new Registry())
     await expect
       .poll(async () => (await statusOf(node, 'one')).message, {interval: 5, timeout: 10_000})
       .toBe('waiting for store default, which is unavailable: ECONNREFUSED')

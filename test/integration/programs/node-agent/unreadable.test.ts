@@ -35,16 +35,16 @@ test('what no schema takes stops neither the checkpoints of others nor a watch',
     putUnreadable(node)
     const ended = new AbortController()
     const tools = node.tools(new Life(), ended.signal)
-    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
+    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools), new Registry())
     // After it, in the same watch.
     node.ask('one', {})
     const checked = expect
       .poll(async () => (await node.kube.get(asked('one')))?.['status'], {interval: 5, timeout: 10_000})
       .toMatchObject({phase: 'Ready'})
-    await Promise.race([checked, agent.watching])
+    await Promise.race([checked, agent.ended])
     expect(agent.problem()).toBeUndefined()
     ended.abort()
-    await agent.watching
+    await agent.ended
   })
 })
 
@@ -54,7 +54,7 @@ test('a pod stays frozen for a checkpoint that cannot be read any more', async (
     node.ask('one', {podPolicy: 'Freeze'})
     const first = new AbortController()
     const tools = node.tools(new Life(), first.signal)
-    startAgent(tools, diskPreparations(join(folder, 'restore'), tools))
+    startAgent(tools, diskPreparations(join(folder, 'restore'), tools), new Registry())
     await expect
       .poll(async () => (await node.kube.get(asked('one')))?.['status'], {interval: 5, timeout: 10_000})
       .toMatchObject({phase: 'Ready', frozen: true})
@@ -64,7 +64,7 @@ test('a pod stays frozen for a checkpoint that cannot be read any more', async (
     node.kube.put({...object, spec: {podRef: {name: POD.name}, containers: []}})
     const ended = new AbortController()
     const next = node.tools(new Life(), ended.signal)
-    const agent = startAgent(next, diskPreparations(join(folder, 'restore'), next))
+    const agent = startAgent(next, diskPreparations(join(folder, 'restore'), next), new Registry())
     // Another one of that pod says that it stands still for the first.
     node.ask('two', {})
     await expect
@@ -85,7 +85,11 @@ test('an agent whose watch ends by an error says so on /healthz, and ends', asyn
     const kube: KubeClient = new Proxy(tools.kube, {
       get: (target, name) => (name === 'watch' ? () => broken : (Reflect.get(target, name) as unknown)),
     })
-    const agent = startAgent({...tools, kube}, diskPreparations(join(folder, 'restore'), tools))
+    const agent = startAgent(
+      {...tools, kube},
+      diskPreparations(join(folder, 'restore'), tools),
+      new Registry(),
+    )
     const server = await serveHttp(0, {
       registry: new Registry(),
       health: agent,
@@ -98,7 +102,7 @@ test('an agent whose watch ends by an error says so on /healthz, and ends', asyn
     const url = `http://127.0.0.1:${server.port}/healthz`
     expect((await fetch(url)).status).toBe(200)
     breakWatch(new TypeError('what came is no event'))
-    await expect(agent.watching).rejects.toThrow('what came is no event')
+    await expect(agent.ended).rejects.toThrow('what came is no event')
     const answer = await fetch(url)
     expect(answer.status).toBe(503)
     expect(await answer.text()).toBe('a watch ended: what came is no event\n')

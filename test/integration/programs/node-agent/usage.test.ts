@@ -92,7 +92,7 @@ test('an agent tells it to the controller, which has the key, and to nobody else
       kinds: FOLLOWED,
       kube,
       log: () => undefined,
-      listener: {onChange: () => undefined, onUnreadable: () => undefined},
+      listener: {onChange: () => undefined, onGone: () => undefined, onUnreadable: () => undefined},
     })
     const synced = Promise.withResolvers<undefined>()
     const following = cache.follow(over.signal, () => synced.resolve(undefined))

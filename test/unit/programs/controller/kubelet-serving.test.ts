@@ -134,7 +134,7 @@ test('a request is approved as it was read, and not another one that took its na
   const context: ReconcileContext = {
     kube,
     component: 'clouder-controller',
-    objects: {get: () => undefined, list: () => nodes},
+    objects: {get: () => undefined, list: () => nodes, unreadable: () => []},
     openStore: () => Promise.reject(new Error('no store here')),
     usageOf: () => Promise.reject(new Error('no agent here')),
     metrics: controllerMetrics(new Registry()),

@@ -22,7 +22,7 @@ const asWritten = (status: object): KubeObject => ({
 const worldOf = (kube: FakeKube, node?: KubeObject): ReconcileContext => ({
   kube,
   component: 'clouder-controller',
-  objects: {get: () => node, list: () => []},
+  objects: {get: () => node, list: () => [], unreadable: () => []},
   openStore: () => Promise.reject(new Error('no store here')),
   usageOf: () => Promise.reject(new Error('no agent here')),
   metrics: controllerMetrics(new Registry()),
