@@ -2,13 +2,9 @@ import {mkdir, open, readFile, rmdir, type FileHandle} from 'node:fs/promises'
 import {dirname} from 'node:path'
 import {writeDurably} from './durable-files.ts'
 import {StateError} from './errors.ts'
+import {systemCode} from './system-errors.ts'
 
 const MAKE_FOLDER_ATTEMPTS = 100
-
-/** Code of a failed system call, `ENOENT`; undefined for any other error. */
-export function systemCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
-}
 
 /** A file's text; undefined when there is none. Throws StateError RECORD_INVALID when it cannot be read. */
 export async function readIfThere(path: string): Promise<string | undefined> {

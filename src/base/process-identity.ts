@@ -1,5 +1,5 @@
 import {readFile} from 'node:fs/promises'
-import {systemCode} from './files.ts'
+import {systemCode} from './system-errors.ts'
 
 /**
  * Names the process that has a pid now: boot id and start time, so that a reused pid is not taken for the old process.
@@ -28,7 +28,8 @@ async function readProc(path: string): Promise<string | undefined> {
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process of that number runs, whoever owns it. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
     return true

@@ -92,6 +92,49 @@ export async function retry<T>(
   }
 }
 
+/** How long what is away is waited for although the attempts are used up. */
+export interface Patience {
+  /** From the first failure on. */
+  readonly patienceMs: number
+  /** Called before each further attempt with the problem, for a person. */
+  readonly onWait: (problem: string) => void
+}
+
+export interface PersistOptions extends Partial<Patience> {
+  /** Failures in a row without progress before the last one is thrown. */
+  readonly attempts: number
+  readonly intervalMs: number
+  readonly signal: AbortSignal
+  /** What may pass by itself, in words; undefined: nothing that may. */
+  readonly problemOf: (error: unknown) => string | undefined
+}
+
+/** Tries again while the problem may pass, so many times in a row or as long as the patience lasts; throws the last error. */
+export async function persist<T>(
+  attempt: (signal: AbortSignal, progressed: () => void) => Promise<T>,
+  {attempts, intervalMs, signal, problemOf, patienceMs = 0, onWait}: PersistOptions,
+): Promise<T> {
+  let failures = 0
+  let patientUntilMs: number | undefined
+  const progressed = (): void => {
+    failures = 0
+  }
+  return retry((tried) => attempt(tried, progressed), {
+    timeoutMs: Number.POSITIVE_INFINITY,
+    intervalMs,
+    signal,
+    again: (error) => {
+      const problem = problemOf(error)
+      if (problem === undefined) return false
+      failures += 1
+      patientUntilMs ??= performance.now() + patienceMs
+      if (failures >= attempts && performance.now() >= patientUntilMs) return false
+      onWait?.(problem)
+      return true
+    },
+  })
+}
+
 /** Throws the signal's reason, where the timer would wrap it in an error of its own. */
 export async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
   try {

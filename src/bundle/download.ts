@@ -2,13 +2,15 @@ import {createHash, randomUUID, type Hash} from 'node:crypto'
 import {createReadStream} from 'node:fs'
 import {mkdir, open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {basename, dirname, join} from 'node:path'
+import {isAlive} from '../base/process-identity.ts'
+import {isMissing} from '../base/system-errors.ts'
 import {BundleError} from './errors.ts'
 import {
   bodyOf,
   expectStatus,
   openUrl,
   PassingError,
-  persist,
+  withRetries,
   readSmall,
   shownUrl,
   type Headers,
@@ -46,7 +48,7 @@ export function createDownloads(options: HttpOptions): Downloads {
   const running = new Map<string, Promise<number>>()
   return {
     async text(url, maxBytes, signal) {
-      const content = await persist(
+      const content = await withRetries(
         shownUrl(url),
         async (tried) => {
           const response = await openUrl(url, {}, tried)
@@ -104,7 +106,7 @@ async function downloadPart(
 ): Promise<number> {
   const part = await claimPart(wanted.file)
   try {
-    return await persist(
+    return await withRetries(
       shownUrl(wanted.url),
       (tried, alive) => attempt(wanted, part, {progress, alive}, tried),
       options,
@@ -271,20 +273,6 @@ async function moveIfThere(from: string, to: string): Promise<boolean> {
     if (isMissing(error)) return false
     throw error
   }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    // EPERM: alive, and somebody else's.
-    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH')
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
 /** A full disk and the like, in words; everything else as it is. */

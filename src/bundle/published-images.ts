@@ -10,7 +10,7 @@ import {BundleError} from './errors.ts'
 import {
   expectStatus,
   openUrl,
-  persist,
+  withRetries,
   readSmall,
   shownUrl,
   type Headers,
@@ -157,7 +157,7 @@ async function readManifest(
 ): Promise<Document> {
   const url = `${baseUrl(image.host)}/v2/${image.repository}/manifests/${selector}`
   const accept = [...INDEX_TYPES, ...MANIFEST_TYPES].join(', ')
-  return persist(
+  return withRetries(
     shownUrl(url),
     async (tried) => {
       const response = await open(image, `manifests/${selector}`, {accept}, tried)

@@ -1,5 +1,6 @@
+import {NETWORK_CODES, firstCodeOf} from '../base/system-errors.ts'
 import {readAtMost, TooLargeError} from '../base/bounded.ts'
-import {retry} from '../base/waiting.ts'
+import {persist} from '../base/waiting.ts'
 import {BundleError} from './errors.ts'
 
 export interface HttpOptions {
@@ -17,23 +18,6 @@ export type Headers = Readonly<Record<string, string>>
 
 /** Worth another try: the connection broke, or the server said that it cannot answer now. */
 export class PassingError extends Error {}
-
-const passingCodes = new Set([
-  'ECONNRESET',
-  'ECONNREFUSED',
-  'ECONNABORTED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EAI_AGAIN',
-  'ENETUNREACH',
-  'EHOSTUNREACH',
-  'UND_ERR_SOCKET',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_BODY_TIMEOUT',
-  'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
-  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
-])
 
 /** The URL as messages and the lock file show it: no credentials, no query (redirects sign there). */
 export function shownUrl(url: string): string {
@@ -88,26 +72,25 @@ export async function* bodyOf(
 }
 
 /** Runs `attempt` until it succeeds, at most `attempts` times in a row without progress. `what` names it in errors. */
-export async function persist<T>(
+export async function withRetries<T>(
   what: string,
   attempt: (signal: AbortSignal, progressed: () => void) => Promise<T>,
   options: HttpOptions,
   signal: AbortSignal,
 ): Promise<T> {
-  let failures = 0
-  const once = (tried: AbortSignal) =>
+  const once = (tried: AbortSignal, progressed: () => void) =>
     watchStall(what, options.stallMs, tried, (watched, alive) =>
       attempt(watched, () => {
         alive()
-        failures = 0
+        progressed()
       }),
     )
   try {
-    return await retry(once, {
-      timeoutMs: Infinity,
+    return await persist(once, {
+      attempts: options.attempts,
       intervalMs: options.retryIntervalMs,
       signal,
-      again: (error) => error instanceof PassingError && ++failures < options.attempts,
+      problemOf: (error) => (error instanceof PassingError ? error.message : undefined),
     })
   } catch (error) {
     if (!(error instanceof PassingError)) throw error
@@ -174,22 +157,15 @@ export async function expectStatus(
 }
 
 function networkError(url: string, error: unknown): Error {
-  const code = codeOf(error)
+  const code = firstCodeOf(error)
   const message = `${shownUrl(url)} cannot be read${code === undefined ? '' : `: ${code}`}`
   // undici says only `terminated` when a body ends early without a socket error.
   const terminated = error instanceof TypeError && error.message === 'terminated'
-  if (terminated || (code !== undefined && passingCodes.has(code)))
+  // A name that does not exist: without internet, another source is next.
+  if (terminated || (code !== undefined && code !== 'ENOTFOUND' && NETWORK_CODES.has(code)))
     return new PassingError(message, {cause: error})
   return new BundleError('SOURCE_UNREACHABLE', message, {
     cause: error,
     suggestions: ['clouder bundle build --source go'],
   })
-}
-
-/** The first error code down the chain of causes; several addresses tried give an AggregateError. */
-function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined
-  if ('code' in error && typeof error.code === 'string') return error.code
-  if (error instanceof AggregateError) return codeOf(error.errors[0])
-  return codeOf(error.cause)
 }

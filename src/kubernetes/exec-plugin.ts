@@ -1,7 +1,7 @@
 import {spawn} from 'node:child_process'
 import {z} from 'zod'
 import {KubernetesError} from './errors.ts'
-import {systemCode} from '../base/files.ts'
+import {systemCode} from '../base/system-errors.ts'
 import {createRedactor} from '../base/redaction.ts'
 import {isTimeUp} from '../base/waiting.ts'
 import type {ExecPlugin, ForeignCluster} from './foreign-kubeconfig.ts'

@@ -17,7 +17,7 @@ import {
 import {z} from 'zod'
 import {StateError} from '../base/errors.ts'
 import {KubernetesError} from './errors.ts'
-import {systemCode} from '../base/files.ts'
+import {systemCode} from '../base/system-errors.ts'
 import {createRedactor} from '../base/redaction.ts'
 import {isTimeUp} from '../base/waiting.ts'
 import {loginFailed} from './login-failed.ts'

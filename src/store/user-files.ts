@@ -4,7 +4,8 @@ import {dirname} from 'node:path'
 import {syncFolder} from '../base/durable-files.ts'
 import {StateError, TimeoutError} from '../base/errors.ts'
 import {waitFor} from '../base/waiting.ts'
-import {createDurably, makeFolder, systemCode, unwritable, writeAtomically} from '../base/files.ts'
+import {createDurably, makeFolder, unwritable, writeAtomically} from '../base/files.ts'
+import {systemCode} from '../base/system-errors.ts'
 
 export interface UserFile {
   readonly path: string

@@ -1,6 +1,7 @@
 import {readFile, stat} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
+import {isMissing} from '../base/system-errors.ts'
 import {waitFor} from '../base/waiting.ts'
 import type {StateLock} from './failures.ts'
 
@@ -73,7 +74,7 @@ async function readRecord(dir: string): Promise<RunRecord | undefined> {
   } catch (error) {
     // Half-written: killed in the moment it was made.
     if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (isMissing(error)) return undefined
     throw error
   }
 }

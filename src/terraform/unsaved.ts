@@ -1,5 +1,6 @@
 import {readFile, rm} from 'node:fs/promises'
 import {join} from 'node:path'
+import {isMissing} from '../base/system-errors.ts'
 import {writeDurably} from '../base/durable-files.ts'
 
 /** Terraform's own name for a state that it could not save where it belongs. */
@@ -19,7 +20,7 @@ export async function isOwnLock(dir: string, id: string): Promise<boolean> {
   try {
     return (await readFile(lockFile(dir), 'utf8')) === id
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    if (isMissing(error)) return false
     throw error
   }
 }

@@ -7,7 +7,8 @@ import {HostCommandError} from '../errors.ts'
 import type {Report} from '../../base/run-events.ts'
 import type {Journal, JournalEntry} from './types.ts'
 import type {Host} from '../hosts/host.ts'
-import {makeFolder, readIfThere, systemCode, unwritable} from '../../base/files.ts'
+import {makeFolder, readIfThere, unwritable} from '../../base/files.ts'
+import {systemCode} from '../../base/system-errors.ts'
 
 /** Where a node keeps the journal of what was done to it. */
 export const NODE_JOURNAL = '/var/lib/clouder/journal.jsonl'

@@ -1,6 +1,7 @@
 import {createHash, createHmac, timingSafeEqual} from 'node:crypto'
 import {mkdir, open, readFile} from 'node:fs/promises'
 import {dirname} from 'node:path'
+import {isMissing} from '../../base/system-errors.ts'
 import {ConnectionError} from '../../base/errors.ts'
 
 /** Whose key is checked. */
@@ -174,7 +175,7 @@ async function textOf(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
+    if (isMissing(error)) return ''
     throw error
   }
 }

@@ -14,7 +14,8 @@ import {
 import {inParallel} from './in-parallel.ts'
 import type {Objects, StoredObject} from './objects.ts'
 import {persistentObjects} from './persistent-objects.ts'
-import {storeError, type Patience} from './problems.ts'
+import type {Patience} from '../../base/waiting.ts'
+import {storeError} from './problems.ts'
 
 const CALLS_AT_ONCE = 8
 /** A blob younger than this is safe from any collection, whose grace is an hour at least. */

@@ -3,7 +3,8 @@ import type {StoreSpec} from '../../api/resources.ts'
 import type {BlobStore} from './blob-store.ts'
 import {objectStore} from './object-store.ts'
 import type {Objects} from './objects.ts'
-import {storeError, type Patience} from './problems.ts'
+import type {Patience} from '../../base/waiting.ts'
+import {storeError} from './problems.ts'
 
 export interface OpenStoreOptions {
   /**

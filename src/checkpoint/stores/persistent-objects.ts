@@ -1,7 +1,8 @@
 import type {Digest} from './blob-store.ts'
 import {checkedContent} from './content.ts'
 import type {Objects, StoredObject} from './objects.ts'
-import {persist, type Patience} from './problems.ts'
+import type {Patience} from '../../base/waiting.ts'
+import {askStore} from './problems.ts'
 
 /** What a BlobStore does with its objects, each call tried again when the trouble may pass. */
 export interface PersistentObjects {
@@ -34,7 +35,7 @@ export function persistentObjects(
 ): PersistentObjects {
   const {location} = objects
   const problemOf = (error: unknown) => objects.problemOf(error)
-  const attempt: Attempt = (work, signal) => persist(work, {location, problemOf, pauseMs, patience}, signal)
+  const attempt: Attempt = (work, signal) => askStore(work, {location, problemOf, pauseMs, patience}, signal)
   return {
     stat: (key, signal) => attempt(() => objects.stat(key, signal), signal),
     list: (prefix, signal) =>

@@ -1,18 +1,9 @@
+import {NETWORK_CODES, causesOf, systemCode} from '../../base/system-errors.ts'
 import {CheckpointError} from '../errors.ts'
-import {retry} from '../../base/waiting.ts'
+import {persist, type Patience} from '../../base/waiting.ts'
 import type {StoreProblem} from './objects.ts'
 
 const ATTEMPTS = 5
-/** The attempts bound it; the time does only when each of them hangs. */
-const TIMEOUT_MS = 3_600_000
-
-/** How long a store that is away is waited for; without, about as long as five attempts take. */
-export interface Patience {
-  /** From the first attempt that failed on. */
-  readonly patienceMs: number
-  /** Told before each further attempt what the store's trouble is, for a person. */
-  readonly onWait: (words: string) => void
-}
 
 export interface Persistence {
   readonly location: string
@@ -23,30 +14,24 @@ export interface Persistence {
 }
 
 /**
- * Does something with a store, again when the trouble may pass, five times at most or as long as the patience lasts.
+ * Sends a request to a store, again while the problem may pass, five times at most or as long as the patience lasts.
  * Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED; what is no error of the store is thrown as it is.
  */
-export async function persist<T>(
+export async function askStore<T>(
   attempt: () => Promise<T>,
   {location, problemOf, pauseMs, patience}: Persistence,
   signal: AbortSignal,
 ): Promise<T> {
-  let failed = 0
-  let patientUntilMs: number | undefined
   try {
-    return await retry(attempt, {
-      timeoutMs: TIMEOUT_MS,
+    return await persist(attempt, {
+      attempts: ATTEMPTS,
       intervalMs: pauseMs,
       signal,
-      again: (error) => {
+      problemOf: (error) => {
         const problem = problemOf(error)
-        if (problem?.kind !== 'passing') return false
-        failed += 1
-        patientUntilMs ??= performance.now() + (patience?.patienceMs ?? 0)
-        if (failed >= ATTEMPTS && performance.now() >= patientUntilMs) return false
-        patience?.onWait(problem.words)
-        return true
+        return problem?.kind === 'passing' ? problem.words : undefined
       },
+      ...patience,
     })
   } catch (error) {
     signal.throwIfAborted()
@@ -80,30 +65,12 @@ export function withoutSecrets(
     .reduce((text, value) => text.replaceAll(value, '***'), words)
 }
 
-const PASSING_CODES: ReadonlySet<string> = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ECONNABORTED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'UND_ERR_SOCKET',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_BODY_TIMEOUT',
-])
-
 /** What goes wrong between here and any store: the code of a system call in the error or what caused it. */
 export function networkProblem(error: unknown): StoreProblem | undefined {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined
+  for (const cause of causesOf(error)) {
+    const code = systemCode(cause)
     if (cause.name === 'TimeoutError') return {kind: 'passing', words: 'no answer in time'}
-    if (code !== undefined && PASSING_CODES.has(code)) return {kind: 'passing', words: code}
-    // Of several addresses all failed.
-    if (cause instanceof AggregateError) return networkProblem(cause.errors[0])
+    if (code !== undefined && NETWORK_CODES.has(code)) return {kind: 'passing', words: code}
   }
   return undefined
 }

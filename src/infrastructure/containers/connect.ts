@@ -1,7 +1,8 @@
 import {stat} from 'node:fs/promises'
+import {systemCode} from '../../base/system-errors.ts'
 import {InfrastructureError} from '../errors.ts'
 import type {ContainerEngine} from './container-engine.ts'
-import {engineFailed, systemCodeOf} from './engine-errors.ts'
+import {engineFailed} from './engine-errors.ts'
 import {openEngine} from './engine.ts'
 
 const defaultSockets = {
@@ -58,7 +59,7 @@ function socketsOf({engine, environment}: ConnectEngineOptions): readonly string
 
 /** What stands in the way; throws where going on to the next socket would hide a cause the user can remove. */
 async function problemOf(socket: string, error: unknown): Promise<string> {
-  switch (systemCodeOf(error)) {
+  switch (systemCode(error)) {
     case 'ENOENT':
       return 'no such socket'
     case 'ECONNREFUSED':
@@ -92,6 +93,6 @@ async function groupOf(socket: string): Promise<string> {
   try {
     return `${(await stat(socket)).gid}`
   } catch (error) {
-    return systemCodeOf(error) ?? 'unknown'
+    return systemCode(error) ?? 'unknown'
   }
 }

@@ -3,18 +3,11 @@ import {InfrastructureError} from '../errors.ts'
 
 const answerSchema = z.looseObject({statusCode: z.number()})
 const reasonSchema = z.looseObject({json: z.looseObject({message: z.string()})})
-const systemSchema = z.looseObject({code: z.string()})
 
 /** HTTP status of the engine's answer; undefined when there was none. */
 export function statusOf(error: unknown): number | undefined {
   const parsed = answerSchema.safeParse(error)
   return parsed.success ? parsed.data.statusCode : undefined
-}
-
-/** `ENOENT`, `EACCES`, …; undefined for any other error. */
-export function systemCodeOf(error: unknown): string | undefined {
-  const parsed = systemSchema.safeParse(error)
-  return parsed.success ? parsed.data.code : undefined
 }
 
 /** ENGINE_FAILED with what the engine said; an error that is already ours, and an abort, pass through. */

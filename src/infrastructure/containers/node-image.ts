@@ -2,11 +2,11 @@ import {createReadStream} from 'node:fs'
 import {rm, stat} from 'node:fs/promises'
 import {join} from 'node:path'
 import {createZstdDecompress} from 'node:zlib'
+import {isMissing} from '../../base/system-errors.ts'
 import type {Report} from '../../base/run-events.ts'
 import {InfrastructureError} from '../errors.ts'
 import type {Renderer} from '../../base/renderer.ts'
 import type {ContainerEngine} from './container-engine.ts'
-import {systemCodeOf} from './engine-errors.ts'
 import {NODE_IMAGE_LABEL, nodeImageRecipe, type NodeImageRecipe, type NodeOs} from './node-image-recipe.ts'
 import {makeRootfs, type MakeRootfsOptions} from './node-rootfs.ts'
 
@@ -135,7 +135,7 @@ async function isThere(file: string): Promise<boolean> {
   try {
     return (await stat(file)).size > 0
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return false
+    if (isMissing(error)) return false
     throw error
   }
 }

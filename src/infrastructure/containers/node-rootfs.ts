@@ -5,10 +5,11 @@ import {dirname, join} from 'node:path'
 import {createInterface} from 'node:readline'
 import {pipeline} from 'node:stream/promises'
 import {createZstdCompress} from 'node:zlib'
+import {isMissing} from '../../base/system-errors.ts'
+import {isAlive} from '../../base/process-identity.ts'
 import {fetchOptions, readAptSources} from '../../base/apt-sources.ts'
 import {InfrastructureError} from '../errors.ts'
 import {debianMirrorOf, type DebianMirror} from './debian-mirror.ts'
-import {systemCodeOf} from './engine-errors.ts'
 import {NODE_INIT, type NodeImageRecipe} from './node-image-recipe.ts'
 
 export interface MakeRootfsOptions {
@@ -54,14 +55,6 @@ async function removeDeadWork(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const pid = Number(new RegExp(`^${WORK_PREFIX}(\\d+)-`).exec(name)?.[1] ?? Number.NaN)
     if (!Number.isNaN(pid) && !isAlive(pid)) await rm(join(folder, name), {recursive: true, force: true})
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch (error) {
-    return systemCodeOf(error) === 'EPERM'
   }
 }
 
@@ -130,9 +123,7 @@ async function runMmdebstrap(
 
 function exitCodeOf(child: ReturnType<typeof spawn>): Promise<number> {
   return new Promise((resolve, reject) => {
-    child.once('error', (error) =>
-      reject(systemCodeOf(error) === 'ENOENT' ? mmdebstrapMissing(error) : error),
-    )
+    child.once('error', (error) => reject(isMissing(error) ? mmdebstrapMissing(error) : error))
     child.once('close', (code) => resolve(code ?? -1))
   })
 }

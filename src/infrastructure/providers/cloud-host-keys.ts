@@ -1,6 +1,7 @@
 import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
+import {isMissing} from '../../base/system-errors.ts'
 import type {Cloud} from '../clouds/cloud.ts'
 import {writeDurably} from '../../base/durable-files.ts'
 import {ConnectionError, isTransient, TimeoutError} from '../../base/errors.ts'
@@ -24,7 +25,7 @@ export async function knownHostKeys(dir: string): Promise<KeysById> {
   try {
     return new Map(Object.entries(keysSchema.parse(JSON.parse(await readFile(keysPath(dir), 'utf8')))))
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return new Map()
+    if (isMissing(error)) return new Map()
     throw error
   }
 }

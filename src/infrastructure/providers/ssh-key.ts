@@ -2,12 +2,12 @@ import {generateKeyPairSync, randomBytes} from 'node:crypto'
 import {mkdir, readFile} from 'node:fs/promises'
 import {dirname} from 'node:path'
 import {z} from 'zod'
+import {isMissing} from '../../base/system-errors.ts'
 import {writeDurably} from '../../base/durable-files.ts'
 
 const MAGIC = 'openssh-key-v1\0'
 const TYPE = 'ssh-ed25519'
 const jwkSchema = z.object({x: z.string(), d: z.string()})
-const errorSchema = z.looseObject({code: z.string()})
 
 /** The public half, `ssh-ed25519 AAAA…`, of the key at `path`; the pair is made (0600) when there is none that can be read. */
 export async function ensureSshKey(path: string): Promise<string> {
@@ -25,7 +25,7 @@ export async function readPublicKey(path: string): Promise<string | undefined> {
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    if (errorSchema.safeParse(error).data?.code === 'ENOENT') return undefined
+    if (isMissing(error)) return undefined
     throw error
   }
   const body = Buffer.from(text.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64')

@@ -1,6 +1,7 @@
 import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
+import {isMissing} from '../../base/system-errors.ts'
 import {writeDurably} from '../../base/durable-files.ts'
 import {cloudOf} from '../../spec/cloud-machines.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
@@ -50,7 +51,7 @@ export async function readPins(dir: string, spec: ClusterSpec): Promise<ImageIds
     const pins = pinsSchema.parse(JSON.parse(await readFile(pinsPath(dir), 'utf8')))
     return pins.wanted === wantedOf(spec) ? pins.images : undefined
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (isMissing(error)) return undefined
     throw error
   }
 }

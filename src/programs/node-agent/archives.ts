@@ -1,6 +1,7 @@
 import {randomBytes} from 'node:crypto'
 import {mkdir, open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {join} from 'node:path'
+import {isMissing} from '../../base/system-errors.ts'
 import type {SkippableBytes} from '../../checkpoint/archive/tar.ts'
 
 /**
@@ -103,6 +104,6 @@ function skimmed(pathOf: () => Promise<string>): SkippableBytes {
 }
 
 function unlessAbsent(error: unknown): undefined {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+  if (isMissing(error)) return undefined
   throw error
 }

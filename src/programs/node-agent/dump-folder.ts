@@ -1,5 +1,6 @@
 import {readdir, rm} from 'node:fs/promises'
 import {join} from 'node:path'
+import {isMissing} from '../../base/system-errors.ts'
 import type {Log} from '../../operator/log.ts'
 
 /** Where containerd has CRIU write. A dump that was broken off leaves there what it had of the memory, in clear. */
@@ -20,7 +21,7 @@ export function dumpFolder(folder: string, log: Log): DumpFolder {
   const remove = async (): Promise<void> => {
     isWanted = false
     const names = await readdir(folder).catch((error: unknown) => {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+      if (isMissing(error)) return []
       throw error
     })
     for (const name of names.filter((entry) => DUMP.test(entry))) {

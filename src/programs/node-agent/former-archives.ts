@@ -2,6 +2,7 @@ import {open, readdir, rm, stat} from 'node:fs/promises'
 import {join} from 'node:path'
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
+import {isMissing} from '../../base/system-errors.ts'
 import {tarMembers} from '../../checkpoint/archive/tar.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
@@ -109,6 +110,6 @@ async function ownerOf(path: string): Promise<FormerTarget | undefined> {
 }
 
 function unlessAbsent(error: unknown): undefined {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+  if (isMissing(error)) return undefined
   throw error
 }

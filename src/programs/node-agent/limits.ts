@@ -1,5 +1,6 @@
 import {readdir, readFile, rename, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
+import {isMissing} from '../../base/system-errors.ts'
 import {baseOf} from '../../checkpoint/archive/criu-images.ts'
 import type {OciSpec} from '../../checkpoint/archive/oci-spec.ts'
 import {
@@ -91,7 +92,7 @@ export async function lowerLimits(
 }
 
 function absent(error: unknown): string[] {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+  if (isMissing(error)) return []
   throw error
 }
 

@@ -1,5 +1,6 @@
 import {readFile} from 'node:fs/promises'
 import {z} from 'zod'
+import {isMissing} from '../../base/system-errors.ts'
 import {BACKEND_LABELS, NODE_FEATURES_ANNOTATION, RESTORE_RUNTIME} from '../../api/names.ts'
 import {nodeFeaturesSchema, type NodeFeatures} from '../../api/sealed-checkpoint.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
@@ -112,7 +113,7 @@ async function takesCheckpointImages(runtime: string, configFile: string): Promi
       await readFile(configFile, 'utf8'),
     )
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+    if (isMissing(error)) return false
     throw error
   }
 }

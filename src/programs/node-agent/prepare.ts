@@ -1,6 +1,7 @@
 import {readdir, readFile, rm} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
+import {isMissing} from '../../base/system-errors.ts'
 import {unpackArchive, type ArchiveBounds} from '../../checkpoint/archive/read.ts'
 import {unlike} from '../../checkpoint/likeness.ts'
 import {SLACK_BYTES, storageLimits} from '../../checkpoint/ephemeral-storage.ts'
@@ -102,7 +103,7 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
     },
     async list() {
       const entries = await readdir(folder, {withFileTypes: true}).catch((error: unknown) => {
-        if (isAbsent(error)) return []
+        if (isMissing(error)) return []
         throw error
       })
       return entries
@@ -216,10 +217,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8')
   } catch (error) {
-    if (isAbsent(error)) return undefined
+    if (isMissing(error)) return undefined
     throw error
   }
 }
-
-const isAbsent = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'ENOENT'

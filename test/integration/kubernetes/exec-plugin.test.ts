@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {stringify} from 'yaml'
 import {openForeignKube, type ForeignKubeOptions} from '../../../src/kubernetes/foreign.ts'
-import {systemCode} from '../../../src/base/files.ts'
+import {systemCode} from '../../../src/base/system-errors.ts'
 import type {KubeClient} from '../../../src/kubernetes/types.ts'
 import {withRecordingApi, type RecordingApi} from '../../support/recording-api.ts'
 

@@ -3,7 +3,7 @@ import {AbortError, ConnectionError, TimeoutError} from '../../../src/base/error
 import {HostCommandError} from '../../../src/bootstrap/errors.ts'
 import {InfrastructureError} from '../../../src/infrastructure/errors.ts'
 import {KubernetesError} from '../../../src/kubernetes/errors.ts'
-import {retry, waitFor, type Observation} from '../../../src/base/waiting.ts'
+import {persist, retry, waitFor, type Observation} from '../../../src/base/waiting.ts'
 
 const {signal} = new AbortController()
 const quick = {what: 'the door to open', timeoutMs: 5_000, intervalMs: 1, signal}
@@ -134,6 +134,34 @@ test('retry ends with the reason of the signal', async () => {
     {...quick, signal: aborting.signal, again: () => true},
   )
   await expect(failing).rejects.toBe(reason)
+})
+
+/** Fails with 1, 2, …; `progressAt`: the attempts that get further first. */
+function failing(progressAt: readonly number[] = []) {
+  const made = {attempts: 0}
+  const attempt = (_signal: AbortSignal, progressed: () => void): Promise<never> => {
+    made.attempts += 1
+    if (progressAt.includes(made.attempts)) progressed()
+    return Promise.reject(new Error(String(made.attempts)))
+  }
+  return {made, attempt}
+}
+
+test('persist gives up after so many failures in a row; progress begins to count again', async () => {
+  const options = {attempts: 3, intervalMs: 1, signal, problemOf: (error: unknown) => String(error)}
+  await expect(persist(failing().attempt, options)).rejects.toThrow(/^3$/)
+  await expect(persist(failing([3, 4]).attempt, options)).rejects.toThrow(/^6$/)
+})
+
+test('persist goes on for as long as the patience lasts, but not with what does not pass', async () => {
+  const waited: string[] = []
+  const patience = {patienceMs: 40, onWait: (problem: string) => waited.push(problem)}
+  const options = {attempts: 2, intervalMs: 1, signal, ...patience}
+  const {made, attempt} = failing()
+  await expect(persist(attempt, {...options, problemOf: () => 'away'})).rejects.toThrow(/^\d+$/)
+  expect(made.attempts).toBeGreaterThan(2)
+  expect(waited).toEqual(Array.from({length: made.attempts - 1}, () => 'away'))
+  await expect(persist(failing().attempt, {...options, problemOf: () => undefined})).rejects.toThrow(/^1$/)
 })
 
 test('polls that an API server cannot answer for the moment do not end a wait, a refusal does', async () => {

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {
   networkProblem,
-  persist,
+  askStore,
   statusProblem,
   storeError,
   withoutSecrets,
@@ -51,20 +51,20 @@ const {signal} = new AbortController()
 const PLACE = {location: 's3://bucket', problemOf: networkProblem, pauseMs: 0}
 
 test('a store that is away is asked five times, or for as long as somebody has patience, who is told', async () => {
-  await expect(persist(away(4).attempt, PLACE, signal)).resolves.toBe('there')
+  await expect(askStore(away(4).attempt, PLACE, signal)).resolves.toBe('there')
   const long = away(12)
-  await expect(persist(long.attempt, PLACE, signal)).rejects.toMatchObject({code: 'STORE_UNREACHABLE'})
+  await expect(askStore(long.attempt, PLACE, signal)).rejects.toMatchObject({code: 'STORE_UNREACHABLE'})
   expect(long.made.attempts).toBe(5)
   const told: string[] = []
   const patience = {patienceMs: 60_000, onWait: (words: string) => told.push(words)}
-  await expect(persist(away(12).attempt, {...PLACE, patience}, signal)).resolves.toBe('there')
+  await expect(askStore(away(12).attempt, {...PLACE, patience}, signal)).resolves.toBe('there')
   expect(told).toEqual(Array.from({length: 12}, () => 'ECONNREFUSED'))
 })
 
 test('patience ends, and none is had with a refusal or a mistake of ours', async () => {
   const patience = {patienceMs: 20, onWait: () => undefined}
   const never = away(Number.POSITIVE_INFINITY)
-  await expect(persist(never.attempt, {...PLACE, patience}, signal)).rejects.toMatchObject({
+  await expect(askStore(never.attempt, {...PLACE, patience}, signal)).rejects.toMatchObject({
     code: 'STORE_UNREACHABLE',
   })
   expect(never.made.attempts).toBeGreaterThanOrEqual(5)
@@ -73,6 +73,6 @@ test('patience ends, and none is had with a refusal or a mistake of ours', async
     attempts.push('one')
     return Promise.reject(new TypeError('x is not a function'))
   }
-  await expect(persist(mistaken, {...PLACE, patience}, signal)).rejects.toThrow(TypeError)
+  await expect(askStore(mistaken, {...PLACE, patience}, signal)).rejects.toThrow(TypeError)
   expect(attempts).toEqual(['one'])
 })
