@@ -13,7 +13,6 @@ import {clouderIn, median, run, withHome, type Bench, type Clouder} from './clus
 import {writeSshFiles} from './prepare.ts'
 import type {Measured} from './results.ts'
 
-const NAME = 'bench-g'
 const [PLANE, SOURCE, TARGET] = ['cp-1', 'worker-1', 'worker-2']
 const [GROUP = ''] = API_VERSION.split('/')
 const CHECKPOINTS = `${RESOURCES.Checkpoint.plural}.${GROUP}`
@@ -22,7 +21,9 @@ const MIGRATIONS = `${RESOURCES.Migration.plural}.${GROUP}`
 type OfSize = Measured<'g'>['sizes'][number]
 type Round = OfSize['pairs'][number]
 
-interface Cluster extends Bench {
+/** A cluster made of `moveDocument`. */
+export interface MoveCluster extends Bench {
+  readonly name: string
   readonly home: string
   readonly clouder: Clouder
 }
@@ -31,7 +32,7 @@ interface Cluster extends Bench {
 export const moveDocument = {
   apiVersion: API_VERSION,
   kind: 'Cluster',
-  metadata: {name: NAME},
+  metadata: {name: 'bench-g'},
   spec: {
     provider: {kind: 'local'},
     // The way by hand restores from an image, which only nodes with this label do.
@@ -40,38 +41,49 @@ export const moveDocument = {
   },
 }
 
+interface Moves {
+  readonly mebibytes: readonly number[]
+  readonly rounds: number
+}
+
 /** Rounds of all ways per size in MiB, in turn, on one cluster whose containerd may restore images. */
-export function moveMemory(
-  {mebibytes, rounds}: {readonly mebibytes: readonly number[]; readonly rounds: number},
-  bench: Bench,
-): Promise<Measured<'g'>> {
-  return withHome(NAME, async (home) => {
-    const cluster = {...bench, home, clouder: clouderIn(home, bench.signal)}
+export function moveMemory(moves: Moves, bench: Bench): Promise<Measured<'g'>> {
+  const name = moveDocument.metadata.name
+  return withHome(name, async (home) => {
+    const cluster = {...bench, name, home, clouder: clouderIn(home, bench.signal)}
     const config = join(home, 'cluster.yaml')
     await writeFile(config, stringify(moveDocument))
     await cluster.clouder('kubeadm', 'init', '--config', config, '--yes')
-    await writeSshFiles(await machinesOf(home), home)
-    await unpackImage(cluster)
     // Keys are made at first use, and programs are read from the disk then: that is in no round.
-    await moveByHand(cluster, 1)
-    await moveByClouder(cluster, 1)
-    await moveByOneCommand(cluster, 1)
-    const [first, ...rest] = mebibytes
-    if (first === undefined) throw new RangeError('no size is given')
-    const sizes: Measured<'g'>['sizes'] = [await ofSize(cluster, first, rounds)]
-    for (const size of rest) sizes.push(await ofSize(cluster, size, rounds))
-    const worstOf = (key: 'ratio' | 'moveRatio'): number => Math.max(...sizes.map((size) => size[key]))
-    return {sizes, worst: worstOf('ratio'), worstMove: worstOf('moveRatio')}
+    return moveMemoryOn(cluster, moves, [1])
   })
 }
 
-async function machinesOf(home: string): Promise<readonly Machine[]> {
+/** The same on a cluster that is there; `before` are the sizes that each way moves first, without a clock. */
+export async function moveMemoryOn(
+  cluster: MoveCluster,
+  {mebibytes, rounds}: Moves,
+  before: readonly number[],
+): Promise<Measured<'g'>> {
+  await writeSshFiles(await machinesOf(cluster), cluster.home)
+  await unpackImage(cluster)
+  for (const size of before)
+    for (const way of [moveByHand, moveByClouder, moveByOneCommand]) await way(cluster, size)
+  const [first, ...rest] = mebibytes
+  if (first === undefined) throw new RangeError('no size is given')
+  const sizes: Measured<'g'>['sizes'] = [await ofSize(cluster, first, rounds)]
+  for (const size of rest) sizes.push(await ofSize(cluster, size, rounds))
+  const worstOf = (key: 'ratio' | 'moveRatio'): number => Math.max(...sizes.map((size) => size[key]))
+  return {sizes, worst: worstOf('ratio'), worstMove: worstOf('moveRatio')}
+}
+
+async function machinesOf({home, name}: MoveCluster): Promise<readonly Machine[]> {
   const store = diskStore({home, now: () => Date.now(), pid: process.pid, hostname: hostname()})
-  return (await store.load(NAME))?.machines ?? []
+  return (await store.load(name))?.machines ?? []
 }
 
 /** All ways, in an order that is another one each round. */
-async function inTurn(cluster: Cluster, mebibytes: number, round: number): Promise<Round & TwoCommands> {
+async function inTurn(cluster: MoveCluster, mebibytes: number, round: number): Promise<Round & TwoCommands> {
   const ways = ['by hand', 'two commands', 'one command'] as const
   let byHandSeconds: number | undefined
   let two: TwoCommands | undefined
@@ -94,7 +106,7 @@ async function inTurn(cluster: Cluster, mebibytes: number, round: number): Promi
 }
 
 /** What a way leaves is removed before the next one's clock starts. */
-async function ofSize(cluster: Cluster, mebibytes: number, rounds: number): Promise<OfSize> {
+async function ofSize(cluster: MoveCluster, mebibytes: number, rounds: number): Promise<OfSize> {
   const once = async (round: number): Promise<{pair: Round; sizes: StoredSizes}> => {
     const {sizes, steps, ...pair} = await inTurn(cluster, mebibytes, round)
     cluster.tell(
@@ -119,7 +131,7 @@ async function ofSize(cluster: Cluster, mebibytes: number, rounds: number): Prom
   }
 }
 
-function moveByHand(cluster: Cluster, mebibytes: number): Promise<number> {
+function moveByHand(cluster: MoveCluster, mebibytes: number): Promise<number> {
   const {home, signal} = cluster
   const script = join(import.meta.dirname, 'by-hand-checkpoint.sh')
   return moved(
@@ -140,9 +152,9 @@ interface TwoCommands {
   readonly steps: string
 }
 
-async function moveByClouder(cluster: Cluster, mebibytes: number): Promise<TwoCommands> {
-  const {clouder} = cluster
-  const of = ['--cluster', NAME, '--json']
+async function moveByClouder(cluster: MoveCluster, mebibytes: number): Promise<TwoCommands> {
+  const {clouder, name: ofCluster} = cluster
+  const of = ['--cluster', ofCluster, '--json']
   let sizes: StoredSizes | undefined
   const steps: string[] = []
   const clouderSeconds = await moved(
@@ -176,7 +188,7 @@ const storedSizesSchema = z.object({
 })
 type StoredSizes = z.output<typeof storedSizesSchema>
 
-async function sizesOf(cluster: Cluster, name: string): Promise<StoredSizes> {
+async function sizesOf(cluster: MoveCluster, name: string): Promise<StoredSizes> {
   const text = await onPlane(cluster, ['get', CHECKPOINTS, name, '-o', 'json'])
   const {status} = checkpointSchema.parse(JSON.parse(text))
   const processes = (status?.summary?.containers ?? []).flatMap((container) => container.processes)
@@ -195,7 +207,7 @@ interface OneCommand {
 /** What a Migration of this file's pods has when it has succeeded. */
 const movedSchema = z.object({checkpointName: z.string(), downtimeMilliseconds: z.int().positive()})
 
-async function moveByOneCommand(cluster: Cluster, mebibytes: number): Promise<OneCommand> {
+async function moveByOneCommand(cluster: MoveCluster, mebibytes: number): Promise<OneCommand> {
   const statusOf = async (pod: string) => {
     const text = await onPlane(cluster, ['get', MIGRATIONS, '-o', 'json'])
     const {items} = z.object({items: z.array(migrationSchema)}).parse(JSON.parse(text))
@@ -206,7 +218,7 @@ async function moveByOneCommand(cluster: Cluster, mebibytes: number): Promise<On
     cluster,
     mebibytes,
     async (pod) => {
-      const of = ['--to', TARGET, '--cluster', NAME, '--json']
+      const of = ['--to', TARGET, '--cluster', cluster.name, '--json']
       const {seconds} = await cluster.clouder('checkpoint', 'migrate', `default/${pod}`, ...of)
       ;({downtimeMilliseconds} = await statusOf(pod))
       return seconds
@@ -216,7 +228,7 @@ async function moveByOneCommand(cluster: Cluster, mebibytes: number): Promise<On
   return {moveSeconds, downtimeSeconds: downtimeMilliseconds / 1000}
 }
 
-async function removeCheckpoint(cluster: Cluster, name: string): Promise<void> {
+async function removeCheckpoint(cluster: MoveCluster, name: string): Promise<void> {
   await onPlane(cluster, ['delete', CHECKPOINTS, name, '--wait=true'])
 }
 
@@ -224,7 +236,7 @@ let pods = 0
 
 /** Seconds that a way took, of a pod that has its memory afterwards; then everything is removed. */
 async function moved(
-  cluster: Cluster,
+  cluster: MoveCluster,
   mebibytes: number,
   way: (pod: string) => Promise<number>,
   tidyUp: (pod: string) => Promise<void>,
@@ -242,15 +254,15 @@ async function moved(
   return seconds
 }
 
-const memoryOf = (cluster: Cluster, pod: string): Promise<string> =>
+const memoryOf = (cluster: MoveCluster, pod: string): Promise<string> =>
   onPlane(cluster, ['get', '--raw', `/api/v1/namespaces/default/pods/${pod}:8080/proxy/memory`])
 
-async function waitReady(cluster: Cluster, pod: string): Promise<void> {
+async function waitReady(cluster: MoveCluster, pod: string): Promise<void> {
   await onPlane(cluster, ['wait', '--for=condition=Ready', `pod/${pod}`, '--timeout=120s'])
 }
 
 /** containerd restores only over an image that it has unpacked, which it does for the first container of it. */
-async function unpackImage(cluster: Cluster): Promise<void> {
+async function unpackImage(cluster: MoveCluster): Promise<void> {
   const pod = 'unpacked'
   await onPlane(cluster, ['apply', '-f', '-'], JSON.stringify(podOf(pod, 1, TARGET)))
   await waitReady(cluster, pod)
@@ -278,11 +290,11 @@ const podOf = (name: string, mebibytes: number, nodeName: string) => ({
   },
 })
 
-const onPlane = (cluster: Cluster, words: readonly string[], input = ''): Promise<string> =>
+const onPlane = (cluster: MoveCluster, words: readonly string[], input = ''): Promise<string> =>
   onHost(cluster, PLANE, ['kubectl', '--kubeconfig', '/etc/kubernetes/admin.conf', ...words], input)
 
 async function onHost(
-  {home, signal}: Cluster,
+  {home, signal}: MoveCluster,
   host: string,
   line: readonly string[],
   input = '',

@@ -105,3 +105,9 @@ export async function measure<Name extends MeasurementName>(
   const measured = await measurement.measure(size, bench)
   return {measured, figure: measurement.figure(measured)}
 }
+
+/** The figure that a measurement's target is about. */
+export function figureOf<Name extends MeasurementName>(name: Name, measured: Measured<Name>): number {
+  const measurement: Measurement<Name> = MEASUREMENTS[name]
+  return measurement.figure(measured)
+}

@@ -11,6 +11,7 @@ import {
   ORIGINAL_ANNOTATION,
 } from '../../src/api/names.ts'
 import {waitFor} from '../../src/base/waiting.ts'
+import type {Ended} from '../bench/clusters.ts'
 import {
   expectDone,
   expectRefused,
@@ -22,6 +23,7 @@ import {
   run,
   startTraveller,
 } from '../support/e2e-checkpoints.ts'
+import {expectFigures} from '../support/e2e-bench.ts'
 import {makeSharedClaim} from '../support/e2e-claim.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {NAMESPACE, PROGRAMS, startProgram, talkTo, type Program} from '../support/e2e-programs.ts'
@@ -92,6 +94,8 @@ async function answerTo(
 }
 
 scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, (chapter) => {
+  let init: Ended = {seconds: 0, stdout: ''}
+
   chapter('a cluster comes up, with nodes for images of checkpoints', async (cluster, context) => {
     const image = await needPrograms(context)
     const document = {
@@ -106,12 +110,19 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
     }
     const file = join(cluster.home, 'cluster.yaml')
     await writeFile(file, stringify(document))
+    const startedMs = performance.now()
     const result = await cluster.clouder(['kubeadm', 'init', '--config', file, '--json'])
     expect(result.exitCode, endOf(result)).toBe(0)
+    init = {seconds: (performance.now() - startedMs) / 1000, stdout: result.stdout}
     for (const worker of WORKERS) await givePrograms(cluster, worker, image)
     await makeNamespace(cluster, NAMESPACE, {[CHECKPOINT_IMAGES_LABEL]: 'true'})
     await makeNamespace(cluster, `${NAMESPACE}-other`)
     await makeSharedClaim(cluster, NAMESPACE, WORKERS)
+  })
+
+  // Here, as this cluster is made of what they need.
+  chapter('benchmarks a, b and g in their smallest form end with figures', async (cluster) => {
+    await expectFigures(cluster, join(cluster.home, 'cluster.yaml'), init, AbortSignal.timeout(600_000))
   })
 
   chapter('they run, each with something that only its memory holds', async (cluster) => {
