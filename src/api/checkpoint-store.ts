@@ -8,11 +8,8 @@ export const objectNameSchema = z
   .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
 const name = objectNameSchema
 
-/** `30s`, `10m`, `2h`, `7d`. */
-export const durationSchema = z
-  .string()
-  .regex(/^\d{1,6}(s|m|h|d)$/)
-  .describe('`30s`, `10m`, `2h`, `7d`')
+/** A duration, in a field named …Seconds: what fits into 32 bits, as in the API of Kubernetes. */
+export const secondsSchema = z.int().min(1).max(2_147_483_647)
 
 /** Which checkpoints are kept. */
 export const retentionSchema = z.strictObject({
@@ -21,9 +18,9 @@ export const retentionSchema = z.strictObject({
     .min(1)
     .optional()
     .describe('newest checkpoints kept, per pod (of one owner and container set)'),
-  maxAge: durationSchema
+  maxAgeSeconds: secondsSchema
     .optional()
-    .describe('age after which checkpoints are deleted: `30s`, `10m`, `2h`, `7d`'),
+    .describe('seconds after which checkpoints are deleted, for example 604800 for a week'),
   maxBytes: z
     .int()
     .min(1)
@@ -100,7 +97,7 @@ export const storeSpecSchema = z.strictObject({
       z.strictObject({
         awsKms: z
           .strictObject({
-            keyId: z.string().describe('id or ARN of the key'),
+            keyID: z.string().describe('id or ARN of the key'),
             region: z.string().describe('its region'),
             endpoint: z.string().optional().describe('of a KMS that is not Amazon’s'),
           })
@@ -108,7 +105,7 @@ export const storeSpecSchema = z.strictObject({
       }),
       z.strictObject({
         azureKeyVault: z
-          .strictObject({keyId: z.string().describe('URL of the key')})
+          .strictObject({keyID: z.string().describe('URL of the key')})
           .describe('a key of Azure Key Vault'),
       }),
       z.strictObject({none: z.strictObject({}).describe('stored unencrypted')}),

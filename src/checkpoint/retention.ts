@@ -1,4 +1,3 @@
-import {durationMs} from './duration.ts'
 import type {Checkpoint, Retention} from '../api/resources.ts'
 
 /** A checkpoint as far as retention looks. */
@@ -51,8 +50,8 @@ export function expired<T extends RetainedCheckpoint>(
   retention: Retention,
   nowMs: number,
 ): readonly T[] {
-  const {keepLast = Number.POSITIVE_INFINITY, maxAge, maxBytes = Number.POSITIVE_INFINITY} = retention
-  const maxAgeMs = maxAge === undefined ? Number.POSITIVE_INFINITY : durationMs(maxAge)
+  const {keepLast = Number.POSITIVE_INFINITY, maxAgeSeconds, maxBytes = Number.POSITIVE_INFINITY} = retention
+  const maxAgeMs = maxAgeSeconds === undefined ? Number.POSITIVE_INFINITY : maxAgeSeconds * 1000
   const newestFirst = checkpoints.toSorted((one, other) => other.createdAtMs - one.createdAtMs)
   const doomed = new Set<T>()
   const newest = new Set<T>()

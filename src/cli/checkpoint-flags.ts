@@ -105,19 +105,18 @@ export function needName(text: string | undefined, what: string): string {
 
 /** `10m` in milliseconds. Throws ConfigError FLAG_INVALID. */
 export function durationMs(text: string, flag: string): number {
-  checkDuration(text, flag)
+  if (!DURATION.test(text))
+    throw new ConfigError(
+      'FLAG_INVALID',
+      `--${flag} ${JSON.stringify(text)} is not a duration, expected for example 30s, 10m, 2h or 7d`,
+    )
   const unitMs = {s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000}
   const unit = text.slice(-1)
   return Number(text.slice(0, -1)) * (unit === 's' || unit === 'm' || unit === 'h' ? unitMs[unit] : unitMs.d)
 }
 
-export function checkDuration(text: string, flag: string): void {
-  if (DURATION.test(text)) return
-  throw new ConfigError(
-    'FLAG_INVALID',
-    `--${flag} ${JSON.stringify(text)} is not a duration, expected for example 30s, 10m, 2h or 7d`,
-  )
-}
+/** `10m` in seconds, as the API has durations. Throws ConfigError FLAG_INVALID. */
+export const secondsOf = (text: string, flag: string): number => durationMs(text, flag) / 1000
 
 /** `KEY=VALUE` pairs. Throws ConfigError FLAG_INVALID. */
 export function pairsOf(texts: readonly string[], flag: string): Readonly<Record<string, string>> {
@@ -139,13 +138,12 @@ export interface RetentionFlags {
 /** What flags say of keeping; undefined: nothing. Throws ConfigError FLAG_INVALID. */
 export function retentionOf(
   flags: RetentionFlags,
-): {keepLast?: number; maxAge?: string; maxBytes?: number} | undefined {
+): {keepLast?: number; maxAgeSeconds?: number; maxBytes?: number} | undefined {
   const {'keep-last': keepLast, 'max-age': maxAge, 'max-bytes': maxBytes} = flags
-  if (maxAge !== undefined) checkDuration(maxAge, 'max-age')
   if (keepLast === undefined && maxAge === undefined && maxBytes === undefined) return undefined
   return {
     ...(keepLast === undefined ? {} : {keepLast}),
-    ...(maxAge === undefined ? {} : {maxAge}),
+    ...(maxAge === undefined ? {} : {maxAgeSeconds: secondsOf(maxAge, 'max-age')}),
     ...(maxBytes === undefined ? {} : {maxBytes}),
   }
 }

@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core'
 import {ConfigError} from '../base/errors.ts'
 import type {PolicySpec} from '../workflows/checkpoint/move.ts'
-import {checkDuration, pairsOf, retentionFlags, retentionOf, storeFlag} from './checkpoint-flags.ts'
+import {pairsOf, retentionFlags, retentionOf, secondsOf, storeFlag} from './checkpoint-flags.ts'
 import {listOf} from './flags.ts'
 
 /** When a policy acts, and on which pods. */
@@ -81,7 +81,7 @@ export function policyOf(flags: PolicyFlags): PolicySpec {
     )
   }
   const {cron, 'time-zone': timeZone, 'idle-cpu': cpu, 'idle-for': idleFor} = flags
-  if (idleFor !== undefined) checkDuration(idleFor, 'idle-for')
+  const durationSeconds = idleFor === undefined ? undefined : secondsOf(idleFor, 'idle-for')
   if (cpu !== undefined && !/^\d+(\.\d+)?m?$/.test(cpu)) {
     const wanted = 'expected an amount of CPU such as 10m or 0.5'
     throw new ConfigError('FLAG_INVALID', `--idle-cpu ${JSON.stringify(cpu)} is not a quantity, ${wanted}`)
@@ -98,9 +98,9 @@ export function policyOf(flags: PolicyFlags): PolicySpec {
     storeName: flags.store,
     ...(cron === undefined ? {} : {schedule: cron}),
     ...(timeZone === undefined ? {} : {timeZone}),
-    ...(cpu === undefined || idleFor === undefined
+    ...(cpu === undefined || durationSeconds === undefined
       ? {}
-      : {idle: {cpu, duration: idleFor, podPolicy: flags['idle-stop'] === true ? 'Delete' : 'Resume'}}),
+      : {idle: {cpu, durationSeconds, podPolicy: flags['idle-stop'] === true ? 'Delete' : 'Resume'}}),
     ...(flags['on-drain'] === true ? {migrateOnDrain: true} : {}),
     ...(flags['on-interruption'] === true ? {checkpointOnInterruption: true} : {}),
     ...(retention === undefined ? {} : {retention}),

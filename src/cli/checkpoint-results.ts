@@ -293,7 +293,9 @@ function whenText({spec}: CheckpointPolicy): string {
   } = spec
   const when = [
     ...(schedule === undefined ? [] : [`${schedule} ${timeZone}`]),
-    ...(idle === undefined ? [] : [`below ${idle.cpu} for ${idle.duration}, then ${idle.podPolicy}`]),
+    ...(idle === undefined
+      ? []
+      : [`below ${idle.cpu} for ${formatDuration(idle.durationSeconds * 1000)}, then ${idle.podPolicy}`]),
     ...(migrateOnDrain === true ? ['drain'] : []),
     ...(checkpointOnInterruption === true ? ['interruption'] : []),
   ]

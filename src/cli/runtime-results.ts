@@ -48,7 +48,7 @@ export function hostsText(hosts: readonly ContainerHost[], nowMs: number, option
     [
       {title: 'host', text: ({metadata}) => metadata.name},
       {title: 'ready', text: isReady},
-      {title: 'draining', text: ({spec}) => (spec.drain === true ? 'yes' : 'no')},
+      {title: 'draining', text: ({spec}) => (spec.unschedulable === true ? 'yes' : 'no')},
       {title: 'slots', text: ({spec, status}) => `${status?.running?.length ?? 0}/${spec.slots}`},
       {
         title: 'heartbeat',

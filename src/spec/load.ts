@@ -6,6 +6,7 @@ import {resolveDefaults} from './defaults.ts'
 import {knownKeysAt} from './json-schema.ts'
 import {applyOverrides, type SpecOverrides} from './overrides.ts'
 import {type Finding, findingsOf, formatPath, type Path, toProblem, valueAt} from './problems.ts'
+import {settleRenamed} from './renamed.ts'
 import {ruleFindings} from './rules.ts'
 import {settleSpellings} from './spellings.ts'
 import {
@@ -66,6 +67,7 @@ export function loadSpec(options: LoadOptions): ClusterSpec {
   const source = options.file ?? (options.text === undefined ? 'the command line' : 'the specification')
   const document = options.text === undefined ? emptyDocument() : parseText(options.text, source)
   const findings = [
+    ...settleRenamed(document),
     ...nameDocument(document, options.name),
     ...applyOverrides(document, options.overrides ?? {}),
   ]
@@ -80,7 +82,9 @@ export function documentOf(spec: ClusterSpec): unknown {
 
 /** The spec of a document that is already parsed, as `documentOf` made it. Throws ConfigError CONFIG_INVALID. */
 export function specFromDocument(document: unknown): ClusterSpec {
-  return specOf(structuredClone(document), 'the recorded specification', [])
+  const own: unknown = structuredClone(document)
+  settleRenamed(own)
+  return specOf(own, 'the recorded specification', [])
 }
 
 function specOf(document: unknown, source: string, before: readonly Finding[]): ClusterSpec {

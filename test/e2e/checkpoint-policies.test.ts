@@ -144,7 +144,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
     await applyBusyPod(cluster, 'busy', {group: 'sleepy'}, 'worker-2')
     await applyPolicy(cluster, 'sleepy', {
       selector: {matchLabels: {group: 'sleepy'}},
-      idle: {cpu: '25m', duration: '20s', podPolicy: 'Delete'},
+      idle: {cpu: '25m', durationSeconds: 20, podPolicy: 'Delete'},
     })
     const selector = {matchLabels: {group: 'clock'}}
     await applyPolicy(cluster, 'every', {selector, schedule: '* * * * *'})

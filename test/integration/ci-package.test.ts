@@ -324,7 +324,7 @@ test('the installed package keeps checkpoints in S3 and in Azure Blob, and wraps
   }
   const {kmsWrapper} = (await moduleOf(root, 'checkpoint/sealed/kms')) as typeof KmsModule
   const {KeyMetadata} = await new KMSClient(aws).send(new CreateKeyCommand({}))
-  const key = {keyId: KeyMetadata?.KeyId ?? '', region: REGION, endpoint: emulator.url}
+  const key = {keyID: KeyMetadata?.KeyId ?? '', region: REGION, endpoint: emulator.url}
   const wrapper = kmsWrapper(key, login)
   const secret = randomBytes(32)
   const unwrapped = await wrapper.unwrap(await wrapper.wrap(secret, signal), signal)

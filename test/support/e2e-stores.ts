@@ -97,7 +97,7 @@ export async function serveStores(cluster: E2eCluster, context: TestContext): Pr
     bucket: {
       s3: {...s3, prefix: 'sealed'},
       credentials: {secretName: 'bucket-login'},
-      encryption: {awsKms: {keyId: KeyMetadata?.KeyId ?? '', region: REGION, endpoint: moto.url}},
+      encryption: {awsKms: {keyID: KeyMetadata?.KeyId ?? '', region: REGION, endpoint: moto.url}},
     },
     blobs: {
       azureBlob: {endpoint: azurite.endpoint, container: 'checkpoints', prefix: 'sealed'},

@@ -15,7 +15,10 @@ export const containerHostSpecSchema = z
       .min(1)
       .default(1)
       .describe('slots is the number of containers that the host runs at once. Defaults to 1.'),
-    drain: z.boolean().optional().describe('drain keeps new containers off the host. Defaults to false.'),
+    unschedulable: z
+      .boolean()
+      .optional()
+      .describe('unschedulable keeps new containers off the host. Defaults to false.'),
   })
   .describe('spec is what the host was registered with.')
 export const containerHostStatusSchema = z

@@ -107,7 +107,7 @@ export const migrationStatusSchema = z
         'newPodName is the name of the pod on the target node. It differs from spec.podName only for a pod of a ReplicaSet.',
       ),
     newPodUID: z.string().optional().describe('newPodUID is the uid of the pod on the target node.'),
-    owners: z
+    ownerRefs: z
       .array(
         z.looseObject({
           kind: z.string().describe('kind is the kind of the owner.'),
@@ -116,7 +116,7 @@ export const migrationStatusSchema = z
         }),
       )
       .optional()
-      .describe('owners are the owners of the pod, which the pod on the target node gets.'),
+      .describe('ownerRefs are the owners of the pod, which the pod on the target node gets.'),
     startTime: z.string().optional().describe('startTime is the time at which the move began.'),
     phaseStartTime: z
       .string()

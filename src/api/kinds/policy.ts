@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {durationSchema, retentionSchema} from '../checkpoint-store.ts'
+import {retentionSchema, secondsSchema} from '../checkpoint-store.ts'
 import {podPolicySchema} from './checkpoint.ts'
 import {name, metadataSchema, conditionSchema, quantitySchema} from './metadata.ts'
 
@@ -40,8 +40,8 @@ export const policySpecSchema = z
         cpu: quantitySchema.describe(
           'cpu is the CPU usage of the pod below which it is idle, for example 10m.',
         ),
-        duration: durationSchema.describe(
-          'duration is how long the pod has to be idle: a number and s, m, h or d, for example 10m.',
+        durationSeconds: secondsSchema.describe(
+          'durationSeconds is the number of seconds for which the pod has to be idle.',
         ),
         podPolicy: podPolicySchema
           .exclude(['Freeze'])

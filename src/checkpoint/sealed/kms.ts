@@ -7,7 +7,7 @@ const ATTEMPTS = 4
 
 export interface KmsKey {
   /** ARN, id or alias. */
-  readonly keyId: string
+  readonly keyID: string
   readonly region: string
   readonly endpoint?: string | undefined
 }
@@ -17,7 +17,7 @@ export interface KmsKey {
  * identity is used, which needs `kms:Encrypt` and `kms:Decrypt` on the key.
  */
 export function kmsWrapper(
-  {keyId, region, endpoint}: KmsKey,
+  {keyID, region, endpoint}: KmsKey,
   credentials: Readonly<Record<string, string>> | undefined,
 ): KeyWrapper {
   const open = async () => {
@@ -32,27 +32,27 @@ export function kmsWrapper(
   }
   return {
     kind: 'aws-kms',
-    id: keyId,
+    id: keyID,
     wrap: async (dataKey, abortSignal) => {
       using opened = await open()
       const {kms, client} = opened
-      const command = new kms.EncryptCommand({KeyId: keyId, Plaintext: dataKey, EncryptionContext: CONTEXT})
+      const command = new kms.EncryptCommand({KeyId: keyID, Plaintext: dataKey, EncryptionContext: CONTEXT})
       const {CiphertextBlob} = await client.send(command, {abortSignal}).catch((error: unknown) => {
-        throw problemOf(keyId, error, abortSignal)
+        throw problemOf(keyID, error, abortSignal)
       })
-      if (CiphertextBlob === undefined) throw new TypeError(`AWS KMS encrypted nothing with ${keyId}`)
-      return {kind: 'aws-kms', id: keyId, wrapped: Buffer.from(CiphertextBlob).toString('base64')}
+      if (CiphertextBlob === undefined) throw new TypeError(`AWS KMS encrypted nothing with ${keyID}`)
+      return {kind: 'aws-kms', id: keyID, wrapped: Buffer.from(CiphertextBlob).toString('base64')}
     },
     unwrap: async ({wrapped}, abortSignal) => {
       using opened = await open()
       const {kms, client} = opened
       const CiphertextBlob = Buffer.from(wrapped, 'base64')
-      const command = new kms.DecryptCommand({KeyId: keyId, CiphertextBlob, EncryptionContext: CONTEXT})
+      const command = new kms.DecryptCommand({KeyId: keyID, CiphertextBlob, EncryptionContext: CONTEXT})
       try {
         return (await client.send(command, {abortSignal})).Plaintext
       } catch (error) {
         if (error instanceof Error && FOREIGN.has(error.name)) return undefined
-        throw problemOf(keyId, error, abortSignal)
+        throw problemOf(keyID, error, abortSignal)
       }
     },
   }
@@ -65,17 +65,17 @@ const FOREIGN: ReadonlySet<string> = new Set([
   'AccessDeniedException',
 ])
 
-function problemOf(keyId: string, error: unknown, signal: AbortSignal): unknown {
+function problemOf(keyID: string, error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason
   const status = statusOf(error)
   // Without a cause: errors of clients hold requests.
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
   if (status !== undefined && status < 500 && status !== 429) {
-    return new CheckpointError('KEY_WRONG', `AWS KMS refuses key ${keyId}: ${words}`, {
-      suggestions: [`let the nodes' identity use ${keyId}: kms:Encrypt, kms:Decrypt`],
+    return new CheckpointError('KEY_WRONG', `AWS KMS refuses key ${keyID}: ${words}`, {
+      suggestions: [`let the nodes' identity use ${keyID}: kms:Encrypt, kms:Decrypt`],
     })
   }
-  return new CheckpointError('KEY_UNREACHABLE', `AWS KMS does not answer for key ${keyId}: ${words}`)
+  return new CheckpointError('KEY_UNREACHABLE', `AWS KMS does not answer for key ${keyID}: ${words}`)
 }
 
 function statusOf(error: unknown): number | undefined {

@@ -35,7 +35,7 @@ export const containerHostReconciler: Reconciler = {
     const node = context.objects.get('Node', metadata.name)
     const ageMs = context.now() - Date.parse(status.lastHeartbeatTime ?? '')
     const verdict = node === undefined ? heard(ageMs) : joined(isNodeReady(nodeSchema.parse(node)))
-    const ready = verdict.status === 'True' && spec.drain === true ? DRAINING : verdict
+    const ready = verdict.status === 'True' && spec.unschedulable === true ? DRAINING : verdict
     const next = {
       conditions: withCondition(
         status.conditions,

@@ -104,7 +104,7 @@ async function occupied(pod: Pod, at: MigrationAt): Promise<Requeue> {
   const {status = {}} = migration
   const {name, namespace, uid} = pod.metadata
   const owner = controllerOf(pod)
-  if (owner !== undefined && status.owners?.some((one) => one.uid === owner.uid) === true) {
+  if (owner !== undefined && status.ownerRefs?.some((one) => one.uid === owner.uid) === true) {
     await context.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 0})
     return {requeueAfterMs: AGAIN_MS}
   }
@@ -164,7 +164,7 @@ async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
     })
   const labels = taken === undefined ? {} : targetPod(taken, pod.metadata.name, true, at).metadata.labels
   await context.kube.patch(refTo('Pod', pod.metadata.name, migration.metadata.namespace), {
-    metadata: {labels, ownerReferences: status.owners ?? []},
+    metadata: {labels, ownerReferences: status.ownerRefs ?? []},
   })
   if (isThere)
     await context.kube.delete(refTo('Pod', spec.podName, migration.metadata.namespace), {
@@ -269,7 +269,7 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
       nodes: isNodeThere(back, at) ? {bound: back} : others.slice(0, 20),
       labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
       annotations: {[ROLLED_BACK_ANNOTATION]: 'true'},
-      owners: status.owners ?? [],
+      owners: status.ownerRefs ?? [],
       takesPlace: true,
     }),
     context,

@@ -30,7 +30,7 @@ export function targetPod(
     nodes: [status.targetNodeName ?? ''],
     labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
     // A ReplicaSet that sees one too many would end the one that is not ready: ours. It gets it when it is.
-    owners: replaces ? (status.owners ?? []) : [],
+    owners: replaces ? (status.ownerRefs ?? []) : [],
     takesPlace: replaces,
   })
 }

@@ -129,7 +129,7 @@ async function begin(at: MigrationAt): Promise<Requeue> {
       sourceNodeName: pod.spec.nodeName,
       sourcePodUID: pod.metadata.uid,
       sourceRestartCount: restartsOf(pod),
-      owners: pod.metadata.ownerReferences,
+      ownerRefs: pod.metadata.ownerReferences,
       startTime: timeText(context.now()),
       missingImages: null,
     },
@@ -267,7 +267,7 @@ function unprovenOf(taken: Checkpoint | undefined, {migration}: MigrationAt): st
 
 /** The new pod of a ReplicaSet has a name of its own, and runs before the source goes. */
 const replicaSetOf = ({status}: Migration) =>
-  status?.owners?.find(({kind, controller}) => kind === 'ReplicaSet' && controller === true)
+  status?.ownerRefs?.find(({kind, controller}) => kind === 'ReplicaSet' && controller === true)
 
 async function prepare(at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at

@@ -1,6 +1,5 @@
 import {createHash} from 'node:crypto'
 import {isDeepStrictEqual} from 'node:util'
-import {durationMs} from '../../checkpoint/duration.ts'
 import {POLICY_LABEL, RUNTIME_LABEL} from '../../api/names.ts'
 import {labelValue, objectName} from '../../api/object-names.ts'
 import {controllerOf, isRunning, podSchema, quantity, type Pod} from '../../kubernetes/pod.ts'
@@ -199,7 +198,7 @@ async function takeIdle(at: PolicyAt, idle: IdleTimes): Promise<void> {
     if (nodeName === undefined) continue
     const figures = {uid, node: nodeName, cores: quantity(wanted.cpu)}
     const idleMs = await idle.idleMs(key, figures, context)
-    if (idleMs === undefined || idleMs < durationMs(wanted.duration) || idle.isNoted(key, uid)) continue
+    if (idleMs === undefined || idleMs < wanted.durationSeconds * 1000 || idle.isNoted(key, uid)) continue
     await takeOneIdle(at, pod, wanted.podPolicy)
     idle.note(key, uid)
   }
@@ -228,7 +227,7 @@ async function takeOneIdle(at: PolicyAt, pod: Pod, podPolicy: 'Resume' | 'Delete
       object,
       'Normal',
       'Idle',
-      `creating a checkpoint of pod ${name}, idle for ${policy.spec.idle?.duration}`,
+      `creating a checkpoint of pod ${name}, idle for ${policy.spec.idle?.durationSeconds} s`,
       context,
     )
   }

@@ -98,7 +98,7 @@ async function wrappersOf(
   }
   const credentials = access === undefined ? undefined : await readSecret(kube, access.secretName)
   if ('awsKms' in encryption) return [kmsWrapper(encryption.awsKms, credentials)]
-  return [keyVaultWrapper(encryption.azureKeyVault.keyId, azureKeyVault(credentials))]
+  return [keyVaultWrapper(encryption.azureKeyVault.keyID, azureKeyVault(credentials))]
 }
 
 const secretSchema = z.looseObject({data: z.record(z.string(), z.string()).optional()})

@@ -70,9 +70,9 @@ export async function registerHost(
   },
 ): Promise<Registration> {
   const labels = labelsOf(capabilities)
-  const known = await writeHost(kube, name, {capabilities, slots, drain: false}, signal)
+  const known = await writeHost(kube, name, {capabilities, slots, unschedulable: false}, signal)
   // Taken back after a drain; a node that somebody else has cordoned stays so.
-  const back = known?.spec.drain === true ? {spec: {unschedulable: null}} : {}
+  const back = known?.spec.unschedulable === true ? {spec: {unschedulable: null}} : {}
   if (await labelNode(kube, name, labels, back)) {
     // Of the time before it joined, when it told by itself that it is there.
     await removeAccess(kube, name)
@@ -116,7 +116,7 @@ async function makeToken(
 async function writeHost(
   kube: KubeClient,
   name: string,
-  spec: Pick<RegisterOptions, 'capabilities' | 'slots'> & {readonly drain: boolean},
+  spec: Pick<RegisterOptions, 'capabilities' | 'slots'> & {readonly unschedulable: boolean},
   signal: AbortSignal,
 ): Promise<ContainerHost | undefined> {
   return retryOnConflict(async () => {
@@ -261,7 +261,7 @@ async function readHost(kube: KubeReader, name: string): Promise<ContainerHost> 
 /** Gives the host no more work; what runs there goes on. A node is cordoned. */
 export async function drainHost(kube: KubeClient, name: string): Promise<ContainerHost> {
   await readHost(kube, name)
-  await kube.patch(refTo('ContainerHost', name), {spec: {drain: true}})
+  await kube.patch(refTo('ContainerHost', name), {spec: {unschedulable: true}})
   if ((await kube.get(nodeRef(name))) !== undefined)
     await kube.patch(nodeRef(name), {spec: {unschedulable: true}})
   return readHost(kube, name)

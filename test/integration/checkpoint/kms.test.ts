@@ -12,12 +12,12 @@ test('AWS KMS keeps the contract of key wrappers', async (context) => {
   const client = new KMSClient({region, endpoint: moto.url, credentials})
   const newKey = async () => {
     const {KeyMetadata} = await client.send(new CreateKeyCommand({}))
-    const key = {keyId: KeyMetadata?.KeyId ?? '', region, endpoint: moto.url}
+    const key = {keyID: KeyMetadata?.KeyId ?? '', region, endpoint: moto.url}
     return kmsWrapper(key, credentials)
   }
   await keepsTheContractOfKeyWrappers(await newKey(), await newKey())
   const unknown = kmsWrapper(
-    {keyId: '00000000-0000-0000-0000-000000000000', region, endpoint: moto.url},
+    {keyID: '00000000-0000-0000-0000-000000000000', region, endpoint: moto.url},
     credentials,
   )
   const {signal} = new AbortController()
@@ -25,7 +25,7 @@ test('AWS KMS keeps the contract of key wrappers', async (context) => {
 })
 
 test('an AWS KMS that does not answer is told as that', async () => {
-  const nowhere = kmsWrapper({keyId: 'alias/x', region, endpoint: 'http://127.0.0.1:9'}, credentials)
+  const nowhere = kmsWrapper({keyID: 'alias/x', region, endpoint: 'http://127.0.0.1:9'}, credentials)
   const {signal} = new AbortController()
   await expect(nowhere.wrap(Buffer.alloc(32), signal)).rejects.toMatchObject({code: 'KEY_UNREACHABLE'})
 })

@@ -30,7 +30,7 @@ test('the newest of each group are kept, and as many failed ones', () => {
 
 test('what is older than the age goes, the last of a pod that is gone too', () => {
   const last = aged(8, {podGone: true})
-  expect(expired([last, aged(6)], {maxAge: '7d'}, NOW_MS)).toEqual([last])
+  expect(expired([last, aged(6)], {maxAgeSeconds: 604_800}, NOW_MS)).toEqual([last])
 })
 
 test('the oldest go until the rest fits, but not the last of a pod that is gone', () => {
@@ -42,7 +42,7 @@ test('the oldest go until the rest fits, but not the last of a pod that is gone'
 
 test('one that is in use or unfinished stays, whatever its age', () => {
   const checkpoints = [aged(9, {inUse: true}), aged(9, {phase: 'unfinished'})]
-  expect(expired(checkpoints, {keepLast: 1, maxAge: '1d', maxBytes: 1}, NOW_MS)).toEqual([])
+  expect(expired(checkpoints, {keepLast: 1, maxAgeSeconds: 86_400, maxBytes: 1}, NOW_MS)).toEqual([])
 })
 
 test('an object of the cluster is looked at by pod, containers and owner; it is in use while it holds its pod', () => {
@@ -78,7 +78,7 @@ const checkpointArbitrary: fc.Arbitrary<RetainedCheckpoint> = fc.record({
 const retentionArbitrary = fc.record(
   {
     keepLast: fc.integer({min: 1, max: 4}),
-    maxAge: fc.constantFrom('1h', '1d', '10d'),
+    maxAgeSeconds: fc.constantFrom(3600, 86_400, 864_000),
     maxBytes: fc.integer({min: 1, max: 3000}),
   },
   {requiredKeys: []},
@@ -98,7 +98,7 @@ test('property: nothing that is unfinished or in use expires, and running again 
 
 test('property: without an age, each group keeps a ready checkpoint when its pod is gone', () => {
   fc.assert(
-    fc.property(...both, (all, {maxAge: _, ...retention}) => {
+    fc.property(...both, (all, {maxAgeSeconds: _, ...retention}) => {
       const checkpoints = all.map((checkpoint) => ({...checkpoint, podGone: true}))
       const gone = new Set(expired(checkpoints, retention, NOW_MS))
       const ready = checkpoints.filter(({phase}) => phase === 'ready')

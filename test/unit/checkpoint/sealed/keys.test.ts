@@ -63,7 +63,7 @@ test('a vault that refuses and one that does not answer are told apart', async (
 })
 
 test('credentials for AWS KMS that lack a part are told without their values', async () => {
-  const wrapper = kmsWrapper({keyId: 'alias/x', region: 'eu-central-1'}, {secretAccessKey: 'very-secret'})
+  const wrapper = kmsWrapper({keyID: 'alias/x', region: 'eu-central-1'}, {secretAccessKey: 'very-secret'})
   const failing = wrapper.wrap(Buffer.alloc(32), signal)
   await expect(failing).rejects.toMatchObject({code: 'KEY_WRONG'})
   await expect(failing).rejects.not.toThrow(/very-secret/)

@@ -160,7 +160,10 @@ test('a pod that has been idle for long enough is checkpointed, once until it is
     return minutes < 10 || (minutes > 40 && minutes < 50)
   }
   const scene: ControllerScene = sceneWithPods(1, {usageOf: usage(() => scene, busy)})
-  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', duration: '10m', podPolicy: 'Resume'}})
+  scene.put('CheckpointPolicy', 'idle', {
+    selector,
+    idle: {cpu: '100m', durationSeconds: 600, podPolicy: 'Resume'},
+  })
   await scene.play({forMs: 15 * MINUTE_MS})
   expect(made(scene, 'idle')).toEqual([])
   await scene.play({forMs: 25 * MINUTE_MS})
@@ -191,7 +194,10 @@ test.for([
     {metadata},
   )
   scene.put('Runtime', 'work', {image: 'i', storeName: 'default', state: 'Running'})
-  scene.put('CheckpointPolicy', 'idle', {selector, idle: {cpu: '100m', duration: '10m', podPolicy: 'Delete'}})
+  scene.put('CheckpointPolicy', 'idle', {
+    selector,
+    idle: {cpu: '100m', durationSeconds: 600, podPolicy: 'Delete'},
+  })
   await scene.play({forMs: 15 * MINUTE_MS})
   expect(made(scene, 'idle')).toHaveLength(checkpoints)
   expect(scene.object('Runtime', 'work')?.['spec']).toMatchObject({state})

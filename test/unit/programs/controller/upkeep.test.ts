@@ -207,7 +207,7 @@ test('a host counts as gone a minute after its last heartbeat, and takes nothing
   await scene.play({forMs: 60_000})
   expect(ready()).toMatchObject({status: 'False', reason: 'HeartbeatMissing'})
   const object = scene.object('ContainerHost', 'box')
-  if (object !== undefined) scene.kube.put({...object, spec: {slots: 1, drain: true}})
+  if (object !== undefined) scene.kube.put({...object, spec: {slots: 1, unschedulable: true}})
   beat()
   await scene.play({forMs: 1000})
   expect(ready()).toMatchObject({status: 'False', reason: 'Draining'})

@@ -46,7 +46,7 @@ test('a host that has joined gets what it has as labels, and no token', async ()
   join({labels: {'capability.clouder.dev/old': 'yes', 'clouder.dev/pool': 'big'}})
   const {host, script} = await registerHost(kube, {...options, capabilities: {gpu: 'a10'}}, tools)
   expect(script).toBeUndefined()
-  expect(host.spec).toMatchObject({capabilities: {gpu: 'a10'}, drain: false})
+  expect(host.spec).toMatchObject({capabilities: {gpu: 'a10'}, unschedulable: false})
   expect((await node())?.metadata.labels).toEqual({
     'capability.clouder.dev/gpu': 'a10',
     'clouder.dev/pool': 'big',
