@@ -1,6 +1,6 @@
 import {readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
-import {isMissing} from './system-errors.ts'
+import {unlessMissing} from './system-errors.ts'
 
 /** One suite and component that apt is configured with. */
 export interface AptSource {
@@ -20,14 +20,14 @@ interface SourceFile {
 /** What apt on this machine is configured with, in its order; nothing where there is no apt. */
 export async function readAptSources(dir = '/etc/apt'): Promise<readonly AptSource[]> {
   const folder = join(dir, 'sources.list.d')
-  const names = ((await readIfThere(() => readdir(folder))) ?? []).sort()
+  const names = ((await readdir(folder).catch(unlessMissing)) ?? []).sort()
   const paths = [
     join(dir, 'sources.list'),
     ...names.filter((name) => /\.(list|sources)$/.test(name)).map((name) => join(folder, name)),
   ]
   const files: SourceFile[] = []
   for (const name of paths) {
-    const text = await readIfThere(() => readFile(name, 'utf8'))
+    const text = await readFile(name, 'utf8').catch(unlessMissing)
     if (text !== undefined) files.push({name, text})
   }
   return parseAptSources(files)
@@ -75,13 +75,4 @@ export function fetchOptions(aptConfigDump: string): readonly string[] {
   return aptConfigDump
     .split('\n')
     .filter((line) => /^Acquire::(Check-|https?|ftp|Retries|ForceIPv)/i.test(line) && !/^[^"]*"";/.test(line))
-}
-
-async function readIfThere<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read()
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
 }

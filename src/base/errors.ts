@@ -8,6 +8,10 @@ export interface ErrorDetails {
   readonly cause?: unknown
 }
 
+/** What was thrown, in words. */
+export const errorMessage = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error)
+
 export interface ConfigProblem {
   /** Dotted path in the document: `spec.network.podCidr`. */
   readonly path: string

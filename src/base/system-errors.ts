@@ -6,6 +6,11 @@ export function systemCode(error: unknown): string | undefined {
 /** Whether the file of a failed system call does not exist. */
 export const isMissing = (error: unknown): boolean => systemCode(error) === 'ENOENT'
 
+/** For `.catch`: undefined where the file does not exist; throws any other error again. */
+export function unlessMissing(error: unknown): undefined {
+  if (!isMissing(error)) throw error
+}
+
 /** Codes of a connection that broke, or of a server that cannot be reached now, by Node.js and its fetch. */
 export const NETWORK_CODES: ReadonlySet<string> = new Set([
   'ECONNREFUSED',

@@ -2,6 +2,7 @@ import {constants, existsSync, statSync} from 'node:fs'
 import {copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile} from 'node:fs/promises'
 import {basename, dirname, join} from 'node:path'
 import pLimit from 'p-limit'
+import {errorMessage} from '../base/errors.ts'
 import type {Report} from '../base/run-events.ts'
 import {lockCache} from './build-lock.ts'
 import {artifactKey, gatherPackages, loadArtifact, makeArtifact} from './artifacts.ts'
@@ -270,7 +271,7 @@ async function withTask<T>(
     report({type: 'task-done', task, durationMs: elapsed()})
     return result
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     report({type: 'task-failed', task, durationMs: elapsed(), message})
     throw error
   }

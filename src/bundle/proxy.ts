@@ -1,4 +1,4 @@
-import {ConfigError} from '../base/errors.ts'
+import {ConfigError, errorMessage} from '../base/errors.ts'
 
 /** Downloads go through HTTPS_PROXY and its kin where this Node can do that; older ones go straight. */
 export async function useProxyOf(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
@@ -8,7 +8,7 @@ export async function useProxyOf(environment: Readonly<Record<string, string | u
   try {
     http.setGlobalProxyFromEnv?.(environment)
   } catch (cause) {
-    const said = cause instanceof Error ? cause.message : String(cause)
+    const said = errorMessage(cause)
     throw new ConfigError('CONFIG_INVALID', `the proxy of the environment cannot be used: ${said}`, {
       cause,
       suggestions: ['correct HTTPS_PROXY and HTTP_PROXY: http://HOST:PORT'],

@@ -1,3 +1,4 @@
+import {errorMessage} from '../base/errors.ts'
 import {ObjectCache, type FollowedKind, type KindHealth, type ObjectListener} from './cache.ts'
 import {ConflictError} from '../kubernetes/conflict.ts'
 import {refOf} from '../kubernetes/refs.ts'
@@ -99,7 +100,7 @@ export class ReconcileLoop<Kind extends string, Context extends ReconcileContext
         })
       await Promise.all([following, this.#queue.run(over)])
     } catch (error) {
-      this.#failure = `a watch ended: ${error instanceof Error ? error.message : String(error)}`
+      this.#failure = `a watch ended: ${errorMessage(error)}`
       throw error
     } finally {
       ended.abort()

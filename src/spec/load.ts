@@ -1,6 +1,6 @@
 import {readFile} from 'node:fs/promises'
 import {LineCounter, parseDocument} from 'yaml'
-import {ConfigError, type ConfigProblem} from '../base/errors.ts'
+import {ConfigError, type ConfigProblem, errorMessage} from '../base/errors.ts'
 import {API_VERSION, type ClusterSpec, clusterDocumentSchema} from './cluster-spec.ts'
 import {resolveDefaults} from './defaults.ts'
 import {knownKeysAt} from './json-schema.ts'
@@ -228,7 +228,7 @@ function deepFreeze<T>(value: T): T {
 }
 
 function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error)
+  const text = errorMessage(error)
   // Node's `ENOENT: no such file or directory, open '/x'`: the words alone, the path is told already.
   return lowerFirst(/^E[A-Z]+: ([^,]+), /.exec(text)?.[1] ?? text)
 }

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {StateError} from '../base/errors.ts'
+import {errorMessage, StateError} from '../base/errors.ts'
 import {clusterRecordSchema, type ClusterRecord} from './types.ts'
 
 const RECORD_VERSION = 1
@@ -37,7 +37,7 @@ function parseJson(text: string, name: string, path: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw invalid(name, path, `not JSON: ${error instanceof Error ? error.message : String(error)}`, error)
+    throw invalid(name, path, `not JSON: ${errorMessage(error)}`, error)
   }
 }
 

@@ -1,6 +1,6 @@
 import {readFile, rm} from 'node:fs/promises'
 import {join} from 'node:path'
-import {isMissing} from '../base/system-errors.ts'
+import {unlessMissing} from '../base/system-errors.ts'
 import {writeDurably} from '../base/durable-files.ts'
 
 /** Terraform's own name for a state that it could not save where it belongs. */
@@ -17,12 +17,7 @@ export async function rememberLock(dir: string, id: string): Promise<void> {
 
 /** Whether the lock is one that a run of this folder could not give back. */
 export async function isOwnLock(dir: string, id: string): Promise<boolean> {
-  try {
-    return (await readFile(lockFile(dir), 'utf8')) === id
-  } catch (error) {
-    if (isMissing(error)) return false
-    throw error
-  }
+  return (await readFile(lockFile(dir), 'utf8').catch(unlessMissing)) === id
 }
 
 export async function forgetLock(dir: string): Promise<void> {

@@ -2,7 +2,7 @@ import {open, type FileHandle} from 'node:fs/promises'
 import {dirname} from 'node:path'
 import {z} from 'zod'
 import {fanOut} from './fan-out.ts'
-import {StateError} from '../../base/errors.ts'
+import {errorMessage, StateError} from '../../base/errors.ts'
 import {HostCommandError} from '../errors.ts'
 import type {Report} from '../../base/run-events.ts'
 import type {Journal, JournalEntry} from './types.ts'
@@ -112,7 +112,7 @@ function nodeQueue(host: Host, write: NodeWriter, report: Report): NodeQueue {
       waiting = [...lines, ...waiting]
       if (warned) return
       warned = true
-      const why = error instanceof Error ? error.message : String(error)
+      const why = errorMessage(error)
       const text = `the journal on the node cannot be written, the local one continues: ${why}`
       report({type: 'note', level: 'warning', text, host: host.name})
     }

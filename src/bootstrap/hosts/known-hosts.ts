@@ -1,7 +1,7 @@
 import {createHash, createHmac, timingSafeEqual} from 'node:crypto'
 import {mkdir, open, readFile} from 'node:fs/promises'
 import {dirname} from 'node:path'
-import {isMissing} from '../../base/system-errors.ts'
+import {unlessMissing} from '../../base/system-errors.ts'
 import {ConnectionError} from '../../base/errors.ts'
 
 /** Whose key is checked. */
@@ -171,14 +171,8 @@ function unknown(target: HostKeyTarget, key: Buffer, clusterFile: string): Conne
   )
 }
 
-async function textOf(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (error) {
-    if (isMissing(error)) return ''
-    throw error
-  }
-}
+const textOf = async (file: string): Promise<string> =>
+  (await readFile(file, 'utf8').catch(unlessMissing)) ?? ''
 
 /** One write to a file opened for appending, so that runs at the same time can't mix their lines. */
 async function appendLine(file: string, line: string): Promise<void> {

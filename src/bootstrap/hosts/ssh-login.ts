@@ -1,4 +1,4 @@
-import {ConnectionError} from '../../base/errors.ts'
+import {ConnectionError, errorMessage} from '../../base/errors.ts'
 import type {Machine} from '../../spec/machine.ts'
 import type {HostKeyTarget} from './known-hosts.ts'
 import {lastMeaningfulLines} from './output.ts'
@@ -78,7 +78,7 @@ export function connectionErrorOf(
   error: unknown,
   progress: LoginProgress,
 ): ConnectionError {
-  const said = error instanceof Error ? error.message : String(error)
+  const said = errorMessage(error)
   const level = levelOf(error)
   if (level === 'agent') {
     const problem = `the ssh-agent refuses to sign with the key ${progress.tried.at(-1) ?? ''}: ${said}`

@@ -1,3 +1,4 @@
+import {errorMessage} from '../../base/errors.ts'
 import {CheckpointError} from '../errors.ts'
 import type {KeyWrapper} from './keys.ts'
 
@@ -77,7 +78,7 @@ function problemOf(keyId: string, error: unknown, signal: AbortSignal): unknown 
   if (signal.aborted) return signal.reason
   const status = statusOf(error)
   // Without a cause: errors of clients hold requests.
-  const words = error instanceof Error ? error.message : String(error)
+  const words = errorMessage(error)
   if (status !== undefined && status < 500 && status !== 429) {
     return new CheckpointError('KEY_WRONG', `Azure Key Vault refuses key ${keyId}: ${words}`, {
       suggestions: ["let the nodes' identity use it: role Key Vault Crypto User"],

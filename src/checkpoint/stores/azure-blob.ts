@@ -3,7 +3,7 @@ import type {BlockBlobClient, ContainerClient, StoragePipelineOptions} from '@az
 import type {StoreSpec} from '../../api/resources.ts'
 import {gather} from './content.ts'
 import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
-import {networkProblem, statusProblem, storeError, withoutSecrets} from './problems.ts'
+import {absentWhere, networkProblem, statusProblem, storeError, withoutSecrets} from './problems.ts'
 
 type AzureSpec = NonNullable<StoreSpec['azureBlob']>
 
@@ -118,14 +118,7 @@ const objectOf = (key: string, sizeBytes: number | undefined, modified: Date | u
   modifiedAtMs: modified?.getTime() ?? 0,
 })
 
-async function unlessAbsent<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work()
-  } catch (error) {
-    if (statusOf(error) === 404 && codeOf(error) !== 'ContainerNotFound') return undefined
-    throw error
-  }
-}
+const unlessAbsent = absentWhere((error) => statusOf(error) === 404 && codeOf(error) !== 'ContainerNotFound')
 
 const statusOf = (error: unknown): number | undefined =>
   error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number'

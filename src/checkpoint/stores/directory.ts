@@ -2,6 +2,8 @@ import {randomUUID} from 'node:crypto'
 import {createReadStream} from 'node:fs'
 import {lstat, open, readdir, rm, utimes, type FileHandle} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
+import {isMissing, systemCode} from '../../base/system-errors.ts'
+import {absentWhere} from './problems.ts'
 import {makeFolderDurably, putInPlace} from '../../base/durable-files.ts'
 import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
 
@@ -83,17 +85,10 @@ async function* filesBelow(folder: string, key: string): AsyncGenerator<StoredOb
   }
 }
 
-async function unlessAbsent<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work()
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined
-    throw error
-  }
-}
+const unlessAbsent = absentWhere(isMissing)
 
 function problemOf(error: unknown): StoreProblem | undefined {
-  const code = codeOf(error)
+  const code = systemCode(error)
   switch (code) {
     case 'EACCES':
     case 'EPERM':
@@ -109,9 +104,4 @@ function problemOf(error: unknown): StoreProblem | undefined {
     default:
       return undefined
   }
-}
-
-/** `ENOENT` of a failed system call. */
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }

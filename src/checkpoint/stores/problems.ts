@@ -54,6 +54,18 @@ export function storeError(location: string, {kind, words}: StoreProblem): Check
   )
 }
 
+/** Runs requests for an object; gives undefined where their error means that there is no such object. */
+export const absentWhere =
+  (isAbsent: (error: unknown) => boolean) =>
+  async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work()
+    } catch (error) {
+      if (isAbsent(error)) return undefined
+      throw error
+    }
+  }
+
 /** Takes the values of credentials out of what a store said. */
 export function withoutSecrets(
   words: string,

@@ -6,7 +6,7 @@ import {registrySession, type RegistryRequest, type RegistrySession} from '../..
 import type {Digest} from './blob-store.ts'
 import {digestFromHex, digestOf, gather, regrouped, tampered} from './content.ts'
 import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
-import {isPassing, networkProblem, storeError, withoutSecrets} from './problems.ts'
+import {absentWhere, isPassing, networkProblem, storeError, withoutSecrets} from './problems.ts'
 
 type RegistrySpec = NonNullable<StoreSpec['registry']>
 
@@ -239,11 +239,4 @@ async function* without(content: AsyncIterable<Uint8Array>, bytes: number): Asyn
   }
 }
 
-async function unlessAbsent<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work()
-  } catch (error) {
-    if (error instanceof RegistryFault && error.status === 404) return undefined
-    throw error
-  }
-}
+const unlessAbsent = absentWhere((error) => error instanceof RegistryFault && error.status === 404)

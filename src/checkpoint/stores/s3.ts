@@ -4,7 +4,7 @@ import type {GetObjectCommandOutput, PutObjectCommandInput, S3Client} from '@aws
 import type {StoreSpec} from '../../api/resources.ts'
 import {gather} from './content.ts'
 import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
-import {networkProblem, statusProblem, storeError, withoutSecrets} from './problems.ts'
+import {absentWhere, networkProblem, statusProblem, storeError, withoutSecrets} from './problems.ts'
 
 type S3 = typeof S3Package
 type S3Spec = NonNullable<StoreSpec['s3']>
@@ -200,14 +200,7 @@ function bodyOf(found: GetObjectCommandOutput | undefined): AsyncIterable<Uint8A
   throw new TypeError('the client gave no stream of Node.js')
 }
 
-async function unlessAbsent<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work()
-  } catch (error) {
-    if (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket') return undefined
-    throw error
-  }
-}
+const unlessAbsent = absentWhere((error) => statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket')
 
 const nameOf = (error: unknown): string => (error instanceof Error ? error.name : '')
 

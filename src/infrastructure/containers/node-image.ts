@@ -2,6 +2,7 @@ import {createReadStream} from 'node:fs'
 import {rm, stat} from 'node:fs/promises'
 import {join} from 'node:path'
 import {createZstdDecompress} from 'node:zlib'
+import {errorMessage} from '../../base/errors.ts'
 import {isMissing} from '../../base/system-errors.ts'
 import type {Report} from '../../base/run-events.ts'
 import {InfrastructureError} from '../errors.ts'
@@ -52,7 +53,7 @@ export async function ensureNodeImage(options: NodeImageOptions): Promise<string
     report({type: 'task-done', task, durationMs: durationMs(), text: `${recipe.tag}, ${how}`})
     return recipe.tag
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     report({type: 'task-failed', task, durationMs: durationMs(), message})
     throw error
   }
@@ -116,7 +117,7 @@ async function buildFromBase(
     return undefined
   } catch (error) {
     signal.throwIfAborted()
-    return error instanceof Error ? error.message : String(error)
+    return errorMessage(error)
   }
 }
 

@@ -4,7 +4,7 @@ import {z} from 'zod'
 import {isMissing} from '../../base/system-errors.ts'
 import type {Cloud} from '../clouds/cloud.ts'
 import {writeDurably} from '../../base/durable-files.ts'
-import {ConnectionError, isTransient, TimeoutError} from '../../base/errors.ts'
+import {ConnectionError, errorMessage, isTransient, TimeoutError} from '../../base/errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import {waitFor} from '../../base/waiting.ts'
 import type {ProviderContext} from './provider.ts'
@@ -61,7 +61,7 @@ export async function readHostKeys(
     report({type: 'task-done', task, durationMs: durationMs(), text: `${open.length - missing.length} read`})
     return known
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     report({type: 'task-failed', task, durationMs: durationMs(), message})
     throw error
   }

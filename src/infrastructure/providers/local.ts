@@ -1,7 +1,7 @@
 import pLimit from 'p-limit'
 import type {ContainerEngine, EngineContainer} from '../containers/container-engine.ts'
 import {ensureNodeImage, hasNodeImage, type NodeImageOptions} from '../containers/node-image.ts'
-import {HostsFailedError} from '../../base/errors.ts'
+import {errorMessage, HostsFailedError} from '../../base/errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Infrastructure, Machine} from '../../spec/machine.ts'
 import {plannedNodes, type PlannedNode} from '../../spec/machines.ts'
@@ -112,7 +112,7 @@ async function withTask<T>(
     report({type: 'task-done', task, durationMs: durationMs(), text: `${count} made or started`})
     return result
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     report({type: 'task-failed', task, durationMs: durationMs(), message})
     throw error
   }

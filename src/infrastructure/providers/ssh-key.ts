@@ -2,7 +2,7 @@ import {generateKeyPairSync, randomBytes} from 'node:crypto'
 import {mkdir, readFile} from 'node:fs/promises'
 import {dirname} from 'node:path'
 import {z} from 'zod'
-import {isMissing} from '../../base/system-errors.ts'
+import {unlessMissing} from '../../base/system-errors.ts'
 import {writeDurably} from '../../base/durable-files.ts'
 
 const MAGIC = 'openssh-key-v1\0'
@@ -21,13 +21,8 @@ export async function ensureSshKey(path: string): Promise<string> {
 
 /** The public half of an unencrypted OpenSSH ed25519 key file; undefined when there is no such file. */
 export async function readPublicKey(path: string): Promise<string | undefined> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
+  const text = await readFile(path, 'utf8').catch(unlessMissing)
+  if (text === undefined) return undefined
   const body = Buffer.from(text.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64')
   if (!body.subarray(0, MAGIC.length).equals(Buffer.from(MAGIC))) return undefined
   const rest = {bytes: body, at: MAGIC.length}

@@ -1,3 +1,4 @@
+import {errorMessage} from '../../base/errors.ts'
 import {TerraformError} from '../../terraform/errors.ts'
 import type {MachineChange, ProviderContext} from './provider.ts'
 import {addressesIn, type WorkFolder} from './terraform-folder.ts'
@@ -47,7 +48,7 @@ export async function asTask<T>(
     report({type: 'task-done', task, durationMs: durationMs()})
     return result
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     report({type: 'task-failed', task, durationMs: durationMs(), message})
     throw error
   }

@@ -1,7 +1,7 @@
 import {randomBytes} from 'node:crypto'
 import {mkdir, open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {join} from 'node:path'
-import {isMissing} from '../../base/system-errors.ts'
+import {unlessMissing} from '../../base/system-errors.ts'
 import type {SkippableBytes} from '../../checkpoint/archive/tar.ts'
 
 /**
@@ -36,7 +36,7 @@ export function diskArchives(folder: string, former: readonly string[] = []): Ar
   const folders = [folder, ...former]
   const found = async (uid: string, container: string): Promise<{path: string; size: number} | undefined> => {
     for (const path of folders.map((one) => join(one, nameOf(uid, container)))) {
-      const {size} = (await stat(path).catch(unlessAbsent)) ?? {}
+      const {size} = (await stat(path).catch(unlessMissing)) ?? {}
       if (size !== undefined) return {path, size}
     }
     return undefined
@@ -46,7 +46,7 @@ export function diskArchives(folder: string, former: readonly string[] = []): Ar
   const ours = async (): Promise<readonly {path: string; uid: string}[]> => {
     const all = await Promise.all(
       folders.map(async (one) =>
-        ((await readdir(one).catch(unlessAbsent)) ?? []).flatMap((name) => {
+        ((await readdir(one).catch(unlessMissing)) ?? []).flatMap((name) => {
           const uid = OURS.exec(name)?.[1]
           return uid === undefined ? [] : [{path: join(one, name), uid}]
         }),
@@ -101,9 +101,4 @@ function skimmed(pathOf: () => Promise<string>): SkippableBytes {
       }
     },
   }
-}
-
-function unlessAbsent(error: unknown): undefined {
-  if (isMissing(error)) return undefined
-  throw error
 }

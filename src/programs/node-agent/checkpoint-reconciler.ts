@@ -1,6 +1,6 @@
 import {isOfTemplate} from '../../checkpoint/pod-template.ts'
 import type {CheckpointStatus} from '../../api/resources.ts'
-import {isTransient} from '../../base/errors.ts'
+import {errorMessage, isTransient} from '../../base/errors.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {withPhaseConditions} from '../../operator/phase-conditions.ts'
 import {dumpPod} from './dump.ts'
@@ -256,7 +256,7 @@ function storedMessage({location, obstacles = []}: Pick<CheckpointStatus, 'locat
 async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Promise<void> {
   const {log, metrics, now, signal} = tools
   const {phase, podUID, frozen} = checkpoint.status ?? {}
-  const message = error instanceof Error ? error.message : String(error)
+  const message = errorMessage(error)
   const reason = error instanceof CheckpointError ? error.code : 'CHECKPOINT_FAILED'
   const about = {checkpoint: checkpoint.name, namespace: checkpoint.namespace, reason, error: message}
   if (phase === 'Ready' || phase === 'Failed') {

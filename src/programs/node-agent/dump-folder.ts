@@ -1,6 +1,6 @@
 import {readdir, rm} from 'node:fs/promises'
 import {join} from 'node:path'
-import {isMissing} from '../../base/system-errors.ts'
+import {unlessMissing} from '../../base/system-errors.ts'
 import type {Log} from '../../operator/log.ts'
 
 /** Where containerd has CRIU write. A dump that was broken off leaves there what it had of the memory, in clear. */
@@ -20,10 +20,7 @@ export function dumpFolder(folder: string, log: Log): DumpFolder {
   let isWanted = false
   const remove = async (): Promise<void> => {
     isWanted = false
-    const names = await readdir(folder).catch((error: unknown) => {
-      if (isMissing(error)) return []
-      throw error
-    })
+    const names = (await readdir(folder).catch(unlessMissing)) ?? []
     for (const name of names.filter((entry) => DUMP.test(entry))) {
       log('info', 'deleting the files of an interrupted dump', {name})
       await rm(join(folder, name), {recursive: true, force: true})

@@ -2,7 +2,7 @@ import {open, readdir, rm, stat} from 'node:fs/promises'
 import {join} from 'node:path'
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
-import {isMissing} from '../../base/system-errors.ts'
+import {unlessMissing} from '../../base/system-errors.ts'
 import {tarMembers} from '../../checkpoint/archive/tar.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
@@ -39,10 +39,10 @@ export function kubeletArchives(folder: string): FormerArchives {
     async removeUnclaimed(target, {sinceMs, untilMs}, isAnothers) {
       const {namespace, pod, container} = target
       const prefix = `checkpoint-${pod}_${namespace}-${container}-`
-      for (const name of (await readdir(folder).catch(unlessAbsent)) ?? []) {
+      for (const name of (await readdir(folder).catch(unlessMissing)) ?? []) {
         const path = join(folder, name)
         if (!name.startsWith(prefix) || !/^\d{4}-[^/]*\.tar$/.test(name.slice(prefix.length))) continue
-        const {mtimeMs} = (await stat(path).catch(unlessAbsent)) ?? {}
+        const {mtimeMs} = (await stat(path).catch(unlessMissing)) ?? {}
         if (mtimeMs === undefined || mtimeMs < sinceMs - COARSE_MS || mtimeMs > untilMs) continue
         const owner = await ownerOf(path)
         if (owner === undefined ? !isAnothers : isDeepStrictEqual(owner, target))
@@ -107,9 +107,4 @@ async function ownerOf(path: string): Promise<FormerTarget | undefined> {
   } catch {
     return undefined
   }
-}
-
-function unlessAbsent(error: unknown): undefined {
-  if (isMissing(error)) return undefined
-  throw error
 }

@@ -1,6 +1,6 @@
 import {readdir, readFile, rename, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import {isMissing} from '../../base/system-errors.ts'
+import {unlessMissing} from '../../base/system-errors.ts'
 import {baseOf} from '../../checkpoint/archive/criu-images.ts'
 import type {OciSpec} from '../../checkpoint/archive/oci-spec.ts'
 import {
@@ -80,7 +80,7 @@ export async function lowerLimits(
   const rlimits = limitsOf(spec, inherited)
   const images = new Map<string, Uint8Array>()
   // Without images there is nothing to restore, as CRIU will say.
-  const names = await readdir(imageDir).catch(absent)
+  const names = (await readdir(imageDir).catch(unlessMissing)) ?? []
   for (const name of names.filter((one) => IMAGES.includes(baseOf(one))))
     images.set(name, await readFile(join(imageDir, name)))
   refuse(container, beyondLimits(usedResources(images), rlimits))
@@ -89,11 +89,6 @@ export async function lowerLimits(
     await writeFile(`${path}.new`, image, {mode: 0o600})
     await rename(`${path}.new`, path)
   }
-}
-
-function absent(error: unknown): string[] {
-  if (isMissing(error)) return []
-  throw error
 }
 
 function loweredIn(...args: Parameters<typeof withLimits>): ReturnType<typeof withLimits> {

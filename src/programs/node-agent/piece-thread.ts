@@ -1,5 +1,6 @@
 import type {KeyObject} from 'node:crypto'
 import {parentPort} from 'node:worker_threads'
+import {errorMessage} from '../../base/errors.ts'
 import {pieceCipher, type PieceKind} from '../../checkpoint/sealed/pieces.ts'
 import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
@@ -46,7 +47,7 @@ async function worked(task: PieceTask): Promise<PieceResult> {
     if (task.work === 'seal') return {id, ...(await cipher.seal(bytes, kind))}
     return {id, bytes: await cipher.open({digest: task.digest, sizeBytes: task.sizeBytes, kind, bytes})}
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     return {id, tampered: error instanceof CheckpointError, message}
   }
 }

@@ -1,7 +1,7 @@
 import {readdir, readFile, rm} from 'node:fs/promises'
 import {join} from 'node:path'
 import {z} from 'zod'
-import {isMissing} from '../../base/system-errors.ts'
+import {isMissing, unlessMissing} from '../../base/system-errors.ts'
 import {unpackArchive, type ArchiveBounds} from '../../checkpoint/archive/read.ts'
 import {unlike} from '../../checkpoint/likeness.ts'
 import {SLACK_BYTES, storageLimits} from '../../checkpoint/ephemeral-storage.ts'
@@ -88,7 +88,7 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
     },
     noteAsked: (uid, container, id) => note(uid, of(uid, container, '.requested'), id),
     async asked(uid, container) {
-      const id = await readIfThere(of(uid, container, '.requested'))
+      const id = await readFile(of(uid, container, '.requested'), 'utf8').catch(unlessMissing)
       return id === '' ? undefined : id
     },
     async noteRestored(uid, container) {
@@ -96,7 +96,8 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
       await rm(of(uid, container, '.json'), {force: true})
       await rm(of(uid, container, ''), {recursive: true, force: true})
     },
-    isRestored: async (uid, container) => (await readIfThere(of(uid, container, '.restored'))) !== undefined,
+    isRestored: async (uid, container) =>
+      (await readFile(of(uid, container, '.restored'), 'utf8').catch(unlessMissing)) !== undefined,
     workDir: (uid, container) => join(of(uid, container, ''), 'work'),
     async remove(uid) {
       await rm(podDir(uid), {recursive: true, force: true})
@@ -201,7 +202,9 @@ export function refuseUnlike(source: NodeFeatures, here: NodeFeatures): void {
  * they may be there in part, and are unpacked again, as when what tells of them cannot be read.
  */
 async function readPrepared(path: string, boot: string): Promise<PreparedContainer | undefined> {
-  const prepared = preparedSchema.safeParse(jsonOf((await readIfThere(path)) ?? '')).data
+  const prepared = preparedSchema.safeParse(
+    jsonOf((await readFile(path, 'utf8').catch(unlessMissing)) ?? ''),
+  ).data
   return prepared?.boot === boot ? prepared : undefined
 }
 
@@ -210,14 +213,5 @@ function jsonOf(text: string): unknown {
     return JSON.parse(text)
   } catch {
     return undefined
-  }
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
   }
 }

@@ -1,3 +1,4 @@
+import {errorMessage} from '../../base/errors.ts'
 import {refuseOther} from './same-image.ts'
 import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
@@ -40,7 +41,7 @@ export async function answerRestore(request: RestoreRequest, tools: AnswerTools)
     log('info', `responded to the restore handler: ${answer.action}`, about)
     return answer
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     const isOurs = error instanceof CheckpointError || error instanceof KubernetesError
     const code = isOurs ? `${error.code}: ` : ''
     log('warn', 'refused a restore', {...about, error: message})

@@ -1,6 +1,7 @@
 import {chmod, mkdir, rm} from 'node:fs/promises'
 import {createServer, type Server, type Socket} from 'node:net'
 import {dirname} from 'node:path'
+import {errorMessage} from '../../base/errors.ts'
 import {restoreRequestSchema, type RestoreAnswer, type RestoreRequest} from '../../api/handler-protocol.ts'
 
 const MAX_REQUEST_BYTES = 64 * 1024
@@ -41,7 +42,7 @@ async function answered(
   try {
     return await answer(restoreRequestSchema.parse(JSON.parse(await firstLine(socket))))
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     return {version: 1, action: 'refuse', message: `could not handle the request: ${message}`}
   }
 }

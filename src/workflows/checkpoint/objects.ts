@@ -4,7 +4,7 @@ import {objectName} from '../../api/object-names.ts'
 import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import {readable} from '../../base/readable.ts'
 import {RESOURCES, type ResourceKind} from '../../api/resources.ts'
-import {AbortError, ConfigError, isTransient, TimeoutError} from '../../base/errors.ts'
+import {AbortError, ConfigError, errorMessage, isTransient, TimeoutError} from '../../base/errors.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {accepted} from '../../kubernetes/answers.ts'
 import type {KubeClient, KubeObject, KubeReader, ObjectRef} from '../../kubernetes/types.ts'
@@ -149,7 +149,7 @@ export async function follow<T>(
     return object
   } catch (error) {
     const durationMs = tools.now() - startedMs
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     report({
       type: 'task-failed',
       task,

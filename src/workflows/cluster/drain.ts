@@ -1,7 +1,7 @@
 import {checkpointPolicySchema} from '../../api/resources.ts'
 import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import {drainPlan, type PodToMove} from '../../checkpoint/policies.ts'
-import {AbortError, TimeoutError} from '../../base/errors.ts'
+import {AbortError, errorMessage, TimeoutError} from '../../base/errors.ts'
 import {KubernetesError} from '../../kubernetes/errors.ts'
 import {apiError} from '../../kubernetes/answers.ts'
 import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
@@ -93,7 +93,7 @@ async function movePod(
   }
 }
 
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+const textOf = (error: unknown): string => errorMessage(error)
 
 /** How far the eviction of a pod is. */
 interface Eviction {

@@ -1,4 +1,4 @@
-import {AbortError} from '../../base/errors.ts'
+import {AbortError, errorMessage} from '../../base/errors.ts'
 import {KubernetesError} from '../../kubernetes/errors.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import {specFromDocument} from '../../spec/load.ts'
@@ -84,7 +84,7 @@ async function runCheck(title: string, check: Check, bench: Bench, tools: Tools)
     return {name: title, passed: true, detail, durationMs}
   } catch (error) {
     if (tools.signal.aborted || error instanceof AbortError) throw error
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     const durationMs = tools.now() - startedMs
     tools.report({type: 'task-failed', task, durationMs, message})
     return {name: title, passed: false, detail: message, durationMs}

@@ -1,7 +1,7 @@
 import type {Cloud, OwnedResource} from '../../infrastructure/clouds/cloud.ts'
 import {monthlyOf, usdText} from '../../infrastructure/cost/estimate.ts'
 import {priceList} from '../../infrastructure/cost/prices.ts'
-import {ClouderError, isTransient, TimeoutError} from '../../base/errors.ts'
+import {ClouderError, errorMessage, isTransient, TimeoutError} from '../../base/errors.ts'
 import {InfrastructureError} from '../../infrastructure/errors.ts'
 import {waitFor} from '../../base/waiting.ts'
 import type {Tools} from '../session/types.ts'
@@ -65,7 +65,7 @@ export async function sweep(
     tools.report({type: 'task-done', task, durationMs: tools.now() - startedMs, text})
     return result
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = errorMessage(error)
     tools.report({type: 'task-failed', task, durationMs: tools.now() - startedMs, message})
     throw error
   }

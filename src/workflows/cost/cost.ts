@@ -1,7 +1,7 @@
 import type {CloudKind} from '../../infrastructure/clouds/cloud.ts'
 import {type CostEstimate, estimate, sizesOf} from '../../infrastructure/cost/estimate.ts'
 import {priceList} from '../../infrastructure/cost/prices.ts'
-import {ConfigError} from '../../base/errors.ts'
+import {ConfigError, errorMessage} from '../../base/errors.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Tools} from '../session/types.ts'
 
@@ -37,7 +37,7 @@ export async function costOf(
     .fresh({...place, sizes: sizesOf(spec), signal})
     .catch(async (error: unknown) => {
       signal.throwIfAborted()
-      const why = error instanceof Error ? error.message : String(error)
+      const why = errorMessage(error)
       report({type: 'note', level: 'info', text: `prices are not current: ${why}`})
       return prices.known(kind, region)
     })
