@@ -24,14 +24,18 @@ const suite = (
 /** Every store, program, stroke and policy. */
 const CHECKPOINTS = 'test/e2e/checkpoint-*.test.ts'
 
-/** Files with clusters of their own. They wait more than they work, so two at once; more would be in each other's way. */
-const onClusters = (name: string, include: string[], exclude: string[] = []) => ({
+/**
+ * Files with servers, or clusters, of their own. They wait more than they work, so two at once; more would be in each
+ * other's way. Vitest begins with those that took longest the last time.
+ */
+const twoAtOnce = (name: string, include: string[], timeoutMs: number, exclude: string[] = []) => ({
   test: {
-    ...suite(name, include, 1_800_000, true, exclude).test,
+    ...suite(name, include, timeoutMs, true, exclude).test,
     isolate: true,
     maxWorkers: 2,
   },
 })
+const CLUSTER_MS = 1_800_000
 const unit = suite('unit', ['test/unit/**/*.test.ts'], 10_000, true)
 
 export default defineConfig({
@@ -42,10 +46,10 @@ export default defineConfig({
       {test: {...unit.test, env: inMemory(), globalSetup: ['test/support/temp-root.ts']}},
       suite('templates', ['test/templates/**/*.test.ts'], 10_000, true),
       suite('stacks', ['test/stacks/**/*.test.ts'], 60_000, true),
-      suite('integration', ['test/integration/**/*.test.ts'], 300_000, false),
+      twoAtOnce('integration', ['test/integration/**/*.test.ts'], 300_000),
       suite('cloud', ['test/cloud/**/*.test.ts'], 1_800_000, false),
-      onClusters('e2e', ['test/e2e/**/*.test.ts'], [CHECKPOINTS]),
-      onClusters('checkpoints', [CHECKPOINTS]),
+      twoAtOnce('e2e', ['test/e2e/**/*.test.ts'], CLUSTER_MS, [CHECKPOINTS]),
+      twoAtOnce('checkpoints', [CHECKPOINTS], CLUSTER_MS),
       suite('vm', ['test/vm/**/*.test.ts'], 7_200_000, false),
     ],
   },
