@@ -10,7 +10,8 @@ export function unlike(
   source: Pick<NodeFeatures, 'arch' | 'cpuFeatures'>,
   target: Pick<NodeFeatures, 'arch' | 'cpuFeatures' | 'cpuModel'>,
 ): string | undefined {
-  if (source.arch !== target.arch) return `it is ${target.arch}, the checkpoint ${source.arch}`
+  if (source.arch !== target.arch)
+    return `its architecture is ${target.arch}, but the checkpoint is for ${source.arch}`
   const own = new Set(target.cpuFeatures)
   const missing = source.cpuFeatures.filter((feature) => !own.has(feature))
   if (missing.length === 0) return undefined

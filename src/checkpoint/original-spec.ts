@@ -16,7 +16,7 @@ const jsonSchema = z.string().transform((text, context): unknown => {
   try {
     return JSON.parse(text)
   } catch {
-    context.addIssue('it is no JSON')
+    context.addIssue('it is not JSON')
     return z.NEVER
   }
 })

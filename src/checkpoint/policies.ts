@@ -81,19 +81,19 @@ export function drainPlan(
 }
 
 function reasonToLeave(pod: Pod): string | undefined {
-  if (isMirror(pod)) return 'it belongs to the node itself'
-  if (controllerOf(pod)?.kind === 'DaemonSet') return 'a DaemonSet has one on each node'
-  if (isTerminating(pod)) return 'it is going away already'
+  if (isMirror(pod)) return 'it is a static pod of the node'
+  if (controllerOf(pod)?.kind === 'DaemonSet') return 'it belongs to a DaemonSet, which runs one on each node'
+  if (isTerminating(pod)) return 'it is already being deleted'
   const {phase} = pod.status
-  return phase === 'Succeeded' || phase === 'Failed' ? 'it has ended' : undefined
+  return phase === 'Succeeded' || phase === 'Failed' ? 'it has completed' : undefined
 }
 
 /** Why a pod cannot be moved by a Migration, whatever the nodes are; undefined: it can. */
 export function reasonNotToMove(pod: Pod): string | undefined {
-  if (isMirror(pod)) return 'it belongs to the node itself'
+  if (isMirror(pod)) return 'it is a static pod of the node'
   const owner = controllerOf(pod)
-  if (owner?.kind === 'DaemonSet') return `DaemonSet ${owner.name} has one on each node`
+  if (owner?.kind === 'DaemonSet') return `it belongs to DaemonSet ${owner.name}, which runs one on each node`
   if (owner?.kind === 'Job')
-    return `Job ${owner.name} counts a pod that goes as failed, and begins another one anew`
+    return `Job ${owner.name} would count a deleted pod as failed and start a new one from the beginning`
   return undefined
 }

@@ -37,7 +37,7 @@ export async function faultOf(response: Response): Promise<RegistryFault> {
 export async function jsonOf<T>(response: Response, schema: z.ZodType<T>, what: string): Promise<T> {
   const {data} = schema.safeParse(parseJson((await smallText(response)) ?? ''))
   if (data !== undefined) return data
-  throw new RegistryFault(response.status, `${what} cannot be read`)
+  throw new RegistryFault(response.status, `${what} is invalid`)
 }
 
 /** Undefined: it is not small, and was not read to its end. */

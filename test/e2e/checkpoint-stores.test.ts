@@ -199,7 +199,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
     const store = await bucket.open()
     const {envelope} = await readEnvelope({store, digest: `sha256:${hex}`, trust, signal})
     const [piece] = envelope.chunks
-    const tampered = {code: 'BLOB_TAMPERED', why: /is not what (its digest says|was sealed)/}
+    const tampered = {code: 'BLOB_TAMPERED', why: /does not match its digest|is not what was encrypted/}
 
     const keyOfPiece = `blobs/sha256/${piece?.digest.slice('sha256:'.length) ?? ''}`
     const putBack = await changed(bucket.objects, keyOfPiece, flipped)
@@ -218,7 +218,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
     const manifest = Buffer.from((await store.getManifest(`sha256:${hex}`, signal)) ?? '')
     const unsigned = await store.putManifest(renamed(manifest), 'unsigned', signal)
     expect(await imported(cluster, 'unsigned', 'bucket', unsigned)).toMatch(
-      /^Failed SIGNATURE_INVALID .* is not of what it holds/,
+      /^Failed SIGNATURE_INVALID .* does not match its contents/,
     )
     await expectDone(cluster, `checkpoint restore ${place} --as right --to worker-2`)
     expectSame(await identityOf(cluster, 'right'), before)
@@ -249,7 +249,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
         metadata: {source: {...opened.metadata.source, arch}},
       })
       expect(await imported(cluster, 'unlike', 'oci', ofOther)).toMatch(/^Ready /)
-      const why = new RegExp(`worker-2: it is ${here}, the checkpoint ${arch}`)
+      const why = new RegExp(`worker-2: its architecture is ${here}, but the checkpoint is for ${arch}`)
       await expectRefused(cluster, `checkpoint restore ${NAMESPACE}/unlike --as unlike --to worker-2`, {
         code: 'NODE_UNLIKE',
         why,
@@ -263,7 +263,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
       const refusal = await waitForValue(cluster, 'pod/unlike', REFUSAL, (seen) =>
         seen.includes('NODE_UNLIKE'),
       )
-      expect(refusal).toContain(`it is ${here}, the checkpoint ${arch}`)
+      expect(refusal).toContain(`its architecture is ${here}, but the checkpoint is for ${arch}`)
 
       const ofBlobs = await checkpointOf(cluster, 'kept', ' --store blobs')
       const path = `get secret ${BLOBS_IDENTITY} -n ${SYSTEM_NAMESPACE} -o jsonpath={.data.identity}`
@@ -271,7 +271,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
       const {identity: other} = await newAgeKey()
       await applyAll(cluster, [secret(BLOBS_IDENTITY, {identity: other})])
       const restore = `checkpoint restore ${NAMESPACE}/${ofBlobs} --as stranger --to worker-2`
-      await expectRefused(cluster, restore, {code: 'KEY_WRONG', why: /no key here opens/})
+      await expectRefused(cluster, restore, {code: 'KEY_WRONG', why: /no key of this cluster can decrypt/})
       await applyAll(cluster, [secret(BLOBS_IDENTITY, {identity})])
       await expectDone(cluster, restore)
       expectSame(await identityOf(cluster, 'stranger'), before)
@@ -299,7 +299,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
     await kubectl(cluster, `wait --for=condition=Ready pod holder -n ${NAMESPACE} --timeout=120s`)
     await expectRefused(cluster, `checkpoint create ${NAMESPACE}/holder`, {
       code: 'CHECKPOINT_FAILED',
-      why: /\(python3\), file descriptor 3: it holds the device 10:229 open/,
+      why: /\(python3\), file descriptor 3: it holds device 10:229 open/,
     })
     const path =
       '.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].state.running.startedAt'

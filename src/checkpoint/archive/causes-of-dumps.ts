@@ -7,8 +7,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Connected TCP socket/,
     about: 'file',
     tell: () => ({
-      what: 'a TCP connection is established',
-      fix: 'close it before, in a hook, or let connections be closed: tcp-close in /etc/criu/runc.conf of the node',
+      what: 'it has an established TCP connection',
+      fix: 'close it in a preCheckpoint hook, or have connections closed: tcp-close in /etc/criu/runc.conf of the node',
     }),
   },
   {
@@ -16,7 +16,7 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Unsupported proto 262 /,
     about: 'file',
     tell: () => ({
-      what: 'it has a socket of multipath TCP, which Go programs listen with by themselves',
+      what: 'it listens on an MPTCP socket, as Go programs do by default',
       fix: 'set the environment variable GODEBUG=multipathtcp=0 for the container',
     }),
   },
@@ -27,9 +27,9 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     tell: ([, protocol, family]) => ({
       what:
         family === undefined
-          ? `it has a socket of IP protocol ${protocol ?? '?'}, which cannot be dumped`
-          : `it has a socket of ${FAMILIES[family] ?? `address family ${family}`}, which cannot be dumped`,
-      fix: 'close it before, in a hook',
+          ? `it has a socket of IP protocol ${protocol ?? '?'}, which CRIU cannot dump`
+          : `it has a socket of ${FAMILIES[family] ?? `address family ${family}`}, which CRIU cannot dump`,
+      fix: 'close it in a preCheckpoint hook',
     }),
   },
   {
@@ -37,8 +37,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Unix socket \d+ without peer/,
     about: 'file',
     tell: () => ({
-      what: 'it is connected over a unix socket to a process outside of the container',
-      fix: 'detach what is attached, or close the connection before, in a hook',
+      what: 'it is connected by a unix socket to a process outside of the container',
+      fix: 'detach whatever is attached to the container, or close the connection in a preCheckpoint hook',
     }),
   },
   {
@@ -46,8 +46,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^External socket is used|^Can't dump name-less external socket/,
     about: 'unix-socket',
     tell: (_, name) => ({
-      what: `it is connected over a unix socket${name === undefined || name === 'null' ? '' : `, ${name},`} to a process outside of the container`,
-      fix: 'detach what is attached, or close the connection before, in a hook',
+      what: `it is connected by a unix socket${name === undefined || name === 'null' ? '' : `, ${name},`} to a process outside of the container`,
+      fix: 'detach whatever is attached to the container, or close the connection in a preCheckpoint hook',
     }),
   },
   {
@@ -55,8 +55,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /anon_inode:\[io_uring\]/,
     about: 'process',
     tell: () => ({
-      what: 'it uses io_uring, which cannot be dumped',
-      fix: 'give the pod securityContext.seccompProfile.type RuntimeDefault, which makes programs do without',
+      what: 'it uses io_uring, which CRIU cannot dump',
+      fix: 'set securityContext.seccompProfile.type of the pod to RuntimeDefault, which makes programs work without io_uring',
     }),
   },
   {
@@ -65,8 +65,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^send_fds failed \(-22\)/,
     about: 'process',
     tell: () => ({
-      what: 'one of its open files cannot be handed out by the kernel: most likely io_uring',
-      fix: 'give the pod securityContext.seccompProfile.type RuntimeDefault, which makes programs do without',
+      what: 'the kernel does not hand out one of its open files, most likely an io_uring instance',
+      fix: 'set securityContext.seccompProfile.type of the pod to RuntimeDefault, which makes programs work without io_uring',
     }),
   },
   {
@@ -74,8 +74,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Can't dump that handle/,
     about: 'file',
     tell: () => ({
-      what: 'it watches a file by inotify or fanotify whose path cannot be found again',
-      fix: 'watch by polling (many programs have a switch), or watch in a volume instead of the root file system',
+      what: 'it watches a file with inotify or fanotify, and the path of that file cannot be determined',
+      fix: 'watch by polling (many programs have an option for this), or watch files on a volume instead of the root file system',
     }),
   },
   {
@@ -83,8 +83,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Some file locks are hold/,
     about: 'lock',
     tell: () => ({
-      what: 'it holds a lock of a file',
-      fix: 'let locks travel with it: file-locks in /etc/criu/runc.conf of the node',
+      what: 'it holds a file lock',
+      fix: 'include locks in the dump: file-locks in /etc/criu/runc.conf of the node',
     }),
   },
   {
@@ -92,7 +92,7 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Can't dump ghost file (.*) of (\d+) size/,
     about: 'file',
     tell: ([, path, size]) => ({
-      what: `it holds ${path ?? 'a file'} open, which was deleted and has ${size ?? '?'} bytes`,
+      what: `it holds the deleted file ${path ?? '(unknown path)'} open, which has ${size ?? '?'} bytes`,
       fix: 'close it, or raise ghost-limit in /etc/criu/runc.conf of the node',
     }),
   },
@@ -102,8 +102,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Can't dump file \d+ of that type \[[26]\d{4}\] \(\w+ (\S+)\)/,
     about: 'file',
     tell: ([, numbers]) => ({
-      what: `it holds the device ${numbers ?? '?'} open, whose state is in the hardware or in the kernel`,
-      fix: 'close the device before, in a hook: what uses a GPU, FUSE or a disk by itself cannot be dumped',
+      what: `it holds device ${numbers ?? '?'} open, whose state is in the hardware or in the kernel`,
+      fix: 'close the device in a preCheckpoint hook: CRIU cannot dump processes that use a GPU, FUSE or a disk directly',
     }),
   },
   {
@@ -111,8 +111,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Can't dump file \d+ of that type \[\d+\] \((.*)\)/,
     about: 'file',
     tell: ([, kind]) => ({
-      what: `it holds a file that exists in the kernel only: ${kind?.replace(/^anon /, '') ?? 'of unknown kind'}`,
-      fix: 'close it before, in a hook: profilers, debuggers and eBPF programs hold such files',
+      what: `it holds a file that only exists in the kernel: ${kind?.replace(/^anon /, '') ?? 'of unknown type'}`,
+      fix: 'close it in a preCheckpoint hook: profilers, debuggers and eBPF programs hold such files',
     }),
   },
   {
@@ -120,8 +120,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^pidfd pid (-?\d+) is not a part of process tree/,
     about: 'file',
     tell: ([, pid]) => ({
-      what: `it holds process ${pid ?? '?'} by a pidfd, and that one is not in the container`,
-      fix: 'close it before, in a hook, or give the pod a process namespace of its own',
+      what: `it holds a pidfd of process ${pid ?? '?'}, which is not in the container`,
+      fix: 'close it in a preCheckpoint hook, or give the pod its own process namespace',
     }),
   },
   {
@@ -129,8 +129,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Task \d+ with SysVIPC shmem map .* doesn't live in IPC ns/,
     about: 'process',
     tell: () => ({
-      what: 'it has System V shared memory of an IPC namespace that is not its own',
-      fix: 'set hostIPC to false; memory that is shared with other containers of the pod cannot be dumped',
+      what: 'it uses System V shared memory of another IPC namespace',
+      fix: 'set hostIPC to false; CRIU cannot dump memory that is shared with other containers of the pod',
     }),
   },
   {
@@ -138,8 +138,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Unseizable non-zombie (\d+) found, state t/,
     about: 'all',
     tell: ([, pid]) => ({
-      what: `process ${pid ?? '?'} is traced by a debugger, and only one may trace it`,
-      fix: 'end the debugger or strace, then try again',
+      what: `process ${pid ?? '?'} is traced by a debugger; CRIU would have to trace it, and only one program can`,
+      fix: 'stop the debugger or strace, then try again',
     }),
   },
   {
@@ -148,8 +148,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
       /^Found slave peer index|^Found dangling tty|ctty inheritance detected|^Don't have tty to inherit|^Unable to find a tty driver|^Only one slave external peer/,
     about: 'process',
     tell: () => ({
-      what: 'it has a terminal whose other end is outside of the container',
-      fix: 'run the container without tty: true, and give it a terminal of its own inside, by tmux or script',
+      what: 'it has a terminal whose master is outside of the container',
+      fix: 'run the container without tty: true, and create a terminal inside of it with tmux or script',
     }),
   },
   {
@@ -159,7 +159,7 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     about: 'all',
     tell: ({input}) => ({
       what: `its mount ${/\/[^\s)]*/.exec(input)?.[0] ?? ''} belongs to the host or to a program outside of the container`,
-      fix: 'mount a volume of the pod there, without mountPropagation, and no folder of the host with mounts below it',
+      fix: 'mount a volume of the pod there, without mountPropagation, and not a hostPath with mounts below it',
     }),
   },
   {
@@ -167,8 +167,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^Can't get rlimit \d+: Operation not permitted/,
     about: 'process',
     tell: () => ({
-      what: 'it does not run as root, and this node lacks CAP_SYS_RESOURCE, without which such a process cannot be dumped',
-      fix: 'use a node that is a machine: in a container that is a node the capability may be missing',
+      what: 'it does not run as root, and this node lacks CAP_SYS_RESOURCE, which CRIU needs to dump such a process',
+      fix: 'use a node that is a VM or a physical machine: a node that is a container may lack the capability',
     }),
   },
   {
@@ -176,8 +176,8 @@ export const CAUSES_OF_DUMPS: readonly KnownCause[] = [
     pattern: /^.*seccomp.*$/i,
     about: 'process',
     tell: ([text]) => ({
-      what: `its seccomp filter could not be taken or put back (${text})`,
-      fix: 'use a kernel with CONFIG_CHECKPOINT_RESTORE and CONFIG_SECCOMP_FILTER on both nodes; `clouder checkpoint doctor NODE` tells',
+      what: `its seccomp filter could not be dumped or restored (${text})`,
+      fix: 'use a kernel with CONFIG_CHECKPOINT_RESTORE and CONFIG_SECCOMP_FILTER on both nodes; check it with `clouder checkpoint doctor NODE`',
     }),
   },
 ]

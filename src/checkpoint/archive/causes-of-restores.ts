@@ -1,6 +1,6 @@
 import type {KnownCause} from './cause.ts'
 
-const RESTORE_LIKE = 'restore where the files of the checkpoint are: same image, same volumes'
+const RESTORE_LIKE = 'restore with the same image and the same volumes'
 
 /** What CRIU says where processes cannot be put back, and of nodes that fit neither. */
 export const CAUSES_OF_RESTORES: readonly KnownCause[] = [
@@ -10,15 +10,18 @@ export const CAUSES_OF_RESTORES: readonly KnownCause[] = [
       /^(CPU (instruction )?capabilities do not match|CPU xfeatures has unsupported|CPU xsave (max )?size mismatch|FPU feature required)/,
     about: 'all',
     tell: () => ({
-      what: 'the processor of this node lacks what the processes had when they were dumped',
-      fix: 'restore on a node with the features that `clouder checkpoint inspect` lists',
+      what: 'the CPU of this node lacks features that the processes had when they were dumped',
+      fix: 'restore on a node with the CPU features that `clouder checkpoint inspect` lists',
     }),
   },
   {
     code: 'file-missing',
     pattern: /^Can't open file (.*?)(?: on restore)?: No such file or directory/,
     about: 'process',
-    tell: ([, path]) => ({what: `/${path ?? ''} is not there, and it was open`, fix: RESTORE_LIKE}),
+    tell: ([, path]) => ({
+      what: `/${path ?? ''} does not exist, but was open when the process was dumped`,
+      fix: RESTORE_LIKE,
+    }),
   },
   {
     code: 'file-changed',
@@ -27,8 +30,8 @@ export const CAUSES_OF_RESTORES: readonly KnownCause[] = [
     tell: ([, path, property, found, expected, other]) => ({
       what:
         other === undefined
-          ? `/${path ?? ''} has ${property ?? 'size'} ${found ?? '?'}, and had ${expected ?? '?'}`
-          : `/${other} is another file than the one that was open`,
+          ? `/${path ?? ''} has ${property ?? 'size'} ${found ?? '?'}, expected ${expected ?? '?'}`
+          : `/${other} is not the file that was open when the process was dumped`,
       fix: RESTORE_LIKE,
     }),
   },
@@ -37,8 +40,8 @@ export const CAUSES_OF_RESTORES: readonly KnownCause[] = [
     pattern: /^Can't fork for (\d+): File exists|^Pid (\d+) do not match expected/,
     about: 'all',
     tell: ([, taken, expected]) => ({
-      what: `there is a process ${taken ?? expected ?? '?'} already`,
-      fix: 'restore into a pod with a process namespace of its own: hostPID and shareProcessNamespace false',
+      what: `process id ${taken ?? expected ?? '?'} is already in use`,
+      fix: 'restore into a pod with its own process namespace: set hostPID and shareProcessNamespace to false',
     }),
   },
   {
@@ -48,8 +51,8 @@ export const CAUSES_OF_RESTORES: readonly KnownCause[] = [
     tell: ([, why]) => ({
       what:
         why === 'Address already in use'
-          ? 'somebody listens where it listened'
-          : 'it listened on an address that the new pod does not have',
+          ? 'the address that it listens on is already in use'
+          : 'it listens on an address that the new pod does not have',
       fix: 'listen on all addresses (0.0.0.0 or ::), and restore into a pod without hostNetwork',
     }),
   },
@@ -58,8 +61,8 @@ export const CAUSES_OF_RESTORES: readonly KnownCause[] = [
     pattern: /^.*(?:apparmor|selinux|lsm).*$/i,
     about: 'process',
     tell: ([text]) => ({
-      what: `its profile of the security module could not be taken or put back (${text})`,
-      fix: 'restore on a node with the same profiles loaded',
+      what: `its AppArmor or SELinux profile could not be dumped or restored (${text})`,
+      fix: 'restore on a node where the same profiles are loaded',
     }),
   },
   {
@@ -68,8 +71,8 @@ export const CAUSES_OF_RESTORES: readonly KnownCause[] = [
       /^Read \d+ bytes while \d+ expected from (\S+)|^Can't read pages data|^Unexpected EOF on|^Can't open dir|Magic doesn't match/i,
     about: 'all',
     tell: () => ({
-      what: 'the checkpoint is not whole on this node',
-      fix: 'restore again: it is fetched and verified anew',
+      what: 'the checkpoint is incomplete on this node',
+      fix: 'restore it again: it is downloaded and verified again',
     }),
   },
   {
@@ -78,8 +81,8 @@ export const CAUSES_OF_RESTORES: readonly KnownCause[] = [
       /kerndat_\w+ failed when initializing kerndat|Kernel (?:doesn't|does not) support|^CRIU needs to have the CAP/i,
     about: 'all',
     tell: ([text]) => ({
-      what: `this kernel and this release of CRIU do not go together (${text})`,
-      fix: 'use the CRIU of the bundle: `clouder checkpoint doctor NODE` tells which one runs',
+      what: `this kernel does not support what this CRIU release needs (${text})`,
+      fix: 'use the CRIU of the bundle: `clouder checkpoint doctor NODE` shows which one is installed',
     }),
   },
 ]

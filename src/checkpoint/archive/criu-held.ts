@@ -92,7 +92,7 @@ function holdersOf(records: (name: string) => readonly Message[]): ReadonlyMap<s
         note(`${REGULAR} ${area.number(4)}`, {pid, command, how: 'has it mapped'})
     const folder = records(`fs-${pid}.img`)[0]?.number(1)
     if (folder !== undefined)
-      note(`${REGULAR} ${folder}`, {pid, command, how: 'has it as its working folder'})
+      note(`${REGULAR} ${folder}`, {pid, command, how: 'has it as its working directory'})
   }
   return holders
 }

@@ -35,12 +35,12 @@ export function diagnose(log: string): Cause[] {
   }
   const [first] = unknown
   if (found.length > 0 || first === undefined) return found
-  const what = `CRIU gave up: ${[...new Set(unknown)].slice(0, 3).join('; ')}`
+  const what = `CRIU failed: ${[...new Set(unknown)].slice(0, 3).join('; ')}`
   return [
     {
       code: 'unknown',
       what,
-      fix: 'read the whole log: it is in the archive, or in the work folder',
+      fix: 'read the complete log in the archive or in the work directory',
       evidence: first,
     },
   ]

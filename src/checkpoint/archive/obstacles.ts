@@ -99,7 +99,7 @@ export function obstaclesOf(
   const found = held.flatMap((one): readonly Obstacle[] => {
     if (one.kind === 'address') return [addressObstacle(container, one, podSpec)]
     if (one.path === undefined)
-      return [obstacle(container, one, {source: 'other'}, 'Impossible', 'CRIU knows it by its inode only')]
+      return [obstacle(container, one, {source: 'other'}, 'Impossible', 'CRIU only knows its inode')]
     const {mount} = one
     if (mount?.isExternal !== true || mount.place === '/' || isGuarded(mount.place, spec)) return []
     const place = places.get(mount.place) ?? {source: 'other'}
@@ -132,24 +132,27 @@ function problemOf(
         return undefined
       // An init container may put it there again.
       const verdict = source === 'emptyDir' && initContainers.length > 0 ? 'Unproven' : 'Impossible'
-      return [verdict, 'what is in there is not in the checkpoint, and a new pod begins with an empty one']
+      return [
+        verdict,
+        'the contents of the volume are not part of the checkpoint, and a new pod starts with an empty one',
+      ]
     }
     case 'configMap':
     case 'secret':
     case 'projected':
     case 'downwardAPI':
       if (below !== '')
-        return ['Impossible', 'the kubelet writes it into a folder of another name for each pod']
-      return isFolder ? undefined : ['Unproven', 'a new pod has what is in there by then']
+        return ['Impossible', 'the kubelet writes it to a directory with another name for each pod']
+      return isFolder ? undefined : ['Unproven', 'its contents may be different in a new pod']
     case 'termination log':
       if ((held.sizeBytes ?? 0) === 0) return undefined
-      return ['Impossible', 'each container has an empty one of its own']
+      return ['Impossible', 'each new container gets an empty one']
     case 'file of the pod':
-      return ['Unproven', 'each pod has one of its own']
+      return ['Unproven', 'each pod gets its own']
     case 'hostPath':
-      return ['Unproven', 'it is of the node, and another node may have another one, or none']
+      return ['Unproven', 'it belongs to the node, and another node may have a different one or none']
     case 'other':
-      return ['Unproven', 'it is not known what a new pod has there']
+      return ['Unproven', 'clouder does not know what a new pod has there']
   }
 }
 
@@ -206,14 +209,14 @@ const isGuarded = (place: string, {linux}: OciSpec): boolean =>
 /** Each pod has an address of its own. What is bound to one of IPv6 is bound again wherever it is, and may be deaf there. */
 function addressObstacle(container: string, {path = '', holder}: HeldPath, {hostNetwork}: PodSpec): Obstacle {
   const process = holder === undefined ? 'a process' : `process ${holder.pid} (${holder.command})`
-  const fix = 'bind to all addresses (0.0.0.0 or ::), or close the socket before, in a hook'
+  const fix = 'bind to all addresses (0.0.0.0 or ::), or close the socket in a preCheckpoint hook'
   return {
     verdict: hostNetwork || path.startsWith('[') ? 'Unproven' : 'Impossible',
     container,
     source: 'Address',
     path,
     ...(holder === undefined ? {} : {pid: holder.pid}),
-    message: `${path} of container ${container}: ${process} has a socket bound to this address, and a restored pod has another one; ${fix}`,
+    message: `${path} of container ${container}: ${process} has a socket bound to this address, but a restored pod has another address; ${fix}`,
   }
 }
 
@@ -226,10 +229,11 @@ const ACTIONS: Readonly<Record<HeldPath['kind'], string>> = {
   address: 'is bound to it',
 }
 const FIXES: Partial<Readonly<Record<Source, string>>> = {
-  emptyDir: 'use a PersistentVolumeClaim, or the file system of the container, or close it before, in a hook',
-  ephemeral: 'use a PersistentVolumeClaim that outlives the pod, or close it before, in a hook',
-  '/dev/shm': 'unlink it while it is open, or close it before, in a hook',
-  hostPath: 'use a PersistentVolumeClaim, or close it before, in a hook',
+  emptyDir:
+    'use a PersistentVolumeClaim or the file system of the container, or close it in a preCheckpoint hook',
+  ephemeral: 'use a PersistentVolumeClaim that outlives the pod, or close it in a preCheckpoint hook',
+  '/dev/shm': 'unlink it while it is open, or close it in a preCheckpoint hook',
+  hostPath: 'use a PersistentVolumeClaim, or close it in a preCheckpoint hook',
 }
 
 function obstacle(
@@ -239,7 +243,7 @@ function obstacle(
   verdict: Verdict,
   why: string,
 ): Obstacle {
-  const fix = FIXES[source] ?? 'close it after reading, or before, in a hook'
+  const fix = FIXES[source] ?? 'close it after reading, or in a preCheckpoint hook'
   const process = holder === undefined ? 'a process' : `process ${holder.pid} (${holder.command})`
   const how = kind === 'socket' || kind === 'watch' ? ACTIONS[kind] : (holder?.how ?? ACTIONS[kind])
   const on = volume === undefined ? (source === 'other' ? 'a mount' : source) : `${source} volume ${volume}`
@@ -251,7 +255,7 @@ function obstacle(
     ...(volume === undefined ? {} : {volume}),
     ...(path === undefined ? {} : {path}),
     ...(holder === undefined ? {} : {pid: holder.pid}),
-    message: `${what} on ${on} of container ${container}: ${process} ${how}, and ${why}; ${fix}`,
+    message: `${what} on ${on} of container ${container}: ${process} ${how}, but ${why}; ${fix}`,
   }
 }
 
@@ -270,7 +274,7 @@ export function storageObstacles(container: string, filesBytes: number, pod: unk
       verdict: filesBytes > limit + SLACK_BYTES + MOST_HOLE_BYTES ? 'Impossible' : 'Unproven',
       container,
       source: 'EphemeralStorage',
-      message: `container ${container} has changed files of ${filesBytes} bytes, and its limit of ephemeral-storage is ${limit} bytes; raise the limit, or keep the files on a volume`,
+      message: `container ${container} has ${filesBytes} bytes of changed files, but its ephemeral-storage limit is ${limit} bytes; raise the limit, or keep the files on a volume`,
     },
   ]
 }
@@ -283,7 +287,7 @@ function processIds(container: string, {hostPID, shareProcessNamespace}: PodSpec
       verdict: 'Unproven',
       container,
       source: 'ProcessIDs',
-      message: `container ${container} has no process namespace of its own (${which}), and its process ids may be taken where it is restored; leave out ${which}`,
+      message: `container ${container} does not have its own process namespace (${which}), so its process ids may be in use where it is restored; remove ${which}`,
     },
   ]
 }

@@ -105,7 +105,10 @@ function valueAt(bytes: Uint8Array, view: DataView, at: number, wireType: number
   if (wireType !== DELIMITED) throw new RangeError(`wire type ${wireType} at byte ${at}`)
   const [length, start] = varint(bytes, at)
   const end = start + Number(length)
-  if (end > bytes.length) throw new RangeError(`a field of ${length} bytes at byte ${at} of ${bytes.length}`)
+  if (end > bytes.length)
+    throw new RangeError(
+      `the field at byte ${at} has ${length} bytes, more than the ${bytes.length} bytes of the message`,
+    )
   return [bytes.subarray(start, end), end]
 }
 
@@ -113,11 +116,11 @@ function varint(bytes: Uint8Array, start: number): [bigint, number] {
   let value = 0n
   for (let at = start; at < start + 10; at += 1) {
     const byte = bytes[at]
-    if (byte === undefined) throw new RangeError(`a number is cut off at byte ${at}`)
+    if (byte === undefined) throw new RangeError(`the number at byte ${at} is truncated`)
     value |= BigInt(byte & 0x7f) << BigInt(7 * (at - start))
     if (byte < 0x80) return [value, at + 1]
   }
-  throw new RangeError(`a number of more than ten bytes at byte ${start}`)
+  throw new RangeError(`the number at byte ${start} has more than ten bytes`)
 }
 
 /** Numbers of a repeated field that were written as one. */

@@ -97,7 +97,7 @@ export async function unpackArchive(
   const paths = new Set<string>()
   let written = {all: 0, files: 0}
   await eachMember(content, signal, async (path, member) => {
-    if (paths.has(path)) throw notWhole(`it holds ${path} twice`)
+    if (paths.has(path)) throw notWhole(`it contains ${path} twice`)
     paths.add(path)
     if (TEXTS.has(path)) return void texts.set(path, (await bytesOf(path, member)).toString())
     await mkdir(join(dir, dirname(path)), {recursive: true, mode: 0o700})
@@ -105,10 +105,10 @@ export async function unpackArchive(
     await writeSparse(join(dir, path), member.content, signal, (bytes) => {
       written = {all: before.all + bytes, files: before.files + (path === CHANGES ? bytes : 0)}
       if (written.all > most.allBytes)
-        throw tooLarge(`it is larger than the ${most.allBytes} bytes that are free on the node`)
+        throw tooLarge(`it is larger than the free disk space of the node, ${most.allBytes} bytes`)
       if (written.files > most.filesBytes)
         throw tooLarge(
-          `its changed files are larger than the ${most.filesBytes} bytes of its ephemeral storage`,
+          `its changed files are larger than its ephemeral-storage limit, ${most.filesBytes} bytes`,
         )
     })
   })
@@ -138,7 +138,7 @@ async function eachMember(
     const {path, kind} = member
     if (kind === 'file') await take(safePath(path), member)
     else if (kind === 'other')
-      throw notWhole(`it holds ${JSON.stringify(path)}, which is neither file nor folder`)
+      throw notWhole(`it contains ${JSON.stringify(path)}, which is neither a file nor a directory`)
   }
 }
 
@@ -147,11 +147,12 @@ function safePath(name: string): string {
   const parts = name.replace(/^(\.\/)+/, '').split('/')
   if (!parts.some((part) => part === '' || part === '.' || part === '..' || part.includes('\0')))
     return parts.join('/')
-  throw notWhole(`it holds ${JSON.stringify(name)}, which leads elsewhere`)
+  throw notWhole(`it contains ${JSON.stringify(name)}, a path outside of the archive`)
 }
 
 async function bytesOf(path: string, {sizeBytes, content}: TarMember): Promise<Buffer> {
-  if (sizeBytes > MAX_TEXT_BYTES) throw notWhole(`its ${path} has ${sizeBytes} bytes`)
+  if (sizeBytes > MAX_TEXT_BYTES)
+    throw notWhole(`its ${path} has ${sizeBytes} bytes, expected at most ${MAX_TEXT_BYTES}`)
   const parts: Uint8Array[] = []
   for await (const part of content) parts.push(part)
   return Buffer.concat(parts)
@@ -160,7 +161,7 @@ async function bytesOf(path: string, {sizeBytes, content}: TarMember): Promise<B
 function factsOf(texts: ReadonlyMap<string, string>): ArchiveFacts {
   const config = parsed(configSchema, CONFIG, texts)
   const [imageDigest] = /sha256:[0-9a-f]{64}$/.exec(config.rootfsImageRef) ?? []
-  if (imageDigest === undefined) throw notWhole(`its image is ${config.rootfsImageRef}, without a digest`)
+  if (imageDigest === undefined) throw notWhole(`its image ${config.rootfsImageRef} has no digest`)
   return {
     container: parsed(statusSchema, STATUS, texts).metadata.name,
     image: config.rootfsImageName,
@@ -172,11 +173,11 @@ function factsOf(texts: ReadonlyMap<string, string>): ArchiveFacts {
 
 function parsed<Output>(schema: z.ZodType<Output>, path: string, texts: ReadonlyMap<string, string>): Output {
   const text = texts.get(path)
-  if (text === undefined) throw notWhole(`it lacks ${path}`)
+  if (text === undefined) throw notWhole(`it does not contain ${path}`)
   try {
     return schema.parse(JSON.parse(text))
   } catch (error) {
-    throw notWhole(`its ${path} is not what containerd writes`, error)
+    throw notWhole(`its ${path} does not have the format of containerd`, error)
   }
 }
 
@@ -186,6 +187,6 @@ const tooLarge = (why: string): CheckpointError =>
 const notWhole = (why: string, cause?: unknown): CheckpointError =>
   new CheckpointError(
     'BLOB_TAMPERED',
-    `this is no archive of a container: ${why}`,
+    `invalid container archive: ${why}`,
     cause === undefined ? {} : {cause},
   )

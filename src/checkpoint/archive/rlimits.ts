@@ -45,7 +45,7 @@ export function hardLimits(text: string): Rlimits {
     const line = text.split('\n').find((one) => one.startsWith(`${name} `))
     const hard = line?.slice(name.length).trim().split(/\s+/)[1]
     if (hard === undefined || !/^(\d+|unlimited)$/.test(hard))
-      throw new RangeError(`it does not tell ${type}`)
+      throw new RangeError(`/proc/<pid>/limits does not contain ${type}`)
     if (hard !== 'unlimited') limits.set(type, Number(hard))
   }
   return limits
@@ -89,10 +89,10 @@ export function beyondLimits({openFiles, addressBytes}: UsedResources, limits: R
   const [files = Infinity, bytes = Infinity] = [limits.get('RLIMIT_NOFILE'), limits.get('RLIMIT_AS')]
   return [
     ...(openFiles > files
-      ? [`they have ${openFiles} files open, and the pod's RLIMIT_NOFILE is ${files}`]
+      ? [`they have ${openFiles} files open, but RLIMIT_NOFILE of the pod is ${files}`]
       : []),
     ...(addressBytes > bytes
-      ? [`they have ${addressBytes} bytes of memory mapped, and the pod's RLIMIT_AS is ${bytes}`]
+      ? [`they have ${addressBytes} bytes of memory mapped, but RLIMIT_AS of the pod is ${bytes}`]
       : []),
   ]
 }
@@ -127,7 +127,7 @@ export function withLimits(
           ),
       }),
     )
-    if (next === undefined) throw new RangeError(`${name} is no image of a process`)
+    if (next === undefined) throw new RangeError(`${name} is not a CRIU image of a process`)
     if (!next.equals(image)) lowered.set(name, next)
   }
   return lowered
@@ -164,11 +164,11 @@ function withScore(task: Buffer, before: number | undefined, wanted: number | un
 }
 
 function bytesOf(value: Uint8Array | bigint): Uint8Array {
-  if (typeof value === 'bigint') throw new RangeError('a message is a number')
+  if (typeof value === 'bigint') throw new RangeError('found a number, expected a message')
   return value
 }
 
 function numberOf(value: Uint8Array | bigint): bigint {
-  if (typeof value !== 'bigint') throw new RangeError('a number is a message')
+  if (typeof value !== 'bigint') throw new RangeError('found a message, expected a number')
   return value
 }

@@ -34,7 +34,7 @@ export async function* tarMembers(
       const {type, path, sizeBytes} = readHeader(header)
       const padding = (BLOCK_BYTES - (sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES
       if (EXTENSIONS.includes(type)) {
-        if (sizeBytes > MAX_EXTENSION_BYTES) throw noTar(`a header of ${sizeBytes} bytes`)
+        if (sizeBytes > MAX_EXTENSION_BYTES) throw noTar(`a pax header has ${sizeBytes} bytes`)
         const text = (await bytes.take(sizeBytes + padding)).subarray(0, sizeBytes).toString()
         if (type === 'x') extension = {...extension, ...paxOf(text)}
         if (type === 'L') extension = {...extension, path: text.replace(/\0.*$/s, '')}
@@ -89,7 +89,7 @@ function kindOf(type: string): TarMember['kind'] {
 function readHeader(header: Buffer): {type: string; path: string; sizeBytes: number} {
   const said = octal(header, 148, 8)
   const counted = Buffer.from(header).fill(' ', 148, 156)
-  if (said !== sumOf(counted)) throw noTar('a header with a wrong checksum')
+  if (said !== sumOf(counted)) throw noTar('the checksum of a header is wrong')
   const isUstar = text(header, 257, 5) === 'ustar'
   // GNU's own format, `ustar ` with a space, has other things where the prefix is.
   const prefix = isUstar && header[262] === 0 ? text(header, 345, 155) : ''
@@ -115,7 +115,7 @@ const text = (header: Buffer, at: number, length: number): string =>
 
 function octal(header: Buffer, at: number, length: number): number {
   const digits = text(header, at, length).trim()
-  if (!/^[0-7]+$/.test(digits)) throw noTar('a header without numbers')
+  if (!/^[0-7]+$/.test(digits)) throw noTar('a header contains an invalid number')
   return Number.parseInt(digits, 8)
 }
 
@@ -127,11 +127,11 @@ function paxOf(records: string): Extension {
     if (key === 'size') extension = {...extension, sizeBytes: Number(value)}
   }
   if (extension.sizeBytes === undefined || Number.isSafeInteger(extension.sizeBytes)) return extension
-  throw noTar('a size that is no number')
+  throw noTar('the size in a pax header is not a number')
 }
 
 const noTar = (what: string): CheckpointError =>
-  new CheckpointError('BLOB_TAMPERED', `this is no archive of a container: ${what}`)
+  new CheckpointError('BLOB_TAMPERED', `invalid container archive: ${what}`)
 
 /** Takes bytes from a stream that comes in pieces of any size. */
 class ByteReader {
@@ -191,7 +191,7 @@ class ByteReader {
   async #next(atMostBytes: number): Promise<Uint8Array> {
     while (this.#piece.length === 0) {
       const next = await this.#source.next()
-      if (next.done === true) throw noTar('it is cut off')
+      if (next.done === true) throw noTar('it is truncated')
       this.#piece = next.value
     }
     const part = this.#piece.subarray(0, atMostBytes)

@@ -80,8 +80,8 @@ function problemOf(keyId: string, error: unknown, signal: AbortSignal): unknown 
   // Without a cause: errors of clients hold requests.
   const words = errorMessage(error)
   if (status !== undefined && status < 500 && status !== 429) {
-    return new CheckpointError('KEY_WRONG', `Azure Key Vault refuses key ${keyId}: ${words}`, {
-      suggestions: ["let the nodes' identity use it: role Key Vault Crypto User"],
+    return new CheckpointError('KEY_WRONG', `Azure Key Vault denied access to key ${keyId}: ${words}`, {
+      suggestions: ['assign the role Key Vault Crypto User to the identity of the nodes'],
     })
   }
   return new CheckpointError('KEY_UNREACHABLE', `Azure Key Vault does not answer for key ${keyId}: ${words}`)

@@ -84,9 +84,13 @@ export async function unwrapDataKey(
     }
   }
   const ways = wrapped.map(({kind, id}) => `${kind} ${id}`).join(', ')
-  throw new CheckpointError('KEY_WRONG', `no key here opens what was sealed for ${ways}`, {
-    suggestions: [
-      'give the CheckpointStore the identity that it was sealed for, or let the nodes use that key of the KMS',
-    ],
-  })
+  throw new CheckpointError(
+    'KEY_WRONG',
+    `no key of this cluster can decrypt data that was encrypted for ${ways}`,
+    {
+      suggestions: [
+        'add the age identity that it was encrypted for to the CheckpointStore, or allow the nodes to use that KMS key',
+      ],
+    },
+  )
 }

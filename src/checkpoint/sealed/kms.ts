@@ -40,7 +40,7 @@ export function kmsWrapper(
       const {CiphertextBlob} = await client.send(command, {abortSignal}).catch((error: unknown) => {
         throw problemOf(keyID, error, abortSignal)
       })
-      if (CiphertextBlob === undefined) throw new TypeError(`AWS KMS encrypted nothing with ${keyID}`)
+      if (CiphertextBlob === undefined) throw new TypeError(`AWS KMS returned no ciphertext for key ${keyID}`)
       return {kind: 'aws-kms', id: keyID, wrapped: Buffer.from(CiphertextBlob).toString('base64')}
     },
     unwrap: async ({wrapped}, abortSignal) => {
@@ -71,8 +71,8 @@ function problemOf(keyID: string, error: unknown, signal: AbortSignal): unknown 
   // Without a cause: errors of clients hold requests.
   const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
   if (status !== undefined && status < 500 && status !== 429) {
-    return new CheckpointError('KEY_WRONG', `AWS KMS refuses key ${keyID}: ${words}`, {
-      suggestions: [`let the nodes' identity use ${keyID}: kms:Encrypt, kms:Decrypt`],
+    return new CheckpointError('KEY_WRONG', `AWS KMS denied access to key ${keyID}: ${words}`, {
+      suggestions: [`allow the identity of the nodes to use ${keyID}: kms:Encrypt, kms:Decrypt`],
     })
   }
   return new CheckpointError('KEY_UNREACHABLE', `AWS KMS does not answer for key ${keyID}: ${words}`)
@@ -91,7 +91,10 @@ function accessKeysOf(credentials: Readonly<Record<string, string>> = {}) {
   // The Secret may be of a store that is elsewhere.
   if (accessKeyId === undefined && secretAccessKey === undefined) return {}
   if (accessKeyId === undefined || secretAccessKey === undefined) {
-    throw new CheckpointError('KEY_WRONG', 'the Secret for AWS KMS has no accessKeyId or no secretAccessKey')
+    throw new CheckpointError(
+      'KEY_WRONG',
+      'the Secret for AWS KMS must contain accessKeyId and secretAccessKey',
+    )
   }
   return {credentials: {accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : {sessionToken})}}
 }

@@ -81,7 +81,7 @@ export function readManifest(
   if (!isSignedBy(signer, signedText(name, manifest), signature)) {
     throw new CheckpointError(
       'SIGNATURE_INVALID',
-      `the signature of checkpoint ${name} is not of what it holds`,
+      `the signature of checkpoint ${name} does not match its contents`,
     )
   }
   return {name, signer, manifest}
@@ -91,7 +91,7 @@ function parsed(bytes: Uint8Array): Manifest {
   try {
     return manifestSchema.parse(JSON.parse(Buffer.from(bytes).toString()))
   } catch (cause) {
-    throw new CheckpointError('SIGNATURE_INVALID', 'what is stored there is no signed checkpoint', {cause})
+    throw new CheckpointError('SIGNATURE_INVALID', 'the stored data is not a signed checkpoint', {cause})
   }
 }
 

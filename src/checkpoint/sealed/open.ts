@@ -81,7 +81,7 @@ export async function readEnvelope(
   const {store, digest, trust, signal} = options
   const bytes = await store.getManifest(digest, signal)
   if (bytes === undefined) {
-    throw new CheckpointError('BLOB_MISSING', `there is no checkpoint ${digest} in ${store.location}`)
+    throw new CheckpointError('BLOB_MISSING', `checkpoint ${digest} not found in ${store.location}`)
   }
   const {manifest, name, signer} = readManifest(bytes, trust)
   const {config, layers} = manifest
@@ -99,7 +99,7 @@ export async function readEnvelope(
   if (!same) {
     throw new CheckpointError(
       'BLOB_TAMPERED',
-      `the manifest and the envelope of checkpoint ${name} name other blobs`,
+      `the manifest and the envelope of checkpoint ${name} refer to different blobs`,
     )
   }
   return {envelope, name, signer}
@@ -126,7 +126,7 @@ class Opening {
     const said = metadata.containers.find(({name}) => name === container)
     const indices = archives[container]
     if (said === undefined || indices === undefined) {
-      throw new TypeError(`the checkpoint holds no container ${container}`)
+      throw new TypeError(`the checkpoint does not contain container ${container}`)
     }
     const chunks = indices.map((index) => this.#chunk(index))
     const hash = createHash('sha256')
@@ -140,7 +140,7 @@ class Opening {
     if (hash.digest('hex') !== said.archiveSha256) {
       throw new CheckpointError(
         'BLOB_TAMPERED',
-        `the archive of container ${container} is not the one that was sealed`,
+        `the archive of container ${container} is not the one that was encrypted`,
       )
     }
   }
@@ -151,7 +151,7 @@ class Opening {
     const {digest} = this.#envelope.table
     throw new CheckpointError(
       'BLOB_TAMPERED',
-      `table ${digest} names piece ${index}, which the envelope lacks`,
+      `table ${digest} refers to piece ${index}, which the envelope does not contain`,
     )
   }
 
@@ -182,7 +182,10 @@ async function readBlob(
 }
 
 const oversized = (digest: Digest, sizeBytes: number): CheckpointError =>
-  new CheckpointError('BLOB_TAMPERED', `blob ${digest} has ${sizeBytes} bytes, more than what was sealed`)
+  new CheckpointError(
+    'BLOB_TAMPERED',
+    `blob ${digest} has ${sizeBytes} bytes, more than when it was encrypted`,
+  )
 
 function parsed<Output>(schema: z.ZodType<Output>, bytes: Uint8Array, digest: Digest): Output {
   try {
@@ -190,7 +193,7 @@ function parsed<Output>(schema: z.ZodType<Output>, bytes: Uint8Array, digest: Di
   } catch (cause) {
     throw new CheckpointError(
       'BLOB_TAMPERED',
-      `blob ${digest} is not of a checkpoint that this version reads`,
+      `blob ${digest} does not have a format that this version of clouder can read`,
       {cause},
     )
   }

@@ -128,6 +128,6 @@ async function inflate(digest: Digest, packed: Uint8Array, sizeBytes: number): P
 }
 
 function tampered(digest: Digest, cause?: unknown): CheckpointError {
-  const message = `blob ${digest} is not what was sealed`
+  const message = `blob ${digest} is not what was encrypted`
   return new CheckpointError('BLOB_TAMPERED', message, cause === undefined ? {} : {cause})
 }

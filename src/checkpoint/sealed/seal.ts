@@ -121,7 +121,7 @@ class Sealing {
   ): Promise<{indices: number[]; archiveBytes: number; archiveSha256: string}> {
     const {archives, signal, onProgress} = this.#options
     const archive = archives.get(container)
-    if (archive === undefined) throw new TypeError(`no archive of container ${container} was given`)
+    if (archive === undefined) throw new TypeError(`the archive of container ${container} is missing`)
     const hash = createHash('sha256')
     const before = this.readBytes
     const indices: number[] = []
@@ -185,7 +185,7 @@ class Sealing {
 const notSame = (digest: Digest, {location}: BlobStore): CheckpointError =>
   new CheckpointError(
     'BLOB_TAMPERED',
-    `blob ${digest} does not come back from ${location} as it was put there`,
+    `blob ${digest} read back from ${location} differs from what was written`,
   )
 
 // eslint-disable-next-line @typescript-eslint/require-await -- a stream of one piece

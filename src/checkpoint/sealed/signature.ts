@@ -31,7 +31,8 @@ export function newSigningKey(): {readonly privateKeyPem: string; readonly publi
 /** Throws TypeError for what is no ed25519 key in PEM; the message never holds the key. */
 export function signerOf(privateKeyPem: string): Signer {
   const key = parsed(privateKeyPem)
-  if (key?.asymmetricKeyType !== 'ed25519') throw new TypeError('the signing key is no ed25519 key in PEM')
+  if (key?.asymmetricKeyType !== 'ed25519')
+    throw new TypeError('the signing key is not an Ed25519 key in PEM')
   return {
     publicKey: nameOf(createPublicKey(key)),
     sign: (text) => sign(null, Buffer.from(text), key).toString('base64'),

@@ -41,10 +41,7 @@ async function verifyStored(options: ReadOptions & Progress): Promise<Verified> 
     let foundBytes = 0
     for await (const part of store.get(digest, either)) foundBytes += part.length
     if (foundBytes === said) return foundBytes
-    throw new CheckpointError(
-      'BLOB_TAMPERED',
-      `blob ${digest} has ${foundBytes} bytes, and ${said} were sealed`,
-    )
+    throw new CheckpointError('BLOB_TAMPERED', `blob ${digest} has ${foundBytes} bytes, expected ${said}`)
   })
   for await (const sizeBytes of sizes) {
     storedBytes += sizeBytes

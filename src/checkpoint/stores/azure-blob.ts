@@ -73,7 +73,7 @@ async function containerOf(
     try {
       return BlobServiceClient.fromConnectionString(connectionString, options).getContainerClient(name)
     } catch {
-      const words = 'connectionString of its Secret is no connection string'
+      const words = 'connectionString in the Secret of the store is not a connection string'
       throw storeError(location, {kind: 'refused', words})
     }
   }
@@ -81,7 +81,7 @@ async function containerOf(
     return new ContainerClient(`${url}?${sasToken.replace(/^\?/, '')}`, new AnonymousCredential(), options)
   }
   if (credentials !== undefined && clientId === undefined) {
-    const words = 'the Secret of the store has no connectionString, sasToken or clientId'
+    const words = 'the Secret of the store must contain connectionString, sasToken or clientId'
     throw storeError(location, {kind: 'refused', words})
   }
   const {DefaultAzureCredential} = await import('@azure/identity')
@@ -109,7 +109,7 @@ async function write(blob: BlockBlobClient, request: ObjectWrite): Promise<void>
 
 function bodyOf(body: NodeJS.ReadableStream | undefined): AsyncIterable<Uint8Array> {
   if (body instanceof Readable) return body
-  throw new TypeError('the client gave no stream of Node.js')
+  throw new TypeError('the Azure client did not return a Node.js stream')
 }
 
 const objectOf = (key: string, sizeBytes: number | undefined, modified: Date | undefined): StoredObject => ({

@@ -47,13 +47,17 @@ export async function* checkedContent(
 }
 
 export function tampered(digest: Digest, location: string): CheckpointError {
-  return new CheckpointError('BLOB_TAMPERED', `${digest} of ${location} is not what its digest says`, {
-    suggestions: ['restore another checkpoint of the pod: clouder checkpoint ls'],
-  })
+  return new CheckpointError(
+    'BLOB_TAMPERED',
+    `the content of ${digest} in ${location} does not match its digest`,
+    {
+      suggestions: ['restore another checkpoint of the pod: clouder checkpoint ls'],
+    },
+  )
 }
 
 export function missing(digest: Digest, location: string): CheckpointError {
-  return new CheckpointError('BLOB_MISSING', `${digest} is not in ${location}`)
+  return new CheckpointError('BLOB_MISSING', `${digest} not found in ${location}`)
 }
 
 /** Digests of the blobs that an OCI manifest names. Throws CheckpointError BLOB_TAMPERED when it is no manifest. */

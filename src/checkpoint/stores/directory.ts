@@ -93,10 +93,10 @@ function problemOf(error: unknown): StoreProblem | undefined {
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return {kind: 'refused', words: `no permission to write there (${code})`}
+      return {kind: 'refused', words: `permission denied (${code})`}
     case 'ENOSPC':
     case 'EDQUOT':
-      return {kind: 'refused', words: `no space is left (${code})`}
+      return {kind: 'refused', words: `no space left (${code})`}
     case 'ENOTDIR':
     case 'ESTALE':
     case 'EIO':

@@ -95,7 +95,10 @@ export function objectStore(
     putManifest: async (manifest, name, signal) => {
       // It would not be read again.
       if (manifest.length > MAX_MANIFEST_BYTES)
-        throw storeError(location, {kind: 'refused', words: `a manifest of ${manifest.length} bytes`})
+        throw storeError(location, {
+          kind: 'refused',
+          words: `the manifest has ${manifest.length} bytes, expected at most ${MAX_MANIFEST_BYTES}`,
+        })
       await inParallel(namedBlobs(manifest, location), CALLS_AT_ONCE, async (blob) => {
         if ((await objects.stat(blobKey(blob), signal)) === undefined) throw missing(blob, location)
       })
@@ -141,7 +144,7 @@ const manifestFolder = (digest: Digest): string => `${MANIFESTS}${hexOf(digest)}
 /** Names come from Kubernetes, where none can leave its folder. */
 export function checkedName(name: string): string {
   if (/^[a-z0-9][a-z0-9._-]*$/i.test(name)) return name
-  throw new TypeError(`"${name}" is no name for a manifest`)
+  throw new TypeError(`"${name}" is not a valid name for a manifest`)
 }
 
 /** Undefined: somebody else's file. */

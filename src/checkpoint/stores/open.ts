@@ -48,7 +48,13 @@ async function objectsOf(
   if (directory !== undefined) return directoryObjects(directory.path)
   if (claim !== undefined) {
     if (claimDir !== undefined) return directoryObjects(claimDir)
-    throw storeError(`the volume claim ${claim.claimName}`, {kind: 'absent', words: 'it is not mounted here'})
+    throw storeError(`PersistentVolumeClaim ${claim.claimName}`, {
+      kind: 'absent',
+      words: 'it is not mounted in this pod',
+    })
   }
-  throw new CheckpointError('STORE_UNKNOWN', 'the spec of the store does not say where it is')
+  throw new CheckpointError(
+    'STORE_UNKNOWN',
+    'the spec of the store sets none of s3, azureBlob, registry, node, directory and persistentVolumeClaim',
+  )
 }

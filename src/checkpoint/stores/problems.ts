@@ -44,13 +44,13 @@ export async function askStore<T>(
 export function storeError(location: string, {kind, words}: StoreProblem): CheckpointError {
   if (kind === 'refused') {
     return new CheckpointError('STORE_REFUSED', `${location} refused: ${words}`, {
-      suggestions: ['look at the credentials of the store: kubectl -n clouder-system get secrets'],
+      suggestions: ['check the credentials of the store: kubectl -n clouder-system get secrets'],
     })
   }
   return new CheckpointError(
     'STORE_UNREACHABLE',
-    kind === 'absent' ? `${location} is not there: ${words}` : `${location} does not answer: ${words}`,
-    {suggestions: ['look at the store: kubectl get checkpointstores -o yaml']},
+    kind === 'absent' ? `${location} does not exist: ${words}` : `${location} does not answer: ${words}`,
+    {suggestions: ['check the store: kubectl get checkpointstores -o yaml']},
   )
 }
 
@@ -81,7 +81,7 @@ export function withoutSecrets(
 export function networkProblem(error: unknown): StoreProblem | undefined {
   for (const cause of causesOf(error)) {
     const code = systemCode(cause)
-    if (cause.name === 'TimeoutError') return {kind: 'passing', words: 'no answer in time'}
+    if (cause.name === 'TimeoutError') return {kind: 'passing', words: 'timed out'}
     if (code !== undefined && NETWORK_CODES.has(code)) return {kind: 'passing', words: code}
   }
   return undefined

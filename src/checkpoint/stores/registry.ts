@@ -88,7 +88,7 @@ function loginOf({username, password}: Readonly<Record<string, string>>): {
   password: string
 } {
   if (username !== undefined && password !== undefined) return {username, password}
-  throw new RegistryFault(401, 'the Secret of the store has no username or no password')
+  throw new RegistryFault(401, 'the Secret of the store must contain username and password')
 }
 
 /** A registry may repeat in its response what it was sent. */
@@ -112,7 +112,10 @@ function whereOf({repository, insecure}: RegistrySpec): {baseUrl: string; reposi
   const [, host = '', path = ''] =
     /^([a-zA-Z0-9.-]+(?::\d+)?)\/([a-z0-9]+(?:[._/-]+[a-z0-9]+)*)$/.exec(repository) ?? []
   if (path === '') {
-    throw storeError(repository, {kind: 'absent', words: 'a repository is registry.example.com/team/name'})
+    throw storeError(repository, {
+      kind: 'absent',
+      words: 'expected a repository such as registry.example.com/team/name',
+    })
   }
   // The one registry whose name is not where it is.
   const named = host === 'docker.io' ? 'registry-1.docker.io' : host
@@ -220,12 +223,12 @@ async function* tags({call, repository}: Registry, signal: AbortSignal): AsyncGe
     const page: string = url
     const answer = await unlessAbsent(() => call({method: 'GET', url: page, signal}))
     if (answer === undefined) return
-    const {tags: found} = await jsonOf(answer, tagsSchema, `the list of its tags of ${repository}`)
+    const {tags: found} = await jsonOf(answer, tagsSchema, `the tag list of ${repository}`)
     yield* found ?? []
     const [, next] = /<([^>]+)>;\s*rel="?next/.exec(answer.headers.get('link') ?? '') ?? []
     url = next === undefined ? undefined : new URL(next, answer.url).href
     if (++pages >= MAX_PAGES && url !== undefined)
-      throw new RegistryFault(answer.status, `its list of the tags of ${repository} does not end`)
+      throw new RegistryFault(answer.status, `the tag list of ${repository} has more than ${MAX_PAGES} pages`)
   }
 }
 

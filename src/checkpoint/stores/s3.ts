@@ -103,7 +103,7 @@ function accessOf(location: string, credentials: Readonly<Record<string, string>
   if (credentials === undefined) return {}
   const {accessKeyId, secretAccessKey, sessionToken} = credentials
   if (accessKeyId === undefined || secretAccessKey === undefined) {
-    const words = 'the Secret of the store has no accessKeyId or no secretAccessKey'
+    const words = 'the Secret of the store must contain accessKeyId and secretAccessKey'
     throw storeError(location, {kind: 'refused', words})
   }
   const session = sessionToken === undefined ? {} : {sessionToken}
@@ -197,7 +197,7 @@ const objectOf = (key: string, sizeBytes: number | undefined, modified: Date | u
 function bodyOf(found: GetObjectCommandOutput | undefined): AsyncIterable<Uint8Array> {
   if (found === undefined) return Readable.from([])
   if (found.Body instanceof Readable) return found.Body
-  throw new TypeError('the client gave no stream of Node.js')
+  throw new TypeError('the S3 client did not return a Node.js stream')
 }
 
 const unlessAbsent = absentWhere((error) => statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket')
@@ -218,7 +218,8 @@ function problemOf(
   if (!(error instanceof Error)) return undefined
   const status = statusOf(error)
   // The answer to HEAD has no words.
-  const said = error.message === 'UnknownError' ? 'it does not say why' : `${error.name}: ${error.message}`
+  const said =
+    error.message === 'UnknownError' ? 'no error message in the response' : `${error.name}: ${error.message}`
   const words = withoutSecrets(said, credentials)
   if (error.name === 'TimeoutError') return {kind: 'passing', words}
   if (error.name === 'CredentialsProviderError') return {kind: 'refused', words}

@@ -98,7 +98,7 @@ test('a token server that answers without a token is a fault', async () => {
   const {session} = registryWith('Bearer realm="https://other.example.com/token"')
   const failed = session().send(get('manifests/v1'))
   await expect(failed).rejects.toBeInstanceOf(RegistryFault)
-  await expect(failed).rejects.toThrow('the token of https://other.example.com cannot be read')
+  await expect(failed).rejects.toThrow('the token of https://other.example.com is invalid')
 })
 
 test.for([

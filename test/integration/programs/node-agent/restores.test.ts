@@ -292,7 +292,9 @@ test.for<readonly [string, object, Bench['node']['limits'], number]>([
 test('processes with more in use than the new container may have are refused', async () => {
   await withRestore(async ({ask, node}) => {
     node.limits = new Map([['RLIMIT_NOFILE', 2]])
-    expect(refusal(await ask('first'))).toMatch(/PRIVILEGES_WIDER.*3 files open.*RLIMIT_NOFILE is 2/)
+    expect(refusal(await ask('first'))).toMatch(
+      /PRIVILEGES_WIDER.*3 files open.*RLIMIT_NOFILE of the pod is 2/,
+    )
     const wider = withRlimits({type: 'RLIMIT_NOFILE', hard: 3})
     expect(await ask('second', {spec: wider})).toMatchObject({action: 'restore'})
   }, FILES)
@@ -301,7 +303,7 @@ test('processes with more in use than the new container may have are refused', a
 test('an image whose limits cannot be read, or a node whose, is no reason to restore without', async () => {
   const broken = {...FILES, 'checkpoint/core-1.img': core(60, 300).subarray(0, -1)}
   await withRestore(async ({ask}) => {
-    expect(refusal(await ask())).toContain('core-1.img is no image of a process')
+    expect(refusal(await ask())).toContain('core-1.img is not a CRIU image of a process')
   }, broken)
   await withRestore(async (bench) => {
     bench.limits = nodeLimits(join(bench.folder, 'proc'))

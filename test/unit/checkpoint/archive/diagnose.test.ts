@@ -8,7 +8,7 @@ const prog = (pid: number) => ({process: {pid, command: 'prog'}})
 /** What each of the real logs is about. */
 const CAUSES: Readonly<Record<keyof typeof REAL_LOGS, Expected>> = {
   bpf: {code: 'kernel-object', ...prog(23314), file: {fd: 3}, what: /anon_inode:bpf-map/},
-  cpu: {code: 'cpu-features', what: /processor of this node lacks/},
+  cpu: {code: 'cpu-features', what: /CPU of this node lacks/},
   deleted: {
     code: 'deleted-file',
     ...prog(23022),
@@ -22,15 +22,15 @@ const CAUSES: Readonly<Record<keyof typeof REAL_LOGS, Expected>> = {
     what: /\/run\/systemd\/journal\/socket/,
   },
   extunix: {code: 'external-unix-socket', ...prog(22881), file: {fd: 3}, what: /\/srv\/ext\.sock/},
-  flock: {code: 'file-lock', ...prog(22849), file: {fd: 3, path: '/srv/lock'}, what: /a lock of a file/},
+  flock: {code: 'file-lock', ...prog(22849), file: {fd: 3, path: '/srv/lock'}, what: /holds a file lock/},
   fuse: {code: 'device-file', process: {pid: 24927, command: 'perl'}, file: {fd: 3}, what: /device 10:229/},
   inotify: {code: 'inotify', ...prog(22799), file: {fd: 3}, what: /inotify/},
-  iouring: {code: 'io-uring', ...prog(22768), what: /most likely io_uring/},
+  iouring: {code: 'io-uring', ...prog(22768), what: /most likely an io_uring/},
   iouringmap: {code: 'io-uring', ...prog(22783), what: /uses io_uring/},
   mntns: {code: 'mount', what: /its mount \/var\/lib\/etcd/},
-  mptcp: {code: 'multipath-tcp', ...prog(22956), file: {fd: 3}, what: /multipath TCP/},
+  mptcp: {code: 'multipath-tcp', ...prog(22956), file: {fd: 3}, what: /an MPTCP socket/},
   perf: {code: 'kernel-object', ...prog(23054), file: {fd: 3}, what: /anon_inode:\[perf_event\]/},
-  pidfd: {code: 'outside-process', ...prog(23117), file: {fd: 3}, what: /process 1 by a pidfd/},
+  pidfd: {code: 'outside-process', ...prog(23117), file: {fd: 3}, what: /a pidfd of process 1,/},
   // These four are of pods, by the kubelet and with the runc.conf of clouder.
   'pod-extdgram': {
     code: 'external-unix-socket',
@@ -39,25 +39,34 @@ const CAUSES: Readonly<Record<keyof typeof REAL_LOGS, Expected>> = {
     what: /outside of the container/,
   },
   'pod-hostpath': {code: 'mount', what: /its mount \/h\/hosts/},
-  'pod-mptcp': {code: 'multipath-tcp', ...prog(43606), file: {fd: 3}, what: /multipath TCP/},
+  'pod-mptcp': {code: 'multipath-tcp', ...prog(43606), file: {fd: 3}, what: /an MPTCP socket/},
   'pod-nonroot': {code: 'node-rights', ...prog(44339), what: /CAP_SYS_RESOURCE/},
-  posixlock: {code: 'file-lock', ...prog(22865), file: {fd: 3, path: '/srv/lock2'}, what: /a lock of a file/},
+  posixlock: {
+    code: 'file-lock',
+    ...prog(22865),
+    file: {fd: 3, path: '/srv/lock2'},
+    what: /holds a file lock/,
+  },
   ptrace: {code: 'traced', what: /process 23157 is traced/},
-  'restore-broken': {code: 'checkpoint-broken', what: /not whole on this node/},
-  'restore-gone': {code: 'file-missing', process: {pid: 23666}, what: /^\/srv\/data\.txt is not there/},
+  'restore-broken': {code: 'checkpoint-broken', what: /incomplete on this node/},
+  'restore-gone': {code: 'file-missing', process: {pid: 23666}, what: /^\/srv\/data\.txt does not exist/},
   'restore-larger': {
     code: 'file-changed',
     process: {pid: 23666},
-    what: /^\/srv\/data\.txt has size 13, and had 5$/,
+    what: /^\/srv\/data\.txt has size 13, expected 5$/,
   },
-  'restore-noexe': {code: 'file-missing', process: {pid: 23666}, what: /^\/srv\/prog is not there/},
-  'restore-noinv': {code: 'checkpoint-broken', what: /not whole on this node/},
-  'restore-nopages': {code: 'checkpoint-broken', what: /not whole on this node/},
+  'restore-noexe': {code: 'file-missing', process: {pid: 23666}, what: /^\/srv\/prog does not exist/},
+  'restore-noinv': {code: 'checkpoint-broken', what: /incomplete on this node/},
+  'restore-nopages': {code: 'checkpoint-broken', what: /incomplete on this node/},
   'restore-otherexe': {code: 'file-changed', process: {pid: 23666}, what: /^\/srv\/prog has size/},
-  'restore-pid': {code: 'pid-taken', what: /a process 23666 already/},
-  'restore-portused': {code: 'address-taken', process: {pid: 23679}, what: /somebody listens/},
+  'restore-pid': {code: 'pid-taken', what: /process id 23666 is already in use/},
+  'restore-portused': {
+    code: 'address-taken',
+    process: {pid: 23679},
+    what: /the address that it listens on is already in use/,
+  },
   sysvshm: {code: 'shared-memory', ...prog(23133), what: /System V/},
-  tcp: {code: 'tcp-established', ...prog(23646), file: {fd: 4}, what: /TCP connection is established/},
+  tcp: {code: 'tcp-established', ...prog(23646), file: {fd: 4}, what: /an established TCP connection/},
   tty: {code: 'terminal', ...prog(23299), what: /terminal/},
   userfault: {code: 'kernel-object', ...prog(23085), file: {fd: 3}, what: /userfaultfd/},
   vsock: {code: 'socket-kind', ...prog(22972), file: {fd: 3}, what: /vsock/},
@@ -108,7 +117,7 @@ test.each(NOT_SEEN)('an error of %s: %s', (place, words, code) => {
 
 test('a cause is one sentence', () => {
   expect(diagnose(REAL_LOGS.flock).map(describeCause)).toEqual([
-    'process 22849 (prog), file descriptor 3 (/srv/lock): it holds a lock of a file; ' +
-      'let locks travel with it: file-locks in /etc/criu/runc.conf of the node',
+    'process 22849 (prog), file descriptor 3 (/srv/lock): it holds a file lock; ' +
+      'include locks in the dump: file-locks in /etc/criu/runc.conf of the node',
   ])
 })

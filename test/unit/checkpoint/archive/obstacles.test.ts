@@ -161,7 +161,7 @@ test('the message names process, path, volume and its kind, and what to do', () 
       path: '/logs/app.log',
       pid: 7,
       message:
-        '/logs/app.log on emptyDir volume logs of container main: process 7 (app) has it open as file descriptor 3, and what is in there is not in the checkpoint, and a new pod begins with an empty one; use a PersistentVolumeClaim, or the file system of the container, or close it before, in a hook',
+        '/logs/app.log on emptyDir volume logs of container main: process 7 (app) has it open as file descriptor 3, but the contents of the volume are not part of the checkpoint, and a new pod starts with an empty one; use a PersistentVolumeClaim or the file system of the container, or close it in a preCheckpoint hook',
     },
   ])
 })
@@ -170,7 +170,7 @@ test('each way to hold a path is told', () => {
   const how = (held: Held) =>
     heldPaths(new Map(Object.entries(imagesHolding([held], MOUNTS)))).map(({holder}) => holder?.how)
   expect(how({how: 'mapped', path: '/logs/data', on: '/logs'})).toEqual(['has it mapped'])
-  expect(how({how: 'folder', path: '/logs/sub', on: '/logs'})).toEqual(['has it as its working folder'])
+  expect(how({how: 'folder', path: '/logs/sub', on: '/logs'})).toEqual(['has it as its working directory'])
   expect(how({how: 'fifo', path: '/logs/in', on: '/logs'})).toEqual(['has it open as file descriptor 3'])
 })
 

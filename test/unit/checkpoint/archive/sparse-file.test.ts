@@ -59,8 +59,8 @@ test('holes of an archive are holes again, and do not count', async () => {
 })
 
 test.for([
-  {bounds: {allBytes: MIB, filesBytes: Infinity}, why: 'free on the node'},
-  {bounds: {allBytes: Infinity, filesBytes: MIB}, why: 'ephemeral storage'},
+  {bounds: {allBytes: MIB, filesBytes: Infinity}, why: 'free disk space of the node'},
+  {bounds: {allBytes: Infinity, filesBytes: MIB}, why: 'ephemeral-storage limit'},
 ])('an archive is unpacked no further than there is room: $why', async ({bounds, why}) => {
   await withTempFolder(async (folder) => {
     const archive = await tarOf({...MEMBERS, 'rootfs-diff.tar': Buffer.alloc(4 * MIB, 1)})

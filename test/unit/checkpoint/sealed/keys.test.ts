@@ -115,5 +115,5 @@ test('a signature is of one text and one key', () => {
 })
 
 test('what is no signing key is refused without being shown', () => {
-  expect(() => signerOf('very-secret')).toThrow(/^the signing key is no ed25519 key in PEM$/)
+  expect(() => signerOf('very-secret')).toThrow(/^the signing key is not an Ed25519 key in PEM$/)
 })

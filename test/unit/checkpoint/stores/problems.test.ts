@@ -31,7 +31,7 @@ test('an error of a store names the place and what to look at, and holds no requ
   const error = storeError('s3://bucket', {kind: 'absent', words: 'NoSuchBucket'})
   expect(error.code).toBe('STORE_UNREACHABLE')
   expect(error.cause).toBeUndefined()
-  expect(error.message).toBe('s3://bucket is not there: NoSuchBucket')
+  expect(error.message).toBe('s3://bucket does not exist: NoSuchBucket')
   expect(error.suggestions.join()).toContain('kubectl')
 })
 

@@ -62,6 +62,8 @@ test('what CRIU wrote of its errors is told as cause and fix, and in its own wor
   ].join('\n')
   const progress = progressOf(refused(words, 3))
   expect(progress).toMatchObject({state: 'failed', reason: 'RESTORE_FAILED'})
-  expect(progress.message).toMatch(/^process 7: \/scratch\/log is not there, and it was open; restore where/)
+  expect(progress.message).toMatch(
+    /^process 7: \/scratch\/log does not exist, but was open when the process was dumped; restore with/,
+  )
   expect(progress.message).toContain('files-reg.c:2340')
 })

@@ -158,7 +158,7 @@ test('a node of another architecture is refused as unlike, before anything is ma
   expect(scene.status('Restore', 'again')).toMatchObject({
     phase: 'Failed',
     reason: 'NODE_UNLIKE',
-    message: 'no node can run the pod: other: it is arm64, the checkpoint amd64',
+    message: 'no node can run the pod: other: its architecture is arm64, but the checkpoint is for amd64',
   })
   expect(scene.pod('copy')).toBeUndefined()
   await scene.end()
