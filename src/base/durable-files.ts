@@ -2,15 +2,26 @@ import {randomUUID} from 'node:crypto'
 import {mkdir, open, rename, rm, type FileHandle} from 'node:fs/promises'
 import {dirname} from 'node:path'
 
+export interface DurableOptions {
+  readonly mode?: number
+  /** Called with the path of the whole content, before it takes the place of the old one. */
+  readonly beforeRename?: (partial: string) => Promise<void>
+}
+
 /**
  * Writes a file whose readers see the old content or the new, never a part, and which survives a power cut: the content
- * is on the disk before the name is, and the name when this returns. Its folder has to be there.
+ * is on the disk before the name is, and the name when this returns. Its folder has to exist.
  */
-export async function writeDurably(path: string, text: string, mode = 0o600): Promise<void> {
+export async function writeDurably(
+  path: string,
+  content: string | Uint8Array,
+  {mode = 0o600, beforeRename}: DurableOptions = {},
+): Promise<void> {
   const partial = `${path}.${randomUUID()}.tmp`
   try {
     await using file = await open(partial, 'wx', mode)
-    await file.writeFile(text)
+    await file.writeFile(content)
+    await beforeRename?.(partial)
     await putInPlace(file, partial, path)
   } catch (error) {
     await rm(partial, {force: true})

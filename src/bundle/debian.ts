@@ -1,8 +1,9 @@
 import {existsSync} from 'node:fs'
-import {mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile} from 'node:fs/promises'
+import {mkdir, mkdtemp, readFile, readdir, rm, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {z} from 'zod'
 import {fetchOptions} from '../base/apt-sources.ts'
+import {writeDurably} from '../base/durable-files.ts'
 import {BundleError} from './errors.ts'
 import {debianSources, type DebianSource, type SuiteKind} from './debian-suites.ts'
 import {digestFile, moveFolder, sha256Of} from './digest.ts'
@@ -44,8 +45,7 @@ export async function resolvePackages(
   })
   const described = await apt('apt-cache', 'show', ...wanted)
   const packages = described.split('\n\n').flatMap((stanza) => parseStanza(stanza, suite))
-  await writeFile(`${kept}.tmp`, JSON.stringify(packages))
-  await rename(`${kept}.tmp`, kept)
+  await writeDurably(kept, JSON.stringify(packages), {mode: 0o644})
   return packages
 }
 

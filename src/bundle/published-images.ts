@@ -1,7 +1,8 @@
 import {createHash} from 'node:crypto'
-import {mkdir, readFile, rename, writeFile} from 'node:fs/promises'
+import {mkdir, readFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {z} from 'zod'
+import {writeDurably} from '../base/durable-files.ts'
 import {parseReference, type ImageReference} from '../registry/reference.ts'
 import {RegistryFault} from '../registry/fault.ts'
 import {registrySession, type RegistrySession} from '../registry/session.ts'
@@ -216,9 +217,7 @@ async function assertPlatform(reference: string, configPath: string, arch: Arch)
 async function keepManifest(dir: string, document: Document): Promise<string> {
   const path = blobPath(dir, document.digest)
   await mkdir(dirname(path), {recursive: true})
-  const temporary = `${path}.${process.pid}.tmp`
-  await writeFile(temporary, document.bytes)
-  await rename(temporary, path)
+  await writeDurably(path, document.bytes, {mode: 0o644})
   return path
 }
 

@@ -1,7 +1,6 @@
-import {chmod, chown, lstat, readFile, readlink, realpath, rename, rm, stat} from 'node:fs/promises'
-import {randomUUID} from 'node:crypto'
+import {chmod, chown, lstat, readFile, readlink, realpath, rm, stat} from 'node:fs/promises'
 import {dirname} from 'node:path'
-import {syncFolder} from '../base/durable-files.ts'
+import {writeDurably} from '../base/durable-files.ts'
 import {StateError, TimeoutError} from '../base/errors.ts'
 import {waitFor} from '../base/waiting.ts'
 import {createDurably, makeFolder, unwritable, writeAtomically} from '../base/files.ts'
@@ -87,14 +86,9 @@ async function readText(path: string): Promise<string> {
 
 async function replace(path: string, text: string): Promise<void> {
   const target = await targetOf(path)
-  const temporary = `${target}.${randomUUID()}.tmp`
   try {
-    await (await createDurably(temporary, text)).close()
-    await likeBefore(temporary, target)
-    await rename(temporary, target)
-    await syncFolder(dirname(target))
+    await writeDurably(target, text, {beforeRename: (partial) => likeBefore(partial, target)})
   } catch (error) {
-    await rm(temporary, {force: true})
     throw unwritable(target, error)
   }
 }

@@ -1,5 +1,5 @@
 import {existsSync, readdirSync, readFileSync, statSync} from 'node:fs'
-import {dirname, join, relative, resolve} from 'node:path'
+import {basename, dirname, join, relative, resolve} from 'node:path'
 import {expect, test} from 'vitest'
 import {loadSpec} from '../../src/spec/load.ts'
 import {byonMachines} from '../../src/spec/machines.ts'
@@ -96,6 +96,17 @@ function missingFiles(code: string): readonly string[] {
 
 test.each(pages.filter((page) => page !== 'CHANGELOG.md'))('%s names only files that exist', (page) => {
   expect(codeOf(textOf(page)).flatMap(missingFiles)).toEqual([])
+})
+
+test('the table of which file for what names only files that exist', () => {
+  const [, table = ''] = textOf('docs/architecture.md').split('### Which file for what')
+  const [rows = ''] = table.split(/^#/m)
+  const named = [...rows.matchAll(/`([\w-]+\.ts)`/g)].map(([, name = '']) => name)
+  const known = new Set(
+    readdirSync(join(packageRoot, 'src'), {recursive: true, encoding: 'utf8'}).map((path) => basename(path)),
+  )
+  expect(named.length).toBeGreaterThan(10)
+  expect(named.filter((name) => !known.has(name))).toEqual([])
 })
 
 test('a file that does not exist is found', () => {
