@@ -4,7 +4,7 @@ import {API_VERSION} from '../../src/api/names.ts'
 import type {ResourceKind} from '../../src/api/resources.ts'
 import {controllerMetrics} from '../../src/programs/controller/metrics.ts'
 import type {ReconcileContext} from '../../src/programs/controller/reconcile-context.ts'
-import type {KubeObject} from '../../src/kubernetes/types.ts'
+import type {KubeClient, KubeObject} from '../../src/kubernetes/types.ts'
 import {DrivenController} from './driven-controller.ts'
 import {FakeKube} from './fake-kube.ts'
 import {fixedClock} from './fixed-clock.ts'
@@ -19,6 +19,8 @@ export interface SceneOptions {
   readonly openStore?: ReconcileContext['openStore']
   readonly usageOf?: ReconcileContext['usageOf']
   readonly start?: string
+  /** The API server as controllers reach it; default: as it is. */
+  readonly reach?: (kube: FakeKube) => KubeClient
   /** Why admission refuses to create an object, by now; undefined: it does not. */
   readonly refuse?: (object: KubeObject) => string | undefined
 }
@@ -39,7 +41,7 @@ export function controllerScene(options: SceneOptions = {}) {
   const nodes = new SimulatedNodes(kube, clock.now)
   const newController = (): DrivenController =>
     new DrivenController({
-      kube,
+      kube: options.reach?.(kube) ?? kube,
       now: clock.now,
       ...(options.openStore === undefined ? {} : {openStore: options.openStore}),
       ...(options.usageOf === undefined ? {} : {usageOf: options.usageOf}),

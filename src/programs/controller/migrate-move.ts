@@ -10,12 +10,13 @@ import {
   type Pod,
 } from '../../kubernetes/pod.ts'
 import {boundVolumes} from './pod-volumes.ts'
-import {checkpointOf, finish, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
+import {checkpointOf, finish, phaseMs, podNamed, step, tell, type MigrationAt} from './migration-state.ts'
 import {refused, targetPod} from './migrate-target.ts'
 import {isNodeReady, placesFor} from './placement.ts'
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
 import {ensure, refusalOf} from '../../operator/writes.ts'
+import {handOver} from './migrate-hand-over.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
 import {refTo} from './reconcile-context.ts'
 
@@ -26,8 +27,6 @@ const GONE_MS = 60_000
 /** A pod that has no node after so long will not get the one that it is bound to. */
 const PLACED_MS = 45_000
 const AGAIN_MS = 2000
-/** https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost */
-const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost'
 
 /** Deletes the source, which stands still, and makes the pod on the target; one of a ReplicaSet is made first. */
 export async function move(at: MigrationAt): Promise<Requeue> {
@@ -148,28 +147,6 @@ function readySince({status}: Pod, nowMs: number): number {
   const ready = status.conditions?.find(({type}) => type === 'Ready')
   const sinceMs = Date.parse(ready?.lastTransitionTime ?? '')
   return nowMs - sinceMs > 2000 ? sinceMs : nowMs
-}
-
-/** Gives the new pod to the ReplicaSet of the source, which goes: of the two it is the one to end. */
-async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
-  const {migration, context} = at
-  const {status = {}, spec} = migration
-  const taken = await checkpointOf(at)
-  const source = await podNamed(spec.podName, at)
-  const isThere = source !== undefined && source.metadata.uid === status.sourcePodUID
-  context.signal.throwIfAborted()
-  if (isThere)
-    await context.kube.patch(refTo('Pod', spec.podName, migration.metadata.namespace), {
-      metadata: {annotations: {[DELETION_COST]: '-2147483648'}},
-    })
-  const labels = taken === undefined ? {} : targetPod(taken, pod.metadata.name, true, at).metadata.labels
-  await context.kube.patch(refTo('Pod', pod.metadata.name, migration.metadata.namespace), {
-    metadata: {labels, ownerReferences: status.ownerRefs ?? []},
-  })
-  if (isThere)
-    await context.kube.delete(refTo('Pod', spec.podName, migration.metadata.namespace), {
-      uid: source.metadata.uid,
-    })
 }
 
 /** Lets the source go on, or makes it anew from the checkpoint where it was. */
@@ -305,10 +282,3 @@ async function verifyBack(pod: Pod, at: MigrationAt): Promise<Requeue> {
 const isOurs = ({metadata}: Pod, {migration}: MigrationAt): boolean =>
   metadata.labels[MIGRATION_LABEL] === labelValue(migration.metadata.name) &&
   metadata.uid !== migration.status?.sourcePodUID
-
-/** As the server has it now: what is deleted must not be judged by what was heard some time ago. */
-async function podNamed(name: string, {migration, context}: MigrationAt): Promise<Pod | undefined> {
-  if (name === '') return undefined
-  const found = await context.kube.get(refTo('Pod', name, migration.metadata.namespace))
-  return found === undefined ? undefined : podSchema.parse(found)
-}

@@ -1,5 +1,6 @@
 import {isDeepStrictEqual} from 'node:util'
 import {checkpointSchema, migrationSchema, type Checkpoint, type Migration} from '../../api/resources.ts'
+import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {tellEvent} from '../../operator/events.ts'
 import {timeText} from '../../base/time.ts'
@@ -68,3 +69,10 @@ export async function finish(
 /** Milliseconds since the phase began. */
 export const phaseMs = ({migration, context}: MigrationAt): number =>
   context.now() - (Date.parse(migration.status?.phaseStartTime ?? '') || context.now())
+
+/** As the server has it now: what is deleted must not be judged by what was heard some time ago. */
+export async function podNamed(name: string, {migration, context}: MigrationAt): Promise<Pod | undefined> {
+  if (name === '') return undefined
+  const found = await context.kube.get(refTo('Pod', name, migration.metadata.namespace))
+  return found === undefined ? undefined : podSchema.parse(found)
+}

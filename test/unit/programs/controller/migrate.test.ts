@@ -1,4 +1,6 @@
 import {expect, test} from 'vitest'
+import type {KubeClient} from '../../../../src/kubernetes/types.ts'
+import type {FakeKube} from '../../../support/fake-kube.ts'
 import {API_VERSION, MIGRATION_LABEL, RESTORE_ANNOTATION} from '../../../../src/api/names.ts'
 import type {NodeFeatures} from '../../../../src/api/sealed-checkpoint.ts'
 import {migrationReconciler} from '../../../../src/programs/controller/migrate.ts'
@@ -63,6 +65,34 @@ test('a pod of a ReplicaSet is made first, under a name of its own, and the sour
   expect(pod?.metadata.name).toMatch(/^web-77-/)
   expect(pod?.metadata).toMatchObject({labels, ownerReferences: [owner]})
   expect(scene.nodes.memoryOf(pod?.metadata.name ?? '')).toBe(MEMORY)
+  await scene.end()
+})
+
+test('an owner that somebody adds to the new pod while it is handed over stays', async () => {
+  const owner = {apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-77', uid: 'owner', controller: true}
+  const other = {apiVersion: 'v1', kind: 'ConfigMap', name: 'group', uid: 'other'}
+  let written = 0
+  const reach = (kube: FakeKube): KubeClient => {
+    const patch: KubeClient['patch'] = async (ref, changes, more) => {
+      const pod = 'metadata' in changes && JSON.stringify(changes).includes('ownerReferences')
+      // Between what the controller has read and what it writes.
+      if (pod && written++ === 0) await kube.patch(ref, {metadata: {ownerReferences: [other]}})
+      return kube.patch(ref, changes, more)
+    }
+    return new Proxy(kube, {
+      get: (_, name) => {
+        if (name === 'patch') return patch
+        const value: unknown = Reflect.get(kube, name)
+        return typeof value === 'function' ? (value.bind(kube) as unknown) : value
+      },
+    })
+  }
+  const scene = sceneWithPod({reach}, {metadata: {labels: {app: 'web'}, ownerReferences: [owner]}})
+  move(scene)
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect([phaseOf(scene), written]).toEqual(['Succeeded', 2])
+  const moved = scene.pods().find(({metadata}) => metadata.name.startsWith('web-77-'))
+  expect(moved?.metadata['ownerReferences']).toEqual([other, owner])
   await scene.end()
 })
 
