@@ -114,7 +114,7 @@ test(
     await expectRefused(() => create({aws: {account: '999999999999'}}), {
       exitCode: 5,
       code: 'ACCOUNT_MISMATCH',
-      message: /the credentials are of account 123456789012 .* is 999999999999$/,
+      message: /the credentials belong to account 123456789012 .* expected account 999999999999$/,
       next: /AWS_PROFILE=NAME/,
     })
   }),
@@ -164,7 +164,7 @@ test(
     await expectRefused(() => create({aws: {network: {existing}}}), {
       exitCode: 5,
       code: 'NETWORK_OVERLAP',
-      message: new RegExp(`^10\\.244\\.0\\.0/16 overlaps with VPC ${vpcId}, which is 10\\.244\\.0\\.0/16$`),
+      message: new RegExp(`^10\\.244\\.0\\.0/16 overlaps with VPC ${vpcId} \\(10\\.244\\.0\\.0/16\\)$`),
       next: /spec\.network\.podCidr/,
     })
   }),
@@ -177,7 +177,7 @@ test(
       exitCode: 5,
       code: 'IMAGE_MISSING',
       message: /^the image ami-0123456789abcdef0 is not in eu-central-1: it was withdrawn/,
-      next: /leave spec\.provider\.aws\.imageId out/,
+      next: /remove spec\.provider\.aws\.imageId/,
     })
   }),
 )
@@ -190,7 +190,7 @@ test(
     await expectRefused(() => create({}), {
       exitCode: 5,
       code: 'CREDENTIALS_EXPIRED',
-      message: /^AWS does not accept the credentials for sts:GetCallerIdentity: The security token/,
+      message: /^AWS rejected the credentials for sts:GetCallerIdentity: The security token/,
       next: /aws sso login/,
     })
   }),

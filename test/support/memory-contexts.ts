@@ -10,7 +10,7 @@ export function memoryContexts(): ContextStore {
     [...known]
       .map(([name, context]) => ({name, context, isCurrent: name === current}))
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-  const unknown = (name: string) => new StateError('CONTEXT_UNKNOWN', `no context "${name}" is known here`)
+  const unknown = (name: string) => new StateError('CONTEXT_UNKNOWN', `context "${name}" not found`)
   return {
     list: () => Promise.resolve(list()),
     find: (name) => {

@@ -20,9 +20,9 @@ export async function azureCloud(
 ): Promise<Cloud> {
   const {location} = where
   if (location === undefined) {
-    throw new InfrastructureError('REGION_MISSING', 'nobody says which Azure location is meant', {
+    throw new InfrastructureError('REGION_MISSING', 'the Azure location is not set', {
       suggestions: [
-        'name it in the file: spec.provider.azure.location: westeurope',
+        'set it in the file: spec.provider.azure.location: westeurope',
         'or in the context: clouder ctx set NAME --location westeurope',
       ],
     })
@@ -69,10 +69,13 @@ async function identity(api: AzureApi, signal: AbortSignal): Promise<CloudIdenti
     // Azure tells whoever may not see a subscription that there is none.
     const status = azureAnswer(error)?.status
     if (status !== 404 && status !== 403) throw azureFailure(error, action, signal)
-    const text = `the credentials (${principalOf(token?.token ?? '')}) do not see subscription ${api.subscription}`
+    const text = `the credentials (${principalOf(token?.token ?? '')}) have no access to subscription ${api.subscription}`
     throw new InfrastructureError('ACCOUNT_MISMATCH', text, {
       cause: error,
-      suggestions: ['see which they do: az account list', 'or log in to its tenant: az login --tenant ID'],
+      suggestions: [
+        'list the subscriptions they have access to: az account list',
+        'or log in to its tenant: az login --tenant ID',
+      ],
     })
   }
 }
@@ -104,7 +107,7 @@ async function locations(api: AzureApi, signal: AbortSignal): Promise<readonly C
 /** The serial log of a machine; empty while there is none. */
 async function consoleOf(api: AzureApi, id: string, signal: AbortSignal): Promise<string> {
   const parts = partsOf(id)
-  if (parts === undefined) throw new TypeError(`${id} is no resource id of a machine`)
+  if (parts === undefined) throw new TypeError(`"${id}" is not the resource id of a VM`)
   const action = 'Microsoft.Compute/virtualMachines/retrieveBootDiagnosticsData/action'
   const url = await call(action, signal, async () => {
     try {

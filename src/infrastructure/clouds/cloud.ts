@@ -160,13 +160,13 @@ export function checkAccount(identity: CloudIdentity, wanted: string | undefined
   const what = identity.kind === 'aws' ? 'account' : 'subscription'
   throw new InfrastructureError(
     'ACCOUNT_MISMATCH',
-    `the credentials are of ${what} ${identity.account} (${identity.principal}), the ${what} that is meant is ${wanted}`,
+    `the credentials belong to ${what} ${identity.account} (${identity.principal}), expected ${what} ${wanted}`,
     {
       suggestions: [
         identity.kind === 'aws'
-          ? 'take the credentials of that account: AWS_PROFILE=NAME'
-          : `take that subscription: az account set --subscription ${wanted}`,
-        'or choose the context of this one: clouder ctx ls',
+          ? 'use credentials of that account: AWS_PROFILE=NAME'
+          : `select that subscription: az account set --subscription ${wanted}`,
+        'or use a context with the account of these credentials: clouder ctx ls',
       ],
     },
   )

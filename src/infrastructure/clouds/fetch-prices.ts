@@ -133,14 +133,11 @@ async function textOf(url: string, signal: AbortSignal, get: typeof fetch): Prom
   try {
     const answer = await get(url, {signal})
     if (answer.ok) return await answer.text()
-    throw new InfrastructureError(
-      'CLOUD_FAILED',
-      `the prices of Azure cannot be read: status ${answer.status}`,
-    )
+    throw new InfrastructureError('CLOUD_FAILED', `Azure did not return prices: HTTP status ${answer.status}`)
   } catch (cause) {
     signal.throwIfAborted()
     if (cause instanceof InfrastructureError) throw cause
-    throw new InfrastructureError('CLOUD_UNREACHABLE', 'the prices of Azure cannot be reached', {cause})
+    throw new InfrastructureError('CLOUD_UNREACHABLE', 'cannot reach the price list of Azure', {cause})
   }
 }
 

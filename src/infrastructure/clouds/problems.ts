@@ -11,7 +11,7 @@ export function sizeProblems(
     const offered = zonesBySize.get(size)
     if (offered === undefined) {
       const message = `machine size ${size} is not offered in ${region}`
-      return [{code: 'SIZE_NOT_OFFERED', message, suggestion: `see which there are: ${list}`}]
+      return [{code: 'SIZE_NOT_OFFERED', message, suggestion: `list the available ones: ${list}`}]
     }
     const without = zones.filter((zone) => !offered.includes(zone))
     if (without.length === 0) return []
@@ -39,7 +39,7 @@ export function overlapProblems(
     return [
       {
         code: 'NETWORK_OVERLAP',
-        message: `${text} overlaps with ${where}, which is ${theirs.join(', ')}`,
+        message: `${text} overlaps with ${where} (${theirs.join(', ')})`,
         suggestion: 'choose other spec.network.podCidr and spec.network.serviceCidr',
       },
     ]

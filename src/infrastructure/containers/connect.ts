@@ -34,11 +34,11 @@ export async function connectEngine(options: ConnectEngineOptions): Promise<Cont
       problems.push(`${socket}: ${await problemOf(socket, error)}`)
     }
   }
-  throw new InfrastructureError('ENGINE_MISSING', `no container engine answers (${problems.join('; ')})`, {
+  throw new InfrastructureError('ENGINE_MISSING', `no container engine responds (${problems.join('; ')})`, {
     suggestions: [
       'npm run quickstart',
       'install and start one: apt-get install docker.io && systemctl start docker',
-      'use machines you have: spec.provider.kind: byon',
+      'use existing machines: spec.provider.kind: byon',
     ],
   })
 }
@@ -49,7 +49,7 @@ function socketsOf({engine, environment}: ConnectEngineOptions): readonly string
     if (dockerHost.startsWith('unix://')) return [dockerHost.slice('unix://'.length)]
     throw new InfrastructureError(
       'ENGINE_FAILED',
-      `DOCKER_HOST is "${dockerHost}", and local nodes need an engine on this machine (unix://…): they are reached by their own addresses`,
+      `DOCKER_HOST is "${dockerHost}", but local nodes need an engine on this machine (unix://…), because clouder connects to their addresses directly`,
       {suggestions: ['unset DOCKER_HOST', 'export DOCKER_HOST=unix:///var/run/docker.sock']},
     )
   }
@@ -63,22 +63,22 @@ async function problemOf(socket: string, error: unknown): Promise<string> {
     case 'ENOENT':
       return 'no such socket'
     case 'ECONNREFUSED':
-      return 'a socket that nothing listens on'
+      return 'nothing listens on this socket'
     case 'EACCES':
     case 'EPERM':
       throw notPermitted(socket, await groupOf(socket), error)
     default:
       if (error instanceof Error && error.name === 'TimeoutError') {
-        return `no answer in ${ANSWER_TIMEOUT_MS / 1000} s`
+        return `no response within ${ANSWER_TIMEOUT_MS / 1000} s`
       }
-      throw engineFailed(`asking the engine at ${socket} for its version`, error)
+      throw engineFailed(`requesting the version of the engine at ${socket}`, error)
   }
 }
 
 function notPermitted(socket: string, group: string, cause: unknown): InfrastructureError {
   return new InfrastructureError(
     'ENGINE_NOT_PERMITTED',
-    `this user may not use the container engine at ${socket}: it belongs to group ${group}`,
+    `permission denied for the container engine at ${socket}: the socket belongs to group ${group}`,
     {
       cause,
       suggestions: [

@@ -22,6 +22,6 @@ export function engineFailed(what: string, error: unknown): Error {
       : String(error)
   return new InfrastructureError('ENGINE_FAILED', `${what}: ${text.trim()}`, {
     cause: error,
-    suggestions: ['see what the engine says: docker info'],
+    suggestions: ['check the state of the engine: docker info'],
   })
 }

@@ -47,7 +47,7 @@ export async function ensureNodeImage(options: NodeImageOptions): Promise<string
   const startedAt = performance.now()
   const durationMs = () => Math.round(performance.now() - startedAt)
   const progress = (text: string) => report({type: 'task-progress', task, text})
-  report({type: 'task-started', task, title: `Make the node image ${os}`})
+  report({type: 'task-started', task, title: `Create the node image ${os}`})
   try {
     const how = await makeImage(options, recipe, progress)
     report({type: 'task-done', task, durationMs: durationMs(), text: `${recipe.tag}, ${how}`})
@@ -78,13 +78,13 @@ async function makeImage(
     } catch (error) {
       options.signal.throwIfAborted()
       if (!(error instanceof InfrastructureError)) throw error
-      progress(`the cached file cannot be used (${error.message}), made again`)
+      progress(`the cached file cannot be used (${error.message}), creating it again`)
       await rm(file, {force: true})
     }
   }
   const refused = await buildFromBase(options, recipe, progress)
   if (refused === undefined) return `from ${recipe.base}`
-  progress(`no image from ${recipe.base} (${refused}), so from Debian packages`)
+  progress(`could not pull ${recipe.base} (${refused}), creating the image from Debian packages`)
   await (options.makeRootfs ?? makeRootfs)({
     recipe,
     file,

@@ -23,7 +23,7 @@ export interface MakeRootfsOptions {
 
 const WORK_PREFIX = 'work-'
 
-const withApt = 'use a machine with Debian’s packages, or one that reaches a container registry'
+const withApt = 'use a Debian machine, or one that can reach a container registry'
 
 /** Makes a root file system with mmdebstrap from this machine's own Debian mirror. Throws NODE_IMAGE_FAILED. */
 export async function makeRootfs(options: MakeRootfsOptions): Promise<void> {
@@ -31,7 +31,7 @@ export async function makeRootfs(options: MakeRootfsOptions): Promise<void> {
   if (mirror === undefined) {
     throw new InfrastructureError(
       'NODE_IMAGE_FAILED',
-      'apt on this machine has no Debian source to make nodes from',
+      'apt on this machine has no Debian source to create node images from',
       {
         suggestions: [withApt],
       },
@@ -117,7 +117,7 @@ async function runMmdebstrap(
   throw new InfrastructureError(
     'NODE_IMAGE_FAILED',
     `mmdebstrap exited with code ${exitCode}: ${last.filter((line) => !line.startsWith('I: ')).join('; ')}`,
-    {suggestions: ['see whether apt works here: apt-get update', withApt]},
+    {suggestions: ['check apt on this machine: apt-get update', withApt]},
   )
 }
 
@@ -131,7 +131,7 @@ function exitCodeOf(child: ReturnType<typeof spawn>): Promise<number> {
 function mmdebstrapMissing(cause: unknown): InfrastructureError {
   return new InfrastructureError(
     'NODE_IMAGE_FAILED',
-    'no container registry answers and mmdebstrap is not installed',
+    'no container registry responds and mmdebstrap is not installed',
     {
       cause,
       suggestions: ['apt-get install mmdebstrap', 'npm run quickstart'],

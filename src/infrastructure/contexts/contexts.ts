@@ -60,14 +60,14 @@ export function diskContexts(options: HomeOptions): ContextStore {
 export function checkName(name: string): void {
   if (isClusterName(name)) return
   const problem = 'is not a DNS label: 1 to 63 of a-z, 0-9 and "-", with a letter or digit at both ends'
-  throw new ConfigError('FLAG_INVALID', `the context's name ${JSON.stringify(name)} ${problem}`)
+  throw new ConfigError('FLAG_INVALID', `the context name ${JSON.stringify(name)} ${problem}`)
 }
 
 function unknown(name: string, all: readonly NamedContext[]): never {
   const names = all.map((each) => each.name).join(', ')
-  throw new StateError('CONTEXT_UNKNOWN', `no context ${JSON.stringify(name)} is known here`, {
+  throw new StateError('CONTEXT_UNKNOWN', `context ${JSON.stringify(name)} not found`, {
     suggestions: [
-      names === '' ? 'no context is known yet' : `known: ${names}`,
+      names === '' ? 'no context exists yet' : `known: ${names}`,
       `clouder ctx set ${name} --provider aws --region eu-central-1`,
     ],
   })

@@ -22,7 +22,7 @@ async function infrastructureOf(spec: ClusterSpec): Promise<Infrastructure> {
   const first = machines.find(({role}) => role === 'control-plane')
   const endpoint = spec.api.endpoint ?? first?.privateAddress
   if (endpoint === undefined) {
-    throw new ConfigError('CONFIG_INVALID', 'the spec names no control plane host', {
+    throw new ConfigError('CONFIG_INVALID', 'the spec contains no control plane host', {
       problems: [
         {
           path: 'spec.controlPlane.hosts',

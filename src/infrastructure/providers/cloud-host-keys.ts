@@ -105,11 +105,11 @@ function tellSilence(missing: readonly string[], spec: ClusterSpec, {report}: Pr
       host,
       address: host,
       suggestions: [
-        'look at the console of the machine: did it boot, and did cloud-init run? Then run the same command again',
-        'to pin what the first connection meets: spec.ssh.hostKeys: first-use',
+        'check in the console of the machine whether it booted and cloud-init ran, then run the same command again',
+        'to pin the key of the first connection: spec.ssh.hostKeys: first-use',
       ],
     })
-  report({type: 'note', level: 'warning', text: `${text}: what it shows at the first connection is pinned`})
+  report({type: 'note', level: 'warning', text: `${text}; the key of the first connection is pinned`})
 }
 
 async function writeKeys(dir: string, keys: KeysById): Promise<void> {

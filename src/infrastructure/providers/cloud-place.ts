@@ -30,8 +30,8 @@ export function keptPlace(spec: ClusterSpec, before: ClusterSpec | undefined): C
     if (wanted[key] === undefined || old[key] === undefined || wanted[key] === old[key]) continue
     throw new StateError(
       'CLUSTER_MISMATCH',
-      `cluster ${spec.name} was made in ${key} ${old[key]}, the spec says ${wanted[key]}`,
-      {suggestions: [`put ${old[key]} back into the spec`, 'or give the new cluster another name']},
+      `cluster ${spec.name} was created in ${key} ${old[key]}, but the spec sets ${wanted[key]}`,
+      {suggestions: [`set ${key} to ${old[key]} in the spec`, 'or choose another name for the new cluster']},
     )
   }
   return {

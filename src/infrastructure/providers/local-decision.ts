@@ -108,8 +108,8 @@ export function refuseForeign(
   if (first === undefined) return
   throw new InfrastructureError(
     'ENGINE_FAILED',
-    `${foreign.map((item) => item.join(' ')).join(', ')} is there already and is not of cluster ${cluster}`,
-    {suggestions: [`look at it: docker ${first.join(' inspect ')}`, 'choose another cluster name']},
+    `${foreign.map((item) => item.join(' ')).join(', ')} already exists and does not belong to cluster ${cluster}`,
+    {suggestions: [`inspect it: docker ${first.join(' inspect ')}`, 'choose another cluster name']},
   )
 }
 
@@ -127,11 +127,11 @@ function decideNode(cluster: string, node: PlannedNode, observed: ObservedCluste
   if (container === undefined) {
     return because(
       'create',
-      volumes.length === 0 ? 'does not exist' : 'its container is gone, only its volumes are left',
+      volumes.length === 0 ? 'does not exist' : 'its container no longer exists, only its volumes do',
     )
   }
   if (!container.everStarted && container.status !== 'running')
-    return because('replace', 'was made and never started')
+    return because('replace', 'was created but never started')
   switch (container.status) {
     case 'running':
     case 'restarting':

@@ -43,16 +43,17 @@ export async function destroyLocal(
     await Promise.all(observed.networks.map(({id}) => limit(() => engine.removeNetwork(id))))
     const left = linesOf(await observe(engine, name))
     if (left.length > 0) {
-      throw new InfrastructureError(
-        'ENGINE_FAILED',
-        `${left.join(', ')} of cluster ${name} could not be removed`,
-      )
+      throw new InfrastructureError('ENGINE_FAILED', `could not delete ${left.join(', ')} of cluster ${name}`)
     }
     removed.push(...linesOf(observed))
   }
   if (removed.length === 0) {
     for (const {message} of silent) {
-      context.report({type: 'note', level: 'info', text: `nothing of ${name} found; not asked: ${message}`})
+      context.report({
+        type: 'note',
+        level: 'info',
+        text: `nothing of ${name} found; could not check: ${message}`,
+      })
     }
   }
   await rm(context.paths.sshKey, {force: true})

@@ -68,7 +68,7 @@ export function freePort(): Promise<number> {
       const address = server.address()
       server.close(() => {
         if (address !== null && typeof address === 'object') resolve(address.port)
-        else reject(new Error('the system gave no port'))
+        else reject(new Error('the operating system returned no free port'))
       })
     })
   })

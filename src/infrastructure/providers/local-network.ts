@@ -15,11 +15,11 @@ export function chooseSubnet(taken: readonly string[]): string {
   }
   throw new InfrastructureError(
     'ENGINE_FAILED',
-    `no /24 of ${POOL} is free for the nodes: every one overlaps a route or network`,
+    `no free /24 network for the nodes in ${POOL}: each one overlaps a route or a network`,
     {
       suggestions: [
-        'name a free network: spec.provider.local.subnet: 10.99.0.0/24',
-        'see what is taken: ip route; docker network ls',
+        'set a free network: spec.provider.local.subnet: 10.99.0.0/24',
+        'list the networks in use: ip route; docker network ls',
       ],
     },
   )
@@ -62,7 +62,7 @@ export function assignAddresses(
         'ENGINE_FAILED',
         `network ${subnet} has no address left for node ${node}`,
         {
-          suggestions: ['name a larger network: spec.provider.local.subnet, on a new cluster'],
+          suggestions: ['set a larger network on a new cluster: spec.provider.local.subnet'],
         },
       )
     }

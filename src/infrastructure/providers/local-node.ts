@@ -124,9 +124,9 @@ async function checkNode(
   if (keys.stdout.trim() !== publicKey) {
     // The key was made anew on this machine, or the run that made the container ended before it put one in.
     await putKey(engine, name, publicKey)
-    return {seen: 'the SSH key was not let in'}
+    return {seen: 'the SSH key was rejected'}
   }
-  if (!(await sshAnswers(address, 22, signal))) return {seen: `nothing answers as SSH at ${address}:22`}
+  if (!(await sshAnswers(address, 22, signal))) return {seen: `no SSH server responds at ${address}:22`}
   return {value: hostKeys, seen: 'up'}
 }
 

@@ -55,7 +55,7 @@ export function localProvider(options: LocalProviderOptions): Provider {
         isChange(decision) && !(await hasNodeImage({engine, os: image, renderer: options.renderer}))
       return [
         ...(needsImage
-          ? [{action: 'create', what: `node image ${image}`, reason: 'the engine does not have it'} as const]
+          ? [{action: 'create', what: `node image ${image}`, reason: 'not found in the engine'} as const]
           : []),
         ...changesOf(spec.name, decision),
       ]
@@ -106,10 +106,10 @@ async function withTask<T>(
   const startedAt = performance.now()
   const durationMs = () => Math.round(performance.now() - startedAt)
   const task = 'machines'
-  report({type: 'task-started', task, title: `Make the machines of ${spec.name}`})
+  report({type: 'task-started', task, title: `Create the machines of ${spec.name}`})
   try {
     const result = await work()
-    report({type: 'task-done', task, durationMs: durationMs(), text: `${count} made or started`})
+    report({type: 'task-done', task, durationMs: durationMs(), text: `${count} created or started`})
     return result
   } catch (error) {
     const message = errorMessage(error)
@@ -244,12 +244,11 @@ function notesOf(spec: ClusterSpec, decision: LocalDecision): readonly string[] 
   )
   return [
     ...decision.unknown.map(
-      ({labels, name}) =>
-        `machine ${labels[NODE_LABEL] ?? name} is not in the spec any more and stays as it is`,
+      ({labels, name}) => `machine ${labels[NODE_LABEL] ?? name} is no longer in the spec and is not changed`,
     ),
     ...other.map(
       ({node}) =>
-        `machine ${node.name} was made with another image or role than the spec has now, and stays as it is`,
+        `machine ${node.name} was created with another image or role than the spec sets now and is not changed`,
     ),
   ]
 }

@@ -98,7 +98,7 @@ export async function openFolder(
 function tellUnsaved(own: string, {report}: ProviderContext): void {
   const file = unsavedState(own)
   if (!existsSync(file)) return
-  const text = `the last apply could not save its state, ${file} holds it: what it made is missing below, and the next run that applies saves it`
+  const text = `the last apply could not save its state and left it in ${file}: what it created is missing below, and the next apply saves it`
   report({type: 'note', level: 'warning', text})
 }
 

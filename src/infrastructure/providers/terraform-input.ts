@@ -50,26 +50,22 @@ async function publicHalf(keyPath: string): Promise<string> {
   } catch (cause) {
     throw new ConfigError(
       'CONFIG_UNREADABLE',
-      `the public half of spec.ssh.keyPath, ${keyPath}, is not known`,
+      `the public key of spec.ssh.keyPath, ${keyPath}, was not found`,
       {
         cause,
-        suggestions: [`write it beside: ssh-keygen -y -f ${keyPath} > ${keyPath}.pub`],
+        suggestions: [`write it next to the private key: ssh-keygen -y -f ${keyPath} > ${keyPath}.pub`],
       },
     )
   }
 }
 
 function keyElsewhere({name}: ClusterSpec, path: string): StateError {
-  return new StateError(
-    'CLUSTER_MISMATCH',
-    `the key that the machines of ${name} let in is not here: ${path}`,
-    {
-      suggestions: [
-        `copy it from where the cluster was planned or made: scp THERE:${path} ${path}`,
-        'or name it: spec.ssh.keyPath; where its public half is enough: CLOUDER_SSH_PUBLIC_KEY',
-      ],
-    },
-  )
+  return new StateError('CLUSTER_MISMATCH', `the SSH key for the machines of ${name} not found: ${path}`, {
+    suggestions: [
+      `copy it from the machine where the cluster was planned or created: scp HOST:${path} ${path}`,
+      'or set spec.ssh.keyPath; if the public key is enough, CLOUDER_SSH_PUBLIC_KEY',
+    ],
+  })
 }
 
 export function stackInput(

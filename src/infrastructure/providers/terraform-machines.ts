@@ -91,11 +91,15 @@ export function tellStops(
   const warn = (text: string) => report({type: 'note', level: 'warning', text})
   // Whoever applies at once is refused with the same words.
   if (stopped.length > 1 && readOnly === true)
-    warn(`${stopped.join(', ')} would stop at once: on a running cluster an apply of that is refused`)
+    warn(
+      `${stopped.join(', ')} would stop at the same time: clouder refuses to apply that to a running cluster`,
+    )
   const controlPlanes = [...priorNodes(plan).values()].filter((role) => role === 'control-plane').length
   // Two agree on nothing when one is away.
   if (stopped.length === 1 && controlPlanes < 3)
-    warn(`${stopped.join()} stops for it, and until it is back the API of the cluster does not answer`)
+    warn(
+      `${stopped.join()} is stopped for this change; until it runs again, the API server of the cluster is unavailable`,
+    )
 }
 
 /** Addresses of machines by their names. Throws ConfigError FLAG_INVALID for one that the state does not know. */
@@ -113,8 +117,9 @@ export async function targetsOf(
     .map((address) => address.slice(prefix.length))
   const unknown = names.filter((name) => !known.includes(name))
   if (unknown.length === 0) return names.map((name) => `${prefix}${name}`)
-  const there = known.length === 0 ? 'none was made yet' : `there are ${known.toSorted().join(', ')}`
-  throw new ConfigError('FLAG_INVALID', `no machine ${unknown.join(', ')} is in the state: ${there}`, {
-    suggestions: ['name machines that are there, or leave --only out to plan everything'],
+  const there =
+    known.length === 0 ? 'it contains no machines yet' : `it contains ${known.toSorted().join(', ')}`
+  throw new ConfigError('FLAG_INVALID', `machine ${unknown.join(', ')} not found in the state: ${there}`, {
+    suggestions: ['pass existing machines, or omit --only to plan everything'],
   })
 }

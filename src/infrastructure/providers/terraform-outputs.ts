@@ -30,10 +30,10 @@ export function parseOutputs(outputs: unknown): ClusterOutputs {
   const problems = parsed.error.issues.map(({path, message}) => `${path.join('.')}: ${message}`)
   throw new TerraformError(
     'TERRAFORM_FAILED',
-    `the outputs are not those of a cluster: ${problems.slice(0, 3).join('; ')}`,
+    `invalid Terraform outputs of a cluster: ${problems.slice(0, 3).join('; ')}`,
     {
       cause: parsed.error,
-      suggestions: ['give the outputs of the stack of this cluster: terraform output -json > outputs.json'],
+      suggestions: ['pass the outputs of the stack of this cluster: terraform output -json > outputs.json'],
     },
   )
 }

@@ -95,7 +95,7 @@ class TerraformProvider implements Provider {
     await using folder = await openFolder(spec, context, this.#options)
     const outputs =
       plan?.hasChanges === true
-        ? await applied(plan, `Make the infrastructure of ${spec.name}`, folder, spec, context)
+        ? await applied(plan, `Create the infrastructure of ${spec.name}`, folder, spec, context)
         : await folder.terraform.output({signal: context.signal})
     return await this.#infrastructure(parseOutputs(outputs ?? {}), spec, context)
   }
@@ -130,7 +130,7 @@ class TerraformProvider implements Provider {
       )
     const left = await folder.terraform.stateList({signal})
     if (left.length > 0)
-      throw new InfrastructureError('LEFTOVERS', `Terraform still knows of ${left.join(', ')}`, {
+      throw new InfrastructureError('LEFTOVERS', `the Terraform state still contains ${left.join(', ')}`, {
         suggestions: [`run it again: clouder kubeadm terminate ${name}`],
       })
     return plan.changes.map(({address}) => address)
@@ -216,7 +216,7 @@ class TerraformProvider implements Provider {
       work(({state, address}) => {
         if (state !== 'done') return
         seen += 1
-        context.report({type: 'task-progress', task, text: `${seen} looked at, last ${address}`})
+        context.report({type: 'task-progress', task, text: `${seen} resources read, last ${address}`})
       }),
     )
   }

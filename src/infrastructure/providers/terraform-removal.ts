@@ -27,7 +27,7 @@ export function removalOf(addresses: readonly string[]): TerraformPlan {
     address,
     type: address.split('.')[0] ?? '',
     actions: ['delete'] as const,
-    reason: 'everything is removed',
+    reason: 'everything is deleted',
   }))
   const outputs = () => Promise.resolve({})
   return {changes, drift: [], hasChanges: changes.length > 0, outputs, priorOutputs: {}, read: {}, file: ''}
@@ -41,7 +41,7 @@ export function tellKept(
 ): void {
   for (const id of new Set(ids.filter((_, index) => addresses[index] !== NAMES))) {
     const of = addresses.filter((_, index) => ids[index] === id).join(', ')
-    const text = `${id} is kept, as the deletion policy says, and Terraform knows of it no more (${of})`
+    const text = `${id} is kept as the deletion policy requires, and is no longer in the Terraform state (${of})`
     report({type: 'note', level: 'warning', text})
   }
 }
@@ -51,11 +51,11 @@ export function refuseSaved({name}: Pick<ClusterSpec, 'name'>, kept: readonly st
   if (kept.length === 0) return
   throw new ConfigError(
     'FLAG_INVALID',
-    `a saved plan would remove what the deletion policy keeps: ${kept.join(', ')}`,
+    `a saved plan would delete resources that the deletion policy keeps: ${kept.join(', ')}`,
     {
       suggestions: [
-        `remove the rest, and keep that: clouder infra destroy ${name}`,
-        'if that is to go too: set deletionPolicy to delete, and apply that first',
+        `delete everything else and keep these: clouder infra destroy ${name}`,
+        'to delete these too, set deletionPolicy to delete and apply that first',
       ],
     },
   )

@@ -31,7 +31,7 @@ function actionOf(actions: ResourceChange['actions']): MachineChange['action'] |
 export function reasonOf({actions, reason, attributes = []}: ResourceChange): string {
   if (reason !== undefined) return reason
   if (actions.includes('create')) return actions.includes('delete') ? 'is replaced' : 'does not exist'
-  return actions.includes('update') ? `differs in ${attributes.join(', ')}` : 'is not wanted any more'
+  return actions.includes('update') ? `differs in ${attributes.join(', ')}` : 'is no longer needed'
 }
 
 /** Work of Terraform that is no change of the cluster: a task with what it is about. */
@@ -101,7 +101,7 @@ function reportStep(
       report({type: 'step-done', durationMs, ...event})
       break
     case 'failed':
-      report({type: 'step-failed', durationMs, message: 'Terraform could not', ...event})
+      report({type: 'step-failed', durationMs, message: 'Terraform failed', ...event})
       break
   }
 }
@@ -122,12 +122,12 @@ export async function settle(
   const quick = all.filter((address) => !SLOW_TO_READ.test(address))
   const targets = quick.length === all.length ? [] : quick
   try {
-    return await asTask(context, {task: 'refresh', title: `Look at what was made for ${name}`}, () =>
+    return await asTask(context, {task: 'refresh', title: `Refresh the Terraform state of ${name}`}, () =>
       terraform.refresh({signal: context.signal, targets}),
     )
   } catch (error) {
     if (!(error instanceof TerraformError)) throw error
-    const text = `what was made could not be looked at, so drift may tell of more than there is: ${error.message}`
+    const text = `could not refresh the Terraform state, so a drift report may contain changes that clouder made: ${error.message}`
     context.report({type: 'note', level: 'warning', text})
     return undefined
   }

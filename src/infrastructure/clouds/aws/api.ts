@@ -62,10 +62,10 @@ async function regionOf(ec2: EC2Client): Promise<string> {
   try {
     return await ec2.config.region()
   } catch (cause) {
-    throw new InfrastructureError('REGION_MISSING', 'nobody says which AWS region is meant', {
+    throw new InfrastructureError('REGION_MISSING', 'the AWS region is not set', {
       cause,
       suggestions: [
-        'name it in the file: spec.provider.aws.region: eu-central-1',
+        'set it in the file: spec.provider.aws.region: eu-central-1',
         'or in the context: clouder ctx set NAME --region eu-central-1',
         'or in the environment: AWS_REGION=eu-central-1',
       ],

@@ -56,7 +56,7 @@ async function quotaProblems(
       problems.push({
         code: 'QUOTA_EXCEEDED',
         message: `${more} more vCPUs of ${kind} in ${api.region} exceed the quota: ${used} of ${limit} are in use`,
-        suggestion: `ask for more: aws service-quotas request-service-quota-increase --service-code ec2 --quota-code ${code} --desired-value ${used + more} --region ${api.region}`,
+        suggestion: `request an increase: aws service-quotas request-service-quota-increase --service-code ec2 --quota-code ${code} --desired-value ${used + more} --region ${api.region}`,
       })
     }
   }
@@ -109,8 +109,8 @@ async function networkProblems(
     return [
       {
         code: 'NETWORK_MISSING',
-        message: `there is no VPC ${networkId} in ${api.region}`,
-        suggestion: `see which there are: aws ec2 describe-vpcs --region ${api.region}`,
+        message: `VPC ${networkId} not found in ${api.region}`,
+        suggestion: `list the existing ones: aws ec2 describe-vpcs --region ${api.region}`,
       },
     ]
   }
@@ -139,7 +139,7 @@ async function imageProblems(
     .filter((id) => !there.has(id))
     .map((id): CloudProblem => ({
       code: 'IMAGE_MISSING',
-      message: `the image ${id} is not in ${api.region}: it was withdrawn, or is not for this account`,
-      suggestion: 'leave spec.provider.aws.imageId out, so that the newest image is looked up',
+      message: `image ${id} not found in ${api.region}: it was withdrawn, or this account has no access to it`,
+      suggestion: 'remove spec.provider.aws.imageId, so that clouder looks up the newest image',
     }))
 }

@@ -51,18 +51,18 @@ export function awsFailure(error: unknown, action: string, signal: AbortSignal):
   if (!(error instanceof Error) || error instanceof ClouderError) return error
   const {name, message} = error
   const systemCode = 'code' in error && typeof error.code === 'string' ? error.code : name
-  const renew = ['aws sso login --profile NAME', 'or renew the variables AWS_ACCESS_KEY_ID, …']
+  const renew = ['aws sso login --profile NAME', 'or renew the environment variables AWS_ACCESS_KEY_ID, …']
   if (name === 'CredentialsProviderError' || name === 'TokenProviderError') {
     return new InfrastructureError('CREDENTIALS_MISSING', `no credentials for AWS: ${firstLine(message)}`, {
       cause: error,
       suggestions: [
-        'log in: aws sso login --profile NAME; then AWS_PROFILE=NAME, or a context that names it: clouder ctx set',
+        'log in: aws sso login --profile NAME; then set AWS_PROFILE=NAME, or use a context with that profile: clouder ctx set',
         'or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN',
       ],
     })
   }
   if (EXPIRED.has(name)) {
-    const text = `AWS does not accept the credentials for ${action}: ${firstLine(message)}`
+    const text = `AWS rejected the credentials for ${action}: ${firstLine(message)}`
     return new InfrastructureError('CREDENTIALS_EXPIRED', text, {cause: error, suggestions: renew})
   }
   if (REFUSED.has(name)) {
@@ -70,35 +70,39 @@ export function awsFailure(error: unknown, action: string, signal: AbortSignal):
     const missing = /not authorized to perform:? ([a-z0-9-]+:[A-Za-z*]+)/.exec(message)?.[1] ?? action
     return new InfrastructureError(
       'CLOUD_REFUSED',
-      `AWS refuses ${action}: the permission ${missing} is missing`,
+      `AWS denied ${action}: the permission ${missing} is missing`,
       {
         cause: error,
-        suggestions: [`allow ${missing} to whoever these credentials are: clouder aws info`],
+        suggestions: [
+          `allow ${missing} for the identity of these credentials, which \`clouder aws info\` shows`,
+        ],
       },
     )
   }
   if (UNREACHABLE.has(systemCode) || UNREACHABLE.has(name)) {
     return new InfrastructureError(
       'CLOUD_UNREACHABLE',
-      `AWS does not answer ${action}: ${firstLine(message)}`,
+      `AWS did not respond to ${action}: ${firstLine(message)}`,
       {
         cause: error,
-        suggestions: [
-          'see whether region, HTTPS_PROXY and AWS_ENDPOINT_URL are right, then run the same command again',
-        ],
+        suggestions: ['check the region, HTTPS_PROXY and AWS_ENDPOINT_URL, then run the same command again'],
       },
     )
   }
   if (isBusy(error)) {
-    const text = `AWS cannot do ${action} now: ${name}: ${firstLine(message)}`
+    const text = `AWS is temporarily unable to run ${action}: ${name}: ${firstLine(message)}`
     return new InfrastructureError('CLOUD_UNREACHABLE', text, {
       cause: error,
-      suggestions: ['run the same command again in some minutes'],
+      suggestions: ['run the same command again in a few minutes'],
     })
   }
-  return new InfrastructureError('CLOUD_FAILED', `AWS fails at ${action}: ${name}: ${firstLine(message)}`, {
-    cause: error,
-  })
+  return new InfrastructureError(
+    'CLOUD_FAILED',
+    `AWS failed to run ${action}: ${name}: ${firstLine(message)}`,
+    {
+      cause: error,
+    },
+  )
 }
 
 const firstLine = (text: string): string => text.split('\n')[0] ?? text

@@ -62,7 +62,7 @@ export async function removeBucket({s3}: AwsApi, id: string, signal: AbortSignal
     const why = `${refused.Code ?? ''} ${refused.Message ?? ''}`.trim()
     throw new InfrastructureError(
       'CLOUD_REFUSED',
-      `AWS does not delete ${refused.Key ?? ''} in bucket ${id}: ${why}`,
+      `AWS failed to delete ${refused.Key ?? ''} in bucket ${id}: ${why}`,
     )
   }
   const uploads = await call('s3:ListBucketMultipartUploads', signal, (options) =>

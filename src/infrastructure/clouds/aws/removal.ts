@@ -45,7 +45,7 @@ export async function awsRemove(
   signal: AbortSignal,
 ): Promise<'removed' | 'busy'> {
   const removal = REMOVALS[kind]
-  if (removal === undefined) throw new TypeError(`nobody knows how to remove a ${kind} of AWS`)
+  if (removal === undefined) throw new TypeError(`clouder cannot delete AWS resources of type ${kind}`)
   try {
     await removal(api, id, signal)
     return 'removed'

@@ -70,14 +70,14 @@ async function onlySubscription(client: SubscriptionClient, signal: AbortSignal)
   throw new ConfigError(
     'FLAG_MISSING',
     enabled.length === 0
-      ? 'the credentials see no Azure subscription'
-      : `the credentials see ${enabled.length} Azure subscriptions, and nobody says which is meant`,
+      ? 'the credentials have no access to any Azure subscription'
+      : `the credentials have access to ${enabled.length} Azure subscriptions, and none is selected`,
     {
       suggestions: [
         ...(names.length === 0
           ? ['log in to the right tenant: az login --tenant ID']
-          : [`one of ${names.join(', ')}`]),
-        'name it in the file: spec.provider.azure.subscription',
+          : [`choose one of ${names.join(', ')}`]),
+        'set it in the file: spec.provider.azure.subscription',
         'or in the context: clouder ctx set NAME --subscription ID',
       ],
     },

@@ -38,8 +38,8 @@ function restrictedProblems(
       : [
           {
             code: 'SIZE_NOT_OFFERED',
-            message: `machine size ${name} is closed to this subscription in ${region}: ${restriction}`,
-            suggestion: `see which are open: ${list}`,
+            message: `machine size ${name} is not available to this subscription in ${region}: ${restriction}`,
+            suggestion: `list the available ones: ${list}`,
           },
         ],
   )
@@ -52,14 +52,14 @@ function unfitProblems(
   location: string,
 ): readonly CloudProblem[] {
   const listWith = (fact: string): string =>
-    `see which do: az vm list-skus --location ${location} --resource-type virtualMachines --query "[?capabilities[?${fact}]].name" --output tsv`
+    `list the sizes that do: az vm list-skus --location ${location} --resource-type virtualMachines --query "[?capabilities[?${fact}]].name" --output tsv`
   return sizes.flatMap(({name, encryptsAtHost, generations}): readonly CloudProblem[] => [
     ...(encryptsAtHost
       ? []
       : [
           {
             code: 'SIZE_NOT_OFFERED' as const,
-            message: `machine size ${name} has no encryption at its host in ${location}, which all disks are to have`,
+            message: `machine size ${name} does not support encryption at host in ${location}, which clouder enables for all disks`,
             suggestion: listWith("name=='EncryptionAtHostSupported' && value=='True'"),
           },
         ]),
@@ -68,7 +68,7 @@ function unfitProblems(
       : [
           {
             code: 'SIZE_NOT_OFFERED' as const,
-            message: `machine size ${name} does not boot images of generation 2, it takes ${generations.join(', ')}`,
+            message: `machine size ${name} cannot boot generation 2 images; it supports ${generations.join(', ')}`,
             suggestion: listWith("name=='HyperVGenerations' && contains(value, 'V2')"),
           },
         ]),
@@ -94,9 +94,9 @@ async function featureProblems(
   return [
     {
       code: 'FEATURE_MISSING',
-      message: `the feature Microsoft.Compute/EncryptionAtHost is not registered in subscription ${subscription}, its state is ${state}`,
+      message: `the feature Microsoft.Compute/EncryptionAtHost is not registered in subscription ${subscription}: its state is ${state}`,
       suggestion:
-        'register it, which takes some minutes: az feature register --namespace Microsoft.Compute --name EncryptionAtHost; then az provider register --namespace Microsoft.Compute --wait',
+        'register it, which takes a few minutes: az feature register --namespace Microsoft.Compute --name EncryptionAtHost; then az provider register --namespace Microsoft.Compute --wait',
     },
   ]
 }
@@ -130,7 +130,7 @@ async function quotaProblems(
       {
         code: 'QUOTA_EXCEEDED',
         message: `${vcpus} more vCPUs in ${location} exceed the quota "${title}": ${currentValue} of ${limit} are in use`,
-        suggestion: `ask for at least ${currentValue + vcpus}: az quota update --resource-name ${name.value ?? ''} …, or the Quotas page of the portal`,
+        suggestion: `request at least ${currentValue + vcpus}: az quota update --resource-name ${name.value ?? ''} …, or the Quotas page of the portal`,
       },
     ]
   })
@@ -145,8 +145,8 @@ async function networkProblems(
   const parts = partsOf(networkId)
   const missing: CloudProblem = {
     code: 'NETWORK_MISSING',
-    message: `there is no virtual network ${networkId}`,
-    suggestion: 'see which there are: az network vnet list --query "[].id"',
+    message: `virtual network ${networkId} not found`,
+    suggestion: 'list the existing ones: az network vnet list --query "[].id"',
   }
   if (parts === undefined) return [missing]
   const found = await orAbsent(() =>
@@ -168,8 +168,8 @@ async function imageProblems(
     if ((await orAbsent(() => readImage(api, id, signal))) !== undefined) continue
     problems.push({
       code: 'IMAGE_MISSING',
-      message: `the image ${id} is not in ${api.location}: it was withdrawn, or is not for this subscription`,
-      suggestion: 'leave spec.provider.azure.imageId out, so that the newest image is looked up',
+      message: `image ${id} not found in ${api.location}: it was withdrawn, or this subscription has no access to it`,
+      suggestion: 'remove spec.provider.azure.imageId, so that clouder looks up the newest image',
     })
   }
   return problems

@@ -40,26 +40,26 @@ export function azureFailure(error: unknown, action: string, signal: AbortSignal
   if (NO_CREDENTIALS.has(error.name))
     return fail(
       'CREDENTIALS_MISSING',
-      'no credentials for Azure: neither the environment, an identity nor the Azure CLI has any',
+      'no credentials for Azure: found none in the environment, a managed identity or the Azure CLI',
       LOG_IN,
     )
   const answer = azureAnswer(error)
   if (NO_LOGIN.has(error.name) || answer?.status === 401)
-    return fail('CREDENTIALS_EXPIRED', `Azure does not accept the credentials for ${action}: ${said}`, LOG_IN)
+    return fail('CREDENTIALS_EXPIRED', `Azure rejected the credentials for ${action}: ${said}`, LOG_IN)
   if (answer?.status === 403) {
     const missing = /perform action '([^']+)'/.exec(error.message)?.[1] ?? action
-    return fail('CLOUD_REFUSED', `Azure refuses ${action}: the permission ${missing} is missing`, [
-      `allow ${missing} to whoever these credentials are: clouder azure info`,
+    return fail('CLOUD_REFUSED', `Azure denied ${action}: the permission ${missing} is missing`, [
+      `allow ${missing} for the identity of these credentials, which \`clouder azure info\` shows`,
     ])
   }
   if ('code' in error && typeof error.code === 'string' && UNREACHABLE.has(error.code)) {
-    return fail('CLOUD_UNREACHABLE', `Azure does not answer ${action}: ${said}`, [
-      'see whether HTTPS_PROXY is right, then run the same command again',
+    return fail('CLOUD_UNREACHABLE', `Azure did not respond to ${action}: ${said}`, [
+      'check HTTPS_PROXY, then run the same command again',
     ])
   }
   if (answer !== undefined && (answer.status === 429 || answer.status >= 500))
-    return fail('CLOUD_UNREACHABLE', `Azure cannot do ${action} now: ${said}`, [
-      'run the same command again in some minutes',
+    return fail('CLOUD_UNREACHABLE', `Azure is temporarily unable to run ${action}: ${said}`, [
+      'run the same command again in a few minutes',
     ])
-  return fail('CLOUD_FAILED', `Azure fails at ${action}: ${said}`)
+  return fail('CLOUD_FAILED', `Azure failed to run ${action}: ${said}`)
 }

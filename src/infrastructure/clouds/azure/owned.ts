@@ -168,7 +168,7 @@ async function apiVersionOf(api: AzureApi, id: string, signal: AbortSignal): Pro
   const versions = (type?.apiVersions ?? []).toSorted().reverse()
   const version = versions.find((each) => !each.includes('preview')) ?? versions[0]
   if (version === undefined) {
-    const what = `Azure names no version of the API of ${namespace}/${kind}, which ${id} is`
+    const what = `Azure lists no API version for ${namespace}/${kind}, the type of ${id}`
     throw new InfrastructureError('CLOUD_FAILED', what)
   }
   return version

@@ -46,6 +46,6 @@ function sizeOf(sku: ResourceSku, location: string): AzureSize {
     gpus: number('GPUs'),
     arch: facts.get('CpuArchitectureType') === 'Arm64' ? 'arm64' : 'amd64',
     zones: (here?.zones ?? []).filter((zone) => !closed.includes(zone)).sort(),
-    restriction: whole === undefined ? undefined : (whole.reasonCode ?? 'not for this subscription'),
+    restriction: whole === undefined ? undefined : (whole.reasonCode ?? 'not available to this subscription'),
   }
 }

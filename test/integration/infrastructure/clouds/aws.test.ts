@@ -378,8 +378,8 @@ test('sizes that are not offered, a network that overlaps or is absent, and a wi
   expect(problems.map(({code, message}) => `${code} ${message}`)).toEqual([
     `SIZE_NOT_OFFERED machine size t9.huge is not offered in ${REGION}`,
     `SIZE_NOT_OFFERED machine size t3.large is not offered in zone ${REGION}z`,
-    `NETWORK_OVERLAP 10.0.128.0/17 overlaps with VPC ${vpc}, which is 10.0.0.0/16`,
-    `IMAGE_MISSING the image ami-0gone is not in ${REGION}: it was withdrawn, or is not for this account`,
+    `NETWORK_OVERLAP 10.0.128.0/17 overlaps with VPC ${vpc} (10.0.0.0/16)`,
+    `IMAGE_MISSING image ami-0gone not found in ${REGION}: it was withdrawn, or this account has no access to it`,
   ])
   const fine = {...wanted, machines: [], imageIds: [], cidrs: ['10.244.0.0/16']}
   expect(await cloud.check(fine, context.signal)).toEqual([])

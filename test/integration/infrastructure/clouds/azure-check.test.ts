@@ -61,7 +61,7 @@ test('a size without encryption at its host is told, with a command that lists o
   expect(problem).toMatchObject({
     code: 'SIZE_NOT_OFFERED',
     message:
-      'machine size Standard_B2s has no encryption at its host in westeurope, which all disks are to have',
+      'machine size Standard_B2s does not support encryption at host in westeurope, which clouder enables for all disks',
   })
   expect(problem?.suggestion).toContain('az vm list-skus --location westeurope')
   expect(problem?.suggestion).toContain("name=='EncryptionAtHostSupported' && value=='True'")
@@ -72,7 +72,7 @@ test('a size that boots generation 1 alone is told, unless the image is one’s 
   const [problem] = await problemsOf(context, {facts, feature: registered})
   expect(problem).toMatchObject({
     code: 'SIZE_NOT_OFFERED',
-    message: 'machine size Standard_B2s does not boot images of generation 2, it takes V1',
+    message: 'machine size Standard_B2s cannot boot generation 2 images; it supports V1',
   })
   const imageIds = ['Debian:debian-13:13:0.1']
   expect(await problemsOf(context, {facts, feature: registered, imageIds})).toEqual([])
@@ -83,7 +83,7 @@ test('a subscription without encryption at host is told, with the command that r
   const [problem] = await problemsOf(context, {facts: fit, feature})
   expect(problem).toMatchObject({
     code: 'FEATURE_MISSING',
-    message: `the feature Microsoft.Compute/EncryptionAtHost is not registered in subscription ${SUBSCRIPTION}, its state is NotRegistered`,
+    message: `the feature Microsoft.Compute/EncryptionAtHost is not registered in subscription ${SUBSCRIPTION}: its state is NotRegistered`,
   })
   expect(problem?.suggestion).toContain(
     'az feature register --namespace Microsoft.Compute --name EncryptionAtHost',

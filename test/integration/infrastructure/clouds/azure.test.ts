@@ -74,7 +74,7 @@ test('without a subscription it is the only one, and of several none is guessed'
   list([one, {...one, subscriptionId: 'other', displayName: 'Development'}])
   await expect(open(arm, context)).rejects.toMatchObject({code: 'FLAG_MISSING'})
   list([])
-  await expect(open(arm, context)).rejects.toThrow(/see no Azure subscription/)
+  await expect(open(arm, context)).rejects.toThrow(/no access to any Azure subscription/)
 })
 
 test('all that is in the group of a cluster is its own, and what controllers tagged elsewhere', async (context) => {
@@ -220,10 +220,10 @@ test('sizes, quotas, networks and images are judged before a plan', async (conte
   expect(problems.map(({code, message}) => `${code} ${message}`)).toEqual([
     'SIZE_NOT_OFFERED machine size Standard_D2s_v5 is not offered in zone 3',
     'SIZE_NOT_OFFERED machine size Standard_X1 is not offered in westeurope',
-    'SIZE_NOT_OFFERED machine size Standard_D4s_v5 is closed to this subscription in westeurope: NotAvailableForSubscription',
+    'SIZE_NOT_OFFERED machine size Standard_D4s_v5 is not available to this subscription in westeurope: NotAvailableForSubscription',
     'QUOTA_EXCEEDED 6 more vCPUs in westeurope exceed the quota "Total Regional vCPUs": 8 of 10 are in use',
-    'NETWORK_OVERLAP 10.244.0.0/16 overlaps with virtual network corp, which is 10.240.0.0/13',
-    'IMAGE_MISSING the image Debian:debian-13:13-gen2:0.0.1 is not in westeurope: it was withdrawn, or is not for this subscription',
+    'NETWORK_OVERLAP 10.244.0.0/16 overlaps with virtual network corp (10.240.0.0/13)',
+    'IMAGE_MISSING image Debian:debian-13:13-gen2:0.0.1 not found in westeurope: it was withdrawn, or this subscription has no access to it',
   ])
 })
 
@@ -237,7 +237,7 @@ test('a refusal names the permission, an expired login and a dead line are told 
   await expect(cloud.regions(context.signal)).rejects.toMatchObject({
     code: 'CLOUD_REFUSED',
     message:
-      'Azure refuses Microsoft.Resources/subscriptions/locations/read: the permission Microsoft.Resources/x/read is missing',
+      'Azure denied Microsoft.Resources/subscriptions/locations/read: the permission Microsoft.Resources/x/read is missing',
   })
   arm.answers.set(path, {
     status: 401,

@@ -43,7 +43,7 @@ test.each([
 test('a refusal names the permission that is missing, which need not be the call', () => {
   const message = 'User: arn:aws:iam::1:user/x is not authorized to perform: kms:Decrypt on resource: y'
   const error = awsFailure(awsError('AccessDenied', message), 's3:GetObject', signal)
-  expect(error).toMatchObject({message: 'AWS refuses s3:GetObject: the permission kms:Decrypt is missing'})
+  expect(error).toMatchObject({message: 'AWS denied s3:GetObject: the permission kms:Decrypt is missing'})
 })
 
 test('a call that was interrupted is no failure of the cloud', () => {
@@ -60,7 +60,7 @@ test('credentials of another account are refused, and of the right one or of any
   const identity = {kind: 'aws', account: '123456789012', principal: 'me', region: 'r'} as const
   checkAccount(identity, undefined)
   checkAccount(identity, '123456789012')
-  expect(() => checkAccount(identity, '999999999999')).toThrow(/are of account 123456789012 \(me\)/)
+  expect(() => checkAccount(identity, '999999999999')).toThrow(/belong to account 123456789012 \(me\)/)
 })
 
 test('whatever the command, the way to a profile is one that it takes', () => {

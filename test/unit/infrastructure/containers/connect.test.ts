@@ -12,7 +12,7 @@ test('a socket that is not there says how to get an engine', async () => {
     const environment = {DOCKER_HOST: `unix://${socket}`}
     await expect(connectEngine({engine: 'auto', environment, signal})).rejects.toMatchObject({
       code: 'ENGINE_MISSING',
-      message: `no container engine answers (${socket}: no such socket)`,
+      message: `no container engine responds (${socket}: no such socket)`,
       suggestions: expect.arrayContaining(['npm run quickstart']) as string[],
     })
   })

@@ -8,7 +8,10 @@ import {recordingReport} from '../../../support/recording-report.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
 const KEY = 'ssh-ed25519 AAAA'
-const away = new InfrastructureError('CLOUD_UNREACHABLE', 'AWS cannot do ec2:GetConsoleOutput now')
+const away = new InfrastructureError(
+  'CLOUD_UNREACHABLE',
+  'AWS is temporarily unable to run ec2:GetConsoleOutput',
+)
 
 /** Answers to one call for the host keys after the other, the last one for ever. */
 class ConsoleCloud extends FakeCloud {

@@ -16,7 +16,9 @@ test.each([
 })
 
 test('a pool that is taken as a whole is an error that names the way out', () => {
-  expect(() => chooseSubnet(['172.16.0.0/12'])).toThrow(/no \/24 of 172\.30\.0\.0\/16 is free/)
+  expect(() => chooseSubnet(['172.16.0.0/12'])).toThrow(
+    /no free \/24 network for the nodes in 172\.30\.0\.0\/16/,
+  )
 })
 
 test('containers without a fixed address get the upper half', () => {

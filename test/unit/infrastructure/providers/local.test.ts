@@ -113,7 +113,7 @@ test(
     expect(await planned(bench)).toEqual([
       'start machine cp-1: is stopped (exit code 0)',
       'replace machine worker-1: its container is dead',
-      'create machine worker-2: its container is gone, only its volumes are left',
+      'create machine worker-2: its container no longer exists, only its volumes do',
     ])
     const before = engine.changes.length
     const healed = await provider.provision(spec, context)
@@ -190,8 +190,8 @@ test(
     ])
     expect(await engine.findContainer('clouder-demo-worker-1')).toMatchObject({status: 'running'})
     expect(context.recorded.of('note').map(({text}) => text)).toEqual([
-      'machine worker-1 is not in the spec any more and stays as it is',
-      'machine worker-2 is not in the spec any more and stays as it is',
+      'machine worker-1 is no longer in the spec and is not changed',
+      'machine worker-2 is no longer in the spec and is not changed',
     ])
   }),
 )
@@ -259,7 +259,7 @@ test(
 
 test('without any engine destroy says which are missing', async () => {
   await withTempFolder(async (dir) => {
-    const missing = new InfrastructureError('ENGINE_MISSING', 'no container engine answers')
+    const missing = new InfrastructureError('ENGINE_MISSING', 'no container engine responds')
     const provider = localProvider({
       engineFor: () => Promise.reject(missing),
       renderer,

@@ -58,9 +58,9 @@ test('the removal of every node was asked for; of some of them it is told', () =
 })
 
 test.each([
-  [['cp-1'], ['cp-1', 'worker-1'], /^cp-1 stops for it, and until it is back the API/],
+  [['cp-1'], ['cp-1', 'worker-1'], /^cp-1 is stopped for this change; until it runs again, the API server/],
   [['cp-1'], ['cp-1', 'cp-2', 'cp-3'], undefined],
-  [['cp-1', 'cp-3'], ['cp-1', 'cp-2', 'cp-3'], /^cp-1, cp-3 would stop at once/],
+  [['cp-1', 'cp-3'], ['cp-1', 'cp-2', 'cp-3'], /^cp-1, cp-3 would stop at the same time/],
   [['worker-1'], ['cp-1', 'worker-1'], undefined],
 ])('a plan that stops %j of %j warns: %s', (stopped, there, warning) => {
   const changes = stopped.map((name) => change('aws_instance', name, ['update'], ['instance_type']))

@@ -95,7 +95,9 @@ class AwayCloud extends FakeCloud {
   override findOwned(): ReturnType<FakeCloud['findOwned']> {
     this.looks += 1
     return this.isAway(this.looks)
-      ? Promise.reject(new InfrastructureError('CLOUD_UNREACHABLE', 'AWS does not answer ec2:DescribeVpcs'))
+      ? Promise.reject(
+          new InfrastructureError('CLOUD_UNREACHABLE', 'AWS did not respond to ec2:DescribeVpcs'),
+        )
       : super.findOwned()
   }
 }

@@ -211,7 +211,7 @@ test(
     const moved = spec({region: 'us-west-2'})
     await expect(planInfra(moved, {goal: 'apply'}, tools())).rejects.toMatchObject({
       code: 'CLUSTER_MISMATCH',
-      message: `cluster demo was made in region ${REGION}, the spec says us-west-2`,
+      message: `cluster demo was created in region ${REGION}, but the spec sets us-west-2`,
     })
     await expect(initCluster(moved, 'create', flags, tools())).rejects.toMatchObject({
       code: 'CLUSTER_MISMATCH',
