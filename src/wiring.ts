@@ -151,7 +151,7 @@ function connectorFor(spec: ClusterSpec, clusterFile: string, options: ToolsOpti
     userFile: join(options.userHome, '.ssh', 'known_hosts'),
     policy: spec.ssh.hostKeys,
     onFirstUse: ({name, address}, fingerprint) => {
-      const text = `${address} is new here: its host key ${fingerprint} is pinned`
+      const text = `trusting the host key of ${address} on first use: ${fingerprint}`
       options.report({type: 'note', level: 'info', host: name, text})
     },
   })
@@ -176,8 +176,8 @@ function connectorFor(spec: ClusterSpec, clusterFile: string, options: ToolsOpti
 async function readSecret(ref: SecretRef, {environment, redactor, userHome}: ToolsOptions): Promise<string> {
   const secret = 'env' in ref ? environment[ref.env] : await secretFile(expandHome(ref.file, userHome))
   if (secret === undefined || secret === '') {
-    const where = 'env' in ref ? `the variable ${ref.env}` : ref.file
-    throw new ConfigError('CONFIG_INVALID', `a secret is to be read from ${where}, which is empty`)
+    const where = 'env' in ref ? `the environment variable ${ref.env}` : ref.file
+    throw new ConfigError('CONFIG_INVALID', `cannot read a secret from ${where}: it is empty`)
   }
   redactor.add(secret)
   return secret
@@ -187,7 +187,7 @@ async function secretFile(path: string): Promise<string> {
   try {
     return (await readFile(path, 'utf8')).replace(/\r?\n$/, '')
   } catch (cause) {
-    const message = `a secret is to be read from ${path}, which cannot be read`
+    const message = `cannot read a secret from file ${path}`
     throw new ConfigError('CONFIG_UNREADABLE', message, {cause})
   }
 }

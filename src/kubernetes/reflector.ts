@@ -135,7 +135,7 @@ class Reflector {
     signal.throwIfAborted()
     // The server ends each watch by itself after minutes: it is gone on with from the last version.
     if (!this.#mirror.isCurrent || (heard === 0 && performance.now() - startedMs < 1_000))
-      throw new KubernetesError('API_UNREACHABLE', `the watch of ${query.kind} ended as soon as it began`)
+      throw new KubernetesError('API_UNREACHABLE', `the watch of ${query.kind} ended immediately`)
   }
 
   async #recover(error: Error): Promise<void> {

@@ -46,7 +46,7 @@ export interface WatchLine {
 /** Nothing was heard of a connection for too long. */
 export class SilentError extends KubernetesError {
   constructor(kind: string, idleMs: number) {
-    super('API_UNREACHABLE', `nothing was heard of the watch of ${kind} for ${idleMs / 1000} s`)
+    super('API_UNREACHABLE', `the watch of ${kind} received nothing for ${idleMs / 1000} s`)
   }
 }
 
@@ -135,7 +135,9 @@ function parseLine(text: string, {kind}: ListQuery): Line {
   try {
     return lineSchema.parse(JSON.parse(text))
   } catch (error) {
-    throw new KubernetesError('API_UNREACHABLE', `the watch of ${kind} ended within a line`, {cause: error})
+    throw new KubernetesError('API_UNREACHABLE', `the watch of ${kind} ended in the middle of a line`, {
+      cause: error,
+    })
   }
 }
 

@@ -109,7 +109,7 @@ export class ObjectCache<Kind extends string> implements Objects<Kind> {
     }
     const onProblem = ({message}: Error): void => {
       followed.problems += 1
-      log('warn', 'a watch has a problem and goes on', {kind, error: message})
+      log('warn', 'a watch failed and is retried', {kind, error: message})
     }
     const onState = (state: WatchState): void => {
       followed.state = state

@@ -8,7 +8,7 @@ export function reconcileMetrics(
 ): (reconciler: string, result: 'done' | 'failed') => void {
   const reconciles = new Counter({
     name: `${prefix}_reconciles_total`,
-    help: 'Looks at an object, by reconciler and result',
+    help: 'Reconciles of an object, by reconciler and result',
     labelNames: ['reconciler', 'result'],
     registers: [registry],
   })
@@ -19,7 +19,7 @@ export function reconcileMetrics(
 export function leaderMetrics(registry: Registry, prefix: string): (isLeader: boolean) => void {
   const leader = new Gauge({
     name: `${prefix}_leader`,
-    help: 'Whether this process is the one that acts',
+    help: 'Whether this process is the leader',
     registers: [registry],
   })
   leader.set(0)
@@ -44,11 +44,13 @@ export function watchMetrics(
       },
     })
   }
-  gauge('watch_live', 'Whether what is known of a kind is current', ({state}) => Number(state === 'live'))
-  gauge('watched_objects', 'Objects of a kind that are known', ({objects}) => objects)
+  gauge('watch_live', 'Whether the cached objects of a kind are current', ({state}) =>
+    Number(state === 'live'),
+  )
+  gauge('watched_objects', 'Number of cached objects of a kind', ({objects}) => objects)
   gauge(
     'watch_problems',
-    'Refusals, broken connections and objects that could not be read, since the watch of a kind began',
+    'Rejected requests, broken connections and unreadable objects since the watch of a kind started',
     ({problems}) => problems,
   )
 }

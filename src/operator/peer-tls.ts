@@ -103,7 +103,7 @@ export async function askPeer({host, port, path, key, agent, signal}: PeerAsk): 
   }
   return new Promise((resolve, reject) => {
     const asking = request(options)
-    asking.once('timeout', () => asking.destroy(new Error(`no answer in ${SILENCE_MS / 1000} s`)))
+    asking.once('timeout', () => asking.destroy(new Error(`no response within ${SILENCE_MS / 1000} s`)))
     asking.once('response', resolve)
     asking.once('error', (error) => {
       const code = 'code' in error ? error.code : undefined

@@ -27,7 +27,8 @@ export async function ensure(
 ): Promise<KubeObject> {
   signal.throwIfAborted()
   const made = (await kube.create(object)) ?? (await kube.get(refOf(object)))
-  if (made === undefined) throw new ConflictError(`${object.kind} ${object.metadata.name} is gone again`)
+  if (made === undefined)
+    throw new ConflictError(`${object.kind} ${object.metadata.name} was deleted right after it was created`)
   return made
 }
 

@@ -149,7 +149,7 @@ class TerraformBinary implements Terraform {
     if (!existsSync(file)) return
     await this.#change('state push', ['state', 'push', '-no-color', file], run)
     await rm(file)
-    this.#options.onNote('the state that an earlier run could not save is saved now')
+    this.#options.onNote('saved the state that an earlier run could not save')
   }
 
   async #read(operation: string, args: readonly string[], run: TerraformRun): Promise<TerraformEnd> {
@@ -216,8 +216,8 @@ class TerraformBinary implements Terraform {
     const {exitCode} = await this.#run(['force-unlock', '-force', lock.id], {signal})
     if (exitCode !== 0) return false
     await forgetLock(dir)
-    const who = isKilled ? 'was killed here' : 'could not give it back'
-    onNote(`the lock ${lock.id} on the state was left by a run that ${who}, and is taken off`)
+    const who = isKilled ? 'was killed here' : 'could not release it'
+    onNote(`releasing the lock ${lock.id} on the state, left by a run that ${who}`)
     return true
   }
 

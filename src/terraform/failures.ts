@@ -23,8 +23,8 @@ export class StateLockedError extends TerraformError {
       {
         diagnostics,
         suggestions: [
-          'wait until it ends, then run the same command again',
-          `only if it is gone for ever: cd ${dir} && terraform force-unlock ${id}`,
+          'wait until that run ends, then run the same command again',
+          `only if that run no longer exists: cd ${dir} && terraform force-unlock ${id}`,
         ],
       },
     )
@@ -37,7 +37,7 @@ const known: readonly (readonly [RegExp, TerraformErrorCode, string])[] = [
   [
     /ExpiredToken|RequestExpired|token (has |is )?expired|AADSTS700082/i,
     'CREDENTIALS_EXPIRED',
-    'log in again, then run the same command: it goes on with what is missing',
+    'log in again, then run the same command again: it continues with what is missing',
   ],
   [
     /No valid credential sources|NoCredentialProviders|failed to refresh cached credentials|AuthFailure|InvalidClientTokenId|unable to build authorizer|could not configure AzureCli/i,
@@ -47,33 +47,33 @@ const known: readonly (readonly [RegExp, TerraformErrorCode, string])[] = [
   [
     /VcpuLimitExceeded|InstanceLimitExceeded|AddressLimitExceeded|VpcLimitExceeded|QuotaExceeded|exceed(s|ing) (the )?(approved )?.{0,40}quota/i,
     'QUOTA_EXCEEDED',
-    'ask the cloud for a higher limit, or take fewer or smaller machines: spec.controlPlane, spec.workers',
+    'request a higher limit from the cloud, or use fewer or smaller machines: spec.controlPlane, spec.workers',
   ],
   [
     /InvalidAMIID|PlatformImageNotFound|ImageNotFound/,
     'IMAGE_MISSING',
-    'take another image: spec.provider.aws.imageId, or image',
+    'use another image: spec.provider.aws.imageId, or image',
   ],
   [
     /InvalidParameterValue: Invalid value '[^']+' for InstanceType|Unsupported: .{0,60}instance type|SkuNotAvailable/i,
     'SIZE_NOT_OFFERED',
-    'take another size or zone: size of spec.controlPlane and spec.workers',
+    'use another size or zone: size of spec.controlPlane and spec.workers',
   ],
   [
     /already exists - to be managed via Terraform/,
     'TERRAFORM_FAILED',
-    'it is of an earlier cluster of this name, or of somebody else: for a group that data was kept in set spec.provider.azure.resourceGroup to it, else remove it or take another name',
+    'it belongs to an earlier cluster with this name, or to someone else: if it is a resource group whose data was kept, set spec.provider.azure.resourceGroup to it; otherwise delete it, or choose another cluster name',
   ],
   [
     /UnauthorizedOperation|AccessDenied|AuthorizationFailed|not authorized to perform/,
     'CLOUD_REFUSED',
-    'give the credentials the permission that is named above',
+    'give the credentials the permission named above',
   ],
   // https://github.com/hashicorp/terraform-provider-aws/issues/45303
   [
     /Missing Resource Identity After Read/,
     'TERRAFORM_FAILED',
-    'what is named above is gone from the cloud, and this provider cannot say so: take Terraform 1.12 or newer',
+    'the resource named above no longer exists in the cloud, which this provider cannot report: use Terraform 1.12 or newer',
   ],
 ]
 
@@ -97,7 +97,7 @@ export function failureOf(run: FailedRun): TerraformError {
     if (summary === 'Saved plan is stale')
       return new TerraformError('PLAN_STALE', 'the saved plan is older than the state', {
         diagnostics,
-        suggestions: ['plan again, and apply that: clouder infra plan'],
+        suggestions: ['create a new plan and apply it: clouder infra plan'],
       })
   }
   const [code, suggestions] = kindOf(run, diagnostics)
@@ -120,14 +120,17 @@ function kindOf(
   if (/Backend configuration changed/.test(said))
     return [
       'BACKEND_UNREACHABLE',
-      [`to move the state there: cd ${dir} && ${program} init -migrate-state`, 'or put spec.state back'],
+      [
+        `to move the state there: cd ${dir} && ${program} init -migrate-state`,
+        'or set spec.state to its previous value',
+      ],
     ]
   if (/provider package|install provider|required providers/i.test(said))
     return [
       'TERRAFORM_FAILED',
       [
-        'providers come from the registry or from a mirror that the CLI configuration of Terraform names',
-        `try it by hand: clouder infra synth --out infra && ${program} -chdir=infra init`,
+        'providers are downloaded from the registry, or from the mirror in the CLI configuration of Terraform',
+        `run it manually: clouder infra synth --out infra && ${program} -chdir=infra init`,
       ],
     ]
   if (
@@ -137,18 +140,21 @@ function kindOf(
     return [
       'BACKEND_UNREACHABLE',
       [
-        'see spec.state: bucket, account or workspace must exist and be yours to use',
-        `try it by hand: clouder infra synth --out infra && ${program} -chdir=infra init`,
+        'check spec.state: the bucket, account or workspace must exist, and the credentials must have access to it',
+        `run it manually: clouder infra synth --out infra && ${program} -chdir=infra init`,
       ],
     ]
-  return ['TERRAFORM_FAILED', ['mend it, then run the same command: it goes on with what is missing']]
+  return [
+    'TERRAFORM_FAILED',
+    ['fix the reported error, then run the same command again: it continues with what is missing'],
+  ]
 }
 
 function messageOf(run: FailedRun, diagnostics: readonly TerraformDiagnostic[]): string {
   const {program, operation, exitCode} = run
   if (exitCode > 128) return `${program} ${operation} was killed, exit code ${exitCode}`
   const [first] = diagnostics
-  if (first === undefined) return `${program} ${operation} ended with exit code ${exitCode} and says nothing`
+  if (first === undefined) return `${program} ${operation} exited with code ${exitCode} and printed no error`
   const where = first.address === undefined ? '' : ` on ${first.address}`
   const more = diagnostics.length === 1 ? '' : ` (and ${diagnostics.length - 1} more)`
   return `${program} ${operation} failed${where}: ${first.summary}${more}`

@@ -45,10 +45,10 @@ export async function awaitLeftover(
   if (record === undefined) return undefined
   const alive = () => isAlive(record, identify)
   if (await alive()) {
-    onNote(`the Terraform of a run that was killed still works (process ${record.pid}): waiting for its end`)
+    onNote(`waiting for Terraform of a killed run, which is still running (process ${record.pid})`)
     await waitFor({
       what: `process ${record.pid}, the Terraform of a run that was killed, to end`,
-      check: async () => ((await alive()) ? {seen: 'it still runs'} : {value: true, seen: 'gone'}),
+      check: async () => ((await alive()) ? {seen: 'it is still running'} : {value: true, seen: 'gone'}),
       timeoutMs: longestRunMs,
       intervalMs: waitIntervalMs,
       signal,

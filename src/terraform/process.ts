@@ -111,7 +111,7 @@ async function endOf(child: ChildProcess, {program, signal}: TerraformCall): Pro
     ended.reject(
       new TerraformError('TERRAFORM_FAILED', `${program} cannot be started: ${cause.message}`, {
         cause,
-        suggestions: [`see whether it runs: ${program} version`],
+        suggestions: [`check that it runs: ${program} version`],
       }),
     ),
   )

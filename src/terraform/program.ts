@@ -24,12 +24,12 @@ export async function findProgram(environment: Environment, signal: AbortSignal)
     throw new TerraformError(
       'TERRAFORM_MISSING',
       wanted === ''
-        ? 'there is neither terraform nor tofu on the PATH'
-        : `CLOUDER_TERRAFORM is ${wanted}, which is no program`,
+        ? 'found neither terraform nor tofu on the PATH'
+        : `CLOUDER_TERRAFORM is ${wanted}, which is not an executable file`,
       {
         suggestions: [
           `install Terraform or OpenTofu, ${oldest} or newer; clouder does not download it`,
-          'or name it: CLOUDER_TERRAFORM=/path/to/tofu',
+          'or set CLOUDER_TERRAFORM=/path/to/tofu',
         ],
       },
     )
@@ -42,7 +42,7 @@ export async function findProgram(environment: Environment, signal: AbortSignal)
 /** Throws TerraformError TERRAFORM_TOO_OLD where the program cannot lock a state in this backend. */
 export function checkBackend({path, version}: Program, backend: string): void {
   if (backend === 's3' && isOlder(version, oldestForS3))
-    throw tooOld(path, version, `it cannot lock a state in S3: ${oldestForS3} or newer can`)
+    throw tooOld(path, version, `it cannot lock a state in S3, which needs ${oldestForS3} or newer`)
 }
 
 async function locate(names: readonly string[], path: string | undefined): Promise<string | undefined> {
@@ -67,8 +67,8 @@ async function versionOf(program: string, environment: Environment, signal: Abor
     const said = stderr.trim().split('\n').at(-1) ?? ''
     throw new TerraformError(
       'TERRAFORM_FAILED',
-      `${program} does not tell its version (exit code ${exitCode})${said === '' ? '' : `: ${said}`}`,
-      {cause, suggestions: [`see what it says: ${program} version -json`]},
+      `${program} did not print its version (exit code ${exitCode})${said === '' ? '' : `: ${said}`}`,
+      {cause, suggestions: [`check its output: ${program} version -json`]},
     )
   }
 }
@@ -84,6 +84,6 @@ function isOlder(version: string, than: string): boolean {
 
 function tooOld(path: string, version: string, why: string): TerraformError {
   return new TerraformError('TERRAFORM_TOO_OLD', `${path} is ${version}: ${why}`, {
-    suggestions: ['install a newer one, or put a newer one first on the PATH', `look: ${path} version`],
+    suggestions: ['install a newer version, or put a newer one first on the PATH', `look: ${path} version`],
   })
 }

@@ -54,7 +54,7 @@ const REFUSALS = [
     code: 'VcpuLimitExceeded',
     message: 'You have requested more vCPU capacity than your current vCPU limit of 0 allows',
     ours: 'QUOTA_EXCEEDED',
-    next: 'ask the cloud for a higher limit',
+    next: 'request a higher limit from the cloud',
   },
   {
     code: 'InvalidAMIID.NotFound',
@@ -67,7 +67,7 @@ const REFUSALS = [
     message:
       'Your requested instance type (t3.large) is not supported in your requested Availability Zone (eu-central-1a).',
     ours: 'SIZE_NOT_OFFERED',
-    next: 'take another size or zone',
+    next: 'use another size or zone',
   },
 ] as const
 
@@ -133,7 +133,7 @@ test('a state that another run holds is left alone, and one that an expired toke
     for (const call of calls) aws.front.refuse(call, undefined)
     const run = await create()
     expect(run.exitCode, textOf(run)).toBe(0)
-    expect(run.stdout).toContain('the state that an earlier run could not save is saved now')
+    expect(run.stdout).toContain('saved the state that an earlier run could not save')
     expect(await vpcsOf(aws, name)).toEqual(made)
     expect(await instancesOf(aws, name)).toBe(2)
     const plan = await aws.clouder(['infra', 'plan', '--config', config, '--json'])

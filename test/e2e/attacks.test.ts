@@ -163,8 +163,8 @@ scenario('attacks on a live cluster', {prefix: 'e2e-attack', workers: 2}, (chapt
       const own = {apiVersion: 'v1', kind: 'Pod', namespace: 'team', name: 'on-worker-1'}
       expect(await refusal(editor.patch(own, {metadata: {annotations}}))).toContain(words)
       const pods = [
-        [{containers: [{name: 'main', image: MEMORY}]}, 'made by a Restore'],
-        [{initContainers: [{name: 'first', image: MEMORY}]}, 'made by a Restore'],
+        [{containers: [{name: 'main', image: MEMORY}]}, 'created by a Restore'],
+        [{initContainers: [{name: 'first', image: MEMORY}]}, 'created by a Restore'],
         [{volumes: [{name: 'memory', image: {reference: MEMORY}}]}, 'not mounted'],
       ] as const
       const reader = (spec: object): Promise<string> =>

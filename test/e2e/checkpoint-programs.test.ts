@@ -252,7 +252,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
       const more = {nodeSelector: {[CHECKPOINT_IMAGES_LABEL]: 'true'}}
       const pod = {namespace: NAMESPACE, image, more}
       expect(await answerTo(cluster, pod, CONTROLLER)).toContain('pod/forged created')
-      expect(await answerTo(cluster, pod)).toContain('are made by a Restore, not by hand')
+      expect(await answerTo(cluster, pod)).toContain('are created by a Restore, not manually')
       const tagged = {...pod, image: image.replace(digest, ':latest')}
       expect(await answerTo(cluster, tagged, CONTROLLER)).toContain('are named by digest')
       const other = `${NAMESPACE}-other`

@@ -62,7 +62,7 @@ test('a Terraform whose clouder is killed ends its work, and the next run waits 
     await write(dir, slowStack(dir))
     await kill(await startApply(dir))
     await terraform.init({signal})
-    expect(notes[0]).toMatch(/^the Terraform of a run that was killed still works \(process \d+\)/)
+    expect(notes[0]).toMatch(/^waiting for Terraform of a killed run, which is still running \(process \d+\)/)
     expect((await terraform.plan({signal})).hasChanges).toBe(false)
     expect(await madeIn(dir)).toEqual(['a', 'b'])
   })
@@ -91,7 +91,9 @@ test('a lock that a killed run left in a shared state is taken off, and the work
       // As every run begins; it takes no lock.
       await terraform.init({signal})
       const plan = await terraform.plan({signal})
-      expect(notes.at(-1)).toMatch(/^the lock [-0-9a-f]+ on the state was left by a run that was killed here/)
+      expect(notes.at(-1)).toMatch(
+        /^releasing the lock [-0-9a-f]+ on the state, left by a run that was killed here/,
+      )
       await terraform.apply(plan.file, {signal})
       expect(await lock()).toBeUndefined()
       expect((await terraform.plan({signal})).hasChanges).toBe(false)

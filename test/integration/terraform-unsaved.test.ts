@@ -39,7 +39,7 @@ test('a state that could not be saved because the token expired is saved by the 
       for (const call of ['GET /state', `PUT ${STATE}`, `DELETE ${STATE}.tflock`]) refuse(call, undefined)
       const next = await opened()
       await next.init({signal})
-      expect(notes.join('\n')).toContain('the state that an earlier run could not save is saved now')
+      expect(notes.join('\n')).toContain('saved the state that an earlier run could not save')
       expect(existsSync(unsaved)).toBe(false)
       expect(await lock()).toBeUndefined()
       expect(await next.plan({signal})).toMatchObject({changes: [], hasChanges: false})

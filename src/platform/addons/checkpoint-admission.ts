@@ -57,7 +57,7 @@ const images: Policy = {
     [
       // The kubelet and the scheduler write to pods that are there already.
       `${SAME_IMAGES} || request.userInfo.username == '${controllerUser(SYSTEM_NAMESPACE)}'`,
-      `pods with images below ${CHECKPOINT_IMAGE_PREFIX} are made by a Restore, not by hand`,
+      `pods with images below ${CHECKPOINT_IMAGE_PREFIX} are created by a Restore, not manually`,
     ],
   ],
 }

@@ -276,7 +276,7 @@ test('a connection of which nothing is heard is given up, and gone on with', asy
     at.front.freeze()
     await at.api.kube.create(configMap(at.namespace, 'unheard'))
     await at.until('ADDED unheard')
-    expect(at.problems[0]).toContain('nothing was heard')
+    expect(at.problems[0]).toContain('received nothing for')
     expect(at.asked().filter((query) => query.has('sendInitialEvents'))).toHaveLength(1)
     expect(at.states.slice(0, 4)).toEqual(['syncing', 'live', 'stale', 'live'])
   })

@@ -101,6 +101,6 @@ test('how current each kind is, since when, and what went wrong', async () => {
     objects: 1,
     problems: 1,
   })
-  expect(logged).toEqual(['a watch has a problem and goes on'])
+  expect(logged).toEqual(['a watch failed and is retried'])
   await end()
 })

@@ -64,7 +64,7 @@ test.each([
 test('a thing that is gone, and a provider that cannot say so without a newer Terraform, are told', () => {
   const error = failureOf(said('Missing Resource Identity After Read', 'always an issue in the provider'))
   expect(error).toMatchObject({code: 'TERRAFORM_FAILED'})
-  expect(error.suggestions.join()).toContain('take Terraform 1.12 or newer')
+  expect(error.suggestions.join()).toContain('use Terraform 1.12 or newer')
 })
 
 test('an error that is told once for each that waited is told once', () => {
@@ -92,7 +92,7 @@ test('text for people is understood as well: the frame and the preface go', () =
 
 test('a run that ended without a word says at least how', () => {
   expect(failureOf(run({exitCode: 137})).message).toBe('terraform apply was killed, exit code 137')
-  expect(failureOf(run({})).message).toBe('terraform apply ended with exit code 1 and says nothing')
+  expect(failureOf(run({})).message).toBe('terraform apply exited with code 1 and printed no error')
 })
 
 test('only a lock that was taken here, while the dead run took its own, is taken off', () => {

@@ -16,7 +16,7 @@ test.each([
     expect(check).toThrow(
       expect.objectContaining({
         code: 'TERRAFORM_TOO_OLD',
-        message: `/usr/bin/tofu is ${version}: it cannot lock a state in S3: 1.10.0 or newer can`,
+        message: `/usr/bin/tofu is ${version}: it cannot lock a state in S3, which needs 1.10.0 or newer`,
       }),
     )
 })

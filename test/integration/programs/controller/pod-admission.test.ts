@@ -140,11 +140,11 @@ test.for<[string, object, string]>([
     'by the controller',
   ],
   ['a forged affinity', {metadata: {annotations: {[AFFINITY_ANNOTATION]: 'null'}}}, 'by the controller'],
-  ['the memory of a process as a container', with1('containers', imageOf(TEAM)), 'made by a Restore'],
+  ['the memory of a process as a container', with1('containers', imageOf(TEAM)), 'created by a Restore'],
   [
     'the memory of a process as an init container',
     with1('initContainers', imageOf(TEAM)),
-    'made by a Restore',
+    'created by a Restore',
   ],
   ['the memory of a process as a volume', with1('volumes', imageOf(TEAM)), 'are not mounted'],
   ['a volume of an image by its id', with1('volumes', `sha256:${'a'.repeat(64)}`), 'not by their id'],
@@ -165,8 +165,8 @@ test('no pod that is there is given the memory of a process, or another past', a
     const next = {...spec, [list]: spec[list].map((container) => ({...container, image}))}
     return outcome(editor.update(kubeObjectSchema.parse({...object, spec: next})))
   }
-  expect(await changed('initContainers')).toContain('made by a Restore')
-  expect(await changed('containers')).toContain('made by a Restore')
+  expect(await changed('initContainers')).toContain('created by a Restore')
+  expect(await changed('containers')).toContain('created by a Restore')
   const annotate = (annotations: object): Promise<string> =>
     outcome(editor.patch(POD, {metadata: {annotations}}))
   expect(await annotate({[ORIGINAL_ANNOTATION]: '{}'})).toContain('by the controller')
