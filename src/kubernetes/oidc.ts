@@ -29,6 +29,8 @@ const ISSUER_TIMEOUT_MS = 30_000
 const RENEWAL_PAUSE_MS = 30_000
 const MOST_BYTES = 1 << 20
 const MOST_DESCRIPTION = 300
+/** Code of the library: the issuer has another name than was expected. */
+const OTHER_ISSUER = 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED'
 /** A response with one of them has no body. */
 const EMPTY_STATUSES: readonly number[] = [204, 205, 304]
 
@@ -168,9 +170,13 @@ async function renewedBy(
   try {
     const fetch = fetchOf(await authorityOf(settings), options.environment, signal)
     const timeout = timeoutMs / 1000
-    const found = await discovery(new URL(url.data), clientId, undefined, None(), {
-      [customFetch]: fetch,
-      timeout,
+    const discover = (named: URL): Promise<Configuration> =>
+      discovery(named, clientId, undefined, None(), {[customFetch]: fetch, timeout})
+    const written = new URL(url.data)
+    // As with kubectl, a slash at its end makes no other issuer of it.
+    const found = await discover(written).catch((error: unknown) => {
+      if (!(error instanceof ClientError) || error.code !== OTHER_ISSUER) throw error
+      return discover(withOtherEnd(written))
     })
     // In the header first, as the standard wants it; some issuers only read the body.
     const [first, second] =
@@ -195,6 +201,13 @@ async function renewedBy(
     for (const value of [secret, settings['refresh-token'], settings['id-token']]) redactor.add(value ?? '')
     throw failed(`${name} did not renew it: ${redactor.redact(problemOf(error)).slice(0, MOST_DESCRIPTION)}`)
   }
+}
+
+/** With a slash at its end if it has none, and the other way round. */
+function withOtherEnd(url: URL): URL {
+  const other = new URL(url)
+  other.pathname = url.pathname.endsWith('/') ? url.pathname.slice(0, -1) : `${url.pathname}/`
+  return other
 }
 
 /** Its data, else its file, as with kubectl; undefined: the authorities that this machine trusts. PEM. */

@@ -340,7 +340,7 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
         `umask 077; base64 -d <<<${coded} >/root/outside.sh; timeout 5 sh /root/outside.sh 2>&1 || true`,
       )
     expect(await beat()).toBe('')
-    await expectHost(cluster, 'outside', 'True Heard')
+    await expectHost(cluster, 'outside', 'True HeartbeatReceived')
     await expectDone(cluster, 'byoc remove outside --yes')
     expect(await beat()).toMatch(/error: 40[134]/)
   })

@@ -20,6 +20,8 @@ export interface RecordingIssuer {
   /** Paths of all requests, in the order of their arrival. */
   readonly paths: readonly string[]
   readonly requests: readonly TokenRequest[]
+  /** What follows its address in the name that it gives itself. */
+  path: string
   /** What a request for tokens is answered; undefined: nothing, for ever. */
   answer: (request: TokenRequest) => IssuerAnswer | undefined
 }
@@ -31,11 +33,15 @@ export const ISSUER_NAMES = ['localhost', 'idp.test'] as const
 export async function withRecordingIssuer(use: (issuer: RecordingIssuer) => Promise<void>): Promise<void> {
   const paths: string[] = []
   const requests: TokenRequest[] = []
+  let path = ''
   let answer: RecordingIssuer['answer'] = () => ({status: 400, body: {error: 'invalid_grant'}})
   const answerTo = async (request: IncomingMessage): Promise<IssuerAnswer | undefined> => {
     const base = `https://${request.headers.host ?? ''}`
     if (request.url !== '/token')
-      return {status: 200, body: {issuer: base, token_endpoint: `${base}/token`, jwks_uri: `${base}/keys`}}
+      return {
+        status: 200,
+        body: {issuer: `${base}${path}`, token_endpoint: `${base}/token`, jwks_uri: `${base}/keys`},
+      }
     const form = Object.fromEntries(new URLSearchParams(await text(request)))
     const received = {authorization: request.headers.authorization, form}
     requests.push(received)
@@ -58,6 +64,12 @@ export async function withRecordingIssuer(use: (issuer: RecordingIssuer) => Prom
     ({port, ca, certFile}) =>
       use({
         ...{port, ca, caFile: certFile, paths, requests},
+        get path() {
+          return path
+        },
+        set path(next) {
+          path = next
+        },
         get answer() {
           return answer
         },

@@ -18,8 +18,19 @@ const SECRET = 'the+client/secret'
 const REFRESH = 'refresh-token-of-the-kubeconfig'
 
 /** A token of that issuer which nobody has signed: only the API server would look. `mark` tells one from another. */
-function idToken(issuer: Pick<RecordingIssuer, 'port'>, expiresS: number, mark = '', host = 'localhost') {
-  const claims = {iss: `https://${host}:${issuer.port}`, aud: CLIENT_ID, sub: 'ada', iat: nowS(), mark}
+function idToken(
+  issuer: Pick<RecordingIssuer, 'port' | 'path'>,
+  expiresS: number,
+  mark = '',
+  host = 'localhost',
+) {
+  const claims = {
+    iss: `https://${host}:${issuer.port}${issuer.path}`,
+    aud: CLIENT_ID,
+    sub: 'ada',
+    iat: nowS(),
+    mark,
+  }
   return [{alg: 'RS256'}, {...claims, exp: expiresS}, {}]
     .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
     .join('.')
@@ -212,6 +223,33 @@ test.for<[string, Config, RegExp]>([
     const {message} = await failureOf(await open({...data, ...config}), [SECRET, REFRESH])
     expect(message).toMatch(words)
     expect(issuer.paths).toEqual([])
+  })
+})
+
+// kubectl does not compare them: https://github.com/kubernetes/client-go/blob/v0.35.0/plugin/pkg/client/auth/oidc/oidc.go
+test.for<readonly [string, string]>([
+  ['/realms/one/', '/realms/one'],
+  ['/realms/one', '/realms/one/'],
+])('an issuer %s that calls itself %s is the same one', async ([written, own]) => {
+  await withIssuer(async ({issuer, open, sent}) => {
+    issuer.path = own
+    const renewed = idToken(issuer, nowS() + 600, 'renewed')
+    issuer.answer = () => tokens(renewed)
+    const kube = await open({'idp-issuer-url': `https://localhost:${issuer.port}${written}`})
+    await kube.fetch('/')
+    kube.close()
+    expect(sent()).toEqual([renewed])
+    expect(new Set(issuer.paths)).toEqual(new Set(['/realms/one/.well-known/openid-configuration', '/token']))
+  })
+})
+
+test('an issuer that calls itself by another name gets no secret', async () => {
+  await withIssuer(async ({issuer, open, expired}) => {
+    issuer.path = '/realms/two'
+    const kube = await open({'idp-issuer-url': `https://localhost:${issuer.port}/realms/one/`})
+    const {message} = await failureOf(kube, [SECRET, REFRESH, expired])
+    expect(message).toMatch(/realms\/one did not renew it: discovered metadata issuer does not match/)
+    expect(issuer.requests).toEqual([])
   })
 })
 
