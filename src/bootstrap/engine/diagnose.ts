@@ -1,4 +1,4 @@
-import {setTimeout as delay} from 'node:timers/promises'
+import {pause} from '../../base/waiting.ts'
 import type {HostFailure} from '../../base/errors.ts'
 import type {HostReader} from '../hosts/host.ts'
 import {fanOut} from './fan-out.ts'
@@ -61,7 +61,7 @@ async function bounded(
   if (evidence === undefined) return undefined
   const settled = new AbortController()
   const timeUp = async (): Promise<string> => {
-    await delay(DIAGNOSE_TIMEOUT_MS, undefined, {signal: AbortSignal.any([settled.signal, signal])})
+    await pause(DIAGNOSE_TIMEOUT_MS, AbortSignal.any([settled.signal, signal]))
     return `no evidence: collecting it took longer than ${DIAGNOSE_TIMEOUT_MS / 1000} s`
   }
   try {

@@ -1,5 +1,5 @@
 import {once} from 'node:events'
-import {setTimeout as delay} from 'node:timers/promises'
+import {pause} from '../../base/waiting.ts'
 import type {Channel, ChannelEnd, Link} from './link.ts'
 import {LineSplitter, OutputTail} from './output.ts'
 import {
@@ -76,9 +76,9 @@ export async function runCommand(link: Link, request: CommandRequest): Promise<C
       // Content that fails to arrive from here must not leave a command waiting for it there.
       feeding.then(() => channel.ended).then(() => 'ended' as const),
       aborted.promise,
-      delay(request.timeoutMs, 'timed-out' as const, {signal: timer.signal}),
-      delay(sudoTimeoutMs, 'timed-out' as const, {signal: timer.signal}).then((late) =>
-        run.awaitsSudo ? late : new Promise<never>(() => undefined),
+      pause(request.timeoutMs, timer.signal).then(() => 'timed-out' as const),
+      pause(sudoTimeoutMs, timer.signal).then(() =>
+        run.awaitsSudo ? ('timed-out' as const) : new Promise<never>(() => undefined),
       ),
     ]).catch(async (error: unknown) => {
       await run.stop(link)
@@ -202,7 +202,7 @@ class RunningCommand {
   async stop(link: Link): Promise<void> {
     const grace = this.#request.graceMs ?? graceMs
     const timer = new AbortController()
-    const within = (ms: number): Promise<undefined> => delay(ms, undefined, {signal: timer.signal})
+    const within = (ms: number): Promise<void> => pause(ms, timer.signal)
     try {
       await Promise.race([this.#started.promise, this.#channel.ended, within(grace)])
       if (this.#sessionPid !== undefined && this.#request.stopping === undefined) {
