@@ -34,11 +34,11 @@ function byHand(result: Result<'a'>): readonly string[] {
     seconds(value),
   ])
   return [
-    '## A cluster of 1 + 2, against the shortest way by hand',
-    'Machines of the local provider are made first, by `clouder kubeadm create`; the clock starts when they answer SSH. `clouder kubeadm setup` is measured against `test/bench/by-hand.sh`: the same files and images of the same bundle, the same configuration, all nodes in parallel over one OpenSSH connection each, no check, no plan and no journal. Both end when every node is Ready and flannel, kube-proxy and CoreDNS are available. Runs alternate, each on fresh machines; image tars and configuration files of the way by hand are ready before its clock starts.',
-    table(['pair', 'clouder', 'by hand', 'ratio'], rows),
+    '## A cluster of 1 + 2, compared with a minimal script',
+    'The machines of the local provider are created first, with `clouder kubeadm create`; the measurement starts when they accept SSH connections. `clouder kubeadm setup` is compared with the script `test/bench/by-hand.sh`: the same files and images of the same bundle, the same configuration, all nodes in parallel over one OpenSSH connection each, without checks, plan or journal. Both end when every node is Ready and flannel, kube-proxy and CoreDNS are available. Runs alternate, each on new machines; the image tars and configuration files of the script are created before its measurement starts.',
+    table(['pair', 'clouder', 'script', 'ratio'], rows),
     `Median ratio **${ratio(result.ratio)}**: ${verdict(result.ratio, 1.25)}.`,
-    'Where the last run of clouder spent its time:',
+    'Time per phase in the last run of clouder:',
     table(['phase', 'time'], phases),
     measuredOn(result),
   ]
@@ -46,7 +46,7 @@ function byHand(result: Result<'a'>): readonly string[] {
 
 const secondInit = (result: Result<'b'>): readonly string[] => [
   '## The same init again, on 3 nodes',
-  'A cluster of 1 + 2 that is as it should be; `clouder kubeadm init` with the same words, whole command from start to end, which must find nothing to do.',
+  'A cluster of 1 + 2 in the desired state; `clouder kubeadm init` with the same arguments, the complete command, which must find nothing to do.',
   table(
     ['run', 'time'],
     result.seconds.map((value, index) => [String(index + 1), seconds(value)]),
@@ -57,7 +57,7 @@ const secondInit = (result: Result<'b'>): readonly string[] => [
 
 const startUp = (result: Result<'c'>): readonly string[] => [
   '## Start of the command line',
-  'Twenty rounds; each runs every command once. The median wall time of each, and its ratio to `node -e 0`.',
+  'Twenty rounds; each runs every command once. The table shows the median wall time of each command; the ratios are to `node -e 0`.',
   table(
     ['command', 'median'],
     Object.entries(result.medians).map(([name, value]) => [`\`${name}\``, seconds(value)]),
@@ -70,18 +70,18 @@ const startUp = (result: Result<'c'>): readonly string[] => [
 
 const growth = (result: Result<'d'>): readonly string[] => [
   '## Growth with the number of workers',
-  'An init with the ordinary workflow over simulated hosts, which answer each command after a time of the order seen on local nodes (`test/bench/growth.ts` names them). So this is the time that clouder itself adds as nodes are added, without what real nodes on one machine take from each other.',
+  'An init with the normal workflow on simulated hosts, which respond to each command after about the time that local nodes need (`test/bench/growth.ts` lists these times). So this is the time that clouder itself adds per node, without the effect of real nodes that share one machine.',
   table(
     ['workers', 'time'],
     Object.entries(result.seconds).map(([workers, value]) => [workers, seconds(value)]),
   ),
-  `10 workers against 2: **${ratio(result.ratio)}**: ${verdict(result.ratio, 1.2)}.`,
+  `10 workers compared with 2: **${ratio(result.ratio)}**: ${verdict(result.ratio, 1.2)}.`,
   measuredOn(result),
 ]
 
 const synth = (result: Result<'e'>): readonly string[] => [
   '## Synthesis of a stack of 3 + 50 nodes',
-  'From the spec to Terraform’s JSON in a fresh process, the load of cdktf and the classes of the provider included. The median of five.',
+  'From the spec to the JSON for Terraform in a new process, including the time to load cdktf and the classes of the provider. Median of five runs.',
   table(
     ['cloud', 'time'],
     Object.entries(result.medians).map(([cloud, value]) => [cloud, seconds(value)]),
@@ -91,8 +91,8 @@ const synth = (result: Result<'e'>): readonly string[] => [
 ]
 
 const apply = (result: Result<'f'>): readonly string[] => [
-  '## Apply in a cloud, against Terraform alone',
-  '1 + 2 nodes on AWS, by the real provider against an emulator of its API, each time in an empty account. `clouder infra apply` (synthesis, init, plan, apply, outputs) against `terraform init` and `terraform apply` of the same JSON, alternating.',
+  '## Apply in a cloud, compared with Terraform alone',
+  '1 + 2 nodes on AWS, with the real provider and an emulator of the AWS API, each time in an empty account. `clouder infra apply` (synthesis, init, plan, apply, outputs) is compared with `terraform init` and `terraform apply` of the same JSON, alternating.',
   table(
     ['pair', 'clouder', 'terraform'],
     result.pairs.map((pair, index) => [
@@ -101,17 +101,17 @@ const apply = (result: Result<'f'>): readonly string[] => [
       seconds(pair.terraformSeconds),
     ]),
   ),
-  `Beyond 1.1 times Terraform's own, the median: **${seconds(result.beyond)}**: ${verdict(result.beyond, 2)} s.`,
+  `Median time beyond 1.1 times that of Terraform: **${seconds(result.beyond)}**: ${verdict(result.beyond, 2)} s.`,
   measuredOn(result),
 ]
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
 const checkpoint = (result: Result<'g'>): readonly string[] => [
-  '## A process and its memory, moved to another node',
-  'A process with random bytes in memory, on a cluster of 1 + 2 whose checkpoints lie on the disks of its nodes. `clouder checkpoint migrate`, and the two commands `clouder checkpoint create --stop` and `clouder checkpoint restore`, each against `test/bench/by-hand-checkpoint.sh`: the kubelet’s API, tar, `ctr import` over SSH, `kubectl apply`. clouder compresses, encrypts, signs, stores, reads back and verifies the memory besides. All go from the same node to the same other one, and end when the pod is Ready there with the same hash of its memory. They take turns, and so does which goes first; before the first round, each has moved a process of 1 MiB. The medians.',
+  '## Moving a process with its memory to another node',
+  'A process with random bytes in memory, on a cluster of 1 + 2 that stores checkpoints on the disks of its nodes. `clouder checkpoint migrate`, and the two commands `clouder checkpoint create --stop` and `clouder checkpoint restore`, are each compared with the script `test/bench/by-hand-checkpoint.sh`: the kubelet’s API, tar, `ctr import` over SSH, `kubectl apply`. Unlike the script, clouder also compresses, encrypts, signs, stores, reads back and verifies the memory. All move the process from the same node to the same other node, and end when the pod is Ready there with the same hash of its memory. They run in turn, each round in a different order; before the first round, each has moved a process of 1 MiB. The table shows medians.',
   table(
-    ['memory', 'by hand', 'one command', 'ratio', 'two commands', 'ratio'],
+    ['memory', 'script', 'one command', 'ratio', 'two commands', 'ratio'],
     result.sizes.map(({mebibytes, pairs, ratio: both, moveRatio}) => [
       `${mebibytes} MiB`,
       seconds(median(pairs.map((pair) => pair.byHandSeconds))),
@@ -121,10 +121,10 @@ const checkpoint = (result: Result<'g'>): readonly string[] => [
       `${ratio(both)} (${pairs.map((pair) => ratio(pair.ratio)).join(', ')})`,
     ]),
   ),
-  `The highest ratio of one command: **${ratio(result.worstMove)}**: ${verdict(result.worstMove, 1.3)}. Of two: **${ratio(result.worst)}**: ${verdict(result.worst, 1.3)}.`,
-  'What is stored, against the memory of the process, and how long the process stands still in a move, by the Migration’s own account.',
+  `Highest ratio of one command: **${ratio(result.worstMove)}**: ${verdict(result.worstMove, 1.3)}. Of two: **${ratio(result.worst)}**: ${verdict(result.worst, 1.3)}.`,
+  'The stored size compared with the memory of the process, and the downtime of the process in a move, from the status of the Migration.',
   table(
-    ['memory', 'resident', 'archive', 'stored', 'stands still'],
+    ['memory', 'resident', 'archive', 'stored', 'downtime'],
     result.sizes.map((size) => [
       `${size.mebibytes} MiB`,
       megabytes(size.residentBytes),
@@ -161,15 +161,12 @@ function requests(result: Result<'h'>): readonly string[] {
     ratio(ratios[name].peakBytes),
   ])
   return [
-    '## Calls of an API server, against other clients',
-    `Each client reads one Node of about 10 KB again and again, eight calls at a time, from one local TLS server that answers from memory. It does so in a fresh Node.js process that has loaded nothing but it, the same number of calls each, in ${rounds.length} rounds whose order shifts by one. A few calls before the clock starts open the connections; processor time is that of the client. \`node:https\` keeps its connections and reads JSON, nothing else: what is the least that such calls cost. The medians.`,
-    table(
-      ['client', 'requests per second', 'processor time per request', 'peak memory', 'connections'],
-      rows,
-    ),
-    'clouder against each, the median of the ratios of each round.',
-    table(['against', 'requests per second', 'processor time per request', 'peak memory'], against),
-    `Against \`@kubernetes/client-node\`, the worst of the three: **${ratio(worst)}** times as much: ${verdict(worst, 1)}.`,
+    '## Requests to an API server, compared with other clients',
+    `Each client repeatedly reads one Node of about 10 KB, with eight requests in parallel, from a local TLS server that responds from memory. It runs in a new Node.js process that has loaded nothing else. Each client sends the same number of requests, in ${rounds.length} rounds whose order shifts by one. A few requests before the measurement open the connections; the CPU time is that of the client. \`node:https\` keeps its connections and parses JSON, nothing else: the minimum cost of such requests. The table shows medians.`,
+    table(['client', 'requests per second', 'CPU time per request', 'peak memory', 'connections'], rows),
+    'clouder compared with each client; median of the ratios of all rounds.',
+    table(['compared with', 'requests per second', 'CPU time per request', 'peak memory'], against),
+    `Worst of the three ratios to \`@kubernetes/client-node\`: **${ratio(worst)}**: ${verdict(worst, 1)}.`,
     measuredOn(result),
   ]
 }
@@ -197,7 +194,7 @@ function sectionOf<Name extends MeasurementName>(
 export async function pageOf(results: Results): Promise<string> {
   const intro = [
     '# Benchmarks',
-    'Written by `npm run bench`; `npm run bench a` (or `b` to `h`) measures one of them anew. The method is part of each section, the programs are in `test/bench/`, the figures as data in `test/bench/results.json`.',
+    'Written by `npm run bench`; `npm run bench a` (or `b` to `h`) repeats one measurement. Each section describes its method; the programs are in `test/bench/`, the measurements as data in `test/bench/results.json`.',
   ]
   const parts = MEASUREMENT_NAMES.flatMap((name) => sectionOf(name, results))
   return tidy([...intro, ...parts].join('\n\n'), 'markdown')

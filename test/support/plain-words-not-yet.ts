@@ -1,6 +1,5 @@
 /** What was written before the words were held: it only gets shorter. */
 export const NOT_YET: ReadonlySet<string> = new Set([
-  'docs/benchmarks.md',
   'docs/reference-custom-resources.md',
   'src/api/kinds/checkpoint.ts',
   'src/api/kinds/metadata.ts',

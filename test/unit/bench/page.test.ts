@@ -38,5 +38,5 @@ test('calls of an API server: medians per client, ratios to the others', async (
   const page = await pageOf(resultsSchema.parse({h: result}))
   expect(page).toMatch(/\| clouder +\| 1000 +\| 0\.50 ms +\| 80\.0 MB +\| 8 +\|/)
   expect(page).toMatch(/\| `@kubernetes\/client-node` \| 10\.00 +\| 0\.10 +\| 1\.00 +\|/)
-  expect(page).toContain('the worst of the three: **1.00** times as much: met')
+  expect(page).toContain('Worst of the three ratios to `@kubernetes/client-node`: **1.00**: met')
 })
