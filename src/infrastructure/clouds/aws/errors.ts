@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {ClouderError} from '../../../base/errors.ts'
+import {NETWORK_CODES} from '../../../base/system-errors.ts'
 import {InfrastructureError} from '../../errors.ts'
 
 const answerSchema = z.looseObject({$metadata: z.looseObject({httpStatusCode: z.number().optional()})})
@@ -21,17 +22,7 @@ const REFUSED = new Set([
   'UnauthorizedAccess',
   'OptInRequired',
 ])
-const UNREACHABLE = new Set([
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ETIMEDOUT',
-  'TimeoutError',
-  'NetworkingError',
-])
+const UNREACHABLE: ReadonlySet<string> = new Set([...NETWORK_CODES, 'TimeoutError', 'NetworkingError'])
 
 /** The cloud works on it, or has too much to do: the SDK tried some times already, and the same call may succeed later. */
 const isBusy = (error: Error): boolean => {

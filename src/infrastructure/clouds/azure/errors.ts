@@ -1,4 +1,5 @@
 import {ClouderError} from '../../../base/errors.ts'
+import {NETWORK_CODES} from '../../../base/system-errors.ts'
 import {InfrastructureError} from '../../errors.ts'
 
 const NO_CREDENTIALS = new Set([
@@ -7,14 +8,7 @@ const NO_CREDENTIALS = new Set([
   'ChainedTokenCredentialError',
 ])
 const NO_LOGIN = new Set(['AuthenticationError', 'AuthenticationRequiredError'])
-const UNREACHABLE = new Set([
-  'REQUEST_SEND_ERROR',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ETIMEDOUT',
-])
+const UNREACHABLE: ReadonlySet<string> = new Set([...NETWORK_CODES, 'REQUEST_SEND_ERROR'])
 const LOG_IN = [
   'log in: az login',
   'or set AZURE_TENANT_ID, AZURE_CLIENT_ID and a certificate or federated token',
