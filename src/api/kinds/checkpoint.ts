@@ -41,7 +41,7 @@ export const checkpointSpecSchema = z
       })
       .optional()
       .describe(
-        'import is a checkpoint that is in the store already, for example one that another cluster made. Exactly one of podRef and import is set.',
+        'import is a checkpoint that is already in the store, for example one that another cluster created. Exactly one of podRef and import is set.',
       ),
     containers: z
       .array(name)
@@ -58,14 +58,14 @@ export const checkpointSpecSchema = z
     podPolicy: podPolicySchema
       .default('Resume')
       .describe(
-        'podPolicy says what happens to the pod once its memory is dumped. One of Resume (the pod resumes), Freeze (it stays frozen until it is deleted or thawed) and Delete (it is deleted once the checkpoint is stored and verified). Defaults to Resume.',
+        'podPolicy defines what happens to the pod once its memory is dumped. One of Resume (the pod resumes), Freeze (it stays frozen until it is deleted or thawed) and Delete (it is deleted once the checkpoint is stored and verified). Defaults to Resume.',
       ),
     hooks: z
       .strictObject({
         preCheckpoint: execHookSchema
           .optional()
           .describe(
-            'preCheckpoint is a command that runs before the memory is dumped. If it fails, no checkpoint is made.',
+            'preCheckpoint is a command that runs before the memory is dumped. If it fails, no checkpoint is created.',
           ),
         postCheckpoint: execHookSchema
           .optional()
@@ -79,18 +79,16 @@ export const checkpointSpecSchema = z
       .boolean()
       .optional()
       .describe(
-        'keepArchive leaves the archive of each container on the node. It holds the memory of the container unencrypted.',
+        'keepArchive leaves the archive of each container on the node. It contains the unencrypted memory of the container.',
       ),
     owner: z
       .string()
       .optional()
       .describe(
-        'owner is who requested the checkpoint, for example policy/nightly. It is part of what is stored. Defaults to user.',
+        'owner is who requested the checkpoint, for example policy/nightly. It is stored in the checkpoint. Defaults to user.',
       ),
   })
-  .describe(
-    'spec is what to checkpoint, where to store it and what happens to the pod. It cannot be changed.',
-  )
+  .describe('spec is what to checkpoint, where to store it and what happens to the pod. It is immutable.')
 export type CheckpointSpec = z.output<typeof checkpointSpecSchema>
 
 const processSchema = z.looseObject({
@@ -122,10 +120,7 @@ export const checkpointSummarySchema = z.looseObject({
         name: z.string().describe('name is the name of the container.'),
         imageDigest: z.string().optional().describe('imageDigest is the digest of its image.'),
         imageBytes: z.int().optional().describe('imageBytes is the size of its dumped memory in bytes.'),
-        filesBytes: z
-          .int()
-          .optional()
-          .describe('filesBytes is the size of the files that it had changed, in bytes.'),
+        filesBytes: z.int().optional().describe('filesBytes is the size of its changed files in bytes.'),
         processes: z.array(processSchema).describe('processes are its processes.'),
         sockets: z.array(socketSchema).optional().describe('sockets are its open sockets.'),
         openFiles: z.array(openFileSchema).optional().describe('openFiles are its open files.'),
@@ -135,7 +130,7 @@ export const checkpointSummarySchema = z.looseObject({
           .describe('privileges is what its processes are allowed to do.'),
       }),
     )
-    .describe('containers is what each container holds.'),
+    .describe('containers is the contents of each container.'),
 })
 export type CheckpointSummary = z.output<typeof checkpointSummarySchema>
 
@@ -147,7 +142,7 @@ export const verificationSchema = z.looseObject({
   checkTime: z.string().describe('checkTime is the time of the check.'),
   ok: z.boolean().describe('ok is whether the checkpoint is complete and unchanged.'),
   reason,
-  message: z.string().describe('message is what was found, for people.'),
+  message: z.string().describe('message is the result of the check, for people.'),
 })
 
 /** Where something was that a restore may not find there. */
@@ -178,11 +173,11 @@ export const obstacleSchema = z.looseObject({
   container: z.string().describe('container is the name of the container.'),
   source: z
     .enum(obstacleSources)
-    .describe('source is where what is missing was, for example EmptyDir, HostPath or ProcessIDs.'),
+    .describe('source is the origin of what is missing, for example EmptyDir, HostPath or ProcessIDs.'),
   volume: z.string().optional().describe('volume is the name of the volume.'),
   path: z.string().optional().describe('path is the path in the container.'),
   pid: z.int().optional().describe('pid is the id of the process.'),
-  message: z.string().describe('message says what is missing and what to do, for people.'),
+  message: z.string().describe('message is what is missing and what to do, for people.'),
 })
 export type Obstacle = z.output<typeof obstacleSchema>
 
@@ -194,18 +189,18 @@ const dumpedContainerSchema = z.looseObject({
     .int()
     .min(0)
     .optional()
-    .describe('frozenMilliseconds is the time for which its processes were frozen by the dump.'),
+    .describe('frozenMilliseconds is the time during which its processes were frozen by the dump.'),
   gapMilliseconds: z
     .int()
     .min(0)
     .optional()
     .describe(
-      'gapMilliseconds is the time for which it ran between the dump and the freeze, rounded up. If absent, it did not run.',
+      'gapMilliseconds is the time during which it ran between the dump and the freeze, rounded up. If absent, it did not run.',
     ),
   unmeasured: z
     .string()
     .optional()
-    .describe('unmeasured is why the size of its changed files was not measured before the dump.'),
+    .describe('unmeasured is the reason why the size of its changed files was not measured before the dump.'),
 })
 
 export const checkpointPhases = ['Pending', 'Dumping', 'Storing', 'Ready', 'Failed'] as const
@@ -216,12 +211,15 @@ export const checkpointStatusSchema = z
       .enum(checkpointPhases)
       .optional()
       .describe('phase is one of Pending, Dumping, Storing, Ready (stored and verified) and Failed.'),
-    nodeName: z.string().optional().describe('nodeName is the name of the node that the pod runs on.'),
-    podUID: z.string().optional().describe('podUID is the uid of the pod that the checkpoint is made of.'),
+    nodeName: z.string().optional().describe('nodeName is the name of the node of the pod.'),
+    podUID: z.string().optional().describe('podUID is the uid of the pod of the checkpoint.'),
     reason,
     message,
     conditions: phaseConditions('Ready'),
-    startTime: z.string().optional().describe('startTime is the time at which the node agent began.'),
+    startTime: z
+      .string()
+      .optional()
+      .describe('startTime is the time at which the node agent started the checkpoint.'),
     completionTime: z
       .string()
       .optional()
@@ -265,12 +263,16 @@ export const checkpointStatusSchema = z
         spec: z.looseObject({}).describe('spec is the spec of the pod.'),
       })
       .optional()
-      .describe('podTemplate is the pod that a restore makes.'),
-    summary: checkpointSummarySchema.optional().describe('summary is what is in the checkpoint, for people.'),
+      .describe('podTemplate is the pod that a restore creates.'),
+    summary: checkpointSummarySchema
+      .optional()
+      .describe('summary is the contents of the checkpoint, for people.'),
     obstacles: z
       .array(obstacleSchema)
       .optional()
-      .describe('obstacles is what a restore will not find, or may not find. If absent, nothing was found.'),
+      .describe(
+        'obstacles are things that a restore needs and that will or may be missing. If absent, there are none.',
+      ),
     verification: verificationSchema
       .optional()
       .describe('verification is the result of the last check that was requested.'),

@@ -8,7 +8,7 @@ export const containerHostSpecSchema = z
       .record(z.string(), z.string())
       .optional()
       .describe(
-        'capabilities are what the host has, for example gpu: a10. Runtimes are placed by them, as labels capability.clouder.dev/KEY of its node.',
+        'capabilities are the capabilities of the host, for example gpu: a10. They become labels capability.clouder.dev/KEY of its node, by which runtimes are scheduled.',
       ),
     slots: z
       .int()
@@ -18,7 +18,7 @@ export const containerHostSpecSchema = z
     unschedulable: z
       .boolean()
       .optional()
-      .describe('unschedulable keeps new containers off the host. Defaults to false.'),
+      .describe('unschedulable prevents that new containers are scheduled to the host. Defaults to false.'),
   })
   .describe('spec is what the host was registered with.')
 export const containerHostStatusSchema = z
@@ -27,12 +27,12 @@ export const containerHostStatusSchema = z
       .string()
       .optional()
       .describe(
-        'lastHeartbeatTime is the time at which the host last reported. Only of a host that is no node.',
+        'lastHeartbeatTime is the time of the last heartbeat of the host. It is only set if the host is not a node.',
       ),
     joined: z
       .boolean()
       .optional()
-      .describe('joined is whether the host is a node of the cluster, of the same name.'),
+      .describe('joined is whether the host is a node of the cluster with the same name.'),
     version: z.string().optional().describe('version is the version of the program that reports.'),
     nodeFeatures: nodeFeaturesSchema
       .partial()

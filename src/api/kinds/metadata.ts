@@ -27,25 +27,25 @@ export const conditionSchema = z.looseObject({
   type: z.string().describe('type is the type of the condition.'),
   status: z.enum(['True', 'False', 'Unknown']).describe('status is one of True, False and Unknown.'),
   reason: z.string().describe('reason is why the condition has its status, as one word.'),
-  message: z.string().describe('message says the same for people.'),
+  message: z.string().describe('message is a description of the reason, for people.'),
   lastTransitionTime: z.string().describe('lastTransitionTime is the time at which status last changed.'),
   observedGeneration: z
     .int()
     .min(0)
     .optional()
-    .describe('observedGeneration is the generation of the object that the condition was observed of.'),
+    .describe('observedGeneration is the generation of the object for which the condition was set.'),
 })
 
 /** Why the object is in its phase; the codes of errors for a failure. */
 export const reason = z
   .string()
   .optional()
-  .describe('reason is why, as one word. For a failure it is an error code of clouder.')
+  .describe('reason is the reason for the phase, as one word. For a failure it is an error code of clouder.')
 
 export const message = z
   .string()
   .optional()
-  .describe('message says what is being done, or what went wrong and what to do, for people.')
+  .describe('message is the current progress, or what failed and what to do, for people.')
 
 /** Conditions of a kind whose phases end in one that is wished for. */
 export const phaseConditions = (wished: 'Ready' | 'Complete') =>

@@ -8,12 +8,12 @@ export const migrationSpecSchema = z
     nodeName: name
       .optional()
       .describe(
-        'nodeName is the name of the node to move to. By default the scheduler chooses one, never the one that the pod is on.',
+        'nodeName is the name of the node to move to. By default the scheduler chooses one other than the node of the pod.',
       ),
     storeName: name
       .default('default')
       .describe(
-        'storeName is the name of the CheckpointStore that the memory is moved through. Defaults to default.',
+        'storeName is the name of the CheckpointStore that stores the memory during the move. Defaults to default.',
       ),
     backend: z
       .enum(backends)
@@ -27,7 +27,7 @@ export const migrationSpecSchema = z
       .describe('owner is who requested the move, for example policy/spot. Defaults to user.'),
     ttlSecondsAfterFinished: ttlSecondsAfterFinished('Migration'),
   })
-  .describe('spec is which pod to move, and where to. It cannot be changed.')
+  .describe('spec is which pod to move, and where to. It is immutable.')
 export const migrationPhases = [
   'Pending',
   'Checkpointing',
@@ -45,7 +45,7 @@ export const migrationStatusSchema = z
       .enum(migrationPhases)
       .optional()
       .describe(
-        'phase is one of Pending, Checkpointing, Preparing, Moving, Verifying, RollingBack, Succeeded, RolledBack (the pod runs where it was) and Failed.',
+        'phase is one of Pending, Checkpointing, Preparing, Moving, Verifying, RollingBack, Succeeded, RolledBack (the pod runs on its source node) and Failed.',
       ),
     reason,
     message,
@@ -53,7 +53,7 @@ export const migrationStatusSchema = z
     sourceNodeName: z
       .string()
       .optional()
-      .describe('sourceNodeName is the name of the node that the pod was on.'),
+      .describe('sourceNodeName is the name of the node that the pod is moved from.'),
     targetNodeName: z
       .string()
       .optional()
@@ -69,37 +69,39 @@ export const migrationStatusSchema = z
       .int()
       .optional()
       .describe(
-        'sourceRestartCount is how often the containers of the pod had been restarted when the move began.',
+        'sourceRestartCount is how often the containers of the pod had been restarted when the move started.',
       ),
     targetAnswer: z
       .looseObject({
-        ok: z.boolean().describe('ok is whether the target node is able to run the pod.'),
+        ok: z.boolean().describe('ok is whether the target node can run the pod.'),
         reason,
-        message: z.string().describe('message says why, for people.'),
+        message: z.string().describe('message is the explanation, for people.'),
       })
       .optional()
       .describe(
-        'targetAnswer is what the node agent of the target node answered before the source was ended.',
+        'targetAnswer is the response of the node agent of the target node, before the source is deleted.',
       ),
     refusedTargets: z
       .array(
         z.looseObject({
           nodeName: z.string().describe('nodeName is the name of the node.'),
-          message: z.string().describe('message says why it is not able to run the pod.'),
+          message: z.string().describe('message is the reason why it cannot run the pod.'),
         }),
       )
       .optional()
-      .describe('refusedTargets are nodes that were tried before this one, where spec.nodeName is not set.'),
+      .describe(
+        'refusedTargets are the nodes that were tried before this one. Only if spec.nodeName is not set.',
+      ),
     images: z
       .record(z.string(), z.string())
       .optional()
       .describe(
-        'images are the images that the agent of the target node made of the checkpoint, with their digest, by container. Only with backend CreateImage.',
+        'images are the images that the node agent of the target node created from the checkpoint, with their digest, by container. Only with backend CreateImage.',
       ),
     checkpointName: z
       .string()
       .optional()
-      .describe('checkpointName is the name of the Checkpoint that holds the memory.'),
+      .describe('checkpointName is the name of the Checkpoint that contains the memory.'),
     newPodName: z
       .string()
       .optional()
@@ -117,16 +119,16 @@ export const migrationStatusSchema = z
       )
       .optional()
       .describe('ownerRefs are the owners of the pod, which the pod on the target node gets.'),
-    startTime: z.string().optional().describe('startTime is the time at which the move began.'),
+    startTime: z.string().optional().describe('startTime is the time at which the move started.'),
     phaseStartTime: z
       .string()
       .optional()
-      .describe('phaseStartTime is the time at which the current phase began.'),
+      .describe('phaseStartTime is the time at which the current phase started.'),
     refusalTime: z
       .string()
       .optional()
       .describe(
-        'refusalTime is the time at which the API server first refused the pod on the target node. If absent, it did not.',
+        'refusalTime is the time at which the API server first rejected the pod on the target node. If absent, it did not.',
       ),
     freezeTime: z
       .string()
@@ -135,7 +137,7 @@ export const migrationStatusSchema = z
     readyTime: z
       .string()
       .optional()
-      .describe('readyTime is the time at which the pod on the target node was ready.'),
+      .describe('readyTime is the time at which the pod on the target node became ready.'),
     downtimeMilliseconds: z
       .int()
       .optional()

@@ -30,7 +30,9 @@ export const policySpecSchema = z
     schedule: z
       .string()
       .optional()
-      .describe('schedule is when a checkpoint of each pod is made: five fields of cron, in timeZone.'),
+      .describe(
+        'schedule is when a checkpoint of each pod is created, in cron syntax with five fields, in timeZone.',
+      ),
     timeZone: z
       .string()
       .optional()
@@ -46,11 +48,11 @@ export const policySpecSchema = z
         podPolicy: podPolicySchema
           .exclude(['Freeze'])
           .describe(
-            'podPolicy says what happens to the pod once its memory is dumped. One of Resume and Delete. With Delete a Runtime is paused.',
+            'podPolicy defines what happens to the pod once its memory is dumped. One of Resume and Delete. With Delete a Runtime is paused.',
           ),
       })
       .optional()
-      .describe('idle makes a checkpoint of each pod that has been idle for some time.'),
+      .describe('idle creates a checkpoint of each pod that has been idle for some time.'),
     migrateOnDrain: z
       .boolean()
       .optional()
@@ -61,7 +63,7 @@ export const policySpecSchema = z
       .boolean()
       .optional()
       .describe(
-        'checkpointOnInterruption saves the pods when the cloud announces that it takes their spot machine back. A pod is moved if another node is able to run it, and checkpointed otherwise.',
+        'checkpointOnInterruption saves the pods when the cloud announces that it interrupts their spot machine. A pod is moved if another node can run it, and checkpointed otherwise.',
       ),
     storeName: name
       .default('default')
@@ -74,29 +76,31 @@ export const policySpecSchema = z
     suspend: z
       .boolean()
       .optional()
-      .describe('suspend stops the policy. What it has started continues. Defaults to false.'),
+      .describe(
+        'suspend stops the policy. Checkpoints and moves that it has started continue. Defaults to false.',
+      ),
   })
-  .describe('spec is which pods are checkpointed, and when.')
+  .describe('spec is which pods are checkpointed and when.')
 export const policyStatusSchema = z
   .looseObject({
     observedGeneration: z
       .int()
       .optional()
-      .describe('observedGeneration is the generation of the spec that the status is about.'),
+      .describe('observedGeneration is the generation of the spec that the status describes.'),
     lastScheduleTime: z
       .string()
       .optional()
-      .describe('lastScheduleTime is the last time of the schedule at which checkpoints were made.'),
+      .describe('lastScheduleTime is the last time of the schedule at which checkpoints were created.'),
     nextScheduleTime: z.string().optional().describe('nextScheduleTime is the next time of the schedule.'),
     pods: z.int().optional().describe('pods is the number of pods that are selected.'),
     checkpoints: z
       .int()
       .optional()
-      .describe('checkpoints is the number of checkpoints that the policy has made and that are kept.'),
+      .describe('checkpoints is the number of checkpoints that the policy has created and that still exist.'),
     conditions: z
       .array(conditionSchema)
       .optional()
-      .describe('conditions are Valid: whether the schedule can be followed.'),
+      .describe('conditions are Valid: whether the schedule is valid.'),
   })
   .describe('status is the state of the policy. It is written by clouder.')
 export const checkpointPolicySchema = z
@@ -106,6 +110,6 @@ export const checkpointPolicySchema = z
     status: policyStatusSchema.optional(),
   })
   .describe(
-    'CheckpointPolicy makes checkpoints of pods by a schedule, when they are idle, and before their node goes away.',
+    'CheckpointPolicy creates checkpoints of pods on a schedule, when they are idle, and before their node is drained or interrupted.',
   )
 export type CheckpointPolicy = z.output<typeof checkpointPolicySchema>

@@ -12,12 +12,12 @@ export const restoreSpecSchema = z
     podName: name
       .optional()
       .describe(
-        'podName is the name of the pod to make. Defaults to the name of the pod that the checkpoint was made of.',
+        'podName is the name of the pod to create. Defaults to the name of the pod of the checkpoint.',
       ),
     nodeName: name
       .optional()
       .describe(
-        'nodeName is the name of the node to restore on. By default the scheduler chooses among the nodes that are able to.',
+        'nodeName is the name of the node to restore on. By default the scheduler chooses one of the nodes that can restore it.',
       ),
     backend: z
       .enum(backends)
@@ -27,7 +27,7 @@ export const restoreSpecSchema = z
       ),
     ttlSecondsAfterFinished: ttlSecondsAfterFinished('Restore'),
   })
-  .describe('spec is what to restore, and where. It cannot be changed.')
+  .describe('spec is what to restore, and where. It is immutable.')
 export const restoreStatusSchema = z
   .looseObject({
     phase: z
@@ -44,7 +44,7 @@ export const restoreStatusSchema = z
       .record(z.string(), z.string())
       .optional()
       .describe(
-        'images are the images that the agent of the node made of the checkpoint, with their digest, by container. Only with backend CreateImage.',
+        'images are the images that the node agent created from the checkpoint, with their digest, by container. Only with backend CreateImage.',
       ),
     missingImages: z
       .array(z.string())
@@ -56,7 +56,7 @@ export const restoreStatusSchema = z
       .boolean()
       .optional()
       .describe('imagesPulled is whether the node has pulled the missing images.'),
-    startTime: z.string().optional().describe('startTime is the time at which the restore began.'),
+    startTime: z.string().optional().describe('startTime is the time at which the restore started.'),
     completionTime: z
       .string()
       .optional()
@@ -69,5 +69,5 @@ export const restoreSchema = z
     spec: restoreSpecSchema,
     status: restoreStatusSchema.optional(),
   })
-  .describe('Restore makes a pod from a Checkpoint, with its memory.')
+  .describe('Restore creates a pod from a Checkpoint, with its memory.')
 export type Restore = z.output<typeof restoreSchema>

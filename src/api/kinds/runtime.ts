@@ -27,7 +27,7 @@ export const runtimeSpecSchema = z
       .array(name)
       .optional()
       .describe(
-        'secretNames are the names of Secrets that are mounted below /run/secrets, in memory. They are read again at each resume and are in no checkpoint.',
+        'secretNames are the names of Secrets that are mounted below /run/secrets, in memory. They are read again at each resume and are not part of checkpoints.',
       ),
     volumes: z
       .array(
@@ -50,11 +50,11 @@ export const runtimeSpecSchema = z
           .describe('storageClassName is the name of its StorageClass. Defaults to that of the cluster.'),
       })
       .optional()
-      .describe('home is a volume that is made for the runtime and mounted at /home.'),
+      .describe('home is a volume that is created for the runtime and mounted at /home.'),
     ports: z
       .array(z.int().min(1).max(65535))
       .optional()
-      .describe('ports are TCP ports of the container. A Service is made for them.'),
+      .describe('ports are TCP ports of the container. A Service is created for them.'),
     nodeSelector: z
       .record(z.string(), z.string())
       .optional()
@@ -68,10 +68,10 @@ export const runtimeSpecSchema = z
       .enum(['Running', 'Paused'])
       .default('Running')
       .describe(
-        'state is the wanted state. One of Running and Paused. Users and policies pause and resume the runtime by it. Defaults to Running.',
+        'state is the desired state. One of Running and Paused. Users and policies set it to pause and resume the runtime. Defaults to Running.',
       ),
   })
-  .describe('spec is the container to run, and whether it runs now.')
+  .describe('spec is the container to run, and whether it runs or is paused.')
 export const runtimeStatusSchema = z
   .looseObject({
     phase: z
@@ -81,7 +81,7 @@ export const runtimeStatusSchema = z
     reason,
     message,
     conditions: runtimeConditions,
-    nodeName: z.string().optional().describe('nodeName is the name of the node that the runtime runs on.'),
+    nodeName: z.string().optional().describe('nodeName is the name of the node of the runtime.'),
     checkpointName: z
       .string()
       .optional()
