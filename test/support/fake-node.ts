@@ -12,6 +12,7 @@ import type {DumpWatcher} from '../../src/programs/node-agent/freeze.ts'
 import {kubeletArchives} from '../../src/programs/node-agent/former-archives.ts'
 import {inspectArchive} from '../../src/programs/node-agent/inspect.ts'
 import {parsePod, podRef} from '../../src/kubernetes/pod.ts'
+import {PodLocks} from '../../src/programs/node-agent/pod-locks.ts'
 import {clusterStores} from '../../src/programs/node-agent/stores.ts'
 import type {AgentTools} from '../../src/programs/node-agent/tools.ts'
 import type {DumpSize} from '../../src/programs/node-agent/upper-layer.ts'
@@ -169,6 +170,7 @@ export class FakeNode {
     return {
       node: NODE,
       kube,
+      podLocks: new PodLocks(),
       checkpoint: life.of('runtime', {checkpoint: this.#checkpoint()}, ['checkpoint']).checkpoint,
       shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},
       cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),

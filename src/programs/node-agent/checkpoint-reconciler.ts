@@ -3,25 +3,37 @@ import type {CheckpointStatus} from '../../api/resources.ts'
 import {errorMessage, isTransient} from '../../base/errors.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {withPhaseConditions} from '../../operator/phase-conditions.ts'
-import {dumpPod} from './dump.ts'
-import {importCheckpoint} from './import.ts'
-import {hookAfter, letGo, undo} from './let-go.ts'
+import {dumpPod, type DumpTools} from './dump.ts'
+import {importCheckpoint, type ImportTools} from './import.ts'
+import {hookAfter, letGo, undo, type LetGoTools} from './let-go.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './checkpoint-object.ts'
 import {podOf, type Pod} from '../../kubernetes/pod.ts'
-import {removeCheckpoint} from './remove.ts'
-import {sealDumped} from './seal.ts'
+import {removeCheckpoint, type RemovalTools} from './remove.ts'
+import {sealDumped, type SealTools} from './seal.ts'
 import type {AgentTools} from './tools.ts'
-import {holderOf, withPodLock, letPodGoOn} from './pod-lock.ts'
+import {holderOf, withPodLock, letPodGoOn, type ResumeTools} from './pod-lock.ts'
 import {verifyAsked} from './verify.ts'
 import {isStopped, wakePod} from './thaw.ts'
 import {writeOwn, writeUnlessConflict} from './write-status.ts'
+
+/** What each step towards the end of a Checkpoint works with. */
+type DumpStepTools = DumpTools & ResumeTools & Pick<AgentTools, 'dumps' | 'metrics' | 'now'>
+type StoreTools = SealTools & Pick<AgentTools, 'kube' | 'metrics'>
+type GiveUpTools = ResumeTools & Pick<AgentTools, 'archives' | 'exec' | 'metrics' | 'now'>
+type CheckpointTools = DumpStepTools &
+  StoreTools &
+  GiveUpTools &
+  ImportTools &
+  LetGoTools &
+  RemovalTools &
+  Pick<AgentTools, 'nodeFeatures'>
 
 /**
  * Brings a Checkpoint to its end, from whatever its status says was reached: claims it if its pod is on this node,
  * dumps, seals, and lets go of the pod. Each step is written to the status before the next, and may be done twice.
  * Throws KubernetesError that is transient, to be tried again; what fails otherwise is in the status.
  */
-export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): Promise<void> {
+export async function takeCheckpoint(name: CheckpointName, tools: CheckpointTools): Promise<void> {
   let last: Named | undefined
   for (;;) {
     tools.signal.throwIfAborted()
@@ -44,7 +56,10 @@ export async function takeCheckpoint(name: CheckpointName, tools: AgentTools): P
 }
 
 /** What a Checkpoint that is gone leaves behind: nothing, and its pod goes on. */
-export async function abandon(checkpoint: Named, tools: AgentTools): Promise<void> {
+export async function abandon(
+  checkpoint: Named,
+  tools: ResumeTools & Pick<AgentTools, 'archives' | 'node'>,
+): Promise<void> {
   const {uid, status} = checkpoint
   if (status?.nodeName !== tools.node || status.phase === 'Pending') return
   const isOver = status.phase === 'Ready' || status.phase === 'Failed'
@@ -54,7 +69,7 @@ export async function abandon(checkpoint: Named, tools: AgentTools): Promise<voi
 }
 
 /** Whether there is a next step. */
-async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
+async function oneStep(checkpoint: Named, tools: CheckpointTools): Promise<boolean> {
   const {spec, status = {}, metadata} = checkpoint
   if (metadata.deletionTimestamp !== undefined) {
     if (status.nodeName === tools.node) await removeCheckpoint(checkpoint, tools)
@@ -90,15 +105,17 @@ async function oneStep(checkpoint: Named, tools: AgentTools): Promise<boolean> {
 }
 
 /** One that is open, or that this agent began and could not finish. */
-const isToImport = ({phase = 'Pending', nodeName}: CheckpointStatus, tools: AgentTools): boolean =>
-  phase === 'Pending' || (phase === 'Storing' && nodeName === tools.node)
+const isToImport = (
+  {phase = 'Pending', nodeName}: CheckpointStatus,
+  tools: Pick<AgentTools, 'node'>,
+): boolean => phase === 'Pending' || (phase === 'Storing' && nodeName === tools.node)
 
 /** Writes what follows `phase`; false: the Checkpoint is gone, or somebody else ended it. */
 const leavePhase = (
   checkpoint: Named,
   phase: CheckpointStatus['phase'],
   next: object,
-  tools: AgentTools,
+  tools: Pick<AgentTools, 'kube' | 'now' | 'signal'>,
 ): Promise<boolean> =>
   writeOwn(
     checkpoint,
@@ -111,7 +128,11 @@ const leavePhase = (
  * Takes a Checkpoint that the controller has given to this node, with the pod as it is. Another node's, one that is
  * given to none yet, or whose pod has become another, is left alone: the controller writes when it sees that.
  */
-async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTools): Promise<boolean> {
+async function claim(
+  checkpoint: Named,
+  wanted: {name: string},
+  tools: Pick<AgentTools, 'kube' | 'node' | 'now' | 'nodeFeatures'>,
+): Promise<boolean> {
   const {nodeName, podUID, podTemplate} = checkpoint.status ?? {}
   if (nodeName !== tools.node || podTemplate === undefined) return false
   const pod = await podOf(checkpoint.namespace, wanted.name, tools)
@@ -131,7 +152,7 @@ async function claim(checkpoint: Named, wanted: {name: string}, tools: AgentTool
 async function dump(
   checkpoint: Named,
   wanted: {name: string; uid?: string | undefined},
-  tools: AgentTools,
+  tools: DumpStepTools,
 ): Promise<void> {
   const {status = {}} = checkpoint
   await withPodLock(status.podUID ?? checkpoint.uid, tools, () => dumpInTurn(checkpoint, wanted, tools))
@@ -140,7 +161,7 @@ async function dump(
 async function dumpInTurn(
   checkpoint: Named,
   wanted: {name: string; uid?: string | undefined},
-  tools: AgentTools,
+  tools: DumpStepTools,
 ): Promise<void> {
   const {log} = tools
   const {status = {}} = checkpoint
@@ -191,7 +212,7 @@ async function dumpInTurn(
 }
 
 /** A pod that stands still for another checkpoint is not dumped: letting it go would be behind that one's back. */
-async function refuseHeld(checkpoint: Named, pod: Pod, tools: AgentTools): Promise<void> {
+async function refuseHeld(checkpoint: Named, pod: Pod, tools: Pick<AgentTools, 'kube'>): Promise<void> {
   const holder = await holderOf(pod.metadata.uid, checkpoint, tools)
   if (holder === undefined) return
   throw new PodHeldError(pod, holder)
@@ -206,7 +227,7 @@ class PodHeldError extends CheckpointError {
   }
 }
 
-async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
+async function store(checkpoint: Named, tools: StoreTools): Promise<void> {
   const {log} = tools
   // A store that is away, or slow, is no reason to go on with what nobody wants any more.
   const unwanted = new AbortController()
@@ -233,7 +254,11 @@ async function store(checkpoint: Named, tools: AgentTools): Promise<void> {
 }
 
 /** Whether the Checkpoint is still wanted; a message that somebody else's write crossed is left out. */
-async function tellProgress(checkpoint: Named, message: string, {kube}: AgentTools): Promise<boolean> {
+async function tellProgress(
+  checkpoint: Named,
+  message: string,
+  {kube}: Pick<AgentTools, 'kube'>,
+): Promise<boolean> {
   const object = await kube.get(checkpointRef(checkpoint))
   if (object === undefined) return false
   const {uid, metadata, status} = parseCheckpoint(object)
@@ -253,7 +278,7 @@ function storedMessage({location, obstacles = []}: Pick<CheckpointStatus, 'locat
  * Checkpoint whose pod ran on, or whose archive is gone, must never become Ready. One that has ended stays as it ended;
  * what is left to do for it is told, and tried again: throws `error`.
  */
-async function giveUp(checkpoint: Named, error: unknown, tools: AgentTools): Promise<void> {
+async function giveUp(checkpoint: Named, error: unknown, tools: GiveUpTools): Promise<void> {
   const {log, metrics, now, signal} = tools
   const {phase, podUID, frozen} = checkpoint.status ?? {}
   const message = errorMessage(error)

@@ -8,7 +8,7 @@ import type {AgentTools} from './tools.ts'
 import {refuseLarge, refuseOverLimit} from './upper-layer.ts'
 
 /** What a dump touches. */
-type DumpTools = Pick<
+export type DumpTools = Pick<
   AgentTools,
   'archives' | 'cgroups' | 'checkpoint' | 'exec' | 'explain' | 'log' | 'measure' | 'signal' | 'watchDump'
 >

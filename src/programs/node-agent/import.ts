@@ -8,6 +8,9 @@ import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts
 import type {AgentTools} from './tools.ts'
 import {writeStatusIf, writeUnlessConflict} from './write-status.ts'
 
+/** What an import touches: no pod, no runtime. */
+export type ImportTools = Pick<AgentTools, 'kube' | 'node' | 'now' | 'signal' | 'stores'>
+
 /**
  * Makes a Checkpoint of one that lies in a store already. Any agent that finds it there may; the first one does. One of
  * another namespace is refused: its memory belongs there.
@@ -15,7 +18,7 @@ import {writeStatusIf, writeUnlessConflict} from './write-status.ts'
 export async function importCheckpoint(
   checkpoint: Named,
   digestText: string,
-  tools: AgentTools,
+  tools: ImportTools,
 ): Promise<void> {
   const {stores, signal, node, now} = tools
   const digest = digestSchema.safeParse(digestText).data

@@ -4,15 +4,18 @@ import {waitFor} from '../../base/waiting.ts'
 import {runHook} from './dump.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
-import {letPodGoOn} from './pod-lock.ts'
+import {letPodGoOn, type ResumeTools} from './pod-lock.ts'
 import {isStopped} from './thaw.ts'
 import {noteThawed} from './write-status.ts'
+
+/** What it takes to end the standing still of a pod. */
+export type LetGoTools = Pick<AgentTools, 'kube' | 'cgroups' | 'exec' | 'now' | 'log' | 'signal'>
 
 /**
  * Ends the standing still of a pod: it is deleted if that was asked for, ended without running again if somebody
  * deleted it, thawed if somebody asked for that; otherwise it goes on standing still.
  */
-export async function letGo(checkpoint: Named, tools: AgentTools): Promise<void> {
+export async function letGo(checkpoint: Named, tools: LetGoTools): Promise<void> {
   const {kube, cgroups} = tools
   const {spec, metadata} = checkpoint
   const podUID = checkpoint.status?.podUID
@@ -36,7 +39,7 @@ export async function letGo(checkpoint: Named, tools: AgentTools): Promise<void>
 }
 
 /** Lets the pod of a failed checkpoint go on; one that was deleted meanwhile is ended where it stands. */
-export async function undo(checkpoint: Named, tools: AgentTools): Promise<void> {
+export async function undo(checkpoint: Named, tools: LetGoTools & ResumeTools): Promise<void> {
   const {podUID, frozen} = checkpoint.status ?? {}
   if (podUID === undefined || frozen !== true) return
   const pod = await ownPod(checkpoint, tools)

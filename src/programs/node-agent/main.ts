@@ -44,6 +44,7 @@ import {agentMetrics} from './metrics.ts'
 import {peerStore, servePeer} from './peer.ts'
 import {threadedCiphers} from './piece-threads.ts'
 import {parsePod} from '../../kubernetes/pod.ts'
+import {PodLocks} from './pod-locks.ts'
 import {diskPreparations} from './prepare.ts'
 import {remembered} from '../../operator/ttl-cache.ts'
 import {serveRestores} from './serve.ts'
@@ -119,6 +120,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     kube,
     cgroups,
     shims: containerdShims('/run/containerd/io.containerd.runtime.v2.task/k8s.io'),
+    podLocks: new PodLocks(),
     checkpoint: criCheckpoint(CONTAINERD_SOCKET),
     exec: criExec(CONTAINERD_SOCKET),
     watchDump: dumpWatcher(threads),

@@ -4,34 +4,24 @@ import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 import {wakePod} from './thaw.ts'
 
-const lastTurns = new WeakMap<AgentTools, Map<string, Promise<unknown>>>()
+/** What it takes to let a pod go on. */
+export type ResumeTools = Pick<AgentTools, 'podLocks' | 'kube' | 'cgroups' | 'shims' | 'log' | 'signal'>
 
 /**
  * Does what stops a pod, or lets it go on, after what was begun before with the same pod. Of two dumps at once the one
  * would let go of what stands still for the other, and what the pod did from then on would be lost unseen.
  */
-export async function withPodLock<T>(podUid: string, tools: AgentTools, work: () => Promise<T>): Promise<T> {
-  const turns = lastTurns.get(tools) ?? new Map<string, Promise<unknown>>()
-  lastTurns.set(tools, turns)
-  const before = turns.get(podUid) ?? Promise.resolve()
-  const turn = before.then(() => {
-    tools.signal.throwIfAborted()
-    return work()
-  })
-  const ended = turn.catch(() => undefined)
-  turns.set(podUid, ended)
-  try {
-    return await turn
-  } finally {
-    if (turns.get(podUid) === ended) turns.delete(podUid)
-  }
-}
+export const withPodLock = <T>(
+  podUid: string,
+  {podLocks, signal}: Pick<AgentTools, 'podLocks' | 'signal'>,
+  work: () => Promise<T>,
+): Promise<T> => podLocks.during(podUid, signal, work)
 
 /** Lets a pod go on for whose sake `checkpoint` stopped it, unless it stands still for another one. */
 export async function letPodGoOn(
   podUid: string,
   checkpoint: Pick<Named, 'uid' | 'namespace'>,
-  tools: AgentTools,
+  tools: ResumeTools,
 ): Promise<void> {
   await withPodLock(podUid, tools, async () => {
     if ((await holderOf(podUid, checkpoint, tools)) === undefined) await wakePod(podUid, tools)

@@ -7,8 +7,11 @@ import {retryOnConflict} from '../../kubernetes/conflict.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
-import {letPodGoOn} from './pod-lock.ts'
+import {letPodGoOn, type ResumeTools} from './pod-lock.ts'
 import {noteThawed} from './write-status.ts'
+
+/** What removing touches: what of it is stored, and the pod that stands still for it. */
+export type RemovalTools = ResumeTools & Pick<AgentTools, 'archives' | 'stores' | 'now'>
 
 /** Sealed pieces of a push that is under way are not collected. */
 const GRACE_MS = 60 * 60_000
@@ -17,7 +20,7 @@ const GRACE_MS = 60 * 60_000
  * Takes away what a deleted Checkpoint of this node left here: its pod goes on, its archives and what lies sealed on a
  * disk go; last, the finalizer that held it. What lies elsewhere the controller removes.
  */
-export async function removeCheckpoint(checkpoint: Named, tools: AgentTools): Promise<void> {
+export async function removeCheckpoint(checkpoint: Named, tools: RemovalTools): Promise<void> {
   const {kube, archives, log} = tools
   const {status = {}, metadata} = checkpoint
   const held = status.frozen === true || (status.phase !== 'Ready' && status.phase !== 'Failed')
@@ -49,7 +52,10 @@ function fail({namespace, name}: Named): never {
   throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${name} no longer exists`)
 }
 
-async function storeOf({spec}: Named, {kube}: AgentTools): Promise<CheckpointStore | undefined> {
+async function storeOf(
+  {spec}: Named,
+  {kube}: Pick<AgentTools, 'kube'>,
+): Promise<CheckpointStore | undefined> {
   const object = await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name: spec.storeName})
   return object === undefined ? undefined : checkpointStoreSchema.parse(object)
 }
@@ -58,7 +64,11 @@ async function storeOf({spec}: Named, {kube}: AgentTools): Promise<CheckpointSto
 export const isLocal = ({spec}: CheckpointStore): boolean =>
   spec.node !== undefined || spec.directory !== undefined || spec.persistentVolumeClaim !== undefined
 
-async function removeStored({spec}: Named, digest: Digest, {stores, signal}: AgentTools): Promise<void> {
+async function removeStored(
+  {spec}: Named,
+  digest: Digest,
+  {stores, signal}: Pick<AgentTools, 'stores' | 'signal'>,
+): Promise<void> {
   const {blobs} = await stores.open(spec.storeName, {signal})
   await blobs.removeManifest(digest, signal)
   await blobs.collect({graceMs: GRACE_MS, dryRun: false, signal})

@@ -10,7 +10,7 @@ import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 
 /** What sealing touches: no pod, no runtime, no API server. */
-type SealTools = Pick<
+export type SealTools = Pick<
   AgentTools,
   'archives' | 'ciphers' | 'inspect' | 'log' | 'node' | 'now' | 'signal' | 'stores'
 >

@@ -14,6 +14,7 @@ import type {DumpWatcher} from './freeze.ts'
 import type {NodeLimits} from './limits.ts'
 import type {Log} from '../../operator/log.ts'
 import type {Metrics} from './metrics.ts'
+import type {PodLocks} from './pod-locks.ts'
 import type {Shims} from './shims.ts'
 import type {Stores} from './stores.ts'
 import type {DumpMeter} from './upper-layer.ts'
@@ -42,6 +43,7 @@ export interface AgentTools {
   readonly checkpoint: ContainerCheckpoint
   readonly cgroups: Cgroups
   readonly shims: Shims
+  readonly podLocks: PodLocks
   /** Runs hooks. */
   readonly exec: ContainerExec
   readonly watchDump: DumpWatcher
