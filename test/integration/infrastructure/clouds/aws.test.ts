@@ -251,7 +251,7 @@ test('credentials tell their account, and those of another one are refused', asy
   })
   const opened = openCloud({kind: 'aws', account: '999999999999', signal: context.signal})
   await expect(opened).rejects.toMatchObject({code: 'ACCOUNT_MISMATCH'})
-  await expect(opened).rejects.toThrow(/account 123456789012 .* is 999999999999$/)
+  await expect(opened).rejects.toThrow(/belong to account 123456789012 .*, expected account 999999999999$/)
 })
 
 test('everything of a cluster is found by its tags, with who made it, and nothing of another', async (context) => {
