@@ -29,34 +29,40 @@ export const retentionSchema = z.strictObject({
 })
 export type Retention = z.output<typeof retentionSchema>
 
+/**
+ * Text that the API server bounds, as it must to compare it in a rule. Not by `max`, which counts UTF-16 units, where the
+ * server counts characters.
+ */
+const textUpTo = (maxLength: number) => z.string().meta({maxLength})
+
 const places = {
   node: z.strictObject({}).describe('the disk of the node that created the checkpoint'),
   directory: z
-    .strictObject({path: z.string().startsWith('/').describe('a folder that every node mounts')})
+    .strictObject({path: textUpTo(4096).startsWith('/').describe('a folder that every node mounts')})
     .describe('a folder'),
   persistentVolumeClaim: z
     .strictObject({claimName: name.describe('a claim of namespace clouder-system, ReadWriteMany')})
     .describe('a volume'),
   registry: z
     .strictObject({
-      repository: z.string().describe('`registry.example.com/team/checkpoints`'),
+      repository: textUpTo(1024).describe('`registry.example.com/team/checkpoints`'),
       insecure: z.boolean().optional().describe('plain HTTP; for a registry on the nodes’ own network'),
     })
     .describe('an OCI registry'),
   s3: z
     .strictObject({
-      bucket: z.string().describe('name of the bucket'),
+      bucket: textUpTo(255).describe('name of the bucket'),
       region: z.string().describe('its region'),
-      prefix: z.string().optional().describe('put before every key'),
-      endpoint: z.string().optional().describe('URL of an S3-compatible service other than AWS'),
+      prefix: textUpTo(1024).optional().describe('put before every key'),
+      endpoint: textUpTo(1024).optional().describe('URL of an S3-compatible service other than AWS'),
       forcePathStyle: z.boolean().optional().describe('bucket in the path instead of the host name'),
     })
     .describe('S3 or a compatible service'),
   azureBlob: z
     .strictObject({
-      endpoint: z.string().describe('`https://account.blob.core.windows.net`'),
-      container: z.string().describe('name of the container'),
-      prefix: z.string().optional().describe('put before every name'),
+      endpoint: textUpTo(1024).describe('`https://account.blob.core.windows.net`'),
+      container: textUpTo(255).describe('name of the container'),
+      prefix: textUpTo(1024).optional().describe('put before every name'),
     })
     .describe('Azure Blob storage'),
 }

@@ -10,6 +10,12 @@ export const checkpointStoreSchema = z
     ),
     status: z
       .looseObject({
+        inUse: z
+          .boolean()
+          .optional()
+          .describe(
+            'inUse is whether a Checkpoint is stored in it. As long as one is, the location of the store cannot be changed.',
+          ),
         conditions: z
           .array(conditionSchema)
           .optional()

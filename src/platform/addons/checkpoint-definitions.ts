@@ -28,7 +28,7 @@ const allKinds = [
 
 function definition(kind: ResourceKind): KubeObject {
   const {plural, namespaced, schema: whole} = RESOURCES[kind]
-  const {shortNames, columns, rules = []} = PRESENTATION[kind]
+  const {shortNames, columns, rules = [], objectRules = []} = PRESENTATION[kind]
   const schema = structural(z.toJSONSchema(whole.shape.spec, {io: 'input'}))
   const status = structural(z.toJSONSchema(whole.shape.status.unwrap(), {io: 'input'}))
   return {
@@ -63,12 +63,11 @@ function definition(kind: ResourceKind): KubeObject {
               type: 'object',
               description: whole.description,
               required: ['spec'],
+              ...validations(objectRules),
               properties: {
                 spec: {
                   ...schema,
-                  ...(rules.length === 0
-                    ? {}
-                    : {'x-kubernetes-validations': rules.map(([rule, message]) => ({rule, message}))}),
+                  ...validations(rules),
                 },
                 status,
               },
@@ -79,6 +78,9 @@ function definition(kind: ResourceKind): KubeObject {
     },
   }
 }
+
+const validations = (rules: readonly (readonly [string, string])[]): Json =>
+  rules.length === 0 ? {} : {'x-kubernetes-validations': rules.map(([rule, message]) => ({rule, message}))}
 
 /** Keys of a JSON schema that a structural schema has with the same meaning. */
 const kept = [

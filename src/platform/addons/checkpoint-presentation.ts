@@ -1,3 +1,4 @@
+import type {StoreKind} from '../../api/checkpoint-store.ts'
 import type {ResourceKind} from '../../api/resources.ts'
 
 interface Column {
@@ -29,6 +30,26 @@ const whyNotReady = [
   wide('Message', '.status.conditions[?(@.type=="Ready")].message'),
 ]
 
+/** What a checkpoint of before would be looked for by. How the place is reached (region, insecure) may be corrected. */
+const LOCATION = {
+  node: [],
+  directory: ['path'],
+  persistentVolumeClaim: ['claimName'],
+  registry: ['repository'],
+  s3: ['bucket', 'prefix', 'endpoint'],
+  azureBlob: ['endpoint', 'container', 'prefix'],
+} as const satisfies Readonly<Record<StoreKind, readonly string[]>>
+
+// Not by optional values: the server does not know how long those may be, and takes the rule for one that is too dear.
+const sameLocation = Object.entries(LOCATION).map(([place, keys]) => {
+  const [now, before] = [`self.spec.${place}`, `oldSelf.spec.${place}`]
+  const same = keys.map(
+    (key) =>
+      `has(${now}.${key}) == has(${before}.${key}) && (!has(${now}.${key}) || ${now}.${key} == ${before}.${key})`,
+  )
+  return `has(${now}) == has(${before})${same.length === 0 ? '' : ` && (!has(${now}) || (${same.join(' && ')}))`}`
+})
+
 /** What `kubectl get` shows, by which short name, and which rules go beyond the shape. */
 export const PRESENTATION: Readonly<
   Record<
@@ -36,7 +57,10 @@ export const PRESENTATION: Readonly<
     {
       readonly shortNames: readonly string[]
       readonly columns: readonly Column[]
+      /** About the spec. */
       readonly rules?: readonly (readonly [string, string])[]
+      /** About the whole object. */
+      readonly objectRules?: readonly (readonly [string, string])[]
     }
   >
 > = {
@@ -47,6 +71,12 @@ export const PRESENTATION: Readonly<
       [
         '[has(self.node), has(self.directory), has(self.persistentVolumeClaim), has(self.registry), has(self.s3), has(self.azureBlob)].filter(isSet, isSet).size() == 1',
         'exactly one of node, directory, persistentVolumeClaim, registry, s3 and azureBlob must be set',
+      ],
+    ],
+    objectRules: [
+      [
+        `!has(oldSelf.status) || !has(oldSelf.status.inUse) || !oldSelf.status.inUse || (${sameLocation.join(' && ')})`,
+        'the location of a store that holds checkpoints cannot be changed: create another CheckpointStore, or delete the checkpoints of this one first',
       ],
     ],
   },

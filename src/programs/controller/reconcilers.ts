@@ -7,6 +7,7 @@ import {migrationReconciler} from './migrate.ts'
 import {policyReconciler} from './policies.ts'
 import {restoreReconciler} from './restore.ts'
 import {runtimeReconciler} from './runtime.ts'
+import {storeContentReconciler} from './store-content.ts'
 import {storeReconciler} from './store.ts'
 import type {Reconciler} from './reconcile-context.ts'
 
@@ -19,6 +20,7 @@ export const reconcilers = (): readonly Reconciler[] => [
   finishedMigrationReconciler,
   policyReconciler(),
   storeReconciler(),
+  storeContentReconciler,
   runtimeReconciler,
   containerHostReconciler,
   interruptionReconciler(),

@@ -129,3 +129,31 @@ test.for([
     expect(await ended).toContain('condition met')
   },
 )
+
+const S3 = {bucket: 'b', region: 'eu-west-1', prefix: 'p'}
+
+test.for<[string, object, object, boolean]>([
+  ['another folder', {directory: {path: '/a'}}, {directory: {path: '/b'}}, false],
+  ['another kind of place', {node: {}}, {directory: {path: '/a'}}, false],
+  ['another prefix', {s3: S3}, {s3: {...S3, prefix: 'q'}}, false],
+  ['no prefix', {s3: S3}, {s3: {bucket: 'b', region: 'eu-west-1'}}, false],
+  ['the right region', {s3: S3}, {s3: {...S3, region: 'eu-central-1'}}, true],
+  ['a retention', {node: {}}, {node: {}, retention: {keepLast: 1}}, true],
+])('a store that holds checkpoints, and %s: %j, %j: %j', async ([, before, after, isTaken], context) => {
+  const {kube} = await served(context)
+  const metadata = {name: 'holds'}
+  const ref = {apiVersion: API_VERSION, kind: 'CheckpointStore', ...metadata}
+  await kube.delete(ref)
+  await kube.create({apiVersion: API_VERSION, kind: 'CheckpointStore', metadata, spec: before})
+  const change = async (): Promise<unknown> => {
+    const {metadata: now} = (await kube.get(ref)) ?? {metadata}
+    return kube.update({apiVersion: API_VERSION, kind: 'CheckpointStore', metadata: now, spec: after})
+  }
+  await kube.patch(ref, {status: {inUse: true}}, {subresource: 'status'})
+  if (isTaken) await change()
+  else
+    await expect(change()).rejects.toThrow('the location of a store that holds checkpoints cannot be changed')
+  await kube.patch(ref, {status: {inUse: false}}, {subresource: 'status'})
+  await change()
+  expect((await kube.get(ref))?.['spec']).toEqual(after)
+})

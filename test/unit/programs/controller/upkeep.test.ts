@@ -251,3 +251,26 @@ test('an imported checkpoint that is deleted stays in the store, whose it is too
   expect(scene.object('Checkpoint', 'theirs')).toBeUndefined()
   expect(await blobs.listManifests(SIGNAL)).toHaveLength(1)
 })
+
+test('a store is in use from its first stored checkpoint to its last one', async () => {
+  const scene = sceneWithPod()
+  const inUse = () => (scene.status('CheckpointStore', 'default') as {inUse?: boolean} | undefined)?.inUse
+  scene.put('CheckpointStore', 'default', {node: {}})
+  scene.put('CheckpointStore', 'other', {node: {}})
+  await scene.play({forMs: 10_000})
+  expect(inUse()).toBeUndefined()
+  scene.put('Checkpoint', 'saved', {podRef: {name: 'web'}, storeName: 'default', podPolicy: 'Resume'})
+  await scene.play({until: hasEnded(scene, 'saved')})
+  await scene.play({forMs: 10_000})
+  expect(inUse()).toBe(true)
+  expect(scene.status('CheckpointStore', 'other')).not.toHaveProperty('inUse')
+  scene.kube.drop({
+    apiVersion: 'clouder.dev/v1alpha1',
+    kind: 'Checkpoint',
+    name: 'saved',
+    namespace: 'default',
+  })
+  await scene.play({forMs: 10_000})
+  expect(inUse()).toBe(false)
+  await scene.end()
+})
