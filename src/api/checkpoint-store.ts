@@ -30,39 +30,48 @@ export const retentionSchema = z.strictObject({
 export type Retention = z.output<typeof retentionSchema>
 
 /**
- * Text that the API server bounds, as it must to compare it in a rule. Not by `max`, which counts UTF-16 units, where the
- * server counts characters.
+ * Text of at most 1000 characters, which the API server has to know of what it compares in a rule. Not by `max`, which
+ * counts UTF-16 units, where the server counts characters.
  */
-const textUpTo = (maxLength: number) => z.string().meta({maxLength})
+const boundedText = z
+  .string()
+  .regex(/^[\s\S]{0,1000}$/u)
+  .meta({maxLength: 1000})
 
 const places = {
   node: z.strictObject({}).describe('the disk of the node that created the checkpoint'),
   directory: z
-    .strictObject({path: textUpTo(4096).startsWith('/').describe('a folder that every node mounts')})
+    .strictObject({
+      path: z
+        .string()
+        .regex(/^\/[\s\S]{0,999}$/u)
+        .meta({maxLength: 1000})
+        .describe('a folder that every node mounts'),
+    })
     .describe('a folder'),
   persistentVolumeClaim: z
     .strictObject({claimName: name.describe('a claim of namespace clouder-system, ReadWriteMany')})
     .describe('a volume'),
   registry: z
     .strictObject({
-      repository: textUpTo(1024).describe('`registry.example.com/team/checkpoints`'),
+      repository: boundedText.describe('`registry.example.com/team/checkpoints`'),
       insecure: z.boolean().optional().describe('plain HTTP; for a registry on the nodes’ own network'),
     })
     .describe('an OCI registry'),
   s3: z
     .strictObject({
-      bucket: textUpTo(255).describe('name of the bucket'),
+      bucket: boundedText.describe('name of the bucket'),
       region: z.string().describe('its region'),
-      prefix: textUpTo(1024).optional().describe('put before every key'),
-      endpoint: textUpTo(1024).optional().describe('URL of an S3-compatible service other than AWS'),
+      prefix: boundedText.optional().describe('put before every key'),
+      endpoint: boundedText.optional().describe('URL of an S3-compatible service other than AWS'),
       forcePathStyle: z.boolean().optional().describe('bucket in the path instead of the host name'),
     })
     .describe('S3 or a compatible service'),
   azureBlob: z
     .strictObject({
-      endpoint: textUpTo(1024).describe('`https://account.blob.core.windows.net`'),
-      container: textUpTo(255).describe('name of the container'),
-      prefix: textUpTo(1024).optional().describe('put before every name'),
+      endpoint: boundedText.describe('`https://account.blob.core.windows.net`'),
+      container: boundedText.describe('name of the container'),
+      prefix: boundedText.optional().describe('put before every name'),
     })
     .describe('Azure Blob storage'),
 }

@@ -51,7 +51,11 @@ export const nodeFeaturesSchema = z.strictObject({
   criu: z.string().describe('criu is its version of CRIU.'),
   runtime: z.string().describe('runtime is its container runtime, for example containerd 2.3.7.'),
   runc: z.string().describe('runc is its version of runc.'),
-  cgroupVersion: z.literal([1, 2]).describe('cgroupVersion is its version of cgroups. One of 1 and 2.'),
+  // As an integer: the API server takes 1.5 for one of the numbers 1 and 2.
+  cgroupVersion: z
+    .literal([1, 2])
+    .meta({type: 'integer'})
+    .describe('cgroupVersion is its version of cgroups. One of 1 and 2.'),
   // Of /proc/cpuinfo.
   cpuFeatures: z
     .array(z.string())

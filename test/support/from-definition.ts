@@ -8,7 +8,7 @@ const nodeSchema = z.looseObject({
   additionalProperties: z.unknown().optional(),
   items: z.unknown().optional(),
   required: z.array(z.string()).default([]),
-  enum: z.array(z.string()).optional(),
+  enum: z.array(z.union([z.string(), z.number()])).optional(),
   pattern: z.string().optional(),
   minimum: z.number().optional(),
   maximum: z.number().optional(),
@@ -51,6 +51,7 @@ export function anyOfDefinition(schema: unknown): fc.Arbitrary<unknown> {
       return fc.boolean()
     case 'integer':
     case 'number': {
+      if (node.enum !== undefined) return fc.constantFrom(...node.enum, ...node.enum, ...ODD_NUMBERS)
       const limits = [node.minimum, node.maximum].filter((limit) => limit !== undefined)
       return fc.oneof(
         {
@@ -77,7 +78,10 @@ export function anyOfDefinition(schema: unknown): fc.Arbitrary<unknown> {
 
 function textOf({enum: values, pattern, minLength, maxLength}: Node): fc.Arbitrary<string> {
   if (values !== undefined)
-    return fc.oneof({weight: 9, arbitrary: fc.constantFrom(...values)}, {weight: 1, arbitrary: anyText()})
+    return fc.oneof(
+      {weight: 9, arbitrary: fc.constantFrom(...values.map(String))},
+      {weight: 1, arbitrary: anyText()},
+    )
   const right =
     pattern === undefined
       ? anyText({minLength, maxLength: Math.min(maxLength ?? 20, 20)})

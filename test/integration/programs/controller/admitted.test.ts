@@ -14,6 +14,7 @@ import {
 } from '../../../../src/api/resources.ts'
 import type {Privileges} from '../../../../src/api/sealed-checkpoint.ts'
 import {storeKinds} from '../../../../src/api/checkpoint-store.ts'
+import {KubernetesError} from '../../../../src/kubernetes/errors.ts'
 import {kubeObjectSchema, type KubeObject} from '../../../../src/kubernetes/types.ts'
 import {parseCheckpoint} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {podTemplateOf} from '../../../../src/checkpoint/pod-template.ts'
@@ -48,21 +49,34 @@ afterAll(async () => {
   await (await started)?.[Symbol.asyncDispose]()
 })
 
-/** The object as the server would keep it; undefined: it refuses it. */
-async function admitted(api: ApiServer, path: string, object: object): Promise<KubeObject | undefined> {
+/** The object as the server would keep it, or why it refuses it. */
+async function answered(api: ApiServer, path: string, object: object): Promise<KubeObject | string> {
   const {status, body} = await api.kube.post(`${path}?dryRun=All`, JSON.stringify(object))
   if (status >= 500) throw new Error(`${status} ${body}`)
-  return status < 300 ? kubeObjectSchema.parse(JSON.parse(body)) : undefined
+  return status < 300 ? kubeObjectSchema.parse(JSON.parse(body)) : body
 }
 
-const schemaOf = (kind: ResourceKind): unknown =>
+/** The object as the server would keep it; undefined: it refuses it. */
+async function admitted(api: ApiServer, path: string, object: object): Promise<KubeObject | undefined> {
+  const answer = await answered(api, path, object)
+  return typeof answer === 'string' ? undefined : answer
+}
+
+/** What the rules of the definitions say, which no schema of ours knows. */
+const RULES = [
+  ...JSON.stringify(checkpointDefinitions()).matchAll(/"rule":"(?:[^"\\\\]|\\\\.)*","message":"([^"]*)"/g),
+].map(([, message = '']) => message)
+
+const schemaOf = (kind: ResourceKind, part: 'spec' | 'status' = 'spec'): unknown =>
   z
     .looseObject({
       spec: z.looseObject({
         versions: z.tuple([
           z.looseObject({
             schema: z.looseObject({
-              openAPIV3Schema: z.looseObject({properties: z.looseObject({spec: z.looseObject({})})}),
+              openAPIV3Schema: z.looseObject({
+                properties: z.looseObject({spec: z.looseObject({}), status: z.looseObject({})}),
+              }),
             }),
           }),
         ]),
@@ -70,7 +84,7 @@ const schemaOf = (kind: ResourceKind): unknown =>
     })
     .parse(
       checkpointDefinitions().find(({metadata}) => metadata.name === `${RESOURCES[kind].plural}.clouder.dev`),
-    ).spec.versions[0].schema.openAPIV3Schema.properties.spec
+    ).spec.versions[0].schema.openAPIV3Schema.properties[part]
 
 /** What the programs make of an object beside reading it. */
 const uses: Partial<Record<ResourceKind, (object: KubeObject) => void>> = {
@@ -133,9 +147,14 @@ test.for(kinds)(
     const metadata = {name: 'any', ...(namespaced ? {namespace: 'default'} : {})}
     await fc.assert(
       fc.asyncProperty(anySpec(kind), async (spec) => {
-        const object = await admitted(api, path, {apiVersion: API_VERSION, kind, metadata, spec})
-        counts[object === undefined ? 'refused' : 'admitted'] += 1
-        if (object === undefined) return
+        const object = await answered(api, path, {apiVersion: API_VERSION, kind, metadata, spec})
+        counts[typeof object === 'string' ? 'refused' : 'admitted'] += 1
+        if (typeof object === 'string') {
+          // Only by a rule may it refuse what a program would take.
+          if (schema.safeParse({metadata, spec}).success)
+            expect(RULES.some((rule) => object.includes(rule)) ? '' : object).toBe('')
+          return
+        }
         expect(schema.safeParse(object).error).toBeUndefined()
         // What the server fills in is what a program would.
         expect(object['spec']).toEqual(schema.parse({metadata, spec}).spec)
@@ -144,6 +163,52 @@ test.for(kinds)(
       {numRuns: RUNS},
     )
     expect(counts.admitted).toBeGreaterThan(FEWEST_ADMITTED)
+    expect(counts.refused).toBeGreaterThan(0)
+  },
+)
+
+const STATUS_RUNS = 100
+const SMALLEST: Readonly<Record<ResourceKind, object>> = {
+  CheckpointStore: {node: {}},
+  Checkpoint: {podRef: {name: 'web'}},
+  Restore: {checkpointName: 'web'},
+  Migration: {podName: 'web'},
+  CheckpointPolicy: {selector: {}},
+  Runtime: {image: 'app:1'},
+  ContainerHost: {},
+}
+
+test.for(kinds)(
+  'the API server takes a status of a %s if, and only if, every program reads it, and keeps all of it',
+  async (kind, context) => {
+    const {kube} = await apiServer(context)
+    const {namespaced, schema} = RESOURCES[kind]
+    const metadata = {name: 'status', ...(namespaced ? {namespace: 'default'} : {})}
+    const spec = SMALLEST[kind]
+    const ref = {apiVersion: API_VERSION, kind, ...metadata}
+    await kube.create({apiVersion: API_VERSION, kind, metadata, spec})
+    const write = (status: unknown) =>
+      kube.patch(ref, {status}, {subresource: 'status'}).catch((error: unknown) => {
+        if (error instanceof KubernetesError && error.code === 'API_REJECTED') return error.message
+        throw error
+      })
+    const counts = {taken: 0, refused: 0}
+    await fc.assert(
+      fc.asyncProperty(anyOfDefinition(schemaOf(kind, 'status')), async (status) => {
+        await write(null)
+        const object = await write(status)
+        counts[typeof object === 'string' ? 'refused' : 'taken'] += 1
+        const read = schema.safeParse({metadata, spec, status})
+        if (typeof object === 'string') expect(read.success ? object : '').toBe('')
+        else {
+          expect(schema.safeParse(object).error).toBeUndefined()
+          // What is pruned is in no schema; an empty status is as good as none.
+          expect(object['status'] ?? {}).toEqual(schema.parse({metadata, spec, status}).status)
+        }
+      }),
+      {numRuns: STATUS_RUNS},
+    )
+    expect(counts.taken).toBeGreaterThan(FEWEST_ADMITTED)
     expect(counts.refused).toBeGreaterThan(0)
   },
 )
