@@ -204,7 +204,7 @@ export class SimulatedNodes {
         })
       case 'Ready':
       case 'Failed':
-        return status.frozen === true && this.#letGo(checkpoint)
+        return status.frozen === true && this.#endFreeze(checkpoint)
     }
   }
 
@@ -236,7 +236,7 @@ export class SimulatedNodes {
     return true
   }
 
-  #letGo({metadata, spec, status = {}}: Checkpoint): boolean {
+  #endFreeze({metadata, spec, status = {}}: Checkpoint): boolean {
     const uid = status.podUID ?? ''
     const pod = this.#pods().find((one) => one.metadata.uid === uid)
     if (pod?.metadata.deletionTimestamp !== undefined || pod === undefined) {

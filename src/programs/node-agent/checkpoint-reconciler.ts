@@ -5,15 +5,15 @@ import {CheckpointError} from '../../checkpoint/errors.ts'
 import {withPhaseConditions} from '../../operator/phase-conditions.ts'
 import {dumpPod, type DumpTools} from './dump.ts'
 import {importCheckpoint, type ImportTools} from './import.ts'
-import {hookAfter, letGo, undo, type LetGoTools} from './let-go.ts'
+import {runPostCheckpointHook, endFreeze, undo, type LetGoTools} from './end-freeze.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './checkpoint-object.ts'
 import {podOf, type Pod} from '../../kubernetes/pod.ts'
 import {removeCheckpoint, type RemovalTools} from './remove.ts'
 import {sealDumped, type SealTools} from './seal.ts'
 import type {AgentTools} from './tools.ts'
-import {holderOf, withPodLock, letPodGoOn, type ResumeTools} from './pod-lock.ts'
+import {holderOf, withPodLock, resumeUnlessHeld, type ResumeTools} from './pod-lock.ts'
 import {verifyAsked} from './verify.ts'
-import {isStopped, wakePod} from './thaw.ts'
+import {isStopped, resumePod} from './thaw.ts'
 import {writeOwn, writeUnlessConflict} from './write-status.ts'
 
 /** What each step towards the end of a Checkpoint works with. */
@@ -33,7 +33,7 @@ type CheckpointTools = DumpStepTools &
  * dumps, seals, and lets go of the pod. Each step is written to the status before the next, and may be done twice.
  * Throws KubernetesError that is transient, to be tried again; what fails otherwise is in the status.
  */
-export async function takeCheckpoint(name: CheckpointName, tools: CheckpointTools): Promise<void> {
+export async function reconcileCheckpoint(name: CheckpointName, tools: CheckpointTools): Promise<void> {
   let last: Named | undefined
   for (;;) {
     tools.signal.throwIfAborted()
@@ -46,12 +46,12 @@ export async function takeCheckpoint(name: CheckpointName, tools: CheckpointTool
     const checkpoint = parseCheckpoint(object)
     if (last !== undefined && last.uid !== checkpoint.uid) await abandon(last, tools)
     last = checkpoint
-    const goesOn = await oneStep(checkpoint, tools).catch(async (error: unknown) => {
+    const hasNextStep = await oneStep(checkpoint, tools).catch(async (error: unknown) => {
       if (tools.signal.aborted || isTransient(error)) throw error
       await giveUp(checkpoint, error, tools)
       return true
     })
-    if (!goesOn) return
+    if (!hasNextStep) return
   }
 }
 
@@ -64,7 +64,7 @@ export async function abandon(
   if (status?.nodeName !== tools.node || status.phase === 'Pending') return
   const isOver = status.phase === 'Ready' || status.phase === 'Failed'
   if (status.podUID !== undefined && (!isOver || status.frozen === true))
-    await letPodGoOn(status.podUID, checkpoint, tools)
+    await resumeUnlessHeld(status.podUID, checkpoint, tools)
   await tools.archives.remove(uid)
 }
 
@@ -98,7 +98,7 @@ async function oneStep(checkpoint: Named, tools: CheckpointTools): Promise<boole
       // Not before the status names what is stored: until then the archive is all there is.
       if (spec.keepArchive !== true || status.phase === 'Failed') await tools.archives.remove(checkpoint.uid)
       if (status.phase === 'Failed') await undo(checkpoint, tools)
-      else if (status.frozen === true) await letGo(checkpoint, tools)
+      else if (status.frozen === true) await endFreeze(checkpoint, tools)
       if (status.phase === 'Ready') await verifyAsked(checkpoint, tools)
       return false
   }
@@ -155,10 +155,10 @@ async function dump(
   tools: DumpStepTools,
 ): Promise<void> {
   const {status = {}} = checkpoint
-  await withPodLock(status.podUID ?? checkpoint.uid, tools, () => dumpInTurn(checkpoint, wanted, tools))
+  await withPodLock(status.podUID ?? checkpoint.uid, tools, () => dumpLocked(checkpoint, wanted, tools))
 }
 
-async function dumpInTurn(
+async function dumpLocked(
   checkpoint: Named,
   wanted: {name: string; uid?: string | undefined},
   tools: DumpStepTools,
@@ -175,7 +175,7 @@ async function dumpInTurn(
   }
   await refuseHeld(checkpoint, pod, tools)
   // An earlier attempt may have left it standing still.
-  await wakePod(pod.metadata.uid, tools)
+  await resumePod(pod.metadata.uid, tools)
   const {podTemplate} = status
   if (podTemplate === undefined || !isOfTemplate(pod, podTemplate)) {
     // What a restore makes of it is for the controller to say.
@@ -189,7 +189,7 @@ async function dumpInTurn(
   }
   const dump = () => dumpPod(checkpoint, checkpoint.uid, pod, tools)
   const dumped = await tools.dumps.during(dump).catch(async (error: unknown) => {
-    await wakePod(pod.metadata.uid, tools)
+    await resumePod(pod.metadata.uid, tools)
     await tools.dumps.clean()
     throw error
   })
@@ -207,7 +207,7 @@ async function dumpInTurn(
   }
   if (await leavePhase(checkpoint, 'Dumping', next, tools)) return
   // Deleted, or given up by the controller: nobody else knows that the pod is frozen.
-  await wakePod(pod.metadata.uid, tools)
+  await resumePod(pod.metadata.uid, tools)
   await tools.archives.remove(checkpoint.uid)
 }
 
@@ -233,7 +233,7 @@ async function store(checkpoint: Named, tools: StoreTools): Promise<void> {
   const unwanted = new AbortController()
   const signal = AbortSignal.any([tools.signal, unwanted.signal])
   const sealed = await sealDumped(checkpoint, {...tools, signal}, async (message) => {
-    if (!(await tellProgress(checkpoint, message, tools)))
+    if (!(await reportProgress(checkpoint, message, tools)))
       unwanted.abort(
         new CheckpointError(
           'CHECKPOINT_UNKNOWN',
@@ -254,7 +254,7 @@ async function store(checkpoint: Named, tools: StoreTools): Promise<void> {
 }
 
 /** Whether the Checkpoint is still wanted; a message that somebody else's write crossed is left out. */
-async function tellProgress(
+async function reportProgress(
   checkpoint: Named,
   message: string,
   {kube}: Pick<AgentTools, 'kube'>,
@@ -294,7 +294,7 @@ async function giveUp(checkpoint: Named, error: unknown, tools: GiveUpTools): Pr
   const isOurs = podUID !== undefined && isBegun && !(error instanceof PodHeldError)
   const holds = isOurs && (frozen === true || (await isStopped(podUID, tools)))
   // As long as it is not told, the pod is dumped again; this can be done twice.
-  if (isOurs && phase === 'Dumping' && !holds) await hookAfter(checkpoint, tools)
+  if (isOurs && phase === 'Dumping' && !holds) await runPostCheckpointHook(checkpoint, tools)
   const next = {
     ...{phase: 'Failed', reason, message, frozen: holds},
     completionTime: new Date(now()).toISOString(),
@@ -307,7 +307,7 @@ async function giveUp(checkpoint: Named, error: unknown, tools: GiveUpTools): Pr
       refusal: String(refusal),
     })
     await tools.archives.remove(checkpoint.uid)
-    if (holds) await letPodGoOn(podUID, checkpoint, tools)
+    if (holds) await resumeUnlessHeld(podUID, checkpoint, tools)
     throw refusal
   })
   if (!written) return

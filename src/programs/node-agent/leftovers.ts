@@ -3,7 +3,7 @@ import type {CheckpointStatus} from '../../api/resources.ts'
 import type {AgentContext} from './agent-context.ts'
 import {parseCheckpoint} from './checkpoint-object.ts'
 import {removeFormer} from './former-archives.ts'
-import {letPodGoOn} from './pod-lock.ts'
+import {resumeUnlessHeld} from './pod-lock.ts'
 import {parsePod, podRef, type Pod} from '../../kubernetes/pod.ts'
 import {removeUnusedImages} from './reconcilers.ts'
 import {isStopped} from './thaw.ts'
@@ -52,7 +52,7 @@ async function resumeUnheld({metadata}: Pod, {objects, tools}: AgentContext): Pr
   if ((await tools.kube.get(podRef(namespace, name)))?.metadata.uid !== uid) return
   tools.log('warn', 'thawing a pod that was frozen for no checkpoint', {pod: name, namespace})
   // Unless one has begun to hold it by now.
-  await letPodGoOn(uid, {uid: '', namespace}, tools)
+  await resumeUnlessHeld(uid, {uid: '', namespace}, tools)
 }
 
 const mayHold = (status: CheckpointStatus | undefined): boolean =>

@@ -31,13 +31,13 @@ export function isToAdmit(object: KubeObject, node: string): boolean {
 }
 
 /** Whether a Migration waits for the agent of that node to say which images the pod would lack there. */
-export function isToLook(object: KubeObject, node: string): boolean {
+export function isToReportImages(object: KubeObject, node: string): boolean {
   const {phase, targetNodeName, missingImages} = migrationSchema.parse(object).status ?? {}
   return phase === 'Pending' && targetNodeName === node && missingImages === undefined
 }
 
 /** Tells, before a pod stands still, which of its images are not here, so that they are fetched while it runs. */
-export async function lookForImages(
+export async function reportMissingImages(
   object: KubeObject,
   {
     kube,
@@ -47,7 +47,7 @@ export async function lookForImages(
     signal,
   }: Pick<AdmitTools, 'kube' | 'node' | 'now' | 'imageDigests' | 'signal'>,
 ): Promise<void> {
-  if (!isToLook(object, node)) return
+  if (!isToReportImages(object, node)) return
   const {metadata, spec} = migrationSchema.parse(object)
   const {name, namespace = ''} = metadata
   const found = await kube.get(podRef(namespace, spec.podName))
@@ -56,7 +56,8 @@ export async function lookForImages(
   const images = new Set(containers.map(({image}) => image))
   const missingImages: string[] = []
   for (const image of images) if ((await imageDigests(image)).length === 0) missingImages.push(image)
-  const isSame = (now: KubeObject): boolean => now.metadata.uid === metadata.uid && isToLook(now, node)
+  const isSame = (now: KubeObject): boolean =>
+    now.metadata.uid === metadata.uid && isToReportImages(now, node)
   const ref = {apiVersion: API_VERSION, kind: 'Migration', namespace, name}
   await writeStatusIf(ref, isSame, {missingImages}, {kube, now, signal})
 }

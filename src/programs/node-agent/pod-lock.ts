@@ -2,7 +2,7 @@ import {z} from 'zod'
 import {API_VERSION} from '../../api/names.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
-import {wakePod} from './thaw.ts'
+import {resumePod} from './thaw.ts'
 
 /** What it takes to let a pod go on. */
 export type ResumeTools = Pick<AgentTools, 'podLocks' | 'kube' | 'cgroups' | 'shims' | 'log' | 'signal'>
@@ -18,13 +18,13 @@ export const withPodLock = <T>(
 ): Promise<T> => podLocks.during(podUid, signal, work)
 
 /** Lets a pod go on for whose sake `checkpoint` stopped it, unless it stands still for another one. */
-export async function letPodGoOn(
+export async function resumeUnlessHeld(
   podUid: string,
   checkpoint: Pick<Named, 'uid' | 'namespace'>,
   tools: ResumeTools,
 ): Promise<void> {
   await withPodLock(podUid, tools, async () => {
-    if ((await holderOf(podUid, checkpoint, tools)) === undefined) await wakePod(podUid, tools)
+    if ((await holderOf(podUid, checkpoint, tools)) === undefined) await resumePod(podUid, tools)
   })
 }
 

@@ -38,7 +38,7 @@ export interface Preparations {
    */
   prepare(pod: Pod, container: string): Promise<PreparedContainer | undefined>
   /** Remembers for which container an answer was given, before it is. */
-  noteAsked(podUid: string, container: string, id: string): Promise<void>
+  noteRequested(podUid: string, container: string, id: string): Promise<void>
   asked(podUid: string, container: string): Promise<string | undefined>
   /** The container has begun to run: its data goes, and the next one of its name is created anew. */
   noteRestored(podUid: string, container: string): Promise<void>
@@ -86,7 +86,7 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
       await running
       return readPrepared(of(uid, container, '.json'), boot)
     },
-    noteAsked: (uid, container, id) => note(uid, of(uid, container, '.requested'), id),
+    noteRequested: (uid, container, id) => note(uid, of(uid, container, '.requested'), id),
     async asked(uid, container) {
       const id = await readFile(of(uid, container, '.requested'), 'utf8').catch(unlessMissing)
       return id === '' ? undefined : id

@@ -5,10 +5,10 @@ import type {KubeObject, ObjectRef} from '../../kubernetes/types.ts'
 import type {Objects} from '../../operator/reconciler.ts'
 import type {AgentContext, Reconciler} from './agent-context.ts'
 import {checkpointRef, parseCheckpoint} from './checkpoint-object.ts'
-import {abandon, takeCheckpoint} from './checkpoint-reconciler.ts'
+import {abandon, reconcileCheckpoint} from './checkpoint-reconciler.ts'
 import {isForImages, makeImages} from './create-image.ts'
 import type {AgentKind} from './followed-kinds.ts'
-import {admitMove, isToAdmit, isToLook, lookForImages} from './migration-target.ts'
+import {admitMove, isToAdmit, isToReportImages, reportMissingImages} from './migration-target.ts'
 import {parsePod} from '../../kubernetes/pod.ts'
 import {prepareAhead} from './prepare-ahead.ts'
 
@@ -20,7 +20,7 @@ const checkpointReconciler: Reconciler = {
   async reconcile(object, {tools}) {
     const {namespace, name, status = {}} = parseCheckpoint(object)
     const isOpen = status.phase === undefined || status.phase === 'Pending'
-    if (isOpen || status.nodeName === tools.node) await takeCheckpoint({namespace, name}, tools)
+    if (isOpen || status.nodeName === tools.node) await reconcileCheckpoint({namespace, name}, tools)
     return undefined
   },
   async forget(object, {tools}) {
@@ -86,10 +86,10 @@ const migrationReconciler: Reconciler = {
   kind: 'Migration',
   async reconcile(object, context) {
     const {kube, tools, checkpointImages} = context
-    if (isToAdmit(object, tools.node) || isToLook(object, tools.node)) {
+    if (isToAdmit(object, tools.node) || isToReportImages(object, tools.node)) {
       const now = await kube.get(refOf(object))
       if (now === undefined) return undefined
-      await lookForImages(now, tools)
+      await reportMissingImages(now, tools)
       await admitMove(now, {...tools, checkpointImages})
       return undefined
     }

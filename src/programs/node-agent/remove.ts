@@ -7,7 +7,7 @@ import {retryOnConflict} from '../../kubernetes/conflict.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
-import {letPodGoOn, type ResumeTools} from './pod-lock.ts'
+import {resumeUnlessHeld, type ResumeTools} from './pod-lock.ts'
 import {noteThawed} from './write-status.ts'
 
 /** What removing touches: what of it is stored, and the pod that stands still for it. */
@@ -24,7 +24,7 @@ export async function removeCheckpoint(checkpoint: Named, tools: RemovalTools): 
   const {kube, archives, log} = tools
   const {status = {}, metadata} = checkpoint
   const held = status.frozen === true || (status.phase !== 'Ready' && status.phase !== 'Failed')
-  if (held && status.podUID !== undefined) await letPodGoOn(status.podUID, checkpoint, tools)
+  if (held && status.podUID !== undefined) await resumeUnlessHeld(status.podUID, checkpoint, tools)
   await archives.remove(checkpoint.uid)
   if (status.frozen === true) await noteThawed(checkpoint, tools)
   const finalizers = metadata.finalizers ?? []

@@ -76,7 +76,7 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
   const spec = ociSpecSchema.parse(JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8')))
   compare(pod, {container, spec}, prepared, {name: image, digests: await digests})
   await lowerLimits({imageDir: prepared.imageDir, container, bundle, spec}, tools.limits)
-  await preparations.noteAsked(podUid, container, request.id)
+  await preparations.noteRequested(podUid, container, request.id)
   return {
     version: 1,
     action: 'restore',

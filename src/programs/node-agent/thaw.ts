@@ -12,7 +12,7 @@ type Tools = Pick<AgentTools, 'cgroups' | 'shims' | 'signal' | 'log'>
  * the freezer again when it is done, so it is waited for; and a container that its shim takes for paused would be ended
  * by the next containerd, so that is put right at once.
  */
-export async function wakePod(podUid: string, tools: Tools): Promise<void> {
+export async function resumePod(podUid: string, tools: Tools): Promise<void> {
   const {cgroups, signal, log} = tools
   await waitFor({
     what: `the dump of pod ${podUid} to end`,

@@ -143,8 +143,14 @@ test('two controllers move a pod on a real API server: one acts, and the other o
     metadata: {name: 'move', namespace: 'default'},
     spec: {podName: 'web', nodeName: 'b'},
   })
-  const isToLook = ({status}: KubeObject): boolean => statusSchema.parse(status).targetNodeName === 'b'
-  await eventually('the target to be asked for images', kube, inDefault('Migration', 'move'), isToLook)
+  const isToReportImages = ({status}: KubeObject): boolean =>
+    statusSchema.parse(status).targetNodeName === 'b'
+  await eventually(
+    'the target to be asked for images',
+    kube,
+    inDefault('Migration', 'move'),
+    isToReportImages,
+  )
   await kube.patch(inDefault('Migration', 'move'), {status: {missingImages: []}}, {subresource: 'status'})
   const made = await eventually('the checkpoint', kube, inDefault('Checkpoint', 'move-move'), () => true)
   expect(made['spec']).toMatchObject({podRef: {name: 'web'}, podPolicy: 'Freeze', owner: 'migration/move'})

@@ -1,6 +1,6 @@
 import {expect, test} from 'vitest'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
@@ -12,7 +12,7 @@ test('a pod is ended by its checkpoint only once the controller has said that it
     node.ask(NAME.name, {podPolicy: 'Delete'})
     const ref = checkpointRef(NAME)
     await node.kube.patch(ref, {status: {admitted: null}}, {subresource: 'status'})
-    const take = () => takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
+    const take = () => reconcileCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
     await take()
     expect(await node.kube.get(ref)).toMatchObject({status: {phase: 'Pending'}})
     expect(node.processes.alive).toBe(true)

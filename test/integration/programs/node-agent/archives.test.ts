@@ -5,7 +5,7 @@ import {expect, test} from 'vitest'
 import {diskArchives} from '../../../../src/programs/node-agent/archives.ts'
 import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
 import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {API_VERSION} from '../../../../src/api/names.ts'
 import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
@@ -65,7 +65,7 @@ test('a dump that fails in the middle of its archive leaves none of it', async (
     await writeFile(path, 'half of it')
     throw new CheckpointError('CHECKPOINT_FAILED', 'no space left on device')
   }
-  await takeCheckpoint({namespace: POD.namespace, name: 'nightly'}, {...tools, checkpoint})
+  await reconcileCheckpoint({namespace: POD.namespace, name: 'nightly'}, {...tools, checkpoint})
   expect(node.kube.peek(API_VERSION, 'Checkpoint')[0]?.['status']).toMatchObject({phase: 'Failed'})
   expect(part.startsWith(folder.path)).toBe(true)
   expect(await readdir(folder.path)).toEqual([])

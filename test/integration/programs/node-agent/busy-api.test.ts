@@ -7,7 +7,7 @@ import {KubernetesError, type KubernetesErrorCode} from '../../../../src/kuberne
 import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
@@ -109,7 +109,7 @@ test('a pod that a dump would hold for minutes is refused before it is frozen', 
     const node = new FakeNode(folder)
     node.dumpSize = {...node.dumpSize, fileBytes: 3e9, holeBytes: 3e9, sparsest: '/var/sparse'}
     node.ask(NAME.name, {podPolicy: 'Freeze'})
-    await takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
+    await reconcileCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
     const object = await node.kube.get(checkpointRef(NAME))
     expect(object?.['status']).toMatchObject({phase: 'Failed', reason: 'TOO_LARGE', frozen: false})
     expect(node.processes.dumped).toBe(false)

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
@@ -24,7 +24,7 @@ test.for([
         if (asked > times) return lived.checkpoint(...parameters)
         return Promise.reject(new CheckpointError('CHECKPOINT_FAILED', said))
       }
-      await takeCheckpoint(NAME, {...lived, checkpoint})
+      await reconcileCheckpoint(NAME, {...lived, checkpoint})
       expect(asked).toBe(calls)
       expect(await node.kube.get(checkpointRef(NAME))).toMatchObject({status: {phase}})
       expect(node.runs).toBe(true)

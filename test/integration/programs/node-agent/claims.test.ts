@@ -2,7 +2,7 @@ import {expect, test} from 'vitest'
 import {podTemplateOf, templatedPodSchema} from '../../../../src/checkpoint/pod-template.ts'
 import {checkpointStatusSchema, type CheckpointStatus} from '../../../../src/api/resources.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
 import {tempFolder} from '../../../support/temp-folder.ts'
 
@@ -12,7 +12,7 @@ const statusOf = async ({kube}: FakeNode): Promise<CheckpointStatus> =>
   checkpointStatusSchema.parse((await kube.get(checkpointRef(NAME)))?.['status'] ?? {})
 
 const taken = (node: FakeNode): Promise<void> =>
-  takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
+  reconcileCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
 
 /** Another image, which a running pod may be given. */
 function changePod({kube}: FakeNode): void {

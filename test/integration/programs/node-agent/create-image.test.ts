@@ -5,7 +5,7 @@ import type {ObjectRef} from '../../../../src/kubernetes/types.ts'
 import {checkpointImages, makeImages} from '../../../../src/programs/node-agent/create-image.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {parsePod} from '../../../../src/kubernetes/pod.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {mergePatch} from '../../../support/fake-kube-json.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
@@ -37,7 +37,7 @@ async function withBench(use: (bench: Bench) => Promise<void>): Promise<void> {
     node.ask(NAME.name, {})
     const there = new Set(['clouder.dev/smoke:1'])
     const lived = node.tools(new Life(), new AbortController().signal)
-    await takeCheckpoint(NAME, lived)
+    await reconcileCheckpoint(NAME, lived)
     node.kube.put({
       ...RESTORE,
       metadata: {name: RESTORE.name, namespace: RESTORE.namespace},

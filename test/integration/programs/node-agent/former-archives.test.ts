@@ -5,7 +5,7 @@ import {expect, test} from 'vitest'
 import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
 import {kubeletArchives} from '../../../../src/programs/node-agent/former-archives.ts'
 import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {API_VERSION} from '../../../../src/api/names.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
 import {MEMBERS, SPEC, tarOf} from '../../../support/kubelet-archive.ts'
@@ -58,7 +58,7 @@ test("a Checkpoint that names no container of its pod takes nobody else's archiv
   await writeFile(join(folder.path, file), '')
   node.ask('grab', {containers: ['b-main']})
   const over = new AbortController()
-  await takeCheckpoint({namespace: POD.namespace, name: 'grab'}, node.tools(new Life(), over.signal))
+  await reconcileCheckpoint({namespace: POD.namespace, name: 'grab'}, node.tools(new Life(), over.signal))
   expect(node.kube.peek(API_VERSION, 'Checkpoint')[0]?.['status']).toMatchObject({
     phase: 'Failed',
     nodeName: NODE,

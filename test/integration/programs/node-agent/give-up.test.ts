@@ -5,7 +5,7 @@ import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
 import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {KubernetesError} from '../../../../src/kubernetes/errors.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
@@ -41,7 +41,7 @@ test.for(['Resume', 'Freeze', 'Delete'] as const)(
       await withTempFolder(async (folder) => {
         const node = new FakeNode(folder)
         node.ask(NAME.name, {podPolicy})
-        const taking = takeCheckpoint(NAME, withoutStore(node.tools(life, signal)))
+        const taking = reconcileCheckpoint(NAME, withoutStore(node.tools(life, signal)))
         await taking.catch((error: unknown) => {
           if (!life.over) throw error
         })
@@ -52,7 +52,7 @@ test.for(['Resume', 'Freeze', 'Delete'] as const)(
           expect(await archivesIn(folder), seen).toHaveLength(1)
           if (podPolicy !== 'Resume') expect(node.processes.ranAfterDump, seen).toBe(false)
         }
-        if (life.over) await takeCheckpoint(NAME, withoutStore(node.tools(new Life(), signal)))
+        if (life.over) await reconcileCheckpoint(NAME, withoutStore(node.tools(new Life(), signal)))
         expect(await statusOf(node), seen).toMatchObject({
           phase: 'Failed',
           reason: 'STORE_UNKNOWN',
@@ -74,7 +74,7 @@ test('what became Ready while it was given up stays Ready, and its pod stands st
     node.ask(NAME.name, {podPolicy: 'Freeze'})
     const ready = () =>
       node.kube.patch(REF, {status: {phase: 'Ready', message: 'stored'}}, {subresource: 'status'})
-    await takeCheckpoint(NAME, withoutStore(node.tools(new Life(), signal), ready))
+    await reconcileCheckpoint(NAME, withoutStore(node.tools(new Life(), signal), ready))
     expect(await statusOf(node)).toMatchObject({phase: 'Ready', message: 'stored', frozen: true})
     expect(node.processes.ranAfterDump).toBe(false)
   })
@@ -96,11 +96,11 @@ test('where the API server takes no word of a failure, the pod goes on all the s
             : Reflect.apply(value, target, parameters)
       },
     })
-    await expect(takeCheckpoint(NAME, withoutStore({...whole, kube}))).rejects.toThrow('forbidden')
+    await expect(reconcileCheckpoint(NAME, withoutStore({...whole, kube}))).rejects.toThrow('forbidden')
     expect(await archivesIn(folder)).toEqual([])
     expect(node.runs).toBe(true)
     // With its store, it would be stored now.
-    await takeCheckpoint(NAME, whole)
+    await reconcileCheckpoint(NAME, whole)
     expect(await statusOf(node)).toMatchObject({phase: 'Failed', frozen: false})
   })
 })
@@ -113,11 +113,11 @@ test('a checkpoint that is stored does not fail by the hook after it', async () 
       hooks: {postCheckpoint: {container: 'smoke', command: ['fail']}},
     })
     const tools = node.tools(new Life(), signal)
-    await takeCheckpoint(NAME, tools)
+    await reconcileCheckpoint(NAME, tools)
     expect(await statusOf(node)).toMatchObject({phase: 'Ready', frozen: true})
     await node.kube.patch(REF, {metadata: {annotations: {[THAW_ANNOTATION]: 'true'}}})
     const failing = {...tools, exec: () => Promise.resolve({exitCode: 1, stdout: '', stderr: 'no'})}
-    await takeCheckpoint(NAME, failing)
+    await reconcileCheckpoint(NAME, failing)
     expect(await statusOf(node)).toMatchObject({phase: 'Ready', frozen: false})
     expect(node.runs).toBe(true)
   })
@@ -130,7 +130,7 @@ test('a pod that stands still for what the controller gave up goes on', async ()
     const tools = node.tools(new Life(), signal)
     const lost = () =>
       node.kube.patch(REF, {status: {phase: 'Failed', reason: 'CHECKPOINT_FAILED'}}, {subresource: 'status'})
-    await takeCheckpoint(NAME, withoutStore(tools, lost))
+    await reconcileCheckpoint(NAME, withoutStore(tools, lost))
     expect(await statusOf(node)).toMatchObject({reason: 'CHECKPOINT_FAILED', frozen: false})
     expect(node.runs).toBe(true)
     expect(await archivesIn(folder)).toEqual([])

@@ -2,7 +2,7 @@ import {expect, test} from 'vitest'
 import {API_VERSION, CHECKPOINT_FINALIZER} from '../../../../src/api/names.ts'
 import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
@@ -14,7 +14,7 @@ test('an imported checkpoint that is deleted stays on the disk, whose it is too'
     const node = new FakeNode(folder)
     node.ask('theirs', {})
     const tools = node.tools(new Life(), signal)
-    await takeCheckpoint(named('theirs'), tools)
+    await reconcileCheckpoint(named('theirs'), tools)
     const made = (await node.kube.get(checkpointRef(named('theirs'))))?.['status']
     const {digest} = checkpointStatusSchema.parse(made)
     // Made by another cluster: here is no object of it.
@@ -30,7 +30,7 @@ test('an imported checkpoint that is deleted stays on the disk, whose it is too'
       spec: {import: {digest}},
       status: {phase: 'Ready', nodeName: NODE, digest},
     })
-    await takeCheckpoint(named('imported'), tools)
+    await reconcileCheckpoint(named('imported'), tools)
     expect(await node.kube.get(checkpointRef(named('imported')))).toBeUndefined()
     expect(await node.blobs.listManifests(signal)).toHaveLength(1)
   })

@@ -8,7 +8,7 @@ import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
 import {digestSchema} from '../../../../src/api/sealed-checkpoint.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
@@ -68,9 +68,11 @@ test.for(modes)(
           podPolicy,
           hooks: {preCheckpoint: {container: containers[0], command: ['sync']}},
         })
-        await takeCheckpoint(NAME, node.tools(life, new AbortController().signal)).catch((error: unknown) => {
-          if (!life.over) throw error
-        })
+        await reconcileCheckpoint(NAME, node.tools(life, new AbortController().signal)).catch(
+          (error: unknown) => {
+            if (!life.over) throw error
+          },
+        )
         effects = life.effects
         const seen = `killed after ${effects.length} effects: ${effects.at(-1)}`
         // At every moment: the process, or a checkpoint of it that is whole.

@@ -1,12 +1,12 @@
 import {expect, test} from 'vitest'
 import {API_VERSION, CHECKPOINT_IMAGE_PREFIX, ORIGINAL_ANNOTATION} from '../../../../src/api/names.ts'
 import {kubeObjectSchema} from '../../../../src/kubernetes/types.ts'
-import {admitMove, lookForImages} from '../../../../src/programs/node-agent/migration-target.ts'
+import {admitMove, reportMissingImages} from '../../../../src/programs/node-agent/migration-target.ts'
 import {checkpointImages} from '../../../../src/programs/node-agent/create-image.ts'
 import {digestSchema} from '../../../../src/api/sealed-checkpoint.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {parsePod, podRef, type Pod} from '../../../../src/kubernetes/pod.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
 import {image} from '../../../support/criu-images.ts'
 import {metadataOf} from '../../../support/sealed-checkpoint.ts'
@@ -36,7 +36,7 @@ async function answerTo(
     dumped(node)
     node.ask(NAME.name, {})
     const lived = node.tools(new Life(), new AbortController().signal)
-    await takeCheckpoint(NAME, lived)
+    await reconcileCheckpoint(NAME, lived)
     node.kube.put({
       ...MOVE,
       metadata: {name: MOVE.name, namespace: MOVE.namespace},
@@ -184,7 +184,7 @@ async function absentOf(digests: readonly string[], change: (pod: Pod) => object
     })
     const move = await node.kube.get(MOVE)
     if (move === undefined) throw new Error('no migration')
-    await lookForImages(move, {...tools, imageDigests: () => Promise.resolve([...digests])})
+    await reportMissingImages(move, {...tools, imageDigests: () => Promise.resolve([...digests])})
     said = Object((await node.kube.get(MOVE))?.['status'])
   })
   return said

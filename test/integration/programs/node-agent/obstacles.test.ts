@@ -3,7 +3,7 @@ import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
 import {kubeObjectSchema} from '../../../../src/kubernetes/types.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {parsePod, podRef} from '../../../../src/kubernetes/pod.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {imagesHolding, type Held} from '../../../support/criu-images.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {SPEC} from '../../../support/kubelet-archive.ts'
@@ -28,7 +28,7 @@ async function checkpointOf(folder: string, held: Held, podPolicy: string) {
     ...Object.fromEntries(images.map(([name, bytes]) => [`checkpoint/${name}`, bytes])),
   }
   node.ask(NAME.name, {podPolicy})
-  await takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
+  await reconcileCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
   const object = await node.kube.get(checkpointRef(NAME))
   return {node, status: checkpointStatusSchema.parse(object?.['status'])}
 }
@@ -86,7 +86,7 @@ async function withLimit(folder: string) {
 
 async function taken(node: FakeNode, podPolicy: string) {
   node.ask(NAME.name, {podPolicy})
-  await takeCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
+  await reconcileCheckpoint(NAME, node.tools(new Life(), new AbortController().signal))
   return checkpointStatusSchema.parse((await node.kube.get(checkpointRef(NAME)))?.['status'])
 }
 

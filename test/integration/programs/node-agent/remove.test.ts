@@ -3,7 +3,7 @@ import {API_VERSION, CHECKPOINT_FINALIZER} from '../../../../src/api/names.ts'
 import {checkpointStatusSchema, type CheckpointStatus} from '../../../../src/api/resources.ts'
 import {checkpointRef, type CheckpointName} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {podRef} from '../../../../src/kubernetes/pod.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
@@ -28,7 +28,7 @@ async function withStored(use: (bench: Bench) => Promise<void>): Promise<void> {
     node.kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name: OTHER.namespace}})
     node.ask(ONE.name, {})
     const tools = node.tools(new Life(), signal)
-    await takeCheckpoint(ONE, tools)
+    await reconcileCheckpoint(ONE, tools)
     await use({
       node,
       tools,
@@ -45,7 +45,7 @@ async function withStored(use: (bench: Bench) => Promise<void>): Promise<void> {
           deletionTimestamp: '2026-01-01T00:00:00Z',
         }
         node.kube.put({...object, metadata})
-        await takeCheckpoint(name, tools)
+        await reconcileCheckpoint(name, tools)
       },
       manifests: async () => (await node.blobs.listManifests(signal)).length,
     })
@@ -126,11 +126,11 @@ test('memory of another namespace is not imported', async () => {
   await withStored(async (bench) => {
     const {digest} = (await bench.status(ONE)) ?? {}
     put(bench, OTHER, {import: {digest}, storeName: 'default'})
-    await takeCheckpoint(OTHER, bench.tools)
+    await reconcileCheckpoint(OTHER, bench.tools)
     expect(await bench.status(OTHER)).toMatchObject({phase: 'Failed', reason: 'CHECKPOINT_UNKNOWN'})
     const own = {namespace: POD.namespace, name: 'own'}
     put(bench, own, {import: {digest}, storeName: 'default'})
-    await takeCheckpoint(own, bench.tools)
+    await reconcileCheckpoint(own, bench.tools)
     expect(await bench.status(own)).toMatchObject({phase: 'Ready', digest})
   })
 })
@@ -149,7 +149,7 @@ test('nothing is imported from a store that the namespace may not use, and nothi
     bench.node.ask('taken', {storeName: 'private'})
     for (const name of ['imported', 'taken']) {
       const own = {namespace: POD.namespace, name}
-      await takeCheckpoint(own, bench.tools)
+      await reconcileCheckpoint(own, bench.tools)
       expect(await bench.status(own), name).toMatchObject({phase: 'Failed', reason: 'STORE_REFUSED'})
     }
   })
@@ -168,7 +168,7 @@ test('of two agents that find what is to be imported the first one does it', asy
       )
       return bench.tools.stores.open(...given)
     }
-    await takeCheckpoint(own, {...bench.tools, stores: {open}})
+    await reconcileCheckpoint(own, {...bench.tools, stores: {open}})
     expect(await bench.status(own)).toEqual({phase: 'Storing', nodeName: 'first'})
   })
 })
@@ -191,7 +191,7 @@ test('an import that was ended meanwhile stays ended', async () => {
         )
       return getManifest(...given)
     }
-    await takeCheckpoint(own, bench.tools)
+    await reconcileCheckpoint(own, bench.tools)
     expect(reads).toBeGreaterThan(1)
     expect(await bench.status(own)).toMatchObject({phase: 'Failed', reason: 'GONE'})
   })
@@ -210,7 +210,7 @@ test('a checkpoint that is given to another node while an agent begins stays wit
       )
       return tools.nodeFeatures()
     }
-    await takeCheckpoint(own, {...tools, nodeFeatures: givenMeanwhile})
+    await reconcileCheckpoint(own, {...tools, nodeFeatures: givenMeanwhile})
     const status = await bench.status(own)
     expect(status).toMatchObject({phase: 'Dumping', nodeName: 'first'})
     expect(status).not.toHaveProperty('startTime')

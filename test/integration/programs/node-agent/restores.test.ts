@@ -16,7 +16,7 @@ import {plainTar} from '../../../../src/programs/node-agent/plain-tar.ts'
 import {podRef} from '../../../../src/kubernetes/pod.ts'
 import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
 import {serveRestores} from '../../../../src/programs/node-agent/serve.ts'
-import {takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
 import {image, message} from '../../../support/criu-images.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
@@ -66,7 +66,7 @@ async function withRestore(
       nodeFeatures: async () => ({...(await lived.nodeFeatures()), cpuFeatures: bench.cpuFeatures}),
       freeBytes: () => Promise.resolve(bench.freeBytes),
     }
-    await takeCheckpoint(NAME, lived)
+    await reconcileCheckpoint(NAME, lived)
     const put = (status: Record<string, unknown>): void =>
       node.kube.put({
         apiVersion: 'v1',

@@ -5,7 +5,7 @@ import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {KubernetesError} from '../../../../src/kubernetes/errors.ts'
 import {checkpointRef, parseCheckpoint} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {podRef} from '../../../../src/kubernetes/pod.ts'
-import {abandon, takeCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {abandon, reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
 import {FakeNode, Life, NODE, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
@@ -33,7 +33,7 @@ async function withPod(use: (bench: Bench) => Promise<void>): Promise<void> {
       tools,
       take: async (spec, more = {}) => {
         node.ask(NAME.name, {...spec})
-        await takeCheckpoint(NAME, {...tools, ...more})
+        await reconcileCheckpoint(NAME, {...tools, ...more})
       },
       status: async () =>
         checkpointStatusSchema.parse((await node.kube.get(checkpointRef(NAME)))?.['status'] ?? {}),
@@ -87,7 +87,7 @@ test('what the controller ended while it was dumped stays ended, and its pod goe
 test('a pod is not deleted for a checkpoint that failed', async () => {
   await withPod(async ({node, tools, begun}) => {
     await begun({phase: 'Failed', frozen: true}, {podPolicy: 'Delete'})
-    await takeCheckpoint(NAME, tools)
+    await reconcileCheckpoint(NAME, tools)
     const pod = await node.kube.get(podRef(POD.namespace, POD.name))
     expect([node.processes.alive, pod?.metadata.deletionTimestamp]).toEqual([true, undefined])
   })
@@ -176,7 +176,7 @@ test('a hook that fails is why there is no dump, and of a pod that is held none 
     await begun({phase: 'Ready', frozen: true})
     node.ask('late', {hooks: {postCheckpoint: HOOK}})
     const late = {namespace: POD.namespace, name: 'late'}
-    await takeCheckpoint(late, {...node.tools(new Life(), signal), exec})
+    await reconcileCheckpoint(late, {...node.tools(new Life(), signal), exec})
     expect((await node.kube.get(checkpointRef(late)))?.['status']).toMatchObject({phase: 'Failed'})
     expect([node.processes.podFrozen, run.length]).toEqual([true, 1])
   })

@@ -4,7 +4,7 @@ import {waitFor} from '../../base/waiting.ts'
 import {runHook} from './dump.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
-import {letPodGoOn, type ResumeTools} from './pod-lock.ts'
+import {resumeUnlessHeld, type ResumeTools} from './pod-lock.ts'
 import {isStopped} from './thaw.ts'
 import {noteThawed} from './write-status.ts'
 
@@ -15,7 +15,7 @@ export type LetGoTools = Pick<AgentTools, 'kube' | 'cgroups' | 'exec' | 'now' | 
  * Ends the standing still of a pod: it is deleted if that was asked for, ended without running again if somebody
  * deleted it, thawed if somebody asked for that; otherwise it goes on standing still.
  */
-export async function letGo(checkpoint: Named, tools: LetGoTools): Promise<void> {
+export async function endFreeze(checkpoint: Named, tools: LetGoTools): Promise<void> {
   const {kube, cgroups} = tools
   const {spec, metadata} = checkpoint
   const podUID = checkpoint.status?.podUID
@@ -24,7 +24,7 @@ export async function letGo(checkpoint: Named, tools: LetGoTools): Promise<void>
   const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
   if (!isDeleted && metadata.annotations?.[THAW_ANNOTATION] === 'true') {
     await cgroups.thaw(podUID)
-    await hookAfter(checkpoint, tools)
+    await runPostCheckpointHook(checkpoint, tools)
   } else if (isDeleted || spec.podPolicy === 'Delete') {
     const ref = podRef(checkpoint.namespace, spec.podRef.name)
     // It stands still, and is ended before it could go on: only its volumes have to be let go of before its name is free.
@@ -46,14 +46,14 @@ export async function undo(checkpoint: Named, tools: LetGoTools & ResumeTools): 
   const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
   if (isDeleted && (await isStopped(podUID, tools))) await endFrozen(podUID, tools)
   else {
-    await letPodGoOn(podUID, checkpoint, tools)
-    await hookAfter(checkpoint, tools)
+    await resumeUnlessHeld(podUID, checkpoint, tools)
+    await runPostCheckpointHook(checkpoint, tools)
   }
   await noteThawed(checkpoint, tools)
 }
 
 /** What the hook before the dump held back is let go again; the pod runs on whether that succeeds or not. */
-export async function hookAfter(
+export async function runPostCheckpointHook(
   checkpoint: Named,
   tools: Pick<AgentTools, 'kube' | 'exec' | 'log' | 'signal'>,
 ): Promise<void> {
