@@ -114,12 +114,12 @@ class Reflector {
       signal,
     }
     const startedMs = performance.now()
-    let heard = 0
+    let events = 0
     const onOpen = (): void => {
       if (!isWhole) this.#enter('live')
     }
     for await (const {type, object, isInitialEnd} of watchOnce(connection, onOpen)) {
-      heard += 1
+      events += 1
       query.onAlive?.()
       const {resourceVersion} = object.metadata
       if (type !== 'BOOKMARK') {
@@ -134,7 +134,7 @@ class Reflector {
     }
     signal.throwIfAborted()
     // The server ends each watch by itself after minutes: it is gone on with from the last version.
-    if (!this.#mirror.isCurrent || (heard === 0 && performance.now() - startedMs < 1_000))
+    if (!this.#mirror.isCurrent || (events === 0 && performance.now() - startedMs < 1_000))
       throw new KubernetesError('API_UNREACHABLE', `the watch of ${query.kind} ended immediately`)
   }
 

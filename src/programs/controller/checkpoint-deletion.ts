@@ -27,14 +27,14 @@ export async function keepOrDelete(
     return undefined
   }
   if (!isHeld) return undefined
-  if (status.frozen === true && isAlive(status.nodeName, context)) return letGo(checkpoint, context)
+  if (status.frozen === true && isAlive(status.nodeName, context)) return requestThaw(checkpoint, context)
   if (await waitsForAgent(checkpoint, context)) return {requeueAfterMs: AGENT_MS}
   await removeFinalizer(object, CHECKPOINT_FINALIZER, context)
   return undefined
 }
 
 /** A pod that stands still for a checkpoint that is not wanted any more goes on. */
-async function letGo({metadata}: Checkpoint, context: ReconcileContext): Promise<Requeue> {
+async function requestThaw({metadata}: Checkpoint, context: ReconcileContext): Promise<Requeue> {
   if (metadata.annotations?.[THAW_ANNOTATION] !== 'true')
     await context.kube.patch(refTo('Checkpoint', metadata.name, metadata.namespace), {
       metadata: {annotations: {[THAW_ANNOTATION]: 'true'}},

@@ -34,7 +34,7 @@ export const containerHostReconciler: Reconciler = {
     const {spec, status = {}, metadata} = containerHostSchema.parse(object)
     const node = context.objects.get('Node', metadata.name)
     const ageMs = context.now() - Date.parse(status.lastHeartbeatTime ?? '')
-    const verdict = node === undefined ? heard(ageMs) : joined(isNodeReady(nodeSchema.parse(node)))
+    const verdict = node === undefined ? heartbeatVerdict(ageMs) : joined(isNodeReady(nodeSchema.parse(node)))
     const ready = verdict.status === 'True' && spec.unschedulable === true ? DRAINING : verdict
     const next = {
       conditions: withCondition(
@@ -72,7 +72,7 @@ const joined = (isReady: boolean): Verdict =>
     ? {status: 'True', reason: 'Joined', message: 'it is a node of the cluster and is ready'}
     : {status: 'False', reason: 'NodeNotReady', message: 'it is a node of the cluster but is not ready'}
 
-function heard(ageMs: number): Verdict {
+function heartbeatVerdict(ageMs: number): Verdict {
   if (Number.isNaN(ageMs))
     return {status: 'False', reason: 'NeverReported', message: 'it has not sent a heartbeat yet'}
   if (ageMs >= STALE_MS)

@@ -31,7 +31,7 @@ export function idleTimes(): IdleTimes {
   return {
     async idleMs(policy, {uid, node, cores}, context) {
       const key = `${policy} ${uid}`
-      const sample = (await figuresOf(node, nodes, context)).get(uid)
+      const sample = (await cpuUsageOf(node, nodes, context)).get(uid)
       const before = last.get(key)
       if (sample === undefined) return undefined
       // Several policies look at one sample: the same one again says nothing new.
@@ -58,7 +58,7 @@ export function idleTimes(): IdleTimes {
   }
 }
 
-async function figuresOf(
+async function cpuUsageOf(
   node: string,
   nodes: Map<string, {atMs: number; pods: Map<string, Sample>}>,
   {usageOf, now, signal, log}: ReconcileContext,

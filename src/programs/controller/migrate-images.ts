@@ -1,7 +1,7 @@
 import {fullImageName} from '../../checkpoint/image-name.ts'
 import {nodeSchema, type Pod} from '../../kubernetes/pod.ts'
 import {pullImages} from './checkpoint-images.ts'
-import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
+import {finish, phaseMs, updateStatus, type MigrationAt} from './migration-state.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
@@ -26,7 +26,7 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
       phaseStartTime: timeText(context.now()),
       message,
     }
-    await tell(at, {phase: 'Pending', ...fields})
+    await updateStatus(at, {phase: 'Pending', ...fields})
     return {requeueAfterMs: LOOK_MS}
   }
   const {missingImages: images} = status
@@ -40,7 +40,7 @@ export async function imagesFirst(pod: Pod, target: string, at: MigrationAt): Pr
   const pulled = await pullImages({owner, namespace, node: target, images, spec: ownSpec(pod)}, context)
   if (pulled.state === 'pulled') return 'done'
   if (pulled.state === 'failed') return finish(at, 'Failed', 'IMAGE_UNAVAILABLE', pulled.why)
-  await tell(at, {message: `pulling ${images.join(', ')} on ${target}`})
+  await updateStatus(at, {message: `pulling ${images.join(', ')} on ${target}`})
   return {requeueAfterMs: PULL_AGAIN_MS}
 }
 

@@ -10,9 +10,17 @@ import {
   type Pod,
 } from '../../kubernetes/pod.ts'
 import {boundVolumes} from './pod-volumes.ts'
-import {checkpointOf, finish, phaseMs, podNamed, step, tell, type MigrationAt} from './migration-state.ts'
+import {
+  checkpointOf,
+  finish,
+  phaseMs,
+  podNamed,
+  step,
+  updateStatus,
+  type MigrationAt,
+} from './migration-state.ts'
 import {refused, targetPod} from './migrate-target.ts'
-import {isNodeReady, placesFor} from './placement.ts'
+import {isNodeReady, placementOf} from './placement.ts'
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
 import {ensure, refusalOf} from '../../operator/writes.ts'
@@ -86,7 +94,7 @@ async function end(source: Pod, at: MigrationAt): Promise<Requeue> {
   const waitedMs = context.now() - Date.parse(deletionTimestamp)
   if (waitedMs > GONE_MS && !isNodeThere(migration.status?.sourceNodeName, at))
     await context.kube.delete(ref, {uid, graceSeconds: 0})
-  await tell(at, {
+  await updateStatus(at, {
     message: `waiting for pod ${name} to be deleted from ${migration.status?.sourceNodeName ?? ''}`,
   })
   return {requeueAfterMs: AGAIN_MS}
@@ -124,7 +132,7 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
     const limitMs = pod.spec.nodeName === undefined ? PLACED_MS : READY_MS
     if (phaseMs(at) > limitMs)
       return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, `timed out: ${progress.message}`)
-    await tell(at, {message: progress.message})
+    await updateStatus(at, {message: progress.message})
     return {requeueAfterMs: AGAIN_MS}
   }
   const readyMs = readySince(pod, context.now())
@@ -162,7 +170,7 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
   const target = status.newPodName === spec.podName ? undefined : await podNamed(status.newPodName ?? '', at)
   if (target !== undefined && isOurs(target, at)) return leave(target, at)
   if (isSource && !isTerminating(source) && !beganAnew) {
-    if (await isStanding(at)) return {requeueAfterMs: AGAIN_MS}
+    if (await thawIfFrozen(at)) return {requeueAfterMs: AGAIN_MS}
     return finish(
       at,
       'RolledBack',
@@ -190,14 +198,14 @@ async function leave(pod: Pod, at: MigrationAt): Promise<Requeue> {
   // What it would do on a signal is for the one that goes on to do.
   if (!isTerminating(pod)) await at.context.kube.delete(refTo('Pod', name, namespace), {uid, graceSeconds: 1})
   if (nodeName !== '' && !isNodeThere(nodeName, at))
-    await tell(at, {
+    await updateStatus(at, {
       message: `waiting for node ${nodeName}, where pod ${name} may still run; if its machine is off permanently, delete the node`,
     })
   return {requeueAfterMs: AGAIN_MS}
 }
 
 /** Asks the agent to let the source go on; whether it still stands. */
-async function isStanding(at: MigrationAt): Promise<boolean> {
+async function thawIfFrozen(at: MigrationAt): Promise<boolean> {
   const {context} = at
   const taken = await checkpointOf(at)
   if (taken?.status?.frozen !== true) return false
@@ -225,14 +233,14 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
     )
   const {nodeFeatures} = taken.status ?? {}
   const volumes = await boundVolumes(template.spec, metadata.namespace, context)
-  const places = placesFor(
+  const places = placementOf(
     {source: nodeFeatures, backend: 'Handler', spec: ownSpec(template), volumes},
     context.objects,
   )
   const others = places.candidates.map(({node}) => node.metadata.name)
   const back = status.sourceNodeName ?? ''
   if (!isNodeThere(back, at) && others.length === 0) {
-    await tell(at, {message: `waiting for a node that can run pod ${spec.podName} again`})
+    await updateStatus(at, {message: `waiting for a node that can run pod ${spec.podName} again`})
     return {requeueAfterMs: 10_000}
   }
   const made = await ensure(

@@ -1,7 +1,7 @@
 import type {Checkpoint} from '../../api/resources.ts'
 import {boundVolumes} from './pod-volumes.ts'
-import {checkpointOf, step, tell, type MigrationAt} from './migration-state.ts'
-import {placesFor, wordsOfRefused} from './placement.ts'
+import {checkpointOf, step, updateStatus, type MigrationAt} from './migration-state.ts'
+import {placementOf, refusalText} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
@@ -28,7 +28,7 @@ export async function takerOf(
   const {metadata, spec, status = {}} = migration
   const {podTemplate, nodeFeatures: source} = taken?.status ?? {}
   if (podTemplate === undefined) return {reason: 'CHECKPOINT_UNKNOWN', message: 'the checkpoint was deleted'}
-  const places = placesFor(
+  const places = placementOf(
     {
       source,
       backend: spec.backend ?? 'Handler',
@@ -45,7 +45,7 @@ export async function takerOf(
     .filter((name) => !refused.has(name))
   const node = names.find((name) => name === status.targetNodeName) ?? names[0]
   if (node !== undefined) return {node}
-  return {reason: 'NODE_UNLIKE', message: `no node can run the pod: ${wordsOfRefused(places)}`}
+  return {reason: 'NODE_UNLIKE', message: `no node can run the pod: ${refusalText(places)}`}
 }
 
 /**
@@ -73,7 +73,7 @@ export async function askNext(
         refusedTargets,
         phaseStartTime,
       }
-      await tell(at, {...fields, message: `${asks(next.node)}; refused by ${told}`})
+      await updateStatus(at, {...fields, message: `${asks(next.node)}; refused by ${told}`})
       return {requeueAfterMs: AGAIN_MS}
     }
   }

@@ -3,7 +3,7 @@ import {labelValue} from '../../api/object-names.ts'
 import type {Checkpoint} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {refusalByDryRun} from './dry-run.ts'
-import {finish, phaseMs, tell, type MigrationAt} from './migration-state.ts'
+import {finish, phaseMs, updateStatus, type MigrationAt} from './migration-state.ts'
 import {restoredPod} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
@@ -58,6 +58,9 @@ export async function refused(why: string, at: MigrationAt): Promise<Requeue> {
     const next = `its checkpoint ${place} is kept; restore it with \`clouder checkpoint restore ${place}\``
     return finish(at, 'Failed', 'API_REJECTED', `the pod could not be restored on any node: ${why}; ${next}`)
   }
-  await tell(at, {refusalTime: status.refusalTime ?? timeText(context.now()), message: `retrying: ${why}`})
+  await updateStatus(at, {
+    refusalTime: status.refusalTime ?? timeText(context.now()),
+    message: `retrying: ${why}`,
+  })
   return {requeueAfterMs: REFUSED_AGAIN_MS}
 }

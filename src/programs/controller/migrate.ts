@@ -11,8 +11,16 @@ import {imagesFirst} from './migrate-images.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
 import {asks, askNext, takerOf} from './migrate-taker.ts'
 import {refusalOfTarget} from './migrate-target.ts'
-import {checkpointOf, finish, migrationOf, phaseMs, step, tell, type MigrationAt} from './migration-state.ts'
-import {nodeFeaturesOf, placesFor, wordsOfRefused} from './placement.ts'
+import {
+  checkpointOf,
+  finish,
+  migrationOf,
+  phaseMs,
+  step,
+  updateStatus,
+  type MigrationAt,
+} from './migration-state.ts'
+import {nodeFeaturesOf, placementOf, refusalText} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
 import {addFinalizer, removeFinalizer} from '../../operator/finalizers.ts'
@@ -110,7 +118,7 @@ async function begin(at: MigrationAt): Promise<Requeue> {
   const {spec, metadata} = migration
   const earlier = earlierOf(migration, context)
   if (earlier !== undefined) {
-    await tell(at, {phase: 'Pending', message: `waiting for migration ${earlier} of the same pod`})
+    await updateStatus(at, {phase: 'Pending', message: `waiting for migration ${earlier} of the same pod`})
     return {requeueAfterMs: 5000}
   }
   const found = await context.kube.get(refTo('Pod', spec.podName, metadata.namespace))
@@ -178,7 +186,7 @@ async function targetOf(
   const images =
     spec.backend === 'CreateImage' ? await namespaceProblem(migration.metadata.namespace, context) : undefined
   if (images !== undefined) return {reason: 'RESTORE_UNSUPPORTED', message: images}
-  const places = placesFor(
+  const places = placementOf(
     {
       source,
       backend: spec.backend ?? 'Handler',
@@ -196,7 +204,7 @@ async function targetOf(
     asked ??
     names[0] ?? {
       reason: 'NODE_UNLIKE',
-      message: `no node can run pod ${spec.podName}: ${wordsOfRefused(places)}`,
+      message: `no node can run pod ${spec.podName}: ${refusalText(places)}`,
     }
   )
 }
@@ -246,7 +254,7 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
       return step(at, 'RollingBack', {...freezeTime, reason: taker.reason}, taker.message)
     return step(at, 'Preparing', {...freezeTime, targetNodeName: taker.node}, asks(taker.node))
   }
-  await tell(at, {
+  await updateStatus(at, {
     ...freezeTime,
     message: message ?? `waiting for the node agent of ${status.sourceNodeName ?? ''}`,
   })
@@ -278,7 +286,11 @@ async function prepare(at: MigrationAt): Promise<Requeue> {
   const {node, reason, message} = await takerOf(await checkpointOf(at), at)
   if (node === undefined) return step(at, 'RollingBack', {reason}, message)
   if (node !== status.targetNodeName)
-    await tell(at, {targetNodeName: node, phaseStartTime: timeText(context.now()), message: asks(node)})
+    await updateStatus(at, {
+      targetNodeName: node,
+      phaseStartTime: timeText(context.now()),
+      message: asks(node),
+    })
   return heedTarget(node, at)
 }
 

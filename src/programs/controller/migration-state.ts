@@ -43,7 +43,7 @@ export async function step(at: MigrationAt, phase: Phase, fields: Fields, messag
 }
 
 /** Writes what is new within a phase. */
-export async function tell({object, migration, context}: MigrationAt, fields: Fields): Promise<void> {
+export async function updateStatus({object, migration, context}: MigrationAt, fields: Fields): Promise<void> {
   const {status = {}} = migration
   const before: Readonly<Record<string, unknown>> = status
   if (Object.entries(fields).every(([key, value]) => isDeepStrictEqual(before[key], value))) return

@@ -60,7 +60,7 @@ const specSchema = podSchema.shape.spec.extend({
 type Spec = z.output<typeof specSchema>
 
 /** Which nodes can take a pod that goes on from a checkpoint, and why the others cannot. */
-export function placesFor(wanted: Wanted, objects: Objects): Placement {
+export function placementOf(wanted: Wanted, objects: Objects): Placement {
   const spec = specSchema.parse(wanted.spec)
   const free = freeRoom(objects)
   const candidates: (Candidate & {readonly room: number})[] = []
@@ -96,7 +96,7 @@ export function isUnlikeAll({source, node: wanted}: Wanted, objects: Objects): b
 }
 
 /** `worker-1: it is cordoned; worker-2: …`, for people. */
-export const wordsOfRefused = ({refused}: Placement): string =>
+export const refusalText = ({refused}: Placement): string =>
   refused.map(({node, why}) => `${node}: ${why}`).join('; ') || 'the cluster has no nodes'
 
 /** What a node said of itself; undefined: nothing yet. */

@@ -79,7 +79,7 @@ async function reconcile(object: KubeObject, idle: IdleTimes, context: Reconcile
     .filter((checkpoint) => checkpoint.metadata.labels?.[POLICY_LABEL] === labelValue(metadata.name))
   const made = parsed(ours, checkpointSchema)
   const at = {object, policy, pods, made, context}
-  await tellMoves(at)
+  await recordMoves(at)
   const time = dueOf(policy, context)
   const problem = time instanceof Error ? time.message : undefined
   const due = time instanceof Error ? undefined : time
@@ -96,7 +96,7 @@ async function reconcile(object: KubeObject, idle: IdleTimes, context: Reconcile
 }
 
 /** Moves that were asked for in its name: by a drain, or because the cloud takes a machine back. */
-async function tellMoves({object, policy: {metadata}, context}: PolicyAt): Promise<void> {
+async function recordMoves({object, policy: {metadata}, context}: PolicyAt): Promise<void> {
   for (const migration of parsed(context.objects.list('Migration', metadata.namespace), migrationSchema)) {
     const {owner, podName} = migration.spec
     const ageMs = context.now() - Date.parse(migration.metadata.creationTimestamp ?? '')

@@ -7,7 +7,7 @@ import {z} from 'zod'
 import {namespaceProblem, pullImages} from './checkpoint-images.ts'
 import {boundVolumes} from './pod-volumes.ts'
 import {tellEvent} from '../../operator/events.ts'
-import {isUnlikeAll, placesFor, wordsOfRefused, type Wanted} from './placement.ts'
+import {isUnlikeAll, placementOf, refusalText, type Wanted} from './placement.ts'
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
@@ -83,7 +83,7 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
       context,
     )
   if (status.phase !== 'Ready' || status.podTemplate === undefined) {
-    await tell(
+    await updateStatus(
       object,
       restore,
       {phase: 'Pending', message: `waiting for checkpoint ${spec.checkpointName}`},
@@ -106,11 +106,11 @@ async function begin(object: KubeObject, restore: Restore, context: ReconcileCon
     spec: ownSpec(status.podTemplate),
     volumes: await boundVolumes(status.podTemplate.spec, metadata.namespace, context),
   }
-  const places = placesFor(wanted, context.objects)
+  const places = placementOf(wanted, context.objects)
   const [best] = places.candidates
   if (best === undefined) {
     const reason = isUnlikeAll(wanted, context.objects) ? 'NODE_UNLIKE' : 'RESTORE_UNSUPPORTED'
-    return fail(object, reason, `no node can run the pod: ${wordsOfRefused(places)}`, context)
+    return fail(object, reason, `no node can run the pod: ${refusalText(places)}`, context)
   }
   if (best.backend === 'CreateImage') {
     const problem = await namespaceProblem(metadata.namespace, context)
@@ -141,7 +141,12 @@ async function makePod(object: KubeObject, restore: Restore, context: ReconcileC
   const {backend = 'Handler', images, nodeName} = status
   if (status.missingImages !== undefined) return pull(object, restore, template.spec, context)
   if (backend === 'CreateImage' && images === undefined) {
-    await tell(object, restore, {message: `creating images of the checkpoint on ${nodeName ?? ''}`}, context)
+    await updateStatus(
+      object,
+      restore,
+      {message: `creating images of the checkpoint on ${nodeName ?? ''}`},
+      context,
+    )
     return undefined
   }
   const {namespace = 'default'} = metadata
@@ -172,7 +177,7 @@ async function refused(
 ): Promise<Requeue> {
   const sinceMs = Date.parse(restore.status?.startTime ?? '') || 0
   if (context.now() - sinceMs >= REFUSED_MS) return fail(object, 'API_REJECTED', why, context)
-  await tell(object, restore, {message: `retrying: ${why}`}, context)
+  await updateStatus(object, restore, {message: `retrying: ${why}`}, context)
   return {requeueAfterMs: REFUSED_AGAIN_MS}
 }
 
@@ -199,7 +204,12 @@ async function pull(
     )
     return undefined
   }
-  await tell(object, restore, {message: `pulling ${missingImages.join(', ')} on ${nodeName}`}, context)
+  await updateStatus(
+    object,
+    restore,
+    {message: `pulling ${missingImages.join(', ')} on ${nodeName}`},
+    context,
+  )
   return {requeueAfterMs: AGAIN_MS}
 }
 
@@ -214,7 +224,7 @@ async function podFor(
   const backend = status?.backend ?? 'Handler'
   const node = status?.nodeName
   const volumes = await boundVolumes(template.spec, namespace, context)
-  const places = placesFor({source, backend, node, spec: ownSpec(template), volumes}, context.objects)
+  const places = placementOf({source, backend, node, spec: ownSpec(template), volumes}, context.objects)
   const nodes = places.candidates.slice(0, MOST_NODES).map((candidate) => candidate.node.metadata.name)
   const runtime = metadata.labels?.[RUNTIME_LABEL]
   return restoredPod({
@@ -244,7 +254,7 @@ async function occupied(
 ): Promise<Requeue> {
   const {name, uid, deletionTimestamp} = existing.metadata
   if (deletionTimestamp !== undefined || uid === leaving(checkpoint)) {
-    await tell(
+    await updateStatus(
       object,
       restoreSchema.parse(object),
       {message: `waiting for pod ${name} to be deleted`},
@@ -310,7 +320,7 @@ async function follow(object: KubeObject, restore: Restore, context: ReconcileCo
     })
     return fail(object, reason, isLate ? `timed out: ${progress.message}` : progress.message, context)
   }
-  await tell(object, restore, {...place, message: progress.message}, context)
+  await updateStatus(object, restore, {...place, message: progress.message}, context)
   return {requeueAfterMs: AGAIN_MS}
 }
 
@@ -327,7 +337,7 @@ const podNameOf = ({spec}: Restore, checkpoint: Checkpoint): string | undefined 
   spec.podName ?? checkpoint.spec.podRef?.name ?? spec.checkpointName
 
 /** Writes what is new. */
-async function tell(
+async function updateStatus(
   object: KubeObject,
   {status = {}}: Restore,
   next: Partial<NonNullable<Restore['status']>>,

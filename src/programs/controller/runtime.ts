@@ -86,13 +86,13 @@ async function run(at: RuntimeAt): Promise<Requeue> {
     )
   const made = await ensure(runtimePod(runtime), context).catch(refusalOf)
   if (typeof made === 'string') return refused(at, made)
-  await tell(at, {phase: 'Pending', reason: null, message: 'starting its pod', checkpointName: null})
+  await updateStatus(at, {phase: 'Pending', reason: null, message: 'starting its pod', checkpointName: null})
   return undefined
 }
 
 /** It is wanted for as long as it says so: what is refused is told, and tried again now and then. */
 async function refused(at: RuntimeAt, why: string): Promise<Requeue> {
-  await tell(at, {phase: 'Pending', reason: 'API_REJECTED', message: why})
+  await updateStatus(at, {phase: 'Pending', reason: 'API_REJECTED', message: why})
   return {requeueAfterMs: REFUSED_AGAIN_MS}
 }
 
@@ -101,13 +101,13 @@ async function running(pod: Pod, at: RuntimeAt): Promise<Requeue> {
   const {status = {}, metadata} = runtime
   if (!isRunning(pod)) {
     const resuming = status.phase === 'Resuming'
-    await tell(at, {phase: resuming ? 'Resuming' : 'Pending', message: 'starting its pod'})
+    await updateStatus(at, {phase: resuming ? 'Resuming' : 'Pending', message: 'starting its pod'})
     return {requeueAfterMs: AGAIN_MS}
   }
   // A pod that runs before the Restore has said so may still turn out to have begun anew.
   const restore = restoreOf(at, status.checkpointName)
   if (status.phase === 'Resuming' && restore?.status?.phase !== 'Restored') return {requeueAfterMs: AGAIN_MS}
-  await tell(at, {
+  await updateStatus(at, {
     phase: 'Running',
     reason: null,
     message: null,
@@ -136,7 +136,7 @@ async function resume(checkpoint: string, at: RuntimeAt): Promise<Requeue> {
   // What failed is tried again when somebody asks for it, also when its Restore has been cleaned up meanwhile.
   const failedSo = status.phase === 'Failed' && status.observedGeneration === metadata.generation
   if (restore === undefined && failedSo && status.checkpointName === checkpoint) return undefined
-  await tell(at, {
+  await updateStatus(at, {
     phase: 'Resuming',
     reason: null,
     message: `resuming from checkpoint ${checkpoint}`,
@@ -175,7 +175,7 @@ async function pause(at: RuntimeAt): Promise<Requeue> {
   const {metadata, status = {}, spec} = runtime
   if (pod === undefined) return paused(at)
   if (isTerminating(pod)) {
-    await tell(at, {phase: 'Pausing', message: 'waiting for its pod to be deleted'})
+    await updateStatus(at, {phase: 'Pausing', message: 'waiting for its pod to be deleted'})
     return {requeueAfterMs: 1000}
   }
   if (!isRunning(pod)) {
@@ -209,7 +209,7 @@ async function pause(at: RuntimeAt): Promise<Requeue> {
       reason ?? 'CHECKPOINT_FAILED',
       `pausing failed, the runtime keeps running: ${message ?? ''}`,
     )
-  await tell(at, {
+  await updateStatus(at, {
     phase: 'Pausing',
     reason: null,
     message: message ?? 'creating a checkpoint',
@@ -222,7 +222,7 @@ async function paused(at: RuntimeAt): Promise<Requeue> {
   const {runtime, context} = at
   const {metadata, status = {}} = runtime
   const from = pausedIn(at)
-  await tell(at, {
+  await updateStatus(at, {
     phase: 'Paused',
     reason: null,
     message: from === undefined ? 'it has not run yet' : `its memory is in checkpoint ${from.metadata.name}`,
@@ -267,7 +267,7 @@ function pausedIn(at: RuntimeAt): Checkpoint | undefined {
   return endOf(newest) > resumedMs ? newest : undefined
 }
 
-async function tell({object, runtime, context}: RuntimeAt, fields: Fields): Promise<void> {
+async function updateStatus({object, runtime, context}: RuntimeAt, fields: Fields): Promise<void> {
   const before: Readonly<Record<string, unknown>> = runtime.status ?? {}
   const isTold = Object.entries(fields).every(([key, value]) =>
     isDeepStrictEqual(before[key] ?? null, value ?? null),
@@ -276,7 +276,7 @@ async function tell({object, runtime, context}: RuntimeAt, fields: Fields): Prom
 }
 
 async function fail(at: RuntimeAt, reason: string, message: string, fields: Fields = {}): Promise<Requeue> {
-  await tell(at, {
+  await updateStatus(at, {
     phase: 'Failed',
     reason,
     message,
