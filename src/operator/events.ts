@@ -17,7 +17,7 @@ export interface EventSource {
 }
 
 /** Tells something of an object where `kubectl describe` shows it; told twice it is there once. */
-export async function tellEvent(
+export async function recordEvent(
   object: KubeObject,
   type: 'Normal' | 'Warning',
   reason: string,

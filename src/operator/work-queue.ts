@@ -55,7 +55,7 @@ export class WorkQueue {
     this.#ended = true
     this.#dueAtMs.clear()
     await Promise.all(this.#atWork.values())
-    this.#tellWaiting()
+    this.#reportWaiting()
   }
 
   /** Resolves when nothing is at work and nothing is due, now or later, or when the queue has ended. */
@@ -91,11 +91,11 @@ export class WorkQueue {
       // In the same turn as the key is due again: one that is added between the two would be lost.
       this.#atWork.delete(key)
       this.#wake?.()
-      this.#tellWaiting()
+      this.#reportWaiting()
     }
   }
 
-  #tellWaiting(): void {
+  #reportWaiting(): void {
     const waiting = this.#waiting
     this.#waiting = []
     for (const resolve of waiting) resolve()

@@ -237,30 +237,30 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
           '.items[*].spec.nodeName} {.items[*].status.phase',
           (seen) => seen === `${node} Running`,
         )
-      const tellOfAws = await pretendCloud(cluster, 'worker-1', 'aws')
-      const tellOfAzure = await pretendCloud(cluster, 'worker-2', 'azure')
-      await tellOfAws(JSON.stringify({action: 'terminate', time: '2026-11-21T09:02:00Z'}))
+      const reportAwsProblems = await pretendCloud(cluster, 'worker-1', 'aws')
+      const reportAzureProblems = await pretendCloud(cluster, 'worker-2', 'azure')
+      await reportAwsProblems(JSON.stringify({action: 'terminate', time: '2026-11-21T09:02:00Z'}))
       await onNode('worker-2')
       expectSame(await identityOf(cluster, 'clock-1'), before)
       expect(await eventsOf(cluster, 'CheckpointPolicy', 'spot')).toContain('Move')
-      await tellOfAws('')
+      await reportAwsProblems('')
       const preempted = (EventId: string, vm: string) =>
         JSON.stringify({
           DocumentIncarnation: 2,
           Events: [{EventId, EventType: 'Preempt', Resources: [vm]}],
         })
       // One of another machine first: it is nothing to this one.
-      await tellOfAzure(preempted('other', 'vmss_other'))
+      await reportAzureProblems(preempted('other', 'vmss_other'))
       await kubectl(cluster, 'cordon worker-1')
-      await tellOfAzure(preempted('full', 'worker-2'))
+      await reportAzureProblems(preempted('full', 'worker-2'))
       const saved = await waitForMade(cluster, 'spot', (all) => all.some(({phase}) => phase === 'Ready'))
       expect(saved.map(({pod}) => pod)).toEqual(['clock-1'])
       expect(await nodeOf(cluster, 'clock-1')).toBe('worker-2')
       await kubectl(cluster, 'uncordon worker-1')
-      await tellOfAzure(preempted('room', 'worker-2'))
+      await reportAzureProblems(preempted('room', 'worker-2'))
       await onNode('worker-1')
       expectSame(await identityOf(cluster, 'clock-1'), before)
-      await tellOfAzure('')
+      await reportAzureProblems('')
       const machines = WORKERS.map((machine) => `pod/metadata-${machine}`).join(' ')
       await kubectl(cluster, `delete ckptpolicy/spot ${machines} -n ${NAMESPACE}`)
     },

@@ -57,7 +57,7 @@ export async function readHostKeys(
     // A console that stayed silent for so long is not asked again, where that may pass.
     if (spec.ssh.hostKeys === 'first-use') for (const id of missing) known.set(id, [])
     await writeKeys(options.dir, new Map([...known].filter(([id]) => cloudIds.includes(id))))
-    if (missing.length > 0) tellSilence(missing, spec, context)
+    if (missing.length > 0) reportMissingKeys(missing, spec, context)
     report({type: 'task-done', task, durationMs: durationMs(), text: `${open.length - missing.length} read`})
     return known
   } catch (error) {
@@ -97,7 +97,7 @@ async function pollKeys(
   return missing()
 }
 
-function tellSilence(missing: readonly string[], spec: ClusterSpec, {report}: ProviderContext): void {
+function reportMissingKeys(missing: readonly string[], spec: ClusterSpec, {report}: ProviderContext): void {
   const [host = ''] = missing
   const text = `no host key of ${missing.join(', ')} could be read from the console`
   if (spec.ssh.hostKeys === 'strict')

@@ -82,7 +82,7 @@ export async function openFolder(
       () => Promise.resolve(),
     )
   }
-  tellUnsaved(own, context)
+  reportUnsaved(own, context)
   const dir = await makeTemporary(options)
   const remove = () => rm(dir, {recursive: true, force: true})
   try {
@@ -95,7 +95,7 @@ export async function openFolder(
 }
 
 /** A look leaves the state alone, and takes what is not in it for not made. */
-function tellUnsaved(own: string, {report}: ProviderContext): void {
+function reportUnsaved(own: string, {report}: ProviderContext): void {
   const file = unsavedState(own)
   if (!existsSync(file)) return
   const text = `the last apply could not save its state and left it in ${file}: what it created is missing below, and the next apply saves it`

@@ -80,7 +80,7 @@ function isStopped({actions, attributes = []}: ResourceChange, {stoppedFor}: Mac
 }
 
 /** Tells before anybody is asked that control planes would stop. */
-export function tellStops(
+export function reportStops(
   plan: Pick<TerraformPlan, 'priorOutputs'>,
   changes: readonly MachineChange[],
   {report, readOnly}: Pick<ProviderContext, 'report' | 'readOnly'>,

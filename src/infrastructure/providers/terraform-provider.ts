@@ -29,9 +29,9 @@ import {
   type ClusterOutputs,
 } from './terraform-outputs.ts'
 import {configurationOf, lastingConfiguration, prepared, type PrepareOptions} from './terraform-prepare.ts'
-import {targetsOf, tellStops, type MachineKind} from './terraform-machines.ts'
+import {targetsOf, reportStops, type MachineKind} from './terraform-machines.ts'
 import {asPhase, asTask, changesOf} from './terraform-report.ts'
-import {refuseSaved, removalOf, removedAndKept, tellKept} from './terraform-removal.ts'
+import {refuseSaved, removalOf, removedAndKept, reportKept} from './terraform-removal.ts'
 
 export interface TerraformProviderOptions extends PrepareOptions {
   readonly kind: CloudKind
@@ -120,7 +120,7 @@ class TerraformProvider implements Provider {
     )
     // What is to be kept is no business of this cluster's Terraform any more.
     const {kept} = await removedAndKept(folder.terraform, spec, context)
-    tellKept(kept, await folder.terraform.forget(kept, {signal}), context)
+    reportKept(kept, await folder.terraform.forget(kept, {signal}), context)
     const plan = await this.#look(name, context, (onProgress) =>
       folder.terraform.plan({signal, onProgress, destroy: true}),
     )
@@ -167,7 +167,7 @@ class TerraformProvider implements Provider {
       }),
     )
     if (saveTo !== undefined) await copyFile(plan.file, saveTo)
-    if (goal === 'apply') tellStops(plan, changesOf(plan, machines), context)
+    if (goal === 'apply') reportStops(plan, changesOf(plan, machines), context)
     return plan
   }
 

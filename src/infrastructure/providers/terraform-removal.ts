@@ -34,7 +34,7 @@ export function removalOf(addresses: readonly string[]): TerraformPlan {
 }
 
 /** One line for each thing with a name of its own; its settings are kept with it, under the same id. */
-export function tellKept(
+export function reportKept(
   addresses: readonly string[],
   ids: readonly string[],
   {report}: Pick<ProviderContext, 'report'>,

@@ -3,7 +3,7 @@ import type {KubeObject} from '../../kubernetes/types.ts'
 import {z} from 'zod'
 import {keepOrDelete} from './checkpoint-deletion.ts'
 import {assignPod} from './checkpoint-pod.ts'
-import {tellEvent} from '../../operator/events.ts'
+import {recordEvent} from '../../operator/events.ts'
 import {endOrphan} from './node-loss.ts'
 import {admitEnd} from './readmission.ts'
 import {parsed, refTo, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
@@ -76,5 +76,5 @@ async function count(
     sizeBytes,
   )
   const type = phase === 'Ready' ? 'Normal' : 'Warning'
-  await tellEvent(object, type, reason ?? phase, message ?? phase, context)
+  await recordEvent(object, type, reason ?? phase, message ?? phase, context)
 }

@@ -11,7 +11,7 @@ import {FOLLOWED} from './followed-kinds.ts'
 import {controllerMetrics} from './metrics.ts'
 import type {Objects, ReconcileContext, WatchedKind} from './reconcile-context.ts'
 import {reconcilers} from './reconcilers.ts'
-import {tellUnreadable} from './unreadable.ts'
+import {reportUnreadable} from './unreadable.ts'
 import {askUsage} from './usage.ts'
 
 /** Name of its Lease, and of who reports its events. */
@@ -53,7 +53,7 @@ export function startController(options: ControllerOptions): Manager {
       usageOf: (node) => usageOf(node, context.objects, context.signal),
       metrics,
     }),
-    onUnreadable: tellUnreadable,
+    onUnreadable: reportUnreadable,
   })
 }
 

@@ -2,7 +2,7 @@ import {isDeepStrictEqual} from 'node:util'
 import {checkpointSchema, migrationSchema, type Checkpoint, type Migration} from '../../api/resources.ts'
 import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {tellEvent} from '../../operator/events.ts'
+import {recordEvent} from '../../operator/events.ts'
 import {timeText} from '../../base/time.ts'
 import {writeStatus} from '../../operator/writes.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
@@ -62,7 +62,7 @@ export async function finish(
   const nowMs = context.now()
   await step(at, phase, {reason, completionTime: timeText(nowMs), ...fields}, message)
   context.metrics.migrationEnded(phase, fields.downtimeMilliseconds ?? undefined)
-  await tellEvent(object, phase === 'Succeeded' ? 'Normal' : 'Warning', phase, message, context)
+  await recordEvent(object, phase === 'Succeeded' ? 'Normal' : 'Warning', phase, message, context)
   return undefined
 }
 

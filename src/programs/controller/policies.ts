@@ -14,7 +14,7 @@ import {
 } from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {withCondition} from '../../operator/conditions.ts'
-import {tellEvent} from '../../operator/events.ts'
+import {recordEvent} from '../../operator/events.ts'
 import {idleTimes, type IdleTimes} from './idle.ts'
 import {deleteExpired} from './retention.ts'
 import {dueBy, type Due} from './schedule.ts'
@@ -101,7 +101,7 @@ async function recordMoves({object, policy: {metadata}, context}: PolicyAt): Pro
     const {owner, podName} = migration.spec
     const ageMs = context.now() - Date.parse(migration.metadata.creationTimestamp ?? '')
     if (owner !== `${OWNER}${metadata.name}` || !(ageMs < NEWS_MS)) continue
-    await tellEvent(
+    await recordEvent(
       object,
       'Normal',
       'Move',
@@ -140,7 +140,7 @@ async function takeAll(at: PolicyAt, dueMs: number): Promise<void> {
   )
   for (const pod of wanted) await take(at, pod, time, 'Resume')
   if (wanted.length > 0)
-    await tellEvent(
+    await recordEvent(
       object,
       'Normal',
       'Scheduled',
@@ -216,14 +216,14 @@ async function takeOneIdle(at: PolicyAt, pod: Pod, podPolicy: 'Resume' | 'Delete
     // Somebody may have changed it in this moment, to have it run on.
     const ref = refTo('Runtime', runtime, namespace)
     await context.kube.patch(ref, {spec: {state: 'Paused'}}, {resourceVersion})
-    await tellEvent(object, 'Normal', 'Idle', `pausing runtime ${runtime}`, context)
+    await recordEvent(object, 'Normal', 'Idle', `pausing runtime ${runtime}`, context)
   } else if (podPolicy === 'Delete' && owner !== undefined) {
     const why = `${owner.kind} ${owner.name} would create it again, so it keeps running`
-    await tellEvent(object, 'Warning', 'Idle', `pod ${name} is idle; ${why}`, context)
+    await recordEvent(object, 'Warning', 'Idle', `pod ${name} is idle; ${why}`, context)
   } else {
     const suffix = `idle${timeText(context.now()).slice(0, 16).replaceAll(/[-T:]/g, '')}`
     await take(at, pod, suffix, podPolicy)
-    await tellEvent(
+    await recordEvent(
       object,
       'Normal',
       'Idle',

@@ -6,7 +6,7 @@ import type {KubeObject} from '../../kubernetes/types.ts'
 import {z} from 'zod'
 import {namespaceProblem, pullImages} from './checkpoint-images.ts'
 import {boundVolumes} from './pod-volumes.ts'
-import {tellEvent} from '../../operator/events.ts'
+import {recordEvent} from '../../operator/events.ts'
 import {isUnlikeAll, placementOf, refusalText, type Wanted} from './placement.ts'
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
@@ -304,7 +304,7 @@ async function follow(object: KubeObject, restore: Restore, context: ReconcileCo
       },
       context,
     )
-    await tellEvent(object, 'Normal', 'Restored', `pod ${found.metadata.name} is running again`, context)
+    await recordEvent(object, 'Normal', 'Restored', `pod ${found.metadata.name} is running again`, context)
     return undefined
   }
   const madeMs = Date.parse(found.metadata.creationTimestamp ?? '') || context.now()
@@ -359,6 +359,6 @@ async function fail(
     context,
   )
   context.metrics.restoreEnded(reason)
-  await tellEvent(object, 'Warning', reason, message, context)
+  await recordEvent(object, 'Warning', reason, message, context)
   return undefined
 }

@@ -3,7 +3,7 @@ import {z} from 'zod'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {conditionSchema} from '../../api/resources.ts'
 import {withCondition} from '../../operator/conditions.ts'
-import {tellEvent} from '../../operator/events.ts'
+import {recordEvent} from '../../operator/events.ts'
 import {timeText} from '../../base/time.ts'
 import {removeFinalizer} from '../../operator/finalizers.ts'
 import {writeStatus} from '../../operator/writes.ts'
@@ -22,7 +22,7 @@ const statusSchema = z.looseObject({
  * Says on an object that our schemas do not take why nothing is done about it, and does not stand in the way of its
  * deletion. One that something was done about before keeps its status, which others may rely on.
  */
-export async function tellUnreadable(
+export async function reportUnreadable(
   kind: WatchedKind,
   object: KubeObject,
   problem: string,
@@ -38,7 +38,7 @@ export async function tellUnreadable(
     return
   }
   const message = `the object is invalid and is ignored until it is corrected: ${problem}`
-  await tellEvent(object, 'Warning', REASON, message, context)
+  await recordEvent(object, 'Warning', REASON, message, context)
   const status = statusSchema.safeParse(object['status'] ?? {}).data
   if (status === undefined || object['spec'] === undefined) return
   if (kind === 'CheckpointStore' || kind === 'CheckpointPolicy' || kind === 'ContainerHost') {

@@ -31,7 +31,7 @@ export async function destroyInCloud(
   removed.push(...(await sweep({...how, scope: 'controllers'}, tools)).removed)
   removed.push(...(await destroyFreed(destroy, how, tools)))
   const swept = await sweep({...how, scope: 'all'}, tools)
-  tellKept(swept, tools)
+  reportKept(swept, tools)
   throwLeftovers(spec.name, swept.left)
   return [...removed, ...swept.removed]
 }
@@ -55,7 +55,7 @@ async function destroyFreed(
   }
 }
 
-function tellKept({kept}: SweepResult, {report}: Pick<Tools, 'report'>): void {
+function reportKept({kept}: SweepResult, {report}: Pick<Tools, 'report'>): void {
   for (const {kind, id, region} of kept)
     report({type: 'note', level: 'warning', text: `${kind} ${id} in ${region} is kept: it holds data`})
 }
@@ -152,7 +152,7 @@ export async function terminateByTag(
   const cloud = await tools.openCloud({kind, region, profile, account, signal: tools.signal})
   const found = await cloud.findOwned(name, tools.signal)
   const lines = found.map(nameOf)
-  if (found.length === 0) await tellOthers(name, cloud, tools)
+  if (found.length === 0) await reportOthers(name, cloud, tools)
   if (dryRun || found.length === 0) return {cluster: name, removed: lines, skipped: []}
   await confirm(lines)
   const {removed, left} = await sweep({cluster: name, cloud, scope: 'all', keepData: false}, tools)
@@ -161,7 +161,7 @@ export async function terminateByTag(
 }
 
 /** A mistyped name, or another region, finds nothing. */
-async function tellOthers(
+async function reportOthers(
   name: string,
   cloud: Cloud,
   {report, signal}: Pick<Tools, 'report' | 'signal'>,

@@ -5,7 +5,7 @@ import {waitFor} from '../../../src/base/waiting.ts'
 import {openKube} from '../../../src/kubernetes/client.ts'
 import {refOf} from '../../../src/kubernetes/refs.ts'
 import type {KubeObject, ObjectRef} from '../../../src/kubernetes/types.ts'
-import {tellEvent} from '../../../src/operator/events.ts'
+import {recordEvent} from '../../../src/operator/events.ts'
 import {addFinalizer, removeFinalizer} from '../../../src/operator/finalizers.ts'
 import {serveHttp} from '../../../src/operator/http-server.ts'
 import {startManager} from '../../../src/operator/manager.ts'
@@ -59,7 +59,7 @@ const doubling: Reconciler<'ConfigMap', TinyContext> = {
       metadata: {resourceVersion: held.metadata.resourceVersion},
     })
     context.acted.push(`${context.identity} doubles ${name}`)
-    await tellEvent(held, 'Normal', 'Doubled', `${data['number']} is ${doubled} now`, context)
+    await recordEvent(held, 'Normal', 'Doubled', `${data['number']} is ${doubled} now`, context)
     return {requeueAfterMs: 20}
   },
 }
@@ -93,7 +93,7 @@ async function tiny(
     reconcilers: () => [doubling],
     contextOf: (context) => ({...context, acted, identity, beforeWrite}),
     onUnreadable: (kind, object, problem, context) =>
-      tellEvent(object, 'Warning', 'Invalid', `${kind}: ${problem}`, context),
+      recordEvent(object, 'Warning', 'Invalid', `${kind}: ${problem}`, context),
     now: Date.now,
     log: () => undefined,
     signal: over.signal,

@@ -2,7 +2,7 @@ import {expect, test} from 'vitest'
 import {
   AWS_MACHINES,
   AZURE_MACHINES,
-  tellStops,
+  reportStops,
 } from '../../../../src/infrastructure/providers/terraform-machines.ts'
 import {changesOf} from '../../../../src/infrastructure/providers/terraform-report.ts'
 import type {ResourceChange} from '../../../../src/terraform/types.ts'
@@ -66,7 +66,7 @@ test.each([
   const changes = stopped.map((name) => change('aws_instance', name, ['update'], ['instance_type']))
   const plan = {changes, priorOutputs: prior(...there)}
   const report = recordingReport()
-  tellStops(plan, changesOf(plan, AWS_MACHINES), {report: report.report, readOnly: true})
+  reportStops(plan, changesOf(plan, AWS_MACHINES), {report: report.report, readOnly: true})
   const told = report.of('note').map(({text}) => text)
   if (warning === undefined) expect(told).toEqual([])
   else expect(told).toEqual([expect.stringMatching(warning)])
