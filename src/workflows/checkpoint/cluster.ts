@@ -75,7 +75,7 @@ function endpointOf({name, endpoint}: ClusterRecord): NonNullable<ClusterRecord[
 /** The way that kubectl takes; undefined: there is no kubeconfig, or who answers there is not this cluster, or nobody. */
 async function openDirect(
   cluster: string,
-  {store, openKube, signal}: Tools,
+  {store, openKube, signal}: Pick<Tools, 'store' | 'openKube' | 'signal'>,
 ): Promise<KubeClient | undefined> {
   let kube: KubeClient | undefined
   try {

@@ -275,7 +275,7 @@ function machinesToKeep({endpoint, machines}: Infrastructure): Pick<ClusterRecor
   return {endpoint: {internal, external, certSans: [...certSans]}, machines: [...machines]}
 }
 
-const initialised = (record: ClusterRecord, spec: ClusterSpec, tools: Tools): ClusterRecord => ({
+const initialised = (record: ClusterRecord, spec: ClusterSpec, tools: Pick<Tools, 'now'>): ClusterRecord => ({
   ...record,
   kubernetesVersion: spec.kubernetes.version,
   initialisedAt: record.initialisedAt ?? new Date(tools.now()).toISOString(),

@@ -52,7 +52,7 @@ async function mergeIntoUsers(
   cluster: string,
   text: string,
   {force, use, ...options}: MergeChoice,
-  tools: Tools,
+  tools: Pick<Tools, 'userKubeconfigs' | 'signal'>,
 ): Promise<KubeconfigResult> {
   const paths = tools.userKubeconfigs
   const target = await targetOf(paths)

@@ -62,7 +62,8 @@ export async function smokeTest(
   }
 }
 
-type Check = (bench: Bench, progress: (text: string) => void, tools: Tools) => Promise<string>
+type CheckTools = Pick<Tools, 'report' | 'signal' | 'now'>
+type Check = (bench: Bench, progress: (text: string) => void, tools: CheckTools) => Promise<string>
 
 const checksOf = (withCheckpoint: boolean): readonly (readonly [string, Check])[] => [
   ['Pod to pod across nodes', podToPod],
@@ -73,7 +74,7 @@ const checksOf = (withCheckpoint: boolean): readonly (readonly [string, Check])[
     : []),
 ]
 
-async function runCheck(title: string, check: Check, bench: Bench, tools: Tools): Promise<SmokeCheck> {
+async function runCheck(title: string, check: Check, bench: Bench, tools: CheckTools): Promise<SmokeCheck> {
   const startedMs = tools.now()
   const task = 'smoke-test'
   tools.report({type: 'task-started', task, title})

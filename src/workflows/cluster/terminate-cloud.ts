@@ -61,7 +61,10 @@ function reportKept({kept}: SweepResult, {report}: Pick<Tools, 'report'>): void 
 }
 
 /** Opens the cloud that a spec is of; credentials of another account are refused. */
-function cloudOfSpec(spec: ClusterSpec, {openCloud, signal}: Tools): Promise<Cloud> {
+function cloudOfSpec(
+  spec: ClusterSpec,
+  {openCloud, signal}: Pick<Tools, 'openCloud' | 'signal'>,
+): Promise<Cloud> {
   const {aws, azure} = spec.provider
   return spec.provider.kind === 'azure'
     ? openCloud({kind: 'azure', region: azure.location, account: azure.subscription, signal})

@@ -45,7 +45,10 @@ export async function terminateCluster(
 }
 
 /** What `destroy` would remove, as far as looking tells: machines that were brought stay. */
-async function madeMachines(record: ClusterRecord, tools: Tools): Promise<readonly string[]> {
+async function madeMachines(
+  record: ClusterRecord,
+  tools: Pick<Tools, 'store' | 'providerFor' | 'report' | 'signal'>,
+): Promise<readonly string[]> {
   if (record.provider === 'byon') return []
   const {report, signal} = tools
   const context = {paths: tools.store.paths(record.name), report, signal, readOnly: true}
