@@ -198,7 +198,7 @@ function componentName(item: Item): string {
   return 'module' in item.recipe ? item.recipe.module : item.name
 }
 
-const taskOf = (component: string) => ({task: `bundle-${component}`, title: `Bundle ${component}`})
+const taskOf = (component: string) => ({task: `bundle-${component}`, title: `Building ${component}`})
 
 async function makeItems(
   planned: readonly PlannedItem[],

@@ -6,7 +6,7 @@ export const recordedRun: readonly RunEvent[] = [
   {type: 'task-progress', task: 'machines', text: 'starting cp-1'},
   {type: 'note', level: 'warning', text: 'swap is on', host: 'cp-1'},
   {type: 'task-done', task: 'machines', durationMs: 800, text: '2 made'},
-  {type: 'phase-started', phase: 'kernel', title: 'Prepare the kernel'},
+  {type: 'phase-started', phase: 'kernel', title: 'Preparing the kernel'},
   {type: 'phase-planned', phase: 'kernel', steps: []},
   {type: 'phase-done', phase: 'kernel', durationMs: 120, steps: 0},
   {type: 'phase-started', phase: 'containerd', title: 'Install and configure containerd'},

@@ -36,7 +36,7 @@ export type Step<Tools = unknown> = HostStep | ClusterStep<Tools>
 export interface Phase<Context, Tools = unknown> {
   /** Stable, kebab-case noun of the goal: `kubeadm-init`. */
   readonly id: string
-  /** `Initialise the first control plane`. */
+  /** `Initialising the first control plane`. */
   readonly title: string
   plan(context: Context, signal: AbortSignal): Promise<readonly Step<Tools>[]>
   /** Evidence to show when a step of this phase failed: the last meaningful lines of a log. */

@@ -150,7 +150,7 @@ function linkStep(
 /** Everything a node runs, in a store on the node named by digest, with links where programs are looked for. */
 export const artifactsPhase: ClouderPhase = {
   id: 'artifacts',
-  title: 'Copy the bundle to the nodes',
+  title: 'Copying the bundle to the nodes',
   async plan({hosts, bundles, renderer}, signal) {
     const wantedOn = (host: HostReader): WantedArtifacts =>
       wantedArtifacts(bundles(host.facts.arch), host.machine.role)

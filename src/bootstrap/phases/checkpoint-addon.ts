@@ -21,7 +21,7 @@ const SERVED_TIMEOUT_MS = 60_000
 /** Checkpoints, restores and moves are objects of the cluster, and the programs that carry them out run. */
 export const checkpointAddonPhase: ClouderPhase = {
   id: 'checkpoint',
-  title: 'Install checkpoint and restore',
+  title: 'Installing checkpoint and restore',
 
   async plan(context) {
     const {checkpoint} = context.spec

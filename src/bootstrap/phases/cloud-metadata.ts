@@ -87,7 +87,7 @@ export function decideMetadata(
 /** Pods cannot ask the cloud for the rights of their node. */
 export const cloudMetadataPhase: ClouderPhase = {
   id: 'cloud-metadata',
-  title: 'Block the cloud metadata service for pods',
+  title: 'Blocking the cloud metadata service for pods',
   async plan({spec, hosts, renderer}, signal) {
     const rules = metadataRules(spec)
     if (rules.length === 0) return []

@@ -6,7 +6,7 @@ import {planObjects} from './objects.ts'
 /** Pods get addresses and reach each other. */
 export const cniPhase: ClouderPhase = {
   id: 'cni',
-  title: 'Install the pod network',
+  title: 'Installing the pod network',
 
   async plan(context) {
     const {cni: kind, podCidr} = context.spec.network

@@ -76,7 +76,7 @@ async function planHost(
 /** containerd runs with our configuration, shows that it took it, and answers. */
 export const containerdPhase: ClouderPhase = {
   id: 'containerd',
-  title: 'Configure and start containerd',
+  title: 'Configuring and starting containerd',
   async plan(context, signal) {
     const planned = await observeHosts(
       'containerd',

@@ -42,7 +42,7 @@ interface Member {
  */
 export const controlPlanePhase: ClouderPhase = {
   id: 'control-plane',
-  title: 'Update running control planes',
+  title: 'Updating running control planes',
 
   async plan(context, signal) {
     const [found, first] = await Promise.all([

@@ -96,7 +96,7 @@ function stepFor(
 /** CRIU works on the host, and what is restored has its folders. */
 export const criuPhase: ClouderPhase = {
   id: 'criu',
-  title: 'Set up checkpoint and restore',
+  title: 'Setting up checkpoint and restore',
   async plan({hosts, spec, renderer}, signal) {
     const {enabled} = spec.checkpoint
     const files = criuFiles(spec, renderer)

@@ -74,7 +74,7 @@ function importStep(
 /** The images of a machine's role in containerd, under the names manifests use and with the digests of the bundle. */
 export const imagesPhase: ClouderPhase = {
   id: 'images',
-  title: 'Load the images',
+  title: 'Loading the images',
   async plan({hosts, bundles, renderer}, signal) {
     const text = renderer.render('images/probe.sh', {})
     const script = {name: 'images/probe.sh', text}

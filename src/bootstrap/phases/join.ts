@@ -66,7 +66,7 @@ interface SharedByControlPlanes {
 /** Every machine of the spec is a node: further control planes one at a time, workers in parallel. */
 export const joinPhase: ClouderPhase = {
   id: 'join',
-  title: 'Join the other machines',
+  title: 'Joining the other machines',
 
   async plan(context, signal) {
     const first = await firstControlPlane(context, signal)

@@ -165,7 +165,7 @@ function stepFor(host: HostReader, decision: KernelDecision, renderer: Renderer)
 /** Modules, sysctls and swap as Kubernetes networking and the kubelet need them. */
 export const kernelPhase: ClouderPhase = {
   id: 'kernel',
-  title: 'Prepare the kernel',
+  title: 'Preparing the kernel',
   async plan({hosts, renderer, note}, signal) {
     const text = renderer.render('kernel/probe.sh', {
       paths: [MODULES_PATH, SYSCTL_PATH],

@@ -29,7 +29,7 @@ const PROBED = [...CERTIFICATE_PATHS, ...KUBECONFIG_PATHS, ...MANIFEST_PATHS, KU
  */
 export const kubeadmInitPhase: ClouderPhase = {
   id: 'kubeadm-init',
-  title: 'Initialise the first control plane',
+  title: 'Initialising the first control plane',
 
   async plan(context, signal) {
     const host = await firstControlPlane(context, signal)

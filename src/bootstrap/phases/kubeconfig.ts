@@ -10,7 +10,7 @@ export const kubeconfigPhase = (
   readLocal: (path: string) => Promise<string | undefined>,
 ): ClouderPhase => ({
   id: 'kubeconfig',
-  title: 'Write the kubeconfig',
+  title: 'Writing the kubeconfig',
 
   async plan(context, signal) {
     const host = await firstControlPlane(context, signal)

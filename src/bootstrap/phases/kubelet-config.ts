@@ -16,7 +16,7 @@ const HEALTHY_TIMEOUT_SECONDS = 120
 /** The kubelets of the cluster run with what is wanted now, not with what was wanted when their machine joined. */
 export const kubeletConfigPhase: ClouderPhase = {
   id: 'kubelet-config',
-  title: 'Update kubelets',
+  title: 'Updating kubelets',
 
   async plan(context, signal) {
     const text = context.renderer.render('kubeadm/kubelet-probe.sh', {

@@ -91,7 +91,7 @@ function stepFor(context: PhaseContext, host: HostReader, decision: KubernetesDe
 /** kubeadm, kubelet and kubectl of the version asked for, and the kubelet's unit as kubeadm expects it. */
 export const kubernetesPhase: ClouderPhase = {
   id: 'kubernetes',
-  title: 'Set up kubelet and kubeadm',
+  title: 'Setting up kubelet and kubeadm',
   async plan(context, signal) {
     const {hosts, renderer} = context
     const files = kubeletFiles(renderer, proxyVariables(context))

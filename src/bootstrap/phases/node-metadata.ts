@@ -16,7 +16,7 @@ const taintsSchema = z.looseObject({
 /** Every node carries the labels and taints that the spec gives to its machine; what others put there stays. */
 export const nodeMetadataPhase: ClouderPhase = {
   id: 'node-metadata',
-  title: 'Label and taint the nodes',
+  title: 'Labelling and tainting the nodes',
 
   async plan(context) {
     const kube = await context.kube()

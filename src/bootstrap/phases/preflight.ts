@@ -147,7 +147,7 @@ const describe = ({check, problem, fix}: PreflightFinding): string => `${check}:
 /** The machines are fit: every check runs on every host, then all that is wrong is told at once. Changes nothing. */
 export const preflightPhase: ClouderPhase = {
   id: 'preflight',
-  title: 'Check the machines',
+  title: 'Checking the machines',
   async plan(context, signal) {
     const {findings, warnings} = await runChecks(context, signal)
     for (const warning of warnings) context.note(describe(warning), warning.host)

@@ -38,7 +38,7 @@ const daemonSetStatusSchema = z.looseObject({
 /** The gate at the end: /readyz, every node Ready, the network and DNS available, no pod of the system failing. */
 export const readyPhase: ClouderPhase = {
   id: 'ready',
-  title: 'Wait until everything is ready',
+  title: 'Waiting until everything is ready',
 
   async plan(context) {
     const kube = await context.kube()

@@ -34,7 +34,7 @@ export interface ResetOptions {
 /** The named nodes leave the cluster and hold nothing of it any more; binaries and images stay for a later join. */
 export const resetPhase = ({nodes, keepsCluster, keepsCheckpoints}: ResetOptions): ClouderPhase => ({
   id: 'reset',
-  title: 'Remove the nodes from the cluster',
+  title: 'Removing the nodes from the cluster',
 
   async plan(context, signal) {
     const leaving = context.hosts.filter((host) => nodes.includes(host.name))
@@ -96,7 +96,7 @@ async function planHost(
 /** Nothing of clouder's is left on the machines: for machines that somebody brought and takes back. */
 export const uninstallPhase: ClouderPhase = {
   id: 'uninstall',
-  title: 'Remove what was installed',
+  title: 'Removing what was installed',
 
   async plan(context, signal) {
     const plans = await observeHosts(

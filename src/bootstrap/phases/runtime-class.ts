@@ -14,7 +14,7 @@ export const restoreRuntimeClass: KubeObject = {
 /** Pods can ask for the restoring runtime by its class. */
 export const runtimeClassPhase: ClouderPhase = {
   id: 'runtime-class',
-  title: 'Install the RuntimeClass for restores',
+  title: 'Installing the RuntimeClass for restores',
 
   async plan(context) {
     return context.spec.checkpoint.enabled ? planObjects(context, [restoreRuntimeClass]) : []

@@ -47,7 +47,7 @@ export async function ensureNodeImage(options: NodeImageOptions): Promise<string
   const startedAt = performance.now()
   const durationMs = () => Math.round(performance.now() - startedAt)
   const progress = (text: string) => report({type: 'task-progress', task, text})
-  report({type: 'task-started', task, title: `Create the node image ${os}`})
+  report({type: 'task-started', task, title: `Creating the node image ${os}`})
   try {
     const how = await makeImage(options, recipe, progress)
     report({type: 'task-done', task, durationMs: durationMs(), text: `${recipe.tag}, ${how}`})

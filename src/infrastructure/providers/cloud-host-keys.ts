@@ -49,7 +49,7 @@ export async function readHostKeys(
   report({
     type: 'task-started',
     task,
-    title: `Read the host keys of ${open.length} machines from their consoles`,
+    title: `Reading the host keys of ${open.length} machines from their consoles`,
   })
   const durationMs = () => Math.round(performance.now() - startedMs)
   try {

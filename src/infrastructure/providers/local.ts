@@ -106,7 +106,7 @@ async function withTask<T>(
   const startedAt = performance.now()
   const durationMs = () => Math.round(performance.now() - startedAt)
   const task = 'machines'
-  report({type: 'task-started', task, title: `Create the machines of ${spec.name}`})
+  report({type: 'task-started', task, title: `Creating the machines of ${spec.name}`})
   try {
     const result = await work()
     report({type: 'task-done', task, durationMs: durationMs(), text: `${count} created or started`})

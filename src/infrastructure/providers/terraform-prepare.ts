@@ -52,7 +52,7 @@ export async function prepared(
   options: PrepareOptions,
 ): Promise<WorkFolder> {
   const folder = await openFolder(spec, context, options)
-  const title = `Prepare Terraform for ${spec.name}`
+  const title = `Preparing Terraform for ${spec.name}`
   try {
     await asTask(context, {task: 'terraform', title}, () => prepare(spec, context, options, folder))
     return folder

@@ -95,7 +95,7 @@ class TerraformProvider implements Provider {
     await using folder = await openFolder(spec, context, this.#options)
     const outputs =
       plan?.hasChanges === true
-        ? await applied(plan, `Create the infrastructure of ${spec.name}`, folder, spec, context)
+        ? await applied(plan, `Creating the infrastructure of ${spec.name}`, folder, spec, context)
         : await folder.terraform.output({signal: context.signal})
     return await this.#infrastructure(parseOutputs(outputs ?? {}), spec, context)
   }
@@ -115,7 +115,7 @@ class TerraformProvider implements Provider {
       const looking = {...context, readOnly: true}
       await folder.write(await configurationOf(spec, looking, this.#options, {scratchDir: folder.dir}))
     }
-    await asTask(context, {task: 'terraform', title: `Prepare Terraform for ${name}`}, () =>
+    await asTask(context, {task: 'terraform', title: `Preparing Terraform for ${name}`}, () =>
       initialise(folder, context),
     )
     // What is to be kept is no business of this cluster's Terraform any more.
@@ -212,7 +212,7 @@ class TerraformProvider implements Provider {
   ): Promise<T> {
     const task = 'plan'
     let seen = 0
-    return asTask(context, {task, title: `Plan the infrastructure of ${name}`}, () =>
+    return asTask(context, {task, title: `Planning the infrastructure of ${name}`}, () =>
       work(({state, address}) => {
         if (state !== 'done') return
         seen += 1
@@ -233,7 +233,7 @@ class TerraformProvider implements Provider {
     await using folder = await prepared(spec, context, this.#options)
     const plan = await folder.terraform.show(file, {signal})
     await agree(changesOf(plan, this.#options.machines))
-    const outputs = await applied(plan, `Apply the plan for ${spec.name}`, folder, spec, context)
+    const outputs = await applied(plan, `Applying the plan for ${spec.name}`, folder, spec, context)
     return outputs === undefined
       ? undefined
       : await this.#infrastructure(parseOutputs(outputs), spec, context)

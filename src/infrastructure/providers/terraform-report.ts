@@ -122,7 +122,7 @@ export async function settle(
   const quick = all.filter((address) => !SLOW_TO_READ.test(address))
   const targets = quick.length === all.length ? [] : quick
   try {
-    return await asTask(context, {task: 'refresh', title: `Refresh the Terraform state of ${name}`}, () =>
+    return await asTask(context, {task: 'refresh', title: `Refreshing the Terraform state of ${name}`}, () =>
       terraform.refresh({signal: context.signal, targets}),
     )
   } catch (error) {

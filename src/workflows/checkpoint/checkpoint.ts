@@ -249,7 +249,7 @@ export async function verifyCheckpoint(
     {
       ref,
       schema: checkpointSchema,
-      title: `verify ${checkpoint}`,
+      title: `verifying ${checkpoint}`,
       lookAgain: `clouder checkpoint verify ${checkpoint}`,
       look: (object) => {
         const {verification} = object.status ?? {}

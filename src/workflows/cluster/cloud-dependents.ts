@@ -67,7 +67,7 @@ export async function removeClusterMade(
   const refs = await findClusterMade(kube, options.keepData)
   const volumes = options.keepData ? [] : await cloudVolumes(kube)
   if (refs.length === 0 && volumes.length === 0) return []
-  tools.report({type: 'task-started', task, title: 'Delete load balancers and volumes of the cluster'})
+  tools.report({type: 'task-started', task, title: 'Deleting load balancers and volumes of the cluster'})
   for (const ref of refs) await kube.delete(ref)
   if (!options.keepData) await removeUsers(kube, refs)
   const durationMs = () => tools.now() - startedMs

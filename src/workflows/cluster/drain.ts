@@ -112,7 +112,7 @@ async function evictAll(
 ): Promise<readonly DrainedPod[]> {
   if (pods.length === 0) return []
   const [task, startedMs] = ['evict', now()]
-  report({type: 'task-started', task, title: `evict ${pods.length} ${pods.length === 1 ? 'pod' : 'pods'}`})
+  report({type: 'task-started', task, title: `evicting ${pods.length} ${pods.length === 1 ? 'pod' : 'pods'}`})
   const waiting = new Map(
     pods.map((pod): [string, Eviction] => [placeOf(pod), {pod, accepted: false, why: undefined}]),
   )

@@ -176,7 +176,7 @@ async function connectAll(
   tools.report({
     type: 'task-started',
     task,
-    title: `Connect to ${machines.length} ${machines.length === 1 ? 'machine' : 'machines'}`,
+    title: `Connecting to ${machines.length} ${machines.length === 1 ? 'machine' : 'machines'}`,
   })
   const connector = tools.connectorFor(spec)
   const outcomes = await fanOut(

@@ -202,7 +202,7 @@ test('Ctrl-C stops a run with 130, says how to go on, and leaves a run log', asy
       const {logs} = diskStoreOf(home).paths('demo')
       const [log = ''] = await readdir(logs)
       expect(log).toMatch(/^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-init\.log$/)
-      expect(await readFile(join(logs, log), 'utf8')).toContain('Connect to 1 machine')
+      expect(await readFile(join(logs, log), 'utf8')).toContain('Connecting to 1 machine')
     } finally {
       silent.close()
     }

@@ -28,7 +28,7 @@ test('plain lines tell every event with the time since the start', () => {
 machines  starting cp-1
 warning  cp-1  swap is on
 machines  done: 2 made, 0.8 s
-kernel  Prepare the kernel
+kernel  Preparing the kernel
 kernel  already done
 containerd  Install and configure containerd
 containerd  3 steps to do
