@@ -9,7 +9,7 @@ import {findOnPath, isExecutableFile} from '../base/program-path.ts'
 import {BundleError} from '../bundle/errors.ts'
 import {fetchKubeconfig} from '../workflows/cluster/kubeconfig.ts'
 import {specOf} from '../workflows/session/clusters.ts'
-import type {Tools} from '../workflows/session/types.ts'
+import type {SessionTools, Tools} from '../workflows/session/types.ts'
 import {cacheDir} from '../store/cache-dir.ts'
 import {runChild, type ChildResult} from './child.ts'
 
@@ -48,7 +48,7 @@ export async function runKubectl(
   cluster: string,
   argv: readonly string[],
   {environment, capture}: {environment: NodeJS.ProcessEnv; capture: boolean},
-  tools: Tools,
+  tools: SessionTools & Pick<Tools, 'userKubeconfigs'>,
 ): Promise<ChildResult> {
   const spec = await specOf(cluster, tools)
   const known = tools.store.paths(cluster).kubeconfig

@@ -36,7 +36,7 @@ export async function terminateTagged(
 async function placeOfCluster(
   name: string,
   flags: TaggedFlagValues,
-  tools: Tools,
+  tools: Pick<Tools, 'contexts' | 'store'>,
 ): Promise<Omit<CloudPlace, 'context'>> {
   const {provider} = flags
   if (provider === 'aws' || provider === 'azure') return placeOf(provider, flags, tools)

@@ -9,7 +9,7 @@ import type {ClusterRecord} from '../../store/types.ts'
 import {allMachines, recordOf} from '../session/clusters.ts'
 import {READ_PATH} from '../session/api-access.ts'
 import {openToLook, type Session} from '../session/session.ts'
-import type {Tools} from '../session/types.ts'
+import type {SessionTools, Tools} from '../session/types.ts'
 
 /** What answers at all answers within this; a firewall that is silent is waited for no longer. */
 const DIRECT_MS = 1_500
@@ -33,7 +33,7 @@ export interface CheckpointNodes extends CheckpointCluster {
  */
 export async function withCheckpoints<T>(
   cluster: string,
-  tools: Tools,
+  tools: SessionTools,
   use: (opened: CheckpointCluster) => Promise<T>,
   {withAddon = true}: {readonly withAddon?: boolean} = {},
 ): Promise<T> {
@@ -57,7 +57,7 @@ export async function withCheckpoints<T>(
 /** The same by SSH, with a connection to every machine that answers. */
 export async function withCheckpointNodes<T>(
   cluster: string,
-  tools: Tools,
+  tools: SessionTools,
   use: (opened: CheckpointNodes) => Promise<T>,
 ): Promise<T> {
   const record = await recordOf(cluster, tools)
@@ -98,7 +98,7 @@ async function openDirect(
 
 function sessionOf(
   record: ClusterRecord,
-  tools: Tools,
+  tools: SessionTools,
   {withNodes}: {readonly withNodes: boolean},
 ): Promise<Session> {
   const machines = allMachines(record)

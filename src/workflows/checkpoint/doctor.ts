@@ -46,7 +46,7 @@ export interface DoctorOptions {
 export async function examineCheckpoints(
   opened: CheckpointNodes,
   options: DoctorOptions,
-  tools: Tools,
+  tools: Pick<Tools, 'now' | 'report' | 'signal'>,
 ): Promise<CheckpointDoctorResult> {
   const {kube, session} = opened
   if (options.node !== undefined) await needNode(kube, options.node)

@@ -10,7 +10,7 @@ import type {Tools} from '../session/types.ts'
 export async function probeRoundTrip(
   {kube, session}: CheckpointNodes,
   nodes: readonly [string, string],
-  tools: Tools,
+  tools: Pick<Tools, 'now' | 'report' | 'signal'>,
 ): Promise<CheckpointFinding | {readonly said: string}> {
   const namespace = `clouder-doctor-${timeName(tools.now())}`
   const {report, signal, now} = tools

@@ -10,7 +10,7 @@ import {specFromDocument} from '../../spec/load.ts'
 import type {Machine} from '../../spec/machine.ts'
 import {allMachines, recordOf} from '../session/clusters.ts'
 import {openSession, type Session} from '../session/session.ts'
-import type {DoctorResult, Tools} from '../session/types.ts'
+import type {DoctorResult, SessionTools} from '../session/types.ts'
 
 const UNITS = ['containerd', 'kubelet'] as const
 
@@ -21,7 +21,7 @@ const UNITS = ['containerd', 'kubelet'] as const
 export async function diagnoseCluster(
   name: string,
   options: {readonly node: string | undefined; readonly ignorePreflight: readonly string[]},
-  tools: Tools,
+  tools: SessionTools,
 ): Promise<DoctorResult> {
   const record = await recordOf(name, tools)
   const {endpoint} = record

@@ -29,7 +29,7 @@ import {nodeRows} from '../session/clusters.ts'
 import {knownCost} from '../cost/cost.ts'
 import {refuseLosses, refuseStops} from './plan-guards.ts'
 import {openSession, type Session} from '../session/session.ts'
-import type {InitResult, InitScope, RunFlags, Tools} from '../session/types.ts'
+import type {InitResult, InitScope, RunFlags, SessionTools, Tools} from '../session/types.ts'
 
 export interface InitFlags extends RunFlags {
   /** Asked before machines that cost money are changed; throws AbortError DECLINED. */
@@ -68,7 +68,7 @@ export async function initCluster(
   asked: ClusterSpec,
   scope: InitScope,
   flags: InitFlags,
-  tools: Tools,
+  tools: SessionTools & Pick<Tools, 'checkKubernetesVersion' | 'prices' | 'providerFor'>,
 ): Promise<InitResult> {
   const startedMs = tools.now()
   checkIgnored(flags.ignorePreflight)
@@ -137,7 +137,7 @@ async function machinesOf(
   record: ClusterRecord | undefined,
   scope: InitScope,
   flags: InitFlags,
-  tools: Tools,
+  tools: Pick<Tools, 'now' | 'prices' | 'providerFor' | 'report' | 'signal' | 'store'>,
 ): Promise<MachinesFound> {
   const provider = await tools.providerFor(asked.provider.kind)
   const {report, signal} = tools
@@ -184,7 +184,7 @@ async function rowsOf(session: Session): Promise<InitResult['nodes']> {
 function resultOf(
   spec: ClusterSpec,
   flags: RunFlags,
-  tools: Tools,
+  tools: Pick<Tools, 'now' | 'run' | 'store'>,
   startedMs: number,
   machineChanges: readonly MachineChange[],
   cost: CostEstimate | undefined,

@@ -9,7 +9,7 @@ import type {ClusterRecord} from '../../store/types.ts'
 import {allMachines, nodeRows, recordOf} from '../session/clusters.ts'
 import {clusterPhases} from './init.ts'
 import {openSession} from '../session/session.ts'
-import type {InitResult, JoinHost, RunFlags, Tools} from '../session/types.ts'
+import type {InitResult, JoinHost, RunFlags, SessionTools} from '../session/types.ts'
 
 /**
  * Adds machines to a running cluster as workers: the phases of `init`, over the control planes and the new machines.
@@ -19,7 +19,7 @@ export async function joinCluster(
   name: string,
   hosts: readonly JoinHost[],
   flags: RunFlags,
-  tools: Tools,
+  tools: SessionTools,
 ): Promise<InitResult> {
   const startedMs = tools.now()
   checkIgnored(flags.ignorePreflight)

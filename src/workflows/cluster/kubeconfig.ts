@@ -7,7 +7,7 @@ import {readIfThere} from '../../base/files.ts'
 import {changeUserFiles} from '../../store/user-files.ts'
 import {allMachines, recordOf} from '../session/clusters.ts'
 import {openToLook} from '../session/session.ts'
-import type {KubeconfigResult, Tools} from '../session/types.ts'
+import type {KubeconfigResult, SessionTools, Tools} from '../session/types.ts'
 
 export interface MergeChoice {
   /** Name of the context; without it that of the cluster. */
@@ -22,7 +22,7 @@ export interface MergeChoice {
 export async function fetchKubeconfig(
   name: string,
   merge: MergeChoice | undefined,
-  tools: Tools,
+  tools: SessionTools & Pick<Tools, 'userKubeconfigs'>,
 ): Promise<KubeconfigResult> {
   const record = await recordOf(name, tools)
   const {endpoint} = record

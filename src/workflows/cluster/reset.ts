@@ -4,7 +4,7 @@ import {specFromDocument} from '../../spec/load.ts'
 import type {Machine} from '../../spec/machine.ts'
 import {allMachines, recordOf} from '../session/clusters.ts'
 import {openSession, type Unreached} from '../session/session.ts'
-import type {ResetResult, RunFlags, SkippedMachine, Tools} from '../session/types.ts'
+import type {ResetResult, RunFlags, SessionTools, SkippedMachine} from '../session/types.ts'
 
 /**
  * Takes nodes out of the cluster, all of them when none is named. A control plane leaves only together with the whole
@@ -18,7 +18,7 @@ export async function resetCluster(
     readonly skipUnreachable?: boolean
     readonly flags: RunFlags
   },
-  tools: Tools,
+  tools: SessionTools,
 ): Promise<ResetResult> {
   const {flags, skipUnreachable = false} = options
   await using _lock = flags.dryRun ? undefined : await tools.store.lock(name, tools.run)

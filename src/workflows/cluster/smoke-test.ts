@@ -15,7 +15,7 @@ import {
   startServer,
   type Bench,
 } from '../checkpoint/smoke-pods.ts'
-import type {SmokeCheck, SmokeResult, Tools} from '../session/types.ts'
+import type {SessionTools, SmokeCheck, SmokeResult, Tools} from '../session/types.ts'
 
 /**
  * Proves on the live cluster that DNS, pod to pod across nodes, services and the CRIU round trip work: a process with
@@ -25,7 +25,7 @@ import type {SmokeCheck, SmokeResult, Tools} from '../session/types.ts'
 export async function smokeTest(
   name: string,
   options: {readonly keep: boolean},
-  tools: Tools,
+  tools: SessionTools,
 ): Promise<SmokeResult> {
   await using _lock = await tools.store.lock(name, tools.run)
   const record = await recordOf(name, tools)

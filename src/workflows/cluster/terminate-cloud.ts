@@ -9,7 +9,7 @@ import type {ClusterRecord} from '../../store/types.ts'
 import {findClusterMade, removeClusterMade} from './cloud-dependents.ts'
 import {openToLook, type Session} from '../session/session.ts'
 import {nameOf, sweep, type SweepOptions, type SweepResult, throwLeftovers} from './sweep.ts'
-import type {TerminateResult, Tools} from '../session/types.ts'
+import type {SessionTools, TerminateResult, Tools} from '../session/types.ts'
 
 /**
  * `destroy` of the provider between what only a cloud needs: before it, controllers give back what they made; after
@@ -19,7 +19,7 @@ export async function destroyInCloud(
   record: ClusterRecord,
   spec: ClusterSpec,
   destroy: () => Promise<readonly string[]>,
-  tools: Tools,
+  tools: SessionTools & Pick<Tools, 'openCloud'>,
 ): Promise<readonly string[]> {
   const settings = cloudOf(spec)
   if (settings === undefined) return destroy()
@@ -43,7 +43,7 @@ export async function destroyInCloud(
 async function destroyFreed(
   destroy: () => Promise<readonly string[]>,
   how: Pick<SweepOptions, 'cluster' | 'cloud' | 'keepData'>,
-  tools: Tools,
+  tools: Pick<Tools, 'now' | 'report' | 'signal'>,
 ): Promise<readonly string[]> {
   try {
     return await destroy()
@@ -75,7 +75,7 @@ function cloudOfSpec(
 export async function clusterMade(
   record: ClusterRecord,
   spec: ClusterSpec,
-  tools: Tools,
+  tools: SessionTools & Pick<Tools, 'openCloud'>,
 ): Promise<readonly string[]> {
   const settings = cloudOf(spec)
   if (settings === undefined) return []
@@ -96,7 +96,7 @@ async function giveBack(
   record: ClusterRecord,
   spec: ClusterSpec,
   keepData: boolean,
-  tools: Tools,
+  tools: SessionTools,
 ): Promise<readonly string[]> {
   const silent = (why: string): readonly string[] => {
     const text = `the API server of ${spec.name} does not respond (${why}): searching by tag for what its controllers created`
@@ -119,7 +119,7 @@ async function giveBack(
 async function sessionOf(
   record: ClusterRecord,
   spec: ClusterSpec,
-  tools: Tools,
+  tools: SessionTools,
 ): Promise<Session | undefined> {
   if (record.endpoint === undefined || record.initialisedAt === undefined) return undefined
   return openToLook(
@@ -149,7 +149,7 @@ export interface ByTagOptions {
 export async function terminateByTag(
   name: string,
   {kind, region, profile, account, dryRun, confirm}: ByTagOptions,
-  tools: Tools,
+  tools: Pick<Tools, 'now' | 'openCloud' | 'report' | 'run' | 'signal' | 'store'>,
 ): Promise<TerminateResult> {
   await using _lock = dryRun ? undefined : await tools.store.lock(name, tools.run)
   const cloud = await tools.openCloud({kind, region, profile, account, signal: tools.signal})

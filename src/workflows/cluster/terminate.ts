@@ -7,7 +7,7 @@ import {clusterMade, destroyInCloud} from './terminate-cloud.ts'
 import {refuseProtected} from './plan-guards.ts'
 import {skippedOf} from './reset.ts'
 import {openSession} from '../session/session.ts'
-import type {SkippedMachine, TerminateResult, Tools} from '../session/types.ts'
+import type {SessionTools, SkippedMachine, TerminateResult, Tools} from '../session/types.ts'
 
 /**
  * Removes a cluster and everything that was made for it. Machines clouder made are destroyed; machines that were
@@ -16,7 +16,7 @@ import type {SkippedMachine, TerminateResult, Tools} from '../session/types.ts'
 export async function terminateCluster(
   name: string,
   options: {readonly dryRun: boolean; readonly skipUnreachable?: boolean},
-  tools: Tools,
+  tools: SessionTools & Pick<Tools, 'openCloud' | 'providerFor'>,
 ): Promise<TerminateResult> {
   await using _lock = options.dryRun ? undefined : await tools.store.lock(name, tools.run)
   const record = await recordOf(name, tools)
@@ -67,7 +67,7 @@ async function cleanMachines(
   record: ClusterRecord,
   machines: readonly Machine[],
   {dryRun, skipUnreachable = false}: {readonly dryRun: boolean; readonly skipUnreachable?: boolean},
-  tools: Tools,
+  tools: SessionTools,
 ): Promise<Pick<TerminateResult, 'removed' | 'skipped'>> {
   if (record.endpoint === undefined) return {removed: [], skipped: []}
   const flags = {dryRun, skipPhases: [], ignorePreflight: [], concurrency: 20}

@@ -7,7 +7,7 @@ import type {Machine} from '../../spec/machine.ts'
 import type {ClusterRecord} from '../../store/types.ts'
 import {z} from 'zod'
 import {openToLook} from './session.ts'
-import type {ClusterDescription, ClusterRow, NodeRow, Tools} from './types.ts'
+import type {ClusterDescription, ClusterRow, NodeRow, SessionTools, Tools} from './types.ts'
 
 /** The cluster that is meant: the given name, or the default. Throws StateError NO_DEFAULT_CLUSTER. */
 export async function resolveClusterName(
@@ -76,7 +76,7 @@ export const allMachines = (record: ClusterRecord): readonly Machine[] => [
 ]
 
 /** The live truth next to the record. Works with machines that do not answer. */
-export async function describeCluster(name: string, tools: Tools): Promise<ClusterDescription> {
+export async function describeCluster(name: string, tools: SessionTools): Promise<ClusterDescription> {
   const record = await recordOf(name, tools)
   const machines = allMachines(record)
   const live = await lookAt(record, machines, tools)
@@ -98,7 +98,7 @@ export async function describeCluster(name: string, tools: Tools): Promise<Clust
 async function lookAt(
   record: ClusterRecord,
   machines: readonly Machine[],
-  tools: Tools,
+  tools: SessionTools,
 ): Promise<ClusterDescription['live']> {
   const unknown = machines.map((machine) => rowOf(machine, undefined, 'unknown'))
   if (record.endpoint === undefined)

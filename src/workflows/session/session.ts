@@ -13,7 +13,7 @@ import {writeAtomically} from '../../base/files.ts'
 import {appendOnNode, diskJournal} from '../../bootstrap/engine/journal.ts'
 import {LazyKube, type ApiProblem} from './api-access.ts'
 import {lookAhead} from './look-ahead.ts'
-import type {RunFlags, Tools} from './types.ts'
+import type {RunFlags, SessionTools, Tools} from './types.ts'
 
 /** A cluster's machines, connected, and its API server as soon as there is one. */
 export interface Session extends AsyncDisposable {
@@ -61,7 +61,7 @@ export interface SessionOptions {
  * Connects to every machine, one SSH connection each, and gathers facts.
  * Throws HostsFailedError with every machine that cannot be reached, BundleError.
  */
-export async function openSession(options: SessionOptions, tools: Tools): Promise<Session> {
+export async function openSession(options: SessionOptions, tools: SessionTools): Promise<Session> {
   const {hosts, unreached} = await connectAll(options, tools)
   const kube = new LazyKube(options.spec.name, options.machines, hosts, tools)
   const close = async (): Promise<void> => {
@@ -82,7 +82,7 @@ export async function openSession(options: SessionOptions, tools: Tools): Promis
 /** A session for looking at a cluster through those of its machines that answer; nothing is installed, no lock is held. */
 export const openToLook = (
   {spec, machines, endpoint}: Pick<SessionOptions, 'spec' | 'machines' | 'endpoint'>,
-  tools: Tools,
+  tools: SessionTools,
 ): Promise<Session> =>
   openSession(
     {
@@ -108,7 +108,7 @@ interface Parts {
 
 function sessionOf(
   options: SessionOptions,
-  tools: Tools,
+  tools: Pick<Tools, 'hideSecret' | 'now' | 'renderer' | 'report' | 'run' | 'signal' | 'store'>,
   {hosts, unreached, kube, bundles, close}: Parts,
 ): Session {
   const {spec, endpoint, ignorePreflight} = options
@@ -168,7 +168,7 @@ function sessionOf(
 
 async function connectAll(
   options: SessionOptions,
-  tools: Tools,
+  tools: Pick<Tools, 'connectorFor' | 'now' | 'report' | 'signal'>,
 ): Promise<{readonly hosts: readonly Host[]; readonly unreached: readonly Unreached[]}> {
   const {machines, spec} = options
   const startedMs = tools.now()
@@ -231,7 +231,7 @@ function skipAdvice(
 async function loadBundles(
   spec: ClusterSpec,
   hosts: readonly Host[],
-  tools: Tools,
+  tools: Pick<Tools, 'bundleFor' | 'signal'>,
 ): Promise<Map<string, Bundle>> {
   // A machine of another architecture is for the preflight to name, beside whatever else is wrong.
   const archs = new Set(

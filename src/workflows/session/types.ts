@@ -42,6 +42,21 @@ export interface Tools {
   readonly hideSecret: (value: string) => void
 }
 
+/** What it takes to connect to a cluster: to its machines, and to its API server. */
+export type SessionTools = Pick<
+  Tools,
+  | 'bundleFor'
+  | 'connectorFor'
+  | 'hideSecret'
+  | 'now'
+  | 'openKube'
+  | 'renderer'
+  | 'report'
+  | 'run'
+  | 'signal'
+  | 'store'
+>
+
 export interface RunFlags {
   readonly dryRun: boolean
   readonly skipPhases: readonly string[]
