@@ -100,31 +100,34 @@ export const storeSpecSchema = z.strictObject({
     .optional()
     .describe('default: the cloud identity of the node'),
   encryption: z
-    .union([
-      z.strictObject({
-        age: z
-          .strictObject({
-            recipients: z.array(z.string()).min(1).describe('public keys, `age1…`'),
-            identitySecretName: name.describe('a Secret of namespace clouder-system with the private key'),
-          })
-          .describe('keys of age'),
-      }),
-      z.strictObject({
-        awsKms: z
-          .strictObject({
-            keyID: z.string().describe('id or ARN of the key'),
-            region: z.string().describe('its region'),
-            endpoint: z.string().optional().describe('of a KMS that is not Amazon’s'),
-          })
-          .describe('a key of AWS KMS'),
-      }),
-      z.strictObject({
-        azureKeyVault: z
-          .strictObject({keyID: z.string().describe('URL of the key')})
-          .describe('a key of Azure Key Vault'),
-      }),
-      z.strictObject({none: z.strictObject({}).describe('stored unencrypted')}),
-    ])
+    .union(
+      [
+        z.strictObject({
+          age: z
+            .strictObject({
+              recipients: z.array(z.string()).min(1).describe('public keys, `age1…`'),
+              identitySecretName: name.describe('a Secret of namespace clouder-system with the private key'),
+            })
+            .describe('keys of age'),
+        }),
+        z.strictObject({
+          awsKms: z
+            .strictObject({
+              keyID: z.string().describe('id or ARN of the key'),
+              region: z.string().describe('its region'),
+              endpoint: z.string().optional().describe('of a KMS that is not Amazon’s'),
+            })
+            .describe('a key of AWS KMS'),
+        }),
+        z.strictObject({
+          azureKeyVault: z
+            .strictObject({keyID: z.string().describe('URL of the key')})
+            .describe('a key of Azure Key Vault'),
+        }),
+        z.strictObject({none: z.strictObject({}).describe('stored unencrypted')}),
+      ],
+      'is not exactly one of age, awsKms, azureKeyVault and none, as a mapping',
+    )
     .optional()
     .describe(
       '`age`, `awsKms`, `azureKeyVault` or `none`; default: age, with a key that the cluster generates and stores',

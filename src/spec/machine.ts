@@ -1,10 +1,10 @@
 import {z} from 'zod'
 
 /** Where a secret is read from when it is needed; the value itself never enters a spec, a record or a plan. */
-export const secretRefSchema = z.union([
-  z.strictObject({env: z.string().min(1)}),
-  z.strictObject({file: z.string().min(1)}),
-])
+export const secretRefSchema = z.union(
+  [z.strictObject({env: z.string().min(1)}), z.strictObject({file: z.string().min(1)})],
+  'is neither {env: NAME} nor {file: PATH}',
+)
 export type SecretRef = Readonly<z.output<typeof secretRefSchema>>
 
 export const bastionSchema = z.strictObject({

@@ -32,7 +32,7 @@ export function findingsOf(
   document: unknown,
   keysAt: (path: Path) => readonly string[],
 ): readonly Finding[] {
-  return error.issues.flatMap((issue): readonly Finding[] => {
+  return error.issues.flatMap(intended).flatMap((issue): readonly Finding[] => {
     const path = issue.path.filter((key) => typeof key !== 'symbol')
     const value = valueAt(document, path)
     if (issue.code !== 'unrecognized_keys') return [{path, value, problem: problemOf(issue, value)}]
@@ -55,7 +55,16 @@ export function valueAt(document: unknown, path: Path): unknown {
   }, document)
 }
 
-type Issue = z.ZodError['issues'][number]
+type Issue = z.core.$ZodIssue
+
+/** Of a union what is wrong with the one member whose keys were written, if it is one. */
+function intended(issue: Issue): readonly Issue[] {
+  if (issue.code !== 'invalid_union') return [issue]
+  const close = issue.errors.filter((issues) => issues.every(({path}) => path.length > 0))
+  const [only] = close
+  if (only === undefined || close.length > 1) return [issue]
+  return only.map((inner) => ({...inner, path: [...issue.path, ...inner.path]}))
+}
 
 function problemOf(issue: Issue, value: unknown): string {
   switch (issue.code) {
@@ -73,7 +82,7 @@ function problemOf(issue: Issue, value: unknown): string {
     case 'too_small':
       return issue.origin === 'number' ? `is less than ${issue.minimum}` : 'is empty'
     case 'invalid_union':
-      return 'is neither {env: NAME} nor {file: PATH}'
+      return issue.message
     case 'invalid_format':
       return issue.format === 'url' ? 'is not a URL' : `is not in the form of ${issue.format}`
     default:

@@ -7,7 +7,29 @@ const byon = {provider: {kind: 'byon'}, ...cp}
 const worker = (...hosts: readonly object[]) => ({...byon, workers: [{hosts}]})
 const network = (podCidr: string, serviceCidr: string) => ({network: {podCidr, serviceCidr}})
 
+const encryption = (value: unknown) => ({checkpoint: {store: {node: {}, encryption: value}}})
+
 const refused: readonly [name: string, spec: object, problem: string][] = [
+  [
+    'two kinds of encryption',
+    encryption({none: {}, azureKeyVault: {keyID: 'https://vault/keys/a'}}),
+    'spec.checkpoint.store.encryption: is not exactly one of age, awsKms, azureKeyVault and none, as a mapping',
+  ],
+  [
+    'an encryption that does not exist',
+    encryption({gpg: {}}),
+    'spec.checkpoint.store.encryption: is not exactly one of age, awsKms, azureKeyVault and none, as a mapping',
+  ],
+  [
+    'a key without its region',
+    encryption({awsKms: {keyID: 'alias/x'}}),
+    'spec.checkpoint.store.encryption.awsKms.region: is required',
+  ],
+  [
+    'an encryption with a key too many',
+    encryption({azureKeyVault: {keyID: 'https://vault/keys/a', region: 'x'}}),
+    'spec.checkpoint.store.encryption.azureKeyVault.region: is not a known key; known are keyID',
+  ],
   [
     'a network with host bits',
     {network: {podCidr: '10.244.1.0/16'}},
