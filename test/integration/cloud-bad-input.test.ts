@@ -176,7 +176,7 @@ test(
     await expectRefused(() => create({aws: {imageId: 'ami-0123456789abcdef0'}}), {
       exitCode: 5,
       code: 'IMAGE_MISSING',
-      message: /^the image ami-0123456789abcdef0 is not in eu-central-1: it was withdrawn/,
+      message: /^image ami-0123456789abcdef0 not found in eu-central-1: it was withdrawn/,
       next: /remove spec\.provider\.aws\.imageId/,
     })
   }),
@@ -203,7 +203,7 @@ test(
     await expectRefused(() => create({}, dead), {
       exitCode: 5,
       code: 'CLOUD_UNREACHABLE',
-      message: /^AWS does not answer sts:GetCallerIdentity: .*127\.0\.0\.1:1/,
+      message: /^AWS did not respond to sts:GetCallerIdentity: .*127\.0\.0\.1:1/,
       next: /AWS_ENDPOINT_URL/,
     })
   }),
