@@ -289,7 +289,8 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
         container: {...named('repl').container, securityContext: {capabilities: {add: ['NET_ADMIN']}}},
       }
       await startProgram(cluster, wide, 'worker-1')
-      await talkTo(cluster, 'wide').sh('true')
+      // A container that answers may for a moment not be known to the API server as one that runs.
+      await kubectl(cluster, `wait --for=condition=Ready pod/wide -n ${NAMESPACE} --timeout=60s`)
       const checkpoint = await checkpointOf(cluster, 'wide', ' --stop')
       const restore = `checkpoint restore ${NAMESPACE}/${checkpoint} --backend CreateImage`
       // What the pod is made from says less than what was dumped.
