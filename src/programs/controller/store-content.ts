@@ -21,9 +21,10 @@ export const storeContentReconciler: Reconciler = {
   },
   async reconcile(object, context) {
     const {metadata, status} = checkpointStoreSchema.parse(object)
-    const inUse = context.objects
-      .list('Checkpoint')
-      .some((checkpoint) => storedSchema.safeParse(checkpoint).data?.spec.storeName === metadata.name)
+    const {objects} = context
+    const inUse = [...objects.list('Checkpoint'), ...objects.unreadable('Checkpoint')].some(
+      (checkpoint) => storedSchema.safeParse(checkpoint).data?.spec.storeName === metadata.name,
+    )
     if ((status?.inUse ?? false) !== inUse) await writeStatus(object, {inUse}, context)
     return undefined
   },

@@ -117,3 +117,18 @@ test('a leader whose watch ends by an error gives its lease back and ends by tha
   const lease = {apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace: 'default', name: 'one'}
   expect(await kube.get(lease)).toMatchObject({spec: {holderIdentity: ''}})
 })
+
+test('a store holds a stored checkpoint that no schema takes any more', async () => {
+  const kube = new FakeKube()
+  const spec = {podRef: {name: 'web'}, podPolicy: 'Invalid'}
+  kube.put(object('Checkpoint', 'bad', {spec, status: {digest: `sha256:${'0'.repeat(64)}`}}))
+  kube.put({apiVersion: API_VERSION, kind: 'CheckpointStore', metadata: {name: 'default'}, spec: {node: {}}})
+  await leading(kube, async () => {
+    await expect
+      .poll(
+        async () =>
+          (await kube.get({apiVersion: API_VERSION, kind: 'CheckpointStore', name: 'default'}))?.['status'],
+      )
+      .toMatchObject({inUse: true})
+  })
+})
