@@ -35,10 +35,12 @@ interface Scene {
   readonly status?: number
   /** Answer to a renewal; none: it is refused. */
   readonly answer?: string
+  /** The pause is killed, as when all processes of the service are told to stop. */
+  readonly pauseKilled?: boolean
 }
 
 /** Sends two heartbeats with stubs for curl and the clock, in the shell that the script names. */
-function beat({token, kept, nowS, status = 200, answer}: Scene) {
+function beat({token, kept, nowS, status = 200, answer, pauseKilled = false}: Scene) {
   const dir = mkdtempSync(join(tmpdir(), 'clouder-heartbeat-'))
   onTestFinished(() => rmSync(dir, {recursive: true, force: true}))
   const folder = join(dir, 'with space')
@@ -55,7 +57,7 @@ function beat({token, kept, nowS, status = 200, answer}: Scene) {
       `case $url in *token) cat '${dir}/answer';; *) printf ${status}; [ ${status} -lt 300 ];; esac`,
     ],
     date: [`case $* in *%s) echo ${nowS};; *) echo 2027-01-15T08:00:00Z;; esac`],
-    sleep: [`if [ -e '${dir}/paused' ]; then kill $PPID; fi`, `: >'${dir}/paused'`],
+    sleep: [`if [ -e '${dir}/paused' ]; then kill $PPID; fi`, `: >'${dir}/paused'`, pauseKilled ? 'kill $$' : ''],
   }
   for (const [name, lines] of Object.entries(stubs)) {
     writeFileSync(join(bin, name), ['#!/bin/sh', ...lines, ''].join('\n'))
@@ -151,4 +153,10 @@ test('an API server that is away is no reason to register again', () => {
   const {stderr} = beat({token: FIRST, nowS: MADE_S, status: 503})
   expect(stderr).toContain('lab-1: the cluster does not answer, trying again')
   expect(stderr).not.toContain('clouder byoc register')
+})
+
+test('a pause that is killed is followed by the next heartbeat, and nothing is said of it', () => {
+  const {calls, stderr} = beat({token: FIRST, nowS: MADE_S, pauseKilled: true})
+  expect(calls).toHaveLength(2)
+  expect(stderr).toBe('')
 })

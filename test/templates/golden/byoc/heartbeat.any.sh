@@ -74,5 +74,6 @@ while :; do
     *) echo "$name: the cluster does not answer, trying again" >&2 ;;
   esac
   sleep 20 &
-  wait $!
+  # The shell reports a pause that a signal ended, as a stop of the whole service does.
+  wait $! 2>/dev/null || :
 done
