@@ -61,9 +61,29 @@ export const nodeFeaturesSchema = z.strictObject({
     .array(z.string())
     .describe('cpuFeatures are the features of its CPU that processes may rely on, sorted.'),
   cpuModel: z.string().describe('cpuModel is the name of its CPU.'),
+  directMoves: z
+    .boolean()
+    .optional()
+    .describe(
+      'directMoves is whether it can send and receive the memory of a pod directly, from node to node. If absent, it cannot.',
+    ),
 })
 /** What a node is, as far as a restore depends on it. */
 export type NodeFeatures = z.output<typeof nodeFeaturesSchema>
+
+/** What is sealed of them with a checkpoint: programs of an earlier release, which know no others, open it too. */
+export const sealedFeatures = ({
+  arch,
+  kernel,
+  criu,
+  runtime,
+  runc,
+  cgroupVersion,
+  cpuFeatures,
+  cpuModel,
+}: NodeFeatures): NodeFeatures => ({
+  ...{arch, kernel, criu, runtime, runc, cgroupVersion, cpuFeatures, cpuModel},
+})
 
 export const containerMetadataSchema = z.strictObject({
   name: z.string(),

@@ -81,6 +81,18 @@ export const checkpointSpecSchema = z
       .describe(
         'keepArchive leaves the archive of each container on the node. It contains the unencrypted memory of the container.',
       ),
+    transfer: z
+      .strictObject({
+        nodeName: name.describe('nodeName is the name of the node that the memory is sent to.'),
+        keep: z
+          .boolean()
+          .optional()
+          .describe('keep is whether the checkpoint is also stored, once the move has succeeded.'),
+      })
+      .optional()
+      .describe(
+        'transfer sends the memory directly to another node, for a Migration, instead of storing it. The node of the pod keeps it until the Migration has ended. Only the controller sets it.',
+      ),
     owner: z
       .string()
       .optional()
@@ -203,14 +215,16 @@ const dumpedContainerSchema = z.looseObject({
     .describe('unmeasured is the reason why the size of its changed files was not measured before the dump.'),
 })
 
-export const checkpointPhases = ['Pending', 'Dumping', 'Storing', 'Ready', 'Failed'] as const
+export const checkpointPhases = ['Pending', 'Dumping', 'Dumped', 'Storing', 'Ready', 'Failed'] as const
 
 export const checkpointStatusSchema = z
   .looseObject({
     phase: z
       .enum(checkpointPhases)
       .optional()
-      .describe('phase is one of Pending, Dumping, Storing, Ready (stored and verified) and Failed.'),
+      .describe(
+        'phase is one of Pending, Dumping, Dumped (on its node, only with spec.transfer), Storing, Ready (stored and verified) and Failed.',
+      ),
     nodeName: z.string().optional().describe('nodeName is the name of the node of the pod.'),
     podUID: z.string().optional().describe('podUID is the uid of the pod of the checkpoint.'),
     reason,
@@ -236,6 +250,24 @@ export const checkpointStatusSchema = z
       .int()
       .optional()
       .describe('sizeBytes is the size of the checkpoint before compression and encryption, in bytes.'),
+    transfer: z
+      .looseObject({
+        digest: z
+          .string()
+          .regex(/^sha256:[0-9a-f]{64}$/)
+          .describe('digest is the digest of everything that was dumped.'),
+        sizeBytes: z.int().min(0).describe('sizeBytes is its size in bytes.'),
+      })
+      .optional()
+      .describe(
+        'transfer is what the node of the pod offers to the node of spec.transfer. Only in phase Dumped or later.',
+      ),
+    freezeTime: z
+      .string()
+      .optional()
+      .describe(
+        'freezeTime is the time at which the first process of the pod was frozen for the dump, with milliseconds.',
+      ),
     // How much of it was in the store already is not reported: it would say what others who share the store have stored.
     storedBytes: z
       .int()

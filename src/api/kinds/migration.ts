@@ -21,6 +21,12 @@ export const migrationSpecSchema = z
       .describe(
         'backend is how the pod is restored. One of Native, Handler and CreateImage. Defaults to Handler.',
       ),
+    keep: z
+      .boolean()
+      .optional()
+      .describe(
+        'keep is whether the checkpoint of the move is stored in the store and kept. By default it is deleted after the move.',
+      ),
     owner: z
       .string()
       .optional()
@@ -39,6 +45,8 @@ export const migrationPhases = [
   'RolledBack',
   'Failed',
 ] as const
+/** How the memory gets to the target: from node to node, or by way of a store. */
+export const migrationWays = ['Direct', 'Store'] as const
 export const migrationStatusSchema = z
   .looseObject({
     phase: z
@@ -58,6 +66,38 @@ export const migrationStatusSchema = z
       .string()
       .optional()
       .describe('targetNodeName is the name of the node that the pod is moved to.'),
+    way: z
+      .enum(migrationWays)
+      .optional()
+      .describe(
+        'way is how the memory gets to the target node. One of Direct (from node to node) and Store (by way of the store).',
+      ),
+    wayMessage: z.string().optional().describe('wayMessage is the reason why way is Store, for people.'),
+    transfer: z
+      .looseObject({
+        receivedBytes: z
+          .int()
+          .min(0)
+          .describe('receivedBytes is how much of it the target node has received, in bytes.'),
+        sizeBytes: z
+          .int()
+          .min(0)
+          .optional()
+          .describe('sizeBytes is its size in bytes. If absent, the dump is not complete.'),
+        progressTime: z
+          .string()
+          .optional()
+          .describe('progressTime is the time at which receivedBytes last grew.'),
+      })
+      .optional()
+      .describe(
+        'transfer is the progress of the memory, as the node agent of the target node reports it. Only with way Direct.',
+      ),
+    transferredBytes: z
+      .int()
+      .min(0)
+      .optional()
+      .describe('transferredBytes is the size of what was moved in bytes, once the move has succeeded.'),
     missingImages: z
       .array(z.string())
       .optional()
@@ -133,11 +173,15 @@ export const migrationStatusSchema = z
     freezeTime: z
       .string()
       .optional()
-      .describe('freezeTime is the time at which the pod on the source node was frozen.'),
+      .describe(
+        'freezeTime is the time at which the first process of the pod was frozen, with milliseconds.',
+      ),
     readyTime: z
       .string()
       .optional()
-      .describe('readyTime is the time at which the pod on the target node became ready.'),
+      .describe(
+        'readyTime is the time at which the controller saw that the pod on the target node was ready, with milliseconds.',
+      ),
     downtimeMilliseconds: z
       .int()
       .optional()

@@ -11,7 +11,7 @@ import {agentUser} from './checkpoint-names.ts'
 /** Of its own pod, which a token of a service account is bound to; Kubernetes 1.32 and newer tell it. */
 const OWN_NODE = "request.userInfo.extra['authentication.kubernetes.io/node-name'][0]"
 /** What the agent of the target says. */
-const ANSWERS = ['missingImages', 'images', 'targetAnswer']
+const ANSWERS = ['missingImages', 'images', 'targetAnswer', 'transfer']
 const BY_AN_AGENT = ['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`] as const
 
 const quoted = (texts: readonly string[]): string => `[${texts.map((text) => `'${text}'`).join(', ')}]`
@@ -126,7 +126,7 @@ const ownMoves: Policy = {
   must: [
     [
       `oldObject.?status.?targetNodeName.orValue('') == ${OWN_NODE} && object.?status.?targetNodeName.orValue('') == ${OWN_NODE} && object.?status.?phase.orValue('') == oldObject.?status.?phase.orValue('')`,
-      'a node agent says of a move only whether its own node can take the pod',
+      'a node agent says of a move only what its own node does for it',
     ],
     [
       `object.?status.orValue({}).all(key, key in ${quoted(ANSWERS)} || (key in oldObject.status && object.status[key] == oldObject.status[key])) && oldObject.?status.orValue({}).all(key, key in object.status)`,

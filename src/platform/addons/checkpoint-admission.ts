@@ -153,6 +153,18 @@ const movingPods: Policy = {
   ],
 }
 
+/** Memory that is sent to another node stays frozen until its Migration has ended, and is in no store: no user asks for that. */
+const transfers: Policy = {
+  name: 'clouder-checkpoint-transfers',
+  group: 'clouder.dev',
+  rules: [{resources: ['checkpoints'], operations: ['CREATE', 'UPDATE']}],
+  when: [
+    ['not-by-the-controller', `request.userInfo.username != '${controllerUser(SYSTEM_NAMESPACE)}'`],
+    ['has-transfer', 'has(object.spec.transfer) && (oldObject == null || !has(oldObject.spec.transfer))'],
+  ],
+  must: [['false', 'spec.transfer is set by the controller alone, for a Migration']],
+}
+
 const NAMESPACE_LABELS = 'namespaceObject.metadata.?labels.orValue({})'
 
 /** A store costs money and holds credentials: it is for the namespaces that it is meant for. The same as `mayUse`. */
@@ -207,6 +219,16 @@ const hostTokens: Policy = {
 
 /** What the API server refuses, whoever asks. */
 export function checkpointAdmission(): readonly KubeObject[] {
-  const policies = [images, imageNodes, imageIds, annotation, kept, ...agentPolicies, movingPods, storeUse]
+  const policies = [
+    images,
+    imageNodes,
+    imageIds,
+    annotation,
+    kept,
+    ...agentPolicies,
+    movingPods,
+    transfers,
+    storeUse,
+  ]
   return [...policies, hostTokens].flatMap(objectsOfPolicy)
 }

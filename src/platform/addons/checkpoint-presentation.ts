@@ -123,6 +123,8 @@ export const PRESENTATION: Readonly<
       column('To', '.status.targetNodeName'),
       column('Downtime-ms', '.status.downtimeMilliseconds', 'integer'),
       age,
+      wide('Way', '.status.way'),
+      wide('Transferred', '.status.transferredBytes', 'integer'),
       wide('Checkpoint', '.status.checkpointName'),
       wide('New-Pod', '.status.newPodName'),
       reason,

@@ -11,6 +11,8 @@ import type {Requeue} from '../../operator/reconciler.ts'
 import {refTo, WATCHED, type ReconcileContext} from './reconcile-context.ts'
 
 const AGENT_MS = 15_000
+/** In these phases there is something that goes with the object. */
+const HOLDS: readonly unknown[] = ['Dumped', 'Storing', 'Ready']
 
 /** Sees to it that what a Checkpoint stored goes with it. */
 export async function keepOrDelete(
@@ -22,8 +24,7 @@ export async function keepOrDelete(
   const {finalizers = [], deletionTimestamp} = metadata
   const isHeld = finalizers.includes(CHECKPOINT_FINALIZER)
   if (deletionTimestamp === undefined) {
-    if (!isHeld && (status.phase === 'Storing' || status.phase === 'Ready'))
-      await addFinalizer(object, CHECKPOINT_FINALIZER, context)
+    if (!isHeld && HOLDS.includes(status.phase)) await addFinalizer(object, CHECKPOINT_FINALIZER, context)
     return undefined
   }
   if (!isHeld) return undefined

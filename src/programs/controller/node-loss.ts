@@ -25,7 +25,9 @@ export async function endOrphan(
   context: ReconcileContext,
 ): Promise<Requeue> {
   const {phase = 'Pending'} = checkpoint.status ?? {}
-  if (phase === 'Ready' || phase === 'Failed' || checkpoint.spec.podRef === undefined) return undefined
+  // The target may have all of a dump whose node is lost: its Migration decides.
+  if (phase === 'Ready' || phase === 'Failed' || phase === 'Dumped') return undefined
+  if (checkpoint.spec.podRef === undefined) return undefined
   const verdict = phase === 'Pending' ? await unclaimed(checkpoint, context) : lost(checkpoint, context)
   if (verdict === undefined) return {requeueAfterMs: AGAIN_MS}
   // Its agent, when it comes back, lets a pod that stands still go on; it may have stored it in this moment: that is not

@@ -92,6 +92,10 @@ async function oneStep(checkpoint: Named, tools: CheckpointTools): Promise<boole
       if (status.nodeName !== tools.node) return false
       await store(checkpoint, tools)
       return true
+    case 'Dumped':
+      // It stays until the controller stores or deletes it, which it does once the Migration has ended.
+      if (status.nodeName === tools.node && status.frozen === true) await endFreeze(checkpoint, tools)
+      return false
     case 'Ready':
     case 'Failed':
       if (status.nodeName !== tools.node) return false
@@ -284,7 +288,7 @@ async function giveUp(checkpoint: Named, error: unknown, tools: GiveUpTools): Pr
   const message = errorMessage(error)
   const reason = error instanceof CheckpointError ? error.code : 'CHECKPOINT_FAILED'
   const about = {checkpoint: checkpoint.name, namespace: checkpoint.namespace, reason, error: message}
-  if (phase === 'Ready' || phase === 'Failed') {
+  if (phase === 'Dumped' || phase === 'Ready' || phase === 'Failed') {
     log('warn', 'a step after the checkpoint failed', about)
     await leavePhase(checkpoint, phase, {message: `retrying: ${message}`}, tools)
     throw error

@@ -7,6 +7,7 @@ import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {podNamespacesSchema} from '../../kubernetes/pod.ts'
 import type {Named} from './checkpoint-object.ts'
+import {sealedFeatures} from '../../api/sealed-checkpoint.ts'
 import type {AgentTools} from './tools.ts'
 
 /** What sealing touches: no pod, no runtime, no API server. */
@@ -164,7 +165,7 @@ async function describe(
     node: tools.node,
     createdAt: startTime ?? new Date(tools.now()).toISOString(),
     owner: spec.owner ?? 'user',
-    source,
+    source: sealedFeatures(source),
     podTemplate,
     containers: described,
   }
