@@ -178,7 +178,7 @@ export class FakeNode {
       watchDump: this.#watchDump(),
       measure: () => Promise.resolve(this.dumpSize),
       dumps: {during: (dump) => dump(), clean: () => Promise.resolve()},
-      archives: life.of('archives', diskArchives(this.folder), ['begin', 'claim', 'remove']),
+      archives: life.of('archives', diskArchives(this.folder), ['begin', 'beginFolder', 'claim', 'remove']),
       formerArchives: kubeletArchives(this.folder),
       stores: clusterStores({
         kube,

@@ -1,18 +1,42 @@
 import {randomBytes} from 'node:crypto'
 import {mkdir, open, readdir, rename, rm, stat} from 'node:fs/promises'
-import {join} from 'node:path'
+import {dirname, join} from 'node:path'
+import {setTimeout as pause} from 'node:timers/promises'
 import {unlessMissing} from '../../base/system-errors.ts'
 import type {SkippableBytes} from '../../checkpoint/archive/tar.ts'
+import {folderTar, type FolderTar} from './folder-tar.ts'
+
+/** Where a dump is written: a file system of memory, or the disk. */
+export type DumpPlace = 'memory' | 'disk'
+
+/** A dump of a checkpoint that is written to folders. Each attempt is one of its own, and begins from nothing. */
+export interface BegunDump {
+  readonly attempt: string
+  /**
+   * Its containers so far, in the order in which they are dumped. A folder is renamed when its container's dump is
+   * whole: this gives the name that it has now, so whoever finds a path missing asks again.
+   */
+  readonly containers: ReadonlyMap<string, {readonly folder: string; readonly isWhole: boolean}>
+}
 
 /**
- * Archives of checkpoints of containers, in a folder for root alone: `clouder-<uid of the Checkpoint>-<container>.tar`,
- * and while the runtime writes one, the same with an ending of its own. What bears the first name is whole.
+ * Dumps of containers until they are sealed or sent, for root alone: `clouder-<uid of the Checkpoint>-<container>`, a
+ * folder, or with `.tar` the archive that the runtime made; while one is written, the same with an ending of its own.
+ * What bears the first name is whole. A folder is read as the tar that it would be.
  */
 export interface Archives {
-  /** A path for the runtime to write to, which nothing else ever writes to: a dump that nobody waits for may go on. */
+  /** A path for the runtime to write a tar to, which nothing else ever writes to: a dump that nobody waits for may go on. */
   begin(checkpointUid: string, container: string): Promise<string>
-  /** Names what was written there after its checkpoint; gives its size. */
+  /** A new folder to dump to, empty, for the same. */
+  beginFolder(checkpointUid: string, container: string, place: DumpPlace): Promise<string>
+  /** Names what was written to a path of `begin` or `beginFolder` after its checkpoint; gives its size as a tar. */
   claim(path: string, checkpointUid: string, container: string): Promise<number>
+  /** The folder of a container's whole dump; undefined: there is none, or it is a tar. */
+  folderOf(checkpointUid: string, container: string): Promise<string | undefined>
+  /** The dump to folders that this process has under way, or has done and not removed. */
+  begun(checkpointUid: string): BegunDump | undefined
+  /** Waits for one that begins. Throws when the signal is aborted. */
+  whenBegun(checkpointUid: string, signal: AbortSignal): Promise<BegunDump>
   /** Undefined: it is not there. */
   sizeOf(checkpointUid: string, container: string): Promise<number | undefined>
   /** A piece of it is there until the next one is asked for. */
@@ -27,28 +51,44 @@ export interface Archives {
 
 const READ_BYTES = 1024 * 1024
 const SKIM_BYTES = 64 * 1024
+const LOOK_EVERY_MS = 10
 
-const OURS = /^clouder-([0-9a-f-]{36})-.+\.tar(?:\.[0-9a-f]+)?$/
+const OURS = /^clouder-([0-9a-f-]{36})-./
 
-/** Archives in a folder of the disk; `former` are folders where they were before, which get no new ones. */
-export function diskArchives(folder: string, former: readonly string[] = []): Archives {
-  const nameOf = (uid: string, container: string): string => `clouder-${uid}-${container}.tar`
-  const folders = [folder, ...former]
-  const found = async (uid: string, container: string): Promise<{path: string; size: number} | undefined> => {
-    for (const path of folders.map((one) => join(one, nameOf(uid, container)))) {
-      const {size} = (await stat(path).catch(unlessMissing)) ?? {}
-      if (size !== undefined) return {path, size}
+interface ArchivePlaces {
+  /** Folders where archives were before, which get no new ones. */
+  readonly former?: readonly string[]
+  /** Folder of a file system of memory; absent: there is none. */
+  readonly memory?: string
+}
+
+/** Archives in a folder of the disk, and in one of memory. */
+export function diskArchives(disk: string, {former = [], memory}: ArchivePlaces = {}): Archives {
+  const folders = [...(memory === undefined ? [] : [memory]), disk, ...former]
+  const attempts = new Map<string, MutableDump>()
+  const found = async (uid: string, container: string): Promise<Found | undefined> => {
+    for (const folder of folders) {
+      const path = join(folder, nameOf(uid, container))
+      if ((await stat(path).catch(unlessMissing))?.isDirectory() === true) return {path, isFolder: true}
+      const {size} = (await stat(`${path}.tar`).catch(unlessMissing)) ?? {}
+      if (size !== undefined) return {path: `${path}.tar`, isFolder: false, sizeBytes: size}
     }
     return undefined
   }
-  const pathOf = async (uid: string, container: string): Promise<string> =>
-    (await found(uid, container))?.path ?? join(folder, nameOf(uid, container))
+  const tarOf = async (uid: string, container: string): Promise<FolderTar> => {
+    const archive = (await found(uid, container)) ?? {
+      path: join(disk, `${nameOf(uid, container)}.tar`),
+      isFolder: false,
+      sizeBytes: 0,
+    }
+    return archive.isFolder ? folderTar(archive.path) : fileTar(archive)
+  }
   const ours = async (): Promise<readonly {path: string; uid: string}[]> => {
     const all = await Promise.all(
-      folders.map(async (one) =>
-        ((await readdir(one).catch(unlessMissing)) ?? []).flatMap((name) => {
+      folders.map(async (folder) =>
+        ((await readdir(folder).catch(unlessMissing)) ?? []).flatMap((name) => {
           const uid = OURS.exec(name)?.[1]
-          return uid === undefined ? [] : [{path: join(one, name), uid}]
+          return uid === undefined ? [] : [{path: join(folder, name), uid}]
         }),
       ),
     )
@@ -56,25 +96,73 @@ export function diskArchives(folder: string, former: readonly string[] = []): Ar
   }
   return {
     async begin(uid, container) {
-      await mkdir(folder, {recursive: true, mode: 0o700})
-      return join(folder, `${nameOf(uid, container)}.${randomBytes(8).toString('hex')}`)
+      await mkdir(disk, {recursive: true, mode: 0o700})
+      return join(disk, `${nameOf(uid, container)}.tar.${randomBytes(8).toString('hex')}`)
+    },
+    async beginFolder(uid, container, place) {
+      const parent = place === 'memory' ? memory : disk
+      if (parent === undefined) throw new Error('there is no file system of memory for dumps')
+      // That of memory is mounted by the node: made here it would be on the disk.
+      if (place === 'disk') await mkdir(disk, {recursive: true, mode: 0o700})
+      const folder = join(parent, `${nameOf(uid, container)}.partial-${randomBytes(8).toString('hex')}`)
+      await mkdir(folder, {mode: 0o700})
+      const attempt = attempts.get(uid) ?? {attempt: randomBytes(16).toString('hex'), containers: new Map()}
+      attempts.set(uid, attempt)
+      attempt.containers.set(container, {folder, isWhole: false})
+      return folder
     },
     async claim(path, uid, container) {
-      const claimed = join(folder, nameOf(uid, container))
+      const isFolder = (await stat(path)).isDirectory()
+      const claimed = join(dirname(path), `${nameOf(uid, container)}${isFolder ? '' : '.tar'}`)
       await rename(path, claimed)
-      return (await stat(claimed)).size
+      if (!isFolder) return (await stat(claimed)).size
+      attempts.get(uid)?.containers.set(container, {folder: claimed, isWhole: true})
+      return (await folderTar(claimed)).sizeBytes
     },
-    sizeOf: async (uid, container) => (await found(uid, container))?.size,
+    async folderOf(uid, container) {
+      const archive = await found(uid, container)
+      return archive?.isFolder === true ? archive.path : undefined
+    },
+    begun: (uid) => attempts.get(uid),
+    async whenBegun(uid, signal) {
+      for (;;) {
+        const begun = attempts.get(uid)
+        if (begun !== undefined) return begun
+        await pause(LOOK_EVERY_MS, undefined, {signal})
+      }
+    },
+    async sizeOf(uid, container) {
+      const archive = await found(uid, container)
+      return archive?.isFolder === true ? (await folderTar(archive.path)).sizeBytes : archive?.sizeBytes
+    },
     async *read(uid, container) {
-      yield* wholeOf(await pathOf(uid, container))
+      yield* (await tarOf(uid, container)).read()
     },
-    skim: (uid, container) => skimmed(() => pathOf(uid, container)),
+    skim: (uid, container) => skimmedLater(() => tarOf(uid, container)),
     async remove(uid) {
-      for (const one of await ours()) if (one.uid === uid) await rm(one.path, {force: true})
+      attempts.delete(uid)
+      for (const one of await ours()) if (one.uid === uid) await rm(one.path, {recursive: true, force: true})
     },
     list: async () => [...new Set((await ours()).map(({uid}) => uid))],
   }
 }
+
+interface MutableDump extends BegunDump {
+  readonly containers: Map<string, {folder: string; isWhole: boolean}>
+}
+
+type Found =
+  | {readonly path: string; readonly isFolder: true}
+  | {readonly path: string; readonly isFolder: false; readonly sizeBytes: number}
+
+const nameOf = (uid: string, container: string): string => `clouder-${uid}-${container}`
+
+/** An archive that the runtime made, which is a tar already. */
+const fileTar = ({path, sizeBytes}: {readonly path: string; readonly sizeBytes: number}): FolderTar => ({
+  sizeBytes,
+  read: () => wholeOf(path),
+  skim: () => skimmed(path),
+})
 
 async function* wholeOf(path: string): AsyncGenerator<Uint8Array> {
   await using file = await open(path)
@@ -87,18 +175,31 @@ async function* wholeOf(path: string): AsyncGenerator<Uint8Array> {
 }
 
 /** A gigabyte of memory pages is between the few headers and small files that tell what an archive holds. */
-function skimmed(pathOf: () => Promise<string>): SkippableBytes {
+function skimmed(path: string): SkippableBytes {
   let at = 0
   return {
     skip: (sizeBytes) => (at += sizeBytes),
     async *[Symbol.asyncIterator]() {
-      await using file = await open(await pathOf())
+      await using file = await open(path)
       for (;;) {
         const {buffer, bytesRead} = await file.read(Buffer.alloc(SKIM_BYTES), 0, SKIM_BYTES, at)
         if (bytesRead === 0) return
         at += bytesRead
         yield buffer.subarray(0, bytesRead)
       }
+    },
+  }
+}
+
+/** Of an archive that is looked up when it is read. */
+function skimmedLater(tarOf: () => Promise<FolderTar>): SkippableBytes {
+  let bytes: SkippableBytes | undefined
+  return {
+    // Nothing can be left out of what has not begun.
+    skip: (sizeBytes) => bytes?.skip(sizeBytes),
+    async *[Symbol.asyncIterator]() {
+      bytes = (await tarOf()).skim()
+      yield* bytes
     },
   }
 }

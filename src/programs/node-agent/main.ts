@@ -126,7 +126,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     watchDump: dumpWatcher(threads),
     measure: dumpMeter({proc: '/proc', folder: dirname(ARCHIVE_DIR)}),
     dumps: dumpFolder(DUMP_DIR, log),
-    archives: diskArchives(ARCHIVE_DIR, [KUBELET_CHECKPOINT_DIR]),
+    archives: diskArchives(ARCHIVE_DIR, {former: [KUBELET_CHECKPOINT_DIR]}),
     formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers: threadedCiphers(threads, availableParallelism()),

@@ -1,4 +1,5 @@
-import {mkdir, readdir, stat, writeFile} from 'node:fs/promises'
+import {randomBytes} from 'node:crypto'
+import {mkdir, readdir, stat, symlink, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
@@ -7,8 +8,11 @@ import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
 import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
 import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {API_VERSION} from '../../../../src/api/names.ts'
+import {tarMembers} from '../../../../src/checkpoint/archive/tar.ts'
 import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
+import {readArchive} from '../../../../src/checkpoint/archive/read.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
+import {MEMBERS} from '../../../support/kubelet-archive.ts'
 import {tempFolder} from '../../../support/temp-folder.ts'
 
 const UID = '59002284-99ba-40ea-be82-c5dfb31d88b6'
@@ -45,13 +49,90 @@ test('what is still where archives were before is read, and removed, there', asy
   await mkdir(before)
   await writeFile(join(before, `clouder-${UID}-main.tar`), 'dumped before')
   await writeFile(join(before, 'checkpoint-web_work-main-2026-11-21T09:00:00Z.tar'), "somebody's own")
-  const archives = diskArchives(own, [before])
+  const archives = diskArchives(own, {former: [before]})
   expect(await archives.list()).toEqual([UID])
   expect(await archives.sizeOf(UID, 'main')).toBe(13)
   expect(await textOf(archives.read(UID, 'main'))).toBe('dumped before')
   expect(await textOf(archives.skim(UID, 'main'))).toBe('dumped before')
   await archives.remove(UID)
   expect(await readdir(before)).toEqual(['checkpoint-web_work-main-2026-11-21T09:00:00Z.tar'])
+})
+
+/** A dump of one container as it is left in a folder. */
+async function fill(folder: string, pages: Uint8Array): Promise<void> {
+  for (const [name, content] of Object.entries(MEMBERS)) await writeFile(join(folder, name), content)
+  await mkdir(join(folder, 'checkpoint'))
+  await writeFile(join(folder, 'checkpoint', 'pages-1.img'), pages)
+  await writeFile(join(folder, 'checkpoint', 'inventory.img'), 'small')
+  await writeFile(join(folder, 'rootfs-diff.tar'), Buffer.alloc(1024))
+}
+
+test('a folder is read as the tar that it would be, pages last, whichever way it is read', async () => {
+  await using folder = await tempFolder()
+  const archives = diskArchives(folder.path)
+  const path = await archives.beginFolder(UID, 'main', 'disk')
+  const pages = randomBytes(3 * 1024 * 1024 + 77)
+  await fill(path, pages)
+  expect(await archives.folderOf(UID, 'main')).toBeUndefined()
+  expect(archives.begun(UID)?.containers.get('main')).toEqual({folder: path, isWhole: false})
+  const sizeBytes = await archives.claim(path, UID, 'main')
+  const whole = await archives.folderOf(UID, 'main')
+  expect(archives.begun(UID)?.containers.get('main')).toEqual({folder: whole, isWhole: true})
+  expect(await archives.sizeOf(UID, 'main')).toBe(sizeBytes)
+
+  const read: Buffer[] = []
+  for await (const part of archives.read(UID, 'main')) read.push(Buffer.from(part))
+  expect(Buffer.concat(read)).toHaveLength(sizeBytes)
+  const seen: Buffer[] = []
+  for await (const part of archives.skim(UID, 'main')) seen.push(Buffer.from(part))
+  expect(Buffer.concat(seen).equals(Buffer.concat(read))).toBe(true)
+  const names: string[] = []
+  for await (const {path: name, content} of tarMembers(archives.skim(UID, 'main'))) {
+    names.push(name)
+    if (name !== 'checkpoint/pages-1.img') continue
+    const parts: Uint8Array[] = []
+    for await (const part of content) parts.push(part)
+    expect(Buffer.concat(parts).equals(pages)).toBe(true)
+  }
+  expect(names).toEqual([
+    ...Object.keys(MEMBERS).toSorted(),
+    'checkpoint/inventory.img',
+    'rootfs-diff.tar',
+    'checkpoint/pages-1.img',
+  ])
+  const {contents, container} = await readArchive(archives.skim(UID, 'main'), AbortSignal.timeout(5_000))
+  expect({container, imageBytes: contents.imageBytes}).toEqual({
+    container: 'smoke',
+    imageBytes: pages.length + 5,
+  })
+})
+
+test('an attempt has an id of its own, is waited for, and takes its folders along', async () => {
+  await using folder = await tempFolder()
+  const memory = join(folder.path, 'memory')
+  await mkdir(memory)
+  const archives = diskArchives(join(folder.path, 'disk'), {memory})
+  const waiting = archives.whenBegun(UID, AbortSignal.timeout(5_000))
+  const path = await archives.beginFolder(UID, 'main', 'memory')
+  expect(path.startsWith(`${memory}/`)).toBe(true)
+  const first = await waiting
+  await archives.beginFolder(UID, 'side', 'disk')
+  expect([...first.containers.keys()]).toEqual(['main', 'side'])
+  await archives.remove(UID)
+  expect(archives.begun(UID)).toBeUndefined()
+  expect(await readdir(memory)).toEqual([])
+  expect(await readdir(join(folder.path, 'disk'))).toEqual([])
+  await archives.beginFolder(UID, 'main', 'memory')
+  expect(archives.begun(UID)?.attempt).not.toBe(first.attempt)
+  await expect(archives.whenBegun(OTHER, AbortSignal.timeout(20))).rejects.toThrow()
+})
+
+test('a folder with anything but files and folders in it is refused', async () => {
+  await using folder = await tempFolder()
+  const archives = diskArchives(folder.path)
+  const path = await archives.beginFolder(UID, 'main', 'disk')
+  await symlink('/etc/passwd', join(path, 'config.dump'))
+  await expect(archives.claim(path, UID, 'main')).rejects.toMatchObject({code: 'CHECKPOINT_FAILED'})
 })
 
 test('a dump that fails in the middle of its archive leaves none of it', async () => {

@@ -1,0 +1,134 @@
+import {lstat, open, readdir, type FileHandle} from 'node:fs/promises'
+import {join} from 'node:path'
+import {tarHeader, tarPadding, TAR_END, type SkippableBytes} from '../../checkpoint/archive/tar.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
+
+const READ_BYTES = 1024 * 1024
+const SKIM_BYTES = 64 * 1024
+
+/** Part of a tar that is not written anywhere: bytes that are there, or a whole file. */
+interface Segment {
+  readonly startBytes: number
+  readonly sizeBytes: number
+  readonly content: Buffer | {readonly path: string}
+}
+
+/** A folder of a dump as the tar that a runtime would have made of it. */
+export interface FolderTar {
+  readonly sizeBytes: number
+  /** A piece is there until the next one is asked for. */
+  read(): AsyncIterable<Uint8Array>
+  /** The same in pieces that stay, for whoever wants only some of it. */
+  skim(): SkippableBytes
+}
+
+/**
+ * The tar of a folder to which nothing writes any more: small files first, memory pages last, always in the same order.
+ * Throws CheckpointError CHECKPOINT_FAILED for what is neither a file nor a folder.
+ */
+export async function folderTar(folder: string): Promise<FolderTar> {
+  const files = (await filesBelow(folder, '')).toSorted(inOrder)
+  const segments: Segment[] = []
+  let sizeBytes = 0
+  const add = (bytes: number, content: Segment['content']): void => {
+    if (bytes > 0) segments.push({startBytes: sizeBytes, sizeBytes: bytes, content})
+    sizeBytes += bytes
+  }
+  for (const {name, bytes} of files) {
+    const [header, padding] = [tarHeader(name, bytes), tarPadding(bytes)]
+    add(header.length, header)
+    add(bytes, {path: join(folder, name)})
+    add(padding.length, padding)
+  }
+  add(TAR_END.length, TAR_END)
+  return {
+    sizeBytes,
+    read: () => wholeOf(segments),
+    skim: () => skimmed(segments),
+  }
+}
+
+interface Member {
+  readonly name: string
+  readonly bytes: number
+}
+
+async function filesBelow(folder: string, below: string): Promise<Member[]> {
+  const found: Member[] = []
+  for (const entry of await readdir(join(folder, below), {withFileTypes: true})) {
+    const name = join(below, entry.name)
+    if (entry.isDirectory()) found.push(...(await filesBelow(folder, name)))
+    else if (entry.isFile()) found.push({name, bytes: (await lstat(join(folder, name))).size})
+    else throw failed(`${name} is neither a file nor a directory`)
+  }
+  return found
+}
+
+/** What an inspection reads lies together at the beginning; files of the container and pages are big. */
+function inOrder(one: Member, other: Member): number {
+  const difference = rankOf(one.name) - rankOf(other.name)
+  return difference === 0 ? Number(one.name > other.name) - Number(one.name < other.name) : difference
+}
+
+function rankOf(name: string): number {
+  if (/^checkpoint\/pages-.*\.img$/.test(name)) return 3
+  if (name.endsWith('.tar')) return 2
+  return name.startsWith('checkpoint/') ? 1 : 0
+}
+
+async function* wholeOf(segments: readonly Segment[]): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafe(READ_BYTES)
+  for (const {sizeBytes, content} of segments) {
+    if (!('path' in content)) {
+      yield content
+      continue
+    }
+    await using file = await open(content.path)
+    for (let at = 0; at < sizeBytes;) {
+      const bytesRead = await readAt(file, buffer, at, Math.min(READ_BYTES, sizeBytes - at), content.path)
+      at += bytesRead
+      yield buffer.subarray(0, bytesRead)
+    }
+  }
+}
+
+function skimmed(segments: readonly Segment[]): SkippableBytes {
+  let at = 0
+  return {
+    skip: (sizeBytes) => (at += sizeBytes),
+    async *[Symbol.asyncIterator]() {
+      for (const {startBytes, sizeBytes, content} of segments) {
+        const endBytes = startBytes + sizeBytes
+        if (at >= endBytes) continue
+        if (!('path' in content)) {
+          const from = at - startBytes
+          at = endBytes
+          yield content.subarray(from)
+          continue
+        }
+        await using file = await open(content.path)
+        while (at < endBytes) {
+          const buffer = Buffer.allocUnsafe(Math.min(SKIM_BYTES, endBytes - at))
+          const bytesRead = await readAt(file, buffer, at - startBytes, buffer.length, content.path)
+          at += bytesRead
+          yield buffer.subarray(0, bytesRead)
+        }
+      }
+    },
+  }
+}
+
+async function readAt(
+  file: FileHandle,
+  buffer: Buffer,
+  at: number,
+  bytes: number,
+  path: string,
+): Promise<number> {
+  const {bytesRead} = await file.read(buffer, 0, bytes, at)
+  if (bytesRead > 0) return bytesRead
+  throw failed(`${path} became shorter while it was read`)
+}
+
+const failed = (why: string): CheckpointError =>
+  new CheckpointError('CHECKPOINT_FAILED', `invalid folder of a dump: ${why}`)
