@@ -1,7 +1,7 @@
 import {setTimeout as delay} from 'node:timers/promises'
 import {isTransient, TimeoutError, type ClouderError} from './errors.ts'
 
-/** As long as every poll may fail because an API, a machine or an engine is away before that is told. */
+/** As long as every poll may fail because an API, a machine or an engine is away before that ends a wait. */
 const OUTAGE_MS = 5 * 60_000
 
 export interface Observation<T> {
@@ -21,6 +21,12 @@ export interface WaitOptions<T> {
   readonly signal: AbortSignal
   /** Told whenever something else is seen than before. */
   readonly onSeen?: (seen: string) => void
+  /** Every poll may fail so long in a row. Default: five minutes. */
+  readonly outageMs?: number
+  /** Told once per outage, in the place of onSeen: what the first poll that failed failed with. */
+  readonly onAway?: (problem: string) => void
+  /** Told when a poll succeeds after an outage. */
+  readonly onBack?: () => void
 }
 
 /**
@@ -28,7 +34,13 @@ export interface WaitOptions<T> {
  * thing seen, and with what the last poll failed with as its cause; the signal's reason; or what `check` threw.
  */
 export async function waitFor<T>(options: WaitOptions<T>): Promise<T> {
-  const {what, check, timeoutMs, intervalMs, signal, onSeen} = options
+  const {what, check, timeoutMs, intervalMs, signal, onSeen, outageMs = OUTAGE_MS, onBack} = options
+  let told = 'nothing'
+  const tell = (text: string): void => {
+    if (text !== told) onSeen?.(text)
+    told = text
+  }
+  const {onAway = tell} = options
   const deadline = performance.now() + timeoutMs
   const timeUp = AbortSignal.timeout(timeoutMs)
   let seen = 'nothing'
@@ -39,12 +51,15 @@ export async function waitFor<T>(options: WaitOptions<T>): Promise<T> {
       ...(failure === undefined ? {} : {cause: failure, suggestions: failure.suggestions}),
     })
   let lastAnswerMs = performance.now()
+  const outage = {isOn: false}
   for (;;) {
     signal.throwIfAborted()
     const observation = await check(AbortSignal.any([signal, timeUp])).then(
       (made) => {
         lastAnswerMs = performance.now()
         failure = undefined
+        if (outage.isOn) onBack?.()
+        outage.isOn = false
         return made
       },
       (error: unknown): Observation<T> => {
@@ -54,12 +69,15 @@ export async function waitFor<T>(options: WaitOptions<T>): Promise<T> {
           if (timeUp.aborted) seen = error.message
         }
         if (timeUp.aborted) throw tooLate()
-        if (!isTransient(error) || performance.now() - lastAnswerMs > OUTAGE_MS) throw error
+        if (!isTransient(error) || performance.now() - lastAnswerMs > outageMs) throw error
+        // The words differ from poll to poll: refused, reset, 503. One line tells of all.
+        if (!outage.isOn) onAway(error.message)
+        outage.isOn = true
         return {seen: error.message}
       },
     )
     if (observation.value !== undefined) return observation.value
-    if (observation.seen !== seen) onSeen?.(observation.seen)
+    if (!outage.isOn) tell(observation.seen)
     seen = observation.seen
     if (performance.now() + intervalMs > deadline) throw tooLate()
     await pause(intervalMs, signal)

@@ -17,11 +17,11 @@ export function accepted(answer: HttpAnswer, what: string): string {
 
 /** The error of an answer that does not accept the call: a refusal, or one that may pass. `what`: `patch Node cp-1`. */
 export function apiError(answer: HttpAnswer, what: string): KubernetesError {
-  const {status, body, retryAfterMs} = answer
+  const {status, body, retryAfterMs, isStarting} = answer
   const {message, reason, details} = statusOf(body) ?? {}
   const text = `cannot ${what}: ${status} ${message ?? body.slice(0, 300)}`
   const more = {answer: {status, reason, details, retryAfterMs}}
-  const code = codeOf(status)
+  const code = isStarting === true ? 'API_UNAVAILABLE' : codeOf(status)
   return code === 'API_CONFLICT' ? new ConflictError(text, more) : new KubernetesError(code, text, more)
 }
 

@@ -5,6 +5,7 @@ import {accepted, apiError, statusOf} from './answers.ts'
 import {ConflictError} from './conflict.ts'
 import {currentCredentials, currentServer} from './kubeconfig.ts'
 import {listAll, withKind} from './list.ts'
+import {Refusals} from './refusals.ts'
 import {reflect} from './reflector.ts'
 import {describeRef, refOf} from './refs.ts'
 import {sendRepeatedly} from './repeat.ts'
@@ -46,6 +47,7 @@ export const kubeClient = (transport: Transport): KubeClient => new HttpKube(tra
 
 class HttpKube implements KubeClient {
   readonly #transport: Transport
+  readonly #refusals: Refusals
   readonly #discovered = new Map<
     string,
     Promise<Map<string, {plural: string; namespaced: boolean}> | undefined>
@@ -53,6 +55,7 @@ class HttpKube implements KubeClient {
 
   constructor(transport: Transport) {
     this.#transport = transport
+    this.#refusals = new Refusals(transport)
   }
 
   close(): void {
@@ -60,7 +63,7 @@ class HttpKube implements KubeClient {
   }
 
   #send(call: Call): Promise<HttpAnswer> {
-    return sendRepeatedly(this.#transport, call)
+    return sendRepeatedly(this.#transport, call, this.#refusals)
   }
 
   async get(ref: ObjectRef): Promise<KubeObject | undefined> {
@@ -89,8 +92,9 @@ class HttpKube implements KubeClient {
     return this.#transport.send({method: 'GET', path, signal, timeoutMs: 10_000})
   }
 
-  post(path: string, body: string, signal?: AbortSignal): Promise<HttpAnswer> {
-    return this.#transport.send({method: 'POST', path, body, signal, timeoutMs: 300_000})
+  async post(path: string, body: string, signal?: AbortSignal): Promise<HttpAnswer> {
+    const answer = await this.#transport.send({method: 'POST', path, body, signal, timeoutMs: 300_000})
+    return this.#refusals.judge(answer)
   }
 
   async diff(objects: readonly KubeObject[]): Promise<readonly ObjectRef[]> {

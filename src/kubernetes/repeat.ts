@@ -1,6 +1,7 @@
 import {KubernetesError} from './errors.ts'
 import {pause} from '../base/waiting.ts'
 import {codeOf} from './answers.ts'
+import type {Refusals} from './refusals.ts'
 import type {Call, Transport} from './transport.ts'
 import type {HttpAnswer} from './types.ts'
 
@@ -11,15 +12,19 @@ const PAUSE_MS = {first: 100, most: 5_000} as const
 type Outcome = {readonly answer: HttpAnswer} | {readonly silence: KubernetesError}
 
 /**
- * Sends a call again, as late as the server asks for, while it is overloaded or away. Gives the last answer, whatever
- * it is. Throws KubernetesError API_UNREACHABLE.
+ * Sends a call again, as late as the server asks for, while it is overloaded, away or, where `refusals` judges that,
+ * starting. Gives the last answer, whatever it is. Throws KubernetesError API_UNREACHABLE.
  */
-export async function sendRepeatedly(transport: Transport, call: Call): Promise<HttpAnswer> {
+export async function sendRepeatedly(
+  transport: Transport,
+  call: Call,
+  refusals?: Refusals,
+): Promise<HttpAnswer> {
   const startedMs = performance.now()
   const signal =
     call.signal === undefined ? transport.signal : AbortSignal.any([transport.signal, call.signal])
   for (let pauseMs: number = PAUSE_MS.first; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MS.most)) {
-    const outcome = await attempt(transport, call)
+    const outcome = await attempt(transport, call, refusals)
     const waitMs = Math.max(askedMs(outcome), pauseMs * (0.5 + Math.random()))
     const patienceMs = 'answer' in outcome ? PATIENCE_MS.answers : PATIENCE_MS.silent
     if (!mayRepeat(call, outcome) || performance.now() - startedMs + waitMs > patienceMs)
@@ -28,9 +33,10 @@ export async function sendRepeatedly(transport: Transport, call: Call): Promise<
   }
 }
 
-async function attempt(transport: Transport, call: Call): Promise<Outcome> {
+async function attempt(transport: Transport, call: Call, refusals: Refusals | undefined): Promise<Outcome> {
   try {
-    return {answer: await transport.send(call)}
+    const answer = await transport.send(call)
+    return {answer: (await refusals?.judge(answer)) ?? answer}
   } catch (error) {
     if (error instanceof KubernetesError && error.code === 'API_UNREACHABLE') return {silence: error}
     throw error
@@ -50,7 +56,8 @@ const askedMs = (outcome: Outcome): number => ('answer' in outcome ? (outcome.an
  */
 function mayRepeat({method}: Call, outcome: Outcome): boolean {
   if ('silence' in outcome) return method !== 'POST'
-  const {status, retryAfterMs} = outcome.answer
+  const {status, retryAfterMs, isStarting} = outcome.answer
+  if (isStarting === true) return true
   if (codeOf(status) !== 'API_UNAVAILABLE') return false
   return method !== 'POST' || status === 429 || status === 503 || retryAfterMs !== undefined
 }

@@ -39,6 +39,8 @@ export interface HttpAnswer {
   readonly body: string
   /** What the server asks to wait before the same call is sent again. */
   readonly retryAfterMs?: number
+  /** A refusal of a server that is starting, and not ready to judge who may do what. */
+  readonly isStarting?: true
 }
 
 /**

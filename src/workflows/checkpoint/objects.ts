@@ -16,6 +16,10 @@ const POLL_MS = 100
 /** So long an API server may be away or busy before that is the result. */
 const BUSY_MS = 30_000
 const BUSY_POLL_MS = 1_000
+/** An API server is away for longer than that only if nobody brings it back: a kubelet waits 5 min between its starts. */
+const OUTAGE_MS = 30 * 60_000
+/** What is not there is read again for so long: an API server that starts may not know yet what it has. */
+const GONE_MS = 1_000
 /** Nothing in the cluster takes longer; a store that is far away may need most of it. */
 const FOLLOW_TIMEOUT_MS = 6 * 3_600_000
 
@@ -130,12 +134,18 @@ export async function follow<T>(
   const startedMs = tools.now()
   const {report} = tools
   report({type: 'task-started', task, title})
+  let goneSinceMs: number | undefined
   try {
     const {object, text} = await waitFor({
       what: `${task} ${title}`,
       check: async () => {
         const found = await kube.get(ref)
-        if (found === undefined) throw gone(ref)
+        if (found === undefined) {
+          goneSinceMs ??= performance.now()
+          if (performance.now() - goneSinceMs >= GONE_MS) throw gone(ref)
+          return {seen: `${ref.kind} not found`}
+        }
+        goneSinceMs = undefined
         const object = readAs(schema, found)
         const {value, seen} = look(object)
         return value === undefined ? {seen} : {value: {object, text: value}, seen}
@@ -144,6 +154,10 @@ export async function follow<T>(
       intervalMs: POLL_MS,
       signal: tools.signal,
       onSeen: (text) => report({type: 'task-progress', task, text}),
+      outageMs: OUTAGE_MS,
+      onAway: (problem) =>
+        report({type: 'note', level: 'warning', text: `waiting for the API server: ${problem}`}),
+      onBack: () => report({type: 'note', level: 'info', text: 'the API server responds again'}),
     })
     report({type: 'task-done', task, durationMs: tools.now() - startedMs, text})
     return object

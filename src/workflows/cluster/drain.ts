@@ -1,11 +1,11 @@
 import {checkpointPolicySchema} from '../../api/resources.ts'
 import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import {drainPlan, type PodToMove} from '../../checkpoint/policies.ts'
-import {AbortError, errorMessage, TimeoutError} from '../../base/errors.ts'
+import {AbortError, errorMessage, isTransient, TimeoutError} from '../../base/errors.ts'
 import {KubernetesError} from '../../kubernetes/errors.ts'
 import {apiError} from '../../kubernetes/answers.ts'
 import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
-import {waitFor} from '../../base/waiting.ts'
+import {retry, waitFor} from '../../base/waiting.ts'
 import type {CheckpointTools} from '../checkpoint/checkpoint.ts'
 import {migratePod} from '../checkpoint/move.ts'
 import {listObjects, needNode} from '../checkpoint/objects.ts'
@@ -75,10 +75,11 @@ async function movePod(
   try {
     const {namespace, name} = pod.metadata
     const owner = `policy/${policy}`
-    const {status} = await migratePod(
-      kube,
-      {namespace, pod: name, store, owner},
-      {...tools, signal: AbortSignal.any([tools.signal, limit])},
+    const signal = AbortSignal.any([tools.signal, limit])
+    // Asked again, the same move is followed: an API server that is away before or after that fails no pod.
+    const {status} = await retry(
+      () => migratePod(kube, {namespace, pod: name, store, owner}, {...tools, signal}),
+      {timeoutMs, intervalMs: POLL_MS, signal, again: isTransient},
     )
     return {
       pod: place,

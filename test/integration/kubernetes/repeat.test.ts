@@ -2,6 +2,7 @@ import type {IncomingMessage, ServerResponse} from 'node:http'
 import {expect, test} from 'vitest'
 import {KubernetesError} from '../../../src/kubernetes/errors.ts'
 import {kubeClient} from '../../../src/kubernetes/client.ts'
+import {accepted} from '../../../src/kubernetes/answers.ts'
 import {openTransport, SERVER_NAME} from '../../../src/kubernetes/transport.ts'
 import type {KubeClient} from '../../../src/kubernetes/types.ts'
 import {withTlsServer} from '../../support/with-tls-server.ts'
@@ -21,13 +22,21 @@ const says =
 const hangsUp: Play = (_, request) => void request.socket.destroy()
 
 /** A client of a server that plays its answers one after the other, the last one for ever; which calls it got. */
-async function against(plays: readonly Play[], use: (kube: KubeClient) => Promise<void>): Promise<string[]> {
+async function against(
+  plays: readonly Play[],
+  use: (kube: KubeClient) => Promise<void>,
+  readyz: number[] = [],
+): Promise<string[]> {
   const seen: string[] = []
   await withTlsServer(
     SERVER_NAME,
     (request, response) => {
       if (request.url === '/api/v1') {
         says(200, RESOURCES)(response, request)
+        return
+      }
+      if (request.url === '/readyz') {
+        says(readyz.shift() ?? 200, {})(response, request)
         return
       }
       const play = plays[Math.min(seen.length, plays.length - 1)]
@@ -65,6 +74,68 @@ test('a server that asks for more time than there is is unavailable, which refus
     expect(error).toMatchObject({code: 'API_UNAVAILABLE', isTransient: true, answer: {status: 503}})
   })
   expect(seen).toEqual(['GET'])
+})
+
+const FORBIDDEN = {kind: 'Status', reason: 'Forbidden', message: 'cannot get resource "configmaps"'}
+
+test.for([
+  [403, [500, 500]],
+  [403, [403, 500]],
+  [403, [403, 403]],
+  [401, [503, 500]],
+] as const)('a %i of a server whose /readyz answers %j is repeated', async ([status, readyz]) => {
+  const refusal = says(status, FORBIDDEN)
+  const seen = await against(
+    [refusal, refusal, says(200, OBJECT)],
+    async (kube) => {
+      expect(await kube.get(REF)).toMatchObject(OBJECT)
+    },
+    [...readyz],
+  )
+  expect(seen).toEqual(['GET', 'GET', 'GET'])
+})
+
+test.for([
+  [403, 200],
+  [401, 200],
+  [401, 401],
+  [403, 404],
+] as const)('a %i of a server whose /readyz answers %i is told at once', async ([status, readyz]) => {
+  const seen = await against(
+    [says(status, FORBIDDEN)],
+    async (kube) => {
+      await expect(kube.get(REF)).rejects.toMatchObject({code: 'API_REJECTED', answer: {status}})
+    },
+    [readyz],
+  )
+  expect(seen).toEqual(['GET'])
+})
+
+test('who was never served, and may not read /readyz either, is refused at once', async () => {
+  const refusing = (request: IncomingMessage, response: ServerResponse) =>
+    says(403, FORBIDDEN)(response, request)
+  await withTlsServer(SERVER_NAME, refusing, async ({port, ca}) => {
+    const over = new AbortController()
+    const kube = kubeClient(openTransport({host: '127.0.0.1', port, ca}, over.signal))
+    await expect(kube.get(REF)).rejects.toMatchObject({code: 'API_REJECTED', answer: {status: 403}})
+    over.abort()
+    kube.close()
+  })
+})
+
+test('a creation that a starting server refuses is one that may be accepted later', async () => {
+  const seen = await against(
+    [says(403, FORBIDDEN)],
+    async (kube) => {
+      const answer = await kube.post('/api/v1/namespaces/default/configmaps', '{}')
+      expect(answer).toMatchObject({status: 403, isStarting: true})
+      expect(() => accepted(answer, 'create one')).toThrow(
+        expect.objectContaining({code: 'API_UNAVAILABLE', isTransient: true}),
+      )
+    },
+    [500],
+  )
+  expect(seen).toEqual(['POST'])
 })
 
 test('a refusal is told at once, with what the server says of it', async () => {

@@ -205,6 +205,46 @@ test.for([
   await expect(waitFor({...quick, check})).rejects.toBe(refusal)
 })
 
+test('an outage is told once, however its polls fail, and its end once', async () => {
+  const told: string[] = []
+  const fails = ['connection refused', 'socket hang up', '503'].map(
+    (text) => new KubernetesError('API_UNREACHABLE', text),
+  )
+  const outcomes = [{seen: 'a'}, ...fails, {seen: 'a'}, ...fails, {seen: 'b'}, {seen: 'b', value: 1}]
+  const check = (): Promise<Observation<number>> => {
+    const outcome = outcomes.shift()
+    if (outcome === undefined) throw new Error('polled too often')
+    return outcome instanceof Error ? Promise.reject(outcome) : Promise.resolve(outcome)
+  }
+  const onAway = (problem: string) => void told.push(`away: ${problem}`)
+  await waitFor({
+    ...quick,
+    check,
+    onSeen: (text) => told.push(text),
+    onAway,
+    onBack: () => told.push('back'),
+  })
+  const outage = ['away: connection refused', 'back']
+  expect(told).toEqual(['a', ...outage, ...outage, 'b'])
+})
+
+test('who has no word for an outage is told of it as of a state, once', async () => {
+  const told: string[] = []
+  const outcomes = ['refused', 'reset'].map((text) => new KubernetesError('API_UNREACHABLE', text))
+  const check = (): Promise<Observation<number>> => {
+    const error = outcomes.shift()
+    return error === undefined ? Promise.resolve({seen: 'there', value: 1}) : Promise.reject(error)
+  }
+  await waitFor({...quick, check, onSeen: (text) => told.push(text)})
+  expect(told).toEqual(['refused'])
+})
+
+test('an outage that is longer than a wait allows ends it', async () => {
+  const away = new KubernetesError('API_UNREACHABLE', 'connection refused')
+  const check = (): Promise<Observation<number>> => Promise.reject(away)
+  await expect(waitFor({...quick, outageMs: 20, check})).rejects.toBe(away)
+})
+
 test('a wait whose last polls failed tells what they failed with, and no wait that saw something since', async () => {
   const away = new KubernetesError('API_UNREACHABLE', 'connection refused', {
     suggestions: ['look at the VPN'],
