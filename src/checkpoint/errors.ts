@@ -9,6 +9,7 @@ export type CheckpointErrorCode =
   | 'RESTORE_IMPOSSIBLE'
   | 'NODE_UNLIKE'
   | 'TOO_LARGE'
+  | 'TRANSFER_FAILED'
   | 'PRIVILEGES_WIDER'
   | 'IMAGE_UNAVAILABLE'
   | 'MIGRATION_FAILED'

@@ -1,0 +1,244 @@
+import {createHash, randomBytes} from 'node:crypto'
+import {readdir, readFile, rm, type FileHandle} from 'node:fs/promises'
+import {join} from 'node:path'
+import {crc32} from 'node:zlib'
+import type {Archives} from '../archives.ts'
+import {CheckpointError} from '../../../checkpoint/errors.ts'
+import {makeFolderDurably, writeDurably} from '../../../base/durable-files.ts'
+import {unlessMissing} from '../../../base/system-errors.ts'
+import {
+  allFiles,
+  crcOfPieces,
+  growingFiles,
+  isSameFile,
+  openFile,
+  pieceCount,
+  readFully,
+  type ContainerFolder,
+  type DumpFile,
+} from './dump-files.ts'
+import {MAX_MANIFEST_BYTES, manifestSchema, PIECE_BYTES, type Manifest} from './frames.ts'
+
+/** What names a complete dump in the status of its Checkpoint. */
+export interface OfferedDump {
+  readonly digest: string
+  readonly sizeBytes: number
+}
+
+/** A file that is being sent while it grows. */
+interface Growing {
+  readonly handle: FileHandle
+  readonly crcs: number[]
+}
+
+/** A dump as those see it who send it. */
+export interface DumpView {
+  /** Another number: the dump was begun again, and what was sent does not count. */
+  readonly epoch: number
+  /** Files that may grow; or all, when the manifest is there. */
+  readonly files: readonly DumpFile[]
+  readonly manifest?: Buffer
+}
+
+/** Dumps of this node that other nodes may be sent. */
+export interface OutgoingDumps {
+  /**
+   * Describes a complete dump, so that it can be sent as a whole. May be done again: the digest is another one then.
+   * Throws CheckpointError CHECKPOINT_FAILED.
+   */
+  offer(
+    checkpointUid: string,
+    containers: readonly ContainerFolder[],
+    signal: AbortSignal,
+  ): Promise<OfferedDump>
+  /** What there is to send by now. Undefined: no dump was begun. */
+  view(checkpointUid: string): Promise<DumpView | undefined>
+  /** Reads a piece of a file, and gives its CRC-32. Undefined: it is not there any more, or shorter than it was. */
+  read(
+    checkpointUid: string,
+    file: DumpFile,
+    offset: number,
+    into: Buffer,
+  ): Promise<{readonly crc: number} | undefined>
+  /** Forgets a dump; nobody is sent it any more. */
+  forget(checkpointUid: string): Promise<void>
+  /** Checkpoints of which something is kept here. */
+  list(): Promise<readonly string[]>
+}
+
+interface State {
+  epoch: number
+  attempt?: string
+  readonly growing: Map<string, Growing>
+  manifest?: Buffer
+  files?: readonly DumpFile[]
+}
+
+const UID = /^[0-9a-f-]{8,64}$/
+const keyOf = ({container, path}: Pick<DumpFile, 'container' | 'path'>): string => `${container}/${path}`
+
+/** `folder`: where manifests are kept, for an agent that is started again while another node still reads. */
+export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'folderOf'>): OutgoingDumps {
+  const states = new Map<string, State>()
+  const manifestFile = (uid: string): string => {
+    if (!UID.test(uid)) throw new Error(`"${uid}" is not the uid of a Checkpoint`)
+    return join(folder, `${uid}.json`)
+  }
+  const stateOf = (uid: string): State => {
+    const state = states.get(uid) ?? {epoch: 0, growing: new Map()}
+    states.set(uid, state)
+    return state
+  }
+  const begunAgain = async (state: State): Promise<void> => {
+    state.epoch += 1
+    await closeAll(state)
+  }
+  const closeAll = async (state: State): Promise<void> => {
+    const handles = [...state.growing.values()].map(({handle}) => handle)
+    state.growing.clear()
+    await Promise.all(handles.map((handle) => handle.close()))
+  }
+  /** Its handle is kept open, so that no other file can get its number on the disk. */
+  const growingOf = async (state: State, file: DumpFile): Promise<Growing | undefined> => {
+    const known = state.growing.get(keyOf(file))
+    if (known !== undefined) return known
+    const handle = await openFile(file.absolute).catch(unlessMissing)
+    if (handle === undefined) return undefined
+    const opened = state.growing.get(keyOf(file))
+    if (opened === undefined) {
+      const growing = {handle, crcs: []}
+      state.growing.set(keyOf(file), growing)
+      return growing
+    }
+    await handle.close()
+    return opened
+  }
+  /** Whether what was read of a file is of the one that is at its path now. */
+  const isStale = async (state: State, file: DumpFile): Promise<boolean> => {
+    const known = state.growing.get(keyOf(file))
+    if (known === undefined) return false
+    const there = await openFile(file.absolute).catch(unlessMissing)
+    if (there === undefined) return false
+    await using now = there
+    return !isSameFile(await now.stat(), await known.handle.stat())
+  }
+  const kept = async (uid: string): Promise<Buffer | undefined> =>
+    readFile(manifestFile(uid)).catch(unlessMissing)
+  /** Of an agent before this one. */
+  const resume = async (uid: string): Promise<State | undefined> => {
+    const manifest = await kept(uid)
+    if (manifest === undefined) return undefined
+    const {containers, files} = manifestSchema.parse(JSON.parse(manifest.toString()))
+    const folders = new Map<string, string>()
+    for (const name of containers) {
+      const found = await dumps.folderOf(uid, name)
+      if (found === undefined) return undefined
+      folders.set(name, found)
+    }
+    const state = stateOf(uid)
+    state.manifest = manifest
+    state.files = files.map(({container, path, sizeBytes}) => ({
+      ...{container, path, sizeBytes},
+      absolute: join(folders.get(container) ?? '', path),
+    }))
+    return state
+  }
+  return {
+    async offer(uid, containers, signal) {
+      const state = stateOf(uid)
+      const files = (await Promise.all(containers.map(allFiles))).flat()
+      const keys = new Set(files.map(keyOf))
+      if ([...state.growing.keys()].some((key) => !keys.has(key))) await begunAgain(state)
+      for (const file of files) if (await isStale(state, file)) await begunAgain(state)
+      const listed: Manifest['files'][number][] = []
+      const room = Buffer.allocUnsafe(PIECE_BYTES)
+      for (const file of files) {
+        const crcs = [...(state.growing.get(keyOf(file))?.crcs ?? [])]
+        await using handle = await openFile(file.absolute)
+        // From the end: whoever is being sent the dump reads from the beginning.
+        for (let index = pieceCount(file.sizeBytes) - 1; index >= 0; index -= 1) {
+          signal.throwIfAborted()
+          const known = crcs[index] ?? state.growing.get(keyOf(file))?.crcs[index]
+          crcs[index] = known ?? (await crcAt(handle, file, index, room))
+        }
+        const {container, path, sizeBytes} = file
+        listed.push({container, path, sizeBytes, crc: crcOfPieces(crcs)})
+      }
+      const manifest: Manifest = {
+        attempt: randomBytes(32).toString('hex'),
+        containers: containers.map(({name}) => name),
+        files: listed,
+      }
+      const bytes = Buffer.from(JSON.stringify(manifest))
+      if (bytes.length > MAX_MANIFEST_BYTES)
+        throw new CheckpointError('CHECKPOINT_FAILED', `the dump has too many files: ${files.length}`)
+      await makeFolderDurably(folder)
+      await writeDurably(manifestFile(uid), bytes)
+      state.files = files
+      state.manifest = bytes
+      await closeAll(state)
+      return {digest: digestOf(bytes), sizeBytes: files.reduce((sum, {sizeBytes}) => sum + sizeBytes, 0)}
+    },
+    async view(uid) {
+      let state = states.get(uid)
+      if (state?.manifest === undefined) state = (await resume(uid)) ?? state
+      if (state?.manifest !== undefined && state.files !== undefined)
+        return {epoch: state.epoch, files: state.files, manifest: state.manifest}
+      const begun = dumps.begun(uid)
+      if (begun === undefined) return undefined
+      state = stateOf(uid)
+      if (state.attempt !== begun.attempt && state.attempt !== undefined) await begunAgain(state)
+      state.attempt = begun.attempt
+      const containers = [...begun.containers].map(([name, {folder}]) => ({name, folder}))
+      const files = (await Promise.all(containers.map(growingFiles))).flat()
+      for (const file of files) if (await isStale(state, file)) await begunAgain(state)
+      return {epoch: state.epoch, files}
+    },
+    async read(uid, file, offset, into) {
+      const state = states.get(uid)
+      if (state === undefined) return undefined
+      const {epoch} = state
+      const isFinal = state.manifest !== undefined
+      const known = state.growing.get(keyOf(file))
+      if (isFinal && known === undefined) {
+        const handle = await openFile(file.absolute).catch(unlessMissing)
+        if (handle === undefined) return undefined
+        await using opened = handle
+        return (await readFully(opened, into, offset)) === into.length ? {crc: crc32(into)} : undefined
+      }
+      const growing = known ?? (await growingOf(state, file))
+      if (growing === undefined) return undefined
+      const bytes = await readFully(growing.handle, into, offset).catch((error: unknown) => {
+        // Closed meanwhile: it is complete, or was begun again.
+        if (state.growing.get(keyOf(file)) !== growing) return 0
+        throw error
+      })
+      if (bytes < into.length || state.epoch !== epoch) return undefined
+      const crc = crc32(into)
+      growing.crcs[offset / PIECE_BYTES] = crc
+      return {crc}
+    },
+    async forget(uid) {
+      const state = states.get(uid)
+      states.delete(uid)
+      if (state !== undefined) await begunAgain(state)
+      await rm(manifestFile(uid), {force: true})
+    },
+    async list() {
+      const names = (await readdir(folder).catch(unlessMissing)) ?? []
+      const stored = names.flatMap((name) => (name.endsWith('.json') ? [name.slice(0, -5)] : []))
+      return [...new Set([...stored.filter((uid) => UID.test(uid)), ...states.keys()])]
+    },
+  }
+}
+
+async function crcAt(handle: FileHandle, file: DumpFile, index: number, room: Buffer): Promise<number> {
+  const offset = index * PIECE_BYTES
+  const into = room.subarray(0, Math.min(PIECE_BYTES, file.sizeBytes - offset))
+  if ((await readFully(handle, into, offset)) < into.length)
+    throw new CheckpointError('CHECKPOINT_FAILED', `${file.absolute} became shorter while it was read`)
+  return crc32(into)
+}
+
+export const digestOf = (manifest: Uint8Array): string =>
+  `sha256:${createHash('sha256').update(manifest).digest('hex')}`
