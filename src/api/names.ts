@@ -58,6 +58,8 @@ export const VERIFY_ANNOTATION = 'clouder.dev/verify'
 export const CHECKPOINT_FINALIZER = 'clouder.dev/stored'
 /** On a Migration that is at work: it is brought to an end, or taken back, before it goes. */
 export const MIGRATION_FINALIZER = 'clouder.dev/migration'
+/** What an agent says of a pod that was created in advance of its move, and that is not to start yet. */
+export const MOVE_WAITS = 'waiting for the move to start the pod'
 /** Label of Checkpoints that a policy made: its name. */
 export const POLICY_LABEL = 'clouder.dev/policy'
 /** Label of the pod, the Checkpoints and Restores of a Runtime: its name. */

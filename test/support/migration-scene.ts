@@ -13,6 +13,25 @@ export function sceneWithPod(options: SceneOptions = {}, more: {metadata?: objec
   return scene
 }
 
+/** The same, on nodes that move from one to the other without a store. */
+export function directScene(options: SceneOptions = {}, more: {metadata?: object; spec?: object} = {}) {
+  const scene = controllerScene(options)
+  scene.nodes.addNode('a', {directMoves: true})
+  scene.nodes.addNode('b', {directMoves: true})
+  scene.nodes.runPod('web', 'a', MEMORY, more)
+  return scene
+}
+
+/** A pod of a ReplicaSet, whose new pod has a name of its own. */
+export const OF_REPLICA_SET = {
+  metadata: {
+    labels: {app: 'web', 'pod-template-hash': '77'},
+    ownerReferences: [
+      {apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-77', uid: 'owner', controller: true},
+    ],
+  },
+}
+
 export const phaseOf = (scene: ControllerScene, name = 'move'): string | undefined =>
   (scene.status('Migration', name) as {phase?: string} | undefined)?.phase
 export const isOver = (scene: ControllerScene) => () => OVER.includes(phaseOf(scene) ?? '')

@@ -2,8 +2,10 @@ import {
   API_VERSION,
   BACKEND_LABELS,
   CHECKPOINT_FINALIZER,
+  MIGRATION_LABEL,
   NODE_FEATURES_ANNOTATION,
   RESTORE_ANNOTATION,
+  ROLLED_BACK_ANNOTATION,
   THAW_ANNOTATION,
 } from '../../src/api/names.ts'
 import type {z} from 'zod'
@@ -31,6 +33,12 @@ export const NODE_FEATURES: NodeFeatures = {
   cpuFeatures: ['avx2', 'sse2'],
   cpuModel: 'Simulated',
 }
+
+/** In these phases the dump is there. */
+const HOLDING: readonly unknown[] = ['Dumped', 'Storing', 'Ready']
+
+/** Phases of a dump for a direct move. */
+const BEFORE_STORING: readonly unknown[] = ['Pending', 'Dumping', 'Dumped']
 
 /** Reads an object once: those of a FakeKube never change, they are replaced. */
 function reader<Schema extends z.ZodType>(schema: Schema): (object: KubeObject) => z.output<Schema> {
@@ -61,6 +69,8 @@ export class SimulatedNodes {
   readonly lacking = new Map<string, readonly string[]>()
   /** Nodes that are off: nothing happens there. */
   readonly dead = new Set<string>()
+  /** Nodes to which a dump that is sent never comes through. */
+  readonly unreachable = new Set<string>()
   /** Names of pods whose dump fails. */
   readonly undumpable = new Set<string>()
   /** By pod: what agents say that a restore may not find. */
@@ -70,6 +80,8 @@ export class SimulatedNodes {
   readonly #memory = new Map<string, string>()
   readonly #stored = new Map<string, string>()
   readonly #frozen = new Set<string>()
+  /** `<node> <uid of the Checkpoint>`: dumps that were sent there. */
+  readonly #received = new Set<string>()
 
   constructor(kube: FakeKube, now: () => number) {
     this.#kube = kube
@@ -125,13 +137,14 @@ export class SimulatedNodes {
       .map(({metadata}) => metadata.name)
   }
 
-  /** Whether a pod, even one that stands still, or a Checkpoint that is Ready still has this memory. */
+  /** Whether a pod, even one that stands still, or a Checkpoint, stored or on its node, still has this memory. */
   isHeld(memory: string): boolean {
     const inPod = this.#pods().some(({metadata}) => this.#memory.get(metadata.uid) === memory)
     return (
       inPod ||
       this.#checkpoints().some(
-        ({metadata, status}) => status?.phase === 'Ready' && this.#stored.get(metadata.uid ?? '') === memory,
+        ({metadata, status}) =>
+          HOLDING.includes(status?.phase) && this.#stored.get(metadata.uid ?? '') === memory,
       )
     )
   }
@@ -163,12 +176,41 @@ export class SimulatedNodes {
       this.dead.has(targetNodeName)
     )
       return false
+    if (status.way === 'Direct' && !this.#receive(metadata, status)) return false
     const unfit = this.unfit.get(targetNodeName)
     const answer =
       unfit === undefined
         ? {ok: true, message: 'it can'}
         : {ok: false, reason: 'IMAGE_UNAVAILABLE', message: unfit}
     return this.#setStatus('Migration', metadata, {targetAnswer: answer})
+  }
+
+  /** What the target of a direct move has of the dump; whether that is all. */
+  #receive(
+    {namespace}: {namespace?: string | undefined},
+    {checkpointName, targetNodeName = ''}: NonNullable<Migration['status']>,
+  ): boolean {
+    const sent = this.#checkpoints().find(
+      ({metadata}) => metadata.name === checkpointName && metadata.namespace === namespace,
+    )
+    if (sent?.status?.phase !== 'Dumped' || this.unreachable.has(targetNodeName)) return false
+    if (this.dead.has(sent.status.nodeName ?? '')) return false
+    this.#received.add(`${targetNodeName} ${sent.metadata.uid ?? ''}`)
+    return true
+  }
+
+  /** What the agent of a node answers for a pod that goes on from a checkpoint of a direct move. */
+  #answer({metadata, spec}: Pod, checkpoint: Checkpoint): 'starts' | 'waits' | 'refused' {
+    const {status} = checkpoint
+    const {uid = ''} = checkpoint.metadata
+    if (status?.phase === 'Ready') return 'starts'
+    if (status?.phase !== undefined && !BEFORE_STORING.includes(status.phase)) return 'refused'
+    if (checkpoint.spec.transfer === undefined) return 'refused'
+    const node = spec.nodeName ?? ''
+    const move = this.#migrations().find((one) => one.metadata.name === metadata.labels[MIGRATION_LABEL])
+    const isBack = metadata.annotations[ROLLED_BACK_ANNOTATION] === 'true'
+    if (!isBack && !['Moving', 'Verifying'].includes(move?.status?.phase ?? '')) return 'waits'
+    return status?.nodeName === node || this.#received.has(`${node} ${uid}`) ? 'starts' : 'refused'
   }
 
   #agent(checkpoint: Checkpoint): boolean {
@@ -202,6 +244,7 @@ export class SimulatedNodes {
           completionTime: this.#time(),
           obstacles: this.obstacles.get(spec.podRef?.name ?? ''),
         })
+      case 'Dumped':
       case 'Ready':
       case 'Failed':
         return status.frozen === true && this.#endFreeze(checkpoint)
@@ -222,6 +265,14 @@ export class SimulatedNodes {
     const {uid} = pod.metadata
     this.#stored.set(metadata.uid ?? '', this.#memory.get(uid) ?? '')
     if (spec.podPolicy !== 'Resume') this.#frozen.add(uid)
+    if (spec.transfer !== undefined)
+      return this.#setStatus('Checkpoint', metadata, {
+        phase: 'Dumped',
+        frozen: true,
+        freezeTime: this.#time(),
+        transfer: {digest: `sha256:${'d'.repeat(64)}`, sizeBytes: 1000},
+        obstacles: this.obstacles.get(pod.metadata.name),
+      })
     return this.#setStatus('Checkpoint', metadata, {
       phase: 'Storing',
       frozen: spec.podPolicy !== 'Resume',
@@ -267,7 +318,9 @@ export class SimulatedNodes {
     const source = this.#checkpoints().find(
       ({metadata}) => metadata.name === from && metadata.namespace === pod.metadata.namespace,
     )
-    if (from !== undefined && source?.status?.phase !== 'Ready')
+    const answer = source === undefined ? 'refused' : this.#answer(pod, source)
+    if (answer === 'waits') return false
+    if (from !== undefined && answer === 'refused')
       return this.#refuse(pod, 'CHECKPOINT_UNKNOWN: there is none')
     const memory = source === undefined ? `fresh ${uid}` : this.#stored.get(source.metadata.uid ?? '')
     this.#memory.set(uid, memory ?? '')

@@ -164,6 +164,12 @@ export const migrationStatusSchema = z
       .string()
       .optional()
       .describe('phaseStartTime is the time at which the current phase started.'),
+    moveTime: z
+      .string()
+      .optional()
+      .describe(
+        'moveTime is the time at which the move entered the phase Moving. The pod on the target node does not start before.',
+      ),
     refusalTime: z
       .string()
       .optional()

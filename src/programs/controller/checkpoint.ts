@@ -4,6 +4,7 @@ import {z} from 'zod'
 import {keepOrDelete} from './checkpoint-deletion.ts'
 import {assignPod} from './checkpoint-pod.ts'
 import {recordEvent} from '../../operator/events.ts'
+import {endUnowned} from './migrate-direct.ts'
 import {endOrphan} from './node-loss.ts'
 import {admitEnd} from './readmission.ts'
 import {parsed, refTo, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
@@ -46,7 +47,11 @@ export function checkpointReconciler(): Reconciler {
       if (again !== undefined || checkpoint.metadata.deletionTimestamp !== undefined) return again
       const assigned = (await assignPod(object, checkpoint, context)) ?? object
       const now = checkpointSchema.parse(assigned)
-      return (await admitEnd(assigned, now, context)) ?? endOrphan(assigned, now, context)
+      return (
+        (await admitEnd(assigned, now, context)) ??
+        (await endUnowned(assigned, now, context)) ??
+        endOrphan(assigned, now, context)
+      )
     },
   }
 }

@@ -19,7 +19,9 @@ export async function handOver(pod: Pod, at: MigrationAt): Promise<void> {
     await context.kube.patch(refTo('Pod', spec.podName, migration.metadata.namespace), {
       metadata: {annotations: {[DELETION_COST]: '-2147483648'}},
     })
-  const labels = taken === undefined ? {} : targetPod(taken, pod.metadata.name, true, at).metadata.labels
+  const template = taken?.status?.podTemplate
+  const labels =
+    template === undefined ? {} : targetPod(template, pod.metadata.name, true, at).metadata.labels
   await own(pod, labels, at)
   if (isThere)
     await context.kube.delete(refTo('Pod', spec.podName, migration.metadata.namespace), {

@@ -19,11 +19,12 @@ import {
   updateStatus,
   type MigrationAt,
 } from './migration-state.ts'
-import {refused, targetPod} from './migrate-target.ts'
+import {isMadeBy, refused, targetPod} from './migrate-target.ts'
 import {isNodeReady, placementOf} from './placement.ts'
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
 import {ensure, refusalOf} from '../../operator/writes.ts'
+import {isComplete, removeEarly} from './migrate-direct.ts'
 import {handOver} from './migrate-hand-over.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
 import {refTo} from './reconcile-context.ts'
@@ -43,14 +44,14 @@ export async function move(at: MigrationAt): Promise<Requeue> {
   const taken = await checkpointOf(at)
   const source = await podNamed(spec.podName, at)
   const isSource = source?.metadata.uid === status.sourcePodUID
-  if (taken?.status?.phase !== 'Ready')
+  if (!isComplete(taken))
     return step(
       at,
       'RollingBack',
       {reason: 'CHECKPOINT_UNKNOWN'},
       'the checkpoint was deleted or is not Ready',
     )
-  if (isSource && source !== undefined && !isTerminating(source) && taken.status.frozen !== true)
+  if (isSource && source !== undefined && !isTerminating(source) && taken.status?.frozen !== true)
     return step(
       at,
       'RollingBack',
@@ -67,7 +68,8 @@ export async function move(at: MigrationAt): Promise<Requeue> {
   }
   const made = await podNamed(status.newPodName ?? '', at)
   if (made !== undefined && !isOurs(made, at)) return occupied(made, at)
-  const wanted = targetPod(taken, status.newPodName ?? spec.podName, replaces, at)
+  const template = taken.status?.podTemplate ?? {metadata: {}, spec: {containers: []}}
+  const wanted = targetPod(template, status.newPodName ?? spec.podName, replaces, at)
   const found = made ?? (await ensure(wanted, context).catch(refusalOf))
   if (typeof found === 'string')
     return replaces ? refused(found, at) : step(at, 'RollingBack', {reason: 'API_REJECTED'}, found)
@@ -136,6 +138,8 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
     return {requeueAfterMs: AGAIN_MS}
   }
   const readyMs = readySince(pod, context.now())
+  const {transfer, storedBytes, sizeBytes} = (await checkpointOf(at))?.status ?? {}
+  const bytes = status.way === 'Direct' ? transfer?.sizeBytes : (storedBytes ?? sizeBytes)
   if (status.newPodName !== spec.podName) await handOver(pod, at)
   const frozenMs = Date.parse(status.freezeTime ?? '')
   return finish(
@@ -145,7 +149,9 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
     `pod ${pod.metadata.name} is now running on ${status.targetNodeName ?? ''}`,
     {
       readyTime: new Date(readyMs).toISOString(),
-      ...(Number.isNaN(frozenMs) ? {} : {downtimeMilliseconds: Math.round(readyMs - frozenMs)}),
+      // The nodes' clocks may differ by more than a short move takes.
+      ...(Number.isNaN(frozenMs) ? {} : {downtimeMilliseconds: Math.max(0, Math.round(readyMs - frozenMs))}),
+      ...(bytes === undefined ? {} : {transferredBytes: bytes}),
     },
   )
 }
@@ -162,6 +168,7 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
   const {migration} = at
   const {status = {}, spec} = migration
   const reason = status.reason ?? 'MIGRATION_FAILED'
+  if (!(await removeEarly(at))) return {requeueAfterMs: AGAIN_MS}
   const source = await podNamed(spec.podName, at)
   const isSource = source !== undefined && source.metadata.uid === status.sourcePodUID
   // Its probes fail while it stands still, and a kubelet that gives up on it begins it anew: that is not what was moved.
@@ -237,7 +244,9 @@ async function makeBack(at: MigrationAt): Promise<Requeue> {
     {source: nodeFeatures, backend: 'Handler', spec: ownSpec(template), volumes},
     context.objects,
   )
-  const others = places.candidates.map(({node}) => node.metadata.name)
+  // A dump that is in no store is on the two nodes of the move only.
+  const holds = (name: string): boolean => taken.status?.phase !== 'Dumped' || name === status.targetNodeName
+  const others = places.candidates.map(({node}) => node.metadata.name).filter(holds)
   const back = status.sourceNodeName ?? ''
   if (!isNodeThere(back, at) && others.length === 0) {
     await updateStatus(at, {message: `waiting for a node that can run pod ${spec.podName} again`})
@@ -287,6 +296,4 @@ async function verifyBack(pod: Pod, at: MigrationAt): Promise<Requeue> {
   )
 }
 
-const isOurs = ({metadata}: Pod, {migration}: MigrationAt): boolean =>
-  metadata.labels[MIGRATION_LABEL] === labelValue(migration.metadata.name) &&
-  metadata.uid !== migration.status?.sourcePodUID
+const isOurs = (pod: Pod, {migration}: MigrationAt): boolean => isMadeBy(pod, migration)

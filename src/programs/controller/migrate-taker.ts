@@ -43,6 +43,8 @@ export async function takerOf(
   const names = places.candidates
     .map((candidate) => candidate.node.metadata.name)
     .filter((name) => !refused.has(name))
+    // The dump of a direct move was sent to one node, and is in no store.
+    .filter((name) => status.way !== 'Direct' || name === status.targetNodeName)
   const node = names.find((name) => name === status.targetNodeName) ?? names[0]
   if (node !== undefined) return {node}
   return {reason: 'NODE_UNLIKE', message: `no node can run the pod: ${refusalText(places)}`}
@@ -61,7 +63,8 @@ export async function askNext(
   const {node, message, reason = 'RESTORE_UNSUPPORTED'} = refusal
   const refusedTargets = [...(status.refusedTargets ?? []), {nodeName: node, message}]
   const told = refusedTargets.map((target) => `${target.nodeName}: ${target.message}`).join('; ')
-  if (spec.nodeName === undefined && refusedTargets.length < MOST_TARGETS) {
+  const mayAskOthers = spec.nodeName === undefined && status.way !== 'Direct'
+  if (mayAskOthers && refusedTargets.length < MOST_TARGETS) {
     const rest = {...at, migration: {...migration, status: {...status, refusedTargets}}}
     const next = await takerOf(await checkpointOf(at), rest)
     if (next.node !== undefined) {

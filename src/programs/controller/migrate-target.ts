@@ -1,9 +1,10 @@
 import {MIGRATION_LABEL} from '../../api/names.ts'
 import {labelValue} from '../../api/object-names.ts'
-import type {Checkpoint} from '../../api/resources.ts'
+import type {CheckpointStatus, Migration} from '../../api/resources.ts'
+import type {Pod} from '../../kubernetes/pod.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {refusalByDryRun} from './dry-run.ts'
-import {finish, phaseMs, updateStatus, type MigrationAt} from './migration-state.ts'
+import {checkpointNameOf, finish, phaseMs, updateStatus, type MigrationAt} from './migration-state.ts'
 import {restoredPod} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
@@ -12,9 +13,11 @@ import type {Requeue} from '../../operator/reconciler.ts'
 const REFUSED_MS = 2 * 60_000
 const REFUSED_AGAIN_MS = 5_000
 
+type Template = NonNullable<CheckpointStatus['podTemplate']>
+
 /** The pod to make on the target. */
 export function targetPod(
-  taken: Checkpoint,
+  template: Template,
   name: string,
   replaces: boolean,
   {migration}: MigrationAt,
@@ -23,8 +26,8 @@ export function targetPod(
   return restoredPod({
     namespace: metadata.namespace ?? 'default',
     name,
-    template: taken.status?.podTemplate ?? {metadata: {}, spec: {containers: []}},
-    checkpoint: taken.metadata.name,
+    template,
+    checkpoint: checkpointNameOf(migration),
     backend: spec.backend ?? 'Handler',
     images: status.images,
     nodes: [status.targetNodeName ?? ''],
@@ -35,15 +38,19 @@ export function targetPod(
   })
 }
 
+/** Whether a pod is one that the move made, not the one that it moves. */
+export const isMadeBy = ({metadata}: Pod, {metadata: {name}, status}: Migration): boolean =>
+  metadata.labels[MIGRATION_LABEL] === labelValue(name) && metadata.uid !== status?.sourcePodUID
+
 /** Why the API server would refuse the pod on the target, asked while the source could still go on. */
 export const refusalOfTarget = (
-  taken: Checkpoint,
+  template: Template,
   name: string,
   replaces: boolean,
   at: MigrationAt,
 ): Promise<string | undefined> =>
   refusalByDryRun(
-    targetPod(taken, name, replaces, at),
+    targetPod(template, name, replaces, at),
     {takesPlace: replaces, askedForMs: phaseMs(at)},
     at.context,
   )

@@ -1,13 +1,18 @@
 import {isOver} from '../../checkpoint/ends.ts'
-import {MIGRATION_FINALIZER, MIGRATION_LABEL, NODE_FEATURES_ANNOTATION} from '../../api/names.ts'
-import {labelValue, objectName} from '../../api/object-names.ts'
-import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../../kubernetes/pod.ts'
-import {reasonNotToMove} from '../../checkpoint/policies.ts'
+import {MIGRATION_FINALIZER, MIGRATION_LABEL} from '../../api/names.ts'
+import {labelValue} from '../../api/object-names.ts'
 import {migrationSchema, type Checkpoint, type Migration} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {namespaceProblem} from './checkpoint-images.ts'
-import {boundVolumes, claimProblem} from './pod-volumes.ts'
-import {imagesFirst} from './migrate-images.ts'
+import {begin} from './migrate-begin.ts'
+import {
+  isComplete,
+  makeEarly,
+  newPodNameOf,
+  removeEarly,
+  replicaSetOf,
+  settleDumped,
+  transferLeftMs,
+} from './migrate-direct.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
 import {asks, askNext, takerOf} from './migrate-taker.ts'
 import {refusalOfTarget} from './migrate-target.ts'
@@ -20,10 +25,8 @@ import {
   updateStatus,
   type MigrationAt,
 } from './migration-state.ts'
-import {nodeFeaturesOf, placementOf, refusalText} from './placement.ts'
-import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
-import {addFinalizer, removeFinalizer} from '../../operator/finalizers.ts'
+import {removeFinalizer} from '../../operator/finalizers.ts'
 import {ensure} from '../../operator/writes.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
 import {
@@ -41,6 +44,8 @@ const KEEP_MS = 10 * 60_000
 const ANSWER_MS = 60_000
 /** And within so long where it has to make images before. */
 const IMAGES_MS = 10 * 60_000
+/** Between two looks whether a pod that was made in advance is gone. */
+const EARLY_MS = 1000
 
 /**
  * Moves a pod to another node with its memory. Each step is written to the status before the next begins, and may be
@@ -113,102 +118,6 @@ async function removeOurs({object, context}: MigrationAt): Promise<Requeue> {
   return undefined
 }
 
-async function begin(at: MigrationAt): Promise<Requeue> {
-  const {migration, context} = at
-  const {spec, metadata} = migration
-  const earlier = earlierOf(migration, context)
-  if (earlier !== undefined) {
-    await updateStatus(at, {phase: 'Pending', message: `waiting for migration ${earlier} of the same pod`})
-    return {requeueAfterMs: 5000}
-  }
-  const found = await context.kube.get(refTo('Pod', spec.podName, metadata.namespace))
-  const pod = found === undefined ? undefined : podSchema.parse(found)
-  if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `pod ${spec.podName} not found`)
-  const target = await targetOf(pod, at)
-  if (typeof target !== 'string') return finish(at, 'Failed', target.reason, target.message)
-  const images = await imagesFirst(pod, target, at)
-  if (images !== 'done') return images
-  const object = await addFinalizer(at.object, MIGRATION_FINALIZER, context)
-  return step(
-    {...at, object},
-    'Checkpointing',
-    {
-      checkpointName: objectName(['move', metadata.name]),
-      sourceNodeName: pod.spec.nodeName,
-      sourcePodUID: pod.metadata.uid,
-      sourceRestartCount: restartsOf(pod),
-      ownerRefs: pod.metadata.ownerReferences,
-      startTime: timeText(context.now()),
-      missingImages: null,
-    },
-    `checkpointing pod ${spec.podName} on ${pod.spec.nodeName ?? ''}`,
-  )
-}
-
-/** Name of a move of the same pod that began before and is not over. */
-function earlierOf({metadata, spec}: Migration, {objects}: ReconcileContext): string | undefined {
-  const order = ({metadata: {creationTimestamp = '', name}}: Migration) => `${creationTimestamp} ${name}`
-  const mine = `${metadata.creationTimestamp ?? ''} ${metadata.name}`
-  return parsed(objects.list('Migration', metadata.namespace), migrationSchema).find(
-    (other) =>
-      other.metadata.name !== metadata.name &&
-      other.spec.podName === spec.podName &&
-      !isOver(other) &&
-      (order(other) < mine || (other.status?.phase ?? 'Pending') !== 'Pending'),
-  )?.metadata.name
-}
-
-/** The node that is best for the pod, or why it cannot be moved; what can be known before it has to stand still. */
-async function targetOf(
-  pod: Pod,
-  {migration, context}: MigrationAt,
-): Promise<string | {reason: string; message: string}> {
-  const {spec} = migration
-  const {nodeName} = pod.spec
-  const failed = (message: string) => ({reason: 'MIGRATION_FAILED', message})
-  if (!isRunning(pod) || nodeName === undefined)
-    return {
-      reason: 'POD_NOT_FOUND',
-      message: `pod ${spec.podName} is not running: its phase is ${pod.status.phase ?? 'not set'}`,
-    }
-  const never = reasonNotToMove(pod)
-  if (never !== undefined) return failed(`pod ${spec.podName} cannot be moved: ${never}`)
-  if (spec.nodeName === nodeName) return failed(`pod ${spec.podName} is already on ${nodeName}`)
-  const claims = await claimProblem(pod, controllerOf(pod)?.kind === 'ReplicaSet', context)
-  if (claims !== undefined) return failed(`pod ${spec.podName} cannot be moved: ${claims}`)
-  const node = context.objects.get('Node', nodeName)
-  const source = node === undefined ? undefined : nodeFeaturesOf(nodeSchema.parse(node))
-  if (source === undefined)
-    return {
-      reason: 'ADDON_MISSING',
-      message: `node ${nodeName} has no node agent: it lacks the annotation ${NODE_FEATURES_ANNOTATION}`,
-    }
-  const images =
-    spec.backend === 'CreateImage' ? await namespaceProblem(migration.metadata.namespace, context) : undefined
-  if (images !== undefined) return {reason: 'RESTORE_UNSUPPORTED', message: images}
-  const places = placementOf(
-    {
-      source,
-      backend: spec.backend ?? 'Handler',
-      node: spec.nodeName,
-      exceptNode: nodeName,
-      spec: ownSpec(pod),
-      volumes: await boundVolumes(pod.spec, migration.metadata.namespace, context),
-    },
-    context.objects,
-  )
-  const names = places.candidates.map((candidate) => candidate.node.metadata.name)
-  // One that was asked already stays, as long as it can take it.
-  const asked = names.find((name) => name === migration.status?.targetNodeName)
-  return (
-    asked ??
-    names[0] ?? {
-      reason: 'NODE_UNLIKE',
-      message: `no node can run pod ${spec.podName}: ${refusalText(places)}`,
-    }
-  )
-}
-
 async function checkpoint(at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at
   const {metadata, spec, status = {}} = migration
@@ -229,6 +138,7 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
           storeName: spec.storeName,
           podPolicy: 'Freeze',
           owner: spec.owner ?? `migration/${metadata.name}`,
+          ...(status.way === 'Direct' ? {transfer: transferOf(migration)} : {}),
         },
       },
       context,
@@ -237,13 +147,15 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
   if (phase === 'Failed') {
     // It holds nothing, and is not told as if it did.
     const why = message ?? 'the checkpoint failed'
+    if (!(await removeEarly(at))) return {requeueAfterMs: EARLY_MS}
     return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', why, {checkpointName: null})
   }
   const freezeTime =
     frozen === true && status.freezeTime === undefined
-      ? {freezeTime: new Date(context.now()).toISOString()}
+      ? {freezeTime: made?.status?.freezeTime ?? new Date(context.now()).toISOString()}
       : {}
-  if (phase === 'Ready') {
+  await makeEarly(made, at)
+  if (isComplete(made)) {
     if (metadata.deletionTimestamp !== undefined)
       return step(at, 'RollingBack', {...freezeTime, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
     const unproven = unprovenOf(made, at)
@@ -273,9 +185,11 @@ function unprovenOf(taken: Checkpoint | undefined, {migration}: MigrationAt): st
     : `the pod would have to be deleted before it is restored under the same name, and the restore may fail: ${first.message}`
 }
 
-/** The new pod of a ReplicaSet has a name of its own, and runs before the source goes. */
-const replicaSetOf = ({status}: Migration) =>
-  status?.ownerRefs?.find(({kind, controller}) => kind === 'ReplicaSet' && controller === true)
+/** To which node the memory is sent. */
+const transferOf = ({spec, status}: Migration) => ({
+  nodeName: status?.targetNodeName,
+  ...(spec.keep === true ? {keep: true} : {}),
+})
 
 async function prepare(at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at
@@ -297,10 +211,10 @@ async function prepare(at: MigrationAt): Promise<Requeue> {
 /** Goes on when the agent of the target has said that it can; until then the source could just go on. */
 async function heedTarget(target: string, at: MigrationAt): Promise<Requeue> {
   const {migration} = at
-  const {metadata, spec, status = {}} = migration
+  const {spec, status = {}} = migration
   const {targetAnswer: answer} = status
   if (answer === undefined) {
-    const leftMs = (spec.backend === 'CreateImage' ? IMAGES_MS : ANSWER_MS) - phaseMs(at)
+    const leftMs = answerLeftMs(at)
     if (leftMs > 0) return {requeueAfterMs: leftMs}
     return step(
       at,
@@ -313,23 +227,36 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Requeue> {
   const taken = await checkpointOf(at)
   if (taken?.status?.podTemplate === undefined)
     return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint was deleted')
-  const replica = replicaSetOf(migration)
-  const suffix = (metadata.uid ?? metadata.name).replaceAll('-', '').slice(0, 5)
-  const newPod = replica === undefined ? spec.podName : objectName([replica.name, suffix])
-  const refusal = await refusalOfTarget(taken, newPod, newPod === spec.podName, at)
-  if (refusal !== undefined) return step(at, 'RollingBack', {reason: 'API_REJECTED'}, refusal)
-  return step(at, 'Moving', {newPodName: newPod}, `moving to ${target}`)
+  const newPod = status.newPodName ?? newPodNameOf(at)
+  const replaces = newPod === spec.podName
+  // The new pod of a ReplicaSet is there already where the move is a direct one.
+  if (replaces || status.way !== 'Direct') {
+    const refusal = await refusalOfTarget(taken.status.podTemplate, newPod, replaces, at)
+    if (refusal !== undefined) return step(at, 'RollingBack', {reason: 'API_REJECTED'}, refusal)
+  }
+  const moveTime = new Date(at.context.now()).toISOString()
+  return step(at, 'Moving', {newPodName: newPod, moveTime}, `moving to ${target}`)
+}
+
+/** How long the agent of the target may still take to answer. */
+function answerLeftMs(at: MigrationAt): number {
+  const {spec, status} = at.migration
+  if (status?.way === 'Direct') return transferLeftMs(at)
+  return (spec.backend === 'CreateImage' ? IMAGES_MS : ANSWER_MS) - phaseMs(at)
 }
 
 /** After the end: the finalizer goes at once, the checkpoint some time later where a pod runs. */
 async function tidy(at: MigrationAt): Promise<Requeue> {
   const {migration, object, context} = at
-  const {metadata, status = {}} = migration
+  const {metadata, spec, status = {}} = migration
+  const again = await settleDumped(at)
   if (object.metadata.finalizers?.includes(MIGRATION_FINALIZER) === true) {
     await removeFinalizer(object, MIGRATION_FINALIZER, context)
     return undefined
   }
+  if (again !== undefined) return again
   if (status.checkpointName === undefined || status.phase === 'Failed') return undefined
+  if (status.way === 'Direct' || (spec.keep === true && status.phase === 'Succeeded')) return undefined
   const leftMs = Date.parse(status.completionTime ?? '') + KEEP_MS - context.now()
   if (leftMs > 0) return {requeueAfterMs: leftMs}
   const used = context.objects.get('Checkpoint', status.checkpointName, metadata.namespace)

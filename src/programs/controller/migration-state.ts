@@ -1,5 +1,6 @@
 import {isDeepStrictEqual} from 'node:util'
 import {checkpointSchema, migrationSchema, type Checkpoint, type Migration} from '../../api/resources.ts'
+import {objectName} from '../../api/object-names.ts'
 import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {recordEvent} from '../../operator/events.ts'
@@ -24,6 +25,16 @@ export const migrationOf = (object: KubeObject, context: ReconcileContext): Migr
   object,
   migration: migrationSchema.parse(object),
   context,
+})
+
+/** Of the Checkpoint that it makes. */
+export const checkpointNameOf = ({metadata, status}: Migration): string =>
+  status?.checkpointName ?? objectName(['move', metadata.name])
+
+/** As it will be once these fields are written. */
+export const withStatus = (at: MigrationAt, fields: Status): MigrationAt => ({
+  ...at,
+  migration: {...at.migration, status: {...at.migration.status, ...fields}},
 })
 
 /** Its checkpoint as the server has it now. */
@@ -60,8 +71,15 @@ export async function finish(
 ): Promise<Requeue> {
   const {object, context} = at
   const nowMs = context.now()
-  await step(at, phase, {reason, completionTime: timeText(nowMs), ...fields}, message)
-  context.metrics.migrationEnded(phase, fields.downtimeMilliseconds ?? undefined)
+  const completionTime = new Date(nowMs).toISOString()
+  await step(at, phase, {reason, completionTime, ...fields}, message)
+  const {downtimeMilliseconds, transferredBytes} = fields
+  context.metrics.migrationEnded({
+    result: phase,
+    way: at.migration.status?.way ?? 'Store',
+    downtimeMs: downtimeMilliseconds ?? undefined,
+    transferredBytes: transferredBytes ?? undefined,
+  })
   await recordEvent(object, phase === 'Succeeded' ? 'Normal' : 'Warning', phase, message, context)
   return undefined
 }

@@ -1,4 +1,5 @@
 import {AGENT_AWAY} from '../../api/handler-protocol.ts'
+import {MOVE_WAITS} from '../../api/names.ts'
 import {describeCause, diagnose} from '../../checkpoint/archive/diagnose.ts'
 import {isReady, type ContainerStatus, type Pod} from '../../kubernetes/pod.ts'
 
@@ -30,6 +31,7 @@ const PASSING = [
   'API_UNAVAILABLE',
   'API_CONFLICT',
   AGENT_AWAY,
+  MOVE_WAITS,
 ]
 const ATTEMPTS = 3
 

@@ -17,6 +17,7 @@ import {
   statusOf,
   type Pod,
 } from '../../kubernetes/pod.ts'
+import {awaitMove} from './move-gate.ts'
 import type {PreparedContainer, Preparations} from './prepare.ts'
 import type {AgentTools} from './tools.ts'
 
@@ -65,7 +66,10 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
       `pod ${namespace}/${request.pod} is not annotated with checkpoint ${request.checkpoint}`,
     )
   if (await hasRun(pod, request, tools)) await preparations.noteRestored(podUid, container)
-  const image = pod.spec.containers.find(({name}) => name === container)?.image ?? ''
+  if (!(await preparations.isRestored(podUid, container))) await awaitMove(pod, request.checkpoint, tools)
+  const image = pod.spec.containers.find(({name}) => name === container)?.image
+  // Init containers are not dumped: they run again, whether the checkpoint is still there or not.
+  if (image === undefined) return {version: 1, action: 'create'}
   // Asked meanwhile; heeded only where there is something to compare.
   const digests = tools.imageDigests(image)
   digests.catch(() => undefined)

@@ -1,24 +1,28 @@
 import {expect, test} from 'vitest'
-import {holds, isOver, MEMORY, move, phaseOf, sceneWithPod} from '../../../support/migration-scene.ts'
-
-const REPLICA = {
-  metadata: {
-    labels: {'pod-template-hash': '77'},
-    ownerReferences: [
-      {apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-77', uid: 'owner', controller: true},
-    ],
-  },
-}
+import {
+  directScene,
+  holds,
+  isOver,
+  MEMORY,
+  move,
+  OF_REPLICA_SET,
+  phaseOf,
+  sceneWithPod,
+} from '../../../support/migration-scene.ts'
 
 test.for([
-  ['that succeeds', {}, undefined],
-  ['that rolls back', {}, 'PRIVILEGES_WIDER: no'],
-  ['of a ReplicaSet', REPLICA, undefined],
-  ['of a ReplicaSet that rolls back', REPLICA, 'PRIVILEGES_WIDER: no'],
+  ['that succeeds', {}, undefined, sceneWithPod],
+  ['that rolls back', {}, 'PRIVILEGES_WIDER: no', sceneWithPod],
+  ['of a ReplicaSet', OF_REPLICA_SET, undefined, sceneWithPod],
+  ['of a ReplicaSet that rolls back', OF_REPLICA_SET, 'PRIVILEGES_WIDER: no', sceneWithPod],
+  ['without a store that succeeds', {}, undefined, directScene],
+  ['without a store that rolls back', {}, 'PRIVILEGES_WIDER: no', directScene],
+  ['without a store of a ReplicaSet', OF_REPLICA_SET, undefined, directScene],
+  ['without a store of a ReplicaSet that rolls back', OF_REPLICA_SET, 'PRIVILEGES_WIDER: no', directScene],
 ] as const)(
   'a controller that dies after any change of a move %s loses no pod, and the next one ends it',
-  async ([, more, refusal]) => {
-    const whole = sceneWithPod({}, more)
+  async ([, more, refusal, sceneOf]) => {
+    const whole = sceneOf({}, more)
     if (refusal !== undefined) whole.nodes.refusals.set('b', refusal)
     move(whole)
     await whole.play({until: isOver(whole)})
@@ -26,7 +30,7 @@ test.for([
     await whole.end()
     expect(changes).toBeGreaterThan(5)
     for (let killAfter = 1; killAfter <= changes; killAfter++) {
-      const scene = sceneWithPod({killAfter}, more)
+      const scene = sceneOf({killAfter}, more)
       if (refusal !== undefined) scene.nodes.refusals.set('b', refusal)
       move(scene)
       await scene.play({until: isOver(scene), each: holds(scene)})

@@ -199,7 +199,9 @@ test('two controllers move a pod on a real API server: one acts, and the other o
     targetNodeName: 'b',
     downtimeMilliseconds: expect.any(Number) as number,
   })
-  expect(await second.registry.metrics()).toContain('clouder_migrations_total{result="Succeeded"} 1')
+  expect(await second.registry.metrics()).toContain(
+    'clouder_migrations_total{result="Succeeded",way="Store"} 1',
+  )
   await second.stop()
 })
 
@@ -296,4 +298,38 @@ test('while a pod is moved nobody but the controller makes one of its name', asy
   for (const object of policy.toReversed()) await kube.delete(refOf(object))
   await letIn('the policy to be followed no longer')
   await kube.delete(migration)
+})
+
+test('nobody but the controller has the memory of a pod sent to a node', async (context) => {
+  const {kube} = await apiServer(context)
+  const policy = checkpointAdmission().filter(
+    ({metadata}) => metadata.name === 'clouder-checkpoint-transfers',
+  )
+  await kube.apply(policy)
+  const attempt = async (spec: object): Promise<string> => {
+    try {
+      await kube.create({
+        apiVersion: API_VERSION,
+        kind: 'Checkpoint',
+        metadata: {name: 'mine', namespace: 'default'},
+        spec: {podRef: {name: 'db-0'}, ...spec},
+      })
+      await kube.delete(inDefault('Checkpoint', 'mine'))
+      return 'made'
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error)
+    }
+  }
+  await waitFor({
+    what: 'the policy',
+    check: async () => {
+      const seen = await attempt({transfer: {nodeName: 'b'}})
+      return {seen, ...(seen.includes('spec.transfer is set by the controller alone') ? {value: true} : {})}
+    },
+    timeoutMs: 30_000,
+    intervalMs: 200,
+    signal: new AbortController().signal,
+  })
+  expect(await attempt({})).toBe('made')
+  for (const object of policy.toReversed()) await kube.delete(refOf(object))
 })

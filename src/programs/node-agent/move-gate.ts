@@ -1,0 +1,75 @@
+import {API_VERSION, MOVE_WAITS, ROLLED_BACK_ANNOTATION} from '../../api/names.ts'
+import {migrationSchema, type Migration} from '../../api/resources.ts'
+import {TimeoutError} from '../../base/errors.ts'
+import {waitFor} from '../../base/waiting.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
+import type {KubeObject} from '../../kubernetes/types.ts'
+import type {Pod} from '../../kubernetes/pod.ts'
+import {checkpointRef, parseCheckpoint} from './checkpoint-object.ts'
+import type {AgentTools} from './tools.ts'
+
+/** The restore handler waits for 110 s. */
+const WAIT_MS = 90_000
+const LOOK_EVERY_MS = 100
+
+/** Phases in which the pod on the target may start: the source is gone, or stays frozen as long as this pod exists. */
+const STARTS: readonly unknown[] = ['Moving', 'Verifying', 'Succeeded']
+const BEFORE: readonly unknown[] = [undefined, 'Pending', 'Checkpointing', 'Preparing']
+
+export interface GateOptions {
+  /** How long to wait for the move; default: a little less than the handler waits. */
+  readonly waitMs?: number
+}
+
+/**
+ * Waits until a direct move lets its new pod start, which may be created long before; returns at once for any other pod.
+ * Throws CheckpointError RESTORE_FAILED when the time is up, which is tried again, and when the pod must not start.
+ */
+export async function awaitMove(
+  pod: Pod,
+  checkpointName: string,
+  {kube, signal}: Pick<AgentTools, 'kube' | 'signal'>,
+  {waitMs = WAIT_MS}: GateOptions = {},
+): Promise<void> {
+  const {namespace, name, annotations} = pod.metadata
+  const object = await kube.get(checkpointRef({namespace, name: checkpointName}))
+  const checkpoint = object === undefined ? undefined : parseCheckpoint(object)
+  // One that is stored is for anybody.
+  if (checkpoint?.spec.transfer === undefined || checkpoint.status?.phase === 'Ready') return
+  const isBack = annotations[ROLLED_BACK_ANNOTATION] === 'true'
+  const check = async (): Promise<{value?: true; seen: string}> => {
+    const {spec, status} = await moveOf(namespace, checkpointName, kube)
+    const {phase, newPodName} = status ?? {}
+    const seen = `the move is in phase ${phase ?? 'Pending'}`
+    if (isBack && phase === 'RollingBack' && spec.podName === name) return {value: true, seen}
+    if (!isBack && newPodName === name && STARTS.includes(phase)) return {value: true, seen}
+    if (!isBack && newPodName === name && BEFORE.includes(phase)) return {seen}
+    throw new CheckpointError(
+      'RESTORE_FAILED',
+      `checkpoint ${namespace}/${checkpointName} is of a move that does not start pod ${name}: ${seen}`,
+    )
+  }
+  try {
+    await waitFor({what: MOVE_WAITS, check, timeoutMs: waitMs, intervalMs: LOOK_EVERY_MS, signal})
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error
+    throw new CheckpointError('RESTORE_FAILED', `${MOVE_WAITS}: ${error.message}`, {cause: error})
+  }
+}
+
+/** By its status, which only clouder writes. Throws CheckpointError CHECKPOINT_UNKNOWN. */
+async function moveOf(
+  namespace: string,
+  checkpointName: string,
+  kube: Pick<AgentTools['kube'], 'list'>,
+): Promise<Migration> {
+  const all = await kube.list({apiVersion: API_VERSION, kind: 'Migration', namespace})
+  const found = all
+    .map((object: KubeObject) => migrationSchema.safeParse(object).data)
+    .find((migration) => migration?.status?.checkpointName === checkpointName)
+  if (found !== undefined) return found
+  throw new CheckpointError(
+    'CHECKPOINT_UNKNOWN',
+    `checkpoint ${namespace}/${checkpointName} is of a move that no longer exists`,
+  )
+}
