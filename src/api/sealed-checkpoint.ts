@@ -92,7 +92,8 @@ export const containerMetadataSchema = z.strictObject({
   imageDigest: z.string(),
   /** Size of the archive. */
   archiveBytes: z.int(),
-  archiveSha256: z.string(),
+  /** Of checkpoints of version 1 only: of the archive. Later ones have the digest of each piece, and its tag. */
+  archiveSha256: z.string().optional(),
   privileges: privilegesSchema,
   /** The most that any of its processes has in use of what hard limits bound; absent: not known. */
   used: z.strictObject({openFiles: z.number(), addressBytes: z.number()}).optional(),
@@ -130,11 +131,14 @@ export const chunkSchema = z.strictObject({
   storedBytes: z.int(),
   /** Open. */
   sizeBytes: z.int(),
+  /** The piece is as it was, since it does not compress; absent: it is compressed as the envelope says. */
+  compression: z.literal('none').optional(),
 })
 
 /** The envelope: what anyone may read of a sealed checkpoint. It is the config blob of the OCI manifest. */
 export const envelopeSchema = z.strictObject({
-  version: z.literal(1),
+  /** Since 2 a piece may be uncompressed. What is written is 2; 1 is read for ever. */
+  version: z.literal([1, 2]),
   /** How the data key is wrapped, once per way to open it; empty: not encrypted. */
   keys: z.array(
     z.strictObject({

@@ -134,6 +134,17 @@ export function blobStoreContract(title: string, options: BlobStoreContractOptio
     const {digest} = await putBytes(store, randomBytes(70_000))
     await tamper(digest)
     await expect(gather(store.get(digest, signal))).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+    // Whoever checks it gets it as it lies there.
+    const changed = await gather(store.get(digest, signal, {unchecked: true}))
+    expect(digestOf(changed)).not.toBe(digest)
+  })
+
+  contract('what was hashed already is stored as it is given', async ({store}) => {
+    const content = randomBytes(3_000_000)
+    const digest = digestOf(content)
+    const given = {digest, sizeBytes: content.length, content: () => onePiece(content), signal}
+    await store.put({...given, isHashed: true})
+    expect(digestOf(await gather(store.get(digest, signal)))).toBe(digest)
   })
 
   contract('a reader that stops early, or is aborted, ends the reading', async ({store}) => {

@@ -7,27 +7,35 @@ import {
   hkdfSync,
   type KeyObject,
 } from 'node:crypto'
-import {promisify} from 'node:util'
-import {constants, zstdCompress, zstdDecompress} from 'node:zlib'
 import {CheckpointError} from '../errors.ts'
 import type {Digest} from '../stores/blob-store.ts'
+import {compressed, inflated} from './compression.ts'
 
-const zstd = promisify(zstdCompress)
-const unzstd = promisify(zstdDecompress)
-/** A pod may stand still meanwhile: what the next levels save in bytes costs twice the time. */
-const PARAMS = {[constants.ZSTD_c_compressionLevel]: 1}
-/** What does not compress grows by less. */
-const GROWTH_BYTES = 64 * 1024
 const CIPHER = 'aes-256-gcm'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
+/** Encrypted, hashed and decrypted again while it is in the cache of the processor. */
+const SLICE_BYTES = 64 * 1024
 
 /** What a piece is for; one can never be opened as the other. */
 export type PieceKind = 'chunk' | 'table'
 
+/** `none`: the piece is stored as it is, since zstd would not make it smaller. */
+export type PieceCompression = 'zstd' | 'none'
+
 export interface SealedPiece {
   readonly digest: Digest
   readonly bytes: Buffer
+  readonly compression: PieceCompression
+}
+
+export interface PieceToOpen {
+  readonly digest: Digest
+  readonly bytes: Buffer
+  /** Open. */
+  readonly sizeBytes: number
+  readonly kind: PieceKind
+  readonly compression: PieceCompression
 }
 
 /** Turns pieces into blobs, and back. */
@@ -35,94 +43,154 @@ export interface PieceCipher {
   /** `plain` may be taken over: it is not to be used any more. What is given was opened again, to just this. */
   seal(plain: Buffer, kind: PieceKind): Promise<SealedPiece>
   /**
-   * `bytes` may be taken over as well. Throws CheckpointError BLOB_TAMPERED; also for what opens to more than `sizeBytes`.
+   * `bytes` may be taken over as well. Throws CheckpointError BLOB_TAMPERED for what does not have the digest, was not
+   * encrypted as this piece, or does not open to `sizeBytes`.
    */
-  open(sealed: {digest: Digest; bytes: Buffer; sizeBytes: number; kind: PieceKind}): Promise<Buffer>
+  open(sealed: PieceToOpen): Promise<Buffer>
 }
 
-/** What seals and opens under a data key. */
-export type Ciphers = (dataKey: KeyObject) => PieceCipher
+/** What seals and opens under a data key; undefined: in clear, for a store that is to hold checkpoints so. */
+export type Ciphers = (dataKey: KeyObject | undefined) => PieceCipher
 
 export const digestOf = (bytes: Uint8Array): Digest =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 
-/** zstd alone, for a store that is to hold checkpoints in clear. */
-export const clearCipher: PieceCipher = {
-  seal: async (plain) => {
-    const bytes = await compress(plain)
-    return {digest: digestOf(bytes), bytes}
-  },
-  open: async ({digest, bytes, sizeBytes}) => {
-    // The store has checked the digest; nothing else guards these bytes.
-    if (digestOf(bytes) !== digest) throw tampered(digest)
-    return inflate(digest, bytes, sizeBytes)
-  },
-}
-
-/**
- * zstd, then AES-256-GCM; a blob is nonce, ciphertext, tag. Equal pieces under one data key give equal blobs: the
- * nonce is an HMAC, under a key of its own, of the compressed bytes and of the kind, cut to 96 bits. GCM breaks when
- * one nonce meets two messages. Here it is a pseudo-random function of the very message that is encrypted: the same
- * message gives the same blob, which tells that it is the same and no more, and two messages share a nonce by chance
- * only: below 2^-33 after 2^32 pieces (8 PiB). It is of the compressed bytes because another zstd may compress the
- * same piece to other bytes.
- */
-export function pieceCipher(dataKey: KeyObject): PieceCipher {
-  const key = derived(dataKey, 'clouder checkpoint v1: encryption')
-  const nonceKey = derived(dataKey, 'clouder checkpoint v1: nonces')
-  const cipher: PieceCipher = {
-    seal: async (plain, kind) => {
-      const packed = await compress(plain)
-      const context = contextOf(kind)
-      const nonce = createHmac('sha256', nonceKey)
-        .update(context)
-        .update(packed)
-        .digest()
-        .subarray(0, NONCE_BYTES)
-      const gcm = createCipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES}).setAAD(context)
-      const bytes = Buffer.concat([nonce, gcm.update(packed), gcm.final(), gcm.getAuthTag()])
-      const digest = digestOf(bytes)
-      const opened = await cipher.open({digest, bytes, sizeBytes: plain.length, kind})
-      if (!opened.equals(plain)) throw tampered(digest)
-      return {digest, bytes}
-    },
-    open: async ({digest, bytes, sizeBytes, kind}) => {
-      if (bytes.length < NONCE_BYTES + TAG_BYTES) throw tampered(digest)
-      const end = bytes.length - TAG_BYTES
-      const decipher = createDecipheriv(CIPHER, key, bytes.subarray(0, NONCE_BYTES), {
-        authTagLength: TAG_BYTES,
-      })
-        .setAAD(contextOf(kind))
-        .setAuthTag(bytes.subarray(end))
-      const packed = decipher.update(bytes.subarray(NONCE_BYTES, end))
-      try {
-        decipher.final()
-      } catch (error) {
-        throw tampered(digest, error)
-      }
-      return inflate(digest, packed, sizeBytes)
-    },
+/** Seals and opens in the thread that calls, which does nothing else meanwhile. */
+export const pieceCipher: Ciphers = (dataKey) => {
+  const keys = dataKey === undefined ? undefined : keysOf(dataKey)
+  return {
+    seal: (plain, kind) => attempt(() => sealed(plain, kind, keys)),
+    open: (piece) => attempt(() => opened(piece, keys)),
   }
-  return cipher
 }
 
-/** All of it in one step: in Node's default steps of 16 KiB most of the time goes into putting them together. */
-const compress = (plain: Uint8Array): Promise<Buffer> =>
-  zstd(plain, {params: PARAMS, chunkSize: plain.length + GROWTH_BYTES})
+interface PieceKeys {
+  readonly key: KeyObject
+  readonly nonceKey: KeyObject
+}
 
-/** Of fixed length per kind, and neither a prefix of the other. */
-const contextOf = (kind: PieceKind): Buffer => Buffer.from(`clouder checkpoint v1: ${kind}\n`)
+const keysOf = (dataKey: KeyObject): PieceKeys => ({
+  key: derived(dataKey, 'clouder checkpoint v1: encryption'),
+  nonceKey: derived(dataKey, 'clouder checkpoint v1: nonces'),
+})
 
 const derived = (dataKey: KeyObject, info: string): KeyObject =>
   createSecretKey(Buffer.from(hkdfSync('sha256', dataKey, Buffer.alloc(0), info, 32)))
 
-async function inflate(digest: Digest, packed: Uint8Array, sizeBytes: number): Promise<Buffer> {
-  const plain = await unzstd(packed, {
-    maxOutputLength: Math.max(sizeBytes, 1),
-    chunkSize: Math.max(sizeBytes, 64),
-  }).catch((error: unknown) => {
+const attempt = <T>(work: () => T): Promise<T> => new Promise((resolve) => resolve(work()))
+
+/** Compressed where that is worth it, encrypted if there are keys, and proven to open again to the same bytes. */
+function sealed(plain: Buffer, kind: PieceKind, keys: PieceKeys | undefined): SealedPiece {
+  const packed = compressed(plain)
+  const compression = packed === undefined ? 'none' : 'zstd'
+  const message = packed ?? plain
+  const {digest, bytes} =
+    keys === undefined
+      ? {digest: digestOf(message), bytes: message}
+      : encrypted(message, contextOf(kind, compression), keys)
+  if (packed !== undefined && !unpacked(digest, packed, plain.length).equals(plain)) throw tampered(digest)
+  return {digest, bytes, compression}
+}
+
+/**
+ * AES-256-GCM; a blob is nonce, ciphertext, tag. Equal pieces under one data key give equal blobs: the nonce is an HMAC,
+ * under a key of its own, of the bytes that are encrypted and of the context, cut to 96 bits. GCM breaks when one nonce
+ * meets two messages. Here it is a pseudo-random function of the very message that is encrypted: the same message gives
+ * the same blob, which tells that it is the same and no more, and two messages share a nonce by chance only: below 2^-33
+ * after 2^32 pieces (8 PiB). It is of the compressed bytes because another zstd may compress the same piece to other bytes.
+ */
+function encrypted(
+  message: Buffer,
+  context: Buffer,
+  {key, nonceKey}: PieceKeys,
+): {digest: Digest; bytes: Buffer} {
+  const nonce = createHmac('sha256', nonceKey)
+    .update(context)
+    .update(message)
+    .digest()
+    .subarray(0, NONCE_BYTES)
+  const gcm = createCipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES}).setAAD(context)
+  const again = createDecipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES}).setAAD(context)
+  const hash = createHash('sha256').update(nonce)
+  const bytes = Buffer.allocUnsafeSlow(NONCE_BYTES + message.length + TAG_BYTES)
+  bytes.set(nonce)
+  let isSame = true
+  for (const slice of slicesOf(message)) {
+    const from = NONCE_BYTES + slice.byteOffset - message.byteOffset
+    bytes.set(gcm.update(slice), from)
+    // What is stored, not what the cipher gave.
+    const stored = bytes.subarray(from, from + slice.length)
+    hash.update(stored)
+    isSame = again.update(stored).equals(slice) && isSame
+  }
+  gcm.final()
+  const tag = gcm.getAuthTag()
+  bytes.set(tag, NONCE_BYTES + message.length)
+  const digest: Digest = `sha256:${hash.update(tag).digest('hex')}`
+  finish(again.setAuthTag(tag), digest)
+  if (!isSame) throw tampered(digest)
+  return {digest, bytes}
+}
+
+function opened(piece: PieceToOpen, keys: PieceKeys | undefined): Buffer {
+  const {digest, sizeBytes, compression} = piece
+  const message = keys === undefined ? clear(piece) : decrypted(piece, keys)
+  if (compression === 'zstd') return unpacked(digest, message, sizeBytes)
+  if (message.length !== sizeBytes) throw tampered(digest)
+  return message
+}
+
+function clear({digest, bytes}: PieceToOpen): Buffer {
+  if (digestOf(bytes) !== digest) throw tampered(digest)
+  return bytes
+}
+
+function decrypted({digest, bytes, kind, compression}: PieceToOpen, {key}: PieceKeys): Buffer {
+  if (bytes.length < NONCE_BYTES + TAG_BYTES) throw tampered(digest)
+  const end = bytes.length - TAG_BYTES
+  const nonce = bytes.subarray(0, NONCE_BYTES)
+  const gcm = createDecipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES})
+    .setAAD(contextOf(kind, compression))
+    .setAuthTag(bytes.subarray(end))
+  const hash = createHash('sha256').update(nonce)
+  const message = Buffer.allocUnsafeSlow(end - NONCE_BYTES)
+  for (const slice of slicesOf(bytes.subarray(NONCE_BYTES, end))) {
+    hash.update(slice)
+    message.set(gcm.update(slice), slice.byteOffset - bytes.byteOffset - NONCE_BYTES)
+  }
+  // Another piece under the same key would open too: it is the digest that the signature is about.
+  if (`sha256:${hash.update(bytes.subarray(end)).digest('hex')}` !== digest) throw tampered(digest)
+  finish(gcm, digest)
+  return message
+}
+
+function finish(gcm: {final(): Buffer}, digest: Digest): void {
+  try {
+    gcm.final()
+  } catch (error) {
     throw tampered(digest, error)
-  })
+  }
+}
+
+function* slicesOf(bytes: Buffer): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += SLICE_BYTES) yield bytes.subarray(at, at + SLICE_BYTES)
+}
+
+/** Per kind and compression, and none a prefix of another: a blob opens in one way only. */
+const contextOf = (kind: PieceKind, compression: PieceCompression): Buffer =>
+  Buffer.from(
+    compression === 'zstd'
+      ? `clouder checkpoint v1: ${kind}\n`
+      : `clouder checkpoint v2: uncompressed ${kind}\n`,
+  )
+
+function unpacked(digest: Digest, packed: Uint8Array, sizeBytes: number): Buffer {
+  let plain: Buffer
+  try {
+    plain = inflated(packed, sizeBytes)
+  } catch (error) {
+    throw tampered(digest, error)
+  }
   if (plain.length !== sizeBytes) throw tampered(digest)
   return plain
 }

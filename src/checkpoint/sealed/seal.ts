@@ -1,11 +1,10 @@
-import {createHash} from 'node:crypto'
 import {CheckpointError} from '../errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
-import {cutArchive} from './chunks.ts'
+import {cutArchive, MAX_CHUNK_BYTES} from './chunks.ts'
 import {inOrder} from './in-order.ts'
 import {scopedKey, type SealingKeys} from './keys.ts'
 import {writeManifest} from './manifest.ts'
-import {clearCipher, digestOf, pieceCipher, type Ciphers, type PieceCipher, type PieceKind} from './pieces.ts'
+import {digestOf, pieceCipher, type Ciphers, type PieceCipher, type PieceKind} from './pieces.ts'
 import type {Signer} from './signature.ts'
 import type {CheckpointMetadata, Envelope, Table} from '../../api/sealed-checkpoint.ts'
 
@@ -14,7 +13,7 @@ const AT_ONCE = 4
 
 type ContainerMetadata = CheckpointMetadata['containers'][number]
 
-/** Metadata whose sizes and digests of archives are yet to be found: `sealCheckpoint` does. */
+/** Metadata whose sizes of archives are yet to be found: `sealCheckpoint` does. */
 export type UnsealedMetadata = Omit<CheckpointMetadata, 'containers'> & {
   readonly containers: readonly Omit<ContainerMetadata, 'archiveBytes' | 'archiveSha256'>[]
 }
@@ -65,7 +64,7 @@ export async function sealCheckpoint(options: SealOptions): Promise<Sealed> {
   const {namespace} = options.metadata
   const sealing = new Sealing(
     options,
-    keys.encryption === 'none' ? clearCipher : ciphers(scopedKey(keys.dataKey, namespace)),
+    ciphers(keys.encryption === 'none' ? undefined : scopedKey(keys.dataKey, namespace)),
   )
   const containers: ContainerMetadata[] = []
   const archives: Record<string, number[]> = {}
@@ -81,7 +80,7 @@ export async function sealCheckpoint(options: SealOptions): Promise<Sealed> {
     signal,
   )
   const envelope: Envelope = {
-    version: 1,
+    version: 2,
     keys: keys.encryption === 'none' ? [] : [...keys.wrapped],
     encryption: keys.encryption,
     ...(keys.encryption === 'none' ? {} : {keyScope: namespace}),
@@ -110,40 +109,50 @@ class Sealing {
   readonly #cipher: PieceCipher
   readonly #indexOf = new Map<Digest, number>()
   readonly #puts = new Map<Digest, Promise<void>>()
+  readonly #zeroPieces = new Map<number, Promise<Chunk>>()
 
   constructor(options: SealOptions, cipher: PieceCipher) {
     this.#options = options
     this.#cipher = cipher
   }
 
-  async archive(
-    container: string,
-  ): Promise<{indices: number[]; archiveBytes: number; archiveSha256: string}> {
+  async archive(container: string): Promise<{indices: number[]; archiveBytes: number}> {
     const {archives, signal, onProgress} = this.#options
     const archive = archives.get(container)
     if (archive === undefined) throw new TypeError(`the archive of container ${container} is missing`)
-    const hash = createHash('sha256')
     const before = this.readBytes
     const indices: number[] = []
     const pieces = cutArchive(archive())
     const sealed = inOrder(pieces, AT_ONCE, signal, async (piece, either) => {
-      hash.update(piece)
       this.readBytes += piece.length
-      return this.put(piece, 'chunk', either)
+      return isZero(piece) ? this.#zeros(piece, either) : this.put(piece, 'chunk', either)
     })
     for await (const chunk of sealed) {
       indices.push(this.#index(chunk))
       const {readBytes, storedBytes, newBytes} = this
       onProgress?.({container, readBytes, storedBytes, newBytes})
     }
-    return {indices, archiveBytes: this.readBytes - before, archiveSha256: hash.digest('hex')}
+    return {indices, archiveBytes: this.readBytes - before}
   }
 
   async put(plain: Buffer, kind: PieceKind, signal: AbortSignal): Promise<Chunk> {
     const sizeBytes = plain.length
     const piece = await this.#cipher.seal(plain, kind)
     await this.putBlob(piece, signal)
-    return {digest: piece.digest, storedBytes: piece.bytes.length, sizeBytes}
+    const {digest, bytes, compression} = piece
+    return {
+      ...{digest, storedBytes: bytes.length, sizeBytes},
+      ...(compression === 'none' ? {compression} : {}),
+    }
+  }
+
+  /** Memory that was never written to is most of some archives: one such piece of a size is sealed, once. */
+  #zeros(plain: Buffer, signal: AbortSignal): Promise<Chunk> {
+    const known = this.#zeroPieces.get(plain.length)
+    if (known !== undefined) return known
+    const piece = this.put(plain, 'chunk', signal)
+    this.#zeroPieces.set(plain.length, piece)
+    return piece
   }
 
   /** Puts a blob once, however often it occurs. */
@@ -163,12 +172,13 @@ class Sealing {
       asked.forContent = true
       return once(bytes)
     }
-    await store.put({digest, sizeBytes: bytes.length, content, signal})
+    await store.put({digest, sizeBytes: bytes.length, content, isHashed: true, signal})
     if (asked.forContent) this.newBytes += bytes.length
     this.storedBytes += bytes.length
     if (this.#options.readBack !== true) return
     let at = 0
-    for await (const part of store.get(digest, signal)) {
+    // Compared byte by byte with what its digest is of.
+    for await (const part of store.get(digest, signal, {unchecked: true})) {
       if (!bytes.subarray(at, (at += part.length)).equals(part)) throw notSame(digest, store)
     }
     if (at !== bytes.length) throw notSame(digest, store)
@@ -181,6 +191,9 @@ class Sealing {
     return this.chunks.push(chunk) - 1
   }
 }
+
+const ZEROS = Buffer.alloc(MAX_CHUNK_BYTES)
+const isZero = (piece: Buffer): boolean => piece.equals(ZEROS.subarray(0, piece.length))
 
 const notSame = (digest: Digest, {location}: BlobStore): CheckpointError =>
   new CheckpointError(

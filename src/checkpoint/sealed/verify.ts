@@ -2,6 +2,7 @@ import {CheckpointError} from '../errors.ts'
 import {inOrder} from './in-order.ts'
 import type {OpeningKeys} from './keys.ts'
 import {openCheckpoint, readEnvelope, type ReadOptions} from './open.ts'
+import type {Ciphers} from './pieces.ts'
 import type {CheckpointMetadata} from '../../api/sealed-checkpoint.ts'
 
 const AT_ONCE = 4
@@ -23,6 +24,8 @@ export interface Verified {
 export async function verifyCheckpoint(
   options: ReadOptions & {
     readonly keys?: OpeningKeys
+    /** Default: all in this thread. */
+    readonly ciphers?: Ciphers
     readonly onProgress?: (readBytes: number) => void
   },
 ): Promise<Verified> {
@@ -50,7 +53,9 @@ async function verifyStored(options: ReadOptions & Progress): Promise<Verified> 
   return {name, signer, blobs: blobs.length, storedBytes}
 }
 
-async function verifyOpen(options: ReadOptions & Progress & {readonly keys: OpeningKeys}): Promise<Verified> {
+async function verifyOpen(
+  options: ReadOptions & Progress & {readonly keys: OpeningKeys; readonly ciphers?: Ciphers},
+): Promise<Verified> {
   const {name, signer, envelope, metadata, archive} = await openCheckpoint(options)
   let readBytes = 0
   for (const container of metadata.containers) {

@@ -14,6 +14,11 @@ export interface CollectResult {
   readonly freedBytes: number
 }
 
+export interface BlobReadOptions {
+  /** The caller compares or hashes what it gets. */
+  readonly unchecked?: boolean
+}
+
 /**
  * A place where sealed checkpoints lie, addressed by content. Everything in it is sealed already: a store learns
  * sizes and times, nothing else. Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED.
@@ -24,16 +29,21 @@ export interface BlobStore {
   has(digest: Digest, signal: AbortSignal): Promise<boolean>
   /**
    * Puts a blob; one that is there already is not sent again. `content` may be asked for more than once, for a retry.
-   * A put that is killed leaves no blob under that digest.
+   * A put that is killed leaves no blob under that digest. `isHashed`: the caller has just computed the digest of these
+   * very bytes, which are not hashed again.
    */
   put(blob: {
     readonly digest: Digest
     readonly sizeBytes: number
     readonly content: () => AsyncIterable<Uint8Array>
+    readonly isHashed?: boolean
     readonly signal: AbortSignal
   }): Promise<void>
-  /** Streams a blob and checks its digest at the end. Throws CheckpointError BLOB_MISSING, BLOB_TAMPERED. */
-  get(digest: Digest, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /**
+   * Streams a blob and checks its digest at the end, unless the caller does (`unchecked`). Throws CheckpointError
+   * BLOB_MISSING, BLOB_TAMPERED.
+   */
+  get(digest: Digest, signal: AbortSignal, options?: BlobReadOptions): AsyncIterable<Uint8Array>
   /** Names a manifest, whose blobs are all there; it appears whole or not at all. */
   putManifest(manifest: Uint8Array, name: string, signal: AbortSignal): Promise<Digest>
   /** Undefined: there is none. Throws CheckpointError BLOB_TAMPERED. */

@@ -25,6 +25,8 @@ export interface CheckedWrite {
   readonly sizeBytes: number
   /** Asked for once per attempt. */
   readonly content: () => AsyncIterable<Uint8Array>
+  /** The digest was just computed of these very bytes. */
+  readonly isHashed?: boolean
   readonly replace: boolean
   readonly signal: AbortSignal
 }
@@ -59,9 +61,10 @@ export function persistentObjects(
       const source = await attempt(() => open(0), signal)
       return source === undefined ? undefined : goingOn(source, open, (work) => attempt(work, signal))
     },
-    write: async ({digest, sizeBytes, content, signal, ...request}) => {
+    write: async ({digest, sizeBytes, content, isHashed = false, signal, ...request}) => {
       const attempted = async () => {
-        const source = new Source(checkedContent(content(), {digest, location, sizeBytes}))
+        const given = content()
+        const source = new Source(isHashed ? given : checkedContent(given, {digest, location, sizeBytes}))
         await objects.write({...request, sizeBytes, content: source, signal}).catch((error: unknown) => {
           signal.throwIfAborted()
           throw source.fault ?? error

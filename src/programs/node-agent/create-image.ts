@@ -1,3 +1,4 @@
+import {createHash} from 'node:crypto'
 import {z} from 'zod'
 import {API_VERSION, CHECKPOINT_IMAGE_PREFIX} from '../../api/names.ts'
 import {checkpointImage} from '../../checkpoint/archive/oci-image.ts'
@@ -99,6 +100,7 @@ class BaseImagesAbsent extends CheckpointError {
 type Tools = Pick<
   AgentTools,
   | 'kube'
+  | 'ciphers'
   | 'stores'
   | 'nodeFeatures'
   | 'limits'
@@ -162,28 +164,43 @@ const namesImagesSchema = z.looseObject({
   images: z.record(z.string(), z.string()).optional(),
 })
 
+async function sha256Of(content: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const part of content) hash.update(part)
+  return hash.digest('hex')
+}
+
 const repositoryOf = ({namespace, name}: CheckpointName, container: string): string =>
   `${CHECKPOINT_IMAGE_PREFIX}${namespace}/${objectName([name], MOST_OF_IMAGE)}/${container}`
 
 async function imagesOf(checkpoint: CheckpointName, tools: Tools): Promise<ImagesByContainer> {
-  const {kube, stores, signal, importImage} = tools
+  const {kube, stores, ciphers, signal, importImage} = tools
   const object = await kube.get(checkpointRef(checkpoint))
   const {spec, status = {}} = object === undefined ? fail(checkpoint) : parseCheckpoint(object)
   const digest = digestSchema.safeParse(status.digest).data
   if (status.phase !== 'Ready' || digest === undefined) return fail(checkpoint)
   const {blobs, keys} = await stores.open(spec.storeName, {fromNode: status.nodeName, signal})
-  const opened = await openCheckpoint({store: blobs, digest, keys: keys.wrappers, trust: keys.trust, signal})
+  const opened = await openCheckpoint({
+    store: blobs,
+    digest,
+    keys: keys.wrappers,
+    trust: keys.trust,
+    ciphers,
+    signal,
+  })
   await refuse(checkpoint, opened.metadata, status, tools)
   const images: Record<string, string> = {}
   for (const {name, archiveBytes, archiveSha256} of opened.metadata.containers) {
+    const archive = () => opened.archive(name)
     const repository = repositoryOf(checkpoint, name)
     const image = checkpointImage({
       reference: `${repository}:latest`,
       container: name,
       arch: opened.metadata.source.arch,
-      archive: () => opened.archive(name),
+      archive,
       archiveBytes,
-      archiveSha256,
+      // Of an image it comes first: the archive is read twice.
+      archiveSha256: archiveSha256 ?? (await sha256Of(archive())),
     })
     await importImage({repository, digest: image.digest}, image.content(), signal)
     images[name] = `${repository}@${image.digest}`

@@ -5,7 +5,7 @@ import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {readAtMost, TooLargeError} from '../../base/bounded.ts'
 import {askPeer, KEY_KNOWN_MS, PeerRefusedError, type PeerKey} from '../../operator/peer-tls.ts'
-import type {BlobStore, Digest} from '../../checkpoint/stores/blob-store.ts'
+import type {BlobReadOptions, BlobStore, Digest} from '../../checkpoint/stores/blob-store.ts'
 import {MAX_MANIFEST_BYTES} from '../../checkpoint/stores/content.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {pause} from '../../base/waiting.ts'
@@ -31,8 +31,9 @@ export async function servePeer(
     response.end(content === 'changed' ? undefined : content)
   } else if (await store.has(wanted, signal)) {
     response.writeHead(200, {'content-type': 'application/octet-stream'})
-    await pipeline(Readable.from(asItIs(store.get(wanted, signal))), response, {signal}).catch(() =>
-      response.destroy(),
+    // Whoever asked finds out whether it was changed, and can tell what it is.
+    await pipeline(Readable.from(store.get(wanted, signal, {unchecked: true})), response, {signal}).catch(
+      () => response.destroy(),
     )
   } else response.writeHead(404).end()
   return true
@@ -41,15 +42,6 @@ export async function servePeer(
 function unlessTampered(error: unknown): 'changed' {
   if (error instanceof CheckpointError && error.code === 'BLOB_TAMPERED') return 'changed'
   throw error
-}
-
-/** That it was changed is found at its end, when all of it was sent: whoever asked finds the same, and can tell what it is. */
-async function* asItIs(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    yield* content
-  } catch (error) {
-    unlessTampered(error)
-  }
 }
 
 /** The disk of another node, read through its agent; nothing can be put there. */
@@ -104,10 +96,18 @@ export function peerStore(options: {
       throw away(signal, cause)
     }
   }
-  async function* checked(digest: Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async function* get(
+    digest: Digest,
+    signal: AbortSignal,
+    {unchecked = false}: BlobReadOptions = {},
+  ): AsyncGenerator<Uint8Array> {
     const response = await ask('blobs', digest, signal)
     if (response === undefined)
       throw new CheckpointError('BLOB_MISSING', `blob ${digest} not found on ${location}`)
+    if (unchecked) {
+      yield* partsOf(response, signal)
+      return
+    }
     const hash = createHash('sha256')
     for await (const part of partsOf(response, signal)) {
       hash.update(part)
@@ -125,7 +125,7 @@ export function peerStore(options: {
       return response !== undefined
     },
     put: readOnly,
-    get: checked,
+    get,
     putManifest: readOnly,
     getManifest: async (digest, signal) => {
       const response = await ask('manifests', digest, signal)

@@ -1,21 +1,35 @@
 import type {KeyObject} from 'node:crypto'
 import {parentPort} from 'node:worker_threads'
 import {errorMessage} from '../../base/errors.ts'
-import {pieceCipher, type PieceKind} from '../../checkpoint/sealed/pieces.ts'
+import {
+  pieceCipher,
+  type PieceCompression,
+  type PieceKind,
+  type PieceToOpen,
+} from '../../checkpoint/sealed/pieces.ts'
 import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 
 /** Argument of a thread of this program that seals and opens pieces. */
 export const PIECE_THREAD = 'pieces'
 
-export type PieceTask = {readonly id: number; readonly dataKey: KeyObject; readonly kind: PieceKind} & (
-  | {readonly work: 'seal'; readonly bytes: Uint8Array}
-  | {readonly work: 'open'; readonly bytes: Uint8Array; readonly digest: Digest; readonly sizeBytes: number}
+export type PieceTask = {
+  readonly id: number
+  /** Absent: in clear. */ readonly dataKey: KeyObject | undefined
+} & (
+  | {readonly work: 'seal'; readonly bytes: Uint8Array; readonly kind: PieceKind}
+  | ({readonly work: 'open'; readonly bytes: Uint8Array} & Omit<PieceToOpen, 'bytes'>)
 )
 
 export type PieceResult = {readonly id: number} & (
-  | {readonly bytes: Uint8Array; readonly digest?: Digest}
-  | {readonly tampered: boolean; readonly message: string}
+  | {
+      readonly work: 'seal'
+      readonly bytes: Uint8Array
+      readonly digest: Digest
+      readonly compression: PieceCompression
+    }
+  | {readonly work: 'open'; readonly bytes: Uint8Array}
+  | {readonly work: 'failed'; readonly isTampered: boolean; readonly message: string}
 )
 
 /** Smaller ones may lie in a buffer with others; they are copied. */
@@ -34,20 +48,18 @@ export function runPieceThread(): void {
   const port = parentPort
   port?.on('message', (task: PieceTask) => {
     void worked(task).then((result) =>
-      port.postMessage(result, 'bytes' in result ? handedOver(result.bytes) : []),
+      port.postMessage(result, result.work === 'failed' ? [] : handedOver(result.bytes)),
     )
   })
 }
 
-async function worked(task: PieceTask): Promise<PieceResult> {
-  const {id, kind} = task
+async function worked({id, dataKey, ...task}: PieceTask): Promise<PieceResult> {
   const bytes = asBuffer(task.bytes)
   try {
-    const cipher = pieceCipher(task.dataKey)
-    if (task.work === 'seal') return {id, ...(await cipher.seal(bytes, kind))}
-    return {id, bytes: await cipher.open({digest: task.digest, sizeBytes: task.sizeBytes, kind, bytes})}
+    const cipher = pieceCipher(dataKey)
+    if (task.work === 'seal') return {id, work: 'seal', ...(await cipher.seal(bytes, task.kind))}
+    return {id, work: 'open', bytes: await cipher.open({...task, bytes})}
   } catch (error) {
-    const message = errorMessage(error)
-    return {id, tampered: error instanceof CheckpointError, message}
+    return {id, work: 'failed', isTampered: error instanceof CheckpointError, message: errorMessage(error)}
   }
 }

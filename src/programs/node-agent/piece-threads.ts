@@ -4,6 +4,7 @@ import {CheckpointError} from '../../checkpoint/errors.ts'
 import {asBuffer, handedOver, PIECE_THREAD, type PieceResult, type PieceTask} from './piece-thread.ts'
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'id'> : never
+type Unasked<Work extends PieceTask['work']> = Omit<Extract<PieceTask, {work: Work}>, 'id' | 'work'>
 
 /**
  * Seals and opens pieces on threads of their own, so that all processors are at it and this thread stays free for what
@@ -13,19 +14,17 @@ export function threadedCiphers(script: URL, count: number): Ciphers {
   const threads = new Threads(script, count)
   return (dataKey) => ({
     seal: async (plain, kind) => {
-      const {bytes, digest} = await threads.work({work: 'seal', dataKey, kind, bytes: plain})
-      if (digest === undefined) throw new TypeError('the digest of the sealed data is missing')
-      return {bytes, digest}
+      const {bytes, digest, compression} = await threads.seal({dataKey, kind, bytes: plain})
+      return {bytes: asBuffer(bytes), digest, compression}
     },
-    open: async ({bytes, digest, sizeBytes, kind}) =>
-      (await threads.work({work: 'open', dataKey, kind, bytes, digest, sizeBytes})).bytes,
+    open: async (piece) => asBuffer((await threads.open({dataKey, ...piece})).bytes),
   })
 }
 
-type Answered = Extract<PieceResult, {bytes: unknown}>
+type Answered<Work extends PieceTask['work']> = Extract<PieceResult, {work: Work}>
 
 interface Waiting {
-  readonly resolve: (result: Answered & {readonly bytes: Buffer}) => void
+  readonly resolve: (result: Answered<PieceTask['work']>) => void
   readonly reject: (error: Error) => void
 }
 
@@ -40,7 +39,17 @@ class Threads {
     this.#count = count
   }
 
-  work(task: Unnumbered<PieceTask>): Promise<Answered & {readonly bytes: Buffer}> {
+  async seal(task: Unasked<'seal'>): Promise<Answered<'seal'>> {
+    const result = await this.#work({...task, work: 'seal'})
+    return result.work === 'seal' ? result : mixedUp()
+  }
+
+  async open(task: Unasked<'open'>): Promise<Answered<'open'>> {
+    const result = await this.#work({...task, work: 'open'})
+    return result.work === 'open' ? result : mixedUp()
+  }
+
+  #work(task: Unnumbered<PieceTask>): Promise<Answered<PieceTask['work']>> {
     const [worker, waiting] = this.#least()
     const id = ++this.#last
     return new Promise((resolve, reject) => {
@@ -66,8 +75,8 @@ class Threads {
       waiting.delete(result.id)
       // Without work it is no reason for the program to stay.
       if (waiting.size === 0) worker.unref()
-      if ('bytes' in result) asked?.resolve({...result, bytes: asBuffer(result.bytes)})
-      else asked?.reject(errorOf(result))
+      if (result.work === 'failed') asked?.reject(errorOf(result))
+      else asked?.resolve(result)
     })
     const broken = (error: Error): void => {
       this.#threads.delete(worker)
@@ -80,5 +89,9 @@ class Threads {
   }
 }
 
-const errorOf = ({tampered, message}: Exclude<PieceResult, Answered>): Error =>
-  tampered ? new CheckpointError('BLOB_TAMPERED', message) : new Error(message)
+const errorOf = ({isTampered, message}: Extract<PieceResult, {work: 'failed'}>): Error =>
+  isTampered ? new CheckpointError('BLOB_TAMPERED', message) : new Error(message)
+
+const mixedUp = (): never => {
+  throw new TypeError('an encryption thread returned the result of another task')
+}

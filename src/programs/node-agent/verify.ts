@@ -9,20 +9,20 @@ import {writeOwn} from './write-status.ts'
 /** Reads it back from its store and checks it again, once per value of the annotation. */
 export async function verifyAsked(
   checkpoint: Named,
-  tools: Pick<AgentTools, 'stores' | 'kube' | 'now' | 'signal'>,
+  tools: Pick<AgentTools, 'stores' | 'ciphers' | 'kube' | 'now' | 'signal'>,
 ): Promise<void> {
-  const {stores, now, signal} = tools
+  const {now} = tools
   const {metadata, status = {}} = checkpoint
   const asked = metadata.annotations?.[VERIFY_ANNOTATION]
   if (asked === undefined || asked === status.verification?.request) return
-  const outcome = await verifyStored(checkpoint, {stores, signal})
+  const outcome = await verifyStored(checkpoint, tools)
   const verification = {request: asked, checkTime: new Date(now()).toISOString(), reason: null, ...outcome}
   await writeOwn(checkpoint, {verification}, tools, ({digest}) => digest === status.digest)
 }
 
 async function verifyStored(
   {spec, status = {}}: Named,
-  {stores, signal}: Pick<AgentTools, 'stores' | 'signal'>,
+  {stores, ciphers, signal}: Pick<AgentTools, 'stores' | 'ciphers' | 'signal'>,
 ): Promise<{ok: boolean; message: string; reason?: string}> {
   try {
     const {blobs, keys} = await stores.open(spec.storeName, {signal})
@@ -32,6 +32,7 @@ async function verifyStored(
       digest,
       trust: keys.trust,
       keys: keys.wrappers,
+      ciphers,
       signal,
     })
     return {

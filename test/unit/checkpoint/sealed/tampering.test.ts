@@ -77,7 +77,8 @@ test('pieces of other checkpoints under the same key, and of the same one elsewh
   const envelopeOf = async ({digest}: Sealed) =>
     (await openCheckpoint({store, digest, keys: keyring.wrappers, trust, signal})).envelope
   const own = await envelopeOf(sealed)
-  const foreign = await envelopeOf(await seal(store, keyring, {app: randomBytes(3000)}))
+  // Of another size, or the tables of both would be the same.
+  const foreign = await envelopeOf(await seal(store, keyring, {app: randomBytes(3001)}))
   const swaps = [
     [own.chunks[0], foreign.chunks[0]],
     [own.table, foreign.table],

@@ -1,0 +1,108 @@
+import {createSecretKey, randomBytes} from 'node:crypto'
+import fc from 'fast-check'
+import {expect, test} from 'vitest'
+import {
+  digestOf,
+  pieceCipher,
+  type PieceCompression,
+  type PieceKind,
+} from '../../../../src/checkpoint/sealed/pieces.ts'
+
+const cipher = pieceCipher(createSecretKey(randomBytes(32)))
+const clear = pieceCipher(undefined)
+/** Nonce and tag. */
+const OVERHEAD_BYTES = 28
+
+/** Random bytes, of which every so many-th stretch of a page is zeros: between noise and nothing. */
+const plainOf = (sizeBytes: number, noiseOf: number): Buffer => {
+  const plain = randomBytes(sizeBytes)
+  for (let at = 0; at < sizeBytes; at += 4096)
+    if ((at / 4096) % 8 >= noiseOf) plain.fill(0, at, Math.min(at + 4096, sizeBytes))
+  return plain
+}
+const pieces = fc
+  .record({sizeBytes: fc.nat({max: 300_000}), noiseOf: fc.nat({max: 8})})
+  .map(({sizeBytes, noiseOf}) => plainOf(sizeBytes, noiseOf))
+
+test('whatever a piece is of, it opens to what it was, and is never larger than it and what encrypts it', async () => {
+  await fc.assert(
+    fc.asyncProperty(pieces, async (plain) => {
+      const kept = Buffer.from(plain)
+      for (const [one, overhead] of [
+        [cipher, OVERHEAD_BYTES],
+        [clear, 0],
+      ] as const) {
+        const sealed = await one.seal(Buffer.from(kept), 'chunk')
+        expect(sealed.digest).toBe(digestOf(sealed.bytes))
+        expect(sealed.bytes.length).toBeLessThanOrEqual(kept.length + overhead)
+        const opened = await one.open({...sealed, sizeBytes: kept.length, kind: 'chunk'})
+        expect(opened.equals(kept)).toBe(true)
+      }
+    }),
+    {numRuns: 60},
+  )
+})
+
+test('what does not compress is stored as it is, and what does is compressed, found from samples or not', async () => {
+  for (const sizeBytes of [5000, 65_536, 65_537, 4 * 2 ** 20]) {
+    expect(await cipher.seal(randomBytes(sizeBytes), 'chunk')).toMatchObject({compression: 'none'})
+    const half = await cipher.seal(plainOf(sizeBytes, 1), 'chunk')
+    expect(half).toMatchObject({compression: 'zstd'})
+    expect(half.bytes.length).toBeLessThan(sizeBytes * 0.9)
+  }
+})
+
+const KINDS: readonly PieceKind[] = ['chunk', 'table']
+const COMPRESSIONS: readonly PieceCompression[] = ['zstd', 'none']
+
+test.each([
+  ['compressed', plainOf(200_000, 2)],
+  ['stored as it is', randomBytes(200_000)],
+])('a piece that is %s opens as nothing else, and not when any part of it is another', async (_, plain) => {
+  const sealed = await cipher.seal(Buffer.from(plain), 'chunk')
+  const right = {...sealed, sizeBytes: plain.length, kind: 'chunk' as const}
+  expect((await cipher.open({...right, bytes: Buffer.from(sealed.bytes)})).equals(plain)).toBe(true)
+  for (const kind of KINDS)
+    for (const compression of COMPRESSIONS) {
+      if (kind === right.kind && compression === right.compression) continue
+      const opening = cipher.open({...right, kind, compression})
+      await expect(opening).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+    }
+  for (const sizeBytes of [0, plain.length - 1, plain.length + 1])
+    await expect(cipher.open({...right, sizeBytes})).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+  // Nonce, first and last bytes of the text, both sides of a slice, tag; with the old digest and with one that fits.
+  const {length} = sealed.bytes
+  for (const at of [0, 11, 12, 12 + 65_535, 12 + 65_536, length - 17, length - 16, length - 1]) {
+    if (at >= length) continue
+    const bytes = Buffer.from(sealed.bytes)
+    bytes[at] = (bytes[at] ?? 0) ^ 1
+    for (const digest of [sealed.digest, digestOf(bytes)])
+      await expect(cipher.open({...right, bytes, digest})).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+  }
+  for (const cut of [0, 11, 27, 28, length - 1]) {
+    const bytes = sealed.bytes.subarray(0, cut)
+    for (const digest of [sealed.digest, digestOf(bytes)])
+      await expect(cipher.open({...right, bytes, digest})).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+  }
+})
+
+test('another piece under the same key is not taken for it', async () => {
+  const [one, other] = await Promise.all(
+    [randomBytes(5000), randomBytes(5000)].map((plain) => cipher.seal(plain, 'chunk')),
+  )
+  if (one === undefined || other === undefined) throw new TypeError('two were sealed')
+  const swapped = {...one, bytes: other.bytes, sizeBytes: 5000, kind: 'chunk' as const}
+  await expect(cipher.open(swapped)).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+})
+
+test('in clear too a piece is what its digest says, and opens as it was sealed', async () => {
+  for (const plain of [plainOf(100_000, 2), randomBytes(100_000)]) {
+    const sealed = await clear.seal(Buffer.from(plain), 'chunk')
+    const right = {...sealed, sizeBytes: plain.length, kind: 'chunk' as const}
+    const compression = sealed.compression === 'none' ? 'zstd' : 'none'
+    await expect(clear.open({...right, compression})).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+    const bytes = Buffer.from(sealed.bytes)
+    bytes[50] = (bytes[50] ?? 0) ^ 1
+    await expect(clear.open({...right, bytes})).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+  }
+})
