@@ -16,6 +16,8 @@ export const NODE_STORE_DIR = '/var/lib/clouder/store'
 export const AGENT_SOCKET = '/run/clouder/agent/restore.sock'
 /** Archives of containers until they are sealed, which containerd writes for the node agent; root only. */
 export const ARCHIVE_DIR = '/var/lib/clouder/archives'
+/** A file system of memory on nodes, for dumps that fit there; root only. Absent where none is mounted. */
+export const MEMORY_DIR = '/var/lib/clouder/memory'
 /** Where the kubelet writes archives, which it was asked for before. */
 export const KUBELET_CHECKPOINT_DIR = '/var/lib/kubelet/checkpoints'
 /** Annotation of a pod: the Checkpoint of its own namespace whose containers it goes on from. */

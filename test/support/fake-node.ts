@@ -1,13 +1,16 @@
-import {writeFile} from 'node:fs/promises'
+import {mkdir, writeFile} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../src/api/names.ts'
 import {podTemplateOf, templatedPodSchema} from '../../src/checkpoint/pod-template.ts'
 import {pieceCipher} from '../../src/checkpoint/sealed/pieces.ts'
 import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
 import type {Patience} from '../../src/base/waiting.ts'
-import {diskArchives} from '../../src/programs/node-agent/archives.ts'
+import {diskArchives, type Archives} from '../../src/programs/node-agent/archives.ts'
 import type {Cgroups} from '../../src/programs/node-agent/cgroups.ts'
 import type {ContainerCheckpoint} from '../../src/programs/node-agent/container-checkpoint.ts'
 import type {ExecResult} from '../../src/programs/node-agent/container-exec.ts'
+import type {DirectDump} from '../../src/programs/node-agent/direct-dump.ts'
+import type {DumpWay} from '../../src/programs/node-agent/dump-place.ts'
 import type {DumpWatcher} from '../../src/programs/node-agent/freeze.ts'
 import {kubeletArchives} from '../../src/programs/node-agent/former-archives.ts'
 import {inspectArchive} from '../../src/programs/node-agent/inspect.ts'
@@ -95,17 +98,31 @@ export class FakeNode {
   /** With which the store was opened last. */
   patience: Patience | undefined
   /** What a dump of the pod takes. */
-  dumpSize: DumpSize = {fileBytes: 0, holeBytes: 0, sparsest: '', memoryBytes: 0, freeBytes: 2 ** 40}
+  dumpSize: DumpSize = {
+    fileBytes: 0,
+    holeBytes: 0,
+    sparsest: '',
+    memoryBytes: 0,
+    freeBytes: 2 ** 40,
+    upper: '/upper',
+  }
+  dumpWay: DumpWay = 'Runtime'
+  /** What dumps may take of its memory. */
+  memoryBytes = 0
+  memoryIsFull = false
   /** Set: the runtime answers this in place of a checkpoint. */
   dumpProblem: Error | undefined
   /** Of the runtime's archives, besides what every one has. */
   members: Readonly<Record<string, string | Uint8Array>> = {}
   readonly folder: string
+  /** Of a dump, in memory or on the disk. */
+  readonly archives: Archives
   readonly #containers: readonly string[]
   #dumping = 0
 
   constructor(folder: string, containers: readonly string[] = ['smoke']) {
     this.folder = folder
+    this.archives = diskArchives(folder, {memory: join(folder, 'memory')})
     this.#containers = containers
     for (const name of [SYSTEM_NAMESPACE])
       this.kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name}})
@@ -172,13 +189,19 @@ export class FakeNode {
       kube,
       podLocks: new PodLocks(),
       checkpoint: life.of('runtime', {checkpoint: this.#checkpoint()}, ['checkpoint']).checkpoint,
+      directDump: life.of('runtime', {directDump: this.#directDump()}, ['directDump']).directDump,
+      dumpWay: () => Promise.resolve(this.dumpWay),
+      memory: {
+        roomBytes: () => Promise.resolve(this.memoryBytes),
+        isFull: () => Promise.resolve(this.memoryIsFull),
+      },
       shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},
       cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),
       exec: life.of('runtime', {exec: () => this.#exec()}, ['exec']).exec,
       watchDump: this.#watchDump(),
       measure: () => Promise.resolve(this.dumpSize),
       dumps: {during: (dump) => dump(), clean: () => Promise.resolve()},
-      archives: life.of('archives', diskArchives(this.folder), ['begin', 'beginFolder', 'claim', 'remove']),
+      archives: life.of('archives', this.archives, ['begin', 'beginFolder', 'claim', 'remove']),
       formerArchives: kubeletArchives(this.folder),
       stores: clusterStores({
         kube,
@@ -226,6 +249,23 @@ export class FakeNode {
     }
   }
 
+  /** As the runtime's archive has it, file by file. */
+  #directDump(): DirectDump {
+    return async ({container}, folder, {freezePod}) => {
+      if (this.dumpProblem !== undefined) throw this.dumpProblem
+      this.mostDumpsAtOnce = Math.max(this.mostDumpsAtOnce, ++this.#dumping)
+      const status = JSON.stringify({metadata: {name: container}})
+      for (const [name, content] of Object.entries({...MEMBERS, 'status.dump': status, ...this.members})) {
+        await mkdir(dirname(join(folder, name)), {recursive: true})
+        await writeFile(join(folder, name), content, {mode: 0o600, flag: 'wx'})
+      }
+      this.processes.dumped = true
+      this.processes.podFrozen = freezePod
+      this.#dumping--
+      return {frozenMs: 12, gapMs: undefined}
+    }
+  }
+
   /** containerd resumes the container after its dump; the pod that was frozen meanwhile stays so. */
   #watchDump(): DumpWatcher {
     return async (_cgroup, {freezePod}, dump) => {
@@ -245,6 +285,10 @@ export class FakeNode {
       },
       containers: () => Promise.resolve([]),
       isTraced: () => Promise.resolve(false),
+      freezePod: async () => {
+        processes.podFrozen = true
+        return Promise.resolve({gap: false})
+      },
       holdContainer: async ({container}) => {
         processes.heldContainers.add(container)
         processes.podFrozen = false

@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {waitFor} from '../../base/waiting.ts'
 
+const SETTLE_MS = 2_000
 const SIGTERM_PENDING = 1n << 14n
 
 /** Folders of the freezing hierarchy. */
@@ -23,6 +24,11 @@ export interface Cgroups {
   containers(podUid: string): Promise<readonly {readonly id: string; readonly cgroup: ContainerCgroup}[]>
   /** Whether the first process of a container of the pod is traced: by CRIU, as long as it dumps. */
   isTraced(podUid: string): Promise<boolean>
+  /**
+   * Freezes the pod of a container that the runtime holds paused, so that it stays frozen when the runtime resumes it.
+   * `gap`: the container was not found frozen, so its processes may have run until now. Throws TimeoutError.
+   */
+  freezePod(cgroup: ContainerCgroup, signal: AbortSignal): Promise<{readonly gap: boolean}>
   /** Of a frozen pod only this container stays frozen, without running in between. */
   holdContainer(cgroup: ContainerCgroup): Promise<void>
   /** Whether the pod's own cgroup, or one of its containers', is set to be frozen. */
@@ -107,6 +113,23 @@ class KernelCgroups implements Cgroups {
       return (/^TracerPid:\s*(\d+)/m.exec(status ?? '')?.[1] ?? '0') !== '0'
     })
     return (await Promise.all(traced)).includes(true)
+  }
+
+  async freezePod({container, pod}: ContainerCgroup, signal: AbortSignal): Promise<{gap: boolean}> {
+    const {file, freeze, self, frozenFile, frozen} = FREEZER[this.version]
+    const gap = (await read(join(container, self))) !== '1'
+    await waitFor({
+      what: `the processes in ${pod} to be frozen`,
+      timeoutMs: SETTLE_MS,
+      intervalMs: 1,
+      signal,
+      check: async () => {
+        await writeFile(join(pod, file), freeze)
+        const state = (await read(join(pod, frozenFile))) ?? 'gone'
+        return state.includes(frozen) ? {value: true, seen: state} : {seen: state}
+      },
+    })
+    return {gap}
   }
 
   async holdContainer({container, pod}: ContainerCgroup): Promise<void> {

@@ -8,8 +8,17 @@ import {connect} from 'node:net'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {KubernetesError} from '../../kubernetes/errors.ts'
 
+/** A service behind the socket of a container runtime. */
+export interface RuntimeService {
+  readonly name: string
+  /** Of containerd's own services, whose objects each have one. */
+  readonly namespace?: string
+}
+
 /** https://github.com/kubernetes/cri-api/blob/master/pkg/apis/runtime/v1/api.proto */
-const SERVICE = '/runtime.v1.RuntimeService'
+const CRI: RuntimeService = {name: 'runtime.v1.RuntimeService'}
+/** https://github.com/containerd/containerd/blob/main/api/services/tasks/v1/tasks.proto: of the containers of pods. */
+export const TASKS: RuntimeService = {name: 'containerd.services.tasks.v1.Tasks', namespace: 'k8s.io'}
 /** containerd keeps so much of each of stdout and stderr of a command. */
 const MOST_ANSWER_BYTES = 2 * 16 * 1024 * 1024 + 1024
 /** Of a message of gRPC: whether it is compressed, and its length. */
@@ -18,6 +27,7 @@ const PREFIX_BYTES = 5
 /** Statuses of gRPC. */
 export const OK = 0
 export const DEADLINE_EXCEEDED = 4
+export const NOT_FOUND = 5
 export const UNAVAILABLE = 14
 
 export interface CriAnswer {
@@ -26,20 +36,30 @@ export interface CriAnswer {
   readonly body: Uint8Array
 }
 
+/** One unary call of the runtime's CRI. Throws as `runtimeCall` does. */
+export const criCall = (
+  socket: string,
+  method: string,
+  message: Uint8Array,
+  signal: AbortSignal,
+): Promise<CriAnswer> => runtimeCall(socket, CRI, method, message, signal)
+
 /**
- * One unary call of the container runtime behind a socket: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+ * One unary call of a service of the container runtime behind a socket: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
  * Throws KubernetesError API_UNREACHABLE when nobody listens there and nothing was begun, CheckpointError
  * CHECKPOINT_FAILED when it broke off.
  */
-export async function criCall(
+export async function runtimeCall(
   socket: string,
+  {name, namespace}: RuntimeService,
   method: string,
   message: Uint8Array,
   signal: AbortSignal,
 ): Promise<CriAnswer> {
   const session = connectHttp2('http://localhost', {createConnection: () => connect(socket)})
   try {
-    return await exchanged(session, `${SERVICE}/${method}`, message, signal)
+    const headers = namespace === undefined ? {} : {'containerd-namespace': namespace}
+    return await exchanged(session, `/${name}/${method}`, headers, message, signal)
   } finally {
     session.destroy()
   }
@@ -48,6 +68,7 @@ export async function criCall(
 function exchanged(
   session: ClientHttp2Session,
   path: string,
+  headers: Readonly<Record<string, string>>,
   message: Uint8Array,
   signal: AbortSignal,
 ): Promise<CriAnswer> {
@@ -73,14 +94,15 @@ function exchanged(
       [constants.HTTP2_HEADER_PATH]: path,
       [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc',
       [constants.HTTP2_HEADER_TE]: 'trailers',
+      ...headers,
     })
     // The runtime ends what was asked for by a call that is cancelled.
     signal.addEventListener('abort', () => stream.close(constants.NGHTTP2_CANCEL), {once: true})
     const chunks: Buffer[] = []
     let bytes = 0
     let told: IncomingHttpHeaders = {}
-    stream.on('response', (headers) => (told = {...told, ...headers}))
-    stream.on('trailers', (headers: IncomingHttpHeaders) => (told = {...told, ...headers}))
+    stream.on('response', (first) => (told = {...told, ...first}))
+    stream.on('trailers', (last: IncomingHttpHeaders) => (told = {...told, ...last}))
     stream.on('data', (chunk: Buffer) => {
       bytes += chunk.length
       if (bytes > MOST_ANSWER_BYTES) stream.close(constants.NGHTTP2_CANCEL)

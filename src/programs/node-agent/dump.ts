@@ -4,13 +4,31 @@ import {originalPod} from '../../checkpoint/pod-template.ts'
 import type {Checkpoint, CheckpointStatus} from '../../api/resources.ts'
 import type {ContainerCgroup} from './cgroups.ts'
 import {containerIdOf, statusOf, type Pod} from '../../kubernetes/pod.ts'
+import type {DumpPlace} from './archives.ts'
+import type {DumpTarget} from './container-checkpoint.ts'
+import {UnsuitedDumpError} from './direct-dump.ts'
+import {placeFor, type DumpWay} from './dump-place.ts'
+import type {WatchResult} from './freeze-worker.ts'
+import {resumePod} from './thaw.ts'
 import type {AgentTools} from './tools.ts'
-import {refuseLarge, refuseOverLimit} from './upper-layer.ts'
+import {refuseOverLimit, type DumpSize} from './upper-layer.ts'
 
 /** What a dump touches. */
 export type DumpTools = Pick<
   AgentTools,
-  'archives' | 'cgroups' | 'checkpoint' | 'exec' | 'explain' | 'log' | 'measure' | 'signal' | 'watchDump'
+  | 'archives'
+  | 'cgroups'
+  | 'checkpoint'
+  | 'directDump'
+  | 'dumpWay'
+  | 'exec'
+  | 'explain'
+  | 'log'
+  | 'measure'
+  | 'memory'
+  | 'shims'
+  | 'signal'
+  | 'watchDump'
 >
 
 type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
@@ -19,13 +37,14 @@ type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
 export interface Dumped {
   readonly containers: readonly DumpedContainer[]
   readonly frozen: boolean
+  readonly way: DumpWay
 }
 
 /**
  * Dumps the containers of a pod in order. One that was dumped stands still until all are, so that they fit each other,
  * and goes on then if the checkpoint leaves the pod running. Whatever an earlier attempt left is taken away first. Tried
- * again when its processes could not be stopped just then. Throws CheckpointError CHECKPOINT_FAILED; the pod may be
- * frozen then.
+ * again when its processes could not be stopped just then, and on the disk when the memory for dumps was too small.
+ * Throws CheckpointError CHECKPOINT_FAILED, TOO_LARGE; the pod may be frozen then.
  */
 export async function dumpPod(
   checkpoint: Checkpoint,
@@ -33,14 +52,19 @@ export async function dumpPod(
   pod: Pod,
   tools: DumpTools,
 ): Promise<Dumped> {
+  const may = {useMemory: true, beDirect: true}
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await dumpOnce(checkpoint, uid, pod, tools)
+      return await dumpOnce(checkpoint, uid, pod, may, tools)
     } catch (error) {
-      if (!(error instanceof CheckpointError) || !BUSY.test(error.message) || attempt === ATTEMPTS)
-        throw error
-      tools.log('info', 'could not freeze a pod, retrying', {attempt, error: error.message})
-      await tools.cgroups.thaw(pod.metadata.uid)
+      if (!(error instanceof CheckpointError) || attempt === ATTEMPTS) throw error
+      const isFull = may.useMemory && (await tools.memory.isFull())
+      const isUnsuited = error instanceof UnsuitedDumpError
+      if (!isFull && !isUnsuited && !BUSY.test(error.message)) throw error
+      tools.log('info', 'could not dump a pod, retrying', {attempt, isFull, error: error.message})
+      may.useMemory &&= !isFull
+      may.beDirect &&= !isUnsuited
+      await resumePod(pod.metadata.uid, tools)
       tools.signal.throwIfAborted()
     }
   }
@@ -55,24 +79,34 @@ const ATTEMPTS = 4
  */
 const BUSY = /unable to freeze|Unseizable non-zombie/
 
-async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: DumpTools): Promise<Dumped> {
+async function dumpOnce(
+  checkpoint: Checkpoint,
+  uid: string,
+  pod: Pod,
+  may: {readonly useMemory: boolean; readonly beDirect: boolean},
+  tools: DumpTools,
+): Promise<Dumped> {
   const {cgroups, archives, signal} = tools
   const {spec} = checkpoint
   const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
   const running = names.map((name) => runningContainer(pod, name))
   await archives.remove(uid)
   const limits = storageLimits(originalPod(pod).spec)
+  const sizes = new Map<string, DumpSize>()
   const unmeasured = new Map<string, string>()
   for (const {name, id} of running) {
     const cgroup = await cgroups.find(pod.metadata.uid, id)
     if (cgroup === undefined) continue
     const size = await tools.measure({pid: cgroup.pid, cgroup: cgroup.container})
-    refuseLarge(name, size)
+    sizes.set(name, size)
     if (spec.podPolicy !== 'Resume') refuseOverLimit(name, size, limits.get(name))
     if (size.unmeasured === undefined) continue
     unmeasured.set(name, size.unmeasured)
     tools.log('warn', 'could not measure changed files', {...targetOf(pod, name), error: size.unmeasured})
   }
+  const isOverlay = [...sizes.values()].every(({upper}) => upper !== undefined)
+  const way = isOverlay && may.beDirect ? await tools.dumpWay() : 'Runtime'
+  const place = await placeFor(way, sizes, may.useMemory ? tools.memory : undefined)
   if (spec.hooks?.preCheckpoint !== undefined) await runHook('before', pod, spec.hooks.preCheckpoint, tools)
   const holds = spec.podPolicy !== 'Resume' || running.length > 1
   const containers: DumpedContainer[] = []
@@ -80,7 +114,19 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Du
   for (const [index, {name, id, image}] of running.entries()) {
     const cgroup = await cgroups.find(pod.metadata.uid, id)
     if (cgroup === undefined) throw failed(pod, name, 'its processes were not found on the node')
-    const dumped = await dumpContainer(pod, {name, id}, uid, cgroup, holds, tools)
+    const dumped = await dumpContainer(
+      pod,
+      {
+        name,
+        id,
+        uid,
+        cgroup,
+        freezePod: holds,
+        place,
+        upper: way === 'Direct' ? sizes.get(name)?.upper : undefined,
+      },
+      tools,
+    )
     const why = unmeasured.get(name)
     containers.push({name, image, ...dumped, ...(why === undefined ? {} : {unmeasured: why})})
     held.push(cgroup)
@@ -91,7 +137,13 @@ async function dumpOnce(checkpoint: Checkpoint, uid: string, pod: Pod, tools: Du
   if (holds && !stays) await cgroups.thaw(pod.metadata.uid)
   if (!stays && spec.hooks?.postCheckpoint !== undefined)
     await runHook('after', pod, spec.hooks.postCheckpoint, tools)
-  return {containers, frozen: stays}
+  tools.log('info', 'dumped the containers of a pod', {
+    namespace: pod.metadata.namespace,
+    pod: pod.metadata.name,
+    way,
+    place,
+  })
+  return {containers, frozen: stays, way}
 }
 
 const targetOf = ({metadata: {namespace, name}}: Pod, container: string) => ({
@@ -115,34 +167,62 @@ function runningContainer(pod: Pod, name: string): {name: string; id: string; im
   return {name, id, image: container.image}
 }
 
+interface ContainerDump {
+  readonly name: string
+  readonly id: string
+  readonly uid: string
+  readonly cgroup: ContainerCgroup
+  readonly freezePod: boolean
+  /** Of its overlay; absent: the runtime makes an archive of it. */
+  readonly upper: string | undefined
+  readonly place: DumpPlace
+}
+
 async function dumpContainer(
   pod: Pod,
-  {name, id}: {readonly name: string; readonly id: string},
-  uid: string,
-  cgroup: ContainerCgroup,
-  freezePod: boolean,
+  dump: ContainerDump,
   tools: DumpTools,
 ): Promise<{
   readonly archiveBytes: number
   readonly frozenMilliseconds?: number
   readonly gapMilliseconds?: number
 }> {
-  const {checkpoint, watchDump, archives, signal} = tools
+  const {archives} = tools
+  const {name, id, uid, upper, place} = dump
   const target = {...targetOf(pod, name), podUid: pod.metadata.uid, containerId: id}
-  const path = await archives.begin(uid, name)
-  const {seen} = await watchDump(cgroup, {freezePod}, () => checkpoint(target, path, signal)).catch(
-    async (error: unknown) => {
-      throw await explained(error, tools)
-    },
-  )
+  const path =
+    upper === undefined ? await archives.begin(uid, name) : await archives.beginFolder(uid, name, place)
+  const dumping =
+    upper === undefined
+      ? dumpByRuntime(pod, target, path, dump, tools)
+      : tools.directDump(target, path, {...dump, upper}, tools.signal)
+  const {frozenMs, gapMs} = await dumping.catch(async (error: unknown) => {
+    throw await explained(error, tools)
+  })
   const archiveBytes = await archives.claim(path, uid, name)
-  if (freezePod && !seen.podFrozen)
-    throw failed(pod, name, 'the node agent missed the end of the dump, so the pod could not be frozen')
   return {
     archiveBytes,
-    ...(seen.frozenMs === undefined ? {} : {frozenMilliseconds: Math.round(seen.frozenMs)}),
-    ...(seen.gapMs === undefined ? {} : {gapMilliseconds: Math.ceil(seen.gapMs)}),
+    ...(frozenMs === undefined ? {} : {frozenMilliseconds: Math.round(frozenMs)}),
+    ...(gapMs === undefined ? {} : {gapMilliseconds: Math.ceil(gapMs)}),
   }
+}
+
+/** The runtime makes a tar, and resumes the container itself: the pod is frozen before it does. */
+async function dumpByRuntime(
+  pod: Pod,
+  target: DumpTarget,
+  path: string,
+  {cgroup, freezePod}: ContainerDump,
+  {watchDump, checkpoint, signal}: DumpTools,
+): Promise<WatchResult> {
+  const {seen} = await watchDump(cgroup, {freezePod}, () => checkpoint(target, path, signal))
+  if (freezePod && !seen.podFrozen)
+    throw failed(
+      pod,
+      target.container,
+      'the node agent missed the end of the dump, so the pod could not be frozen',
+    )
+  return seen
 }
 
 async function explained(error: unknown, tools: Pick<AgentTools, 'explain'>): Promise<unknown> {

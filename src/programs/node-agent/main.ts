@@ -8,6 +8,7 @@ import {
   ARCHIVE_DIR,
   DUMP_DIR,
   KUBELET_CHECKPOINT_DIR,
+  MEMORY_DIR,
   NODE_STORE_DIR,
   RESTORE_DIR,
   SYSTEM_NAMESPACE,
@@ -27,11 +28,13 @@ import {diskArchives} from './archives.ts'
 import {openCgroups} from './cgroups.ts'
 import {criCheckpoint} from './container-checkpoint.ts'
 import {criExec} from './container-exec.ts'
+import {directDump} from './direct-dump.ts'
 import {dumpFolder} from './dump-folder.ts'
 import {explainFailure} from './explain.ts'
 import {kubeletArchives} from './former-archives.ts'
 import {dumpWatcher} from './freeze.ts'
 import {collectGarbage} from './garbage.ts'
+import {memoryPlace} from './memory-place.ts'
 import {nodeLimits} from './limits.ts'
 import {inspectArchive} from './inspect.ts'
 import {dumpMeter} from './upper-layer.ts'
@@ -47,6 +50,8 @@ import {parsePod} from '../../kubernetes/pod.ts'
 import {PodLocks} from './pod-locks.ts'
 import {diskPreparations} from './prepare.ts'
 import {remembered} from '../../operator/ttl-cache.ts'
+import {readContainer} from './runtime-container.ts'
+import {containerdTasks} from './runtime-tasks.ts'
 import {serveRestores} from './serve.ts'
 import {containerdShims} from './shims.ts'
 import {clusterStores} from './stores.ts'
@@ -55,6 +60,8 @@ import {
   containerdImport,
   containerdNames,
   containerdRemoval,
+  FILES_PROGRAM,
+  packChanges,
   storeTools,
 } from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
@@ -62,6 +69,8 @@ import {serveUsage} from './usage.ts'
 
 const CGROUP_DIR = '/sys/fs/cgroup'
 const CONTAINERD_SOCKET = '/run/containerd/containerd.sock'
+/** One folder for each container: of its shim, and its root file system. */
+const TASK_DIR = '/run/containerd/io.containerd.runtime.v2.task/k8s.io'
 const PUBLISH_EVERY_MS = 60_000
 const COLLECT_EVERY_MS = 6 * 3_600_000
 const AGENT_SELECTOR = 'app.kubernetes.io/name=clouder-node-agent'
@@ -115,18 +124,30 @@ export const run: Program = async ({environment: variables, threads, now, log, s
   })
   const registry = new Registry()
   const metrics = agentMetrics(registry)
+  const tasks = containerdTasks(CONTAINERD_SOCKET)
   const tools: AgentTools = {
     node,
     kube,
     cgroups,
-    shims: containerdShims('/run/containerd/io.containerd.runtime.v2.task/k8s.io'),
+    shims: containerdShims(TASK_DIR),
     podLocks: new PodLocks(),
     checkpoint: criCheckpoint(CONTAINERD_SOCKET),
+    directDump: directDump({
+      tasks,
+      cgroups,
+      readContainer: (target, ended) => readContainer(CONTAINERD_SOCKET, target, ended),
+      packChanges: packChanges(hostTools),
+      rootfsOf: (id) => join(TASK_DIR, id, 'rootfs'),
+      nowMs: () => performance.now(),
+    }),
+    dumpWay: async () =>
+      (await hostTools.has(FILES_PROGRAM)) && (await tasks.isServed(signal)) ? 'Direct' : 'Runtime',
+    memory: memoryPlace(MEMORY_DIR, {proc: '/proc'}),
     exec: criExec(CONTAINERD_SOCKET),
     watchDump: dumpWatcher(threads),
     measure: dumpMeter({proc: '/proc', folder: dirname(ARCHIVE_DIR)}),
     dumps: dumpFolder(DUMP_DIR, log),
-    archives: diskArchives(ARCHIVE_DIR, {former: [KUBELET_CHECKPOINT_DIR]}),
+    archives: diskArchives(ARCHIVE_DIR, {former: [KUBELET_CHECKPOINT_DIR], memory: MEMORY_DIR}),
     formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers: threadedCiphers(threads, availableParallelism()),

@@ -1,12 +1,14 @@
-import {execFile, spawn} from 'node:child_process'
-import {once} from 'node:events'
-import {readdir} from 'node:fs/promises'
+import {execFile, spawn, type ChildProcess} from 'node:child_process'
+import {open, readdir} from 'node:fs/promises'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {promisify} from 'node:util'
 import {z} from 'zod'
 import {fullImageName} from '../../checkpoint/image-name.ts'
+import {errorMessage} from '../../base/errors.ts'
+import {CheckpointError} from '../../checkpoint/errors.ts'
+import {UnsuitedDumpError, type PackChanges} from './direct-dump.ts'
 import type {ImageDigests} from './restore-decision.ts'
 import type {ImageImport} from './tools.ts'
 
@@ -24,6 +26,10 @@ export interface HostTools {
     input: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<void>
+  /** Runs it with a new file, for root alone, as standard output. Throws with what it said when it fails. */
+  writeFile(name: string, words: readonly string[], path: string, signal: AbortSignal): Promise<void>
+  /** Whether it is installed. */
+  has(name: string): Promise<boolean>
 }
 
 /** Programs below /opt/clouder of the node: static ones, and the portable CRIU with its own libraries. */
@@ -40,24 +46,50 @@ export function storeTools(root: string): HostTools {
     },
     async feed(name, words, input, signal) {
       const child = spawn(await programOf(root, name), words, {stdio: ['pipe', 'ignore', 'pipe'], signal})
-      let said = ''
-      child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-2000)))
-      const ended = once(child, 'close')
+      const ended = endOf(child, [name, ...words])
       // One that ends early breaks the pipe; what it said then is the reason.
       const fed = pipeline(Readable.from(input), child.stdin, {signal}).catch((error: unknown) =>
         error instanceof Error ? error : new Error('reading the input failed', {cause: error}),
       )
-      const [code] = z
-        .tuple([z.int().nullable()])
-        .rest(z.unknown())
-        .parse(await ended)
+      const failure = await ended
       const broken = await fed
-      if (code !== 0)
-        throw new Error(
-          `${name} ${words.join(' ')} ${code === null ? 'was killed by a signal' : `exited with code ${code}`}: ${said.trim()}`,
-        )
+      signal.throwIfAborted()
+      if (failure !== undefined) throw failure
       if (broken !== undefined) throw broken
     },
+    async writeFile(name, words, path, signal) {
+      const program = await programOf(root, name)
+      await using file = await open(path, 'wx', 0o600)
+      const child = spawn(program, words, {stdio: ['ignore', file.fd, 'pipe'], signal})
+      const failure = await endOf(child, [name, ...words])
+      signal.throwIfAborted()
+      if (failure !== undefined) throw failure
+    },
+    has: async (name) => (await programsOf(root, name)).length > 0,
+  }
+}
+
+/** Waits until a program has ended and nothing of it writes any more; the error says why it failed, undefined: it did not. */
+async function endOf(child: ChildProcess, command: readonly string[]): Promise<Error | undefined> {
+  let said = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-2000)))
+  // Of a start that fails, or of a signal that is aborted; `close` comes all the same.
+  child.on('error', (error) => (said = `${said}${error.message}`))
+  const [code] = z
+    .tuple([z.int().nullable()])
+    .rest(z.unknown())
+    .parse(await new Promise<unknown>((resolve) => child.once('close', (...ended) => resolve(ended))))
+  if (code === 0) return undefined
+  return new ProgramError(command, code, said.trim())
+}
+
+class ProgramError extends Error {
+  readonly exitCode: number | null
+
+  constructor(command: readonly string[], exitCode: number | null, said: string) {
+    const end = exitCode === null ? 'was killed by a signal' : `exited with code ${exitCode}`
+    super(`${command.join(' ')} ${end}: ${said}`)
+    this.exitCode = exitCode
   }
 }
 
@@ -71,14 +103,37 @@ async function portableCriu(root: string): Promise<[string, ...string[]]> {
 }
 
 async function programOf(root: string, name: string): Promise<string> {
-  const store = join(root, 'store')
-  const found = (await readdir(store)).filter(
-    (entry) => /^[0-9a-f]{64}-/.test(entry) && entry.slice(65) === name,
-  )
-  const [first] = found
-  if (first === undefined) throw new Error(`${name} not found in ${store}`)
-  return join(store, first)
+  const [first] = await programsOf(root, name)
+  if (first === undefined) throw new Error(`${name} not found in ${join(root, 'store')}`)
+  return first
 }
+
+async function programsOf(root: string, name: string): Promise<readonly string[]> {
+  const store = join(root, 'store')
+  return (await readdir(store))
+    .filter((entry) => /^[0-9a-f]{64}-/.test(entry) && entry.slice(65) === name)
+    .map((entry) => join(store, entry))
+}
+
+/** Packs and unpacks files of containers. */
+export const FILES_PROGRAM = 'clouder-files'
+
+/** Exit code of that program for an overlay of which it cannot tell what was changed. */
+const UNSUITED = 3
+
+/** What a container changed of its files, by the program that the node has for it. */
+export const packChanges =
+  (tools: HostTools): PackChanges =>
+  async ({rootfs, upper}, path, signal) => {
+    const words = ['pack-changes', '--rootfs', rootfs, '--upper', upper]
+    await tools.writeFile(FILES_PROGRAM, words, path, signal).catch((error: unknown) => {
+      signal.throwIfAborted()
+      const message = `packing the changed files failed: ${errorMessage(error)}`
+      if (error instanceof ProgramError && error.exitCode === UNSUITED)
+        throw new UnsuitedDumpError(message, error)
+      throw new CheckpointError('CHECKPOINT_FAILED', message, {cause: error})
+    })
+  }
 
 const CONTAINERD = ['--address', '/run/containerd/containerd.sock', '--namespace', 'k8s.io']
 

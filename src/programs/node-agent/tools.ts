@@ -8,11 +8,14 @@ import type {Archives} from './archives.ts'
 import type {Cgroups} from './cgroups.ts'
 import type {ContainerCheckpoint} from './container-checkpoint.ts'
 import type {ContainerExec} from './container-exec.ts'
+import type {DirectDump} from './direct-dump.ts'
+import type {DumpWay} from './dump-place.ts'
 import type {DumpFolder} from './dump-folder.ts'
 import type {FormerArchives} from './former-archives.ts'
 import type {DumpWatcher} from './freeze.ts'
 import type {NodeLimits} from './limits.ts'
 import type {Log} from '../../operator/log.ts'
+import type {MemoryPlace} from './memory-place.ts'
 import type {Metrics} from './metrics.ts'
 import type {PodLocks} from './pod-locks.ts'
 import type {Shims} from './shims.ts'
@@ -40,7 +43,13 @@ export type ImageImport = (
 export interface AgentTools {
   readonly node: string
   readonly kube: KubeClient
+  /** By the runtime's archive, with `watchDump`: where `directDump` is not possible. */
   readonly checkpoint: ContainerCheckpoint
+  readonly directDump: DirectDump
+  /** Which of both this node can do. */
+  readonly dumpWay: () => Promise<DumpWay>
+  /** Where dumps are written when they fit. */
+  readonly memory: MemoryPlace
   readonly cgroups: Cgroups
   readonly shims: Shims
   readonly podLocks: PodLocks

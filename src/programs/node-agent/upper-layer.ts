@@ -18,6 +18,8 @@ export interface DumpSize {
   readonly sparsest: string
   readonly memoryBytes: number
   readonly freeBytes: number
+  /** Directory of its overlay with what it changed; absent: its root is not an overlay, or cannot be read. */
+  readonly upper?: string
   /** Why files were left out of the count; absent: all were counted. */
   readonly unmeasured?: string
 }
@@ -25,23 +27,25 @@ export interface DumpSize {
 export type DumpMeter = (container: {readonly pid: number; readonly cgroup: string}) => Promise<DumpSize>
 
 /**
- * Refuses, while the pod runs on, what would be written for minutes or fill the node.
- * containerd writes holes out, zero by zero, while the pod stands still. Throws CheckpointError TOO_LARGE.
+ * Refuses, while the pod runs on, what would be written for minutes: holes are written out, zero by zero, while the pod
+ * stands still. Throws CheckpointError TOO_LARGE.
  */
-export function refuseLarge(container: string, size: DumpSize): void {
-  const {fileBytes, holeBytes, sparsest, memoryBytes, freeBytes} = size
-  if (holeBytes > MOST_HOLE_BYTES)
-    throw new CheckpointError(
-      'TOO_LARGE',
-      `the sparse files of container ${container} have ${mib(holeBytes)} of holes, most of them in ${sparsest}; at most ${mib(MOST_HOLE_BYTES)} can be checkpointed: keep sparse files on a volume`,
-    )
-  // The dump itself, and the archive that is made of it.
-  const wantedBytes = 2 * (fileBytes + memoryBytes) + SPARE_BYTES
-  if (wantedBytes > freeBytes)
-    throw new CheckpointError(
-      'TOO_LARGE',
-      `a checkpoint of container ${container} needs ${mib(wantedBytes)} of disk space while it is created, but the node has ${mib(freeBytes)} free`,
-    )
+export function refuseHoles(container: string, {holeBytes, sparsest}: DumpSize): void {
+  if (holeBytes <= MOST_HOLE_BYTES) return
+  throw new CheckpointError(
+    'TOO_LARGE',
+    `the sparse files of container ${container} have ${mib(holeBytes)} of holes, most of them in ${sparsest}; at most ${mib(MOST_HOLE_BYTES)} can be checkpointed: keep sparse files on a volume`,
+  )
+}
+
+/** Refuses, while the pod runs on, what would fill the disk of the node. Throws CheckpointError TOO_LARGE. */
+export function refuseLarge(what: string, dumpBytes: number, freeBytes: number): void {
+  const wantedBytes = dumpBytes + SPARE_BYTES
+  if (wantedBytes <= freeBytes) return
+  throw new CheckpointError(
+    'TOO_LARGE',
+    `a checkpoint of ${what} needs ${mib(wantedBytes)} of disk space while it is created, but the node has ${mib(freeBytes)} free`,
+  )
 }
 
 /**
@@ -80,9 +84,10 @@ export function dumpMeter({
       files,
     )
     const upper = upperOf(mountinfo)
+    const isReadable = upper !== undefined && (await isFolder(upper))
     if (upper === undefined)
       files.unreadable.push('its root file system is not an overlay with an upper directory')
-    else if (!(await isFolder(upper))) files.unreadable.push(`its upper directory ${upper} cannot be read`)
+    else if (!isReadable) files.unreadable.push(`its upper directory ${upper} cannot be read`)
     else await addFiles(upper, '/', files)
     const {bavail, bsize} = await statfs(folder)
     const {fileBytes, holeBytes, sparsest, unreadable} = files
@@ -91,6 +96,7 @@ export function dumpMeter({
     const more = unreadable.length > 1 ? ` (and ${unreadable.length - 1} more)` : ''
     return {
       ...{fileBytes, holeBytes, sparsest, memoryBytes, freeBytes: bavail * bsize},
+      ...(isReadable ? {upper} : {}),
       ...(first === undefined ? {} : {unmeasured: `${first}${more}`}),
     }
   }

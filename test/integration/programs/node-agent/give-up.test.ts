@@ -18,7 +18,7 @@ const {signal} = new AbortController()
 const statusOf = async (node: FakeNode) =>
   checkpointStatusSchema.parse((await node.kube.get(REF))?.['status'] ?? {})
 const archivesIn = async (folder: string): Promise<readonly string[]> =>
-  (await readdir(folder)).filter((name) => name.endsWith('.tar'))
+  (await readdir(folder)).filter((name) => name.startsWith('clouder-'))
 
 /** Tools whose store is not there; `meanwhile` happens before that is found. */
 const withoutStore = (tools: AgentTools, meanwhile: () => Promise<unknown> = () => Promise.resolve()) => ({
@@ -32,14 +32,19 @@ const withoutStore = (tools: AgentTools, meanwhile: () => Promise<unknown> = () 
   },
 })
 
-test.for(['Resume', 'Freeze', 'Delete'] as const)(
-  'an agent killed while it gives up has undone nothing before that was told: %s',
-  async (podPolicy) => {
+test.for(
+  (['Resume', 'Freeze', 'Delete'] as const).flatMap((podPolicy) =>
+    (['Runtime', 'Direct'] as const).map((dumpWay) => [podPolicy, dumpWay] as const),
+  ),
+)(
+  'an agent killed while it gives up has undone nothing before that was told: %s, %s',
+  async ([podPolicy, dumpWay]) => {
     let effects: readonly string[] = []
     for (let point = 1; point <= MOST_EFFECTS; point++) {
       const life = new Life(point)
       await withTempFolder(async (folder) => {
         const node = new FakeNode(folder)
+        node.dumpWay = dumpWay
         node.ask(NAME.name, {podPolicy})
         const taking = reconcileCheckpoint(NAME, withoutStore(node.tools(life, signal)))
         await taking.catch((error: unknown) => {

@@ -1,4 +1,4 @@
-import {readdir} from 'node:fs/promises'
+import {mkdir, readdir} from 'node:fs/promises'
 import {join} from 'node:path'
 import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
@@ -56,14 +56,22 @@ const modes = [
   {podPolicy: 'Delete', containers: ['smoke']},
 ] as const
 
-test.for(modes)(
-  'an agent killed after any of its side effects loses nothing: $podPolicy, $containers',
-  async ({podPolicy, containers}) => {
+const ways = [
+  {dumpWay: 'Runtime', memoryBytes: 0},
+  {dumpWay: 'Direct', memoryBytes: 0},
+  {dumpWay: 'Direct', memoryBytes: 2 ** 40},
+] as const
+
+test.for(modes.flatMap((mode) => ways.map((way) => ({...mode, ...way}))))(
+  'an agent killed after any of its side effects loses nothing: $podPolicy, $containers, $dumpWay, $memoryBytes',
+  async ({podPolicy, containers, dumpWay, memoryBytes}) => {
     let effects: readonly string[] = []
     for (let point = 1; point <= MOST_EFFECTS; point++) {
       const life = new Life(point)
       await withTempFolder(async (folder) => {
         const node = new FakeNode(folder, containers)
+        Object.assign(node, {dumpWay, memoryBytes})
+        await mkdir(join(folder, 'memory'))
         node.ask(NAME.name, {
           podPolicy,
           hooks: {preCheckpoint: {container: containers[0], command: ['sync']}},
@@ -82,7 +90,7 @@ test.for(modes)(
         expect(status, seen).toMatchObject({phase: 'Ready', frozen: podPolicy === 'Freeze'})
         await expectStored(node)
         expect(
-          (await readdir(folder)).filter((name) => name.startsWith('clouder-')),
+          (await readdir(folder, {recursive: true})).filter((name) => name.includes('clouder-')),
           seen,
         ).toEqual([])
         expect(node.processes.alive, seen).toBe(podPolicy !== 'Delete')
@@ -94,6 +102,6 @@ test.for(modes)(
     }
     // All of them were tried: the last life came to its end.
     expect(effects.length).toBeLessThan(MOST_EFFECTS)
-    expect(new Set(effects)).toContain('runtime.checkpoint')
+    expect(new Set(effects)).toContain(dumpWay === 'Direct' ? 'runtime.directDump' : 'runtime.checkpoint')
   },
 )

@@ -3,12 +3,14 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {
   dumpMeter,
+  refuseHoles,
   refuseLarge,
   refuseOverLimit,
   type DumpSize,
 } from '../../../../src/programs/node-agent/upper-layer.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
+const MIB = 1024 ** 2
 const GIB = 1024 ** 3
 const SMALL: DumpSize = {fileBytes: 1000, holeBytes: 0, sparsest: '', memoryBytes: 1000, freeBytes: GIB}
 
@@ -35,13 +37,15 @@ test('the changed files of a container are measured, with their holes, and its m
     })
     expect(size).not.toHaveProperty('unmeasured')
     expect(size.holeBytes).toBeGreaterThan(2.9 * GIB)
-    expect(() => refuseLarge('app', {...size, freeBytes: 100 * GIB})).toThrow('/var/data/sparse')
+    expect(size.upper).toBe(upper)
+    expect(() => refuseHoles('app', size)).toThrow('/var/data/sparse')
   })
 })
 
 test('what fits is not refused; what would fill the node is', () => {
-  expect(() => refuseLarge('app', SMALL)).not.toThrow()
-  expect(() => refuseLarge('app', {...SMALL, memoryBytes: GIB / 2})).toThrow(/1281 MiB .* 1024 MiB free/)
+  expect(() => refuseHoles('app', SMALL)).not.toThrow()
+  expect(() => refuseLarge('container app', 768 * MIB, GIB)).not.toThrow()
+  expect(() => refuseLarge('container app', 768 * MIB + 1, GIB)).toThrow(/1025 MiB .* 1024 MiB free/)
 })
 
 test.for([

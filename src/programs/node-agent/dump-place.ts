@@ -1,0 +1,36 @@
+import type {DumpPlace} from './archives.ts'
+import type {MemoryPlace} from './memory-place.ts'
+import {refuseHoles, refuseLarge, type DumpSize} from './upper-layer.ts'
+
+/**
+ * How a node dumps a container. `Direct`: CRIU writes to a folder of the agent. `Runtime`: the runtime makes an archive
+ * of it, by its CRI, which every one can that checkpoints at all.
+ */
+export type DumpWay = 'Direct' | 'Runtime'
+
+/** Of a container, besides its memory and files: CRIU's small images, headers, what was allocated since. */
+const SMALL_BYTES = 32 * 1024 * 1024
+
+/**
+ * Where a pod is dumped to, by the sizes of its containers: memory, if it fits there, else the disk. Throws
+ * CheckpointError TOO_LARGE when neither has room; nothing was frozen until then.
+ */
+export async function placeFor(
+  way: DumpWay,
+  sizes: ReadonlyMap<string, DumpSize>,
+  memory: MemoryPlace | undefined,
+): Promise<DumpPlace> {
+  for (const [name, size] of sizes) refuseHoles(name, size)
+  if (way === 'Runtime') {
+    // The dump itself, and the archive that is made of it.
+    for (const [name, {fileBytes, memoryBytes, freeBytes}] of sizes)
+      refuseLarge(`container ${name}`, 2 * (fileBytes + memoryBytes), freeBytes)
+    return 'disk'
+  }
+  const all = [...sizes.values()]
+  const bytes = all.reduce((sum, one) => sum + one.fileBytes + one.memoryBytes + SMALL_BYTES, 0)
+  if (memory !== undefined && bytes <= (await memory.roomBytes())) return 'memory'
+  const freeBytes = Math.min(...all.map((one) => one.freeBytes))
+  refuseLarge(`container ${[...sizes.keys()].join(', ')}`, bytes, freeBytes)
+  return 'disk'
+}
