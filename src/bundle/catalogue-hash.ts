@@ -1,9 +1,9 @@
 import {statSync} from 'node:fs'
-import {readdir, readFile} from 'node:fs/promises'
+import {readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {catalogueFor} from './catalogue.ts'
 import {sha256Of} from './digest.ts'
-import {isBuildInput} from './go-components.ts'
+import {buildInputs} from './go-components.ts'
 
 /**
  * Hex sha256 of everything this version of clouder pins for a Kubernetes version: the catalogue, its Go modules and
@@ -16,7 +16,7 @@ export async function catalogueHash(kubernetes: string, packageRoot: string): Pr
   const modules = await Promise.all(
     folders.map(async (module) => {
       const folder = join(packageRoot, 'src', 'bundle', 'modules', module)
-      const names = (await readdir(folder)).filter(isBuildInput).sort()
+      const names = await buildInputs(folder)
       return Promise.all(
         names.map(async (name) => [module, name, await readFile(join(folder, name), 'utf8')]),
       )

@@ -132,6 +132,7 @@ function catalogueFiles(kubernetes: string): readonly CatalogueFile[] {
     ...CONTAINERD_BINARIES.map((name) => binary('containerd', name, CONTAINERD)),
     binary('runc', 'runc', RUNC),
     binary('restore', 'clouder-restore', RESTORE),
+    binary('restore', 'clouder-files', RESTORE),
     {
       kind: 'archive',
       name: 'cni-plugins',

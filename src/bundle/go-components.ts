@@ -1,3 +1,5 @@
+import {readdir} from 'node:fs/promises'
+import {join, relative} from 'node:path'
 import {CNI_PLUGINS, CONTAINERD, FLANNEL, RESTORE, RUNC, SMOKE, versionOfTag} from './pins.ts'
 import type {KubernetesPins} from './pins.ts'
 
@@ -19,8 +21,14 @@ export interface GoComponent {
   readonly seccomp?: boolean
 }
 
-/** Whether a file of a module goes into its binaries; tests of our own do not. */
-export const isBuildInput = (name: string): boolean => !name.endsWith('_test.go')
+/** The files of a module's folder that go into its binaries, in order; tests of our own do not. */
+export async function buildInputs(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, {recursive: true, withFileTypes: true})
+  return entries
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('_test.go'))
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort()
+}
 
 export const CNI_BINARIES: Readonly<Record<string, readonly string[]>> = {
   ipam: ['dhcp', 'host-local', 'static'],
@@ -126,7 +134,10 @@ export function goComponents(kubernetes: string, pins: KubernetesPins): readonly
       module: 'restore',
       upstream: undefined,
       version: RESTORE,
-      packages: {'clouder-restore': 'clouder.dev/bundle/restore'},
+      packages: {
+        'clouder-restore': 'clouder.dev/bundle/restore',
+        'clouder-files': 'clouder.dev/bundle/restore/files',
+      },
       variables: {},
     },
   ]

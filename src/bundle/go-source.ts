@@ -1,10 +1,10 @@
-import {mkdir, readFile, readdir, rename, rm} from 'node:fs/promises'
+import {mkdir, readFile, rename, rm} from 'node:fs/promises'
 import {join} from 'node:path'
 import {BundleError} from './errors.ts'
 import {catalogueFor} from './catalogue.ts'
 import type {CatalogueFile, CatalogueImage, GoImageRecipe} from './catalogue.ts'
 import type {DebianRecipe} from './debian-recipes.ts'
-import {isBuildInput} from './go-components.ts'
+import {buildInputs} from './go-components.ts'
 import type {GoComponent} from './go-components.ts'
 import {resolvePackages, unpackPackages} from './debian.ts'
 import type {DebianPackage} from './debian.ts'
@@ -103,7 +103,7 @@ function componentOf(module: string, context: SourceContext): GoComponent {
 
 async function goInputs(module: string, context: SourceContext): Promise<readonly string[]> {
   const folder = join(context.packageRoot, 'src', 'bundle', 'modules', module)
-  const names = (await readdir(folder)).filter(isBuildInput).sort()
+  const names = await buildInputs(folder)
   const contents = await Promise.all(names.map((name) => readFile(join(folder, name))))
   const hashes = names.map((name, index) => `${name} ${sha256Of(contents[index] ?? '')}`)
   const component = componentOf(module, context)

@@ -19,8 +19,8 @@ export const FLANNEL = '0.28.4'
 export const CRIU = '4.2'
 export const HOST_TOOLS = '1'
 export const SMOKE = '2'
-/** The restore handler. */
-export const RESTORE = '1'
+/** The restore handler, and the program that packs files for it. */
+export const RESTORE = '2'
 /** Version of package.json: of the programs that run in the cluster. */
 export const CLOUDER = '0.1.0'
 

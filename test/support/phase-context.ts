@@ -61,6 +61,7 @@ export const plannedBundle: Bundle = {
         'ctr',
         'runc',
         'clouder-restore',
+        'clouder-files',
       ].map((name) => fileItem('binary', name, '1.0.0')),
       ...['cni-plugins', 'criu', 'host-tools'].map((name) => fileItem('archive', name, '1.0.0')),
     ],

@@ -17,6 +17,7 @@ const BINARIES = [
   'runc',
 ] as const
 const HANDLER = 'clouder-restore'
+const PACKER = 'clouder-files'
 const ARCHIVES = ['cni-plugins', 'criu', 'host-tools'] as const
 
 interface Link {
@@ -44,10 +45,11 @@ export function wantedArtifacts(bundle: Bundle, role: 'control-plane' | 'worker'
   const binaries = BINARIES.filter((name) => name !== 'kubectl' || role === 'control-plane')
   const path = (name: string): string => storePath(fileOf(bundle, name))
   return {
-    items: [...binaries, HANDLER, ...ARCHIVES].map((name) => fileOf(bundle, name)),
+    items: [...binaries, HANDLER, PACKER, ...ARCHIVES].map((name) => fileOf(bundle, name)),
     links: [
       ...binaries.map((name) => ({path: `/usr/local/bin/${name}`, target: path(name)})),
       {path: RESTORE_HANDLER, target: path(HANDLER)},
+      {path: `${ROOT}/${PACKER}`, target: path(PACKER)},
       {path: `${ROOT}/criu`, target: path('criu')},
       // runc looks `criu` up in the PATH of containerd's unit.
       {path: '/usr/local/sbin/criu', target: `${ROOT}/criu/criu`},

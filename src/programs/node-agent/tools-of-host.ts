@@ -1,10 +1,11 @@
 import {execFile, spawn, type ChildProcess} from 'node:child_process'
-import {open, readdir} from 'node:fs/promises'
+import {lstat, open, readdir} from 'node:fs/promises'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {promisify} from 'node:util'
 import {z} from 'zod'
+import {unlessMissing} from '../../base/system-errors.ts'
 import {fullImageName} from '../../checkpoint/image-name.ts'
 import {errorMessage} from '../../base/errors.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
@@ -103,6 +104,9 @@ async function portableCriu(root: string): Promise<[string, ...string[]]> {
 }
 
 async function programOf(root: string, name: string): Promise<string> {
+  // The store keeps what an upgrade replaced; a program that must be the newest has a link.
+  const linked = join(root, name)
+  if ((await lstat(linked).catch(unlessMissing))?.isSymbolicLink() === true) return linked
   const [first] = await programsOf(root, name)
   if (first === undefined) throw new Error(`${name} not found in ${join(root, 'store')}`)
   return first

@@ -66,11 +66,18 @@ test.for<Arch>(['amd64', 'arm64'])(
     }
     const bundle = await buildBundle({...options, source: 'auto'})
     await verifyBundle(bundle, {references: expectedReferences(KUBERNETES), signal})
-    expect(made.toSorted()).toEqual(['clouder', 'clouder-restore', 'criu', 'host-tools', 'smoke'])
+    expect(made.toSorted()).toEqual([
+      'clouder',
+      'clouder-files',
+      'clouder-restore',
+      'criu',
+      'host-tools',
+      'smoke',
+    ])
     const sourcesOf = [...bundle.lock.files, ...bundle.lock.images].map(
       ({name, source}) => `${name} ${source}`,
     )
-    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(5)
+    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(6)
     server.seen.length = 0
     await buildBundle({...options, source: 'release'})
     expect(server.seen).toEqual([])

@@ -402,7 +402,7 @@ test('it is reachable when both hosts answer as themselves, and only then', asyn
 test('it lacks only what nobody publishes for every distribution', async () => {
   const round = await startRound()
   const lacking = [...files, ...images].filter((item) => !round.source.has(item)).map(({name}) => name)
-  expect(lacking).toEqual(['clouder-restore', 'criu', 'host-tools', 'smoke', 'clouder'])
+  expect(lacking).toEqual(['clouder-restore', 'clouder-files', 'criu', 'host-tools', 'smoke', 'clouder'])
   expect(await codeOf(round.source.file(fileNamed('criu'), round.context()))).toMatch(
     /^BUILD_FAILED: criu has no published release/,
   )

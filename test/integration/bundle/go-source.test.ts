@@ -78,7 +78,7 @@ test('the real bundle verifies and holds what kubeadm itself asks for', async ()
   const kubeadm = await unpackFile('kubeadm', folder.dir)
   const {stdout} = await run(kubeadm, ['config', 'images', 'list', '--kubernetes-version', `v${KUBERNETES}`])
   const references = [...expectedReferences(KUBERNETES), ...stdout.trim().split('\n')]
-  await expect(verifyBundle(bundle, {references, signal})).resolves.toMatchObject({items: 21})
+  await expect(verifyBundle(bundle, {references, signal})).resolves.toMatchObject({items: 22})
 })
 
 test('a second build takes under a second', async () => {

@@ -19,7 +19,7 @@ test('a built bundle holds every item of the catalogue and verifies', async () =
   const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
   expect(bundle.lock.images.map((image) => image.reference)).toEqual(references)
   expect(bundle.lock.files.map((file) => file.name)).toContain('kubelet')
-  await expect(verifyBundle(bundle, {references, signal})).resolves.toMatchObject({items: 21})
+  await expect(verifyBundle(bundle, {references, signal})).resolves.toMatchObject({items: 22})
   expect(await loadBundle(bundle.dir)).toMatchObject({dir: bundle.dir, lock: bundle.lock})
 })
 

@@ -1,39 +1,28 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
-	"path"
-	"path/filepath"
 	"strings"
 	"syscall"
-)
 
-const (
-	whiteout   = ".wh."
-	opaque     = ".wh..wh..opq"
-	capability = "security.capability"
+	"clouder.dev/bundle/restore/tree"
 )
-
-type device struct {
-	kind         byte
-	major, minor int64
-}
 
 // Devices that runc gives to every container.
-var commonDevices = []device{{'c', 1, 3}, {'c', 1, 5}, {'c', 1, 7}, {'c', 1, 8}, {'c', 1, 9}, {'c', 5, 0}}
+var commonDevices = []tree.Device{{Kind: 'c', Major: 1, Minor: 3}, {Kind: 'c', Major: 1, Minor: 5}, {Kind: 'c', Major: 1, Minor: 7}, {Kind: 'c', Major: 1, Minor: 8}, {Kind: 'c', Major: 1, Minor: 9}, {Kind: 'c', Major: 5, Minor: 0}}
 
-// changes unpacks a tar over a root file system. No path of it leads out: os.Root sees to that.
-type changes struct {
-	root    *os.Root
-	devices map[device]bool
-	// Folders get their times last: what is put into them changes these.
-	folders []*tar.Header
+func devicesOf(wanted config) map[tree.Device]bool {
+	devices := map[tree.Device]bool{}
+	for _, known := range commonDevices {
+		devices[known] = true
+	}
+	for _, listed := range wanted.Linux.Devices {
+		if len(listed.Type) == 1 {
+			devices[tree.Device{Kind: listed.Type[0], Major: listed.Major, Minor: listed.Minor}] = true
+		}
+	}
+	return devices
 }
 
 // applyChanges does to the root file system what the container had done to its own.
@@ -43,312 +32,25 @@ func applyChanges(rootfs string, wanted config, a answer) error {
 		return err
 	}
 	defer root.Close()
-	c := changes{root: root, devices: map[device]bool{}}
-	for _, known := range commonDevices {
-		c.devices[known] = true
-	}
-	for _, listed := range wanted.Linux.Devices {
-		if len(listed.Type) == 1 {
-			c.devices[device{listed.Type[0], listed.Major, listed.Minor}] = true
-		}
-	}
+	c := tree.Unpacker{Root: root, Devices: devicesOf(wanted)}
 	if a.Changes != "" {
-		if err := c.unpack(a.Changes); err != nil {
+		if err := unpackFrom(a.Changes, &c); err != nil {
 			return fmt.Errorf("changed files of the checkpoint: %w", err)
 		}
 	}
 	for _, deleted := range a.Deleted {
-		if err := c.removeDeleted(strings.TrimPrefix(deleted, "/")); err != nil {
+		if err := c.RemoveDeleted(strings.TrimPrefix(deleted, "/")); err != nil {
 			return fmt.Errorf("deleted files of the checkpoint: %w", err)
 		}
 	}
 	return nil
 }
 
-func (c *changes) unpack(archive string) error {
+func unpackFrom(archive string, c *tree.Unpacker) error {
 	file, err := os.OpenFile(archive, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	// What is gone from the image goes first, so that it does not take away what was put in its place.
-	if err := c.each(file, c.remove); err != nil {
-		return err
-	}
-	if err := c.each(file, c.put); err != nil {
-		return err
-	}
-	for _, folder := range c.folders {
-		if err := c.root.Chtimes(folder.Name, folder.ModTime, folder.ModTime); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *changes) each(file *os.File, use func(*tar.Header, io.Reader) error) error {
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	reader := tar.NewReader(file)
-	for {
-		header, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if header.Typeflag == tar.TypeXGlobalHeader {
-			continue
-		}
-		name := header.Name
-		if header.Name, err = inside(name); err != nil {
-			return err
-		}
-		if err := use(header, reader); err != nil {
-			return fmt.Errorf("%q: %w", name, err)
-		}
-	}
-}
-
-// inside gives the clean form of a path below the root.
-func inside(name string) (string, error) {
-	clean := path.Clean(name)
-	for part := range strings.SplitSeq(name, "/") {
-		if part == ".." {
-			return "", fmt.Errorf("%q leads out of the container", name)
-		}
-	}
-	if !filepath.IsLocal(clean) {
-		return "", fmt.Errorf("%q leads out of the container", name)
-	}
-	return clean, nil
-}
-
-var errLink = errors.New("a folder on its way is none")
-
-// checkFolder wants real folders on the way, as an archive of an overlay names them: no link of the image is followed.
-func (c *changes) checkFolder(folder string) error {
-	if folder == "." {
-		return nil
-	}
-	if err := c.checkFolder(path.Dir(folder)); err != nil {
-		return err
-	}
-	found, err := c.root.Lstat(folder)
-	if err == nil && !found.IsDir() {
-		return errLink
-	}
-	return err
-}
-
-// remove does what a whiteout says.
-func (c *changes) remove(header *tar.Header, _ io.Reader) error {
-	folder, base := path.Split(header.Name)
-	folder = path.Clean(folder)
-	if !strings.HasPrefix(base, whiteout) {
-		return nil
-	}
-	// The image has no such folder, so there is nothing of it to take away.
-	if err := c.checkFolder(folder); errors.Is(err, fs.ErrNotExist) || errors.Is(err, errLink) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if base == opaque {
-		return c.empty(folder)
-	}
-	// Overlay's other marks are about itself.
-	if strings.HasPrefix(base, whiteout+whiteout) {
-		return nil
-	}
-	gone := strings.TrimPrefix(base, whiteout)
-	if gone == "" || gone == "." || gone == ".." {
-		return errors.New("is no mark of a file")
-	}
-	return c.root.RemoveAll(path.Join(folder, gone))
-}
-
-func (c *changes) empty(folder string) error {
-	opened, err := c.root.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer opened.Close()
-	names, err := opened.Readdirnames(-1)
-	for _, name := range names {
-		err = errors.Join(err, c.root.RemoveAll(path.Join(folder, name)))
-	}
-	return err
-}
-
-func (c *changes) removeDeleted(name string) error {
-	clean, err := inside(name)
-	if err != nil || clean == "." {
-		return fmt.Errorf("%q is no file of the container", name)
-	}
-	err = c.checkFolder(path.Dir(clean))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("%q: %w", name, err)
-	}
-	return c.root.RemoveAll(clean)
-}
-
-// put makes what an entry describes, in place of what is there.
-func (c *changes) put(header *tar.Header, content io.Reader) error {
-	name := header.Name
-	if strings.HasPrefix(path.Base(name), whiteout) {
-		return nil
-	}
-	folder := path.Dir(name)
-	if err := c.checkFolder(folder); errors.Is(err, fs.ErrNotExist) {
-		err = c.root.MkdirAll(folder, 0o755)
-		if err != nil {
-			return err
-		}
-	} else if err != nil {
-		return err
-	}
-	if header.Typeflag == tar.TypeDir {
-		return c.putFolder(header)
-	}
-	if name == "." {
-		return errors.New("is no folder")
-	}
-	if err := c.root.RemoveAll(name); err != nil {
-		return err
-	}
-	switch header.Typeflag {
-	case tar.TypeReg:
-		return c.putFile(header, content)
-	case tar.TypeSymlink:
-		// Its times are left: nothing looks at them.
-		if err := c.root.Symlink(header.Linkname, name); err != nil {
-			return err
-		}
-		return c.root.Lchown(name, header.Uid, header.Gid)
-	case tar.TypeLink:
-		target, err := inside(header.Linkname)
-		if err != nil {
-			return err
-		}
-		if err := c.checkFolder(path.Dir(target)); err != nil {
-			return err
-		}
-		return c.root.Link(target, name)
-	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
-		return c.putNode(header)
-	}
-	return fmt.Errorf("is of type %q, which no container's files have", header.Typeflag)
-}
-
-func (c *changes) putFolder(header *tar.Header) error {
-	name := header.Name
-	found, err := c.root.Lstat(name)
-	if err == nil && !found.IsDir() {
-		if err = c.root.RemoveAll(name); err == nil {
-			err = fs.ErrNotExist
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = c.root.Mkdir(name, 0o700)
-	}
-	if err != nil {
-		return err
-	}
-	c.folders = append(c.folders, header)
-	return c.own(header)
-}
-
-func (c *changes) putFile(header *tar.Header, content io.Reader) error {
-	file, err := c.root.OpenFile(header.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if err := copySparse(file, content, header.Size); err != nil {
-		return err
-	}
-	if err := c.own(header); err != nil {
-		return err
-	}
-	// After the owner, whose change takes it away.
-	if value, has := header.PAXRecords["SCHILY.xattr."+capability]; has {
-		self := fmt.Sprintf("/proc/self/fd/%d", file.Fd())
-		if err := syscall.Setxattr(self, capability, []byte(value), 0); err != nil {
-			return fmt.Errorf("capabilities: %w", err)
-		}
-	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	return c.root.Chtimes(header.Name, header.ModTime, header.ModTime)
-}
-
-// copySparse leaves runs of zeros out: what was a hole is one again.
-func copySparse(file *os.File, content io.Reader, size int64) error {
-	const block = 64 << 10
-	buffer, zeros := make([]byte, block), make([]byte, block)
-	at := int64(0)
-	for {
-		n, err := io.ReadFull(content, buffer)
-		if n > 0 && !bytes.Equal(buffer[:n], zeros[:n]) {
-			if _, failed := file.WriteAt(buffer[:n], at); failed != nil {
-				return failed
-			}
-		}
-		at += int64(n)
-		if at == size {
-			return file.Truncate(size)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// putNode makes a pipe, or a device that the container has anyway.
-func (c *changes) putNode(header *tar.Header) error {
-	mode, number := uint32(syscall.S_IFIFO), 0
-	if header.Typeflag != tar.TypeFifo {
-		wanted := device{'c', header.Devmajor, header.Devminor}
-		mode = syscall.S_IFCHR
-		if header.Typeflag == tar.TypeBlock {
-			wanted.kind, mode = 'b', syscall.S_IFBLK
-		}
-		if !c.devices[wanted] {
-			return fmt.Errorf("device %c %d:%d is none of the container's", wanted.kind, wanted.major, wanted.minor)
-		}
-		number = deviceNumber(wanted)
-	}
-	folder, err := c.root.Open(path.Dir(header.Name))
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	if err := syscall.Mknodat(int(folder.Fd()), path.Base(header.Name), mode|0o600, number); err != nil {
-		return err
-	}
-	if err := c.own(header); err != nil {
-		return err
-	}
-	return c.root.Chtimes(header.Name, header.ModTime, header.ModTime)
-}
-
-// deviceNumber is makedev(3).
-func deviceNumber(d device) int {
-	major, minor := uint64(d.major), uint64(d.minor)
-	return int(minor&0xff | (major&0xfff)<<8 | (minor&^0xff)<<12 | (major&^0xfff)<<32)
-}
-
-func (c *changes) own(header *tar.Header) error {
-	if err := c.root.Lchown(header.Name, header.Uid, header.Gid); err != nil {
-		return err
-	}
-	// Nothing here is a link: it was made a moment ago, in folders that are none.
-	return c.root.Chmod(header.Name, header.FileInfo().Mode())
+	return c.Unpack(file)
 }

@@ -27,7 +27,7 @@ test('only control planes get kubectl', () => {
 test('a bare machine gets every file in one upload, then its links', async () => {
   const steps = await planOn('')
   expect(steps.map(({summary}) => summary)).toEqual([
-    'copy 10 files of the bundle (10 MB)',
+    'copy 11 files of the bundle (11 MB)',
     'link the programs of the bundle',
   ])
   expect(steps[0]?.reason).toContain('not on the node: kubeadm 1.0.0, kubelet 1.0.0')

@@ -1,0 +1,62 @@
+// Command clouder-files packs files of containers into tars on its standard output.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"clouder.dev/bundle/restore/tree"
+)
+
+// Of its own, so that the node agent tells them from failures.
+const (
+	exitUnsuited = 3
+	exitTooLarge = 4
+)
+
+func main() {
+	err := run(os.Args[1:], os.Stdout)
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, err)
+	var tooLarge *tree.TooLargeError
+	switch {
+	case errors.Is(err, tree.ErrUnsuited):
+		os.Exit(exitUnsuited)
+	case errors.As(err, &tooLarge):
+		os.Exit(exitTooLarge)
+	}
+	os.Exit(1)
+}
+
+func run(words []string, out io.Writer) error {
+	if len(words) == 0 {
+		return errors.New("usage: clouder-files pack-changes --rootfs DIR [--upper DIR] | pack-folder --dir DIR [--max-bytes N]")
+	}
+	flags := flag.NewFlagSet(words[0], flag.ContinueOnError)
+	rootfs := flags.String("rootfs", "", "folder where the overlay of a container is mounted")
+	upper := flags.String("upper", "", "its upper folder, compared with what the mount tells")
+	dir := flags.String("dir", "", "folder to pack")
+	maxBytes := flags.Int64("max-bytes", -1, "most bytes of the tar; negative: no bound")
+	if err := flags.Parse(words[1:]); err != nil {
+		return err
+	}
+	switch words[0] {
+	case "pack-changes":
+		found, err := tree.UpperOf(*rootfs)
+		if err != nil {
+			return err
+		}
+		if *upper != "" && *upper != found {
+			return fmt.Errorf("%w: the overlay at %s has the upper folder %s, not %s", tree.ErrUnsuited, *rootfs, found, *upper)
+		}
+		return tree.PackChanges(out, found, *rootfs)
+	case "pack-folder":
+		return tree.PackFolder(out, *dir, *maxBytes)
+	}
+	return fmt.Errorf("%q is no command", words[0])
+}
