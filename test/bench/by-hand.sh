@@ -12,7 +12,7 @@ on() { ssh -F "$prepared/ssh_config" "$@"; }
 
 node() {
   local name=$1 role=$2
-  local programs=(kubeadm kubelet containerd containerd-shim-runc-v2 ctr runc clouder-restore)
+  local programs=(kubeadm kubelet containerd containerd-shim-runc-v2 ctr runc clouder-restore clouder-files)
   if [ "$role" = control-plane ]; then programs+=(kubectl); fi
   tar -cf - -C "$bundle/files" "${programs[@]/%/.gz}" {cni-plugins,criu,host-tools}.tar.gz -C "$prepared/$name" etc |
     on "$name" '
