@@ -1,32 +1,32 @@
 // (g) A process of some size is moved with its memory: clouder, by two commands and by one, against by-hand-checkpoint.sh.
 import {writeFile} from 'node:fs/promises'
-import {hostname} from 'node:os'
 import {join} from 'node:path'
 import {stringify} from 'yaml'
 import {z} from 'zod'
 import {checkpointSchema, migrationSchema, RESOURCES} from '../../src/api/resources.ts'
 import {API_VERSION, CHECKPOINT_IMAGES_LABEL} from '../../src/api/names.ts'
-import {SMOKE_REFERENCE} from '../../src/bundle/catalogue.ts'
-import type {Machine} from '../../src/spec/machine.ts'
-import {diskStore} from '../../src/store/disk.ts'
-import {clouderIn, median, run, withHome, type Bench, type Clouder} from './clusters.ts'
+import {clouderIn, median, run, withHome, type Bench} from './clusters.ts'
+import {
+  machinesOf,
+  memoryOf,
+  onHost,
+  onPlane,
+  PLANE,
+  podOf,
+  SOURCE,
+  TARGET,
+  waitReady,
+  type MoveCluster,
+} from './move-cluster.ts'
 import {writeSshFiles} from './prepare.ts'
 import type {Measured} from './results.ts'
 
-const [PLANE, SOURCE, TARGET] = ['cp-1', 'worker-1', 'worker-2']
 const [GROUP = ''] = API_VERSION.split('/')
 const CHECKPOINTS = `${RESOURCES.Checkpoint.plural}.${GROUP}`
 const MIGRATIONS = `${RESOURCES.Migration.plural}.${GROUP}`
 
 type OfSize = Measured<'g'>['sizes'][number]
 type Round = OfSize['pairs'][number]
-
-/** A cluster made of `moveDocument`. */
-export interface MoveCluster extends Bench {
-  readonly name: string
-  readonly home: string
-  readonly clouder: Clouder
-}
 
 /** cluster.yaml. */
 export const moveDocument = {
@@ -75,11 +75,6 @@ export async function moveMemoryOn(
   for (const size of rest) sizes.push(await ofSize(cluster, size, rounds))
   const worstOf = (key: 'ratio' | 'moveRatio'): number => Math.max(...sizes.map((size) => size[key]))
   return {sizes, worst: worstOf('ratio'), worstMove: worstOf('moveRatio')}
-}
-
-async function machinesOf({home, name}: MoveCluster): Promise<readonly Machine[]> {
-  const store = diskStore({home, now: () => Date.now(), pid: process.pid, hostname: hostname()})
-  return (await store.load(name))?.machines ?? []
 }
 
 /** All ways, in an order that is another one each round. */
@@ -254,50 +249,10 @@ async function moved(
   return seconds
 }
 
-const memoryOf = (cluster: MoveCluster, pod: string): Promise<string> =>
-  onPlane(cluster, ['get', '--raw', `/api/v1/namespaces/default/pods/${pod}:8080/proxy/memory`])
-
-async function waitReady(cluster: MoveCluster, pod: string): Promise<void> {
-  await onPlane(cluster, ['wait', '--for=condition=Ready', `pod/${pod}`, '--timeout=120s'])
-}
-
 /** containerd restores only over an image that it has unpacked, which it does for the first container of it. */
 async function unpackImage(cluster: MoveCluster): Promise<void> {
   const pod = 'unpacked'
   await onPlane(cluster, ['apply', '-f', '-'], JSON.stringify(podOf(pod, 1, TARGET)))
   await waitReady(cluster, pod)
   await onPlane(cluster, ['delete', 'pod', pod, '--wait=true'])
-}
-
-const podOf = (name: string, mebibytes: number, nodeName: string) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: {name},
-  spec: {
-    nodeName,
-    automountServiceAccountToken: false,
-    terminationGracePeriodSeconds: 1,
-    containers: [
-      {
-        name: 'smoke',
-        image: SMOKE_REFERENCE,
-        imagePullPolicy: 'IfNotPresent',
-        args: ['serve', ':8080', String(mebibytes)],
-        ports: [{containerPort: 8080}],
-        readinessProbe: {httpGet: {path: '/', port: 8080}, periodSeconds: 1},
-      },
-    ],
-  },
-})
-
-const onPlane = (cluster: MoveCluster, words: readonly string[], input = ''): Promise<string> =>
-  onHost(cluster, PLANE, ['kubectl', '--kubeconfig', '/etc/kubernetes/admin.conf', ...words], input)
-
-async function onHost(
-  {home, signal}: MoveCluster,
-  host: string,
-  line: readonly string[],
-  input = '',
-): Promise<string> {
-  return (await run(['ssh', '-F', join(home, 'ssh_config'), host, ...line], {signal, input})).stdout
 }

@@ -5,9 +5,9 @@ import type {Measured, MeasurementName} from './results.ts'
 export interface Size {
   /** As little as shows that it runs: its figure says nothing. */
   readonly smallest: boolean
-  /** Pairs or rounds of a, f, g and h. */
+  /** Pairs or rounds of a, f, g, h and i. */
   readonly count?: number | undefined
-  /** MiB of g. */
+  /** MiB of g and i. */
   readonly mebibytes?: readonly number[] | undefined
 }
 
@@ -88,6 +88,19 @@ const MEASUREMENTS: {readonly [Name in MeasurementName]: Measurement<Name>} = {
         smallest ? {rounds: 1, calls: 20} : {rounds: count, calls: 2000},
         bench,
       ),
+    figure: ({worst}) => worst,
+  },
+  i: {
+    built: true,
+    measure: async ({smallest, count = 3, mebibytes}, bench) => {
+      const {floorSizes, moveAgainstFloor} = await import('./floor.ts')
+      return moveAgainstFloor(
+        smallest
+          ? {mebibytes: [1], rounds: 1}
+          : {mebibytes: mebibytes ?? (await floorSizes()), rounds: count},
+        bench,
+      )
+    },
     figure: ({worst}) => worst,
   },
 }

@@ -3,6 +3,7 @@ import {format, resolveConfig} from 'prettier'
 import {median} from './clusters.ts'
 import {clientNameSchema, type ClientName} from './client-names.ts'
 import {
+  FLOOR_LIMITS,
   MEASUREMENT_NAMES,
   type MeasurementName,
   type CallCost,
@@ -12,6 +13,7 @@ import {
 } from './results.ts'
 
 const seconds = (value: number): string => `${value.toFixed(value < 1 ? 3 : 1)} s`
+type FloorRound = Result<'i'>['sizes'][number]['rounds'][number]
 const ratio = (value: number): string => value.toFixed(2)
 const verdict = (value: number, limit: number): string =>
   `${value <= limit ? 'met' : '**missed**'}, the target is at most ${limit}`
@@ -171,6 +173,62 @@ function requests(result: Result<'h'>): readonly string[] {
   ]
 }
 
+const floor = (result: Result<'i'>): readonly string[] => {
+  const {from, ...limits} = FLOOR_LIMITS
+  const worstOf = (key: 'total' | 'downtime' | 'pause' | 'resume', least = 0): string => {
+    const judged = result.sizes.filter(({mebibytes}) => mebibytes >= least)
+    if (judged.length === 0) return 'not measured'
+    const worst = Math.max(...judged.map((size) => size[key]))
+    return `**${ratio(worst)}**: ${verdict(worst, limits[key])}`
+  }
+  const middle = (size: Result<'i'>['sizes'][number], read: (round: FloorRound) => number): string =>
+    seconds(median(size.rounds.map(read)))
+  const small = result.sizes.filter(({mebibytes}) => mebibytes < from.total)
+  return [
+    '## A move, compared with the least that can be done',
+    'A process with random bytes in memory, on a cluster of 1 + 2. The floor is made manually on the same two nodes: `runc checkpoint` into a folder in memory on the source, its files as one tar stream over one TCP connection, `runc restore` on the target, in a bundle that is there already (`test/bench/floor-source.sh`, `floor-target.sh`); nothing is encrypted, verified or kept, there is no pod, and both scripts wait on their nodes before the measurement starts. clouder moves a pod with the same program by `clouder checkpoint migrate`, and pauses and resumes it as a Runtime with `clouder runtime pause` and `clouder runtime resume`; its times are those of the complete commands. Downtime is measured on the nodes (`test/bench/floor-answers.sh`): from the last response of the process on the source to the first on the target, requested again every 5 ms; the nodes share one clock. All ways run in turn, each round in a different order, after one round with 1 MiB. After each move the hash of the memory must be the same. The tables show medians, of the ratios too, and the ratio of each round.',
+    table(
+      ['memory', 'dump', 'copy', 'restore', 'floor', 'downtime'],
+      result.sizes.map((size) => [
+        `${size.mebibytes} MiB`,
+        middle(size, (round) => round.floor.dumpSeconds),
+        middle(size, (round) => round.floor.copySeconds),
+        middle(size, (round) => round.floor.restoreSeconds),
+        middle(size, (round) => round.floor.totalSeconds),
+        middle(size, (round) => round.floor.downtimeSeconds),
+      ]),
+    ),
+    table(
+      ['memory', 'clouder', 'ratio', 'downtime', 'reported', 'ratio'],
+      result.sizes.map((size) => [
+        `${size.mebibytes} MiB`,
+        middle(size, ({move}) => move.totalSeconds),
+        `${ratio(size.total)} (${size.rounds.map((round) => ratio(round.move.totalSeconds / round.floor.totalSeconds)).join(', ')})`,
+        middle(size, ({move}) => move.downtimeSeconds),
+        middle(size, ({move}) => move.reportedSeconds),
+        `${ratio(size.downtime)} (${size.rounds.map((round) => ratio(round.move.downtimeSeconds / round.floor.downtimeSeconds)).join(', ')})`,
+      ]),
+    ),
+    'Pause compared with the dump of the floor, resume with its copy and restore.',
+    table(
+      ['memory', 'pause', 'ratio', 'resume', 'ratio'],
+      result.sizes.map((size) => [
+        `${size.mebibytes} MiB`,
+        middle(size, ({pauseSeconds}) => pauseSeconds),
+        ratio(size.pause),
+        middle(size, ({resumeSeconds}) => resumeSeconds),
+        ratio(size.resume),
+      ]),
+    ),
+    ...small.map(
+      ({mebibytes, totalSeconds}) =>
+        `A whole move of ${mebibytes} MiB: **${seconds(totalSeconds)}**: ${verdict(totalSeconds, limits.smallSeconds)} s.`,
+    ),
+    `Highest ratios: of the whole move from ${from.total} MiB on, ${worstOf('total', from.total)}; of the downtime, ${worstOf('downtime')}; of pause from ${from.pause} MiB on, ${worstOf('pause', from.pause)}; of resume, ${worstOf('resume', from.pause)}.`,
+    measuredOn(result),
+  ]
+}
+
 const SECTIONS: {readonly [Name in MeasurementName]: (result: Result<Name>) => readonly string[]} = {
   a: byHand,
   b: secondInit,
@@ -180,6 +238,7 @@ const SECTIONS: {readonly [Name in MeasurementName]: (result: Result<Name>) => r
   f: apply,
   g: checkpoint,
   h: requests,
+  i: floor,
 }
 
 function sectionOf<Name extends MeasurementName>(
@@ -194,7 +253,7 @@ function sectionOf<Name extends MeasurementName>(
 export async function pageOf(results: Results): Promise<string> {
   const intro = [
     '# Benchmarks',
-    'Written by `npm run bench`; `npm run bench a` (or `b` to `h`) repeats one measurement. Each section describes its method; the programs are in `test/bench/`, the measurements as data in `test/bench/results.json`.',
+    'Written by `npm run bench`; `npm run bench a` (or `b` to `i`) repeats one measurement. Each section describes its method; the programs are in `test/bench/`, the measurements as data in `test/bench/results.json`.',
   ]
   const parts = MEASUREMENT_NAMES.flatMap((name) => sectionOf(name, results))
   return tidy([...intro, ...parts].join('\n\n'), 'markdown')

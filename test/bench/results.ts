@@ -81,6 +81,46 @@ const requests = takenSchema.extend({
   worst: ratio,
 })
 
+/** What a move may take compared with the floor; `from`: the least size, in MiB, of which a ratio is judged. */
+export const FLOOR_LIMITS = {
+  total: 1.5,
+  /** Seconds of a whole move of less than that. */
+  smallSeconds: 2,
+  downtime: 1.3,
+  pause: 3,
+  resume: 3,
+  from: {total: 200, pause: 1024},
+} as const
+const floorRound = z.strictObject({
+  floor: z.strictObject({
+    dumpSeconds: seconds,
+    copySeconds: seconds,
+    restoreSeconds: seconds,
+    totalSeconds: seconds,
+    downtimeSeconds: seconds,
+  }),
+  move: z.strictObject({totalSeconds: seconds, downtimeSeconds: seconds, reportedSeconds: seconds}),
+  pauseSeconds: seconds,
+  resumeSeconds: seconds,
+})
+const floor = takenSchema.extend({
+  sizes: z
+    .array(
+      z.strictObject({
+        mebibytes: z.int().positive(),
+        rounds: z.array(floorRound).nonempty(),
+        totalSeconds: seconds,
+        total: ratio,
+        downtime: ratio,
+        pause: ratio,
+        resume: ratio,
+      }),
+    )
+    .nonempty(),
+  /** The highest share of a limit. */
+  worst: ratio,
+})
+
 /** results.json: what was not measured is not there. */
 export const resultsSchema = z.strictObject({
   a: byHand.optional(),
@@ -91,6 +131,7 @@ export const resultsSchema = z.strictObject({
   f: apply.optional(),
   g: checkpoint.optional(),
   h: requests.optional(),
+  i: floor.optional(),
 })
 export type Results = Readonly<z.output<typeof resultsSchema>>
 export type MeasurementName = keyof Results

@@ -16,7 +16,7 @@ const written = () =>
     ),
   )
 
-// a, b and g need clusters, and are in test/e2e/checkpoint-programs.test.ts; f the AWS provider: test/cloud/bench.test.ts.
+// a, b, g and i need clusters, and are in test/e2e/checkpoint-programs.test.ts; f the AWS provider: test/cloud/bench.test.ts.
 test.for(['c', 'd', 'e', 'h'])(
   'benchmark %s in its smallest form ends with a figure and writes nothing',
   async (name) => {

@@ -1,6 +1,7 @@
 import {randomBytes} from 'node:crypto'
 import {expect} from 'vitest'
 import {moveMemoryOn} from '../bench/checkpoint.ts'
+import {moveAgainstFloorOn} from '../bench/floor.ts'
 import {clouderIn, type Ended} from '../bench/clusters.ts'
 import {byHand, initAgain, pairOf} from '../bench/init.ts'
 import {figureOf} from '../bench/measurements.ts'
@@ -24,10 +25,12 @@ export async function expectFigures(
   expect(Object.keys(runs.phases)).toContain('join')
   const again = await initAgain(() => clouder('kubeadm', 'init', '--config', config, '--json'), 1, bench.tell)
   const moves = await moveMemoryOn({...bench, name, home, clouder}, {mebibytes: [1], rounds: 1}, [])
+  const floor = await moveAgainstFloorOn({...bench, name, home, clouder}, {mebibytes: [1], rounds: 1}, [])
   const figures = {
     a: figureOf('a', {runs: [runs], ratio: runs.ratio}),
     b: figureOf('b', again),
     g: figureOf('g', moves),
+    i: figureOf('i', floor),
   }
   for (const [benchmark, figure] of Object.entries(figures))
     expect(figure, `${benchmark}: ${lines.join('\n')}`).toSatisfy(

@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {readArguments} from '../../bench/arguments.ts'
 
-const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'] as const
+const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'] as const
 
 test.for<[string, ReturnType<typeof readArguments>]>([
   ['', {chosen: all, size: {smallest: false}}],
@@ -12,6 +12,8 @@ test.for<[string, ReturnType<typeof readArguments>]>([
   ['f 2', {chosen: ['f'], size: {smallest: false, count: 2}}],
   ['h 3', {chosen: ['h'], size: {smallest: false, count: 3}}],
   ['g 5', {chosen: ['g'], size: {smallest: false, count: 5}}],
+  ['i 2', {chosen: ['i'], size: {smallest: false, count: 2}}],
+  ['i 1 10,4096', {chosen: ['i'], size: {smallest: false, count: 1, mebibytes: [10, 4096]}}],
   ['g 1 10,200', {chosen: ['g'], size: {smallest: false, count: 1, mebibytes: [10, 200]}}],
 ])('%j', ([words, expected]) => {
   expect(readArguments(words.split(' ').filter((word) => word !== ''))).toEqual(expected)
