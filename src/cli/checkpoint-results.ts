@@ -1,5 +1,6 @@
 import type {Checkpoint, CheckpointPolicy, Migration, Restore} from '../api/resources.ts'
 import type {GcResult} from '../workflows/checkpoint/gc.ts'
+import type {MovePlan, PlannedTarget} from '../workflows/checkpoint/move-plan.ts'
 import type {VerifyResult} from '../workflows/checkpoint/checkpoint.ts'
 import type {DrainedPod, DrainResult} from '../workflows/cluster/drain.ts'
 import {formatBytes, formatDuration} from './duration.ts'
@@ -252,6 +253,7 @@ export function restoreText({metadata, spec, status = {}}: Restore, options: Res
 /** The end of `checkpoint migrate`. */
 export function migrationText({metadata, spec, status = {}}: Migration, options: ResultOptions): string {
   const pod = `${metadata.namespace ?? ''}/${spec.podName}`
+  const checkpoint = optional(status.checkpointName, (name) => `${metadata.namespace ?? ''}/${name}`)
   if (status.phase !== 'Succeeded')
     return `move of ${pod} requested: clouder kubectl -- get migration ${metadata.name} --namespace ${metadata.namespace ?? ''}`
   return [
@@ -259,9 +261,48 @@ export function migrationText({metadata, spec, status = {}}: Migration, options:
     facts([
       ['from', status.sourceNodeName],
       ['downtime', optional(status.downtimeMilliseconds, formatDuration)],
-      ['took', optional(between(status.startTime, status.completionTime), formatDuration)],
-      ['checkpoint', optional(status.checkpointName, (name) => `${metadata.namespace ?? ''}/${name}`)],
+      ['total', optional(between(status.startTime, status.completionTime), formatDuration)],
+      ['transferred', transferredText(status)],
+      ['checkpoint', spec.keep === true || status.way !== 'Direct' ? checkpoint : undefined],
     ]),
+  ].join('\n\n')
+}
+
+function transferredText({transferredBytes, way, wayMessage}: NonNullable<Migration['status']>) {
+  if (transferredBytes === undefined) return undefined
+  const how = way === 'Direct' ? 'directly' : 'by way of the store'
+  return `${formatBytes(transferredBytes)} ${how}${wayMessage === undefined ? '' : `, because ${wayMessage}`}`
+}
+
+/** The end of `checkpoint migrate --dry-run`. */
+export function movePlanText(plan: MovePlan, options: ResultOptions): string {
+  const {pod, from, memoryBytes, targets, downtimes} = plan
+  const downtimeOf = ({way}: PlannedTarget): string | undefined => {
+    const expected = way === undefined ? undefined : downtimes[way]
+    if (way !== undefined && expected === undefined) return 'no move of this kind was measured yet'
+    return optional(expected, ({downtimeMs, moves}) =>
+      moves === 1
+        ? `${formatDuration(downtimeMs)}, by 1 earlier move`
+        : `${formatDuration(downtimeMs)}, by ${moves} earlier moves`,
+    )
+  }
+  const table = renderTable<PlannedTarget>(
+    [
+      {title: 'to', text: ({node}) => node},
+      {title: 'way', text: ({way}) => way ?? 'none'},
+      {title: 'expected downtime', text: downtimeOf},
+      {title: 'detail', text: ({why}) => why},
+    ],
+    targets,
+    {columns: options.columns, heading: options.colours.bold},
+  )
+  return [
+    `${pod} was not moved (--dry-run)`,
+    facts([
+      ['from', from],
+      ['memory', optional(memoryBytes, formatBytes) ?? 'unknown: the kubelet did not report it'],
+    ]),
+    targets.length === 0 ? 'the cluster has no other node' : table,
   ].join('\n\n')
 }
 

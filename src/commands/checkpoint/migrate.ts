@@ -6,13 +6,13 @@ import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 export default class CheckpointMigrate extends BaseCommand {
   static override summary = 'move a running pod to another node, including its memory'
   static override description =
-    'Checkpoints the pod, restores it under the same name on the other node, and verifies it. The source is deleted only when the checkpoint is verified and the target can run it; if anything fails, the source resumes.'
+    'Checkpoints the pod, restores it under the same name on the other node, and verifies it. Its memory goes from node to node, or by way of the store where the nodes cannot do that. The source is deleted only when the target has all of it and can run it; if anything fails, the source resumes.'
   static override examples = [
-    {
-      description: 'to a given node',
-      command: '<%= config.bin %> checkpoint migrate default/web --to worker-2',
-    },
     {description: 'to any other node', command: '<%= config.bin %> checkpoint migrate default/web'},
+    {
+      description: 'show what a move to a given node would take',
+      command: '<%= config.bin %> checkpoint migrate default/web --to worker-2 --dry-run',
+    },
   ]
   static override args = podArgument
   static override flags = {
@@ -26,6 +26,14 @@ export default class CheckpointMigrate extends BaseCommand {
       env: 'CLOUDER_BACKEND',
       options: ['Handler', 'CreateImage'] as const,
     })(),
+    keep: Flags.boolean({
+      description: 'store the checkpoint of the move and keep it; default: it is deleted after the move',
+      env: 'CLOUDER_KEEP',
+    }),
+    'dry-run': Flags.boolean({
+      description: 'only show the memory to move, the possible ways and the expected downtime',
+      env: 'CLOUDER_DRY_RUN',
+    }),
     ...storeFlag,
     ...waitFlag,
     ...clusterFlag,
@@ -35,29 +43,28 @@ export default class CheckpointMigrate extends BaseCommand {
   async run(): Promise<void> {
     const {args, flags} = await this.parse(CheckpointMigrate)
     const {namespace, name: pod} = placeOf(args.pod, 'pod')
-    const [{migrationText}, {resolveClusterName}, {withCheckpoints}, {migratePod}] = await Promise.all([
+    const [results, {resolveClusterName}, {withCheckpoints}, {migratePod}, {planMove}] = await Promise.all([
       import('../../cli/checkpoint-results.ts'),
       import('../../workflows/session/clusters.ts'),
       import('../../workflows/checkpoint/cluster.ts'),
       import('../../workflows/checkpoint/move.ts'),
+      import('../../workflows/checkpoint/move-plan.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)
-    const migration = await withCheckpoints(cluster, tools, ({kube}) =>
-      migratePod(
-        kube,
-        {
-          namespace,
-          pod,
-          store: flags.store,
-          wait: flags.wait,
-          ...(flags.to === undefined ? {} : {node: flags.to}),
-          ...(flags.backend === undefined ? {} : {backend: flags.backend}),
-        },
-        tools,
-      ),
-    )
     const options = {colours: this.colours, columns: this.terminal.columns}
-    await this.show({cluster, migration}, () => migrationText(migration, options))
+    const target = {
+      ...(flags.to === undefined ? {} : {node: flags.to}),
+      ...(flags.backend === undefined ? {} : {backend: flags.backend}),
+    }
+    if (flags['dry-run']) {
+      const wanted = {namespace, pod, ...target}
+      const plan = await withCheckpoints(cluster, tools, ({kube}) => planMove(kube, wanted))
+      return this.show({cluster, plan}, () => results.movePlanText(plan, options))
+    }
+    const {store, wait, keep} = flags
+    const wanted = {namespace, pod, store, wait, keep, ...target}
+    const migration = await withCheckpoints(cluster, tools, ({kube}) => migratePod(kube, wanted, tools))
+    await this.show({cluster, migration}, () => results.migrationText(migration, options))
   }
 }

@@ -103,6 +103,8 @@ export interface MigrateOptions {
   readonly node?: string
   readonly store: string
   readonly backend?: Migration['spec']['backend']
+  /** Stores the checkpoint of the move, and keeps it. */
+  readonly keep?: boolean
   /** Told in the object: `user`, `policy/nightly`. */
   readonly owner?: string
   readonly wait?: boolean
@@ -117,7 +119,7 @@ export async function migratePod(
   options: MigrateOptions,
   tools: CheckpointTools,
 ): Promise<Migration> {
-  const {namespace, pod, node, store, backend, owner = 'user'} = options
+  const {namespace, pod, node, store, backend, keep, owner = 'user'} = options
   const moves = (await listObjects(kube, 'Migration', migrationSchema, namespace)).filter(
     (migration) => migration.spec.podName === pod,
   )
@@ -134,6 +136,7 @@ export async function migratePod(
       podName: pod,
       ...(node === undefined ? {} : {nodeName: node}),
       ...(backend === undefined ? {} : {backend}),
+      ...(keep === true ? {keep} : {}),
       storeName: store,
       owner,
     }
@@ -182,6 +185,7 @@ export function followMigration(
   {namespace, name}: ObjectName,
   tools: CheckpointTools,
 ): Promise<Migration> {
+  const received = receivedText(tools.now)
   return follow(
     kube,
     {
@@ -203,7 +207,10 @@ export function followMigration(
             `${now.message ?? 'the cluster reports no reason'}${where}`,
           )
         }
-        const seen = [now.phase ?? 'waiting for the controller', now.message].filter(Boolean).join(': ')
+        const progress =
+          now.phase === 'Checkpointing' || now.phase === 'Preparing' ? received(now) : undefined
+        const message = [now.message, progress].filter(Boolean).join(', ')
+        const seen = [now.phase ?? 'waiting for the controller', message].filter(Boolean).join(': ')
         if (now.phase !== 'Succeeded') return {seen}
         const stood =
           now.downtimeMilliseconds === undefined
@@ -214,6 +221,23 @@ export function followMigration(
     },
     tools,
   )
+}
+
+const MIB = 1024 ** 2
+
+/** How much of the memory the target has received, and how fast it comes, from one look to the next. */
+function receivedText(now: () => number): (status: NonNullable<Migration['status']>) => string | undefined {
+  let first: {readonly atMs: number; readonly bytes: number} | undefined
+  return ({transfer}) => {
+    if (transfer === undefined) return undefined
+    const {receivedBytes: bytes, sizeBytes} = transfer
+    first ??= {atMs: now(), bytes}
+    const tookMs = now() - first.atMs
+    const rate = tookMs > 0 && bytes > first.bytes ? (bytes - first.bytes) / MIB / (tookMs / 1000) : undefined
+    const whole = sizeBytes === undefined ? '' : ` of ${(sizeBytes / MIB).toFixed(0)}`
+    const speed = rate === undefined ? '' : `, ${rate.toFixed(0)} MiB/s`
+    return `${(bytes / MIB).toFixed(0)}${whole} MiB received${speed}`
+  }
 }
 
 export type PolicySpec = z.input<typeof policySpecSchema>

@@ -77,7 +77,8 @@ export function messageOf(body: string): string {
   return parsed.success ? parsed.data.message : body.slice(0, 300)
 }
 
-function jsonOf(text: string): unknown {
+/** Undefined: it is not JSON. */
+export function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

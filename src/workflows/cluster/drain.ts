@@ -84,7 +84,7 @@ async function movePod(
     return {
       pod: place,
       result: 'moved',
-      detail: `to ${status?.targetNodeName ?? 'another node'}, by policy ${policy}`,
+      detail: `to ${status?.targetNodeName ?? 'another node'}, by policy ${policy}${downtimeText(status?.downtimeMilliseconds)}`,
     }
   } catch (error) {
     tools.signal.throwIfAborted()
@@ -93,6 +93,9 @@ async function movePod(
     return {pod: place, result: 'failed', detail: late ?? textOf(error)}
   }
 }
+
+const downtimeText = (ms: number | undefined): string =>
+  ms === undefined ? '' : `, downtime ${(ms / 1000).toFixed(1)} s`
 
 const textOf = (error: unknown): string => errorMessage(error)
 
