@@ -37,9 +37,6 @@ export const NODE_FEATURES: NodeFeatures = {
 /** In these phases the dump is there. */
 const HOLDING: readonly unknown[] = ['Dumped', 'Storing', 'Ready']
 
-/** Phases of a dump for a direct move. */
-const BEFORE_STORING: readonly unknown[] = ['Pending', 'Dumping', 'Dumped']
-
 /** Reads an object once: those of a FakeKube never change, they are replaced. */
 function reader<Schema extends z.ZodType>(schema: Schema): (object: KubeObject) => z.output<Schema> {
   const known = new WeakMap<KubeObject, {readonly read: z.output<Schema>}>()
@@ -71,6 +68,8 @@ export class SimulatedNodes {
   readonly dead = new Set<string>()
   /** Nodes to which a dump that is sent never comes through. */
   readonly unreachable = new Set<string>()
+  /** Names of pods whose dump cannot be sent, and is stored. */
+  readonly unsendable = new Set<string>()
   /** Names of pods whose dump fails. */
   readonly undumpable = new Set<string>()
   /** By pod: what agents say that a restore may not find. */
@@ -202,15 +201,17 @@ export class SimulatedNodes {
   /** What the agent of a node answers for a pod that goes on from a checkpoint of a direct move. */
   #answer({metadata, spec}: Pod, checkpoint: Checkpoint): 'starts' | 'waits' | 'refused' {
     const {status} = checkpoint
-    const {uid = ''} = checkpoint.metadata
-    if (status?.phase === 'Ready') return 'starts'
-    if (status?.phase !== undefined && !BEFORE_STORING.includes(status.phase)) return 'refused'
-    if (checkpoint.spec.transfer === undefined) return 'refused'
-    const node = spec.nodeName ?? ''
+    const isStored = status?.phase === 'Ready'
+    if (checkpoint.spec.transfer === undefined) return isStored ? 'starts' : 'refused'
     const move = this.#migrations().find((one) => one.metadata.name === metadata.labels[MIGRATION_LABEL])
+    const {phase, newPodName} = move?.status ?? {}
     const isBack = metadata.annotations[ROLLED_BACK_ANNOTATION] === 'true'
-    if (!isBack && !['Moving', 'Verifying'].includes(move?.status?.phase ?? '')) return 'waits'
-    return status?.nodeName === node || this.#received.has(`${node} ${uid}`) ? 'starts' : 'refused'
+    if (isStored && newPodName !== metadata.name) return 'starts'
+    if (!isBack && !['Moving', 'Verifying', 'Succeeded'].includes(phase ?? '')) return 'waits'
+    if (isStored) return 'starts'
+    const has = `${spec.nodeName ?? ''} ${checkpoint.metadata.uid ?? ''}`
+    const isThere = status?.nodeName === spec.nodeName || this.#received.has(has)
+    return isThere && status?.phase === 'Dumped' ? 'starts' : 'refused'
   }
 
   #agent(checkpoint: Checkpoint): boolean {
@@ -265,7 +266,7 @@ export class SimulatedNodes {
     const {uid} = pod.metadata
     this.#stored.set(metadata.uid ?? '', this.#memory.get(uid) ?? '')
     if (spec.podPolicy !== 'Resume') this.#frozen.add(uid)
-    if (spec.transfer !== undefined)
+    if (spec.transfer !== undefined && !this.unsendable.has(pod.metadata.name))
       return this.#setStatus('Checkpoint', metadata, {
         phase: 'Dumped',
         frozen: true,

@@ -51,8 +51,14 @@ export function newPodNameOf({migration}: MigrationAt, pod?: Pod): string {
 }
 
 /** Whether what a move restores from is complete: on its node for a direct one, in the store for the others. */
-export const isComplete = (taken: Checkpoint | undefined): taken is Checkpoint =>
-  taken?.status?.phase === (taken?.spec.transfer === undefined ? 'Ready' : 'Dumped')
+export const isComplete = (taken: Checkpoint | undefined, {status}: Migration): taken is Checkpoint =>
+  taken?.status?.phase === (status?.way === 'Direct' ? 'Dumped' : 'Ready')
+
+/** A pod whose dump cannot be sent has been stored: it goes on as a move by way of the store. */
+export const storedInstead = (taken: Checkpoint | undefined, {migration}: MigrationAt) =>
+  migration.status?.way === 'Direct' && taken?.status?.phase === 'Ready'
+    ? ({way: 'Store', wayMessage: 'the dump of this pod cannot be sent from node to node'} as const)
+    : undefined
 
 /**
  * Makes the new pod of a ReplicaSet while the source is dumped, so that its sandbox, volumes and network come up
@@ -80,8 +86,8 @@ export async function makeEarly(taken: Checkpoint | undefined, at: MigrationAt):
  */
 export async function removeEarly(at: MigrationAt): Promise<boolean> {
   const {migration, context} = at
-  const {newPodName = '', way, moveTime} = migration.status ?? {}
-  if (way !== 'Direct' || moveTime !== undefined || newPodName === migration.spec.podName) return true
+  const {newPodName = '', moveTime} = migration.status ?? {}
+  if (moveTime !== undefined || newPodName === migration.spec.podName) return true
   const pod = await podNamed(newPodName, at)
   if (pod === undefined || !isMadeBy(pod, migration)) return true
   const {name, namespace, uid} = pod.metadata

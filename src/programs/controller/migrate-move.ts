@@ -44,7 +44,7 @@ export async function move(at: MigrationAt): Promise<Requeue> {
   const taken = await checkpointOf(at)
   const source = await podNamed(spec.podName, at)
   const isSource = source?.metadata.uid === status.sourcePodUID
-  if (!isComplete(taken))
+  if (!isComplete(taken, migration))
     return step(
       at,
       'RollingBack',

@@ -11,6 +11,7 @@ import {
   removeEarly,
   replicaSetOf,
   settleDumped,
+  storedInstead,
   transferLeftMs,
 } from './migrate-direct.ts'
 import {move, rollBack, verify} from './migrate-move.ts'
@@ -21,6 +22,7 @@ import {
   finish,
   migrationOf,
   phaseMs,
+  podNamed,
   step,
   updateStatus,
   type MigrationAt,
@@ -155,7 +157,12 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
       ? {freezeTime: made?.status?.freezeTime ?? new Date(context.now()).toISOString()}
       : {}
   await makeEarly(made, at)
-  if (isComplete(made)) {
+  const instead = storedInstead(made, at)
+  if (instead !== undefined) {
+    await updateStatus(at, {...freezeTime, ...instead})
+    return undefined
+  }
+  if (isComplete(made, migration)) {
     if (metadata.deletionTimestamp !== undefined)
       return step(at, 'RollingBack', {...freezeTime, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
     const unproven = unprovenOf(made, at)
@@ -229,8 +236,8 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Requeue> {
     return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint was deleted')
   const newPod = status.newPodName ?? newPodNameOf(at)
   const replaces = newPod === spec.podName
-  // The new pod of a ReplicaSet is there already where the move is a direct one.
-  if (replaces || status.way !== 'Direct') {
+  // The new pod of a ReplicaSet may be there already: a direct move creates it in advance.
+  if (replaces || (await podNamed(newPod, at)) === undefined) {
     const refusal = await refusalOfTarget(taken.status.podTemplate, newPod, replaces, at)
     if (refusal !== undefined) return step(at, 'RollingBack', {reason: 'API_REJECTED'}, refusal)
   }

@@ -34,12 +34,18 @@ export async function awaitMove(
   const {namespace, name, annotations} = pod.metadata
   const object = await kube.get(checkpointRef({namespace, name: checkpointName}))
   const checkpoint = object === undefined ? undefined : parseCheckpoint(object)
-  // One that is stored is for anybody.
-  if (checkpoint?.spec.transfer === undefined || checkpoint.status?.phase === 'Ready') return
+  if (checkpoint?.spec.transfer === undefined) return
   const isBack = annotations[ROLLED_BACK_ANNOTATION] === 'true'
   const check = async (): Promise<{value?: true; seen: string}> => {
-    const {spec, status} = await moveOf(namespace, checkpointName, kube)
+    const {spec, status} = (await moveOf(namespace, checkpointName, kube)) ?? {}
     const {phase, newPodName} = status ?? {}
+    // One that is stored is for anybody, apart from the pod that was created in advance.
+    if (checkpoint.status?.phase === 'Ready' && newPodName !== name) return {value: true, seen: 'stored'}
+    if (spec === undefined)
+      throw new CheckpointError(
+        'CHECKPOINT_UNKNOWN',
+        `checkpoint ${namespace}/${checkpointName} is of a move that no longer exists`,
+      )
     const seen = `the move is in phase ${phase ?? 'Pending'}`
     if (isBack && phase === 'RollingBack' && spec.podName === name) return {value: true, seen}
     if (!isBack && newPodName === name && STARTS.includes(phase)) return {value: true, seen}
@@ -57,19 +63,14 @@ export async function awaitMove(
   }
 }
 
-/** By its status, which only clouder writes. Throws CheckpointError CHECKPOINT_UNKNOWN. */
+/** By its status, which only clouder writes. */
 async function moveOf(
   namespace: string,
   checkpointName: string,
   kube: Pick<AgentTools['kube'], 'list'>,
-): Promise<Migration> {
+): Promise<Migration | undefined> {
   const all = await kube.list({apiVersion: API_VERSION, kind: 'Migration', namespace})
-  const found = all
+  return all
     .map((object: KubeObject) => migrationSchema.safeParse(object).data)
     .find((migration) => migration?.status?.checkpointName === checkpointName)
-  if (found !== undefined) return found
-  throw new CheckpointError(
-    'CHECKPOINT_UNKNOWN',
-    `checkpoint ${namespace}/${checkpointName} is of a move that no longer exists`,
-  )
 }

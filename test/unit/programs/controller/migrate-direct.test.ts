@@ -210,6 +210,28 @@ test('what goes on nowhere is stored, and its checkpoint is named', async () => 
   await scene.end()
 })
 
+test.for([
+  ['a bare pod', {}],
+  ['a pod of a ReplicaSet', OF_REPLICA_SET],
+] as const)('%s whose dump cannot be sent goes on by way of the store', async ([, more]) => {
+  for (const refusal of [undefined, 'PRIVILEGES_WIDER: no']) {
+    const scene = directScene({}, more)
+    scene.nodes.unsendable.add('web')
+    if (refusal !== undefined) scene.nodes.refusals.set('b', refusal)
+    move(scene)
+    await scene.play({until: isOver(scene), each: holds(scene)})
+    expect(scene.status('Migration', 'move')).toMatchObject({
+      phase: refusal === undefined ? 'Succeeded' : 'RolledBack',
+      way: 'Store',
+      wayMessage: 'the dump of this pod cannot be sent from node to node',
+    })
+    await scene.play({forMs: 60_000, each: holds(scene)})
+    expect(scene.nodes.runningWith(MEMORY)).toHaveLength(1)
+    expect(scene.pods()).toHaveLength(1)
+    await scene.end()
+  }
+})
+
 test('what the API server would refuse is found before the pod is frozen', async () => {
   const scene = directScene({
     refuse: ({kind, metadata}) =>

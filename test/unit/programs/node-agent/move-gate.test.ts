@@ -82,8 +82,13 @@ test('no other pod starts from the dump of a move', async () => {
 })
 
 test('a checkpoint that is stored is for anybody, whatever becomes of its move', async () => {
-  const stored = clusterWith({phase: 'Failed', checkpoint: {status: {phase: 'Ready'}}})
+  const transfer = {podRef: {name: 'web'}, transfer: {nodeName: 'b'}}
+  const checkpoint = {spec: transfer, status: {phase: 'Ready'}}
+  const stored = clusterWith({phase: 'Failed', checkpoint})
   expect(await answer(stored, pod('mine'))).toBe('starts')
+  const early = clusterWith({phase: 'Preparing', checkpoint})
+  expect(await answer(early, pod('mine'))).toBe('starts')
+  expect(await answer(early)).toContain(MOVE_WAITS)
   const ordinary = clusterWith({phase: 'Preparing', checkpoint: {spec: {podRef: {name: 'web'}}}})
   expect(await answer(ordinary, pod('mine'))).toBe('starts')
 })
