@@ -154,6 +154,14 @@ export const specBodySchema = z.strictObject({
         .enum(['close', 'keep'])
         .default('close')
         .describe('what happens to established TCP connections of a checkpointed process'),
+      dumpMemoryPercent: z
+        .int()
+        .min(0)
+        .max(80)
+        .default(50)
+        .describe(
+          'most of a node’s memory, in percent, that dumps may take until they are stored or sent; they are written to the disk when they do not fit into what is free, on nodes with swap space, and with 0',
+        ),
       restore: z
         .enum(['handler', 'trusted-images'])
         .default('handler')

@@ -305,6 +305,7 @@ const uninstall: Behaviour = (machine) => {
     '/etc/systemd/system/kubelet.service',
     '/etc/systemd/system/kubelet.service.d',
     '/etc/systemd/system/containerd.service',
+    '/etc/systemd/system/var-lib-clouder-memory.mount',
     '/usr/local/libexec/clouder',
     '/etc/containerd',
     '/etc/criu',

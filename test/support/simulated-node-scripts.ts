@@ -162,6 +162,8 @@ const containerdApply: Behaviour = (machine, text) => {
   return lines(containerdDump(machine))
 }
 
+const MEMORY_UNIT_PATH = '/etc/systemd/system/var-lib-clouder-memory.mount'
+
 const criuProbe: Behaviour = (machine, text) =>
   lines(
     seenFiles(machine, text),
@@ -169,6 +171,7 @@ const criuProbe: Behaviour = (machine, text) =>
       const mode = machine.folders.get(path)
       return mode === undefined ? [] : [`folder=${mode.toString(8)} ${path}`]
     }),
+    [`memory=${machine.files.has(MEMORY_UNIT_PATH) ? 'enabled active' : 'not-found inactive'}`],
     criuWorks(machine) ? [`version=${CRIU_VERSION}`, 'check=ok'] : [],
   )
 

@@ -223,8 +223,9 @@ function agent(options: CheckpointAddonOptions): KubeObject {
                 field('NODE_NAME', 'spec.nodeName'),
               ],
               // Pods stand still while it works: on a busy node it needs a share. It was seen to hold 170 MiB, and 390 MiB
-              // while it sealed 700 MB.
-              resources: {requests: {cpu: '100m', memory: '192Mi'}, limits: {memory: '1Gi'}},
+              // while it sealed 700 MB. No limit of memory: what it writes to the file system for dumps is counted as its
+              // own, a gigabyte for a pod of that size, and that is bounded by what the node can spare.
+              resources: {requests: {cpu: '100m', memory: '192Mi'}},
               securityContext: {
                 allowPrivilegeEscalation: false,
                 readOnlyRootFilesystem: true,

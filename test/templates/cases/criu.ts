@@ -2,10 +2,14 @@ import type {TemplateCase} from '../golden.ts'
 
 const folders = ['/var/lib/clouder/restore', '/var/lib/clouder/store']
 
+const memoryUnit = 'var-lib-clouder-memory.mount'
+const unit = {memoryUnit, memoryUnitPath: `/etc/systemd/system/${memoryUnit}`}
+
 export const cases: TemplateCase[] = [
   {template: 'criu/runc.conf', name: 'close', view: {keepTcp: false}},
   {template: 'criu/runc.conf', name: 'keep', view: {keepTcp: true}},
-  {template: 'criu/probe.sh', name: 'any', view: {paths: ['/etc/criu/runc.conf'], folders}},
+  {template: 'criu/memory.mount', name: 'half', view: {folder: '/var/lib/clouder/memory', percent: 50}},
+  {template: 'criu/probe.sh', name: 'any', view: {paths: ['/etc/criu/runc.conf'], folders, memoryUnit}},
   {
     template: 'criu/apply.sh',
     name: 'enabled',
@@ -14,12 +18,17 @@ export const cases: TemplateCase[] = [
       removed: [],
       folders,
       check: true,
+      memory: true,
+      ...unit,
       minimum: '4.2',
     },
   },
   {
     template: 'criu/apply.sh',
     name: 'disabled',
-    view: {files: [], removed: ['/etc/criu/runc.conf'], folders: [], check: false, minimum: '4.2'},
+    view: {
+      ...{files: [], removed: ['/etc/criu/runc.conf'], folders: [], check: false, minimum: '4.2'},
+      ...{memory: false, ...unit},
+    },
   },
 ]

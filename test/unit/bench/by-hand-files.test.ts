@@ -58,6 +58,7 @@ test('a worker has what its daemons read, and its exceptions', () => {
     '/etc/containerd/config.toml',
     '/etc/systemd/system/containerd.service',
     '/etc/criu/runc.conf',
+    '/etc/systemd/system/var-lib-clouder-memory.mount',
     '/etc/systemd/system/kubelet.service',
     '/etc/systemd/system/kubelet.service.d/10-kubeadm.conf',
     '/etc/kubernetes/patches/.keep',

@@ -42,7 +42,7 @@ const full = {
     },
     api: {endpoint: 'api.example.org:6443', certSans: ['*.example.org']},
     containerd: {registryMirrors: [{registry: 'docker.io', endpoints: ['https://mirror.example.org']}]},
-    checkpoint: {enabled: true, establishedTcp: 'keep'},
+    checkpoint: {enabled: true, establishedTcp: 'keep', dumpMemoryPercent: 30},
     ssh: {user: 'root', port: 22, hostKeys: 'strict', bastion: {address: 'jump', user: 'j', port: 22}},
     access: {adminCidrs: ['192.0.2.0/24']},
     state: {backend: 'local'},

@@ -10,4 +10,6 @@ put() {
   sync "$temporary"
   mv -T "$temporary" "$path"
 }
+if [ -e '/etc/systemd/system/var-lib-clouder-memory.mount' ]; then systemctl disable --quiet --now 'var-lib-clouder-memory.mount'; fi
 rm -f '/etc/criu/runc.conf'
+systemctl daemon-reload

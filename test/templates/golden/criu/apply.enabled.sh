@@ -15,6 +15,14 @@ mkdir -p '/var/lib/clouder/restore'
 chmod 700 '/var/lib/clouder/restore'
 mkdir -p '/var/lib/clouder/store'
 chmod 700 '/var/lib/clouder/store'
+systemctl daemon-reload
+systemctl enable --quiet 'var-lib-clouder-memory.mount'
+# A machine that may not mount has its dumps on the disk.
+if systemctl is-active --quiet 'var-lib-clouder-memory.mount'; then
+  systemctl reload 'var-lib-clouder-memory.mount'
+else
+  systemctl start 'var-lib-clouder-memory.mount' || echo 'no memory for dumps: var-lib-clouder-memory.mount could not be mounted' >&2
+fi
 version=$(criu --version | sed -n 's/^Version: *//p')
 if [ "$(printf '%s\n' '4.2' "$version" | sort -V | head -n 1)" != '4.2' ]; then
   echo "criu is $version, 4.2 or newer is needed" >&2

@@ -11,6 +11,7 @@ seen '/etc/criu/runc.conf'
 for folder in '/var/lib/clouder/restore' '/var/lib/clouder/store' ; do
   if [ -d "$folder" ]; then echo "folder=$(stat -c %a "$folder") $folder"; fi
 done
+echo "memory=$(systemctl is-enabled 'var-lib-clouder-memory.mount' 2>/dev/null || true) $(systemctl is-active 'var-lib-clouder-memory.mount' 2>/dev/null || true)"
 export PATH=/usr/local/sbin:/usr/local/bin:$PATH
 if command -v criu >/dev/null; then
   echo "version=$(criu --version 2>/dev/null | sed -n 's/^Version: *//p')"

@@ -54,6 +54,8 @@ empty_dirs() { # deletes what is in directories, never in another file system
 # kubeadm would unmount in the order of mounting, and not where a name has a space; it deletes what is below these.
 systemctl stop kubelet 2>/dev/null || true
 unmount_in /var/lib/kubelet
+# Memory of processes, which is gone with it.
+systemctl stop var-lib-clouder-memory.mount 2>/dev/null || true
 keep_mounts /var/lib/kubelet /var/lib/etcd /etc/kubernetes /var/lib/cni /run/flannel /run/clouder /var/lib/clouder
 kubeadm reset --force --cri-socket 'unix:///run/containerd/containerd.sock'
 systemctl stop kubelet 2>/dev/null || true

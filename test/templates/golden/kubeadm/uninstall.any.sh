@@ -92,6 +92,9 @@ done
 if [ -e /etc/systemd/system/clouder-metadata.service ]; then
   systemctl disable --now clouder-metadata.service 2>/dev/null || true
 fi
+if [ -e /etc/systemd/system/var-lib-clouder-memory.mount ]; then
+  systemctl disable --now var-lib-clouder-memory.mount 2>/dev/null || true
+fi
 if [ "${#containerd_dirs[@]}" -gt 0 ]; then pkill -f /usr/local/bin/containerd-shim-runc-v2 2>/dev/null || true; fi
 unmount_in "${containerd_dirs[@]}" /var/lib/kubelet
 keep_mounts "${containerd_dirs[@]}" /var/lib/kubelet /var/lib/etcd /var/lib/clouder /run/clouder /opt/clouder \
@@ -110,6 +113,7 @@ if [ -L /opt/cni/bin ]; then rm -f /opt/cni/bin; fi
 empty_dirs /var/lib/clouder
 rm -rf --one-file-system /usr/local/libexec/clouder ${containerd_dirs[0]:+/etc/containerd /run/containerd} /etc/criu/runc.conf \
   /etc/modules-load.d/clouder.conf /etc/sysctl.d/90-clouder.conf /etc/systemd/system/clouder-metadata.service \
+  /etc/systemd/system/var-lib-clouder-memory.mount \
   /etc/systemd/networkd.conf.d/90-clouder-metadata.conf /run/clouder/agent \
   /run/clouder/restored /opt/clouder /var/log/kubernetes/audit
 empty_dirs ${containerd_dirs[1]:-} /var/lib/kubelet /var/lib/etcd 2>/dev/null || true
