@@ -262,7 +262,7 @@ export class FakeNode {
       this.processes.dumped = true
       this.processes.podFrozen = freezePod
       this.#dumping--
-      return {frozenMs: 12, gapMs: undefined}
+      return {frozenAtMs: Date.parse('2026-11-21T09:00:00.123Z'), frozenMs: 12, gapMs: undefined}
     }
   }
 

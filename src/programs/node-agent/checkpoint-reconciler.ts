@@ -206,6 +206,7 @@ async function dumpLocked(
     phase: 'Storing',
     containers: [...containers],
     frozen,
+    ...(dumped.frozenAtMs === undefined ? {} : {freezeTime: new Date(dumped.frozenAtMs).toISOString()}),
     sizeBytes: bytes,
     message: `storing ${bytes} bytes`,
   }

@@ -8,6 +8,8 @@ import type {RuntimeTasks} from './runtime-tasks.ts'
 
 /** What a dump was seen to do to the processes. */
 export interface DirectlyDumped {
+  /** When the runtime was asked to pause it, in milliseconds since the epoch. */
+  readonly frozenAtMs: number
   /** From the runtime's pause until its resume, or until the pod was frozen. */
   readonly frozenMs: number
   /** At most so long the processes ran between dump and freeze; undefined: not at all, which was seen. */
@@ -76,7 +78,7 @@ export function directDump(tools: DirectDumpTools): DirectDump {
     const [images, work] = [join(folder, 'checkpoint'), join(folder, 'work')]
     for (const path of [images, work]) await mkdir(path, {mode: 0o700})
 
-    const pausedAtMs = nowMs()
+    const [frozenAtMs, pausedAtMs] = [Date.now(), nowMs()]
     await tasks.pause(id, signal)
     let seen: {readonly frozenMs: number; readonly gapMs: number | undefined}
     try {
@@ -96,7 +98,7 @@ export function directDump(tools: DirectDumpTools): DirectDump {
     await tasks.resume(id, AbortSignal.timeout(RESUME_TIMEOUT_MS))
     if (!freezePod) seen = {...seen, frozenMs: nowMs() - pausedAtMs}
     await rm(work, {recursive: true, force: true})
-    return seen
+    return {...seen, frozenAtMs}
   }
 }
 

@@ -6,7 +6,7 @@ import type {ContainerCgroup} from './cgroups.ts'
 import {containerIdOf, statusOf, type Pod} from '../../kubernetes/pod.ts'
 import type {DumpPlace} from './archives.ts'
 import type {DumpTarget} from './container-checkpoint.ts'
-import {UnsuitedDumpError} from './direct-dump.ts'
+import {UnsuitedDumpError, type DirectlyDumped} from './direct-dump.ts'
 import {placeFor, type DumpWay} from './dump-place.ts'
 import type {WatchResult} from './freeze-worker.ts'
 import {resumePod} from './thaw.ts'
@@ -37,6 +37,8 @@ type DumpedContainer = NonNullable<CheckpointStatus['containers']>[number]
 export interface Dumped {
   readonly containers: readonly DumpedContainer[]
   readonly frozen: boolean
+  /** When the first of them was frozen, in milliseconds since the epoch; absent: the runtime does not say. */
+  readonly frozenAtMs?: number
   readonly way: DumpWay
 }
 
@@ -110,11 +112,12 @@ async function dumpOnce(
   if (spec.hooks?.preCheckpoint !== undefined) await runHook('before', pod, spec.hooks.preCheckpoint, tools)
   const holds = spec.podPolicy !== 'Resume' || running.length > 1
   const containers: DumpedContainer[] = []
+  let firstFrozenAtMs: number | undefined
   const held: ContainerCgroup[] = []
   for (const [index, {name, id, image}] of running.entries()) {
     const cgroup = await cgroups.find(pod.metadata.uid, id)
     if (cgroup === undefined) throw failed(pod, name, 'its processes were not found on the node')
-    const dumped = await dumpContainer(
+    const {frozenAtMs, ...dumped} = await dumpContainer(
       pod,
       {
         name,
@@ -127,6 +130,7 @@ async function dumpOnce(
       },
       tools,
     )
+    if (index === 0) firstFrozenAtMs = frozenAtMs
     const why = unmeasured.get(name)
     containers.push({name, image, ...dumped, ...(why === undefined ? {} : {unmeasured: why})})
     held.push(cgroup)
@@ -143,7 +147,12 @@ async function dumpOnce(
     way,
     place,
   })
-  return {containers, frozen: stays, way}
+  return {
+    containers,
+    frozen: stays,
+    ...(firstFrozenAtMs === undefined ? {} : {frozenAtMs: firstFrozenAtMs}),
+    way,
+  }
 }
 
 const targetOf = ({metadata: {namespace, name}}: Pod, container: string) => ({
@@ -184,6 +193,7 @@ async function dumpContainer(
   tools: DumpTools,
 ): Promise<{
   readonly archiveBytes: number
+  readonly frozenAtMs?: number
   readonly frozenMilliseconds?: number
   readonly gapMilliseconds?: number
 }> {
@@ -196,12 +206,14 @@ async function dumpContainer(
     upper === undefined
       ? dumpByRuntime(pod, target, path, dump, tools)
       : tools.directDump(target, path, {...dump, upper}, tools.signal)
-  const {frozenMs, gapMs} = await dumping.catch(async (error: unknown) => {
+  const seen: WatchResult | DirectlyDumped = await dumping.catch(async (error: unknown) => {
     throw await explained(error, tools)
   })
   const archiveBytes = await archives.claim(path, uid, name)
+  const {frozenMs, gapMs} = seen
   return {
     archiveBytes,
+    ...('frozenAtMs' in seen ? {frozenAtMs: seen.frozenAtMs} : {}),
     ...(frozenMs === undefined ? {} : {frozenMilliseconds: Math.round(frozenMs)}),
     ...(gapMs === undefined ? {} : {gapMilliseconds: Math.ceil(gapMs)}),
   }
