@@ -139,6 +139,23 @@ export function blobStoreContract(title: string, options: BlobStoreContractOptio
     expect(digestOf(changed)).not.toBe(digest)
   })
 
+  contract('a blob is read into memory that is given, where the store can', async ({store, tamper}) => {
+    if (store.getInto === undefined) return
+    const content = randomBytes(3_000_000)
+    const {digest} = await putBytes(store, content)
+    const room = Buffer.from(new SharedArrayBuffer(content.length + 5))
+    expect(await store.getInto(digest, room, signal)).toBe(content.length)
+    expect(room.subarray(0, content.length).equals(content)).toBe(true)
+    const small = store.getInto(digest, Buffer.alloc(content.length - 1), signal)
+    await expect(small).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+    const absent = store.getInto(digestOf(randomBytes(8)), room, signal)
+    await expect(absent).rejects.toMatchObject({code: 'BLOB_MISSING'})
+    const stop = AbortSignal.abort(new Error('enough'))
+    await expect(store.getInto(digest, room, stop)).rejects.toThrow('enough')
+    await tamper?.(digest)
+    expect(await store.getInto(digest, room, signal)).not.toBe(0)
+  })
+
   contract('what was hashed already is stored as it is given', async ({store}) => {
     const content = randomBytes(3_000_000)
     const digest = digestOf(content)

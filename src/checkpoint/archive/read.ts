@@ -154,7 +154,8 @@ async function bytesOf(path: string, {sizeBytes, content}: TarMember): Promise<B
   if (sizeBytes > MAX_TEXT_BYTES)
     throw notWhole(`its ${path} has ${sizeBytes} bytes, expected at most ${MAX_TEXT_BYTES}`)
   const parts: Uint8Array[] = []
-  for await (const part of content) parts.push(part)
+  // A source may use its memory for the next part.
+  for await (const part of content) parts.push(Buffer.from(part))
   return Buffer.concat(parts)
 }
 

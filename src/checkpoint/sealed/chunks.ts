@@ -14,11 +14,14 @@ const BLOCK_BYTES = 512
  * Cuts an uncompressed tar into pieces so that what two archives have in common gives equal pieces: the data of a
  * large member begins and ends a piece (its header, which holds a time, does not belong to it), and inside it a
  * piece ends after a page whose own content says so. A page that was added to a process then moves the pieces
- * after it, but does not change them. What is no tar is cut all the same.
+ * after it, but does not change them. What is no tar is cut all the same. `take` gives the memory of the next piece.
  */
-export async function* cutArchive(content: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+export async function* cutArchive(
+  content: AsyncIterable<Uint8Array>,
+  take: () => Buffer = () => Buffer.allocUnsafe(MAX_CHUNK_BYTES),
+): AsyncGenerator<Buffer> {
   const reader = new TarWalk()
-  let chunk: Buffer = Buffer.allocUnsafe(MAX_CHUNK_BYTES)
+  let chunk = take()
   let filled = 0
   for await (const bytes of content) {
     for (let at = 0; at < bytes.length;) {
@@ -31,7 +34,7 @@ export async function* cutArchive(content: AsyncIterable<Uint8Array>): AsyncGene
       if (filled < MAX_CHUNK_BYTES && !step.cutAfter && !pageEnds) continue
       if (filled === 0) continue
       yield chunk.subarray(0, filled)
-      chunk = Buffer.allocUnsafe(MAX_CHUNK_BYTES)
+      chunk = take()
       filled = 0
     }
   }

@@ -1,8 +1,9 @@
 import {createHash, createSecretKey, type KeyObject} from 'node:crypto'
 import type {z} from 'zod'
 import {CheckpointError} from '../errors.ts'
-import type {BlobReadOptions, BlobStore, Digest} from '../stores/blob-store.ts'
+import type {BlobStore, Digest} from '../stores/blob-store.ts'
 import {tampered} from '../stores/content.ts'
+import {chunkBuffers} from './chunk-buffers.ts'
 import {MAX_CHUNK_BYTES} from './chunks.ts'
 import {inOrder} from './in-order.ts'
 import {scopedKey, unwrapDataKey, type OpeningKeys} from './keys.ts'
@@ -39,10 +40,11 @@ export interface OpenedCheckpoint {
   readonly envelope: Envelope
   /**
    * The container's archive, an uncompressed tar. Every piece is checked before it is given, and at the end that it was
-   * all of it, so what was unpacked counts only once the stream has ended. Throws CheckpointError BLOB_MISSING, BLOB_TAMPERED, STORE_UNREACHABLE, and
+   * all of it, so what was unpacked counts only once the stream has ended. `transient`: a piece is there only until the
+   * next one is asked for, which saves a copy. Throws CheckpointError BLOB_MISSING, BLOB_TAMPERED, STORE_UNREACHABLE, and
    * TypeError for a container that the metadata does not name.
    */
-  readonly archive: (container: string) => AsyncIterable<Uint8Array>
+  readonly archive: (container: string, options?: {readonly transient?: boolean}) => AsyncIterable<Uint8Array>
 }
 
 /**
@@ -62,7 +64,10 @@ export async function openCheckpoint(
     signer,
     metadata: table.metadata,
     envelope,
-    archive: (container) => opening.archive(table, container),
+    archive: (container, {transient = false} = {}) => {
+      const pieces = opening.archive(table, container)
+      return transient ? pieces : copiesOf(pieces)
+    },
   }
 }
 
@@ -140,6 +145,7 @@ class Opening {
       hash?.update(piece)
       readBytes += piece.length
       yield piece
+      chunkBuffers.release(piece)
     }
     if (readBytes !== said.archiveBytes || hash?.digest('hex') !== said.archiveSha256) {
       throw new CheckpointError(
@@ -164,7 +170,8 @@ class Opening {
     const limitBytes = kind === 'table' ? MAX_TABLE_BYTES : MAX_CHUNK_BYTES
     if (sizeBytes > limitBytes) throw oversized(digest, sizeBytes)
     const {store} = this.#options
-    const bytes = await readBlob(store, digest, storedBytes, signal, {unchecked: true})
+    if (storedBytes > MAX_TABLE_BYTES) throw oversized(digest, storedBytes)
+    const bytes = await readInto(chunkBuffers.takeFor(storedBytes), store, digest, signal)
     return this.#cipher.open({digest, bytes, sizeBytes, kind, compression}).catch((error: unknown) => {
       // Whoever opens it does not know where it came from.
       const isTampered = error instanceof CheckpointError && error.code === 'BLOB_TAMPERED'
@@ -178,17 +185,35 @@ async function readBlob(
   digest: Digest,
   sizeBytes: number,
   signal: AbortSignal,
-  options: BlobReadOptions = {},
 ): Promise<Buffer> {
   if (sizeBytes > MAX_TABLE_BYTES) throw oversized(digest, sizeBytes)
-  const bytes = Buffer.allocUnsafe(sizeBytes)
+  return gatherInto(Buffer.allocUnsafe(sizeBytes), digest, store.get(digest, signal))
+}
+
+/** Whoever opens it checks it. */
+async function readInto(
+  room: Buffer,
+  store: BlobStore,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  if (store.getInto === undefined)
+    return gatherInto(room, digest, store.get(digest, signal, {unchecked: true}))
+  return room.subarray(0, await store.getInto(digest, room, signal))
+}
+
+async function gatherInto(room: Buffer, digest: Digest, content: AsyncIterable<Uint8Array>): Promise<Buffer> {
   let readBytes = 0
-  for await (const part of store.get(digest, signal, options)) {
-    if (readBytes + part.length > sizeBytes) throw oversized(digest, readBytes + part.length)
-    bytes.set(part, readBytes)
+  for await (const part of content) {
+    if (readBytes + part.length > room.length) throw oversized(digest, readBytes + part.length)
+    room.set(part, readBytes)
     readBytes += part.length
   }
-  return bytes.subarray(0, readBytes)
+  return room.subarray(0, readBytes)
+}
+
+async function* copiesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) yield Buffer.from(piece)
 }
 
 const oversized = (digest: Digest, sizeBytes: number): CheckpointError =>

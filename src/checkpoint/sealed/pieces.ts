@@ -9,13 +9,15 @@ import {
 } from 'node:crypto'
 import {CheckpointError} from '../errors.ts'
 import type {Digest} from '../stores/blob-store.ts'
+import {AFTER_BYTES, BEFORE_BYTES, placedIn, roomAround} from './chunk-buffers.ts'
 import {compressed, inflated} from './compression.ts'
 
 const CIPHER = 'aes-256-gcm'
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
+const NONCE_BYTES = BEFORE_BYTES
+const TAG_BYTES = AFTER_BYTES
 /** Encrypted, hashed and decrypted again while it is in the cache of the processor. */
 const SLICE_BYTES = 64 * 1024
+const SLICE = Buffer.alloc(SLICE_BYTES)
 
 /** What a piece is for; one can never be opened as the other. */
 export type PieceKind = 'chunk' | 'table'
@@ -40,10 +42,13 @@ export interface PieceToOpen {
 
 /** Turns pieces into blobs, and back. */
 export interface PieceCipher {
-  /** `plain` may be taken over: it is not to be used any more. What is given was opened again, to just this. */
+  /**
+   * `plain` is taken over, and may be where what is given lies: it is not to be used any more. What is given was opened
+   * again, to just this.
+   */
   seal(plain: Buffer, kind: PieceKind): Promise<SealedPiece>
   /**
-   * `bytes` may be taken over as well. Throws CheckpointError BLOB_TAMPERED for what does not have the digest, was not
+   * `bytes` are taken over as well. Throws CheckpointError BLOB_TAMPERED for what does not have the digest, was not
    * encrypted as this piece, or does not open to `sizeBytes`.
    */
   open(sealed: PieceToOpen): Promise<Buffer>
@@ -84,12 +89,15 @@ function sealed(plain: Buffer, kind: PieceKind, keys: PieceKeys | undefined): Se
   const packed = compressed(plain)
   const compression = packed === undefined ? 'none' : 'zstd'
   const message = packed ?? plain
-  const {digest, bytes} =
-    keys === undefined
-      ? {digest: digestOf(message), bytes: message}
-      : encrypted(message, contextOf(kind, compression), keys)
-  if (packed !== undefined && !unpacked(digest, packed, plain.length).equals(plain)) throw tampered(digest)
-  return {digest, bytes, compression}
+  // Before it is overwritten with what it is sealed to.
+  if (packed !== undefined && !inflated(packed, plain.length).equals(plain))
+    throw new Error('a piece was compressed to something else than itself')
+  const room = roomAround(plain, NONCE_BYTES + message.length + TAG_BYTES)
+  if (keys !== undefined)
+    return {...encrypted(message, contextOf(kind, compression), keys, room), compression}
+  const bytes = packed === undefined ? plain : room.subarray(0, packed.length)
+  if (packed !== undefined) bytes.set(packed)
+  return {digest: digestOf(bytes), bytes, compression}
 }
 
 /**
@@ -103,6 +111,7 @@ function encrypted(
   message: Buffer,
   context: Buffer,
   {key, nonceKey}: PieceKeys,
+  bytes: Buffer,
 ): {digest: Digest; bytes: Buffer} {
   const nonce = createHmac('sha256', nonceKey)
     .update(context)
@@ -112,14 +121,13 @@ function encrypted(
   const gcm = createCipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES}).setAAD(context)
   const again = createDecipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES}).setAAD(context)
   const hash = createHash('sha256').update(nonce)
-  const bytes = Buffer.allocUnsafeSlow(NONCE_BYTES + message.length + TAG_BYTES)
   bytes.set(nonce)
   let isSame = true
-  for (const slice of slicesOf(message)) {
-    const from = NONCE_BYTES + slice.byteOffset - message.byteOffset
-    bytes.set(gcm.update(slice), from)
-    // What is stored, not what the cipher gave.
-    const stored = bytes.subarray(from, from + slice.length)
+  for (let at = 0; at < message.length; at += SLICE_BYTES) {
+    // `bytes` may be where the message lies.
+    const slice = SLICE.subarray(0, message.copy(SLICE, 0, at))
+    const stored = bytes.subarray(NONCE_BYTES + at, NONCE_BYTES + at + slice.length)
+    stored.set(gcm.update(slice))
     hash.update(stored)
     isSame = again.update(stored).equals(slice) && isSame
   }
@@ -135,7 +143,7 @@ function encrypted(
 function opened(piece: PieceToOpen, keys: PieceKeys | undefined): Buffer {
   const {digest, sizeBytes, compression} = piece
   const message = keys === undefined ? clear(piece) : decrypted(piece, keys)
-  if (compression === 'zstd') return unpacked(digest, message, sizeBytes)
+  if (compression === 'zstd') return placedIn(piece.bytes, unpacked(digest, message, sizeBytes))
   if (message.length !== sizeBytes) throw tampered(digest)
   return message
 }
@@ -145,21 +153,23 @@ function clear({digest, bytes}: PieceToOpen): Buffer {
   return bytes
 }
 
+/** Where it lies. */
 function decrypted({digest, bytes, kind, compression}: PieceToOpen, {key}: PieceKeys): Buffer {
   if (bytes.length < NONCE_BYTES + TAG_BYTES) throw tampered(digest)
-  const end = bytes.length - TAG_BYTES
+  const message = bytes.subarray(NONCE_BYTES, -TAG_BYTES)
   const nonce = bytes.subarray(0, NONCE_BYTES)
+  const tag = bytes.subarray(-TAG_BYTES)
   const gcm = createDecipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES})
     .setAAD(contextOf(kind, compression))
-    .setAuthTag(bytes.subarray(end))
+    .setAuthTag(tag)
   const hash = createHash('sha256').update(nonce)
-  const message = Buffer.allocUnsafeSlow(end - NONCE_BYTES)
-  for (const slice of slicesOf(bytes.subarray(NONCE_BYTES, end))) {
+  for (let at = 0; at < message.length; at += SLICE_BYTES) {
+    const slice = message.subarray(at, at + SLICE_BYTES)
     hash.update(slice)
-    message.set(gcm.update(slice), slice.byteOffset - bytes.byteOffset - NONCE_BYTES)
+    slice.set(gcm.update(slice))
   }
   // Another piece under the same key would open too: it is the digest that the signature is about.
-  if (`sha256:${hash.update(bytes.subarray(end)).digest('hex')}` !== digest) throw tampered(digest)
+  if (`sha256:${hash.update(tag).digest('hex')}` !== digest) throw tampered(digest)
   finish(gcm, digest)
   return message
 }
@@ -170,10 +180,6 @@ function finish(gcm: {final(): Buffer}, digest: Digest): void {
   } catch (error) {
     throw tampered(digest, error)
   }
-}
-
-function* slicesOf(bytes: Buffer): Generator<Buffer> {
-  for (let at = 0; at < bytes.length; at += SLICE_BYTES) yield bytes.subarray(at, at + SLICE_BYTES)
 }
 
 /** Per kind and compression, and none a prefix of another: a blob opens in one way only. */

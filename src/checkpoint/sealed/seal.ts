@@ -1,5 +1,6 @@
 import {CheckpointError} from '../errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
+import {chunkBuffers} from './chunk-buffers.ts'
 import {cutArchive, MAX_CHUNK_BYTES} from './chunks.ts'
 import {inOrder} from './in-order.ts'
 import {scopedKey, type SealingKeys} from './keys.ts'
@@ -122,7 +123,7 @@ class Sealing {
     if (archive === undefined) throw new TypeError(`the archive of container ${container} is missing`)
     const before = this.readBytes
     const indices: number[] = []
-    const pieces = cutArchive(archive())
+    const pieces = cutArchive(archive(), () => chunkBuffers.take())
     const sealed = inOrder(pieces, AT_ONCE, signal, async (piece, either) => {
       this.readBytes += piece.length
       return isZero(piece) ? this.#zeros(piece, either) : this.put(piece, 'chunk', either)
@@ -137,11 +138,12 @@ class Sealing {
 
   async put(plain: Buffer, kind: PieceKind, signal: AbortSignal): Promise<Chunk> {
     const sizeBytes = plain.length
-    const piece = await this.#cipher.seal(plain, kind)
-    await this.putBlob(piece, signal)
-    const {digest, bytes, compression} = piece
+    const {digest, bytes, compression} = await this.#cipher.seal(plain, kind)
+    const storedBytes = bytes.length
+    await this.putBlob({digest, bytes}, signal)
+    chunkBuffers.release(bytes)
     return {
-      ...{digest, storedBytes: bytes.length, sizeBytes},
+      ...{digest, storedBytes, sizeBytes},
       ...(compression === 'none' ? {compression} : {}),
     }
   }
@@ -149,7 +151,10 @@ class Sealing {
   /** Memory that was never written to is most of some archives: one such piece of a size is sealed, once. */
   #zeros(plain: Buffer, signal: AbortSignal): Promise<Chunk> {
     const known = this.#zeroPieces.get(plain.length)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      chunkBuffers.release(plain)
+      return known
+    }
     const piece = this.put(plain, 'chunk', signal)
     this.#zeroPieces.set(plain.length, piece)
     return piece
@@ -176,8 +181,15 @@ class Sealing {
     if (asked.forContent) this.newBytes += bytes.length
     this.storedBytes += bytes.length
     if (this.#options.readBack !== true) return
-    let at = 0
     // Compared byte by byte with what its digest is of.
+    if (store.getInto !== undefined) {
+      const room = chunkBuffers.takeFor(bytes.length)
+      const sizeBytes = await store.getInto(digest, room, signal)
+      if (sizeBytes !== bytes.length || !bytes.equals(room)) throw notSame(digest, store)
+      chunkBuffers.release(room)
+      return
+    }
+    let at = 0
     for await (const part of store.get(digest, signal, {unchecked: true})) {
       if (!bytes.subarray(at, (at += part.length)).equals(part)) throw notSame(digest, store)
     }

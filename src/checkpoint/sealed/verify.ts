@@ -59,7 +59,7 @@ async function verifyOpen(
   const {name, signer, envelope, metadata, archive} = await openCheckpoint(options)
   let readBytes = 0
   for (const container of metadata.containers) {
-    for await (const piece of archive(container.name)) {
+    for await (const piece of archive(container.name, {transient: true})) {
       readBytes += piece.length
       options.onProgress?.(readBytes)
     }

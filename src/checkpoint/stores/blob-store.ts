@@ -44,6 +44,11 @@ export interface BlobStore {
    * BLOB_MISSING, BLOB_TAMPERED.
    */
   get(digest: Digest, signal: AbortSignal, options?: BlobReadOptions): AsyncIterable<Uint8Array>
+  /**
+   * Reads a blob into memory of the caller, unchecked, where a store can do that without memory of its own; gives how many
+   * bytes that were. Throws CheckpointError BLOB_MISSING, and BLOB_TAMPERED for one that does not fit.
+   */
+  getInto?(digest: Digest, into: Uint8Array, signal: AbortSignal): Promise<number>
   /** Names a manifest, whose blobs are all there; it appears whole or not at all. */
   putManifest(manifest: Uint8Array, name: string, signal: AbortSignal): Promise<Digest>
   /** Undefined: there is none. Throws CheckpointError BLOB_TAMPERED. */

@@ -23,6 +23,7 @@ export function directoryObjects(folder: string): Objects {
       if (file === undefined) return undefined
       return createReadStream('', {fd: file, start: fromByte, highWaterMark: READ_BYTES, signal})
     },
+    readInto: (key, into, signal) => unlessAbsent(() => readInto(pathOf(key), into, signal)),
     list: (prefix) => filesBelow(folder, prefix.replace(/\/$/, '')),
     remove: async (key) => {
       await rm(pathOf(key), {force: true})
@@ -66,6 +67,19 @@ async function fill(
     }
   }
   signal.throwIfAborted()
+}
+
+async function readInto(path: string, into: Uint8Array, signal: AbortSignal): Promise<number> {
+  await using file = await open(path, 'r')
+  const {size} = await file.stat()
+  for (let at = 0; at < Math.min(size, into.length);) {
+    signal.throwIfAborted()
+    const {bytesRead} = await file.read(into, at, into.length - at, at)
+    // It has become smaller meanwhile.
+    if (bytesRead === 0) return at
+    at += bytesRead
+  }
+  return size
 }
 
 async function objectAt(path: string, key: string): Promise<StoredObject | undefined> {

@@ -74,6 +74,7 @@ export function objectStore(
     return named
   }
 
+  const {readInto} = objects
   return {
     location,
     has: async (digest, signal) => (await objects.stat(blobKey(digest), signal)) !== undefined,
@@ -93,6 +94,16 @@ export function objectStore(
       if (content === undefined) throw missing(digest, location)
       yield* unchecked ? content : checkedContent(content, {digest, location})
     },
+    ...(readInto === undefined
+      ? {}
+      : {
+          getInto: async (digest, into, signal) => {
+            const sizeBytes = await readInto(blobKey(digest), into, signal)
+            if (sizeBytes === undefined) throw missing(digest, location)
+            if (sizeBytes > into.length) throw tampered(digest, location)
+            return sizeBytes
+          },
+        }),
     putManifest: async (manifest, name, signal) => {
       // It would not be read again.
       if (manifest.length > MAX_MANIFEST_BYTES)

@@ -34,6 +34,8 @@ export interface Objects {
   write(request: ObjectWrite): Promise<void>
   /** From a byte on; ends at once when there is nothing from there on. Undefined: no such object. */
   read(key: string, fromByte: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>
+  /** Reads a whole object into that memory, as far as it fits; gives its size. Undefined: no such object. */
+  readInto?(key: string, into: Uint8Array, signal: AbortSignal): Promise<number | undefined>
   list(prefix: string, signal: AbortSignal): AsyncIterable<StoredObject>
   /** Absent is fine. */
   remove(key: string, signal: AbortSignal): Promise<void>

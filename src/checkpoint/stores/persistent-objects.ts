@@ -15,6 +15,8 @@ export interface PersistentObjects {
   removePartial(beforeMs: number, signal: AbortSignal): Promise<void>
   /** Goes on where it was when a connection breaks. Undefined: no such object. */
   read(key: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>
+  /** As that of the objects; absent: they cannot. */
+  readonly readInto?: (key: string, into: Uint8Array, signal: AbortSignal) => Promise<number | undefined>
   /** Throws CheckpointError BLOB_TAMPERED when the content is not what the digest says, and what `content` throws. */
   write(request: CheckedWrite): Promise<void>
 }
@@ -61,6 +63,11 @@ export function persistentObjects(
       const source = await attempt(() => open(0), signal)
       return source === undefined ? undefined : goingOn(source, open, (work) => attempt(work, signal))
     },
+    ...(objects.readInto === undefined
+      ? {}
+      : {
+          readInto: (key, into, signal) => attempt(async () => objects.readInto?.(key, into, signal), signal),
+        }),
     write: async ({digest, sizeBytes, content, isHashed = false, signal, ...request}) => {
       const attempted = async () => {
         const given = content()

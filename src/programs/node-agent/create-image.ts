@@ -200,7 +200,7 @@ async function imagesOf(checkpoint: CheckpointName, tools: Tools): Promise<Image
       archive,
       archiveBytes,
       // Of an image it comes first: the archive is read twice.
-      archiveSha256: archiveSha256 ?? (await sha256Of(archive())),
+      archiveSha256: archiveSha256 ?? (await sha256Of(opened.archive(name, {transient: true}))),
     })
     await importImage({repository, digest: image.digest}, image.content(), signal)
     images[name] = `${repository}@${image.digest}`

@@ -157,7 +157,7 @@ async function unpackPod(
     await rm(target, {recursive: true, force: true})
     await makeFolderDurably(dir)
     const most = boundsOf(pod, await tools.freeBytes())
-    const unpacked = await unpackArchive(opened.archive(container), target, signal, most)
+    const unpacked = await unpackArchive(opened.archive(container, {transient: true}), target, signal, most)
       .then(async (whole) => {
         if (whole.changes !== undefined) await plainTar(whole.changes, signal, most.filesBytes)
         return whole

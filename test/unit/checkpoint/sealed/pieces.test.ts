@@ -1,15 +1,22 @@
 import {createSecretKey, randomBytes} from 'node:crypto'
 import fc from 'fast-check'
 import {expect, test} from 'vitest'
+import {ChunkBuffers} from '../../../../src/checkpoint/sealed/chunk-buffers.ts'
 import {
   digestOf,
   pieceCipher,
+  type PieceCipher,
   type PieceCompression,
   type PieceKind,
 } from '../../../../src/checkpoint/sealed/pieces.ts'
 
-const cipher = pieceCipher(createSecretKey(randomBytes(32)))
-const clear = pieceCipher(undefined)
+/** What is opened is taken over. */
+const keeping = (one: PieceCipher): PieceCipher => ({
+  seal: (plain, kind) => one.seal(plain, kind),
+  open: (piece) => one.open({...piece, bytes: Buffer.from(piece.bytes)}),
+})
+const cipher = keeping(pieceCipher(createSecretKey(randomBytes(32))))
+const clear = keeping(pieceCipher(undefined))
 /** Nonce and tag. */
 const OVERHEAD_BYTES = 28
 
@@ -61,7 +68,7 @@ test.each([
 ])('a piece that is %s opens as nothing else, and not when any part of it is another', async (_, plain) => {
   const sealed = await cipher.seal(Buffer.from(plain), 'chunk')
   const right = {...sealed, sizeBytes: plain.length, kind: 'chunk' as const}
-  expect((await cipher.open({...right, bytes: Buffer.from(sealed.bytes)})).equals(plain)).toBe(true)
+  expect((await cipher.open(right)).equals(plain)).toBe(true)
   for (const kind of KINDS)
     for (const compression of COMPRESSIONS) {
       if (kind === right.kind && compression === right.compression) continue
@@ -105,4 +112,37 @@ test('in clear too a piece is what its digest says, and opens as it was sealed',
     bytes[50] = (bytes[50] ?? 0) ^ 1
     await expect(clear.open({...right, bytes})).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
   }
+})
+
+test('a piece in a buffer of a sealing is sealed where it lies, to the same as anywhere else', async () => {
+  const buffers = new ChunkBuffers()
+  for (const plain of [randomBytes(300_000), plainOf(300_000, 1), Buffer.alloc(0)])
+    for (const one of [cipher, clear]) {
+      const room = buffers.take().subarray(0, plain.length)
+      room.set(plain)
+      const there = await one.seal(room, 'chunk')
+      const elsewhere = await one.seal(Buffer.from(plain), 'chunk')
+      expect(there.digest).toBe(elsewhere.digest)
+      expect(there.bytes.equals(elsewhere.bytes)).toBe(true)
+      expect(there.bytes.buffer).toBe(room.buffer)
+      buffers.release(there.bytes)
+      // The same again, and no other as long as there is one.
+      const [again, other] = [buffers.take(), buffers.take()]
+      expect(again.buffer).toBe(room.buffer)
+      expect(other.buffer).not.toBe(room.buffer)
+      buffers.release(again)
+    }
+})
+
+test('a buffer that is taken back twice is given to one only, and no more are kept than a few pieces need', () => {
+  const buffers = new ChunkBuffers()
+  const piece = buffers.take()
+  buffers.release(piece)
+  buffers.release(piece)
+  expect(buffers.take().buffer).toBe(piece.buffer)
+  expect(buffers.take().buffer).not.toBe(piece.buffer)
+  const many = Array.from({length: 40}, () => buffers.take())
+  for (const one of many) buffers.release(one)
+  const kept = new Set(many.map(({buffer}) => buffer))
+  expect(many.filter(() => kept.has(buffers.take().buffer))).toHaveLength(16)
 })
