@@ -67,6 +67,18 @@ export const nodeFeaturesSchema = z.strictObject({
     .describe(
       'directMoves is whether it can send and receive the memory of a pod directly, from node to node. If absent, it cannot.',
     ),
+  precopy: z
+    .boolean()
+    .optional()
+    .describe(
+      'precopy is whether its kernel tracks which pages a process writes, so that memory could be copied before the dump. If absent, it is not known.',
+    ),
+  postcopy: z
+    .boolean()
+    .optional()
+    .describe(
+      'postcopy is whether its kernel and its limits allow memory to be copied after the restore, when it is used. If absent, it is not known.',
+    ),
 })
 /** What a node is, as far as a restore depends on it. */
 export type NodeFeatures = z.output<typeof nodeFeaturesSchema>

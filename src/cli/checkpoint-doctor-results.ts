@@ -2,6 +2,9 @@ import type {CheckpointDoctorResult, DoctorNode} from '../workflows/checkpoint/d
 import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 
+const yesOrNo = (is: boolean | undefined): string | undefined =>
+  is === undefined ? undefined : is ? 'yes' : 'no'
+
 /** What stands in the way of checkpoints, for people. */
 export function doctorText(cluster: string, result: CheckpointDoctorResult, options: ResultOptions): string {
   const {green, red, yellow, bold} = options.colours
@@ -12,6 +15,8 @@ export function doctorText(cluster: string, result: CheckpointDoctorResult, opti
       {title: 'kernel', text: ({kernel}) => kernel},
       {title: 'CRIU', text: ({criu}) => criu},
       {title: 'runtime', text: ({runtime}) => runtime},
+      {title: 'pre-copy', text: ({precopy}) => yesOrNo(precopy)},
+      {title: 'post-copy', text: ({postcopy}) => yesOrNo(postcopy)},
     ],
     result.nodes,
     {columns: options.columns, heading: bold},

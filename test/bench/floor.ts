@@ -131,6 +131,8 @@ async function inTurn(cluster: MoveCluster, mebibytes: number, round: number): P
 }
 
 let runs = 0
+/** A cluster that is there may have had runs before. */
+const RUN = Date.now().toString(36)
 
 /** What a Migration of this file's pods has when it has succeeded. */
 const movedSchema = z.object({
@@ -139,7 +141,7 @@ const movedSchema = z.object({
 })
 
 async function moveByClouder(cluster: MoveCluster, mebibytes: number): Promise<Round['move']> {
-  const pod = `floor-${(runs += 1)}`
+  const pod = `floor-${RUN}-${(runs += 1)}`
   await onPlane(cluster, ['apply', '-f', '-'], JSON.stringify(podOf(pod, mebibytes, SOURCE)))
   await waitReady(cluster, pod)
   const before = await memoryOf(cluster, pod)
@@ -162,7 +164,7 @@ async function pauseAndResume(
   cluster: MoveCluster,
   mebibytes: number,
 ): Promise<Pick<Round, 'pauseSeconds' | 'resumeSeconds'>> {
-  const runtime = `paused-${(runs += 1)}`
+  const runtime = `paused-${RUN}-${(runs += 1)}`
   const of = ['--cluster', cluster.name]
   const command = ['/smoke', 'serve', `:${PORT}`, String(mebibytes)]
   const image = ['--image', SMOKE_REFERENCE]

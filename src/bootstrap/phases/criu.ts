@@ -140,6 +140,7 @@ export const criuPhase: ClouderPhase = {
       paths: PATHS,
       folders: FOLDERS,
       memoryUnit: MEMORY_UNIT,
+      features: [],
     })
     const found = await probeHosts(
       'criu',

@@ -24,6 +24,8 @@ const SYSCTLS: readonly WantedSysctl[] = [
   {name: 'net.bridge.bridge-nf-call-ip6tables', value: 1, rule: 'exact', ownKernelOnly: false},
   {name: 'fs.inotify.max_user_instances', value: 8192, rule: 'floor', ownKernelOnly: false},
   {name: 'fs.inotify.max_user_watches', value: 524_288, rule: 'floor', ownKernelOnly: false},
+  // For CRIU's page server, which serves the memory of a process after its restore: src/checkpoint/copy-features.ts.
+  {name: 'fs.pipe-max-size', value: 4_194_304, rule: 'floor', ownKernelOnly: false},
   {name: 'vm.overcommit_memory', value: 1, rule: 'exact', ownKernelOnly: true},
   {name: 'kernel.panic', value: 10, rule: 'exact', ownKernelOnly: true},
   {name: 'kernel.panic_on_oops', value: 1, rule: 'exact', ownKernelOnly: true},

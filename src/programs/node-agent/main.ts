@@ -107,6 +107,11 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     tools: hostTools,
     cgroupVersion: cgroups.version,
     cpuinfoFile: '/proc/cpuinfo',
+    copyFiles: {
+      smaps: '/proc/self/smaps',
+      userfaultfd: '/proc/sys/vm/unprivileged_userfaultfd',
+      pipeMaxSize: '/proc/sys/fs/pipe-max-size',
+    },
     configFile: '/etc/containerd/config.toml',
     signal,
   }

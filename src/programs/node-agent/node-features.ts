@@ -1,8 +1,9 @@
 import {readFile} from 'node:fs/promises'
 import {z} from 'zod'
-import {isMissing} from '../../base/system-errors.ts'
+import {isMissing, unlessMissing} from '../../base/system-errors.ts'
 import {BACKEND_LABELS, NODE_FEATURES_ANNOTATION, RESTORE_RUNTIME} from '../../api/names.ts'
 import {nodeFeaturesSchema, type NodeFeatures} from '../../api/sealed-checkpoint.ts'
+import {canServePages, tracksWrites, type CopyFeatures} from '../../checkpoint/copy-features.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
 import type {HostTools} from './tools-of-host.ts'
 
@@ -30,9 +31,19 @@ export interface NodeFeaturesOptions {
   readonly tools: HostTools
   readonly cgroupVersion: 1 | 2
   readonly cpuinfoFile: string
+  readonly copyFiles: CopyFiles
   /** Of containerd. */
   readonly configFile: string
   readonly signal: AbortSignal
+}
+
+/** What the kernel says of copying memory; CRIU itself checks nothing without CAP_SYS_ADMIN. */
+export interface CopyFiles {
+  /** Of any process. */
+  readonly smaps: string
+  /** There where the kernel has userfaultfd. */
+  readonly userfaultfd: string
+  readonly pipeMaxSize: string
 }
 
 /** What this node is, as far as a restore depends on it. */
@@ -53,7 +64,19 @@ export async function readNodeFeatures(options: NodeFeaturesOptions): Promise<No
     runc: await versionOf('runc'),
     cgroupVersion,
     ...cpuOf(cpuinfo),
+    ...(await copyFeaturesOf(options.copyFiles)),
   })
+}
+
+/** How memory could be copied while a process runs. */
+export async function copyFeaturesOf({smaps, userfaultfd, pipeMaxSize}: CopyFiles): Promise<CopyFeatures> {
+  const textOf = async (path: string): Promise<string> =>
+    (await readFile(path, 'utf8').catch(unlessMissing)) ?? ''
+  const pipeMaxBytes = Number((await textOf(pipeMaxSize)).trim() || 0)
+  return {
+    precopy: tracksWrites(await textOf(smaps)),
+    postcopy: (await textOf(userfaultfd)) !== '' && canServePages({pipeMaxBytes}),
+  }
 }
 
 /** Of x86, what a program may come to use; the rest is of the kernel, of mitigations or of how the machine is watched. */

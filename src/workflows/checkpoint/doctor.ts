@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {isAtLeast} from '../../base/versions.ts'
+import {canServePages, isSupported, type CopyFeatures} from '../../checkpoint/copy-features.ts'
 import {diagnose, type Cause} from '../../checkpoint/archive/diagnose.ts'
 import {BACKEND_LABELS, NODE_FEATURES_ANNOTATION, SYSTEM_NAMESPACE} from '../../api/names.ts'
 import {findPodCheckpoints} from '../../checkpoint/native.ts'
@@ -16,7 +17,7 @@ import {podFindings} from './pod-look.ts'
 import {probeRoundTrip} from './probe.ts'
 import type {Tools} from '../session/types.ts'
 
-export interface DoctorNode {
+export interface DoctorNode extends Partial<CopyFeatures> {
   readonly node: string
   readonly backends: readonly Backend[]
   readonly kernel: string | undefined
@@ -108,6 +109,8 @@ const toldSchema = z.looseObject({
   kernel: z.string().optional(),
   criu: z.string().optional(),
   runtime: z.string().optional(),
+  precopy: z.boolean().optional(),
+  postcopy: z.boolean().optional(),
 })
 
 function nodeFeaturesOf({metadata}: Node): z.output<typeof toldSchema> {
@@ -129,7 +132,9 @@ async function examineNode(
 ): Promise<{node: DoctorNode; findings: readonly CheckpointFinding[]}> {
   const {name} = node.metadata
   const found = backends.filter((backend) => node.metadata.labels[BACKEND_LABELS[backend]] === 'true')
-  const {kernel, criu, runtime} = nodeFeaturesOf(node)
+  const {kernel, criu, runtime, ...told} = nodeFeaturesOf(node)
+  const seen = host === undefined ? undefined : await examineCriu(host, renderer, signal)
+  const {precopy = seen?.precopy, postcopy = seen?.postcopy} = told
   const blocks = (check: string, problem: string, fix: string): CheckpointFinding => ({
     where: name,
     check,
@@ -156,27 +161,53 @@ async function examineNode(
           ),
         ]
       : []),
-    ...(host === undefined
-      ? []
-      : (await criuProblems(host, renderer, signal)).map(({check, problem}) =>
-          blocks(check, problem, 'install the CRIU of the bundle: clouder kubeadm init CLUSTER'),
-        )),
+    ...(seen?.problems ?? []).map(({check, problem}) =>
+      blocks(check, problem, 'install the CRIU of the bundle: clouder kubeadm init CLUSTER'),
+    ),
   ]
-  return {node: {node: name, backends: found, kernel: kernel ?? host?.facts.kernel, criu, runtime}, findings}
+  return {
+    node: {
+      ...{node: name, backends: found, kernel: kernel ?? host?.facts.kernel, criu, runtime},
+      ...(precopy === undefined ? {} : {precopy}),
+      ...(postcopy === undefined ? {} : {postcopy}),
+    },
+    findings,
+  }
 }
 
+interface CriuSeen extends Partial<CopyFeatures> {
+  readonly problems: readonly {readonly check: string; readonly problem: string}[]
+}
+
+const [DIRTY_PAGES, FILLED_PAGES] = ['mem_dirty_track', 'uffd-noncoop'] as const
+
 /** What CRIU itself says on the node. */
-async function criuProblems(
+async function examineCriu(
   host: HostReader,
   renderer: Tools['renderer'],
   signal: AbortSignal,
-): Promise<readonly {check: string; problem: string}[]> {
-  const text = renderer.render('criu/probe.sh', {paths: [], folders: []})
+): Promise<CriuSeen> {
+  const features = [DIRTY_PAGES, FILLED_PAGES]
+  const text = renderer.render('criu/probe.sh', {paths: [], folders: [], memoryUnit: '', features})
   const {stdout} = await host.queryScript({name: 'criu/probe.sh', text}, {signal})
   const said = new Map(
     stdout.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
   )
-  const [version, check] = [said.get('version'), said.get('check')]
+  const problems = criuProblems(host, said.get('version'), said.get('check'))
+  const [dirty, filled] = [said.get(`feature-${DIRTY_PAGES}`), said.get(`feature-${FILLED_PAGES}`)]
+  const limits = {pipeMaxBytes: Number(said.get('pipe') ?? 0), boundingSet: said.get('bounding') ?? '0'}
+  return {
+    problems,
+    ...(dirty === undefined ? {} : {precopy: isSupported(DIRTY_PAGES, dirty)}),
+    ...(filled === undefined ? {} : {postcopy: isSupported(FILLED_PAGES, filled) && canServePages(limits)}),
+  }
+}
+
+function criuProblems(
+  host: HostReader,
+  version: string | undefined,
+  check: string | undefined,
+): CriuSeen['problems'] {
   if (version === undefined || version === '')
     return [{check: 'CRIU', problem: 'CRIU is not installed or does not start'}]
   if (check !== 'ok')

@@ -9,7 +9,12 @@ export const cases: TemplateCase[] = [
   {template: 'criu/runc.conf', name: 'close', view: {keepTcp: false}},
   {template: 'criu/runc.conf', name: 'keep', view: {keepTcp: true}},
   {template: 'criu/memory.mount', name: 'half', view: {folder: '/var/lib/clouder/memory', percent: 50}},
-  {template: 'criu/probe.sh', name: 'any', view: {paths: ['/etc/criu/runc.conf'], folders, memoryUnit}},
+  {template: 'criu/probe.sh', name: 'any', view: {paths: ['/etc/criu/runc.conf'], folders, memoryUnit, features: []}},
+  {
+    template: 'criu/probe.sh',
+    name: 'features',
+    view: {paths: [], folders: [], memoryUnit: '', features: ['mem_dirty_track', 'uffd-noncoop']},
+  },
   {
     template: 'criu/apply.sh',
     name: 'enabled',
