@@ -61,6 +61,12 @@ export const nodeFeaturesSchema = z.strictObject({
     .array(z.string())
     .describe('cpuFeatures are the features of its CPU that processes may rely on, sorted.'),
   cpuModel: z.string().describe('cpuModel is the name of its CPU.'),
+  dump: z
+    .enum(['Direct', 'Runtime'])
+    .optional()
+    .describe(
+      'dump is how it dumps containers. One of Direct (CRIU writes to a folder of the node agent) and Runtime (the container runtime makes an archive, which takes longer). If absent, it is not known.',
+    ),
   directMoves: z
     .boolean()
     .optional()

@@ -5,6 +5,8 @@ import {renderTable} from './table.ts'
 const yesOrNo = (is: boolean | undefined): string | undefined =>
   is === undefined ? undefined : is ? 'yes' : 'no'
 
+const DUMPS: Readonly<Record<string, string>> = {Direct: 'folder', Runtime: 'runtime archive'}
+
 /** What stands in the way of checkpoints, for people. */
 export function doctorText(cluster: string, result: CheckpointDoctorResult, options: ResultOptions): string {
   const {green, red, yellow, bold} = options.colours
@@ -17,6 +19,7 @@ export function doctorText(cluster: string, result: CheckpointDoctorResult, opti
       {title: 'runtime', text: ({runtime}) => runtime},
       {title: 'pre-copy', text: ({precopy}) => yesOrNo(precopy)},
       {title: 'post-copy', text: ({postcopy}) => yesOrNo(postcopy)},
+      {title: 'dumps by', text: ({dump}) => (dump === undefined ? undefined : DUMPS[dump])},
     ],
     result.nodes,
     {columns: options.columns, heading: bold},

@@ -22,7 +22,7 @@ import {endOf} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 
 const STORE = '/var/lib/clouder/store'
-const IN_CLEAR = `${STORE} /var/lib/clouder/restore /var/lib/clouder/dumps /var/lib/clouder/archives /var/lib/kubelet/checkpoints`
+const IN_CLEAR = `${STORE} /var/lib/clouder/restore /var/lib/clouder/dumps /var/lib/clouder/archives /var/lib/clouder/memory /var/lib/kubelet/checkpoints`
 
 /** The same process, further on. */
 const remove = (cluster: E2eCluster, ...pods: readonly string[]): Promise<string> =>
@@ -69,6 +69,33 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
     expect((await storeBytes()) - before).toBeLessThan(Number(stored) / 10)
     expect(command).toBe('smoke')
     await expectDone(cluster, `checkpoint verify ${NAMESPACE}/${name}`)
+  })
+
+  chapter('a dump to a folder and an archive of the runtime are the same process', async (cluster) => {
+    await startTraveller(cluster, 'ways', {node: 'worker-1', mebibytes: 20})
+    const before = await identityOf(cluster, 'ways')
+    const wayOf = (name: string) =>
+      kubectl(cluster, `get ckpt ${name} -n ${NAMESPACE} -o jsonpath={.status.containers[0].dump}`)
+    const direct = await checkpointOf(cluster, 'ways')
+    expect(await wayOf(direct)).toBe('Direct')
+    // As on a node that an earlier release has set up.
+    const hide = (from: string, to: string) =>
+      cluster.read('worker-1', `mv ${from}/*-clouder-files ${to}/ && ls ${to}/*-clouder-files`)
+    await hide('/opt/clouder/store', '/root')
+    try {
+      const archive = await checkpointOf(cluster, 'ways')
+      expect(await wayOf(archive)).toBe('Runtime')
+      for (const [pod, name] of [
+        ['from-folder', direct],
+        ['from-archive', archive],
+      ] as const) {
+        await expectDone(cluster, `checkpoint restore ${NAMESPACE}/${name} --as ${pod} --to worker-2`)
+        expectSame(await identityOf(cluster, pod), before)
+      }
+    } finally {
+      await hide('/root', '/opt/clouder/store')
+    }
+    await remove(cluster, 'ways', 'from-folder', 'from-archive')
   })
 
   chapter('a pod moves under its name, with its labels', async (cluster) => {

@@ -263,7 +263,7 @@ const LEFTOVERS = [
   // Frozen, in either version of cgroups.
   "find /sys/fs/cgroup -path '*kubepods*' '(' -name freezer.self_freezing -o -name cgroup.freeze ')' -exec grep -l 1 {} + 2>/dev/null",
   'ctr --namespace k8s.io tasks list | grep PAUS',
-  'find /var/lib/clouder/archives /var/lib/kubelet/checkpoints -type f',
+  'find /var/lib/clouder/archives /var/lib/clouder/memory /var/lib/kubelet/checkpoints -type f',
   // Unpacked memory; beside it stand notes of which containers were restored, until their pod is gone.
   "find /var/lib/clouder/restore -mindepth 2 '(' -type d -o -name '*.json*' ')'",
   "find /tmp /var/lib/clouder/dumps /var/lib/containerd/io.containerd.grpc.v1.cri -maxdepth 3 -name 'ctrd-checkpoint*'",

@@ -209,6 +209,12 @@ const dumpedContainerSchema = z.looseObject({
     .describe(
       'gapMilliseconds is the time during which it ran between the dump and the freeze, rounded up. If absent, it did not run.',
     ),
+  dump: z
+    .enum(['Direct', 'Runtime'])
+    .optional()
+    .describe(
+      'dump is how it was dumped. One of Direct (CRIU wrote to a folder of the node agent) and Runtime (the container runtime made an archive).',
+    ),
   unmeasured: z
     .string()
     .optional()

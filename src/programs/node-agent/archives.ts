@@ -141,7 +141,8 @@ export function diskArchives(disk: string, {former = [], memory}: ArchivePlaces 
     skim: (uid, container) => skimmedLater(() => tarOf(uid, container)),
     async remove(uid) {
       attempts.delete(uid)
-      for (const one of await ours()) if (one.uid === uid) await rm(one.path, {recursive: true, force: true})
+      for (const one of await ours())
+        if (one.uid === uid) await rm(one.path, {recursive: true, force: true, maxRetries: 5})
     },
     list: async () => [...new Set((await ours()).map(({uid}) => uid))],
   }

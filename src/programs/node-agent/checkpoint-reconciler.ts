@@ -197,7 +197,7 @@ async function dumpLocked(
     await tools.dumps.clean()
     throw error
   })
-  const {containers, frozen} = dumped
+  const {containers, frozen, way} = dumped
   const bytes = containers.reduce((sum, {archiveBytes}) => sum + archiveBytes, 0)
   const startedMs = Date.parse(status.startTime ?? '')
   if (!Number.isNaN(startedMs)) tools.metrics.dumped((tools.now() - startedMs) / 1000, bytes)
@@ -208,7 +208,7 @@ async function dumpLocked(
     frozen,
     ...(dumped.frozenAtMs === undefined ? {} : {freezeTime: new Date(dumped.frozenAtMs).toISOString()}),
     sizeBytes: bytes,
-    message: `storing ${bytes} bytes`,
+    message: `storing ${bytes} bytes${way === 'Runtime' ? ', dumped by the archive of the container runtime' : ''}`,
   }
   if (await leavePhase(checkpoint, 'Dumping', next, tools)) return
   // Deleted, or given up by the controller: nobody else knows that the pod is frozen.

@@ -107,7 +107,7 @@ async function dumpOnce(
     tools.log('warn', 'could not measure changed files', {...targetOf(pod, name), error: size.unmeasured})
   }
   const isOverlay = [...sizes.values()].every(({upper}) => upper !== undefined)
-  const way = isOverlay && may.beDirect ? await tools.dumpWay() : 'Runtime'
+  const way = isOverlay && may.beDirect && spec.keepArchive !== true ? await tools.dumpWay() : 'Runtime'
   const place = await placeFor(way, sizes, may.useMemory ? tools.memory : undefined)
   if (spec.hooks?.preCheckpoint !== undefined) await runHook('before', pod, spec.hooks.preCheckpoint, tools)
   const holds = spec.podPolicy !== 'Resume' || running.length > 1
@@ -132,7 +132,7 @@ async function dumpOnce(
     )
     if (index === 0) firstFrozenAtMs = frozenAtMs
     const why = unmeasured.get(name)
-    containers.push({name, image, ...dumped, ...(why === undefined ? {} : {unmeasured: why})})
+    containers.push({name, image, ...dumped, dump: way, ...(why === undefined ? {} : {unmeasured: why})})
     held.push(cgroup)
     if (holds && index < running.length - 1) await cgroups.holdContainer(cgroup)
     signal.throwIfAborted()

@@ -29,6 +29,7 @@ import {openCgroups} from './cgroups.ts'
 import {criCheckpoint} from './container-checkpoint.ts'
 import {criExec} from './container-exec.ts'
 import {directDump} from './direct-dump.ts'
+import type {DumpWay} from './dump-place.ts'
 import {dumpFolder} from './dump-folder.ts'
 import {explainFailure} from './explain.ts'
 import {kubeletArchives} from './former-archives.ts'
@@ -101,6 +102,9 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     kill: (pid) => killIfThere(pid),
   })
   const hostTools = storeTools('/opt/clouder')
+  const tasks = containerdTasks(CONTAINERD_SOCKET)
+  const dumpWay = async (): Promise<DumpWay> =>
+    (await hostTools.has(FILES_PROGRAM)) && (await tasks.isServed(signal)) ? 'Direct' : 'Runtime'
   const nodeFeaturesOptions: NodeFeaturesOptions = {
     node,
     kube,
@@ -113,6 +117,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
       pipeMaxSize: '/proc/sys/fs/pipe-max-size',
     },
     configFile: '/etc/containerd/config.toml',
+    dumpWay,
     signal,
   }
   // As new as what the node tells of itself; reading it starts two programs, while a pod would stand still.
@@ -129,7 +134,6 @@ export const run: Program = async ({environment: variables, threads, now, log, s
   })
   const registry = new Registry()
   const metrics = agentMetrics(registry)
-  const tasks = containerdTasks(CONTAINERD_SOCKET)
   const tools: AgentTools = {
     node,
     kube,
@@ -145,8 +149,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
       rootfsOf: (id) => join(TASK_DIR, id, 'rootfs'),
       nowMs: () => performance.now(),
     }),
-    dumpWay: async () =>
-      (await hostTools.has(FILES_PROGRAM)) && (await tasks.isServed(signal)) ? 'Direct' : 'Runtime',
+    dumpWay,
     memory: memoryPlace(MEMORY_DIR, {proc: '/proc'}),
     exec: criExec(CONTAINERD_SOCKET),
     watchDump: dumpWatcher(threads),

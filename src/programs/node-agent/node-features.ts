@@ -5,6 +5,7 @@ import {BACKEND_LABELS, NODE_FEATURES_ANNOTATION, RESTORE_RUNTIME} from '../../a
 import {nodeFeaturesSchema, type NodeFeatures} from '../../api/sealed-checkpoint.ts'
 import {canServePages, tracksWrites, type CopyFeatures} from '../../checkpoint/copy-features.ts'
 import type {KubeClient} from '../../kubernetes/types.ts'
+import type {DumpWay} from './dump-place.ts'
 import type {HostTools} from './tools-of-host.ts'
 
 const nodeSchema = z.looseObject({
@@ -34,6 +35,7 @@ export interface NodeFeaturesOptions {
   readonly copyFiles: CopyFiles
   /** Of containerd. */
   readonly configFile: string
+  readonly dumpWay: () => Promise<DumpWay>
   readonly signal: AbortSignal
 }
 
@@ -55,6 +57,8 @@ export async function readNodeFeatures(options: NodeFeaturesOptions): Promise<No
     const text = await tools.run(program, ['--version'], signal)
     return /(?:version|Version:)\s+(\S+)/.exec(text)?.[1] ?? text.trim()
   }
+  // A runtime that is away just now is asked again, and is no reason to tell nothing.
+  const dump = await options.dumpWay().catch(() => undefined)
   const cpuinfo = await readFile(cpuinfoFile, 'utf8')
   return nodeFeaturesSchema.parse({
     arch: architecture,
@@ -65,6 +69,7 @@ export async function readNodeFeatures(options: NodeFeaturesOptions): Promise<No
     cgroupVersion,
     ...cpuOf(cpuinfo),
     ...(await copyFeaturesOf(options.copyFiles)),
+    ...(dump === undefined ? {} : {dump}),
   })
 }
 

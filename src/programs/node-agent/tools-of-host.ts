@@ -1,5 +1,5 @@
 import {execFile, spawn, type ChildProcess} from 'node:child_process'
-import {lstat, open, readdir} from 'node:fs/promises'
+import {lstat, open, readdir, stat} from 'node:fs/promises'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
@@ -66,7 +66,11 @@ export function storeTools(root: string): HostTools {
       signal.throwIfAborted()
       if (failure !== undefined) throw failure
     },
-    has: async (name) => (await programsOf(root, name)).length > 0,
+    async has(name) {
+      const program = await programOf(root, name).catch(() => undefined)
+      // A link may lead nowhere.
+      return program !== undefined && (await stat(program).catch(unlessMissing)) !== undefined
+    },
   }
 }
 

@@ -23,6 +23,8 @@ export interface DoctorNode extends Partial<CopyFeatures> {
   readonly kernel: string | undefined
   readonly criu: string | undefined
   readonly runtime: string | undefined
+  /** How it dumps containers; undefined: not known. */
+  readonly dump: string | undefined
 }
 
 export interface CheckpointDoctorResult {
@@ -111,6 +113,7 @@ const toldSchema = z.looseObject({
   runtime: z.string().optional(),
   precopy: z.boolean().optional(),
   postcopy: z.boolean().optional(),
+  dump: z.string().optional(),
 })
 
 function nodeFeaturesOf({metadata}: Node): z.output<typeof toldSchema> {
@@ -132,7 +135,7 @@ async function examineNode(
 ): Promise<{node: DoctorNode; findings: readonly CheckpointFinding[]}> {
   const {name} = node.metadata
   const found = backends.filter((backend) => node.metadata.labels[BACKEND_LABELS[backend]] === 'true')
-  const {kernel, criu, runtime, ...told} = nodeFeaturesOf(node)
+  const {kernel, criu, runtime, dump, ...told} = nodeFeaturesOf(node)
   const seen = host === undefined ? undefined : await examineCriu(host, renderer, signal)
   const {precopy = seen?.precopy, postcopy = seen?.postcopy} = told
   const blocks = (check: string, problem: string, fix: string): CheckpointFinding => ({
@@ -167,7 +170,7 @@ async function examineNode(
   ]
   return {
     node: {
-      ...{node: name, backends: found, kernel: kernel ?? host?.facts.kernel, criu, runtime},
+      ...{node: name, backends: found, kernel: kernel ?? host?.facts.kernel, criu, runtime, dump},
       ...(precopy === undefined ? {} : {precopy}),
       ...(postcopy === undefined ? {} : {postcopy}),
     },
