@@ -12,7 +12,7 @@ const naturals = z
 const wordsSchema = z.union([
   z.tuple([z.enum(MEASUREMENT_NAMES).optional()]),
   z.tuple([z.enum(['a', 'f', 'h']), natural]),
-  z.tuple([z.enum(['g', 'i']), natural, naturals.optional()]),
+  z.tuple([z.enum(['g', 'i', 'j']), natural, naturals.optional()]),
 ])
 
 /** Which measurements, and how much of them. Throws when the words mean nothing. */
@@ -28,7 +28,7 @@ export function readArguments(words: readonly string[]): {
   const read = wordsSchema.safeParse(positionals)
   if (!read.success)
     throw new Error(
-      `${positionals.join(' ')}: expected ${MEASUREMENT_NAMES.join(', ')}, a PAIRS, f PAIRS, g or i ROUNDS MIB,…, or h ROUNDS`,
+      `${positionals.join(' ')}: expected ${MEASUREMENT_NAMES.join(', ')}, a PAIRS, f PAIRS, g, i or j ROUNDS MIB,…, or h ROUNDS`,
     )
   const [wanted, count, mebibytes] = read.data
   return {

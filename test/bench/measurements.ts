@@ -5,9 +5,9 @@ import type {Measured, MeasurementName} from './results.ts'
 export interface Size {
   /** As little as shows that it runs: its figure says nothing. */
   readonly smallest: boolean
-  /** Pairs or rounds of a, f, g, h and i. */
+  /** Pairs or rounds of a, f, g, h, i and j. */
   readonly count?: number | undefined
-  /** MiB of g and i. */
+  /** MiB of g and i; of j the first. */
   readonly mebibytes?: readonly number[] | undefined
 }
 
@@ -101,6 +101,15 @@ const MEASUREMENTS: {readonly [Name in MeasurementName]: Measurement<Name>} = {
         bench,
       )
     },
+    figure: ({worst}) => worst,
+  },
+  j: {
+    built: false,
+    measure: async ({smallest, count = 3, mebibytes = [1024]}, bench) =>
+      (await import('./sealing.ts')).sealing(
+        smallest ? {mebibytes: 5, rounds: 1} : {mebibytes: mebibytes[0] ?? 1024, rounds: count},
+        bench,
+      ),
     figure: ({worst}) => worst,
   },
 }

@@ -121,6 +121,34 @@ const floor = takenSchema.extend({
   worst: ratio,
 })
 
+/** What is in the memory that (j) seals. */
+export const SEALED_KINDS = ['random', 'compressible', 'mixed'] as const
+const sealing = takenSchema.extend({
+  kinds: z
+    .array(
+      z.strictObject({
+        kind: z.enum(SEALED_KINDS),
+        mebibytes: z.int().positive(),
+        rounds: z
+          .array(
+            z.strictObject({
+              sealSeconds: seconds,
+              unpackSeconds: seconds,
+              storedBytes: bytes,
+              plainSealSeconds: seconds,
+              plainUnpackSeconds: seconds,
+            }),
+          )
+          .nonempty(),
+        /** Medians of the ratios of each round. */
+        seal: ratio,
+        unpack: ratio,
+      }),
+    )
+    .nonempty(),
+  worst: ratio,
+})
+
 /** results.json: what was not measured is not there. */
 export const resultsSchema = z.strictObject({
   a: byHand.optional(),
@@ -132,6 +160,7 @@ export const resultsSchema = z.strictObject({
   g: checkpoint.optional(),
   h: requests.optional(),
   i: floor.optional(),
+  j: sealing.optional(),
 })
 export type Results = Readonly<z.output<typeof resultsSchema>>
 export type MeasurementName = keyof Results

@@ -1,5 +1,6 @@
-// `npm run bench [a [PAIRS]|b|c|d|e|f [PAIRS]|g [ROUNDS [MIB,…]]|h [ROUNDS]|i [ROUNDS [MIB,…]]]`, all when none is named: measures, and
-// writes docs/benchmarks.md. With `-- --smallest` each in its smallest form, of which nothing is written.
+// `npm run bench [a [PAIRS]|b|c|d|e|f [PAIRS]|g [ROUNDS [MIB,…]]|h [ROUNDS]|i [ROUNDS [MIB,…]]|j [ROUNDS [MIB]]]`, all when none
+// is named: measures, and writes docs/benchmarks.md. With `-- --smallest` each in its smallest form, of which nothing is
+// written.
 import {existsSync} from 'node:fs'
 import {readFile, writeFile} from 'node:fs/promises'
 import {arch, availableParallelism, loadavg, release, totalmem, type} from 'node:os'

@@ -17,7 +17,7 @@ const written = () =>
   )
 
 // a, b, g and i need clusters, and are in test/e2e/checkpoint-programs.test.ts; f the AWS provider: test/cloud/bench.test.ts.
-test.for(['c', 'd', 'e', 'h'])(
+test.for(['c', 'd', 'e', 'h', 'j'])(
   'benchmark %s in its smallest form ends with a figure and writes nothing',
   async (name) => {
     const before = await written()

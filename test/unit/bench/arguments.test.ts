@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {readArguments} from '../../bench/arguments.ts'
 
-const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'] as const
+const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'] as const
 
 test.for<[string, ReturnType<typeof readArguments>]>([
   ['', {chosen: all, size: {smallest: false}}],
@@ -13,6 +13,7 @@ test.for<[string, ReturnType<typeof readArguments>]>([
   ['h 3', {chosen: ['h'], size: {smallest: false, count: 3}}],
   ['g 5', {chosen: ['g'], size: {smallest: false, count: 5}}],
   ['i 2', {chosen: ['i'], size: {smallest: false, count: 2}}],
+  ['j 1 512', {chosen: ['j'], size: {smallest: false, count: 1, mebibytes: [512]}}],
   ['i 1 10,4096', {chosen: ['i'], size: {smallest: false, count: 1, mebibytes: [10, 4096]}}],
   ['g 1 10,200', {chosen: ['g'], size: {smallest: false, count: 1, mebibytes: [10, 200]}}],
 ])('%j', ([words, expected]) => {
