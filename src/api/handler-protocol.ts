@@ -34,6 +34,21 @@ export const restoreAnswerSchema = z.discriminatedUnion('action', [
     changes: z.string().optional(),
     /** Paths inside the container that it had deleted. */
     deleted: z.array(z.string()).default([]),
+    /** What volumes of the pod get back before that; absent: nothing. Handlers of clouder before it refuse it. */
+    volumes: z
+      .array(
+        z.strictObject({
+          /** A tar of its contents. */
+          archive: z.string(),
+          /** Its folder on the node: an emptyDir of the pod, or the shared memory of its sandbox. */
+          target: z.string(),
+          /** A file that tells that it was done; it is done once. */
+          marker: z.string(),
+          /** Whether to remove first what is there, but for sockets. */
+          clear: z.boolean(),
+        }),
+      )
+      .optional(),
   }),
   /** This container of the pod was restored before and has ended since: start it anew from its image. */
   z.strictObject({version: z.literal(1), action: z.literal('create')}),

@@ -103,7 +103,7 @@ test.each([
   [
     'a folder of somebody else',
     '{"version":1,"action":"restore","imageDir":"/tmp/x","workDir":"/tmp"}\n',
-    'is not below',
+    'is neither below',
   ],
 ])('%s ends the start, with the reason where containerd reads it', async (_what, answer, reason) => {
   await node.listen(() => answer)

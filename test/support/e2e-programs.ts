@@ -30,6 +30,8 @@ export interface Program {
   /** Of its pod: of the container, and beside it. */
   readonly container: object
   readonly pod?: object
+  /** Other containers of it. */
+  readonly besides?: readonly object[]
   /** Gives it what only it holds, and gives what it is to be known by. */
   prime(talk: Talk): Promise<string>
   /** Asks it: the same for the same process, which goes on where it was. */
@@ -242,23 +244,87 @@ const withClaim: Program = {
   },
 }
 
-export const PROGRAMS: readonly Program[] = [repl, openFiles, node, redis, tree, withClaim]
+const WORK = {name: 'work', mountPath: '/work'}
+
+/**
+ * Volumes that end with their pod: one on disk that two containers share and an init container fills, one in memory,
+ * and /dev/shm. Files of each are open.
+ */
+const volumes: Program = {
+  name: 'volumes',
+  container: {...python, volumeMounts: [WORK, {name: 'fast', mountPath: '/fast'}]},
+  besides: [
+    {
+      name: 'second',
+      image: PROGRAMS_IMAGE,
+      imagePullPolicy: 'IfNotPresent',
+      command: ['sh', '-c', 'exec 3<>/work/shared; while :; do read -r line <&3; sleep 1; done'],
+      volumeMounts: [WORK],
+    },
+  ],
+  pod: {
+    volumes: [
+      {name: 'work', emptyDir: {}},
+      {name: 'fast', emptyDir: {medium: 'Memory', sizeLimit: '64Mi'}},
+    ],
+    initContainers: [
+      {
+        name: 'init',
+        image: PROGRAMS_IMAGE,
+        imagePullPolicy: 'IfNotPresent',
+        command: ['sh', '-c', 'echo new > /work/init; echo new > /work/shared'],
+        volumeMounts: [WORK],
+      },
+    ],
+  },
+  prime: async (talk) => {
+    await talk.sh(
+      'rm /work/init; echo old > /work/shared; mkdir -p /work/below; head -c 104857600 /dev/urandom > /work/below/blob',
+    )
+    const lines = [
+      'import os',
+      'token = os.urandom(8).hex()',
+      'held = [open(f"/{at}/journal", "w+") for at in ("work/below", "fast", "dev/shm")]',
+      'n = [(one.write(token + "\\n"), one.flush()) for one in held]',
+    ]
+    await talk.python(lines, 'token')
+    return volumes.identity(talk)
+  },
+  identity: async (talk) => {
+    const same = await talk.python(
+      ['n = [one.seek(0) for one in held]'],
+      '[token, [one.read().split() == [token] for one in held]]',
+    )
+    const files = await talk.sh(
+      'ls /work /work/below /fast /dev/shm; cat /work/shared; sha256sum < /work/below/blob; cat /work/below/journal /fast/journal /dev/shm/journal',
+    )
+    return `${same} ${files}`
+  },
+}
+
+export const PROGRAMS: readonly Program[] = [repl, openFiles, node, redis, tree, withClaim, volumes]
 
 /** Starts the pod of a program on a node. */
 export async function startProgram(
   cluster: E2eCluster,
-  {name, labels = {}, container, pod = {}}: Program,
+  {name, labels = {}, container, pod = {}, besides = []}: Program,
   machine: string,
 ): Promise<void> {
   const object = {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: {name, namespace: NAMESPACE, labels: {app: name, ...labels}},
+    metadata: {
+      name,
+      namespace: NAMESPACE,
+      labels: {app: name, ...labels},
+      // Of several it talks to this one.
+      annotations: {'kubectl.kubernetes.io/default-container': 'main'},
+    },
     spec: {
       nodeName: machine,
       terminationGracePeriodSeconds: 1,
       ...pod,
-      containers: [{name: 'main', imagePullPolicy: 'IfNotPresent', ...container}],
+      containers: [{name: 'main', imagePullPolicy: 'IfNotPresent', ...container}, ...besides],
     },
   }
   await kubectl(cluster, 'apply -f -', JSON.stringify(object))

@@ -18,7 +18,8 @@ import {parsePod, podRef} from '../../src/kubernetes/pod.ts'
 import {PodLocks} from '../../src/programs/node-agent/pod-locks.ts'
 import {clusterStores} from '../../src/programs/node-agent/stores.ts'
 import type {AgentTools} from '../../src/programs/node-agent/tools.ts'
-import type {DumpSize} from '../../src/programs/node-agent/upper-layer.ts'
+import type {DumpSize, FileSize} from '../../src/programs/node-agent/upper-layer.ts'
+import type {PodVolume} from '../../src/programs/node-agent/volumes.ts'
 import type {Rlimits} from '../../src/checkpoint/archive/rlimits.ts'
 import {FakeKube} from './fake-kube.ts'
 import {MEMBERS, tarOf} from './kubelet-archive.ts'
@@ -107,6 +108,9 @@ export class FakeNode {
     upper: '/upper',
   }
   dumpWay: DumpWay = 'Runtime'
+  /** Volumes of the pod, and what each has in it. */
+  volumes: readonly PodVolume[] = []
+  volumeSize: FileSize = {fileBytes: 0, holeBytes: 0, sparsest: ''}
   /** What dumps may take of its memory. */
   memoryBytes = 0
   memoryIsFull = false
@@ -200,6 +204,11 @@ export class FakeNode {
       exec: life.of('runtime', {exec: () => this.#exec()}, ['exec']).exec,
       watchDump: this.#watchDump(),
       measure: () => Promise.resolve(this.dumpSize),
+      volumes: {
+        find: () => Promise.resolve(this.volumes),
+        measure: () => Promise.resolve(this.volumeSize),
+        pack: (volume, path) => writeFile(path, `tar of ${volume.path}`, {flag: 'wx'}),
+      },
       dumps: {during: (dump) => dump(), clean: () => Promise.resolve()},
       archives: life.of('archives', this.archives, ['begin', 'beginFolder', 'claim', 'remove']),
       formerArchives: kubeletArchives(this.folder),
@@ -251,7 +260,7 @@ export class FakeNode {
 
   /** As the runtime's archive has it, file by file. */
   #directDump(): DirectDump {
-    return async ({container}, folder, {freezePod}) => {
+    return async ({container}, folder, {freezePod, alongside}, signal) => {
       if (this.dumpProblem !== undefined) throw this.dumpProblem
       this.mostDumpsAtOnce = Math.max(this.mostDumpsAtOnce, ++this.#dumping)
       const status = JSON.stringify({metadata: {name: container}})
@@ -259,6 +268,7 @@ export class FakeNode {
         await mkdir(dirname(join(folder, name)), {recursive: true})
         await writeFile(join(folder, name), content, {mode: 0o600, flag: 'wx'})
       }
+      await alongside?.(signal)
       this.processes.dumped = true
       this.processes.podFrozen = freezePod
       this.#dumping--

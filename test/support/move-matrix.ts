@@ -22,14 +22,14 @@ const [YES, NO] = ['restored', 'refused'] as const
 /** By place, in the order of HOLDS; null: a volume that is read-only has none. */
 const OUTCOMES: Readonly<Record<Place, readonly (Outcome | null)[]>> = {
   'root file system': [YES, YES, YES, YES, YES, YES],
-  emptyDir: [NO, YES, NO, NO, YES, NO],
-  'emptyDir in memory': [NO, YES, NO, NO, YES, NO],
+  emptyDir: [YES, YES, YES, YES, YES, YES],
+  'emptyDir in memory': [YES, YES, YES, YES, YES, YES],
   ConfigMap: [NO, null, NO, null, null, NO],
   Secret: [NO, null, NO, null, null, NO],
   'projected token': [NO, null, NO, null, null, NO],
   claim: [YES, YES, YES, YES, YES, YES],
   hostPath: [NO, YES, NO, NO, NO, NO],
-  '/dev/shm': [NO, YES, NO, NO, YES, NO],
+  '/dev/shm': [YES, YES, YES, YES, YES, YES],
 }
 
 export interface Cell {

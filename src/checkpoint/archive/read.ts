@@ -8,6 +8,7 @@ import {ociSpecSchema, type OciSpec} from './oci-spec.ts'
 import {usedResources, type UsedResources} from './rlimits.ts'
 import {writeSparse} from './sparse-file.ts'
 import {tarMembers, type TarMember} from './tar.ts'
+import {volumeOfMember, type PackedVolume} from './volumes.ts'
 
 /** Largest member that is read into memory: the JSON files, and small images. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024
@@ -40,6 +41,8 @@ export interface ArchiveContents extends ImageContents {
   /** What a restore opens again by its path. */
   readonly held: readonly HeldPath[]
   readonly used: UsedResources
+  /** Volumes of the pod whose contents it has. */
+  readonly volumes: readonly PackedVolume[]
 }
 
 /** What may be written at most; holes do not count. */
@@ -67,16 +70,25 @@ export async function readArchive(
   const texts = new Map<string, string>()
   const images = new Map<string, Uint8Array>()
   const bytes = {imageBytes: 0, filesBytes: 0}
+  const volumes: PackedVolume[] = []
   await eachMember(content, signal, async (path, member) => {
     const {sizeBytes} = member
     if (TEXTS.has(path)) texts.set(path, (await bytesOf(path, member)).toString())
     if (path === CHANGES) bytes.filesBytes += sizeBytes
+    const volume = volumeOfMember(path)
+    if (volume !== undefined) volumes.push(volume)
     if (!path.startsWith(IMAGES)) return
     bytes.imageBytes += sizeBytes
     const name = path.slice(IMAGES.length)
     if (isReadImage(name) && sizeBytes <= MAX_TEXT_BYTES) images.set(name, await bytesOf(path, member))
   })
-  const contents = {...imageContents(images), ...bytes, held: heldPaths(images), used: usedResources(images)}
+  const contents = {
+    ...imageContents(images),
+    ...bytes,
+    held: heldPaths(images),
+    used: usedResources(images),
+    volumes,
+  }
   return {...factsOf(texts), contents}
 }
 

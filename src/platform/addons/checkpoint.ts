@@ -130,6 +130,8 @@ const hostFolders: readonly HostFolder[] = [
   {name: 'kubelet-checkpoints', path: KUBELET_CHECKPOINT_DIR},
   {name: 'agent-socket', path: '/run/clouder/agent'},
   {name: 'containerd', path: '/run/containerd', mustExist: true, mountPropagation: 'HostToContainer'},
+  // Volumes that end with their pods, packed into checkpoints.
+  {name: 'pods', path: '/var/lib/kubelet/pods', readOnly: true, mountPropagation: 'HostToContainer'},
   // What containers changed of their files, to be measured.
   {name: 'layers', path: '/var/lib/containerd', readOnly: true},
   {name: 'host-tools', path: '/opt/clouder', readOnly: true},

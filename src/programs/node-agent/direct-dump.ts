@@ -30,6 +30,8 @@ export type DirectDump = (
     readonly freezePod: boolean
     /** Directory of its overlay with what it changed. */
     readonly upper: string
+    /** What else is written to the folder while the container is paused. */
+    readonly alongside?: (signal: AbortSignal) => Promise<void>
   },
   signal: AbortSignal,
 ) => Promise<DirectlyDumped>
@@ -71,7 +73,7 @@ const RESUME_TIMEOUT_MS = 5_000
 /** The runtime's own tasks, and the files of the container's overlay while it is paused. */
 export function directDump(tools: DirectDumpTools): DirectDump {
   const {tasks, cgroups, packChanges, nowMs} = tools
-  return async (target, folder, {cgroup, freezePod, upper}, signal) => {
+  return async (target, folder, {cgroup, freezePod, upper, alongside}, signal) => {
     const {containerId: id} = target
     const facts = await tools.readContainer(target, signal)
     for (const [name, text] of Object.entries(facts)) await writeFile(join(folder, name), text, {mode: 0o600})
@@ -87,6 +89,7 @@ export function directDump(tools: DirectDumpTools): DirectDump {
         signal,
         (ended) => tasks.checkpoint(id, {images, work}, ended),
         (ended) => packChanges({rootfs: tools.rootfsOf(id), upper}, join(folder, 'rootfs-diff.tar'), ended),
+        ...(alongside === undefined ? [] : [alongside]),
       )
       const gap = freezePod && (await cgroups.freezePod(cgroup, signal)).gap
       seen = {frozenMs: nowMs() - pausedAtMs, gapMs: gap ? nowMs() - dumpedAtMs : undefined}

@@ -19,6 +19,8 @@ export async function placeFor(
   way: DumpWay,
   sizes: ReadonlyMap<string, DumpSize>,
   memory: MemoryPlace | undefined,
+  /** Of the pod's volumes that are dumped with it. */
+  volumeBytes = 0,
 ): Promise<DumpPlace> {
   for (const [name, size] of sizes) refuseHoles(name, size)
   if (way === 'Runtime') {
@@ -28,7 +30,7 @@ export async function placeFor(
     return 'disk'
   }
   const all = [...sizes.values()]
-  const bytes = all.reduce((sum, one) => sum + one.fileBytes + one.memoryBytes + SMALL_BYTES, 0)
+  const bytes = all.reduce((sum, one) => sum + one.fileBytes + one.memoryBytes + SMALL_BYTES, volumeBytes)
   if (memory !== undefined && bytes <= (await memory.roomBytes())) return 'memory'
   const freeBytes = Math.min(...all.map((one) => one.freeBytes))
   refuseLarge(`container ${[...sizes.keys()].join(', ')}`, bytes, freeBytes)

@@ -12,6 +12,7 @@ import type {WatchResult} from './freeze-worker.ts'
 import {resumePod} from './thaw.ts'
 import type {AgentTools} from './tools.ts'
 import {refuseOverLimit, type DumpSize} from './upper-layer.ts'
+import {NO_VOLUMES, packVolumes, volumesToPack, type VolumesToPack} from './dump-volumes.ts'
 
 /** What a dump touches. */
 export type DumpTools = Pick<
@@ -28,6 +29,7 @@ export type DumpTools = Pick<
   | 'memory'
   | 'shims'
   | 'signal'
+  | 'volumes'
   | 'watchDump'
 >
 
@@ -108,7 +110,17 @@ async function dumpOnce(
   }
   const isOverlay = [...sizes.values()].every(({upper}) => upper !== undefined)
   const way = isOverlay && may.beDirect && spec.keepArchive !== true ? await tools.dumpWay() : 'Runtime'
-  const place = await placeFor(way, sizes, may.useMemory ? tools.memory : undefined)
+  // Together with the last container: all others stand still then.
+  const volumes =
+    way === 'Direct'
+      ? await volumesToPack(
+          pod,
+          running.map(({id}) => id),
+          spec.podPolicy === 'Resume',
+          tools,
+        )
+      : NO_VOLUMES
+  const place = await placeFor(way, sizes, may.useMemory ? tools.memory : undefined, volumes.sizeBytes)
   if (spec.hooks?.preCheckpoint !== undefined) await runHook('before', pod, spec.hooks.preCheckpoint, tools)
   const holds = spec.podPolicy !== 'Resume' || running.length > 1
   const containers: DumpedContainer[] = []
@@ -127,6 +139,7 @@ async function dumpOnce(
         freezePod: holds,
         place,
         upper: way === 'Direct' ? sizes.get(name)?.upper : undefined,
+        volumes: index === running.length - 1 ? volumes : NO_VOLUMES,
       },
       tools,
     )
@@ -185,6 +198,7 @@ interface ContainerDump {
   /** Of its overlay; absent: the runtime makes an archive of it. */
   readonly upper: string | undefined
   readonly place: DumpPlace
+  readonly volumes: VolumesToPack
 }
 
 async function dumpContainer(
@@ -198,14 +212,19 @@ async function dumpContainer(
   readonly gapMilliseconds?: number
 }> {
   const {archives} = tools
-  const {name, id, uid, upper, place} = dump
+  const {name, id, uid, upper, place, volumes} = dump
   const target = {...targetOf(pod, name), podUid: pod.metadata.uid, containerId: id}
   const path =
     upper === undefined ? await archives.begin(uid, name) : await archives.beginFolder(uid, name, place)
   const dumping =
     upper === undefined
       ? dumpByRuntime(pod, target, path, dump, tools)
-      : tools.directDump(target, path, {...dump, upper}, tools.signal)
+      : tools.directDump(
+          target,
+          path,
+          {...dump, upper, alongside: (ended) => packVolumes(volumes, path, tools, ended)},
+          tools.signal,
+        )
   const seen: WatchResult | DirectlyDumped = await dumping.catch(async (error: unknown) => {
     throw await explained(error, tools)
   })

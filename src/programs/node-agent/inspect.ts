@@ -15,6 +15,7 @@ export const inspectArchive: AgentTools['inspect'] = async (archive, pod, signal
     privileges,
     imageDigest,
     used,
+    volumes: contents.volumes,
     obstacles: obstaclesOf(container, held, spec, pod),
     summary: {
       name: container,

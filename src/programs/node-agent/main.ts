@@ -63,15 +63,18 @@ import {
   containerdRemoval,
   FILES_PROGRAM,
   packChanges,
+  packFolder,
   storeTools,
 } from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
 import {serveUsage} from './usage.ts'
+import {MOST_VOLUME_BYTES, podVolumes} from './volumes.ts'
 
 const CGROUP_DIR = '/sys/fs/cgroup'
 const CONTAINERD_SOCKET = '/run/containerd/containerd.sock'
 /** One folder for each container: of its shim, and its root file system. */
 const TASK_DIR = '/run/containerd/io.containerd.runtime.v2.task/k8s.io'
+const PODS_DIR = '/var/lib/kubelet/pods'
 const PUBLISH_EVERY_MS = 60_000
 const COLLECT_EVERY_MS = 6 * 3_600_000
 const AGENT_SELECTOR = 'app.kubernetes.io/name=clouder-node-agent'
@@ -154,6 +157,11 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     exec: criExec(CONTAINERD_SOCKET),
     watchDump: dumpWatcher(threads),
     measure: dumpMeter({proc: '/proc', folder: dirname(ARCHIVE_DIR)}),
+    volumes: podVolumes({
+      podsDir: PODS_DIR,
+      taskDir: TASK_DIR,
+      pack: packFolder(hostTools, MOST_VOLUME_BYTES),
+    }),
     dumps: dumpFolder(DUMP_DIR, log),
     archives: diskArchives(ARCHIVE_DIR, {former: [KUBELET_CHECKPOINT_DIR], memory: MEMORY_DIR}),
     formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),

@@ -44,6 +44,8 @@ export interface Preparations {
   noteRestored(podUid: string, container: string): Promise<void>
   isRestored(podUid: string, container: string): Promise<boolean>
   workDir(podUid: string, container: string): string
+  /** A file that tells whether a volume of the pod has its contents back; `key` is of letters, digits, `.`, `-`. */
+  volumeMarker(podUid: string, key: string): string
   /** Removes everything of a pod that is gone. */
   remove(podUid: string): Promise<void>
   /** Pods that there is something of. */
@@ -98,6 +100,8 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
     },
     isRestored: async (uid, container) =>
       (await readFile(of(uid, container, '.restored'), 'utf8').catch(unlessMissing)) !== undefined,
+    // No container has a dot in its name.
+    volumeMarker: (uid, key) => join(podDir(uid), `${key}.volume`),
     workDir: (uid, container) => join(of(uid, container, ''), 'work'),
     async remove(uid) {
       await rm(podDir(uid), {recursive: true, force: true})

@@ -19,6 +19,7 @@ import {
 } from '../../kubernetes/pod.ts'
 import {awaitMove} from './move-gate.ts'
 import type {PreparedContainer, Preparations} from './prepare.ts'
+import {restoredVolumes} from './restored-volumes.ts'
 import type {AgentTools} from './tools.ts'
 
 /** Names under which an image is known on this node that mean the same one: digests of its manifest and its config. */
@@ -80,6 +81,13 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
   const spec = ociSpecSchema.parse(JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8')))
   compare(pod, {container, spec}, prepared, {name: image, digests: await digests})
   await lowerLimits({imageDir: prepared.imageDir, container, bundle, spec}, tools.limits)
+  // The volumes are with one of those that are still to be restored.
+  const left = [prepared]
+  for (const {name} of pod.spec.containers) {
+    const other = name === container ? undefined : await preparations.prepare(pod, name)
+    if (other !== undefined) left.push(other)
+  }
+  const volumes = await restoredVolumes(pod, left, spec, preparations)
   await preparations.noteRequested(podUid, container, request.id)
   return {
     version: 1,
@@ -88,6 +96,7 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
     workDir: preparations.workDir(podUid, container),
     ...(prepared.changes === undefined ? {} : {changes: prepared.changes}),
     deleted: prepared.deleted,
+    ...(volumes.length === 0 ? {} : {volumes}),
   }
 }
 

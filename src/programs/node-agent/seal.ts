@@ -4,6 +4,7 @@ import {sealCheckpoint, type UnsealedMetadata} from '../../checkpoint/sealed/sea
 import {storageObstacles} from '../../checkpoint/archive/obstacles.ts'
 import type {Patience} from '../../base/waiting.ts'
 import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
+import {withoutPacked, type PackedVolume} from '../../checkpoint/archive/volumes.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {podNamespacesSchema} from '../../kubernetes/pod.ts'
 import type {Named} from './checkpoint-object.ts'
@@ -130,6 +131,7 @@ async function describe(
     throw new CheckpointError('CHECKPOINT_FAILED', `checkpoint ${checkpoint.name} no longer has a status`)
   const summary: CheckpointSummary = {containers: []}
   const obstacles: Obstacle[] = []
+  const packed = new Set<PackedVolume>()
   const described: UnsealedMetadata['containers'][number][] = []
   const pod = podNamespacesSchema.parse(podTemplate.spec)
   for (const {name, image, frozenMilliseconds, archiveBytes} of containers) {
@@ -148,9 +150,11 @@ async function describe(
       used,
       summary: about,
       obstacles: found,
+      volumes = [],
     } = await tools.inspect(tools.archives.skim(uid, name), pod, tools.signal)
     summary.containers.push(about)
     obstacles.push(...storageObstacles(name, about.filesBytes ?? 0, podTemplate.spec), ...found)
+    for (const volume of volumes) packed.add(volume)
     described.push({
       ...{name, image, imageDigest, privileges},
       ...(used === undefined ? {} : {used}),
@@ -169,7 +173,7 @@ async function describe(
     podTemplate,
     containers: described,
   }
-  return {metadata, summary, obstacles}
+  return {metadata, summary, obstacles: withoutPacked(obstacles, packed)}
 }
 
 /** Tells the newest message, not more often than that; one that fails is no reason to stop. */

@@ -1,5 +1,5 @@
 import {execFile, spawn, type ChildProcess} from 'node:child_process'
-import {lstat, open, readdir, stat} from 'node:fs/promises'
+import {open, readdir, stat} from 'node:fs/promises'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
@@ -12,6 +12,7 @@ import {CheckpointError} from '../../checkpoint/errors.ts'
 import {UnsuitedDumpError, type PackChanges} from './direct-dump.ts'
 import type {ImageDigests} from './restore-decision.ts'
 import type {ImageImport} from './tools.ts'
+import type {PodVolumes} from './volumes.ts'
 
 const execute = promisify(execFile)
 const TIMEOUT_MS = 20_000
@@ -110,7 +111,7 @@ async function portableCriu(root: string): Promise<[string, ...string[]]> {
 async function programOf(root: string, name: string): Promise<string> {
   // The store keeps what an upgrade replaced; a program that must be the newest has a link.
   const linked = join(root, name)
-  if ((await lstat(linked).catch(unlessMissing))?.isSymbolicLink() === true) return linked
+  if ((await stat(linked).catch(unlessMissing))?.isFile() === true) return linked
   const [first] = await programsOf(root, name)
   if (first === undefined) throw new Error(`${name} not found in ${join(root, 'store')}`)
   return first
@@ -140,6 +141,25 @@ export const packChanges =
       if (error instanceof ProgramError && error.exitCode === UNSUITED)
         throw new UnsuitedDumpError(message, error)
       throw new CheckpointError('CHECKPOINT_FAILED', message, {cause: error})
+    })
+  }
+
+/** Exit code of that program for a folder that has more than it may pack. */
+const TOO_LARGE = 4
+
+/** The contents of a volume, by the same program. */
+export const packFolder =
+  (tools: HostTools, maxBytes: number): PodVolumes['pack'] =>
+  async ({name, path: folder}, path, signal) => {
+    const words = ['pack-folder', '--dir', folder, '--max-bytes', String(maxBytes)]
+    await tools.writeFile(FILES_PROGRAM, words, path, signal).catch((error: unknown) => {
+      signal.throwIfAborted()
+      const isTooLarge = error instanceof ProgramError && error.exitCode === TOO_LARGE
+      throw new CheckpointError(
+        isTooLarge ? 'TOO_LARGE' : 'CHECKPOINT_FAILED',
+        `packing volume ${name} failed: ${errorMessage(error)}`,
+        {cause: error},
+      )
     })
   }
 

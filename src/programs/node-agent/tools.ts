@@ -1,5 +1,6 @@
 import type {PodNamespaces} from '../../checkpoint/archive/privileges.ts'
 import type {UsedResources} from '../../checkpoint/archive/rlimits.ts'
+import type {PackedVolume} from '../../checkpoint/archive/volumes.ts'
 import type {CheckpointSummary, Obstacle} from '../../api/resources.ts'
 import type {Ciphers} from '../../checkpoint/sealed/pieces.ts'
 import type {NodeFeatures, Privileges} from '../../api/sealed-checkpoint.ts'
@@ -21,6 +22,7 @@ import type {PodLocks} from './pod-locks.ts'
 import type {Shims} from './shims.ts'
 import type {Stores} from './stores.ts'
 import type {DumpMeter} from './upper-layer.ts'
+import type {PodVolumes} from './volumes.ts'
 
 /** What an archive tells of the container that it was made of. */
 export interface ArchiveFacts {
@@ -29,6 +31,8 @@ export interface ArchiveFacts {
   readonly used?: UsedResources
   /** What a restore in a new pod of that spec will not find, or may not find. */
   readonly obstacles: readonly Obstacle[]
+  /** Volumes of the pod whose contents it has: what is open there is no obstacle, of whichever container. */
+  readonly volumes?: readonly PackedVolume[]
   readonly summary: CheckpointSummary['containers'][number]
 }
 
@@ -58,6 +62,7 @@ export interface AgentTools {
   readonly watchDump: DumpWatcher
   /** What a dump will take, before anything is frozen. */
   readonly measure: DumpMeter
+  readonly volumes: PodVolumes
   readonly dumps: DumpFolder
   readonly archives: Archives
   readonly formerArchives: FormerArchives

@@ -92,12 +92,10 @@ export function dumpMeter({
     const {bavail, bsize} = await statfs(folder)
     const {fileBytes, holeBytes, sparsest, unreadable} = files
     const memoryBytes = await memoryOf(cgroup, proc, files)
-    const [first] = unreadable
-    const more = unreadable.length > 1 ? ` (and ${unreadable.length - 1} more)` : ''
     return {
       ...{fileBytes, holeBytes, sparsest, memoryBytes, freeBytes: bavail * bsize},
       ...(isReadable ? {upper} : {}),
-      ...(first === undefined ? {} : {unmeasured: `${first}${more}`}),
+      ...unmeasuredOf(unreadable),
     }
   }
 }
@@ -107,6 +105,23 @@ function upperOf(mountinfo: string): string | undefined {
   const root = mountinfo.split('\n').find((line) => line.split(' ')[4] === '/')
   const [, upper] = /^.* - overlay \S+ (?:\S*,)?upperdir=([^,\s]+)/.exec(root ?? '') ?? []
   return upper
+}
+
+/** Files in a folder, with those below it. */
+export type FileSize = Pick<DumpSize, 'fileBytes' | 'holeBytes' | 'sparsest' | 'unmeasured'>
+
+/** Measures all files in a folder. */
+export async function measureFiles(folder: string): Promise<FileSize> {
+  const files: Files = {fileBytes: 0, holeBytes: 0, sparsest: '', mostBytes: 0, unreadable: []}
+  await addFiles(folder, '/', files)
+  const {fileBytes, holeBytes, sparsest, unreadable} = files
+  return {fileBytes, holeBytes, sparsest, ...unmeasuredOf(unreadable)}
+}
+
+/** The first reason, and how many others there are. */
+function unmeasuredOf([first, ...others]: readonly string[]): {readonly unmeasured?: string} {
+  if (first === undefined) return {}
+  return {unmeasured: others.length === 0 ? first : `${first} (and ${others.length} more)`}
 }
 
 interface Files {

@@ -10,7 +10,7 @@ import {
   supportedVersions,
 } from '../../../src/bundle/catalogue.ts'
 import {catalogueHash} from '../../../src/bundle/catalogue-hash.ts'
-import {AGENT_SOCKET, RESTORE_ANNOTATION, RESTORE_DIR} from '../../../src/api/names.ts'
+import {AGENT_SOCKET, MEMORY_DIR, RESTORE_ANNOTATION, RESTORE_DIR} from '../../../src/api/names.ts'
 import {DEFAULT_KUBERNETES_VERSION} from '../../../src/spec/cluster-spec.ts'
 import {buildTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
 
@@ -67,7 +67,8 @@ test('a worker gets what runs there, a control plane everything', async () => {
 
 test('the restore handler asks where the node agent listens, and about the annotation that pods have', () => {
   const source = readFileSync(join(MODULES, 'restore', 'main.go'), 'utf8')
-  for (const value of [AGENT_SOCKET, RESTORE_DIR, RESTORE_ANNOTATION]) expect(source).toContain(`"${value}"`)
+  for (const value of [AGENT_SOCKET, RESTORE_DIR, MEMORY_DIR, RESTORE_ANNOTATION])
+    expect(source).toContain(`"${value}"`)
 })
 
 test('the programs of the cluster have the version of the package', () => {

@@ -38,7 +38,16 @@ type answer struct {
 	WorkDir  string   `json:"workDir"`
 	Changes  string   `json:"changes"`
 	Deleted  []string `json:"deleted"`
+	Volumes  []volume `json:"volumes"`
 	Message  string   `json:"message"`
+}
+
+// volume is a volume of the pod that gets its contents back before a container of it is restored.
+type volume struct {
+	Archive string `json:"archive"`
+	Target  string `json:"target"`
+	Marker  string `json:"marker"`
+	Clear   bool   `json:"clear"`
 }
 
 // ask gives the node agent's answer, whole and sound, or an error.
@@ -102,9 +111,13 @@ func (a answer) checkPaths() error {
 	if a.Changes != "" {
 		paths = append(paths, a.Changes)
 	}
+	for _, volume := range a.Volumes {
+		paths = append(paths, volume.Archive, volume.Marker)
+	}
 	for _, path := range paths {
-		if filepath.Clean(path) != path || !strings.HasPrefix(path, restoreDir+"/") {
-			return fmt.Errorf("the node agent named %q, which is not below %s", path, restoreDir)
+		isOurs := strings.HasPrefix(path, restoreDir+"/") || strings.HasPrefix(path, memoryDir+"/")
+		if filepath.Clean(path) != path || !isOurs {
+			return fmt.Errorf("the node agent named %q, which is neither below %s nor below %s", path, restoreDir, memoryDir)
 		}
 	}
 	return nil

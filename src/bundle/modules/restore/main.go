@@ -27,6 +27,9 @@ var (
 	runc       = "/usr/local/bin/runc"
 	socket     = "/run/clouder/agent/restore.sock"
 	restoreDir = "/var/lib/clouder/restore"
+	memoryDir  = "/var/lib/clouder/memory"
+	podsDir    = "/var/lib/kubelet/pods"
+	sandboxDir = "/run/containerd/io.containerd.grpc.v1.cri/sandboxes"
 	// One empty file for each container that was restored, and so runs already when it is started. Gone with a reboot,
 	// as the containers are.
 	markerDir = "/run/clouder/restored"
@@ -146,6 +149,9 @@ func create(c call) error {
 
 func restore(c call, bundle string, wanted config, a answer) error {
 	if err := applyChanges(filepath.Join(bundle, "rootfs"), wanted, a); err != nil {
+		return err
+	}
+	if err := restoreVolumes(wanted, a.Volumes); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(a.WorkDir, 0o700); err != nil {

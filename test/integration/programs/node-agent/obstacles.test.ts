@@ -19,8 +19,7 @@ const bind = (destination: string, source: string) => ({
 })
 
 /** A node whose pod holds that, and a checkpoint of it that came to its end. */
-async function checkpointOf(folder: string, held: Held, podPolicy: string) {
-  const node = new FakeNode(folder)
+async function checkpointOf(folder: string, held: Held, podPolicy: string, node = new FakeNode(folder)) {
   const images = Object.entries(imagesHolding([held], ['/logs', '/host']))
   const mounts = [...SPEC.mounts, bind('/logs', `${PODS}/logs`), bind('/host', '/srv/host')]
   node.members = {
@@ -52,6 +51,30 @@ test.for([
     })
   },
 )
+
+test('what it holds in an emptyDir that is dumped with it is restored with it', async () => {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.dumpWay = 'Direct'
+    node.volumes = [{name: 'emptydir-logs', path: '/pods/logs'}]
+    const {status} = await checkpointOf(folder, LOST, 'Freeze', node)
+    expect(status).toMatchObject({phase: 'Ready', frozen: true})
+    expect(status).not.toHaveProperty('obstacles')
+  })
+})
+
+test('a pod with more in its volumes than is dumped is not made to stand still to be ended', async () => {
+  await withTempFolder(async (folder) => {
+    const node = new FakeNode(folder)
+    node.dumpWay = 'Direct'
+    node.volumes = [{name: 'emptydir-logs', path: '/pods/logs'}]
+    node.volumeSize = {...node.volumeSize, fileBytes: 5 * 1024 ** 3}
+    const status = await taken(node, 'Freeze')
+    expect(status).toMatchObject({phase: 'Failed', reason: 'TOO_LARGE', frozen: false})
+    expect(status.message).toContain('5120 MiB; at most 4096 MiB')
+    expect(node.processes.dumped).toBe(false)
+  })
+})
 
 test('a pod that can be thawed again stands still for what is not proven', async () => {
   await withTempFolder(async (folder) => {

@@ -54,9 +54,11 @@ interface Bench {
 async function withRestore(
   use: (bench: Bench) => Promise<void>,
   members: FakeNode['members'] = {},
+  {volumes, podSpec = {}}: {volumes?: FakeNode['volumes']; podSpec?: object} = {},
 ): Promise<void> {
   await withTempFolder(async (folder) => {
     const node = new FakeNode(folder)
+    if (volumes !== undefined) Object.assign(node, {volumes, dumpWay: 'Direct'})
     node.members = members
     node.ask(NAME.name, {})
     const {signal} = new AbortController()
@@ -80,6 +82,7 @@ async function withRestore(
           nodeName: NODE,
           runtimeClassName: RESTORE_RUNTIME,
           containers: [{name: 'smoke', image: 'clouder.dev/smoke:1'}],
+          ...podSpec,
         },
         status,
       })
@@ -148,6 +151,66 @@ test('a container is restored from files that only root may read, opened and ver
     expect(await readFile(join(dir, 'smoke', 'dump.log'), 'utf8')).toBe(MEMBERS['dump.log'])
     expect(answer.action === 'restore' && answer.imageDir.startsWith(dir)).toBe(true)
   })
+})
+
+const VOLUMES = [
+  {name: 'emptydir-cache', path: '/pods/cache'},
+  {name: 'emptydir-fast', path: '/pods/fast'},
+  {name: 'emptydir-gone', path: '/pods/gone'},
+  {name: 'shm', path: '/sandboxes/one/shm'},
+] as const
+
+test('volumes that were dumped with the pod are restored to those of the new one, once', async () => {
+  const podSpec = {
+    volumes: [
+      {name: 'cache', emptyDir: {}},
+      {name: 'fast', emptyDir: {medium: 'Memory'}},
+      {name: 'gone', configMap: {name: 'gone'}},
+    ],
+  }
+  const bench = async ({ask, folder, uid}: Bench) => {
+    const spec = {...SPEC, annotations: {'io.kubernetes.cri.sandbox-id': 'ab12'}}
+    const answer = restoreAnswerSchema.parse(await ask('first', {spec}))
+    if (answer.action !== 'restore') throw new Error(answer.action)
+    const restored = join(folder, 'restore', uid)
+    const pods = `/var/lib/kubelet/pods/${uid}/volumes/kubernetes.io~empty-dir`
+    expect(answer.volumes).toEqual([
+      {
+        archive: join(restored, 'smoke/volumes/emptydir-cache.tar'),
+        target: `${pods}/cache`,
+        marker: join(restored, 'emptydir-cache.volume'),
+        clear: true,
+      },
+      {
+        archive: join(restored, 'smoke/volumes/emptydir-fast.tar'),
+        target: `${pods}/fast`,
+        marker: join(restored, 'emptydir-fast-one.volume'),
+        clear: true,
+      },
+      {
+        archive: join(restored, 'smoke/volumes/shm.tar'),
+        target: '/run/containerd/io.containerd.grpc.v1.cri/sandboxes/ab12/shm',
+        marker: join(restored, 'shm-ab12.volume'),
+        clear: true,
+      },
+    ])
+    for (const {archive} of answer.volumes ?? [])
+      expect(await readFile(archive, 'utf8')).toMatch(/^tar of \//)
+  }
+  await withRestore(bench, {}, {volumes: VOLUMES, podSpec})
+})
+
+test('volumes that a sidecar uses already are not emptied', async () => {
+  const podSpec = {
+    volumes: [{name: 'cache', emptyDir: {}}],
+    initContainers: [{name: 'proxy', image: 'proxy:1', restartPolicy: 'Always'}],
+  }
+  const bench = async ({ask}: Bench) => {
+    const answer = await ask()
+    const volumes = answer.action === 'restore' ? answer.volumes : undefined
+    expect(volumes?.map(({clear}) => clear)).toEqual([false])
+  }
+  await withRestore(bench, {}, {volumes: VOLUMES.slice(0, 1), podSpec})
 })
 
 test.for(['', '{"imageDir":'])(

@@ -44,7 +44,7 @@ test('an archive tells what its images hold and how large they are', async () =>
     0,
   )
   const {held, used, ...rest} = contents
-  expect(rest).toEqual({...CONTENTS, imageBytes, filesBytes: 512})
+  expect(rest).toEqual({...CONTENTS, imageBytes, filesBytes: 512, volumes: []})
   expect(used).toEqual({openFiles: 7, addressBytes: 0})
   expect(held).toMatchObject([{kind: 'file', path: '/var/log/server.log', holder: {pid: 7}}])
 })

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import {expect, test} from 'vitest'
 import {heldPaths} from '../../../../src/checkpoint/archive/criu-held.ts'
 import {obstaclesOf, storageObstacles} from '../../../../src/checkpoint/archive/obstacles.ts'
+import {withoutPacked, type PackedVolume} from '../../../../src/checkpoint/archive/volumes.ts'
 import {ociSpecSchema} from '../../../../src/checkpoint/archive/oci-spec.ts'
 import {image, IMAGES, imagesHolding, message, type Held} from '../../../support/criu-images.ts'
 import {SPEC} from '../../../support/kubelet-archive.ts'
@@ -137,6 +138,22 @@ test.for<[string, string, number, number, number, readonly number[], object]>([
   const images = new Map(Object.entries({...imagesHolding([], MOUNTS), 'files.img': files}))
   const found = obstaclesOf('main', heldPaths(images), OCI, pod)
   expect(found.map((one) => one.verdict).join() || 'restored').toBe(verdict)
+})
+
+test('what lies in volumes that come back with their contents is no obstacle any more', () => {
+  const held: readonly Held[] = [
+    {how: 'open', path: '/logs/app.log', on: '/logs'},
+    {how: 'open', path: '/dev/shm/segment', on: '/dev/shm'},
+    {how: 'open', path: '/host/lib.so', on: '/host'},
+  ]
+  const images = new Map(Object.entries(imagesHolding(held, MOUNTS)))
+  const found = obstaclesOf('main', heldPaths(images), OCI, POD)
+  const sourcesWith = (...packed: readonly PackedVolume[]): readonly string[] =>
+    withoutPacked(found, new Set(packed)).map(({source}) => source)
+  expect(sourcesWith()).toEqual(['EmptyDir', 'SharedMemory', 'HostPath'])
+  expect(sourcesWith('emptydir-logs')).toEqual(['SharedMemory', 'HostPath'])
+  expect(sourcesWith('emptydir-other', 'shm')).toEqual(['EmptyDir', 'HostPath'])
+  expect(sourcesWith('emptydir-logs', 'shm')).toEqual(['HostPath'])
 })
 
 test('an init container may put a file of an emptyDir there again; nobody knows', () => {

@@ -174,6 +174,10 @@ func (p *packer) packBelow(folder *os.Root, at string, isCovered bool) error {
 			if errors.As(err, &named) {
 				return err
 			}
+			// A volume may be shared with a container that runs on.
+			if p.covered == nil && errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
 			return &nameError{full, err}
 		}
 	}
@@ -274,7 +278,6 @@ func (p *packer) packFile(folder *os.Root, name, full string, info fs.FileInfo) 
 		if first, has := p.linked[self]; has {
 			return p.header(headerOf(full, info, tar.TypeLink, first))
 		}
-		p.linked[self] = full
 	}
 	// Neither follows what was put there since, nor waits for it.
 	file, err := folder.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
@@ -296,6 +299,9 @@ func (p *packer) packFile(folder *os.Root, name, full string, info fs.FileInfo) 
 	}
 	if err := p.header(header); err != nil {
 		return err
+	}
+	if stat.Nlink > 1 {
+		p.linked[self] = full
 	}
 	return p.content(file, full, header.Size)
 }
