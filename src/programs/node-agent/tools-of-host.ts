@@ -1,5 +1,5 @@
 import {execFile, spawn, type ChildProcess} from 'node:child_process'
-import {open, readdir, stat} from 'node:fs/promises'
+import {lstat, open, readdir, stat} from 'node:fs/promises'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
@@ -111,7 +111,7 @@ async function portableCriu(root: string): Promise<[string, ...string[]]> {
 async function programOf(root: string, name: string): Promise<string> {
   // The store keeps what an upgrade replaced; a program that must be the newest has a link.
   const linked = join(root, name)
-  if ((await stat(linked).catch(unlessMissing))?.isFile() === true) return linked
+  if ((await lstat(linked).catch(unlessMissing))?.isSymbolicLink() === true) return linked
   const [first] = await programsOf(root, name)
   if (first === undefined) throw new Error(`${name} not found in ${join(root, 'store')}`)
   return first
