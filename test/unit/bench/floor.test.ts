@@ -22,7 +22,7 @@ test.for([
   [200, 1, 1 / 1.3],
   [200, 3, 3 / 1.3],
   [1024, 0.5, 0.5 / 1.3],
-])('%i MiB that take %f times the floor: %f', ([mebibytes, share, expected]) => {
+] as const)('%i MiB that take %f times the floor: %f', ([mebibytes, share, expected]) => {
   expect(shareOfLimits(summaryOf(mebibytes, [roundOf(share)]))).toBeCloseTo(expected, 9)
 })
 
