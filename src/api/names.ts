@@ -18,6 +18,8 @@ export const AGENT_SOCKET = '/run/clouder/agent/restore.sock'
 export const ARCHIVE_DIR = '/var/lib/clouder/archives'
 /** A file system of memory on nodes, for dumps that fit there; root only. Absent where none is mounted. */
 export const MEMORY_DIR = '/var/lib/clouder/memory'
+/** What describes dumps that other nodes are sent; root only. */
+export const OUTGOING_DIR = '/var/lib/clouder/outgoing'
 /** Where the kubelet writes archives, which it was asked for before. */
 export const KUBELET_CHECKPOINT_DIR = '/var/lib/kubelet/checkpoints'
 /** Annotation of a pod: the Checkpoint of its own namespace whose containers it goes on from. */

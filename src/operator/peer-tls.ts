@@ -123,10 +123,10 @@ export async function askPeer(ask: PeerAsk): Promise<IncomingMessage> {
     path,
     signal,
     timeout: SILENCE_MS,
-    agent: agent ?? false,
     ...(own === undefined || headersOf === undefined
-      ? {}
+      ? {agent: agent ?? false}
       : {
+          // Without an agent: one would make a connection of its own.
           createConnection: () => own,
           headers: headersOf(own.exportKeyingMaterial(CHANNEL[1], CHANNEL[0], Buffer.alloc(0))),
         }),

@@ -16,6 +16,9 @@ import {kubeletArchives} from '../../src/programs/node-agent/former-archives.ts'
 import {inspectArchive} from '../../src/programs/node-agent/inspect.ts'
 import {parsePod, podRef} from '../../src/kubernetes/pod.ts'
 import {PodLocks} from '../../src/programs/node-agent/pod-locks.ts'
+import {incomingDumps} from '../../src/programs/node-agent/transfer/incoming.ts'
+import {outgoingDumps, withOutgoing} from '../../src/programs/node-agent/transfer/outgoing.ts'
+import {dumpPulls} from '../../src/programs/node-agent/transfer/pull.ts'
 import {clusterStores} from '../../src/programs/node-agent/stores.ts'
 import type {AgentTools} from '../../src/programs/node-agent/tools.ts'
 import type {DumpSize, FileSize} from '../../src/programs/node-agent/upper-layer.ts'
@@ -188,7 +191,16 @@ export class FakeNode {
   tools(life: Life, signal: AbortSignal): AgentTools {
     const blobs: BlobStore = life.of('blobs', this.blobs, ['put', 'putManifest', 'removeManifest'])
     const kube = life.of('kube', this.kube, ['create', 'delete', 'patch'])
+    const outgoing = outgoingDumps(join(this.folder, 'outgoing'), this.archives)
+    const incoming = incomingDumps({
+      disk: {folder: join(this.folder, 'incoming'), roomBytes: () => Promise.resolve(2 ** 40)},
+      log: () => undefined,
+    })
+    const openDump = () => Promise.reject(new Error('this node is alone'))
     return {
+      outgoing,
+      incoming,
+      pulls: dumpPulls({node: NODE, kube, incoming, openDump, now: Date.now, log: () => undefined, signal}),
       node: NODE,
       kube,
       podLocks: new PodLocks(),
@@ -210,7 +222,12 @@ export class FakeNode {
         pack: (volume, path) => writeFile(path, `tar of ${volume.path}`, {flag: 'wx'}),
       },
       dumps: {during: (dump) => dump(), clean: () => Promise.resolve()},
-      archives: life.of('archives', this.archives, ['begin', 'beginFolder', 'claim', 'remove']),
+      archives: life.of('archives', withOutgoing(this.archives, outgoing), [
+        'begin',
+        'beginFolder',
+        'claim',
+        'remove',
+      ]),
       formerArchives: kubeletArchives(this.folder),
       stores: clusterStores({
         kube,

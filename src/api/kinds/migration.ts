@@ -88,6 +88,12 @@ export const migrationStatusSchema = z
           .string()
           .optional()
           .describe('progressTime is the time at which receivedBytes last grew.'),
+        publicKey: z
+          .string()
+          .optional()
+          .describe(
+            'publicKey is the key that proves to the node agent of the source node that the node agent of the target node requests the memory (ed25519, DER in base64).',
+          ),
       })
       .optional()
       .describe(

@@ -8,6 +8,7 @@ import {importCheckpoint, type ImportTools} from './import.ts'
 import {runPostCheckpointHook, endFreeze, undo, type LetGoTools} from './end-freeze.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './checkpoint-object.ts'
 import {podOf, type Pod} from '../../kubernetes/pod.ts'
+import {offerDump, type OfferTools} from './transfer/offer.ts'
 import {removeCheckpoint, type RemovalTools} from './remove.ts'
 import {sealDumped, type SealTools} from './seal.ts'
 import type {AgentTools} from './tools.ts'
@@ -17,7 +18,7 @@ import {isStopped, resumePod} from './thaw.ts'
 import {writeOwn, writeUnlessConflict} from './write-status.ts'
 
 /** What each step towards the end of a Checkpoint works with. */
-type DumpStepTools = DumpTools & ResumeTools & Pick<AgentTools, 'dumps' | 'metrics' | 'now'>
+type DumpStepTools = DumpTools & ResumeTools & OfferTools & Pick<AgentTools, 'dumps' | 'metrics' | 'now'>
 type StoreTools = SealTools & Pick<AgentTools, 'kube' | 'metrics'>
 type GiveUpTools = ResumeTools & Pick<AgentTools, 'archives' | 'exec' | 'metrics' | 'now'>
 type CheckpointTools = DumpStepTools &
@@ -209,6 +210,7 @@ async function dumpLocked(
     ...(dumped.frozenAtMs === undefined ? {} : {freezeTime: new Date(dumped.frozenAtMs).toISOString()}),
     sizeBytes: bytes,
     message: `storing ${bytes} bytes${way === 'Runtime' ? ', dumped by the archive of the container runtime' : ''}`,
+    ...(checkpoint.spec.transfer === undefined ? {} : await offerDump(checkpoint, [...containers], tools)),
   }
   if (await leavePhase(checkpoint, 'Dumping', next, tools)) return
   // Deleted, or given up by the controller: nobody else knows that the pod is frozen.

@@ -8,12 +8,13 @@ const MOST = 200
 
 /** What an archive holds, read from its stream. */
 export const inspectArchive: AgentTools['inspect'] = async (archive, pod, signal) => {
-  const {container, imageDigest, spec, contents} = await readArchive(archive, signal)
+  const {container, imageDigest, spec, contents, deleted} = await readArchive(archive, signal)
   const privileges = privilegesOf(spec, pod)
   const {imageBytes, filesBytes, processes, sockets, openFiles, mounts, held, used} = contents
   return {
     privileges,
     imageDigest,
+    deleted,
     used,
     volumes: contents.volumes,
     obstacles: obstaclesOf(container, held, spec, pod),

@@ -43,7 +43,7 @@ export function nodeLimits(proc = '/proc'): NodeLimits {
  * gives these limits may have. What the container's own spec sets is not known before it is there.
  */
 export function refuseBeyond(
-  {name, used, privileges}: CheckpointMetadata['containers'][number],
+  {name, used, privileges}: Pick<CheckpointMetadata['containers'][number], 'name' | 'used' | 'privileges'>,
   limits: Rlimits,
 ): void {
   if (used === undefined || mayRaise(privileges.capabilities)) return

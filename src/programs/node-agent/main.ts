@@ -1,6 +1,7 @@
 import {statfs} from 'node:fs/promises'
 import {availableParallelism} from 'node:os'
 import {dirname, join} from 'node:path'
+import type {Readable} from 'node:stream'
 import {Registry} from 'prom-client'
 import {z} from 'zod'
 import {
@@ -10,6 +11,7 @@ import {
   KUBELET_CHECKPOINT_DIR,
   MEMORY_DIR,
   NODE_STORE_DIR,
+  OUTGOING_DIR,
   RESTORE_DIR,
   SYSTEM_NAMESPACE,
 } from '../../api/names.ts'
@@ -49,7 +51,7 @@ import {peerStore, servePeer} from './peer.ts'
 import {threadedCiphers} from './piece-threads.ts'
 import {parsePod} from '../../kubernetes/pod.ts'
 import {PodLocks} from './pod-locks.ts'
-import {diskPreparations} from './prepare.ts'
+import {diskPreparations, SPARE_BYTES} from './prepare.ts'
 import {remembered} from '../../operator/ttl-cache.ts'
 import {readContainer} from './runtime-container.ts'
 import {containerdTasks} from './runtime-tasks.ts'
@@ -67,6 +69,12 @@ import {
   storeTools,
 } from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
+import type {WantedDump} from './transfer/access.ts'
+import {incomingDumps} from './transfer/incoming.ts'
+import {outgoingDumps, withOutgoing} from './transfer/outgoing.ts'
+import {dumpPulls} from './transfer/pull.ts'
+import {requestDump} from './transfer/request.ts'
+import {dumpServer} from './transfer/serve-dumps.ts'
 import {serveUsage} from './usage.ts'
 import {MOST_VOLUME_BYTES, podVolumes} from './volumes.ts'
 
@@ -137,6 +145,18 @@ export const run: Program = async ({environment: variables, threads, now, log, s
   })
   const registry = new Registry()
   const metrics = agentMetrics(registry)
+  const dumped = diskArchives(ARCHIVE_DIR, {former: [KUBELET_CHECKPOINT_DIR], memory: MEMORY_DIR})
+  const outgoing = outgoingDumps(OUTGOING_DIR, dumped)
+  const freeBytes = async (): Promise<number> => {
+    const {bavail, bsize} = await statfs(RESTORE_DIR)
+    return bavail * bsize
+  }
+  const memory = memoryPlace(MEMORY_DIR, {proc: '/proc'})
+  const incoming = incomingDumps({
+    memory: {folder: join(MEMORY_DIR, 'incoming'), roomBytes: () => memory.roomBytes()},
+    disk: {folder: join(RESTORE_DIR, 'incoming'), roomBytes: async () => (await freeBytes()) - SPARE_BYTES},
+    log,
+  })
   const tools: AgentTools = {
     node,
     kube,
@@ -153,7 +173,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
       nowMs: () => performance.now(),
     }),
     dumpWay,
-    memory: memoryPlace(MEMORY_DIR, {proc: '/proc'}),
+    memory,
     exec: criExec(CONTAINERD_SOCKET),
     watchDump: dumpWatcher(threads),
     measure: dumpMeter({proc: '/proc', folder: dirname(ARCHIVE_DIR)}),
@@ -163,7 +183,13 @@ export const run: Program = async ({environment: variables, threads, now, log, s
       pack: packFolder(hostTools, MOST_VOLUME_BYTES),
     }),
     dumps: dumpFolder(DUMP_DIR, log),
-    archives: diskArchives(ARCHIVE_DIR, {former: [KUBELET_CHECKPOINT_DIR], memory: MEMORY_DIR}),
+    archives: withOutgoing(dumped, outgoing),
+    outgoing,
+    incoming,
+    pulls: dumpPulls({
+      ...{kube, node, incoming, now, log, signal},
+      openDump: (wanted, headersOf, until) => openDump(wanted, headersOf, {port, kube, signal: until}),
+    }),
     formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers: threadedCiphers(threads, availableParallelism()),
@@ -175,22 +201,20 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     listImages: containerdNames(hostTools),
     imageDigests: containerdImages(hostTools, signal),
     limits: nodeLimits(),
-    freeBytes: async () => {
-      const {bavail, bsize} = await statfs(RESTORE_DIR)
-      return bavail * bsize
-    },
+    freeBytes,
     metrics,
     now,
     log,
     signal,
   }
-  const preparations = diskPreparations(RESTORE_DIR, tools)
+  const preparations = diskPreparations(RESTORE_DIR, {...tools, memoryFolder: join(MEMORY_DIR, 'restore')})
   const sockets = await serveRestores(AGENT_SOCKET, async (request) => {
     const answer = await answerRestore(request, {...tools, preparations})
     metrics.answered(answer.action)
     return answer
   })
   const agent = startAgent(tools, preparations, registry)
+  const serveDumps = dumpServer(tools)
   const web = await serveHttp(port, {
     registry,
     health: agent,
@@ -198,6 +222,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
       key: answeringKey(async () => (await clusterKeys(kube))['peer-key'], now),
       answer: async (request, response) =>
         (await serveUsage(request, response, {cgroupRoot: CGROUP_DIR, now})) ||
+        (await serveDumps(request, response)) ||
         servePeer(request, response, {store: () => blobs({node: {}}, undefined), signal}),
     },
     log,
@@ -259,17 +284,33 @@ const blobOpener =
     })
 
 async function openPeer(node: string, port: number, kube: KubeClient): Promise<BlobStore> {
+  const host = await agentAddress(node, kube)
+  if (host === undefined)
+    throw new CheckpointError(
+      'STORE_UNREACHABLE',
+      `node ${node}, whose disk contains the checkpoint, has no node agent`,
+    )
+  return peerStore({node, host, port, key: peerKeyOf((await clusterKeys(kube))['peer-key'])})
+}
+
+async function openDump(
+  wanted: WantedDump,
+  headersOf: (channel: Buffer) => Readonly<Record<string, string>>,
+  {port, kube, signal}: {readonly port: number; readonly kube: KubeClient; readonly signal: AbortSignal},
+): Promise<Readable> {
+  const host = await agentAddress(wanted.source, kube)
+  if (host === undefined)
+    throw new CheckpointError('TRANSFER_FAILED', `node ${wanted.source} has no node agent`)
+  const key = peerKeyOf((await clusterKeys(kube))['peer-key'])
+  return requestDump({host, port, key, checkpointUid: wanted.checkpointUid, headersOf, signal})
+}
+
+async function agentAddress(node: string, kube: KubeClient): Promise<string | undefined> {
   const found = await kube.list({
     apiVersion: 'v1',
     kind: 'Pod',
     namespace: SYSTEM_NAMESPACE,
     labelSelector: AGENT_SELECTOR,
   })
-  const address = found.map(parsePod).find(({spec}) => spec.nodeName === node)?.status.podIP
-  if (address === undefined)
-    throw new CheckpointError(
-      'STORE_UNREACHABLE',
-      `node ${node}, whose disk contains the checkpoint, has no node agent`,
-    )
-  return peerStore({node, host: address, port, key: peerKeyOf((await clusterKeys(kube))['peer-key'])})
+  return found.map(parsePod).find(({spec}) => spec.nodeName === node)?.status.podIP
 }

@@ -10,14 +10,27 @@ import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import type {CheckpointImages} from './create-image.ts'
 import {refuseBeyond} from './limits.ts'
 import {refuseOther} from './same-image.ts'
-import {checkpointRef, parseCheckpoint} from './checkpoint-object.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
+import {dumpedHere, factsOf} from './prepare-dumped.ts'
 import {parsePod, podRef} from '../../kubernetes/pod.ts'
 import type {AgentTools} from './tools.ts'
 import {writeStatusIf} from './write-status.ts'
 
 export interface AdmitTools extends Pick<
   AgentTools,
-  'kube' | 'stores' | 'nodeFeatures' | 'freeBytes' | 'limits' | 'node' | 'now' | 'signal' | 'log'
+  | 'kube'
+  | 'stores'
+  | 'nodeFeatures'
+  | 'freeBytes'
+  | 'limits'
+  | 'node'
+  | 'now'
+  | 'signal'
+  | 'log'
+  | 'archives'
+  | 'incoming'
+  | 'inspect'
+  | 'pulls'
 > {
   readonly imageDigests: ImageDigests
   readonly checkpointImages: CheckpointImages
@@ -94,7 +107,9 @@ export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<
 async function canTake(name: {namespace: string; name: string}, tools: AdmitTools): Promise<void> {
   const {kube, stores, signal} = tools
   const object = await kube.get(checkpointRef(name))
-  const {spec, status = {}} = object === undefined ? {} : parseCheckpoint(object)
+  const checkpoint = object === undefined ? undefined : parseCheckpoint(object)
+  const {spec, status = {}} = checkpoint ?? {}
+  if (checkpoint?.status?.phase === 'Dumped') return canTakeDumped(checkpoint, tools)
   const digest = digestSchema.safeParse(status.digest).data
   if (spec === undefined || status.phase !== 'Ready' || digest === undefined)
     throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${name.namespace}/${name.name} is not Ready`)
@@ -125,4 +140,32 @@ async function canTake(name: {namespace: string; name: string}, tools: AdmitTool
     const digests = digestsOf.get(image) ?? (await tools.imageDigests(image))
     refuseOther(image, digests, imageDigest, tools.node)
   }
+}
+
+/** The same of a dump that was sent to this node, which reads it itself. */
+async function canTakeDumped(checkpoint: Named, tools: AdmitTools): Promise<void> {
+  const {status = {}} = checkpoint
+  const found = await dumpedHere(checkpoint, tools)
+  const [here, freeBytes, limits] = await Promise.all([
+    tools.nodeFeatures(),
+    tools.freeBytes(),
+    tools.limits.own(),
+  ])
+  const why = status.nodeFeatures === undefined ? undefined : unlike(status.nodeFeatures, here)
+  if (why !== undefined) throw new CheckpointError('NODE_UNLIKE', `${tools.node} cannot run the pod: ${why}`)
+  let filesBytes = 0
+  for (const dumped of found) {
+    const {name} = dumped
+    const facts = await factsOf(dumped, checkpoint, tools)
+    const {image} = status.containers?.find((one) => one.name === name) ?? {image: ''}
+    refuseBeyond({name, ...facts}, limits)
+    refuseOther(image, await tools.imageDigests(image), facts.imageDigest, tools.node)
+    filesBytes += facts.summary.filesBytes ?? 0
+  }
+  // The files that the containers had changed get a place in their own file systems too.
+  if (filesBytes > freeBytes)
+    throw new CheckpointError(
+      'RESTORE_IMPOSSIBLE',
+      `${tools.node} has ${freeBytes} bytes free in ${RESTORE_DIR}, but the changed files need ${filesBytes}`,
+    )
 }

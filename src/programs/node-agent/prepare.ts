@@ -1,7 +1,7 @@
 import {readdir, readFile, rm} from 'node:fs/promises'
-import {join} from 'node:path'
+import {basename, dirname, join} from 'node:path'
 import {z} from 'zod'
-import {isMissing, unlessMissing} from '../../base/system-errors.ts'
+import {unlessMissing} from '../../base/system-errors.ts'
 import {unpackArchive, type ArchiveBounds} from '../../checkpoint/archive/read.ts'
 import {unlike} from '../../checkpoint/likeness.ts'
 import {SLACK_BYTES, storageLimits} from '../../checkpoint/ephemeral-storage.ts'
@@ -13,7 +13,8 @@ import {CheckpointError} from '../../checkpoint/errors.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import {plainTar} from './plain-tar.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
-import {checkpointRef, parseCheckpoint} from './checkpoint-object.ts'
+import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
+import {dumpedHere, factsOf, linkDump, type DumpedTools} from './prepare-dumped.ts'
 import type {AgentTools} from './tools.ts'
 
 /** A container's checkpoint, unpacked and verified. Written beside it, for an agent that is started anew. */
@@ -52,10 +53,12 @@ export interface Preparations {
   list(): Promise<readonly string[]>
 }
 
-interface PreparationTools extends Pick<
-  AgentTools,
-  'kube' | 'stores' | 'ciphers' | 'nodeFeatures' | 'freeBytes' | 'signal' | 'log'
-> {
+interface PreparationTools
+  extends
+    DumpedTools,
+    Pick<AgentTools, 'kube' | 'stores' | 'ciphers' | 'nodeFeatures' | 'freeBytes' | 'signal' | 'log'> {
+  /** A folder of memory for what is of a dump in memory. */
+  readonly memoryFolder?: string
   /** Holds another value after each boot; default: the kernel's. */
   readonly bootIdFile?: string
 }
@@ -68,6 +71,8 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
   }
   const of = (uid: string, container: string, kind: string): string =>
     join(podDir(uid), `${container}${kind}`)
+  const memoryDir = (uid: string): string | undefined =>
+    tools.memoryFolder === undefined ? undefined : join(tools.memoryFolder, basename(podDir(uid)))
   const note = async (uid: string, path: string, text: string): Promise<void> => {
     await makeFolderDurably(podDir(uid))
     await writeDurably(path, text)
@@ -83,7 +88,9 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
       // All containers of a pod come from one checkpoint, which is opened once.
       const running =
         underWay.get(uid) ??
-        unpackPod(pod, preparations, {dir: podDir(uid), boot}, tools).finally(() => underWay.delete(uid))
+        unpackPod(pod, preparations, {dir: podDir(uid), memoryDir: memoryDir(uid), boot}, tools).finally(() =>
+          underWay.delete(uid),
+        )
       underWay.set(uid, running)
       await running
       return readPrepared(of(uid, container, '.json'), boot)
@@ -97,6 +104,8 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
       await note(uid, of(uid, container, '.restored'), '')
       await rm(of(uid, container, '.json'), {force: true})
       await rm(of(uid, container, ''), {recursive: true, force: true})
+      const inMemory = memoryDir(uid)
+      if (inMemory !== undefined) await rm(join(inMemory, container), {recursive: true, force: true})
     },
     isRestored: async (uid, container) =>
       (await readFile(of(uid, container, '.restored'), 'utf8').catch(unlessMissing)) !== undefined,
@@ -104,34 +113,46 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
     volumeMarker: (uid, key) => join(podDir(uid), `${key}.volume`),
     workDir: (uid, container) => join(of(uid, container, ''), 'work'),
     async remove(uid) {
-      await rm(podDir(uid), {recursive: true, force: true})
+      for (const dir of [podDir(uid), memoryDir(uid)])
+        if (dir !== undefined) await rm(dir, {recursive: true, force: true})
     },
     async list() {
-      const entries = await readdir(folder, {withFileTypes: true}).catch((error: unknown) => {
-        if (isMissing(error)) return []
-        throw error
-      })
-      return entries
+      const folders = tools.memoryFolder === undefined ? [folder] : [folder, tools.memoryFolder]
+      const entries = await Promise.all(
+        folders.map(async (one) => (await readdir(one, {withFileTypes: true}).catch(unlessMissing)) ?? []),
+      )
+      const pods = entries
+        .flat()
         .filter((entry) => entry.isDirectory() && /^[0-9a-f-]{36}$/.test(entry.name))
         .map(({name}) => name)
+      return [...new Set(pods)]
     },
   }
   return preparations
 }
 
+interface UnpackTo {
+  readonly dir: string
+  readonly memoryDir: string | undefined
+  readonly boot: string
+}
+
 async function unpackPod(
   pod: Pod,
   preparations: Preparations,
-  {dir, boot}: {readonly dir: string; readonly boot: string},
+  to: UnpackTo,
   tools: PreparationTools,
 ): Promise<void> {
+  const {dir, boot} = to
   const {kube, stores, ciphers, signal, log} = tools
   const {namespace, uid} = pod.metadata
   const name = pod.metadata.annotations[RESTORE_ANNOTATION] ?? ''
   const object = await kube.get(checkpointRef({namespace, name}))
   if (object === undefined)
     throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${name} not found`)
-  const {status = {}, spec} = parseCheckpoint(object)
+  const checkpoint = parseCheckpoint(object)
+  const {status = {}, spec} = checkpoint
+  if (status.phase === 'Dumped') return prepareDumped(pod, checkpoint, preparations, to, tools)
   const digest = digestSchema.safeParse(status.digest).data
   if (status.phase !== 'Ready' || digest === undefined)
     throw new CheckpointError(
@@ -183,8 +204,37 @@ async function unpackPod(
   log('info', 'prepared', {pod: pod.metadata.name, namespace, checkpoint: name})
 }
 
+/** From a dump that is on this node, for the pod of its Migration. */
+async function prepareDumped(
+  pod: Pod,
+  checkpoint: Named,
+  preparations: Preparations,
+  {dir, memoryDir, boot}: UnpackTo,
+  tools: PreparationTools,
+): Promise<void> {
+  const {signal, memoryFolder} = tools
+  const {namespace, name, status = {}} = checkpoint
+  const found = await dumpedHere(checkpoint, tools)
+  const source = status.nodeFeatures
+  if (source !== undefined) refuseUnlike(source, await tools.nodeFeatures())
+  const wanted = new Set(pod.spec.containers.map((container) => container.name))
+  for (const dumped of found) {
+    const {uid} = pod.metadata
+    if (!wanted.has(dumped.name) || (await preparations.isRestored(uid, dumped.name))) continue
+    const {privileges, imageDigest, deleted} = await factsOf(dumped, checkpoint, tools)
+    const isInMemory = memoryFolder !== undefined && dumped.folder.startsWith(`${dirname(memoryFolder)}/`)
+    await makeFolderDurably(dir)
+    const target = join(isInMemory ? (memoryDir ?? dir) : dir, dumped.name)
+    const most = boundsOf(pod, await tools.freeBytes())
+    const parts = await linkDump(dumped.folder, target, most, signal)
+    const prepared: PreparedContainer = {...parts, deleted: [...deleted], privileges, imageDigest, boot}
+    await writeDurably(join(dir, `${dumped.name}.json`), JSON.stringify(prepared))
+  }
+  tools.log('info', 'prepared', {pod: pod.metadata.name, namespace, checkpoint: name, direct: true})
+}
+
 /** Left free on the disk of a node, which evicts pods when it is full. */
-const SPARE_BYTES = 256 * 1024 * 1024
+export const SPARE_BYTES = 256 * 1024 * 1024
 /** What may be unpacked for a container: no more than is free, and of files no more than its pod may keep. */
 function boundsOf(pod: Pod, freeBytes: number): ArchiveBounds {
   const limits = storageLimits(pod.spec)

@@ -18,15 +18,23 @@ const checkpointReconciler: Reconciler = {
   kind: 'Checkpoint',
   watches: {Pod: heldPods},
   async reconcile(object, {tools}) {
-    const {namespace, name, status = {}} = parseCheckpoint(object)
+    const {namespace, name, uid, spec, status = {}} = parseCheckpoint(object)
+    // Its move has ended: what this node received for it is of no use.
+    if (spec.transfer?.nodeName === tools.node && NOT_MOVED.includes(status.phase))
+      await tools.pulls.remove(uid)
     const isOpen = status.phase === undefined || status.phase === 'Pending'
     if (isOpen || status.nodeName === tools.node) await reconcileCheckpoint({namespace, name}, tools)
     return undefined
   },
   async forget(object, {tools}) {
-    await abandon(parseCheckpoint(object), tools)
+    const checkpoint = parseCheckpoint(object)
+    if (checkpoint.spec.transfer?.nodeName === tools.node) await tools.pulls.remove(checkpoint.uid)
+    await abandon(checkpoint, tools)
   },
 }
+
+/** Phases of a Checkpoint in which nothing of it is moved from node to node. */
+const NOT_MOVED: readonly unknown[] = ['Storing', 'Ready', 'Failed']
 
 /** Checkpoints that a pod stands still for which ends. */
 function heldPods(object: KubeObject, objects: Objects<AgentKind>): readonly ObjectRef[] {
@@ -86,6 +94,7 @@ const migrationReconciler: Reconciler = {
   kind: 'Migration',
   async reconcile(object, context) {
     const {kube, tools, checkpointImages} = context
+    tools.pulls.begin(object)
     if (isToAdmit(object, tools.node) || isToReportImages(object, tools.node)) {
       const now = await kube.get(refOf(object))
       if (now === undefined) return undefined

@@ -29,7 +29,7 @@ const turn = pLimit(AT_ONCE)
 
 type Sealed = SealedStatus & {readonly summary: CheckpointSummary; readonly obstacles?: Obstacle[]}
 /** Told of one checkpoint, so that a status stays small. */
-const MOST_OBSTACLES = 20
+export const MOST_OBSTACLES = 20
 
 /**
  * Seals the archives of a dumped checkpoint into its store, reads everything back and verifies it; some at a time.
@@ -95,7 +95,7 @@ async function sealInTurn(
  * A pod that stands still to be moved, or to be ended, goes on when it is known that no restore would bring it back. One
  * that is deleted by its checkpoint also when that is not known: nobody could thaw it any more.
  */
-function refuseToEnd({spec, name}: Named, obstacles: readonly Obstacle[]): void {
+export function refuseToEnd({spec, name}: Named, obstacles: readonly Obstacle[]): void {
   if (spec.podPolicy === 'Resume') return
   const [first, ...others] = obstacles.filter(
     ({verdict}) => verdict === 'Impossible' || spec.podPolicy === 'Delete',
@@ -121,9 +121,9 @@ function patienceOf({spec}: Named, say: (message: string) => void): Patience | u
 }
 
 /** What the checkpoint says of itself. */
-async function describe(
+export async function describe(
   checkpoint: Named,
-  tools: SealTools,
+  tools: Pick<SealTools, 'archives' | 'inspect' | 'node' | 'now' | 'signal'>,
 ): Promise<{metadata: UnsealedMetadata; summary: CheckpointSummary; obstacles: readonly Obstacle[]}> {
   const {status = {}, spec, namespace, uid} = checkpoint
   const {podUID, podTemplate, nodeFeatures: source, containers = [], startTime} = status

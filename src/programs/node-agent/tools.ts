@@ -21,6 +21,8 @@ import type {Metrics} from './metrics.ts'
 import type {PodLocks} from './pod-locks.ts'
 import type {Shims} from './shims.ts'
 import type {Stores} from './stores.ts'
+import type {DumpPulls, IncomingDumps} from './transfer/incoming.ts'
+import type {OutgoingDumps} from './transfer/outgoing.ts'
 import type {DumpMeter} from './upper-layer.ts'
 import type {PodVolumes} from './volumes.ts'
 
@@ -28,6 +30,8 @@ import type {PodVolumes} from './volumes.ts'
 export interface ArchiveFacts {
   readonly privileges: Privileges
   readonly imageDigest: string
+  /** Paths inside the container that it had deleted. */
+  readonly deleted: readonly string[]
   readonly used?: UsedResources
   /** What a restore in a new pod of that spec will not find, or may not find. */
   readonly obstacles: readonly Obstacle[]
@@ -66,6 +70,11 @@ export interface AgentTools {
   readonly dumps: DumpFolder
   readonly archives: Archives
   readonly formerArchives: FormerArchives
+  /** Dumps of this node that others may be sent. */
+  readonly outgoing: OutgoingDumps
+  /** Dumps that others have sent to this node. */
+  readonly incoming: IncomingDumps
+  readonly pulls: DumpPulls
   readonly stores: Stores
   readonly ciphers: Ciphers
   readonly nodeFeatures: () => Promise<NodeFeatures>

@@ -80,17 +80,18 @@ const keyOf = ({container, path}: Pick<DumpFile, 'container' | 'path'>): string 
 /** `folder`: where manifests are kept, for an agent that is started again while another node still reads. */
 export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'folderOf'>): OutgoingDumps {
   const states = new Map<string, State>()
+  let lastEpoch = 0
   const manifestFile = (uid: string): string => {
     if (!UID.test(uid)) throw new Error(`"${uid}" is not the uid of a Checkpoint`)
     return join(folder, `${uid}.json`)
   }
   const stateOf = (uid: string): State => {
-    const state = states.get(uid) ?? {epoch: 0, growing: new Map()}
+    const state = states.get(uid) ?? {epoch: (lastEpoch += 1), growing: new Map()}
     states.set(uid, state)
     return state
   }
   const begunAgain = async (state: State): Promise<void> => {
-    state.epoch += 1
+    state.epoch = lastEpoch += 1
     await closeAll(state)
   }
   const closeAll = async (state: State): Promise<void> => {
@@ -231,6 +232,16 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
     },
   }
 }
+
+/** Archives that are forgotten by those who send them when they are removed. */
+export const withOutgoing = (archives: Archives, outgoing: OutgoingDumps): Archives => ({
+  ...archives,
+  async remove(uid) {
+    await outgoing.forget(uid)
+    await archives.remove(uid)
+  },
+  list: async () => [...new Set([...(await archives.list()), ...(await outgoing.list())])],
+})
 
 async function crcAt(handle: FileHandle, file: DumpFile, index: number, room: Buffer): Promise<number> {
   const offset = index * PIECE_BYTES

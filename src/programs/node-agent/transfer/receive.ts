@@ -62,6 +62,7 @@ class Receiving {
   #receivedBytes = 0
   #manifest: Buffer | undefined
   #fail: (error: unknown) => void = () => undefined
+  #succeed: (received: Promise<ReceivedDump>) => void = () => undefined
 
   constructor(content: Readable, options: ReceiveOptions) {
     this.#content = content
@@ -73,16 +74,14 @@ class Receiving {
     const {signal} = options
     this.result = new Promise<ReceivedDump>((resolve, reject) => {
       this.#fail = reject
+      this.#succeed = resolve
       const aborted = (): void => reject(asError(signal.reason))
       if (signal.aborted) aborted()
       signal.addEventListener('abort', aborted, {once: true})
       content.on('data', (chunk: Buffer) => this.#push(chunk))
       content.once('error', (cause) => reject(broken(cause)))
-      const closed = (): void => reject(broken())
-      content.once('close', closed)
-      content.once('end', () => {
-        content.off('close', closed)
-        this.#ended().then(resolve, reject)
+      content.once('close', () => {
+        if (this.#manifest === undefined) reject(broken())
       })
     })
   }
@@ -94,11 +93,18 @@ class Receiving {
 
   #push(chunk: Buffer): void {
     try {
+      if (this.#hasEnded()) return
       this.#reader.push(chunk)
+      // The connection need not end for that.
+      if (this.#manifest !== undefined) this.#succeed(this.#ended(this.#manifest))
     } catch (error) {
       this.#content.destroy()
       this.#fail(error)
     }
+  }
+
+  #hasEnded(): boolean {
+    return this.#manifest !== undefined
   }
 
   #buffer(): Buffer {
@@ -187,10 +193,10 @@ class Receiving {
     await Promise.all(handles.map((handle) => handle.close()))
   }
 
-  async #ended(): Promise<ReceivedDump> {
+  async #ended(bytes: Buffer): Promise<ReceivedDump> {
+    if (!this.#reader.isBetweenFrames) throw failed('the source sent something after the end')
     await this.#writing
-    if (this.#manifest === undefined || !this.#reader.isBetweenFrames) throw broken()
-    const manifest = parsedManifest(this.#manifest)
+    const manifest = parsedManifest(bytes)
     const listed = new Set<string>()
     for (const {container, path, sizeBytes, crc} of manifest.files) {
       const key = `${container}/${path}`
@@ -203,7 +209,7 @@ class Receiving {
     const extra = [...this.#files.keys()].find((key) => !listed.has(key))
     if (extra !== undefined) throw failed(`${extra} is not in the manifest of the dump`)
     const {containers} = manifest
-    return {digest: digestOf(this.#manifest), sizeBytes: this.#receivedBytes, containers}
+    return {digest: digestOf(bytes), sizeBytes: this.#receivedBytes, containers}
   }
 }
 

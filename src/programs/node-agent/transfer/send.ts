@@ -48,7 +48,7 @@ class Sending {
   readonly #free: Buffer[] = Array.from({length: AT_ONCE}, () => Buffer.allocUnsafe(PIECE_BYTES))
   readonly #written = new Set<Promise<void>>()
   readonly #sent = new Map<string, number>()
-  #epoch = 0
+  #epoch: number | undefined
   #lastMs = performance.now()
 
   constructor(response: ServerResponse, signal: AbortSignal) {
@@ -90,7 +90,9 @@ class Sending {
   }
 
   async #restart(epoch: number): Promise<void> {
+    const isFirst = this.#epoch === undefined
     this.#epoch = epoch
+    if (isFirst) return
     this.#sent.clear()
     await this.#write(headerOf({type: 'restart'}))
   }

@@ -312,8 +312,8 @@ test.each([
   ['a file of another content', [piece('a', Buffer.from('memorY')), whole]],
   ['a file where a folder is', [piece('a/b', A), piece('a', A), whole]],
   ['no end', [piece('a', A)]],
-  ['half a frame after the end', [piece('a', A), whole, Buffer.from([0, 0])]],
-  ['a frame after the end', [piece('a', A), whole, headerOf({type: 'alive'})]],
+  ['half a frame after the end', [piece('a', A), Buffer.concat([whole, Buffer.from([0, 0])])]],
+  ['a frame after the end', [piece('a', A), Buffer.concat([whole, headerOf({type: 'alive'})])]],
   ['a frame that is none', [raw({type: 'hello'})]],
   ['a header without end', [Buffer.from([255, 255, 255, 255])]],
   [

@@ -1,0 +1,103 @@
+import {createPublicKey, generateKeyPairSync, sign, verify} from 'node:crypto'
+import type {IncomingMessage} from 'node:http'
+import {z} from 'zod'
+import {API_VERSION} from '../../../api/names.ts'
+import {migrationSchema} from '../../../api/resources.ts'
+import {CheckpointError} from '../../../checkpoint/errors.ts'
+import {channelOf} from '../../../operator/peer-tls.ts'
+import {checkpointRef, parseCheckpoint} from '../checkpoint-object.ts'
+import type {AgentTools} from '../tools.ts'
+
+/** A dump of another node that a Migration moves to this one. */
+export interface WantedDump {
+  readonly namespace: string
+  readonly checkpoint: string
+  readonly checkpointUid: string
+  readonly migration: string
+  /** Name of the node that has it. */
+  readonly source: string
+}
+
+/** A key of one transfer: its public half is in the status of the Migration, where only the agent of the target writes. */
+export interface TransferKey {
+  /** DER, in base64. */
+  readonly publicKey: string
+  /** Headers of a request over the connection of that name. */
+  readonly headersOf: (wanted: WantedDump, channel: Buffer) => Readonly<Record<string, string>>
+}
+
+export function transferKey(): TransferKey {
+  const {publicKey, privateKey} = generateKeyPairSync('ed25519')
+  return {
+    publicKey: publicKey.export({type: 'spki', format: 'der'}).toString('base64'),
+    headersOf: (wanted, channel) => ({
+      'clouder-checkpoint': `${wanted.namespace}/${wanted.checkpoint}`,
+      'clouder-migration': wanted.migration,
+      'clouder-proof': sign(null, proofText(wanted, channel), privateKey).toString('base64'),
+    }),
+  }
+}
+
+/** It names the connection and the source, so that no one who sees the proof can show it elsewhere. */
+const proofText = (
+  {checkpointUid, source}: Pick<WantedDump, 'checkpointUid' | 'source'>,
+  channel: Buffer,
+): Buffer => Buffer.from(`clouder dump\n${checkpointUid}\n${source}\n${channel.toString('hex')}`)
+
+const name = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,252}$/)
+const headersSchema = z.looseObject({
+  'clouder-checkpoint': z
+    .string()
+    .transform((text) => text.split('/'))
+    .pipe(z.tuple([name, name])),
+  'clouder-migration': name,
+  'clouder-proof': z.base64(),
+})
+
+const OVER: readonly unknown[] = ['Succeeded', 'RolledBack', 'Failed']
+
+/**
+ * Throws CheckpointError STORE_REFUSED unless the request for the dump of a Checkpoint comes from the agent of the node
+ * that its Migration moves the pod to.
+ */
+export async function refuseOthers(
+  request: IncomingMessage,
+  checkpointUid: string,
+  {kube, node}: Pick<AgentTools, 'kube' | 'node'>,
+): Promise<void> {
+  const channel = channelOf(request)
+  const headers = headersSchema.safeParse(request.headers).data
+  if (channel === undefined || headers === undefined) throw refused('the request is not signed')
+  const [namespace, checkpointName] = headers['clouder-checkpoint']
+  const found = await kube.get(checkpointRef({namespace, name: checkpointName}))
+  const checkpoint = found === undefined ? undefined : parseCheckpoint(found)
+  const target = checkpoint?.spec.transfer?.nodeName
+  if (checkpoint?.uid !== checkpointUid || target === undefined)
+    throw refused(`checkpoint ${namespace}/${checkpointName} is not transferred`)
+  if (checkpoint.status?.nodeName !== node) throw refused(`the checkpoint is not of node ${node}`)
+  const migration = headers['clouder-migration']
+  const object = await kube.get({apiVersion: API_VERSION, kind: 'Migration', namespace, name: migration})
+  const {status = {}} = object === undefined ? {} : migrationSchema.parse(object)
+  if (
+    status.checkpointName !== checkpointName ||
+    status.targetNodeName !== target ||
+    OVER.includes(status.phase)
+  )
+    throw refused(`migration ${migration} does not move checkpoint ${checkpointName} to node ${target}`)
+  const proof = Buffer.from(headers['clouder-proof'], 'base64')
+  const text = proofText({checkpointUid, source: node}, channel)
+  if (!isSignedBy(status.transfer?.publicKey, text, proof))
+    throw refused(`the request is not signed by the node agent of ${target}`)
+}
+
+function isSignedBy(publicKey: string | undefined, text: Buffer, proof: Buffer): boolean {
+  if (publicKey === undefined) return false
+  try {
+    const key = createPublicKey({key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki'})
+    return key.asymmetricKeyType === 'ed25519' && verify(null, text, key, proof)
+  } catch {
+    return false
+  }
+}
+
+const refused = (why: string): CheckpointError => new CheckpointError('STORE_REFUSED', why)

@@ -1,0 +1,156 @@
+import {readdir, readFile, mkdir, rm} from 'node:fs/promises'
+import {join} from 'node:path'
+import type {Readable} from 'node:stream'
+import {z} from 'zod'
+import {makeFolderDurably, writeDurably} from '../../../base/durable-files.ts'
+import {unlessMissing} from '../../../base/system-errors.ts'
+import {CheckpointError} from '../../../checkpoint/errors.ts'
+import type {KubeObject} from '../../../kubernetes/types.ts'
+import type {Log} from '../../../operator/log.ts'
+import {receiveDump} from './receive.ts'
+
+/** A dump that was received as a whole. Written beside it, for an agent that is started again. */
+const receivedSchema = z.strictObject({
+  digest: z.string(),
+  sizeBytes: z.int(),
+  containers: z.array(z.string()),
+  /** One folder per container below it. */
+  folder: z.string(),
+  /** The boot of the node in which it was received: nothing of it is synced to the disk. */
+  boot: z.string(),
+})
+export type ReceivedFolders = z.output<typeof receivedSchema>
+
+/** Where dumps are received. */
+export interface IncomingPlace {
+  readonly folder: string
+  /** What may be written there now. */
+  readonly roomBytes: () => Promise<number>
+}
+
+export interface IncomingOptions {
+  readonly disk: IncomingPlace
+  /** Chosen as long as the dump fits there. */
+  readonly memory?: IncomingPlace
+  /** Holds another value after each boot; default: the kernel's. */
+  readonly bootIdFile?: string
+  readonly log: Log
+}
+
+export interface Receiving {
+  /** Opens a connection on which the dump comes. */
+  readonly open: (signal: AbortSignal) => Promise<Readable>
+  readonly onBytes: (receivedBytes: number) => void
+  readonly signal: AbortSignal
+}
+
+/** Dumps that other nodes have sent to this one, by the uid of their Checkpoint. */
+export interface IncomingDumps {
+  /**
+   * Receives a dump into memory if it fits there, else to the disk; what was received of it before is removed first. To
+   * be called once at a time for each. Throws CheckpointError TRANSFER_FAILED, TOO_LARGE; nothing of it is left then.
+   */
+  receive(checkpointUid: string, receiving: Receiving): Promise<ReceivedFolders>
+  /** Undefined: it was not received as a whole. */
+  find(checkpointUid: string): Promise<ReceivedFolders | undefined>
+  remove(checkpointUid: string): Promise<void>
+  /** Removes what an agent before this one has received in part. */
+  clean(): Promise<void>
+  list(): Promise<readonly string[]>
+}
+
+/** Brings the dumps that Migrations move to this node. */
+export interface DumpPulls {
+  /** Begins to bring the dump of a Migration, unless that is under way, done or not needed. */
+  begin(migration: KubeObject): void
+  /** Waits until nothing is under way for a Checkpoint. Throws what the last attempt failed with for good. */
+  settled(checkpointUid: string): Promise<void>
+  /** Gives up what is under way, and removes what was received. */
+  remove(checkpointUid: string): Promise<void>
+}
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id'
+const UID = /^[0-9a-f-]{36}$/
+/** Less is not worth the attempt: the dump of the smallest program is larger. */
+const LEAST_BYTES = 64 * 1024 * 1024
+
+export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: IncomingOptions): IncomingDumps {
+  const places = [...(memory === undefined ? [] : [memory]), disk]
+  const noteOf = (uid: string): string => {
+    if (!UID.test(uid)) throw new Error(`"${uid}" is not the uid of a Checkpoint`)
+    return join(disk.folder, `${uid}.json`)
+  }
+  const boot = (): Promise<string> => readFile(bootIdFile, 'utf8')
+  const remove = async (uid: string): Promise<void> => {
+    await rm(noteOf(uid), {force: true})
+    for (const {folder} of places) await rm(join(folder, uid), {recursive: true, force: true})
+  }
+  const receiveTo = async (
+    {folder: parent}: IncomingPlace,
+    maxBytes: number,
+    uid: string,
+    {open, onBytes, signal}: Receiving,
+  ): Promise<ReceivedFolders> => {
+    await remove(uid)
+    const folder = join(parent, uid)
+    try {
+      await makeFolderDurably(disk.folder)
+      await mkdir(folder, {recursive: true, mode: 0o700})
+      const received = await receiveDump(await open(signal), {folder, maxBytes, onBytes, signal})
+      const {digest, sizeBytes, containers} = received
+      const note = {digest, sizeBytes, containers: [...containers], folder, boot: await boot()}
+      await writeDurably(noteOf(uid), JSON.stringify(note))
+      return note
+    } catch (error) {
+      await remove(uid)
+      throw isFull(error) ? tooLarge(folder, error) : error
+    }
+  }
+  const find = async (uid: string): Promise<ReceivedFolders | undefined> => {
+    const text = await readFile(noteOf(uid), 'utf8').catch(unlessMissing)
+    const note = receivedSchema.safeParse(jsonOf(text ?? '')).data
+    return note?.boot === (await boot()) ? note : undefined
+  }
+  const list = async (): Promise<readonly string[]> => {
+    const names = await Promise.all(
+      places.map(async ({folder}) => (await readdir(folder).catch(unlessMissing)) ?? []),
+    )
+    const uids = names.flat().map((name) => name.replace(/\.json$/, ''))
+    return [...new Set(uids.filter((uid) => UID.test(uid)))]
+  }
+  return {
+    async receive(uid, receiving) {
+      const roomBytes = (await memory?.roomBytes().catch(() => 0)) ?? 0
+      if (memory !== undefined && roomBytes >= LEAST_BYTES) {
+        try {
+          return await receiveTo(memory, roomBytes, uid, receiving)
+        } catch (error) {
+          if (!(error instanceof CheckpointError) || error.code !== 'TOO_LARGE') throw error
+          log('info', 'receiving a dump again, to the disk', {checkpoint: uid, error: error.message})
+        }
+      }
+      return receiveTo(disk, await disk.roomBytes(), uid, receiving)
+    },
+    find,
+    remove,
+    async clean() {
+      for (const uid of await list()) if ((await find(uid)) === undefined) await remove(uid)
+    },
+    list,
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const FULL = ['ENOSPC', 'EDQUOT']
+const isFull = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && FULL.includes(String(error.code))
+
+const tooLarge = (folder: string, cause: unknown): CheckpointError =>
+  new CheckpointError('TOO_LARGE', `there is no space left for the dump in ${folder}`, {cause})
