@@ -209,6 +209,7 @@ export class FakeNode {
       dumpWay: () => Promise.resolve(this.dumpWay),
       memory: {
         roomBytes: () => Promise.resolve(this.memoryBytes),
+        reserve: (bytes) => Promise.resolve(bytes <= this.memoryBytes ? () => undefined : undefined),
         isFull: () => Promise.resolve(this.memoryIsFull),
       },
       shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},

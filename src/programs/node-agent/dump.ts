@@ -90,7 +90,7 @@ async function dumpOnce(
   may: {readonly useMemory: boolean; readonly beDirect: boolean},
   tools: DumpTools,
 ): Promise<Dumped> {
-  const {cgroups, archives, signal} = tools
+  const {cgroups, archives} = tools
   const {spec} = checkpoint
   const names = spec.containers ?? pod.spec.containers.map(({name}) => name)
   const running = names.map((name) => runningContainer(pod, name))
@@ -120,7 +120,39 @@ async function dumpOnce(
           tools,
         )
       : NO_VOLUMES
-  const place = await placeFor(way, sizes, may.useMemory ? tools.memory : undefined, volumes.sizeBytes)
+  const memory = may.useMemory ? tools.memory : undefined
+  const {place, release} = await placeFor(way, sizes, memory, volumes.sizeBytes)
+  try {
+    return await dumpContainers(
+      checkpoint,
+      uid,
+      pod,
+      {running, sizes, unmeasured, volumes, way, place},
+      tools,
+    )
+  } finally {
+    release()
+  }
+}
+
+interface DumpPlan {
+  readonly running: readonly {readonly name: string; readonly id: string; readonly image: string}[]
+  readonly sizes: ReadonlyMap<string, DumpSize>
+  /** Why the files of a container were not measured. */
+  readonly unmeasured: ReadonlyMap<string, string>
+  readonly volumes: VolumesToPack
+  readonly way: DumpWay
+  readonly place: DumpPlace
+}
+
+async function dumpContainers(
+  {spec}: Checkpoint,
+  uid: string,
+  pod: Pod,
+  {running, sizes, unmeasured, volumes, way, place}: DumpPlan,
+  tools: DumpTools,
+): Promise<Dumped> {
+  const {cgroups, signal} = tools
   if (spec.hooks?.preCheckpoint !== undefined) await runHook('before', pod, spec.hooks.preCheckpoint, tools)
   const holds = spec.podPolicy !== 'Resume' || running.length > 1
   const containers: DumpedContainer[] = []

@@ -15,6 +15,11 @@ const FULL_BYTES = 1024 * 1024
 export interface MemoryPlace {
   /** Bytes that may be written there now; 0: it is not there, or may be swapped out to a disk. */
   roomBytes(): Promise<number>
+  /**
+   * Keeps so much of it for one dump until the result is called, so that dumps at the same time do not count on the
+   * same memory. Undefined: there is not so much.
+   */
+  reserve(bytes: number): Promise<(() => void) | undefined>
   /** Whether it has no room left. */
   isFull(): Promise<boolean>
 }
@@ -25,7 +30,17 @@ export function memoryPlace(folder: string, {proc}: {readonly proc: string}): Me
     const found = await statfs(folder).catch(unlessMissing)
     return found?.type === TMPFS ? found.bavail * found.bsize : undefined
   }
-  return {
+  const reserved = new Map<symbol, number>()
+  const place: MemoryPlace = {
+    async reserve(bytes) {
+      const roomBytes = await place.roomBytes()
+      // What a dump has written so far counts twice: better one on the disk too many.
+      const reservedBytes = [...reserved.values()].reduce((sum, one) => sum + one, 0)
+      if (bytes > roomBytes - reservedBytes) return undefined
+      const key = Symbol('dump')
+      reserved.set(key, bytes)
+      return () => void reserved.delete(key)
+    },
     async roomBytes() {
       const freeBytes = await free()
       if (freeBytes === undefined) return 0
@@ -42,6 +57,7 @@ export function memoryPlace(folder: string, {proc}: {readonly proc: string}): Me
       return freeBytes !== undefined && freeBytes < FULL_BYTES
     },
   }
+  return place
 }
 
 /** The first line is a heading. */

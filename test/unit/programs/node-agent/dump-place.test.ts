@@ -1,8 +1,10 @@
 import {expect, test} from 'vitest'
-import {placeFor} from '../../../../src/programs/node-agent/dump-place.ts'
+import {placeFor as placeAndRelease} from '../../../../src/programs/node-agent/dump-place.ts'
 import type {DumpSize} from '../../../../src/programs/node-agent/upper-layer.ts'
 
 const MIB = 1024 ** 2
+const placeFor = async (...given: Parameters<typeof placeAndRelease>) =>
+  (await placeAndRelease(...given)).place
 const SIZE: DumpSize = {
   fileBytes: 100 * MIB,
   holeBytes: 0,
@@ -11,9 +13,8 @@ const SIZE: DumpSize = {
   freeBytes: 700 * MIB,
   upper: '/upper',
 }
-const memoryOf = (bytes: number) => ({
-  roomBytes: () => Promise.resolve(bytes),
-  isFull: () => Promise.resolve(false),
+const memoryOf = (roomBytes: number) => ({
+  reserve: (bytes: number) => Promise.resolve(bytes <= roomBytes ? () => undefined : undefined),
 })
 const ONE = new Map([['app', SIZE]])
 const TWO = new Map([

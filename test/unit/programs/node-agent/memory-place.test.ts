@@ -42,6 +42,27 @@ test('what may be written is what the node can spare: a gigabyte, or a tenth of 
   expect(await roomOf({total: kib(8 * GIB), available: kib(GIB / 2)})).toBe(0)
 })
 
+test('dumps at the same time do not count on the same memory', async () => {
+  await withTempFolder(async (proc) => {
+    await mkdir(join(proc, 'self'))
+    await writeFile(join(proc, 'swaps'), SWAPS)
+    await writeFile(join(proc, 'self/mountinfo'), '')
+    await writeFile(
+      join(proc, 'meminfo'),
+      `MemTotal: ${kib(8 * GIB)} kB\nMemAvailable: ${kib(GIB) + 1000} kB\n`,
+    )
+    const place = memoryPlace(TMPFS, {proc})
+    const [first, second] = await Promise.all([place.reserve(600 * 1024), place.reserve(600 * 1024)])
+    expect([first, second].filter((one) => one !== undefined)).toHaveLength(1)
+    expect(await place.reserve(401 * 1024)).toBeUndefined()
+    const release = first ?? second
+    release?.()
+    release?.()
+    expect(await place.reserve(1001 * 1024)).toBeUndefined()
+    expect(await place.reserve(1000 * 1024)).toBeDefined()
+  })
+})
+
 test('memory that may be swapped out to a disk is not used, but where the mount forbids it', async () => {
   const much = {total: kib(8 * GIB), available: kib(2 * GIB), swaps: '/dev/vda2 partition 1 0 -2\n'}
   expect(await roomOf(much)).toBe(0)
