@@ -162,6 +162,14 @@ export const specBodySchema = z.strictObject({
         .describe(
           'most of a node’s memory, in percent, that dumps may take until they are stored or sent; they are written to the disk when they do not fit into what is free, on nodes with swap space, and with 0',
         ),
+      volumeLimitGibibytes: z
+        .int()
+        .min(0)
+        .max(1024)
+        .default(4)
+        .describe(
+          'how much the emptyDir volumes and the shared memory of a pod may have together to be part of its checkpoints, in GiB; 0: they are part of none',
+        ),
       restore: z
         .enum(['handler', 'trusted-images'])
         .default('handler')

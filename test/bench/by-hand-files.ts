@@ -86,7 +86,7 @@ export function clusterObjects({
   return {
     network: [...flannelObjects(flannel), restoreRuntimeClass],
     definitions: checkpointDefinitions(),
-    checkpoint: checkpointObjects({image, imageDigest, store: spec.checkpoint.store}),
+    checkpoint: checkpointObjects({image, imageDigest, ...spec.checkpoint}),
   }
 }
 

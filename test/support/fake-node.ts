@@ -218,6 +218,7 @@ export class FakeNode {
       watchDump: this.#watchDump(),
       measure: () => Promise.resolve(this.dumpSize),
       volumes: {
+        limitBytes: 4 * 1024 ** 3,
         find: () => Promise.resolve(this.volumes),
         measure: () => Promise.resolve(this.volumeSize),
         pack: (volume, path) => writeFile(path, `tar of ${volume.path}`, {flag: 'wx'}),

@@ -32,6 +32,7 @@ export const checkpointAddonPhase: ClouderPhase = {
       image,
       imageDigest,
       store: checkpoint.store,
+      volumeLimitGibibytes: checkpoint.volumeLimitGibibytes,
       ...hostNetworkOf(context.spec),
     })
     const kube = await context.kube()

@@ -13,6 +13,8 @@ export interface CheckpointAddonOptions {
   readonly imageDigest: string
   /** Where checkpoints are kept: `spec.checkpoint.store`. */
   readonly store: StoreSpec
+  /** What volumes of a pod may have to be checkpointed with it: `spec.checkpoint.volumeLimitGibibytes`. */
+  readonly volumeLimitGibibytes: number
   /**
    * In a cloud, whose metadata service no pod reaches: both programs are in the network of their node, where they get
    * the node's credentials. The controller is on control planes then, the only ones that may delete what is stored.
@@ -223,6 +225,7 @@ function agent(options: CheckpointAddonOptions): KubeObject {
                 ...commonEnvironment(options.hostNetwork?.agentPort),
                 ...keptMemory,
                 field('NODE_NAME', 'spec.nodeName'),
+                {name: 'VOLUME_LIMIT_BYTES', value: String(options.volumeLimitGibibytes * 1024 ** 3)},
               ],
               // Pods stand still while it works: on a busy node it needs a share. It was seen to hold 170 MiB, and 390 MiB
               // while it sealed 700 MB. No limit of memory: what it writes to the file system for dumps is counted as its

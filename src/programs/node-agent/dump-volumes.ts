@@ -5,7 +5,7 @@ import {volumeMember} from '../../checkpoint/archive/volumes.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
 import type {AgentTools} from './tools.ts'
-import {MOST_VOLUME_BYTES, type PodVolume} from './volumes.ts'
+import type {PodVolume} from './volumes.ts'
 
 /** Volumes to be packed with a pod, and how much is in them. */
 export interface VolumesToPack {
@@ -25,6 +25,8 @@ export async function volumesToPack(
   keepsRunning: boolean,
   {volumes, log}: Pick<AgentTools, 'volumes' | 'log'>,
 ): Promise<VolumesToPack> {
+  const {limitBytes} = volumes
+  if (limitBytes === 0) return NO_VOLUMES
   const found = await volumes.find(pod, containerIds)
   const sizes = await Promise.all(found.map((volume) => volumes.measure(volume)))
   const sizeBytes = sizes.reduce((sum, {fileBytes}) => sum + fileBytes, 0)
@@ -33,8 +35,8 @@ export async function volumesToPack(
   for (const {unmeasured} of sizes)
     if (unmeasured !== undefined) log('warn', 'could not measure a volume', {...about, error: unmeasured})
   const why =
-    sizeBytes > MOST_VOLUME_BYTES
-      ? `the emptyDir volumes and the shared memory of the pod have ${mib(sizeBytes)}; at most ${mib(MOST_VOLUME_BYTES)} can be part of a checkpoint: use a PersistentVolumeClaim`
+    sizeBytes > limitBytes
+      ? `the emptyDir volumes and the shared memory of the pod have ${mib(sizeBytes)}; at most ${mib(limitBytes)} can be part of a checkpoint: use a PersistentVolumeClaim`
       : holeBytes > MOST_HOLE_BYTES
         ? `the sparse files in emptyDir volumes of the pod have ${mib(holeBytes)} of holes; at most ${mib(MOST_HOLE_BYTES)} can be checkpointed: use a PersistentVolumeClaim`
         : undefined

@@ -76,7 +76,7 @@ import {dumpPulls} from './transfer/pull.ts'
 import {requestDump} from './transfer/request.ts'
 import {dumpServer} from './transfer/serve-dumps.ts'
 import {serveUsage} from './usage.ts'
-import {MOST_VOLUME_BYTES, podVolumes} from './volumes.ts'
+import {podVolumes} from './volumes.ts'
 
 const CGROUP_DIR = '/sys/fs/cgroup'
 const CONTAINERD_SOCKET = '/run/containerd/containerd.sock'
@@ -92,6 +92,7 @@ const environmentSchema = z.object({
   NODE_NAME: z.string().min(1),
   PORT: z.coerce.number().int(),
   CLAIM_DIR: z.string().startsWith('/'),
+  VOLUME_LIMIT_BYTES: z.coerce.number().int().min(0),
   /** Where the cloud tells a machine about itself. */
   METADATA_URL: z.string().default('http://169.254.169.254'),
   KUBERNETES_SERVICE_HOST: z.string().min(1),
@@ -180,7 +181,8 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     volumes: podVolumes({
       podsDir: PODS_DIR,
       taskDir: TASK_DIR,
-      pack: packFolder(hostTools, MOST_VOLUME_BYTES),
+      limitBytes: environment.VOLUME_LIMIT_BYTES,
+      pack: packFolder(hostTools),
     }),
     dumps: dumpFolder(DUMP_DIR, log),
     archives: withOutgoing(dumped, outgoing),

@@ -12,7 +12,7 @@ import {CheckpointError} from '../../checkpoint/errors.ts'
 import {UnsuitedDumpError, type PackChanges} from './direct-dump.ts'
 import type {ImageDigests} from './restore-decision.ts'
 import type {ImageImport} from './tools.ts'
-import type {PodVolumes} from './volumes.ts'
+import type {PodVolumesOptions} from './volumes.ts'
 
 const execute = promisify(execFile)
 const TIMEOUT_MS = 20_000
@@ -149,8 +149,8 @@ const TOO_LARGE = 4
 
 /** The contents of a volume, by the same program. */
 export const packFolder =
-  (tools: HostTools, maxBytes: number): PodVolumes['pack'] =>
-  async ({name, path: folder}, path, signal) => {
+  (tools: HostTools): PodVolumesOptions['pack'] =>
+  async ({name, path: folder}, path, maxBytes, signal) => {
     const words = ['pack-folder', '--dir', folder, '--max-bytes', String(maxBytes)]
     await tools.writeFile(FILES_PROGRAM, words, path, signal).catch((error: unknown) => {
       signal.throwIfAborted()

@@ -6,9 +6,6 @@ import {packedEmptyDir, type PackedVolume} from '../../checkpoint/archive/volume
 import type {Pod} from '../../kubernetes/pod.ts'
 import {measureFiles, type FileSize} from './upper-layer.ts'
 
-/** Of all volumes of a pod together: they are written while it is frozen. */
-export const MOST_VOLUME_BYTES = 4 * 1024 ** 3
-
 /** A volume that exists for one pod alone and goes with it, and where the node has it. */
 export interface PodVolume {
   readonly name: PackedVolume
@@ -17,6 +14,8 @@ export interface PodVolume {
 
 /** Volumes of the node's pods whose contents become part of a checkpoint. */
 export interface PodVolumes {
+  /** Of all volumes of a pod together: they are written while it is frozen. 0: none is part of a checkpoint. */
+  readonly limitBytes: number
   /** Those that any of these containers mounts: emptyDirs, and the shared memory of the pod. */
   find(pod: Pod, containerIds: readonly string[]): Promise<readonly PodVolume[]>
   measure(volume: PodVolume): Promise<FileSize>
@@ -31,17 +30,20 @@ const emptyDirSchema = z.looseObject({
 const bundleSchema = z.looseObject({mounts: z.array(z.looseObject({source: z.string().default('')}))})
 
 export interface PodVolumesOptions {
+  readonly limitBytes: number
   /** Folders of the pods of the kubelet. */
   readonly podsDir: string
   /** Bundles of the containers, by their ids. */
   readonly taskDir: string
-  readonly pack: PodVolumes['pack']
+  readonly pack: (volume: PodVolume, path: string, maxBytes: number, signal: AbortSignal) => Promise<void>
 }
 
 /** Finds volumes by the mounts of running containers. */
-export function podVolumes({podsDir, taskDir, pack}: PodVolumesOptions): PodVolumes {
+export function podVolumes({limitBytes, podsDir, taskDir, pack}: PodVolumesOptions): PodVolumes {
   return {
-    pack,
+    limitBytes,
+    // It may have grown since it was measured, and a tar has headers.
+    pack: (volume, path, signal) => pack(volume, path, 2 * limitBytes, signal),
     measure: ({path}) => measureFiles(path),
     async find({metadata: {uid}, spec}, containerIds) {
       // Huge pages are of a file system whose files can only be mapped.

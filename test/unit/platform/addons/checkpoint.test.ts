@@ -9,8 +9,9 @@ import {RESOURCES} from '../../../../src/api/resources.ts'
 import type {KubeObject} from '../../../../src/kubernetes/types.ts'
 
 const image = {image: 'clouder.dev/clouder:1', imageDigest: 'sha256:0123'}
+const limit = {volumeLimitGibibytes: 4}
 const objects = (store: Parameters<typeof checkpointObjects>[0]['store'] = {node: {}}) =>
-  checkpointObjects({...image, store})
+  checkpointObjects({...image, ...limit, store})
 
 function golden(name: string, all: readonly KubeObject[]): void {
   const path = join(import.meta.dirname, 'golden', name)
@@ -29,7 +30,7 @@ test('the add-on is as its golden file says', () => {
 
 test('in a cloud both programs are in the network of their node, the controller on control planes', () => {
   const wanted = {agentPort: 9808, controllerPort: 9809, controlPlanes: 1}
-  const made = checkpointObjects({...image, store: {node: {}}, hostNetwork: wanted})
+  const made = checkpointObjects({...image, ...limit, store: {node: {}}, hostNetwork: wanted})
   const [agent, controller] = ['DaemonSet', 'Deployment'].map((kind) =>
     made.find((object) => object.kind === kind),
   )
@@ -53,7 +54,12 @@ test('in a cloud both programs are in the network of their node, the controller 
       },
     },
   })
-  const several = checkpointObjects({...image, store: {node: {}}, hostNetwork: {...wanted, controlPlanes: 3}})
+  const several = checkpointObjects({
+    ...image,
+    ...limit,
+    store: {node: {}},
+    hostNetwork: {...wanted, controlPlanes: 3},
+  })
   expect(several.find(({kind}) => kind === 'Deployment')).toMatchObject({spec: {replicas: 2}})
 })
 

@@ -4,10 +4,11 @@ import {expect, test} from 'vitest'
 import {parsePod} from '../../../../src/kubernetes/pod.ts'
 import {volumesToPack} from '../../../../src/programs/node-agent/dump-volumes.ts'
 import type {FileSize} from '../../../../src/programs/node-agent/upper-layer.ts'
-import {MOST_VOLUME_BYTES, podVolumes, type PodVolumes} from '../../../../src/programs/node-agent/volumes.ts'
+import {podVolumes, type PodVolumes} from '../../../../src/programs/node-agent/volumes.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
 const UID = '59002284-99ba-40ea-be82-c5dfb31d88b6'
+const LIMIT_BYTES = 4 * 1024 ** 3
 const POD = parsePod({
   apiVersion: 'v1',
   kind: 'Pod',
@@ -44,7 +45,12 @@ test('volumes of a pod are those that its containers mount and that end with it,
       `${OF_POD}/volumes/kubernetes.io~configmap/config`,
       emptyDir('unused', 'another-pod'),
     ])
-    const volumes = podVolumes({podsDir: '/pods', taskDir: folder, pack: () => Promise.resolve()})
+    const volumes = podVolumes({
+      limitBytes: LIMIT_BYTES,
+      podsDir: '/pods',
+      taskDir: folder,
+      pack: () => Promise.resolve(),
+    })
     expect(await volumes.find(POD, ['one', 'ended', 'two'])).toEqual([
       ...['data', 'fast', 'parts'].map((name) => ({
         name: `emptydir-${name}`,
@@ -62,6 +68,7 @@ const FOUND = [
 /** Two volumes that have that much each. */
 const having = (size: Partial<FileSize>): {volumes: PodVolumes; log: () => void} => ({
   volumes: {
+    limitBytes: LIMIT_BYTES,
     find: () => Promise.resolve(FOUND),
     measure: () => Promise.resolve({fileBytes: 0, holeBytes: 0, sparsest: '', ...size}),
     pack: () => Promise.resolve(),
@@ -70,8 +77,8 @@ const having = (size: Partial<FileSize>): {volumes: PodVolumes; log: () => void}
 })
 
 test('what fits is packed with its pod; what does not fit is refused where the pod is to end', async () => {
-  const half = MOST_VOLUME_BYTES / 2
-  const fits = {volumes: FOUND, sizeBytes: MOST_VOLUME_BYTES}
+  const half = LIMIT_BYTES / 2
+  const fits = {volumes: FOUND, sizeBytes: LIMIT_BYTES}
   for (const keepsRunning of [true, false])
     expect(await volumesToPack(POD, [], keepsRunning, having({fileBytes: half}))).toEqual(fits)
   for (const [size, why] of [
@@ -84,4 +91,13 @@ test('what fits is packed with its pod; what does not fit is refused where the p
       message: expect.stringMatching(why) as string,
     })
   }
+})
+
+test('a cluster that wants none of them in its checkpoints has none', async () => {
+  const {volumes, log} = having({fileBytes: 1})
+  for (const keepsRunning of [true, false])
+    expect(await volumesToPack(POD, [], keepsRunning, {volumes: {...volumes, limitBytes: 0}, log})).toEqual({
+      volumes: [],
+      sizeBytes: 0,
+    })
 })
