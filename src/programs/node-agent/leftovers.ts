@@ -25,7 +25,6 @@ export async function removeLeftovers(context: AgentContext, startedAtMs: number
     log('info', 'deleting the archive of a checkpoint that no longer exists', {uid})
     await archives.remove(uid)
   }
-  await tools.incoming.clean()
   for (const uid of await tools.incoming.list()) if (!uids.has(uid)) await tools.pulls.remove(uid)
   const prepared = await preparations.list()
   const there = new Set(

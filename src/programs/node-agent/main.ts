@@ -215,6 +215,8 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     metrics.answered(answer.action)
     return answer
   })
+  // Before anything is received anew.
+  await incoming.clean()
   const agent = startAgent(tools, preparations, registry)
   const serveDumps = dumpServer(tools)
   const web = await serveHttp(port, {
