@@ -24,6 +24,9 @@ const nodeSchema = z.looseObject({
   }),
 })
 
+/** Whether nodes that dump to folders move pods from node to node; if not, every move goes by way of the store. */
+const MOVES_DIRECTLY = true as boolean
+
 const nodeRef = (name: string) => ({apiVersion: 'v1', kind: 'Node', name}) as const
 
 export interface NodeFeaturesOptions {
@@ -70,6 +73,7 @@ export async function readNodeFeatures(options: NodeFeaturesOptions): Promise<No
     ...cpuOf(cpuinfo),
     ...(await copyFeaturesOf(options.copyFiles)),
     ...(dump === undefined ? {} : {dump}),
+    ...(MOVES_DIRECTLY && dump === 'Direct' ? {directMoves: true} : {}),
   })
 }
 

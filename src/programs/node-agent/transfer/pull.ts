@@ -96,6 +96,8 @@ async function pullUntilWhole(
   const {kube, node, incoming, log, signal} = tools
   const ref = refOf(migration)
   let key: TransferKey | undefined
+  // What was received once and is received again is no progress.
+  const most = {bytes: 0}
   let lookMs = LOOK_MS.first
   const lookLater = async (): Promise<void> => {
     await pause(lookMs, signal)
@@ -126,7 +128,7 @@ async function pullUntilWhole(
         })
       received = undefined
       key ??= await publishedKey(now, tools)
-      received = await receive(now, checkpoint, key, {...tools, signal})
+      received = await receive(now, checkpoint, {key, most}, {...tools, signal})
       lookMs = LOOK_MS.first
     } catch (error) {
       signal.throwIfAborted()
@@ -161,7 +163,7 @@ async function publishedKey(migration: KubeObject, tools: PullTools): Promise<Tr
 async function receive(
   migration: KubeObject,
   checkpoint: Named,
-  key: TransferKey,
+  {key, most}: {readonly key: TransferKey; readonly most: {bytes: number}},
   tools: PullTools,
 ): Promise<ReceivedFolders> {
   const {incoming, openDump, log, now} = tools
@@ -173,7 +175,7 @@ async function receive(
     source: checkpoint.status?.nodeName ?? '',
   }
   const startedMs = now()
-  const progress = progressOf(migration, tools)
+  const progress = progressOf(migration, most, tools)
   const received = await incoming.receive(checkpoint.uid, {
     open: (signal) => openDump(wanted, (channel) => key.headersOf(wanted, channel), signal),
     onBytes: progress.note,
@@ -190,16 +192,16 @@ async function receive(
 /** Writes how much was received, once a second at most; one that fails is no reason to stop. */
 function progressOf(
   migration: KubeObject,
+  most: {bytes: number},
   tools: PullTools,
 ): {readonly note: (receivedBytes: number) => void; readonly ended: () => Promise<void>} {
   let toldAtMs = tools.now()
-  let told = 0
   let telling = Promise.resolve()
   return {
     note(receivedBytes) {
-      if (tools.now() - toldAtMs < TELL_EVERY_MS || receivedBytes === told) return
+      if (tools.now() - toldAtMs < TELL_EVERY_MS || receivedBytes <= most.bytes) return
       toldAtMs = tools.now()
-      told = receivedBytes
+      most.bytes = receivedBytes
       telling = telling
         .then(() => writeTransfer(migration, {receivedBytes}, tools))
         .catch((error: unknown) => {
@@ -216,10 +218,11 @@ async function writeTransfer(
   transfer: {readonly receivedBytes: number; readonly publicKey?: string},
   tools: PullTools,
 ): Promise<void> {
-  const progressTime = new Date(tools.now()).toISOString()
+  // A transfer that begins again and again is no progress: the source is thawed when there is none.
+  const progress = transfer.receivedBytes === 0 ? {} : {progressTime: new Date(tools.now()).toISOString()}
   const isSame = (now: KubeObject): boolean =>
     now.metadata.uid === migration.metadata.uid && isToPull(now, tools.node)
-  await writeStatusIf(refOf(migration), isSame, {transfer: {...transfer, progressTime}}, tools)
+  await writeStatusIf(refOf(migration), isSame, {transfer: {...transfer, ...progress}}, tools)
 }
 
 const refOf = ({metadata: {namespace, name}}: KubeObject): ObjectRef => ({
