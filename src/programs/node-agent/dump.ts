@@ -9,6 +9,8 @@ import type {DumpTarget} from './container-checkpoint.ts'
 import {UnsuitedDumpError, type DirectlyDumped} from './direct-dump.ts'
 import {placeFor, type DumpWay} from './dump-place.ts'
 import type {WatchResult} from './freeze-worker.ts'
+import {runHook} from './hooks.ts'
+import {notDumped} from './not-dumped.ts'
 import {resumePod} from './thaw.ts'
 import type {AgentTools} from './tools.ts'
 import {refuseOverLimit, type DumpSize} from './upper-layer.ts'
@@ -160,7 +162,7 @@ async function dumpContainers(
   const held: ContainerCgroup[] = []
   for (const [index, {name, id, image}] of running.entries()) {
     const cgroup = await cgroups.find(pod.metadata.uid, id)
-    if (cgroup === undefined) throw failed(pod, name, 'its processes were not found on the node')
+    if (cgroup === undefined) throw notDumped(pod, name, 'its processes were not found on the node')
     const {frozenAtMs, ...dumped} = await dumpContainer(
       pod,
       {
@@ -210,13 +212,13 @@ function runningContainer(pod: Pod, name: string): {name: string; id: string; im
   const container = originalPod(pod).spec.containers.find((one) => one.name === name)
   if (container === undefined) {
     const names = pod.spec.containers.map((one) => one.name).join(', ')
-    throw failed(pod, name, `the pod has no such container; its containers are ${names}`)
+    throw notDumped(pod, name, `the pod has no such container; its containers are ${names}`)
   }
   const status = statusOf(pod, name)
   const id = containerIdOf(status)
   if (status?.state?.running === undefined || id === undefined) {
     const {waiting, terminated} = status?.state ?? {}
-    throw failed(pod, name, `it is not running: ${waiting?.reason ?? terminated?.reason ?? 'not started'}`)
+    throw notDumped(pod, name, `it is not running: ${waiting?.reason ?? terminated?.reason ?? 'not started'}`)
   }
   return {name, id, image: container.image}
 }
@@ -280,7 +282,7 @@ async function dumpByRuntime(
 ): Promise<WatchResult> {
   const {seen} = await watchDump(cgroup, {freezePod}, () => checkpoint(target, path, signal))
   if (freezePod && !seen.podFrozen)
-    throw failed(
+    throw notDumped(
       pod,
       target.container,
       'the node agent missed the end of the dump, so the pod could not be frozen',
@@ -293,30 +295,3 @@ async function explained(error: unknown, tools: Pick<AgentTools, 'explain'>): Pr
   const why = await tools.explain(error.message)
   return why === undefined ? error : new CheckpointError('CHECKPOINT_FAILED', why, {cause: error})
 }
-
-type Hook = NonNullable<NonNullable<Checkpoint['spec']['hooks']>['preCheckpoint']>
-
-/** Runs a command in the pod, by the runtime of this node. Throws CheckpointError CHECKPOINT_FAILED when it does not succeed. */
-export async function runHook(
-  when: 'before' | 'after',
-  pod: Pod,
-  {container, command, timeoutSeconds = 30}: Hook,
-  {exec, signal}: Pick<AgentTools, 'exec' | 'signal'>,
-): Promise<void> {
-  const hook = `hook ${when === 'before' ? 'preCheckpoint' : 'postCheckpoint'}`
-  const id = containerIdOf(statusOf(pod, container))
-  if (id === undefined) throw failed(pod, container, `${hook} has no running container to run in`)
-  const {exitCode, stderr} = await exec(id, command, {timeoutSeconds, signal}).catch((error: unknown) => {
-    if (!(error instanceof CheckpointError)) throw error
-    throw failed(pod, container, `${hook} failed: ${error.message}`, error)
-  })
-  if (exitCode !== 0)
-    throw failed(pod, container, `${hook} exited with code ${exitCode}: ${stderr.trim().slice(-300)}`)
-}
-
-const failed = (pod: Pod, container: string, why: string, cause?: Error): CheckpointError =>
-  new CheckpointError(
-    'CHECKPOINT_FAILED',
-    `container ${container} of pod ${pod.metadata.namespace}/${pod.metadata.name} was not checkpointed: ${why}`,
-    cause === undefined ? {} : {cause},
-  )

@@ -1,7 +1,7 @@
 import {THAW_ANNOTATION} from '../../api/names.ts'
 import {hasClaims, type Pod, podOf, podRef} from '../../kubernetes/pod.ts'
 import {waitFor} from '../../base/waiting.ts'
-import {runHook} from './dump.ts'
+import {runHook} from './hooks.ts'
 import type {Named} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
 import {resumeUnlessHeld, type ResumeTools} from './pod-lock.ts'
