@@ -2,7 +2,6 @@ import {API_VERSION, CHECKPOINT_FINALIZER} from '../../api/names.ts'
 import {checkpointStoreSchema, type CheckpointStore} from '../../api/resources.ts'
 import {isShared} from '../../checkpoint/shared.ts'
 import type {Digest} from '../../checkpoint/stores/blob-store.ts'
-import {CheckpointError} from '../../checkpoint/errors.ts'
 import {retryOnConflict} from '../../kubernetes/conflict.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
@@ -41,15 +40,14 @@ export async function removeCheckpoint(checkpoint: Named, tools: RemovalTools): 
   }
   const ref = checkpointRef(checkpoint)
   await retryOnConflict(async () => {
-    const {metadata: now} = parseCheckpoint((await kube.get(ref)) ?? fail(checkpoint))
+    const object = await kube.get(ref)
+    // The controller needed it no longer, and took the last of them.
+    if (object === undefined || parseCheckpoint(object).uid !== checkpoint.uid) return undefined
+    const {metadata: now} = parseCheckpoint(object)
     const left = (now.finalizers ?? []).filter((name) => name !== CHECKPOINT_FINALIZER)
     return kube.patch(ref, {metadata: {finalizers: left}}, {resourceVersion: now.resourceVersion})
   })
   log('info', 'removed', {checkpoint: checkpoint.name, namespace: checkpoint.namespace})
-}
-
-function fail({namespace, name}: Named): never {
-  throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${name} no longer exists`)
 }
 
 async function storeOf(
