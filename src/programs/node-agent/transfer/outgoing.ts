@@ -121,7 +121,12 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
     const there = await openFile(file.absolute).catch(unlessMissing)
     if (there === undefined) return false
     await using now = there
-    return !isSameFile(await now.stat(), await known.handle.stat())
+    const own = await known.handle.stat().catch((error: unknown) => {
+      // Closed meanwhile: what was read of it counts no more, or is complete.
+      if (state.growing.get(keyOf(file)) !== known) return undefined
+      throw error
+    })
+    return own !== undefined && !isSameFile(await now.stat(), own)
   }
   const kept = async (uid: string): Promise<Buffer | undefined> =>
     readFile(manifestFile(uid)).catch(unlessMissing)
