@@ -139,7 +139,9 @@ test('a node that has no dump of a checkpoint does not start its pod', async () 
       spec: {nodeName: 'worker-3', containers: [{name: 'smoke', image: 'x'}]},
       status: {},
     })
-    const pod = parsePod((await node.kube.get(podRef(POD.namespace, 'web-2'))) ?? {metadata: {}})
+    const found = await node.kube.get(podRef(POD.namespace, 'web-2'))
+    if (found === undefined) throw new Error('the pod was not made')
+    const pod = parsePod(found)
     for (const name of ['worker-2', 'worker-3']) {
       const preparations = diskPreparations(join(folder, name), {...tools, node: name})
       await expect(preparations.prepare(pod, 'smoke')).rejects.toMatchObject({code: 'CHECKPOINT_UNKNOWN'})
