@@ -117,6 +117,8 @@ export class FakeNode {
   /** What dumps may take of its memory. */
   memoryBytes = 0
   memoryIsFull = false
+  /** What a node that a dump is sent to has room for; undefined: it has not connected. */
+  targetRoomBytes: number | undefined
   /** Set: the runtime answers this in place of a checkpoint. */
   dumpProblem: Error | undefined
   /** Of the runtime's archives, besides what every one has. */
@@ -191,7 +193,10 @@ export class FakeNode {
   tools(life: Life, signal: AbortSignal): AgentTools {
     const blobs: BlobStore = life.of('blobs', this.blobs, ['put', 'putManifest', 'removeManifest'])
     const kube = life.of('kube', this.kube, ['create', 'delete', 'patch'])
-    const outgoing = outgoingDumps(join(this.folder, 'outgoing'), this.archives)
+    const outgoing = {
+      ...outgoingDumps(join(this.folder, 'outgoing'), this.archives),
+      roomOf: () => Promise.resolve(this.targetRoomBytes),
+    }
     const incoming = incomingDumps({
       disk: {folder: join(this.folder, 'incoming'), roomBytes: () => Promise.resolve(2 ** 40)},
       log: () => undefined,

@@ -150,13 +150,12 @@ test('the file for machines you bring loads, and the pages show it as it is', ()
   expect(codeOf(textOf('docs/how-to/bring-machines.md'))).toContain(shown)
 })
 
-test('every page on how to do something is found from its index, and a decision has a number of its own', () => {
+test('every page on how to do something, and every decision, is found from its index', () => {
   const index = textOf('docs/how-to/README.md')
   const howTo = markdownIn('docs/how-to').filter((page) => !page.endsWith('README.md'))
   expect(howTo.filter((page) => !index.includes(`(${relative('docs/how-to', page)})`))).toEqual([])
   const numbers = markdownIn('docs/decisions').map((page) => /(\d{3})-[\w-]+\.md$/.exec(page)?.[1])
-  // Decisions that are made at the same time have their numbers before they are written down.
-  expect(numbers).toEqual([...new Set(numbers)].filter((number) => number !== undefined))
+  expect(numbers).toEqual(numbers.map((_, index) => String(index + 1).padStart(3, '0')))
 })
 
 test('a screen becomes a picture: colours, columns, and nothing that breaks XML', () => {

@@ -83,7 +83,9 @@ export const migrationStatusSchema = z
           .int()
           .min(0)
           .optional()
-          .describe('sizeBytes is its size in bytes. If absent, the dump is not complete.'),
+          .describe(
+            'sizeBytes is its size in bytes, an estimate until the dump is complete. If absent, nothing was received.',
+          ),
         progressTime: z
           .string()
           .optional()

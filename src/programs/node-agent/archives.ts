@@ -12,6 +12,8 @@ export type DumpPlace = 'memory' | 'disk'
 /** A dump of a checkpoint that is written to folders. Each attempt is one of its own, and begins from nothing. */
 export interface BegunDump {
   readonly attempt: string
+  /** So large all of it is expected to be; 0: that is not known. */
+  readonly expectedBytes: number
   /**
    * Its containers so far, in the order in which they are dumped. A folder is renamed when its container's dump is
    * whole: this gives the name that it has now, so whoever finds a path missing asks again.
@@ -29,6 +31,8 @@ export interface Archives {
   begin(checkpointUid: string, container: string): Promise<string>
   /** A new folder to dump to, empty, for the same. */
   beginFolder(checkpointUid: string, container: string, place: DumpPlace): Promise<string>
+  /** Begins a dump to folders, and says how large all of it is expected to be. */
+  expect(checkpointUid: string, expectedBytes: number): void
   /** Names what was written to a path of `begin` or `beginFolder` after its checkpoint; gives its size as a tar. */
   claim(path: string, checkpointUid: string, container: string): Promise<number>
   /** The folder of a container's whole dump; undefined: there is none, or it is a tar. */
@@ -106,11 +110,12 @@ export function diskArchives(disk: string, {former = [], memory}: ArchivePlaces 
       if (place === 'disk') await mkdir(disk, {recursive: true, mode: 0o700})
       const folder = join(parent, `${nameOf(uid, container)}.partial-${randomBytes(8).toString('hex')}`)
       await mkdir(folder, {mode: 0o700})
-      const attempt = attempts.get(uid) ?? {attempt: randomBytes(16).toString('hex'), containers: new Map()}
+      const attempt = attempts.get(uid) ?? newAttempt(0)
       attempts.set(uid, attempt)
       attempt.containers.set(container, {folder, isWhole: false})
       return folder
     },
+    expect: (uid, expectedBytes) => void attempts.set(uid, newAttempt(expectedBytes)),
     async claim(path, uid, container) {
       const isFolder = (await stat(path)).isDirectory()
       const claimed = join(dirname(path), `${nameOf(uid, container)}${isFolder ? '' : '.tar'}`)
@@ -151,6 +156,12 @@ export function diskArchives(disk: string, {former = [], memory}: ArchivePlaces 
 interface MutableDump extends BegunDump {
   readonly containers: Map<string, {folder: string; isWhole: boolean}>
 }
+
+const newAttempt = (expectedBytes: number): MutableDump => ({
+  attempt: randomBytes(16).toString('hex'),
+  expectedBytes,
+  containers: new Map(),
+})
 
 type Found =
   | {readonly path: string; readonly isFolder: true}

@@ -7,6 +7,7 @@ import {containerIdOf, statusOf, type Pod} from '../../kubernetes/pod.ts'
 import type {DumpPlace} from './archives.ts'
 import type {DumpTarget} from './container-checkpoint.ts'
 import {UnsuitedDumpError, type DirectlyDumped} from './direct-dump.ts'
+import {refuseBeyondTarget} from './transfer/target-room.ts'
 import {placeFor, type DumpWay} from './dump-place.ts'
 import type {WatchResult} from './freeze-worker.ts'
 import {runHook} from './hooks.ts'
@@ -29,6 +30,7 @@ export type DumpTools = Pick<
   | 'log'
   | 'measure'
   | 'memory'
+  | 'outgoing'
   | 'shims'
   | 'signal'
   | 'volumes'
@@ -123,8 +125,12 @@ async function dumpOnce(
         )
       : NO_VOLUMES
   const memory = may.useMemory ? tools.memory : undefined
-  const {place, release} = await placeFor(way, sizes, memory, volumes.sizeBytes)
+  const {place, bytes, release} = await placeFor(way, sizes, memory, volumes.sizeBytes)
   try {
+    if (way === 'Direct') {
+      await refuseBeyondTarget(checkpoint, uid, bytes, tools)
+      archives.expect(uid, bytes)
+    }
     return await dumpContainers(
       checkpoint,
       uid,

@@ -154,7 +154,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
   }
   const memory = memoryPlace(MEMORY_DIR, {proc: '/proc'})
   const incoming = incomingDumps({
-    memory: {folder: join(MEMORY_DIR, 'incoming'), roomBytes: () => memory.roomBytes()},
+    memory: {...memory, folder: join(MEMORY_DIR, 'incoming')},
     disk: {folder: join(RESTORE_DIR, 'incoming'), roomBytes: async () => (await freeBytes()) - SPARE_BYTES},
     log,
   })

@@ -8,6 +8,9 @@ import {channelOf} from '../../../operator/peer-tls.ts'
 import {checkpointRef, parseCheckpoint} from '../checkpoint-object.ts'
 import type {AgentTools} from '../tools.ts'
 
+/** Header of a request: how many bytes its node has room for. */
+export const ROOM_HEADER = 'clouder-room'
+
 /** A dump of another node that a Migration moves to this one. */
 export interface WantedDump {
   readonly namespace: string

@@ -35,6 +35,8 @@ const frameSchema = z.discriminatedUnion('type', [
     length: sizeSchema.max(PIECE_BYTES),
     crc: crcSchema,
   }),
+  /** The dump begins; comes before any piece. So large it is expected to be; 0: that is not known. */
+  z.strictObject({type: z.literal('begin'), sizeBytes: sizeSchema}),
   /** The dump was begun again: nothing of what was sent counts. */
   z.strictObject({type: z.literal('restart')}),
   /** The dump has nothing new yet. */

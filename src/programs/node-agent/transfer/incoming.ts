@@ -7,7 +7,8 @@ import {unlessMissing} from '../../../base/system-errors.ts'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import type {KubeObject} from '../../../kubernetes/types.ts'
 import type {Log} from '../../../operator/log.ts'
-import {receiveDump} from './receive.ts'
+import type {MemoryPlace} from '../memory-place.ts'
+import {receiveDump, type ReceivingPlace} from './receive.ts'
 
 /** A dump that was received as a whole. Written beside it, for an agent that is started again. */
 const receivedSchema = z.strictObject({
@@ -31,7 +32,7 @@ export interface IncomingPlace {
 export interface IncomingOptions {
   readonly disk: IncomingPlace
   /** Chosen as long as the dump fits there. */
-  readonly memory?: IncomingPlace
+  readonly memory?: IncomingPlace & Pick<MemoryPlace, 'reserve'>
   /** Holds another value after each boot; default: the kernel's. */
   readonly bootIdFile?: string
   readonly log: Log
@@ -40,7 +41,7 @@ export interface IncomingOptions {
 export interface Receiving {
   /** Opens a connection on which the dump comes. */
   readonly open: (signal: AbortSignal) => Promise<Readable>
-  readonly onBytes: (receivedBytes: number) => void
+  readonly onBytes: (receivedBytes: number, expectedBytes: number) => void
   readonly signal: AbortSignal
 }
 
@@ -51,6 +52,8 @@ export interface IncomingDumps {
    * be called once at a time for each. Throws CheckpointError TRANSFER_FAILED, TOO_LARGE; nothing of it is left then.
    */
   receive(checkpointUid: string, receiving: Receiving): Promise<ReceivedFolders>
+  /** The largest dump that can be received now. */
+  roomBytes(): Promise<number>
   /** Undefined: it was not received as a whole. */
   find(checkpointUid: string): Promise<ReceivedFolders | undefined>
   remove(checkpointUid: string): Promise<void>
@@ -85,25 +88,41 @@ export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: Incomin
     await rm(noteOf(uid), {force: true})
     for (const {folder} of places) await rm(join(folder, uid), {recursive: true, force: true})
   }
-  const receiveTo = async (
-    {folder: parent}: IncomingPlace,
-    maxBytes: number,
+  const memoryRoom = async (): Promise<number> => (await memory?.roomBytes().catch(() => 0)) ?? 0
+  const receiveOnce = async (
     uid: string,
+    mayUseMemory: boolean,
     {open, onBytes, signal}: Receiving,
   ): Promise<ReceivedFolders> => {
     await remove(uid)
-    const folder = join(parent, uid)
+    const held = {folder: disk.folder, release: (): void => undefined}
+    const place = async (expectedBytes: number): Promise<ReceivingPlace> => {
+      const inMemory = mayUseMemory ? await memoryRoom() : 0
+      const wantedBytes = Math.max(expectedBytes, LEAST_BYTES)
+      const release = inMemory >= wantedBytes ? await memory?.reserve(wantedBytes) : undefined
+      if (memory !== undefined && release !== undefined) Object.assign(held, {folder: memory.folder, release})
+      const maxBytes = release === undefined ? await disk.roomBytes() : inMemory
+      if (expectedBytes > maxBytes)
+        throw new CheckpointError(
+          'TOO_LARGE',
+          `the dump needs about ${expectedBytes} bytes, but ${maxBytes} are free in ${disk.folder}`,
+        )
+      const folder = join(held.folder, uid)
+      await mkdir(folder, {recursive: true, mode: 0o700})
+      return {folder, maxBytes}
+    }
     try {
       await makeFolderDurably(disk.folder)
-      await mkdir(folder, {recursive: true, mode: 0o700})
-      const received = await receiveDump(await open(signal), {folder, maxBytes, onBytes, signal})
-      const {digest, sizeBytes, containers} = received
+      const received = await receiveDump(await open(signal), {place, onBytes, signal})
+      const {digest, sizeBytes, containers, folder} = received
       const note = {digest, sizeBytes, containers: [...containers], folder, boot: await boot()}
       await writeDurably(noteOf(uid), JSON.stringify(note))
       return note
     } catch (error) {
       await remove(uid)
-      throw isFull(error) ? tooLarge(folder, error) : error
+      throw isFull(error) ? tooLarge(held.folder, error) : error
+    } finally {
+      held.release()
     }
   }
   const find = async (uid: string): Promise<ReceivedFolders | undefined> => {
@@ -120,17 +139,16 @@ export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: Incomin
   }
   return {
     async receive(uid, receiving) {
-      const roomBytes = (await memory?.roomBytes().catch(() => 0)) ?? 0
-      if (memory !== undefined && roomBytes >= LEAST_BYTES) {
-        try {
-          return await receiveTo(memory, roomBytes, uid, receiving)
-        } catch (error) {
-          if (!(error instanceof CheckpointError) || error.code !== 'TOO_LARGE') throw error
-          log('info', 'receiving a dump again, to the disk', {checkpoint: uid, error: error.message})
-        }
+      try {
+        return await receiveOnce(uid, true, receiving)
+      } catch (error) {
+        const isTooLarge = error instanceof CheckpointError && error.code === 'TOO_LARGE'
+        if (memory === undefined || !isTooLarge) throw error
+        log('info', 'receiving a dump again, to the disk', {checkpoint: uid, error: error.message})
       }
-      return receiveTo(disk, await disk.roomBytes(), uid, receiving)
+      return receiveOnce(uid, false, receiving)
     },
+    roomBytes: async () => Math.max(await memoryRoom(), await disk.roomBytes()),
     find,
     remove,
     async clean() {

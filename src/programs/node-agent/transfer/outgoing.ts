@@ -6,6 +6,7 @@ import type {Archives} from '../archives.ts'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import {makeFolderDurably, writeDurably} from '../../../base/durable-files.ts'
 import {unlessMissing} from '../../../base/system-errors.ts'
+import {pause} from '../../../base/waiting.ts'
 import {
   allFiles,
   crcOfPieces,
@@ -35,6 +36,8 @@ interface Growing {
 export interface DumpView {
   /** Another number: the dump was begun again, and what was sent does not count. */
   readonly epoch: number
+  /** So large it is, or is expected to be; 0: that is not known. */
+  readonly sizeBytes: number
   /** Files that may grow; or all, when the manifest is there. */
   readonly files: readonly DumpFile[]
   readonly manifest?: Buffer
@@ -60,6 +63,10 @@ export interface OutgoingDumps {
     offset: number,
     into: Buffer,
   ): Promise<{readonly crc: number} | undefined>
+  /** What the target has room for, while it is connected; undefined: it is not. */
+  noteRoom(checkpointUid: string, roomBytes: number | undefined): void
+  /** What a target that connects within some seconds has room for. Undefined: none does. */
+  roomOf(checkpointUid: string, signal: AbortSignal): Promise<number | undefined>
   /** Forgets a dump; nobody is sent it any more. */
   forget(checkpointUid: string): Promise<void>
   /** Checkpoints of which something is kept here. */
@@ -75,11 +82,15 @@ interface State {
 }
 
 const UID = /^[0-9a-f-]{8,64}$/
+/** The target asks for a dump as soon as its Checkpoint is there. */
+const CONNECT_MS = 3000
+const LOOK_EVERY_MS = 20
 const keyOf = ({container, path}: Pick<DumpFile, 'container' | 'path'>): string => `${container}/${path}`
 
 /** `folder`: where manifests are kept, for an agent that is started again while another node still reads. */
 export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'folderOf'>): OutgoingDumps {
   const states = new Map<string, State>()
+  const rooms = new Map<string, number>()
   let lastEpoch = 0
   const manifestFile = (uid: string): string => {
     if (!UID.test(uid)) throw new Error(`"${uid}" is not the uid of a Checkpoint`)
@@ -183,13 +194,16 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
       state.files = files
       state.manifest = bytes
       await closeAll(state)
-      return {digest: digestOf(bytes), sizeBytes: files.reduce((sum, {sizeBytes}) => sum + sizeBytes, 0)}
+      return {digest: digestOf(bytes), sizeBytes: sumOf(files)}
     },
     async view(uid) {
       let state = states.get(uid)
       if (state?.manifest === undefined) state = (await resume(uid)) ?? state
       if (state?.manifest !== undefined && state.files !== undefined)
-        return {epoch: state.epoch, files: state.files, manifest: state.manifest}
+        return {
+          ...{epoch: state.epoch, files: state.files, manifest: state.manifest},
+          sizeBytes: sumOf(state.files),
+        }
       const begun = dumps.begun(uid)
       if (begun === undefined) return undefined
       state = stateOf(uid)
@@ -198,7 +212,7 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
       const containers = [...begun.containers].map(([name, {folder}]) => ({name, folder}))
       const files = (await Promise.all(containers.map(growingFiles))).flat()
       for (const file of files) if (await isStale(state, file)) await begunAgain(state)
-      return {epoch: state.epoch, files}
+      return {epoch: state.epoch, files, sizeBytes: begun.expectedBytes}
     },
     async read(uid, file, offset, into) {
       const state = states.get(uid)
@@ -224,6 +238,15 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
       growing.crcs[offset / PIECE_BYTES] = crc
       return {crc}
     },
+    noteRoom(uid, roomBytes) {
+      if (roomBytes === undefined) rooms.delete(uid)
+      else rooms.set(uid, roomBytes)
+    },
+    async roomOf(uid, signal) {
+      const endMs = performance.now() + CONNECT_MS
+      while (!rooms.has(uid) && performance.now() < endMs) await pause(LOOK_EVERY_MS, signal)
+      return rooms.get(uid)
+    },
     async forget(uid) {
       const state = states.get(uid)
       states.delete(uid)
@@ -237,6 +260,8 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
     },
   }
 }
+
+const sumOf = (files: readonly DumpFile[]): number => files.reduce((sum, {sizeBytes}) => sum + sizeBytes, 0)
 
 /** Archives that are forgotten by those who send them when they are removed. */
 export const withOutgoing = (archives: Archives, outgoing: OutgoingDumps): Archives => ({

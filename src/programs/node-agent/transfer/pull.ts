@@ -8,7 +8,7 @@ import type {KubeObject, ObjectRef} from '../../../kubernetes/types.ts'
 import {checkpointRef, parseCheckpoint, type Named} from '../checkpoint-object.ts'
 import type {AgentTools} from '../tools.ts'
 import {writeStatusIf} from '../write-status.ts'
-import {transferKey, type TransferKey, type WantedDump} from './access.ts'
+import {ROOM_HEADER, transferKey, type TransferKey, type WantedDump} from './access.ts'
 import type {DumpPulls, ReceivedFolders} from './incoming.ts'
 
 /** Asks the node agent of `wanted.source` for a dump. Throws CheckpointError TRANSFER_FAILED. */
@@ -177,7 +177,10 @@ async function receive(
   const startedMs = now()
   const progress = progressOf(migration, most, tools)
   const received = await incoming.receive(checkpoint.uid, {
-    open: (signal) => openDump(wanted, (channel) => key.headersOf(wanted, channel), signal),
+    open: async (signal) => {
+      const room = {[ROOM_HEADER]: String(await incoming.roomBytes())}
+      return openDump(wanted, (channel) => ({...key.headersOf(wanted, channel), ...room}), signal)
+    },
     onBytes: progress.note,
     signal: tools.signal,
   })
@@ -194,16 +197,19 @@ function progressOf(
   migration: KubeObject,
   most: {bytes: number},
   tools: PullTools,
-): {readonly note: (receivedBytes: number) => void; readonly ended: () => Promise<void>} {
+): {
+  readonly note: (receivedBytes: number, expectedBytes: number) => void
+  readonly ended: () => Promise<void>
+} {
   let toldAtMs = tools.now()
   let telling = Promise.resolve()
   return {
-    note(receivedBytes) {
+    note(receivedBytes, expectedBytes) {
       if (tools.now() - toldAtMs < TELL_EVERY_MS || receivedBytes <= most.bytes) return
       toldAtMs = tools.now()
       most.bytes = receivedBytes
       telling = telling
-        .then(() => writeTransfer(migration, {receivedBytes}, tools))
+        .then(() => writeTransfer(migration, {receivedBytes, ...sizeOf(receivedBytes, expectedBytes)}, tools))
         .catch((error: unknown) => {
           if (!tools.signal.aborted)
             tools.log('warn', 'could not report progress', {error: errorMessage(error)})
@@ -213,9 +219,13 @@ function progressOf(
   }
 }
 
+/** An estimate that was too low is none. */
+const sizeOf = (receivedBytes: number, expectedBytes: number): {readonly sizeBytes?: number} =>
+  expectedBytes < receivedBytes ? {} : {sizeBytes: expectedBytes}
+
 async function writeTransfer(
   migration: KubeObject,
-  transfer: {readonly receivedBytes: number; readonly publicKey?: string},
+  transfer: {readonly receivedBytes: number; readonly sizeBytes?: number; readonly publicKey?: string},
   tools: PullTools,
 ): Promise<void> {
   // A transfer that begins again and again is no progress: the source is thawed when there is none.

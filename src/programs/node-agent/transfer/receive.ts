@@ -14,17 +14,25 @@ const MAX_FILES = 100_000
 const MAX_OPEN = 32
 
 export interface ReceivedDump {
+  /** One folder per container below it. */
+  readonly folder: string
   readonly digest: string
   readonly sizeBytes: number
   readonly containers: readonly string[]
 }
 
-export interface ReceiveOptions {
+/** Where a dump is written. */
+export interface ReceivingPlace {
   /** Made for it; one folder per container below it. */
   readonly folder: string
   /** What may be written. */
   readonly maxBytes: number
-  readonly onBytes?: (receivedBytes: number) => void
+}
+
+export interface ReceiveOptions {
+  /** Chosen once, when it is known how large the dump is expected to be; 0: that is not known. Throws as `receiveDump`. */
+  readonly place: (expectedBytes: number) => Promise<ReceivingPlace>
+  readonly onBytes?: (receivedBytes: number, expectedBytes: number) => void
   readonly signal: AbortSignal
 }
 
@@ -60,6 +68,8 @@ class Receiving {
   #writing: Promise<void> = Promise.resolve()
   #waiting = 0
   #receivedBytes = 0
+  #expectedBytes = 0
+  #place: ReceivingPlace | undefined
   #manifest: Buffer | undefined
   #fail: (error: unknown) => void = () => undefined
   #succeed: (received: Promise<ReceivedDump>) => void = () => undefined
@@ -114,6 +124,7 @@ class Receiving {
   #take(frame: Frame, body: Buffer): void {
     if (this.#manifest !== undefined) throw failed('the source sent something after the end')
     if (frame.type === 'end') this.#manifest = body
+    else if (frame.type === 'begin') this.#later(() => this.#begin(frame.sizeBytes))
     else if (frame.type === 'restart') {
       this.#receivedBytes = 0
       this.#later(() => this.#restart())
@@ -122,18 +133,15 @@ class Receiving {
 
   #piece(frame: Frame & {type: 'piece'}, body: Buffer): void {
     this.#receivedBytes += body.length
-    const {maxBytes, onBytes} = this.#options
-    if (this.#receivedBytes > maxBytes)
-      throw new CheckpointError(
-        'TOO_LARGE',
-        `the dump is larger than ${maxBytes} bytes, as much as is free for it on the target`,
-      )
+    const receivedBytes = this.#receivedBytes
     this.#waiting += 1
     if (this.#waiting >= WAITING_PIECES) this.#content.pause()
     this.#later(async () => {
-      await this.#write(frame, body)
+      const {folder, maxBytes} = this.#placed()
+      if (receivedBytes > maxBytes) throw tooLarge(maxBytes)
+      await this.#write(frame, body, folder)
       if (body.length > 0) this.#free.push(Buffer.from(body.buffer, body.byteOffset, PIECE_BYTES))
-      onBytes?.(this.#receivedBytes)
+      this.#options.onBytes?.(receivedBytes, this.#expectedBytes)
       this.#waiting -= 1
       if (this.#waiting < WAITING_PIECES) this.#content.resume()
     })
@@ -147,7 +155,22 @@ class Receiving {
     })
   }
 
-  async #write({container, path, offset, crc}: Frame & {type: 'piece'}, body: Buffer): Promise<void> {
+  async #begin(expectedBytes: number): Promise<void> {
+    this.#expectedBytes = expectedBytes
+    this.#place ??= await this.#options.place(expectedBytes)
+    if (expectedBytes > this.#place.maxBytes) throw tooLarge(this.#place.maxBytes)
+  }
+
+  #placed(): ReceivingPlace {
+    if (this.#place === undefined) throw failed('the source did not say that the dump begins')
+    return this.#place
+  }
+
+  async #write(
+    {container, path, offset, crc}: Frame & {type: 'piece'},
+    body: Buffer,
+    folder: string,
+  ): Promise<void> {
     const key = `${container}/${path}`
     const known = this.#files.get(key)
     if ((known?.sizeBytes ?? 0) !== offset || (known !== undefined && body.length === 0))
@@ -158,17 +181,17 @@ class Receiving {
     if (known === undefined && this.#files.size >= MAX_FILES) throw failed(`more than ${MAX_FILES} files`)
     const file = known ?? {sizeBytes: 0, crcs: []}
     this.#files.set(key, file)
-    const handle = await this.#handleOf(key, known === undefined)
+    const handle = await this.#handleOf(key, known === undefined, folder)
     for (let done = 0; done < body.length;)
       done += (await handle.write(body, done, body.length - done, offset + done)).bytesWritten
     file.sizeBytes += body.length
     file.crcs.push(crc)
   }
 
-  async #handleOf(key: string, isNew: boolean): Promise<FileHandle> {
+  async #handleOf(key: string, isNew: boolean, folder: string): Promise<FileHandle> {
     const known = this.#open.get(key)
     if (known !== undefined) return known
-    const path = join(this.#options.folder, key)
+    const path = join(folder, key)
     if (isNew) await mkdir(dirname(path), {recursive: true, mode: 0o700})
     const [oldest] = this.#open
     if (oldest !== undefined && this.#open.size >= MAX_OPEN) {
@@ -183,8 +206,9 @@ class Receiving {
   async #restart(): Promise<void> {
     await this.#closeFiles()
     this.#files.clear()
-    await rm(this.#options.folder, {recursive: true, force: true})
-    await mkdir(this.#options.folder, {mode: 0o700})
+    const {folder} = this.#placed()
+    await rm(folder, {recursive: true, force: true})
+    await mkdir(folder, {mode: 0o700})
   }
 
   async #closeFiles(): Promise<void> {
@@ -209,7 +233,8 @@ class Receiving {
     const extra = [...this.#files.keys()].find((key) => !listed.has(key))
     if (extra !== undefined) throw failed(`${extra} is not in the manifest of the dump`)
     const {containers} = manifest
-    return {digest: digestOf(bytes), sizeBytes: this.#receivedBytes, containers}
+    const {folder} = this.#placed()
+    return {folder, digest: digestOf(bytes), sizeBytes: this.#receivedBytes, containers}
   }
 }
 
@@ -220,6 +245,12 @@ function parsedManifest(bytes: Buffer): Manifest {
     throw failed('the manifest of the dump is invalid', error)
   }
 }
+
+const tooLarge = (maxBytes: number): CheckpointError =>
+  new CheckpointError(
+    'TOO_LARGE',
+    `the dump is larger than ${maxBytes} bytes, as much as is free for it on the target`,
+  )
 
 const asError = (reason: unknown): Error => (reason instanceof Error ? reason : new Error(String(reason)))
 

@@ -64,7 +64,7 @@ class Sending {
     for (;;) {
       this.#signal.throwIfAborted()
       const view = await outgoing.view(uid)
-      if (view !== undefined && view.epoch !== this.#epoch) await this.#restart(view.epoch)
+      if (view !== undefined && view.epoch !== this.#epoch) await this.#begin(view)
       const hasSent = view !== undefined && (await this.#sendNew(uid, view, outgoing))
       if (hasSent) continue
       if (view?.manifest !== undefined && this.#isWhole(view)) {
@@ -89,12 +89,12 @@ class Sending {
     if (!this.#response.writableFinished) this.#response.destroy()
   }
 
-  async #restart(epoch: number): Promise<void> {
+  async #begin({epoch, sizeBytes}: DumpView): Promise<void> {
     const isFirst = this.#epoch === undefined
     this.#epoch = epoch
-    if (isFirst) return
     this.#sent.clear()
-    await this.#write(headerOf({type: 'restart'}))
+    if (!isFirst) await this.#write(headerOf({type: 'restart'}))
+    await this.#write(headerOf({type: 'begin', sizeBytes}))
   }
 
   #isWhole({files}: DumpView): boolean {

@@ -96,14 +96,15 @@ class Scene implements AsyncDisposable {
       ...{checkpointUid: wanted.checkpointUid, headersOf, signal},
     })
 
-  incoming(memoryBytes?: number): IncomingDumps {
+  incoming(memoryBytes?: number, diskBytes = 2 ** 40): IncomingDumps {
+    const reserve = () => Promise.resolve(() => undefined)
     const at = (name: string, roomBytes: number) => ({
       folder: join(this.folder.path, name),
       roomBytes: () => Promise.resolve(roomBytes),
     })
     return incomingDumps({
-      disk: at('target', 2 ** 40),
-      ...(memoryBytes === undefined ? {} : {memory: at('memory', memoryBytes)}),
+      disk: at('target', diskBytes),
+      ...(memoryBytes === undefined ? {} : {memory: {...at('memory', memoryBytes), reserve}}),
       log: this.#log(TARGET),
     })
   }
@@ -246,7 +247,22 @@ test('what does not fit in memory is received to the disk', async () => {
       folder: join(scene.folder.path, 'target', scene.uid),
     })
   expect((await scene.pagesAt(incoming)).equals(pages)).toBe(true)
-  expect(await readdir(join(scene.folder.path, 'memory'))).toEqual([])
+  // It was known before: nothing was received twice.
+  await expect(readdir(join(scene.folder.path, 'memory'))).rejects.toThrow('ENOENT')
+  expect(scene.logged.join()).not.toContain('receiving a dump again')
+})
+
+test('what fits nowhere is refused with both sizes, and the source is told before how much would', async () => {
+  await scene.dump(randomBytes(3 * MIB))
+  const incoming = scene.incoming(MIB, 2 * MIB)
+  const pulls = scene.target(incoming)
+  const room = scene.outgoing.roomOf(scene.uid, scene.over.signal)
+  pulls.begin(scene.migration)
+  expect(await room).toBe(2 * MIB)
+  await expect
+    .poll(() => pulls.settled(scene.uid).catch((error: unknown) => String(error)), {interval: 5})
+    .toMatch(/the dump needs about 31\d+ bytes, but 2097152 are free/)
+  expect(await incoming.list()).toEqual([])
 })
 
 test('what fits in memory is received there, and removed from there', async () => {

@@ -50,6 +50,19 @@ test('a dump that is moved to another node stays, with the pod frozen, and is in
   })
 })
 
+test('a dump that its target has no room for is refused, with both sizes, before the pod is frozen', async () => {
+  await withTempFolder(async (folder) => {
+    const node = moving(folder)
+    node.targetRoomBytes = 10 * 1024 ** 2
+    await reconcileCheckpoint(NAME, node.tools(new Life(), signal))
+    expect(statusOf(node)).toMatchObject({phase: 'Failed', reason: 'TOO_LARGE', frozen: false})
+    expect(JSON.stringify(statusOf(node))).toMatch(
+      /"node worker-2 has 10 MiB free for the memory of the pod, which needs about \d+ MiB"/,
+    )
+    expect(node.processes).toMatchObject({podFrozen: false, dumped: false})
+  })
+})
+
 test('an agent that is killed anywhere on the way there ends with one dump that is the one it offers', async () => {
   for (let effects = 1; ; effects += 1) {
     const isDone = await withTempFolder(async (folder) => {

@@ -58,7 +58,7 @@ async function withEnds(use: (ends: Ends) => Promise<void>): Promise<void> {
         const into = join(folder.path, name)
         await mkdir(into)
         return receiveDump(response, {
-          ...{folder: into, maxBytes, signal},
+          ...{place: () => Promise.resolve({folder: into, maxBytes}), signal},
           ...(onBytes === undefined ? {} : {onBytes}),
         })
       },
@@ -142,7 +142,7 @@ test('a dump that grows while it is sent arrives as it is at its end, whatever i
         }
         const {digest, sizeBytes} = await offered(ends, names)
         const received = await receiving
-        expect(received).toEqual({digest, sizeBytes, containers: names})
+        expect(received).toEqual({digest, sizeBytes, containers: names, folder: join(ends.folder, 'in')})
         for (const one of names) {
           const source = (await ends.archives.folderOf(UID, one)) ?? ''
           expect(await treeOf(join(ends.folder, 'in', one)).catch(() => new Map())).toEqual(
@@ -179,7 +179,10 @@ test('what was sent of a dump that is begun again does not count', async () => {
     await ends.archives.remove(UID)
     const pages = randomBytes(PIECE_BYTES + 7)
     const {digest, sizeBytes} = await dumped(ends, {[PAGES]: pages})
-    expect(await receiving).toEqual({digest, sizeBytes, containers: ['main']})
+    expect(await receiving).toEqual({
+      ...{digest, sizeBytes, containers: ['main']},
+      folder: join(ends.folder, 'in'),
+    })
     expect(await treeOf(join(ends.folder, 'in', 'main'))).toEqual(new Map([[PAGES, hashOf(pages)]]))
   })
 })
@@ -270,6 +273,12 @@ test('a transfer that is given up ends at once', async () => {
   })
 })
 
+const BEGIN = headerOf({type: 'begin', sizeBytes: 0})
+const inFolder = (folder: string, maxBytes = 1e9) => ({
+  place: () => Promise.resolve({folder, maxBytes}),
+  signal: never,
+})
+
 const piece = (path: string, content: Uint8Array, offset = 0, crc = crc32(content)): Buffer =>
   Buffer.concat([
     headerOf({type: 'piece', container: 'main', path, offset, length: content.length, crc}),
@@ -326,13 +335,19 @@ test.each([
   const into = join(folder.path, 'in')
   await mkdir(into)
   await expect(
-    receiveDump(Readable.from(frames, {objectMode: false}), {folder: into, maxBytes: 1e9, signal: never}),
+    receiveDump(Readable.from([BEGIN, ...frames], {objectMode: false}), inFolder(into)),
   ).rejects.toThrow()
   expect(await readdir(folder.path)).toEqual(['in'])
 })
 
 test('frames arrive whole, however the bytes are cut', async () => {
-  const all = Buffer.concat([headerOf({type: 'alive'}), piece('a', A), headerOf({type: 'alive'}), whole])
+  const all = Buffer.concat([
+    BEGIN,
+    headerOf({type: 'alive'}),
+    piece('a', A),
+    headerOf({type: 'alive'}),
+    whole,
+  ])
   await fc.assert(
     fc.asyncProperty(fc.array(fc.integer({min: 1, max: 40}), {minLength: 1}), async (cuts) => {
       await using folder = await tempFolder()
@@ -343,7 +358,7 @@ test('frames arrive whole, however the bytes are cut', async () => {
         at += length
       }
       const content = Readable.from(parts, {objectMode: false})
-      const received = await receiveDump(content, {folder: folder.path, maxBytes: 1e9, signal: never})
+      const received = await receiveDump(content, inFolder(folder.path))
       expect(received.sizeBytes).toBe(A.length)
       expect(await treeOf(folder.path)).toEqual(new Map([['main/a', hashOf(A)]]))
     }),
@@ -357,11 +372,24 @@ test('a restart in the middle of a transfer empties what was received', async ()
   const into = join(folder.path, 'in')
   await mkdir(into)
   const content = Readable.from(
-    [piece('b', A), piece('a', Buffer.from('old')), headerOf(restart), piece('a', A), whole],
+    [
+      ...[BEGIN, piece('b', A), piece('a', Buffer.from('old'))],
+      ...[headerOf(restart), BEGIN, piece('a', A), whole],
+    ],
     {
       objectMode: false,
     },
   )
-  await receiveDump(content, {folder: into, maxBytes: 1e9, signal: never})
+  await receiveDump(content, inFolder(into))
   expect(await treeOf(into)).toEqual(new Map([['main/a', hashOf(A)]]))
+})
+
+test('bytes before the beginning of a dump, and a dump that is larger than what is free, are refused', async () => {
+  await using folder = await tempFolder()
+  const received = (frames: readonly Buffer[], maxBytes: number): Promise<unknown> =>
+    receiveDump(Readable.from(frames, {objectMode: false}), inFolder(folder.path, maxBytes))
+  await expect(received([piece('a', A), whole], 1e9)).rejects.toThrow('did not say that the dump begins')
+  const announced = headerOf({type: 'begin', sizeBytes: 1001})
+  await expect(received([announced, piece('a', A), whole], 1000)).rejects.toMatchObject({code: 'TOO_LARGE'})
+  expect(await readdir(folder.path)).toEqual([])
 })
