@@ -19,7 +19,7 @@ import type {Chapter} from './e2e-scenario.ts'
 const refused = asked('Restore', 'strict', 'refused', {checkpointName: 'ck', podName: 'again'})
 
 const HOLDS_A_FILE = `
-  const held = require('fs').openSync('/scratch/held', 'w+')
+  const held = require('fs').openSync('/about/name')
   ${answering()}`
 
 export function attackRestores(chapter: Chapter): void {
@@ -39,11 +39,12 @@ export function attackRestores(chapter: Chapter): void {
     })
   })
 
-  chapter('a pod that holds a file of an emptyDir open is not moved, and runs on', async (cluster) => {
+  chapter('a pod that holds a file of its downward API open is not moved, and runs on', async (cluster) => {
     await attacked(cluster, async ({root, editorOf}) => {
       const editor = await editorOf('team')
-      const container = {volumeMounts: [{name: 'scratch', mountPath: '/scratch'}]}
-      const spec = {volumes: [{name: 'scratch', emptyDir: {}}]}
+      const container = {volumeMounts: [{name: 'about', mountPath: '/about'}]}
+      const items = [{path: 'name', fieldRef: {fieldPath: 'metadata.name'}}]
+      const spec = {volumes: [{name: 'about', downwardAPI: {items}}]}
       const pod = scripted('team', 'holds', 'worker-1', HOLDS_A_FILE, {container, spec})
       await editor.create(pod)
       await ended(editor, pod, 'Running')
