@@ -4,6 +4,7 @@ import {
   ARCHIVE_DIR,
   DUMP_DIR,
   KUBELET_CHECKPOINT_DIR,
+  MEMORY_DIR,
   NODE_STORE_DIR,
   RESTORE_DIR,
 } from '../../src/api/names.ts'
@@ -43,7 +44,8 @@ const sparse = (name: string, bytes: number) => {
 const inClear = (cluster: E2eCluster, node: string): Promise<string> =>
   cluster.read(
     node,
-    `find ${DUMP_DIR} ${ARCHIVE_DIR} ${KUBELET_CHECKPOINT_DIR} -mindepth 1; find ${RESTORE_DIR} -mindepth 2 ! -name '*.requested' ! -name '*.restored'`,
+    `for dir in ${DUMP_DIR} ${ARCHIVE_DIR} ${KUBELET_CHECKPOINT_DIR}; do if [ -d $dir ]; then find $dir -mindepth 1; fi; done
+    find ${RESTORE_DIR} ${MEMORY_DIR} -type f ! -name '*.requested' ! -name '*.restored' ! -name '*.volume'`,
   )
 
 export function attackStored(chapter: Chapter): void {
