@@ -59,17 +59,27 @@ export async function readContainer(
       name: container,
       rootfsImageName: image,
       rootfsImageRef: imageRef,
+      checkpointedTime: new Date().toISOString(),
     }),
     'spec.dump': JSON.stringify(info.runtimeSpec),
-    'status.dump': JSON.stringify({id: containerId, metadata: {name: container}, state: RUNNING}),
+    // A runtime that restores an image of it takes the labels and annotations from here: without that of the kubelet's
+    // hash, the kubelet starts the container anew.
+    'status.dump': JSON.stringify({
+      id: containerId,
+      metadata: {name: container},
+      state: RUNNING,
+      image: {image, user_specified_image: status.message(8)?.text(18) ?? image},
+      image_ref: imageRef,
+      labels: Object.fromEntries(labels),
+      annotations: Object.fromEntries(textsOf(status.messages(13))),
+    }),
   }
 }
 
 /** A map of texts. */
 const textsOf = (
   entries: readonly {text(field: number): string | undefined}[] = [],
-): ReadonlyMap<string | undefined, string | undefined> =>
-  new Map(entries.map((entry) => [entry.text(1), entry.text(2)]))
+): ReadonlyMap<string, string> => new Map(entries.map((entry) => [entry.text(1) ?? '', entry.text(2) ?? '']))
 
 function infoOf(text: string | undefined): z.output<typeof infoSchema> | undefined {
   try {

@@ -57,10 +57,20 @@ function described(method: string, {labels = LABELS, state = 1}: Runtime): Runti
   if (method === 'ListContainers')
     return {body: field(1, Buffer.concat([field(1, '0a1b'), numberField(6, state), labelsAs(8, labels)]))}
   const image = field(8, field(1, 'clouder.dev/smoke:1'))
-  const status = [field(1, '0a1b'), numberField(3, state), image, field(9, IMAGE_REF), labelsAs(12, labels)]
+  const status = [
+    field(1, '0a1b'),
+    numberField(3, state),
+    image,
+    field(9, IMAGE_REF),
+    labelsAs(12, labels),
+    labelsAs(13, ANNOTATIONS),
+  ]
   const info = Buffer.concat([field(1, 'info'), field(2, JSON.stringify({pid: 1, runtimeSpec: SPEC}))])
   return {body: Buffer.concat([field(1, Buffer.concat(status)), field(2, info)])}
 }
+
+/** What the kubelet knows the container by: one that lacks it is started anew. */
+const ANNOTATIONS = {'io.kubernetes.container.hash': '8d4f9c21', 'io.kubernetes.container.restartCount': '0'}
 
 type Way = 'Runtime' | 'Direct'
 
@@ -222,5 +232,22 @@ test.for([
     const socket = join(folder, 'runtime.sock')
     await using _server = await serveRuntime(socket, () => answer)
     expect(await containerdTasks(socket).isServed(signal)).toBe(served)
+  })
+})
+
+test('an image of a direct dump has what the kubelet and the runtime know a container by', async () => {
+  await withTempFolder(async (folder) => {
+    const socket = join(folder, 'runtime.sock')
+    await using _server = await serveRuntime(socket, (_request, path) =>
+      Promise.resolve(described(path.replace(/^.*\//, ''), {})),
+    )
+    const facts = await readContainer(socket, TARGET, signal)
+    expect(JSON.parse(facts['status.dump'])).toMatchObject({
+      metadata: {name: 'smoke'},
+      image: {image: 'clouder.dev/smoke:1', user_specified_image: 'clouder.dev/smoke:1'},
+      image_ref: IMAGE_REF,
+      labels: LABELS,
+      annotations: ANNOTATIONS,
+    })
   })
 })
