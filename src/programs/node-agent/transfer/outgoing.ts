@@ -1,4 +1,5 @@
 import {createHash, randomBytes} from 'node:crypto'
+import {EventEmitter} from 'node:events'
 import {readdir, readFile, rm, type FileHandle} from 'node:fs/promises'
 import {join} from 'node:path'
 import {crc32} from 'node:zlib'
@@ -84,13 +85,13 @@ interface State {
 const UID = /^[0-9a-f-]{8,64}$/
 /** The target asks for a dump as soon as its Checkpoint is there. */
 const CONNECT_MS = 3000
-const LOOK_EVERY_MS = 20
 const keyOf = ({container, path}: Pick<DumpFile, 'container' | 'path'>): string => `${container}/${path}`
 
 /** `folder`: where manifests are kept, for an agent that is started again while another node still reads. */
 export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'folderOf'>): OutgoingDumps {
   const states = new Map<string, State>()
   const rooms = new Map<string, number>()
+  const arrivals = new EventEmitter()
   let lastEpoch = 0
   const manifestFile = (uid: string): string => {
     if (!UID.test(uid)) throw new Error(`"${uid}" is not the uid of a Checkpoint`)
@@ -240,12 +241,22 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
     },
     noteRoom(uid, roomBytes) {
       if (roomBytes === undefined) rooms.delete(uid)
-      else rooms.set(uid, roomBytes)
+      else {
+        rooms.set(uid, roomBytes)
+        arrivals.emit(uid)
+      }
     },
     async roomOf(uid, signal) {
-      const endMs = performance.now() + CONNECT_MS
-      while (!rooms.has(uid) && performance.now() < endMs) await pause(LOOK_EVERY_MS, signal)
-      return rooms.get(uid)
+      if (rooms.has(uid)) return rooms.get(uid)
+      // Read when it connects: one that refuses the dump at once is gone a moment later.
+      const {promise, resolve} = Promise.withResolvers<number | undefined>()
+      const arrived = (): void => resolve(rooms.get(uid))
+      arrivals.once(uid, arrived)
+      try {
+        return await Promise.race([promise, pause(CONNECT_MS, signal).then(() => undefined)])
+      } finally {
+        arrivals.off(uid, arrived)
+      }
     },
     async forget(uid) {
       const state = states.get(uid)
