@@ -244,7 +244,7 @@ const withClaim: Program = {
   },
 }
 
-const WORK = {name: 'work', mountPath: '/work'}
+const WORK = {name: 'work', mountPath: '/data'}
 
 /**
  * Volumes that end with their pod: one on disk that two containers share and an init container fills, one in memory,
@@ -258,7 +258,7 @@ const volumes: Program = {
       name: 'second',
       image: PROGRAMS_IMAGE,
       imagePullPolicy: 'IfNotPresent',
-      command: ['sh', '-c', 'exec 3<>/work/shared; while :; do read -r line <&3; sleep 1; done'],
+      command: ['sh', '-c', 'exec 3<>/data/shared; while :; do read -r line <&3; sleep 1; done'],
       volumeMounts: [WORK],
     },
   ],
@@ -272,19 +272,19 @@ const volumes: Program = {
         name: 'init',
         image: PROGRAMS_IMAGE,
         imagePullPolicy: 'IfNotPresent',
-        command: ['sh', '-c', 'echo new > /work/init; echo new > /work/shared'],
+        command: ['sh', '-c', 'echo new > /data/init; echo new > /data/shared'],
         volumeMounts: [WORK],
       },
     ],
   },
   prime: async (talk) => {
     await talk.sh(
-      'rm /work/init; echo old > /work/shared; mkdir -p /work/below; head -c 104857600 /dev/urandom > /work/below/blob',
+      'rm /data/init; echo old > /data/shared; mkdir -p /data/below; head -c 104857600 /dev/urandom > /data/below/blob',
     )
     const lines = [
       'import os',
       'token = os.urandom(8).hex()',
-      'held = [open(f"/{at}/journal", "w+") for at in ("work/below", "fast", "dev/shm")]',
+      'held = [open(f"/{at}/journal", "w+") for at in ("data/below", "fast", "dev/shm")]',
       'n = [(one.write(token + "\\n"), one.flush()) for one in held]',
     ]
     await talk.python(lines, 'token')
@@ -296,7 +296,7 @@ const volumes: Program = {
       '[token, [one.read().split() == [token] for one in held]]',
     )
     const files = await talk.sh(
-      'ls /work /work/below /fast /dev/shm; cat /work/shared; sha256sum < /work/below/blob; cat /work/below/journal /fast/journal /dev/shm/journal',
+      'ls /data /data/below /fast /dev/shm; cat /data/shared; sha256sum < /data/below/blob; cat /data/below/journal /fast/journal /dev/shm/journal',
     )
     return `${same} ${files}`
   },

@@ -9,6 +9,7 @@ import {checkpointPolicySchema, migrationSchema} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {isNodeReady} from './placement.ts'
 import {ensure} from '../../operator/writes.ts'
+import {jsonOf} from '../../base/json.ts'
 import {parsed, refTo, type Objects, type Reconciler, type ReconcileContext} from './reconcile-context.ts'
 
 const AGAIN_MS = 5_000
@@ -45,14 +46,6 @@ function noticesOf({metadata}: KubeObject, {log}: ReconcileContext): readonly No
   if (data === undefined)
     log('warn', 'a node reports an invalid interruption notice', {node: metadata.name, error: error.message})
   return data ?? []
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** Gives how many pods are still to be looked at again. */

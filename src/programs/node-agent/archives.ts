@@ -1,7 +1,6 @@
 import {randomBytes} from 'node:crypto'
 import {mkdir, open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import {setTimeout as pause} from 'node:timers/promises'
 import {unlessMissing} from '../../base/system-errors.ts'
 import type {SkippableBytes} from '../../checkpoint/archive/tar.ts'
 import {folderTar, type FolderTar} from './folder-tar.ts'
@@ -39,8 +38,6 @@ export interface Archives {
   folderOf(checkpointUid: string, container: string): Promise<string | undefined>
   /** The dump to folders that this process has under way, or has done and not removed. */
   begun(checkpointUid: string): BegunDump | undefined
-  /** Waits for one that begins. Throws when the signal is aborted. */
-  whenBegun(checkpointUid: string, signal: AbortSignal): Promise<BegunDump>
   /** Undefined: it is not there. */
   sizeOf(checkpointUid: string, container: string): Promise<number | undefined>
   /** A piece of it is there until the next one is asked for. */
@@ -55,7 +52,6 @@ export interface Archives {
 
 const READ_BYTES = 1024 * 1024
 const SKIM_BYTES = 64 * 1024
-const LOOK_EVERY_MS = 10
 
 const OURS = /^clouder-([0-9a-f-]{36})-./
 
@@ -129,13 +125,6 @@ export function diskArchives(disk: string, {former = [], memory}: ArchivePlaces 
       return archive?.isFolder === true ? archive.path : undefined
     },
     begun: (uid) => attempts.get(uid),
-    async whenBegun(uid, signal) {
-      for (;;) {
-        const begun = attempts.get(uid)
-        if (begun !== undefined) return begun
-        await pause(LOOK_EVERY_MS, undefined, {signal})
-      }
-    },
     async sizeOf(uid, container) {
       const archive = await found(uid, container)
       return archive?.isFolder === true ? (await folderTar(archive.path)).sizeBytes : archive?.sizeBytes

@@ -5,6 +5,7 @@ import {volumeMember} from '../../checkpoint/archive/volumes.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
 import type {AgentTools} from './tools.ts'
+import {mib} from './upper-layer.ts'
 import type {PodVolume} from './volumes.ts'
 
 /** Volumes to be packed with a pod, and how much is in them. */
@@ -45,8 +46,6 @@ export async function volumesToPack(
   log('warn', 'left volumes out of a checkpoint', {...about, error: why})
   return NO_VOLUMES
 }
-
-const mib = (bytes: number): string => `${Math.ceil(bytes / 1024 ** 2)} MiB`
 
 /** Packs volumes into the folder of a container's dump, while nothing of the pod runs. */
 export async function packVolumes(

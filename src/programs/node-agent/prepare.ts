@@ -1,6 +1,7 @@
 import {readdir, readFile, rm} from 'node:fs/promises'
 import {basename, dirname, join} from 'node:path'
 import {z} from 'zod'
+import {jsonOf} from '../../base/json.ts'
 import {unlessMissing} from '../../base/system-errors.ts'
 import {unpackArchive, type ArchiveBounds} from '../../checkpoint/archive/read.ts'
 import {unlike} from '../../checkpoint/likeness.ts'
@@ -260,12 +261,4 @@ async function readPrepared(path: string, boot: string): Promise<PreparedContain
     jsonOf((await readFile(path, 'utf8').catch(unlessMissing)) ?? ''),
   ).data
   return prepared?.boot === boot ? prepared : undefined
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -65,7 +65,8 @@ export function refuseOverLimit(
   )
 }
 
-const mib = (bytes: number): string => `${Math.ceil(bytes / MIB)} MiB`
+/** For people, rounded up. */
+export const mib = (bytes: number): string => `${Math.ceil(bytes / MIB)} MiB`
 
 /** Measures containers whose root is an overlay; of another one the files are not known, which is told. */
 export function dumpMeter({

@@ -7,7 +7,8 @@ import {unlike} from '../../checkpoint/likeness.ts'
 import {reasonNotToMove} from '../../checkpoint/policies.ts'
 import {nodeSchema, type Node, type Pod} from '../../kubernetes/pod.ts'
 import type {KubeReader} from '../../kubernetes/types.ts'
-import {jsonOf, listObjects, needNode, runningPod} from './objects.ts'
+import {jsonOf} from '../../base/json.ts'
+import {listObjects, needNode, runningPod} from './objects.ts'
 
 type Way = (typeof migrationWays)[number]
 

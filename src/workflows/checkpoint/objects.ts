@@ -2,6 +2,7 @@ import {z} from 'zod'
 import {API_VERSION} from '../../api/names.ts'
 import {objectName} from '../../api/object-names.ts'
 import {podSchema, type Pod} from '../../kubernetes/pod.ts'
+import {jsonOf} from '../../base/json.ts'
 import {readable} from '../../base/readable.ts'
 import {RESOURCES, type ResourceKind} from '../../api/resources.ts'
 import {AbortError, ConfigError, errorMessage, isTransient, TimeoutError} from '../../base/errors.ts'
@@ -75,15 +76,6 @@ export async function createNamed(
 export function messageOf(body: string): string {
   const parsed = z.looseObject({message: z.string()}).safeParse(jsonOf(body))
   return parsed.success ? parsed.data.message : body.slice(0, 300)
-}
-
-/** Undefined: it is not JSON. */
-export function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** An object as its schema reads it, without what the server keeps for itself. */

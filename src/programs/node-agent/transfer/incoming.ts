@@ -2,6 +2,7 @@ import {readdir, readFile, mkdir, rm} from 'node:fs/promises'
 import {join} from 'node:path'
 import type {Readable} from 'node:stream'
 import {z} from 'zod'
+import {jsonOf} from '../../../base/json.ts'
 import {makeFolderDurably, writeDurably} from '../../../base/durable-files.ts'
 import {unlessMissing} from '../../../base/system-errors.ts'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
@@ -155,14 +156,6 @@ export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: Incomin
       for (const uid of await list()) if ((await find(uid)) === undefined) await remove(uid)
     },
     list,
-  }
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
   }
 }
 
