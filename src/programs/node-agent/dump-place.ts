@@ -8,15 +8,26 @@ import {refuseHoles, refuseLarge, type DumpSize} from './upper-layer.ts'
  */
 export type DumpWay = 'Direct' | 'Runtime'
 
-/** Of a container, besides its memory and files: CRIU's small images, headers, what was allocated since. */
-const SMALL_BYTES = 32 * 1024 * 1024
+const MIB = 1024 * 1024
+/** Of a container, besides its memory and files: CRIU's small images, headers. */
+const SMALL_BYTES = MIB
+/** Room that is kept for what a container allocates, or writes, between the measurement and the freeze. */
+const GROWTH_BYTES = 31 * MIB
 
-const onDisk = (bytes: number) => ({place: 'disk', bytes, release: () => undefined}) as const
+/** Where a pod is dumped to, and how large. */
+export interface PlacedDump {
+  readonly place: DumpPlace
+  /** So large a dump to folders is expected to be, for people; 0: it is not one. */
+  readonly expectedBytes: number
+  /** So much room it is to find, here and on the node that it is sent to. */
+  readonly wantedBytes: number
+  /** To be called when the dump has ended. */
+  readonly release: () => void
+}
 
 /**
  * Where a pod is dumped to, by the sizes of its containers: memory, if it fits there, else the disk. Throws
- * CheckpointError TOO_LARGE when neither has room; nothing was frozen until then. `bytes`: so large
- * a dump to folders is expected to be. `release` is called when the dump has ended.
+ * CheckpointError TOO_LARGE when neither has room; nothing was frozen until then.
  */
 export async function placeFor(
   way: DumpWay,
@@ -24,19 +35,28 @@ export async function placeFor(
   memory: Pick<MemoryPlace, 'reserve'> | undefined,
   /** Of the pod's volumes that are dumped with it. */
   volumeBytes = 0,
-): Promise<{readonly place: DumpPlace; readonly bytes: number; readonly release: () => void}> {
+): Promise<PlacedDump> {
   for (const [name, size] of sizes) refuseHoles(name, size)
   if (way === 'Runtime') {
     // The dump itself, and the archive that is made of it.
     for (const [name, {fileBytes, memoryBytes, freeBytes}] of sizes)
       refuseLarge(`container ${name}`, 2 * (fileBytes + memoryBytes), freeBytes)
-    return onDisk(0)
+    return onDisk(0, 0)
   }
   const all = [...sizes.values()]
-  const bytes = all.reduce((sum, one) => sum + one.fileBytes + one.memoryBytes + SMALL_BYTES, volumeBytes)
-  const release = await memory?.reserve(bytes)
-  if (release !== undefined) return {place: 'memory', bytes, release}
+  const expectedBytes = all.reduce(
+    (sum, one) => sum + one.fileBytes + one.memoryBytes + SMALL_BYTES,
+    volumeBytes,
+  )
+  const wantedBytes = expectedBytes + all.length * GROWTH_BYTES
+  const release = await memory?.reserve(wantedBytes)
+  if (release !== undefined) return {place: 'memory', expectedBytes, wantedBytes, release}
   const freeBytes = Math.min(...all.map((one) => one.freeBytes))
-  refuseLarge(`container ${[...sizes.keys()].join(', ')}`, bytes, freeBytes)
-  return onDisk(bytes)
+  refuseLarge(`container ${[...sizes.keys()].join(', ')}`, wantedBytes, freeBytes)
+  return onDisk(expectedBytes, wantedBytes)
 }
+
+const onDisk = (expectedBytes: number, wantedBytes: number): PlacedDump => ({
+  ...{place: 'disk', expectedBytes, wantedBytes},
+  release: () => undefined,
+})

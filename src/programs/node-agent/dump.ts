@@ -125,11 +125,11 @@ async function dumpOnce(
         )
       : NO_VOLUMES
   const memory = may.useMemory ? tools.memory : undefined
-  const {place, bytes, release} = await placeFor(way, sizes, memory, volumes.sizeBytes)
+  const {place, expectedBytes, wantedBytes, release} = await placeFor(way, sizes, memory, volumes.sizeBytes)
   try {
     if (way === 'Direct') {
-      await refuseBeyondTarget(checkpoint, uid, bytes, tools)
-      archives.expect(uid, bytes)
+      await refuseBeyondTarget(checkpoint, uid, wantedBytes, tools)
+      archives.expect(uid, expectedBytes)
     }
     return await dumpContainers(
       checkpoint,

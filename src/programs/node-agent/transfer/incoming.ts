@@ -75,8 +75,8 @@ export interface DumpPulls {
 
 const BOOT_ID = '/proc/sys/kernel/random/boot_id'
 const UID = /^[0-9a-f-]{36}$/
-/** Less is not worth the attempt: the dump of the smallest program is larger. */
-const LEAST_BYTES = 64 * 1024 * 1024
+/** Room that is kept besides what is expected: a process grows until it is frozen. */
+const GROWTH_BYTES = 64 * 1024 * 1024
 
 export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: IncomingOptions): IncomingDumps {
   const places = [...(memory === undefined ? [] : [memory]), disk]
@@ -99,7 +99,7 @@ export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: Incomin
     const held = {folder: disk.folder, release: (): void => undefined}
     const place = async (expectedBytes: number): Promise<ReceivingPlace> => {
       const inMemory = mayUseMemory ? await memoryRoom() : 0
-      const wantedBytes = Math.max(expectedBytes, LEAST_BYTES)
+      const wantedBytes = expectedBytes + GROWTH_BYTES
       const release = inMemory >= wantedBytes ? await memory?.reserve(wantedBytes) : undefined
       if (memory !== undefined && release !== undefined) Object.assign(held, {folder: memory.folder, release})
       const maxBytes = release === undefined ? await disk.roomBytes() : inMemory

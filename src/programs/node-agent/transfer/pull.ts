@@ -219,13 +219,18 @@ function progressOf(
   }
 }
 
-/** An estimate that was too low is none. */
-const sizeOf = (receivedBytes: number, expectedBytes: number): {readonly sizeBytes?: number} =>
-  expectedBytes < receivedBytes ? {} : {sizeBytes: expectedBytes}
+/** An estimate that was too low is none, and takes away the one that was written before. */
+const sizeOf = (receivedBytes: number, expectedBytes: number): {readonly sizeBytes: number | null} => ({
+  sizeBytes: expectedBytes < receivedBytes ? null : expectedBytes,
+})
 
 async function writeTransfer(
   migration: KubeObject,
-  transfer: {readonly receivedBytes: number; readonly sizeBytes?: number; readonly publicKey?: string},
+  transfer: {
+    readonly receivedBytes: number
+    readonly sizeBytes?: number | null
+    readonly publicKey?: string
+  },
   tools: PullTools,
 ): Promise<void> {
   // A transfer that begins again and again is no progress: the source is thawed when there is none.

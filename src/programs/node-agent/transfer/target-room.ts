@@ -11,13 +11,13 @@ const MIB = 1024 ** 2
 export async function refuseBeyondTarget(
   {spec}: Checkpoint,
   checkpointUid: string,
-  expectedBytes: number,
+  wantedBytes: number,
   {outgoing, signal}: Pick<AgentTools, 'outgoing' | 'signal'>,
 ): Promise<void> {
   if (spec.transfer === undefined) return
   const roomBytes = await outgoing.roomOf(checkpointUid, signal)
-  if (roomBytes === undefined || expectedBytes <= roomBytes) return
-  const [freeMib, wantedMib] = [Math.floor(roomBytes / MIB), Math.ceil(expectedBytes / MIB)]
+  if (roomBytes === undefined || wantedBytes <= roomBytes) return
+  const [freeMib, wantedMib] = [Math.floor(roomBytes / MIB), Math.ceil(wantedBytes / MIB)]
   throw new CheckpointError(
     'TOO_LARGE',
     `node ${spec.transfer.nodeName} has ${freeMib} MiB free for the memory of the pod, which needs about ${wantedMib} MiB`,

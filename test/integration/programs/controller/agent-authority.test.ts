@@ -411,6 +411,26 @@ test.for<[string, string, Attempt]>([
       ),
   ],
   [
+    'puts its own key in the place of that of the target of a move, which would be sent the memory then',
+    'its own node',
+    (agent) =>
+      agent.patch(
+        of('Migration', 'to-b'),
+        {status: {transfer: {receivedBytes: 0, publicKey: 'b3du'}}},
+        {subresource: 'status'},
+      ),
+  ],
+  [
+    'makes its node the target of a move, with its own key',
+    'its own node',
+    (agent) =>
+      agent.patch(
+        of('Migration', 'to-b'),
+        {status: {targetNodeName: 'a', transfer: {receivedBytes: 0, publicKey: 'b3du'}}},
+        {subresource: 'status'},
+      ),
+  ],
+  [
     'brings a move to its end',
     'its own node',
     (agent) => agent.patch(of('Migration', 'to-a'), {status: {phase: 'Succeeded'}}, {subresource: 'status'}),
@@ -468,7 +488,10 @@ test('what an agent is there for it may do', async (context) => {
       {subresource: 'status'},
     ),
   ).toBeDefined()
-  const answers = {missingImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}}
+  const answers = {
+    ...{missingImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}},
+    transfer: {receivedBytes: 0, publicKey: 'b3du'},
+  }
   expect(await agent.patch(of('Migration', 'to-a'), {status: answers}, {subresource: 'status'})).toBeDefined()
   await agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: ['example.com/kept']}})
   await agent.delete(of('Pod', 'on-a'), {graceSeconds: 0})

@@ -109,9 +109,9 @@ class Scene implements AsyncDisposable {
     })
   }
 
-  target(incoming = this.incoming(), {open = this.open, over = this.over} = {}) {
+  target(incoming = this.incoming(), {open = this.open, over = this.over, now = Date.now} = {}) {
     return dumpPulls({
-      ...{kube: this.kube, node: TARGET, incoming, openDump: open, now: Date.now},
+      ...{kube: this.kube, node: TARGET, incoming, openDump: open, now},
       ...{log: this.#log(TARGET), signal: over.signal},
     })
   }
@@ -278,6 +278,33 @@ test('what fits in memory is received there, and removed from there', async () =
   await pulls.remove(scene.uid)
   expect(await incoming.list()).toEqual([])
   expect(await readdir(join(scene.folder.path, 'memory'))).toEqual([])
+})
+
+test('a total that was estimated too low is taken back, and the part received stays', async () => {
+  let nowMs = 0
+  const whole = scene.incoming()
+  const seen: unknown[] = []
+  const note = (): void => void seen.push(scene.migration['status'])
+  const incoming: IncomingDumps = {
+    ...whole,
+    async receive(uid, receiving) {
+      receiving.onBytes(5 * MIB, 9 * MIB)
+      await expect.poll(() => JSON.stringify(scene.migration)).toContain(`"sizeBytes":${9 * MIB}`)
+      note()
+      receiving.onBytes(10 * MIB, 9 * MIB)
+      await expect.poll(() => JSON.stringify(scene.migration)).not.toContain('sizeBytes')
+      note()
+      return whole.receive(uid, receiving)
+    },
+  }
+  await scene.dump(randomBytes(MIB))
+  const pulls = scene.target(incoming, {now: () => (nowMs += 2000)})
+  pulls.begin(scene.migration)
+  await expect.poll(() => whole.find(scene.uid), {interval: 5}).toBeDefined()
+  expect(seen).toMatchObject([
+    {transfer: {receivedBytes: 5 * MIB, sizeBytes: 9 * MIB}},
+    {transfer: {receivedBytes: 10 * MIB}},
+  ])
 })
 
 test('a move that is over ends its transfer', async () => {

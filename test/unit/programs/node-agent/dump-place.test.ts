@@ -32,6 +32,12 @@ test('a dump is in memory when all containers of the pod fit there together, els
   expect(await placeFor('Direct', ONE, undefined)).toBe('disk')
 })
 
+test('more room is kept than the dump is expected to take, and only the latter is shown', async () => {
+  const {expectedBytes, wantedBytes} = await placeAndRelease('Direct', TWO, memoryOf(1024 * MIB), 10 * MIB)
+  expect(expectedBytes).toBe((2 * 201 + 10) * MIB)
+  expect(wantedBytes).toBe((2 * 232 + 10) * MIB)
+})
+
 test('the archive of a runtime is on the disk, and needs twice the room', async () => {
   expect(await placeFor('Runtime', ONE, memoryOf(1024 * MIB))).toBe('disk')
   const little = new Map([['app', {...SIZE, freeBytes: 600 * MIB}]])
