@@ -43,6 +43,7 @@ import {inspectArchive} from './inspect.ts'
 import {dumpMeter} from './upper-layer.ts'
 import {watchInterruptions} from './interruption.ts'
 import {clusterKeys} from './key-ring.ts'
+import {containerdCommands} from './host-command.ts'
 import {serveHttp} from '../../operator/http-server.ts'
 import type {Log} from '../../operator/log.ts'
 import type {Program} from '../../operator/program.ts'
@@ -115,6 +116,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
   })
   const hostTools = storeTools('/opt/clouder')
   const tasks = containerdTasks(CONTAINERD_SOCKET)
+  const commands = containerdCommands(CONTAINERD_SOCKET)
   const dumpWay = async (): Promise<DumpWay> =>
     (await hostTools.has(FILES_PROGRAM)) && (await tasks.isServed(signal)) ? 'Direct' : 'Runtime'
   const nodeFeaturesOptions: NodeFeaturesOptions = {
@@ -243,6 +245,9 @@ export const run: Program = async ({environment: variables, threads, now, log, s
         await collectGarbage(tools).catch((error: unknown) =>
           log('warn', 'deleting unused data failed', {error: String(error)}),
         )
+        await commands
+          .clean(signal)
+          .catch((error: unknown) => log('warn', 'removing ended commands failed', {error: String(error)}))
       }
       await pauseQuietly(PUBLISH_EVERY_MS, signal)
     }
