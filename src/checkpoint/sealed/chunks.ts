@@ -1,7 +1,6 @@
 import {crc32} from 'node:zlib'
+import {copyInto, MAX_CHUNK_BYTES} from './chunk-buffers.ts'
 
-/** No piece of an archive is larger, open. */
-export const MAX_CHUNK_BYTES = 4 * 1024 * 1024
 const MIN_CHUNK_BYTES = 1024 * 1024
 /** Members above this have pieces of their own: memory pages, and files that were changed. */
 const OWN_CHUNK_BYTES = 64 * 1024
@@ -10,39 +9,108 @@ const PAGE_BYTES = 4096
 const PAGES_PER_CUT = 256
 const BLOCK_BYTES = 512
 
+/** Stands in a stream of an archive for the next bytes of a large member, whose pieces are sealed. */
+export interface SealedBytes<Piece> {
+  readonly sizeBytes: number
+  readonly pieces: readonly Piece[]
+}
+
 /**
  * Cuts an uncompressed tar into pieces so that what two archives have in common gives equal pieces: the data of a
  * large member begins and ends a piece (its header, which holds a time, does not belong to it), and inside it a
  * piece ends after a page whose own content says so. A page that was added to a process then moves the pieces
  * after it, but does not change them. What is no tar is cut all the same. `take` gives the memory of the next piece.
  */
-export async function* cutArchive(
-  content: AsyncIterable<Uint8Array>,
-  take: () => Buffer = () => Buffer.allocUnsafe(MAX_CHUNK_BYTES),
-): AsyncGenerator<Buffer> {
+export async function* cutArchive<Piece = never>(
+  content: AsyncIterable<Uint8Array | SealedBytes<Piece>>,
+  take: () => Buffer = newPiece,
+): AsyncGenerator<Buffer | SealedBytes<Piece>> {
   const reader = new TarWalk()
-  let chunk = take()
-  let filled = 0
+  const cut = new Cut(take)
   for await (const bytes of content) {
+    if (!(bytes instanceof Uint8Array)) {
+      const before = cut.end()
+      if (before !== undefined) yield before
+      reader.pass(bytes.sizeBytes)
+      yield bytes
+      continue
+    }
     for (let at = 0; at < bytes.length;) {
-      const room = Math.min(bytes.length - at, MAX_CHUNK_BYTES - filled)
-      const step = reader.step(bytes.subarray(at, at + room))
-      chunk.set(bytes.subarray(at, at + step.bytes), filled)
+      const step = reader.step(bytes.subarray(at, at + cut.roomBytes), (data, done) => cut.pages(data, done))
+      const piece = cut.add(bytes.subarray(at, at + step.bytes), step)
+      if (piece !== undefined) yield piece
       at += step.bytes
-      filled += step.bytes
-      const pageEnds = step.endsPage && filled >= MIN_CHUNK_BYTES && endsChunk(chunk, filled)
-      if (filled < MAX_CHUNK_BYTES && !step.cutAfter && !pageEnds) continue
-      if (filled === 0) continue
-      yield chunk.subarray(0, filled)
-      chunk = take()
-      filled = 0
     }
   }
-  if (filled > 0) yield chunk.subarray(0, filled)
+  const last = cut.end()
+  if (last !== undefined) yield last
 }
 
-const endsChunk = (chunk: Buffer, filled: number): boolean =>
-  crc32(chunk.subarray(filled - PAGE_BYTES, filled)) % PAGES_PER_CUT === 0
+/**
+ * Cuts the data of a large member, whose pages come in buffers of whole pages, just as `cutArchive` does; what follows
+ * the last cut is left out, since more data may end it elsewhere.
+ */
+export async function* cutPages(
+  content: AsyncIterable<Uint8Array>,
+  take: () => Buffer = newPiece,
+): AsyncGenerator<Buffer> {
+  const cut = new Cut(take)
+  for await (const bytes of content) {
+    for (let at = 0; at < bytes.length;) {
+      const pages = cut.pages(bytes.subarray(at, at + cut.roomBytes), 0)
+      const piece = cut.add(bytes.subarray(at, at + pages), {cutAfter: false, endsPage: true})
+      if (piece !== undefined) yield piece
+      at += pages
+    }
+  }
+}
+
+const newPiece = (): Buffer => Buffer.allocUnsafe(MAX_CHUNK_BYTES)
+
+/** The piece that is being filled. */
+class Cut {
+  readonly #take: () => Buffer
+  #chunk: Buffer | undefined
+  #filled = 0
+
+  constructor(take: () => Buffer) {
+    this.#take = take
+  }
+
+  get roomBytes(): number {
+    return MAX_CHUNK_BYTES - this.#filled
+  }
+
+  /** How many of these bytes of a large member belong to the piece; before them there are `done` of that member. */
+  pages(bytes: Uint8Array, done: number): number {
+    const begun = done % PAGE_BYTES
+    if (begun > 0) return Math.min(bytes.length, PAGE_BYTES - begun)
+    const least = Math.max(1, Math.ceil((MIN_CHUNK_BYTES - this.#filled) / PAGE_BYTES)) * PAGE_BYTES
+    for (let at = least; at <= bytes.length; at += PAGE_BYTES) if (endsPiece(bytes, at)) return at
+    return bytes.length
+  }
+
+  /** Gives the piece if these bytes, for which there is room, end it. */
+  add(bytes: Uint8Array, {cutAfter, endsPage}: Omit<Step, 'bytes'>): Buffer | undefined {
+    const chunk = (this.#chunk ??= this.#take())
+    copyInto(chunk, bytes, this.#filled)
+    this.#filled += bytes.length
+    const pageEnds = endsPage && this.#filled >= MIN_CHUNK_BYTES && endsPiece(chunk, this.#filled)
+    return this.#filled === MAX_CHUNK_BYTES || cutAfter || pageEnds ? this.end() : undefined
+  }
+
+  end(): Buffer | undefined {
+    const piece = this.#filled === 0 ? undefined : this.#chunk?.subarray(0, this.#filled)
+    if (piece === undefined) return undefined
+    this.#chunk = undefined
+    this.#filled = 0
+    return piece
+  }
+}
+
+/** Whether the page that ends there ends a piece. */
+const endsPiece = (bytes: Uint8Array, at: number): boolean =>
+  crc32(bytes.subarray(at - PAGE_BYTES, at)) % PAGES_PER_CUT === 0
 
 interface Step {
   /** How many of the offered bytes it took. */
@@ -60,9 +128,16 @@ class TarWalk {
   #done = 0
   #large = false
 
-  /** Takes at most up to the next place that matters. */
-  step(bytes: Uint8Array): Step {
-    return this.#left === 0 ? this.#headerStep(bytes) : this.#dataStep(bytes)
+  /** Takes at most up to the next place that matters; `pages` tells how many bytes of a large member that is. */
+  step(bytes: Uint8Array, pages: (data: Uint8Array, done: number) => number): Step {
+    return this.#left === 0 ? this.#headerStep(bytes) : this.#dataStep(bytes.subarray(0, this.#left), pages)
+  }
+
+  /** Goes on after bytes of a member that are not offered. */
+  pass(sizeBytes: number): void {
+    if (sizeBytes > this.#left) throw new RangeError('what is left out is larger than its member')
+    this.#left -= sizeBytes
+    this.#done += sizeBytes
   }
 
   #headerStep(bytes: Uint8Array): Step {
@@ -78,9 +153,8 @@ class TarWalk {
     return {bytes: taken, cutAfter: this.#large, endsPage: false}
   }
 
-  #dataStep(bytes: Uint8Array): Step {
-    const untilPage = this.#large ? PAGE_BYTES - (this.#done % PAGE_BYTES) : this.#left
-    const taken = Math.min(bytes.length, this.#left, untilPage)
+  #dataStep(bytes: Uint8Array, pages: (data: Uint8Array, done: number) => number): Step {
+    const taken = this.#large ? pages(bytes, this.#done) : bytes.length
     this.#left -= taken
     this.#done += taken
     const cutAfter = this.#large && this.#left === 0

@@ -3,8 +3,7 @@ import type {z} from 'zod'
 import {CheckpointError} from '../errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
 import {tampered} from '../stores/content.ts'
-import {chunkBuffers} from './chunk-buffers.ts'
-import {MAX_CHUNK_BYTES} from './chunks.ts'
+import {chunkBuffers, copyInto, MAX_CHUNK_BYTES} from './chunk-buffers.ts'
 import {inOrder} from './in-order.ts'
 import {scopedKey, unwrapDataKey, type OpeningKeys} from './keys.ts'
 import {readManifest} from './manifest.ts'
@@ -206,7 +205,7 @@ async function gatherInto(room: Buffer, digest: Digest, content: AsyncIterable<U
   let readBytes = 0
   for await (const part of content) {
     if (readBytes + part.length > room.length) throw oversized(digest, readBytes + part.length)
-    room.set(part, readBytes)
+    copyInto(room, part, readBytes)
     readBytes += part.length
   }
   return room.subarray(0, readBytes)

@@ -9,7 +9,7 @@ import {
 } from 'node:crypto'
 import {CheckpointError} from '../errors.ts'
 import type {Digest} from '../stores/blob-store.ts'
-import {AFTER_BYTES, BEFORE_BYTES, placedIn, roomAround} from './chunk-buffers.ts'
+import {AFTER_BYTES, BEFORE_BYTES, copyInto, placedIn, roomAround} from './chunk-buffers.ts'
 import {compressed, inflated} from './compression.ts'
 
 const CIPHER = 'aes-256-gcm'
@@ -18,6 +18,7 @@ const TAG_BYTES = AFTER_BYTES
 /** Encrypted, hashed and decrypted again while it is in the cache of the processor. */
 const SLICE_BYTES = 64 * 1024
 const SLICE = Buffer.alloc(SLICE_BYTES)
+const NO_NONCE = Buffer.alloc(NONCE_BYTES)
 
 /** What a piece is for; one can never be opened as the other. */
 export type PieceKind = 'chunk' | 'table'
@@ -71,12 +72,15 @@ export const pieceCipher: Ciphers = (dataKey) => {
 
 interface PieceKeys {
   readonly key: KeyObject
+  /** Of the universal hash that a nonce is made of, and of the HMAC that makes it one. */
+  readonly hashKey: KeyObject
   readonly nonceKey: KeyObject
 }
 
 const keysOf = (dataKey: KeyObject): PieceKeys => ({
   key: derived(dataKey, 'clouder checkpoint v1: encryption'),
-  nonceKey: derived(dataKey, 'clouder checkpoint v1: nonces'),
+  hashKey: derived(dataKey, 'clouder checkpoint v2: hash of nonces'),
+  nonceKey: derived(dataKey, 'clouder checkpoint v2: nonces'),
 })
 
 const derived = (dataKey: KeyObject, info: string): KeyObject =>
@@ -96,48 +100,58 @@ function sealed(plain: Buffer, kind: PieceKind, keys: PieceKeys | undefined): Se
   if (keys !== undefined)
     return {...encrypted(message, contextOf(kind, compression), keys, room), compression}
   const bytes = packed === undefined ? plain : room.subarray(0, packed.length)
-  if (packed !== undefined) bytes.set(packed)
+  if (packed !== undefined) copyInto(bytes, packed)
   return {digest: digestOf(bytes), bytes, compression}
 }
 
 /**
- * AES-256-GCM; a blob is nonce, ciphertext, tag. Equal pieces under one data key give equal blobs: the nonce is an HMAC,
- * under a key of its own, of the bytes that are encrypted and of the context, cut to 96 bits. GCM breaks when one nonce
- * meets two messages. Here it is a pseudo-random function of the very message that is encrypted: the same message gives
- * the same blob, which tells that it is the same and no more, and two messages share a nonce by chance only: below 2^-33
- * after 2^32 pieces (8 PiB). It is of the compressed bytes because another zstd may compress the same piece to other bytes.
+ * AES-256-GCM; a blob is nonce, ciphertext, tag. Equal pieces under one data key give equal blobs: the nonce depends on
+ * nothing but the bytes that are encrypted and the context, and their key. GCM breaks when one nonce meets two messages.
+ * Here it is a pseudo-random function of the very message that is encrypted (`nonceOf`): the same message gives the same
+ * blob, which tells that it is the same and no more, and two messages share a nonce by chance only: below 2^-33 after 2^32
+ * pieces (8 PiB). It is of the compressed bytes because another zstd may compress the same piece to other bytes.
  */
 function encrypted(
   message: Buffer,
   context: Buffer,
-  {key, nonceKey}: PieceKeys,
+  keys: PieceKeys,
   bytes: Buffer,
 ): {digest: Digest; bytes: Buffer} {
-  const nonce = createHmac('sha256', nonceKey)
-    .update(context)
-    .update(message)
-    .digest()
-    .subarray(0, NONCE_BYTES)
+  const {key} = keys
+  const nonce = nonceOf(message, context, keys)
   const gcm = createCipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES}).setAAD(context)
   const again = createDecipheriv(CIPHER, key, nonce, {authTagLength: TAG_BYTES}).setAAD(context)
   const hash = createHash('sha256').update(nonce)
-  bytes.set(nonce)
+  copyInto(bytes, nonce)
   let isSame = true
   for (let at = 0; at < message.length; at += SLICE_BYTES) {
     // `bytes` may be where the message lies.
     const slice = SLICE.subarray(0, message.copy(SLICE, 0, at))
     const stored = bytes.subarray(NONCE_BYTES + at, NONCE_BYTES + at + slice.length)
-    stored.set(gcm.update(slice))
+    copyInto(stored, gcm.update(slice))
     hash.update(stored)
     isSame = again.update(stored).equals(slice) && isSame
   }
   gcm.final()
   const tag = gcm.getAuthTag()
-  bytes.set(tag, NONCE_BYTES + message.length)
+  copyInto(bytes, tag, NONCE_BYTES + message.length)
   const digest: Digest = `sha256:${hash.update(tag).digest('hex')}`
   finish(again.setAuthTag(tag), digest)
   if (!isSame) throw tampered(digest)
   return {digest, bytes}
+}
+
+/**
+ * HMAC of a universal hash, a pseudo-random function by the theorem of Carter and Wegman, and ten times as fast as an HMAC
+ * of the whole message. The hash is GHASH: GMAC under a key and a nonce that serve nothing else, which adds a constant to
+ * it. Nobody ever learns its value, so the nonce may be the same each time. Two messages of 4 MiB have the same one
+ * with a probability of 2^-110.
+ */
+function nonceOf(message: Buffer, context: Buffer, {hashKey, nonceKey}: PieceKeys): Buffer {
+  const hash = createCipheriv(CIPHER, hashKey, NO_NONCE, {authTagLength: TAG_BYTES}).setAAD(message)
+  hash.final()
+  const nonce = createHmac('sha256', nonceKey).update(context).update(hash.getAuthTag()).digest()
+  return nonce.subarray(0, NONCE_BYTES)
 }
 
 function opened(piece: PieceToOpen, keys: PieceKeys | undefined): Buffer {
@@ -166,7 +180,7 @@ function decrypted({digest, bytes, kind, compression}: PieceToOpen, {key}: Piece
   for (let at = 0; at < message.length; at += SLICE_BYTES) {
     const slice = message.subarray(at, at + SLICE_BYTES)
     hash.update(slice)
-    slice.set(gcm.update(slice))
+    copyInto(slice, gcm.update(slice))
   }
   // Another piece under the same key would open too: it is the digest that the signature is about.
   if (`sha256:${hash.update(tag).digest('hex')}` !== digest) throw tampered(digest)

@@ -1,7 +1,7 @@
 import {CheckpointError} from '../errors.ts'
 import type {BlobStore, Digest} from '../stores/blob-store.ts'
-import {chunkBuffers} from './chunk-buffers.ts'
-import {cutArchive, MAX_CHUNK_BYTES} from './chunks.ts'
+import {chunkBuffers, MAX_CHUNK_BYTES} from './chunk-buffers.ts'
+import {cutArchive, cutPages, type SealedBytes as SealedRun} from './chunks.ts'
 import {inOrder} from './in-order.ts'
 import {scopedKey, type SealingKeys} from './keys.ts'
 import {writeManifest} from './manifest.ts'
@@ -37,110 +37,147 @@ export interface Sealed {
   readonly metadata: CheckpointMetadata
 }
 
-export interface SealOptions {
-  readonly metadata: UnsealedMetadata
-  /** Per container of the metadata its archive, an uncompressed tar; read once. */
-  readonly archives: ReadonlyMap<string, () => AsyncIterable<Uint8Array>>
+/** What a sealing needs from its beginning. */
+export interface SealingOptions {
+  /** That of the pod: its pieces are encrypted under a key of its own. */
+  readonly namespace: string
   readonly keys: SealingKeys
-  readonly signer: Signer
   readonly store: BlobStore
-  /** Under which people find it: `<namespace>-<checkpoint>`. */
-  readonly name: string
-  readonly signal: AbortSignal
   /** Every blob is read back from the store beside the sealing of the next ones, and is to be what was put there. */
   readonly readBack?: boolean
   /** Default: all in this thread. */
   readonly ciphers?: Ciphers
+}
+
+/** What it needs when the archives are whole. */
+export interface FinishOptions {
+  readonly metadata: UnsealedMetadata
+  /** Per container of the metadata its archive, an uncompressed tar; read once. */
+  readonly archives: ReadonlyMap<string, () => AsyncIterable<Uint8Array | SealedBytes>>
+  readonly signer: Signer
+  /** Under which people find it: `<namespace>-<checkpoint>`. */
+  readonly name: string
+  readonly signal: AbortSignal
   readonly onProgress?: (progress: SealProgress) => void
 }
 
-/**
- * Seals archives into a store: in pieces, compressed, encrypted, named by digest, under a signed manifest that comes
- * last. What is there already is not put again. Done twice with the same content and keys it puts nothing but a
- * manifest. Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED; with `readBack` BLOB_MISSING, BLOB_TAMPERED.
- */
-export async function sealCheckpoint(options: SealOptions): Promise<Sealed> {
-  const {keys, signer, store, name, signal} = options
-  const {ciphers = pieceCipher} = options
-  const {namespace} = options.metadata
-  const sealing = new Sealing(
-    options,
-    ciphers(keys.encryption === 'none' ? undefined : scopedKey(keys.dataKey, namespace)),
-  )
-  const containers: ContainerMetadata[] = []
-  const archives: Record<string, number[]> = {}
-  for (const container of options.metadata.containers) {
-    const {indices, ...found} = await sealing.archive(container.name)
-    containers.push({...container, ...found})
-    archives[container.name] = indices
-  }
-  const metadata = {...options.metadata, containers}
-  const table = await sealing.put(
-    Buffer.from(JSON.stringify({metadata, archives} satisfies Table)),
-    'table',
-    signal,
-  )
-  const envelope: Envelope = {
-    version: 2,
-    keys: keys.encryption === 'none' ? [] : [...keys.wrapped],
-    encryption: keys.encryption,
-    ...(keys.encryption === 'none' ? {} : {keyScope: namespace}),
-    compression: 'zstd',
-    table,
-    chunks: sealing.chunks,
-  }
-  const bytes = Buffer.from(JSON.stringify(envelope))
-  const config = {digest: digestOf(bytes), sizeBytes: bytes.length}
-  await sealing.putBlob({digest: config.digest, bytes}, signal)
-  const manifest = writeManifest({name, envelope, config, signer})
-  const digest = await store.putManifest(manifest, name, signal)
-  const {readBytes: sizeBytes, storedBytes, newBytes} = sealing
-  return {digest, sizeBytes, storedBytes, newBytes, metadata}
-}
+export type SealOptions = FinishOptions & Omit<SealingOptions, 'namespace'>
+
+/** Seals archives that are whole. Throws as `Sealing.finish`. */
+export const sealCheckpoint = (options: SealOptions): Promise<Sealed> =>
+  new Sealing({...options, namespace: options.metadata.namespace}).finish(options)
 
 type Chunk = Envelope['chunks'][number]
 
-/** One sealing under way: counts, and knows what it has put. */
-class Sealing {
-  readonly chunks: Chunk[] = []
-  readBytes = 0
-  storedBytes = 0
-  newBytes = 0
-  readonly #options: SealOptions
+/** Stands in the stream of an archive for data of a large member that is sealed already. */
+export type SealedBytes = SealedRun<Chunk>
+
+/**
+ * Seals archives into a store: in pieces, compressed, encrypted, named by digest, under a signed manifest that comes last.
+ * What is there already is not put again. Done twice with the same content and keys it puts nothing but a manifest.
+ */
+export class Sealing {
+  readonly #chunks: Chunk[] = []
+  #readBytes = 0
+  #storedBytes = 0
+  #newBytes = 0
+  readonly #options: SealingOptions
   readonly #cipher: PieceCipher
   readonly #indexOf = new Map<Digest, number>()
   readonly #puts = new Map<Digest, Promise<void>>()
   readonly #zeroPieces = new Map<number, Promise<Chunk>>()
 
-  constructor(options: SealOptions, cipher: PieceCipher) {
+  constructor(options: SealingOptions) {
+    const {keys, namespace, ciphers = pieceCipher} = options
     this.#options = options
-    this.#cipher = cipher
+    this.#cipher = ciphers(keys.encryption === 'none' ? undefined : scopedKey(keys.dataKey, namespace))
   }
 
-  async archive(container: string): Promise<{indices: number[]; archiveBytes: number}> {
-    const {archives, signal, onProgress} = this.#options
+  /**
+   * Seals data of a large member before its archive is whole, and gives its pieces in order. What follows the last place
+   * where it can be cut is left to `finish`. Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED; with `readBack`
+   * BLOB_MISSING, BLOB_TAMPERED. No more can be done with it then.
+   */
+  ahead(content: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Chunk> {
+    const pieces = cutPages(content, () => chunkBuffers.take())
+    return inOrder(pieces, AT_ONCE, signal, (piece, either) => this.#piece(piece, either))
+  }
+
+  /** Seals what is left of the archives, and what names it all. Throws as `ahead`. */
+  async finish(options: FinishOptions): Promise<Sealed> {
+    const {signer, name, signal} = options
+    const {keys, store, namespace} = this.#options
+    const containers: ContainerMetadata[] = []
+    const archives: Record<string, number[]> = {}
+    for (const container of options.metadata.containers) {
+      const {indices, ...found} = await this.#archive(container.name, options)
+      containers.push({...container, ...found})
+      archives[container.name] = indices
+    }
+    const metadata = {...options.metadata, containers}
+    const table = await this.#put(
+      Buffer.from(JSON.stringify({metadata, archives} satisfies Table)),
+      'table',
+      signal,
+    )
+    const envelope: Envelope = {
+      version: 2,
+      keys: keys.encryption === 'none' ? [] : [...keys.wrapped],
+      encryption: keys.encryption,
+      ...(keys.encryption === 'none' ? {} : {keyScope: namespace}),
+      compression: 'zstd',
+      table,
+      chunks: this.#chunks,
+    }
+    const bytes = Buffer.from(JSON.stringify(envelope))
+    const config = {digest: digestOf(bytes), sizeBytes: bytes.length}
+    await this.#putBlob({digest: config.digest, bytes}, signal)
+    const manifest = writeManifest({name, envelope, config, signer})
+    const digest = await store.putManifest(manifest, name, signal)
+    return {
+      digest,
+      sizeBytes: this.#readBytes,
+      storedBytes: this.#storedBytes,
+      newBytes: this.#newBytes,
+      metadata,
+    }
+  }
+
+  async #archive(
+    container: string,
+    {archives, signal, onProgress}: FinishOptions,
+  ): Promise<{indices: number[]; archiveBytes: number}> {
     const archive = archives.get(container)
     if (archive === undefined) throw new TypeError(`the archive of container ${container} is missing`)
-    const before = this.readBytes
+    const before = this.#readBytes
     const indices: number[] = []
     const pieces = cutArchive(archive(), () => chunkBuffers.take())
     const sealed = inOrder(pieces, AT_ONCE, signal, async (piece, either) => {
-      this.readBytes += piece.length
-      return isZero(piece) ? this.#zeros(piece, either) : this.put(piece, 'chunk', either)
+      const isSealed = !Buffer.isBuffer(piece)
+      this.#readBytes += isSealed ? piece.sizeBytes : piece.length
+      return isSealed ? piece.pieces : [await this.#piece(piece, either)]
     })
-    for await (const chunk of sealed) {
-      indices.push(this.#index(chunk))
-      const {readBytes, storedBytes, newBytes} = this
-      onProgress?.({container, readBytes, storedBytes, newBytes})
+    for await (const chunks of sealed) {
+      for (const chunk of chunks) indices.push(this.#index(chunk))
+      onProgress?.({
+        container,
+        readBytes: this.#readBytes,
+        storedBytes: this.#storedBytes,
+        newBytes: this.#newBytes,
+      })
     }
-    return {indices, archiveBytes: this.readBytes - before}
+    return {indices, archiveBytes: this.#readBytes - before}
   }
 
-  async put(plain: Buffer, kind: PieceKind, signal: AbortSignal): Promise<Chunk> {
+  #piece(piece: Buffer, signal: AbortSignal): Promise<Chunk> {
+    return isZero(piece) ? this.#zeros(piece, signal) : this.#put(piece, 'chunk', signal)
+  }
+
+  async #put(plain: Buffer, kind: PieceKind, signal: AbortSignal): Promise<Chunk> {
     const sizeBytes = plain.length
     const {digest, bytes, compression} = await this.#cipher.seal(plain, kind)
     const storedBytes = bytes.length
-    await this.putBlob({digest, bytes}, signal)
+    await this.#putBlob({digest, bytes}, signal)
     chunkBuffers.release(bytes)
     return {
       ...{digest, storedBytes, sizeBytes},
@@ -155,13 +192,13 @@ class Sealing {
       chunkBuffers.release(plain)
       return known
     }
-    const piece = this.put(plain, 'chunk', signal)
+    const piece = this.#put(plain, 'chunk', signal)
     this.#zeroPieces.set(plain.length, piece)
     return piece
   }
 
   /** Puts a blob once, however often it occurs. */
-  putBlob(blob: {readonly digest: Digest; readonly bytes: Buffer}, signal: AbortSignal): Promise<void> {
+  #putBlob(blob: {readonly digest: Digest; readonly bytes: Buffer}, signal: AbortSignal): Promise<void> {
     const known = this.#puts.get(blob.digest)
     if (known !== undefined) return known
     const put = this.#putNew(blob, signal)
@@ -178,8 +215,8 @@ class Sealing {
       return once(bytes)
     }
     await store.put({digest, sizeBytes: bytes.length, content, isHashed: true, signal})
-    if (asked.forContent) this.newBytes += bytes.length
-    this.storedBytes += bytes.length
+    if (asked.forContent) this.#newBytes += bytes.length
+    this.#storedBytes += bytes.length
     if (this.#options.readBack !== true) return
     // Compared byte by byte with what its digest is of.
     if (store.getInto !== undefined) {
@@ -199,8 +236,8 @@ class Sealing {
   #index(chunk: Chunk): number {
     const known = this.#indexOf.get(chunk.digest)
     if (known !== undefined) return known
-    this.#indexOf.set(chunk.digest, this.chunks.length)
-    return this.chunks.push(chunk) - 1
+    this.#indexOf.set(chunk.digest, this.#chunks.length)
+    return this.#chunks.push(chunk) - 1
   }
 }
 

@@ -2,12 +2,14 @@ import {createCipheriv, createHash, randomBytes} from 'node:crypto'
 import fc from 'fast-check'
 import {expect, test} from 'vitest'
 import {TAR_END, tarHeader, tarPadding} from '../../../../src/checkpoint/archive/tar.ts'
-import {cutArchive, MAX_CHUNK_BYTES} from '../../../../src/checkpoint/sealed/chunks.ts'
-import {pieces, whole} from '../../../support/sealed-checkpoint.ts'
+import {MAX_CHUNK_BYTES} from '../../../../src/checkpoint/sealed/chunk-buffers.ts'
+import {cutArchive, cutPages} from '../../../../src/checkpoint/sealed/chunks.ts'
+import {pieces} from '../../../support/sealed-checkpoint.ts'
 
 const cut = async (archive: Uint8Array, pieceBytes = 100_000): Promise<Buffer[]> => {
   const chunks: Buffer[] = []
-  for await (const chunk of cutArchive(pieces(archive, pieceBytes))) chunks.push(chunk)
+  for await (const chunk of cutArchive(pieces(archive, pieceBytes)))
+    if (Buffer.isBuffer(chunk)) chunks.push(chunk)
   return chunks
 }
 
@@ -47,7 +49,7 @@ test('the cuts do not depend on how the stream comes', async () => {
 
 test('what is no tar is cut all the same', async () => {
   for (const bytes of [Buffer.alloc(0), Buffer.alloc(100, 7), Buffer.alloc(MAX_CHUNK_BYTES + 1, 7)]) {
-    expect((await whole(cutArchive(pieces(bytes)))).equals(bytes)).toBe(true)
+    expect(Buffer.concat(await cut(bytes)).equals(bytes)).toBe(true)
   }
 })
 
@@ -68,4 +70,45 @@ test('a page more in the memory changes the pieces around it, not those after', 
   const [before, after] = [await cut(tar({p: pages})), await cut(tar({p: more}))]
   const shared = [...digests(after)].filter((digest) => digests(before).has(digest))
   expect(shared.length).toBeGreaterThanOrEqual(before.length - 2)
+})
+
+test('pages of a growing file are cut as those of the archive that it becomes part of, which goes on after them', async () => {
+  const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16))
+  const pages = noise.update(Buffer.alloc(9 * 2 ** 20))
+  const archive = tar({a: small, p: pages, z: file})
+  const expected = await cut(archive)
+  const dataAt = archive.indexOf(pages.subarray(0, 4096))
+  for (const partBytes of [4096, 40_960, 2 ** 20]) {
+    const early: Buffer[] = []
+    for await (const piece of cutPages(pieces(pages, partBytes))) early.push(Buffer.from(piece))
+    expect(early.length).toBeGreaterThan(1)
+    for (const count of [1, early.length]) {
+      const run = {
+        pieces: early.slice(0, count),
+        sizeBytes: Buffer.concat(early.slice(0, count)).length,
+      }
+      const stream = async function* () {
+        yield* pieces(archive.subarray(0, dataAt), 1000)
+        yield run
+        yield* pieces(archive.subarray(dataAt + run.sizeBytes), 100_000)
+      }
+      const found: Buffer[] = []
+      for await (const piece of cutArchive<Buffer>(stream()))
+        found.push(...(Buffer.isBuffer(piece) ? [piece] : piece.pieces))
+      expect(Buffer.concat(found).equals(archive)).toBe(true)
+      expect(digests(found)).toEqual(digests(expected))
+    }
+  }
+})
+
+test('what is said to be sealed is not larger than its member', async () => {
+  const archive = tar({p: randomBytes(100_000)})
+  const stream = async function* () {
+    yield* pieces(archive.subarray(0, 512), 512)
+    yield {pieces: [], sizeBytes: 2 ** 20}
+  }
+  const all = async (): Promise<void> => {
+    for await (const _piece of cutArchive(stream()));
+  }
+  await expect(all()).rejects.toThrow(RangeError)
 })

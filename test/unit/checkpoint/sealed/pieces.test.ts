@@ -1,7 +1,7 @@
 import {createSecretKey, randomBytes} from 'node:crypto'
 import fc from 'fast-check'
 import {expect, test} from 'vitest'
-import {ChunkBuffers} from '../../../../src/checkpoint/sealed/chunk-buffers.ts'
+import {ChunkBuffers, copyInto} from '../../../../src/checkpoint/sealed/chunk-buffers.ts'
 import {
   digestOf,
   pieceCipher,
@@ -145,4 +145,28 @@ test('a buffer that is taken back twice is given to one only, and no more are ke
   for (const one of many) buffers.release(one)
   const kept = new Set(many.map(({buffer}) => buffer))
   expect(many.filter(() => kept.has(buffers.take().buffer))).toHaveLength(16)
+})
+
+test('bytes are copied to where they belong, once, and refused where there is no room', () => {
+  const target = Buffer.from(new SharedArrayBuffer(10))
+  copyInto(target, Buffer.from('abc'), 6)
+  copyInto(target, Buffer.alloc(0), 10)
+  expect([...target]).toEqual([0, 0, 0, 0, 0, 0, 97, 98, 99, 0])
+  expect(() => copyInto(target, Buffer.from('abc'), 8)).toThrow(RangeError)
+})
+
+test('a nonce depends on every bit of the piece, on its length and on the key', async () => {
+  const plain = randomBytes(100_000)
+  const key = createSecretKey(randomBytes(32))
+  const nonceOf = async (bytes: Buffer, of = key): Promise<string> =>
+    (await pieceCipher(of).seal(Buffer.from(bytes), 'chunk')).bytes.toString('hex', 0, 12)
+  const nonces = [await nonceOf(plain), await nonceOf(plain, createSecretKey(randomBytes(32)))]
+  for (const at of [0, 65_535, 65_536, 99_999]) {
+    const other = Buffer.from(plain)
+    other[at] = (other[at] ?? 0) ^ 0x80
+    nonces.push(await nonceOf(other))
+  }
+  nonces.push(await nonceOf(plain.subarray(0, -1)), await nonceOf(Buffer.concat([plain, Buffer.alloc(1)])))
+  expect(new Set(nonces).size).toBe(nonces.length)
+  expect(await nonceOf(plain)).toBe(nonces[0])
 })
