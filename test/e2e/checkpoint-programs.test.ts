@@ -74,8 +74,11 @@ const forEach = async (
   expect(problems.join('\n')).toBe('')
 }
 const ALL = PROGRAMS.map(({name}) => name)
-/** Those of which two may run at the same time, and that hold nothing in a volume, which images do not bring back. */
-const WITHOUT_VOLUMES = ALL.filter((name) => name !== 'claim' && name !== 'volumes')
+/**
+ * Those of which two may run at the same time, and that hold nothing in a volume or /dev/shm, which images do not bring
+ * back.
+ */
+const WITHOUT_VOLUMES = ALL.filter((name) => !['claim', 'volumes', 'postgres'].includes(name))
 
 /** What the API server says to a pod, as somebody. */
 async function answerTo(

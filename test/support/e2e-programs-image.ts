@@ -15,26 +15,40 @@ import {containerName} from '../../src/infrastructure/providers/local-decision.t
 import {cacheDir} from '../../src/store/cache-dir.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 
-/** Debian's Python, Redis and shell, as a pod names them. */
+/** Debian's Python, Redis, PostgreSQL and shell, as a pod names them. */
 export const PROGRAMS_IMAGE = 'clouder.test/programs:1'
 
-const SHELL_TOOLS = 'cat cut date echo head ls mkdir mkfifo mv rm sha256sum sleep stat tail touch wc'.split(
-  ' ',
-)
-const recipeFor = (python: string): DebianRecipe => ({
+const SHELL_TOOLS =
+  'cat chmod chown cut date echo head ls mkdir mkfifo mv rm sha256sum sleep stat tail touch wc'.split(' ')
+/** Versions in paths: of Python (`python3.13`) and PostgreSQL (`17`). */
+interface Versions {
+  readonly python: string
+  readonly postgres: string
+}
+const TRIPLETS = {amd64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu'} as const
+type Arch = keyof typeof TRIPLETS
+const recipeFor = ({python, postgres}: Versions, arch: Arch): DebianRecipe => ({
   from: 'debian',
   suite: 'stable',
-  packages: ['python3-minimal', 'redis-server', 'dash', 'coreutils', 'grep'],
+  packages: [
+    ...['python3-minimal', 'redis-server', 'postgresql', 'libuid-wrapper', 'dash', 'coreutils', 'grep'],
+  ],
   programs: [
     {path: `usr/bin/${python}`, names: ['python3']},
     {path: 'usr/bin/redis-server'},
     {path: 'usr/bin/redis-cli'},
+    // Of its libraries those that a new database loads: the one for LLVM is larger than the rest of the image.
+    ...['bin/initdb', 'bin/postgres', 'bin/psql', 'lib/dict_snowball.so', 'lib/plpgsql.so'].map((file) => ({
+      path: `usr/lib/postgresql/${postgres}/${file}`,
+    })),
+    {path: `usr/lib/${TRIPLETS[arch]}/libuid_wrapper.so`},
     {path: 'usr/bin/dash', names: ['sh']},
     {path: 'usr/bin/grep'},
     ...SHELL_TOOLS.map((name) => ({path: `usr/bin/${name}`})),
   ],
   plugins: [],
 })
+const NO_VERSIONS: Versions = {python: '', postgres: ''}
 /** Folders that a container has and no package. */
 const FOLDERS = ['tmp', 'data', 'claim', 'proc', 'sys', 'dev', 'etc']
 const AWAY =
@@ -57,7 +71,7 @@ export async function needPrograms(context: TestContext): Promise<string> {
 async function programsImage(signal: AbortSignal): Promise<string> {
   const cache = cacheDir(process.env, homedir())
   const arch = process.arch === 'arm64' ? 'arm64' : 'amd64'
-  const key = sha256Of(JSON.stringify([recipeFor(''), FOLDERS])).slice(0, 12)
+  const key = sha256Of(JSON.stringify([recipeFor(NO_VERSIONS, arch), FOLDERS])).slice(0, 12)
   const dir = join(cache, 'test', `programs-${key}-${arch}`)
   const image = join(dir, 'image.tar')
   if (existsSync(image)) return image
@@ -84,16 +98,21 @@ async function programsImage(signal: AbortSignal): Promise<string> {
 }
 
 async function treeOf(context: SourceContext): Promise<readonly TreeEntry[]> {
-  const {packages: names, suite} = recipeFor('')
+  const {arch} = context
+  const {packages: names, suite} = recipeFor(NO_VERSIONS, arch)
   const packages = await resolvePackages(names, suite, context)
   const trees = await unpackPackages(packages, suite, context)
   const [library] = trees.filter(({item}) => /^libpython3\.\d+-minimal$/.test(item.name))
   const [python] = /python3\.\d+/.exec(library?.item.name ?? '') ?? []
   if (library === undefined || python === undefined) throw new Error('Debian has no minimal Python 3')
-  const recipe = recipeFor(python)
+  const database = trees.find(({item}) => /^postgresql-\d+$/.test(item.name))
+  if (database === undefined) throw new Error('Debian has no PostgreSQL')
+  const postgres = database.item.name.slice('postgresql-'.length)
+  const recipe = recipeFor({python, postgres}, arch)
   return [
-    ...imageTree(recipe, await selectFiles(recipe, trees, context.arch), context.arch),
+    ...imageTree(recipe, await selectFiles(recipe, trees, arch), arch),
     ...(await filesBelow(library.dir, `usr/lib/${python}`)),
+    ...(await filesBelow(database.dir, `usr/share/postgresql/${postgres}`)),
     ...FOLDERS.map((folder) => ({path: `${folder}/.keep`, text: '', mode: 0o644})),
   ]
 }

@@ -4,6 +4,7 @@ import {PROGRAM_REFERENCE} from '../../src/bundle/catalogue.ts'
 import {waitFor} from '../../src/base/waiting.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
 import {kubectl} from './e2e-checkpoints.ts'
+import {postgres} from './e2e-postgres.ts'
 import {PROGRAMS_IMAGE} from './e2e-programs-image.ts'
 
 /** Where the pods of these tests are. */
@@ -302,7 +303,9 @@ const volumes: Program = {
   },
 }
 
-export const PROGRAMS: readonly Program[] = [repl, openFiles, node, redis, tree, withClaim, volumes]
+export const PROGRAMS: readonly Program[] = [
+  ...[repl, openFiles, node, redis, tree, withClaim, volumes, postgres],
+]
 
 /** Starts the pod of a program on a node. */
 export async function startProgram(
