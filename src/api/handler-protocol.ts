@@ -20,6 +20,10 @@ export const restoreRequestSchema = z.strictObject({
 })
 export type RestoreRequest = z.output<typeof restoreRequestSchema>
 
+/** What it reports once the processes of a restored container run. Nothing is answered, and nobody waits for it. */
+export const restoredNoteSchema = restoreRequestSchema.extend({event: z.literal('restored')})
+export type RestoredNote = z.output<typeof restoredNoteSchema>
+
 /** What the handler says when there is no agent on AGENT_SOCKET, as on a node that has just begun. */
 export const AGENT_AWAY = 'the node agent does not answer'
 

@@ -2,6 +2,7 @@ import type {Checkpoint, CheckpointPolicy, Migration, Restore} from '../api/reso
 import type {GcResult} from '../workflows/checkpoint/gc.ts'
 import type {MovePlan, PlannedTarget} from '../workflows/checkpoint/move-plan.ts'
 import type {VerifyResult} from '../workflows/checkpoint/checkpoint.ts'
+import {isRunningThere} from '../workflows/checkpoint/move-end.ts'
 import type {DrainedPod, DrainResult} from '../workflows/cluster/drain.ts'
 import {formatBytes, formatDuration} from './duration.ts'
 import type {ResultOptions} from './result-options.ts'
@@ -254,14 +255,17 @@ export function restoreText({metadata, spec, status = {}}: Restore, options: Res
 export function migrationText({metadata, spec, status = {}}: Migration, options: ResultOptions): string {
   const pod = `${metadata.namespace ?? ''}/${spec.podName}`
   const checkpoint = optional(status.checkpointName, (name) => `${metadata.namespace ?? ''}/${name}`)
-  if (status.phase !== 'Succeeded')
+  if (status.phase !== 'Succeeded' && !isRunningThere(status))
     return `move of ${pod} requested: clouder kubectl -- get migration ${metadata.name} --namespace ${metadata.namespace ?? ''}`
   return [
     options.colours.green(`${pod} is now running on ${status.targetNodeName ?? 'another node'}`),
     facts([
       ['from', status.sourceNodeName],
       ['downtime', optional(status.downtimeMilliseconds, formatDuration)],
-      ['total', optional(between(status.startTime, status.completionTime), formatDuration)],
+      [
+        'total',
+        optional(between(status.startTime, status.completionTime ?? status.runningTime), formatDuration),
+      ],
       ['transferred', transferredText(status)],
       ['checkpoint', spec.keep === true || status.way !== 'Direct' ? checkpoint : undefined],
     ]),

@@ -53,6 +53,8 @@ test('a container is restored from what the agent prepared, is started already, 
       ...['--pid-file', node.path('init.pid'), '--console-socket', '/tty', 'abc123'],
     ],
   ])
+  // Once it runs, which is before it is started.
+  await expect.poll(() => node.notes).toEqual([{...node.requests[0], event: 'restored'}])
   expect(await node.call('--root', '/run/runc', 'start', 'abc123')).toMatchObject({code: 0, runc: []})
   // Of another container it knows nothing.
   expect((await node.call('start', 'other')).runc).toEqual([['start', 'other']])
@@ -186,6 +188,13 @@ test("a restore that fails says CRIU's errors in their order, and leaves no mark
     'clouder restore: redis-1 could not be restored: exit status 1:\nError (a.c:1): first\nError (b.c:2): last',
   )
   expect((await node.call('start', 'abc123')).runc).toEqual([['start', 'abc123']])
+  expect(node.notes).toEqual([])
+})
+
+test('a container that runs is not given up because the agent is away by then', async () => {
+  await node.listen(() => node.restoreAnswer())
+  await node.setRunc(`rm '${node.path('agent.sock')}'`)
+  expect(await node.call(...node.createWords())).toMatchObject({code: 0, logged: undefined})
 })
 
 test('a runtime that gave up waiting takes the restore with it', async () => {

@@ -8,8 +8,10 @@ import {promisify} from 'node:util'
 import {z} from 'zod'
 import {RESTORE_ANNOTATION} from '../../src/api/names.ts'
 import {
+  restoredNoteSchema,
   restoreRequestSchema,
   type RestoreAnswer,
+  type RestoredNote,
   type RestoreRequest,
 } from '../../src/api/handler-protocol.ts'
 
@@ -33,6 +35,8 @@ export type Agent = (request: RestoreRequest) => RestoreAnswer | string
 export class HandlerNode implements AsyncDisposable {
   readonly dir: string
   readonly requests: RestoreRequest[] = []
+  /** What it reported, which asks for nothing. */
+  readonly notes: RestoredNote[] = []
   #server: Server | undefined
 
   private constructor(dir: string) {
@@ -61,6 +65,7 @@ export class HandlerNode implements AsyncDisposable {
   async reset(): Promise<void> {
     await this.#close()
     this.requests.length = 0
+    this.notes.length = 0
     for (const name of await readdir(this.dir))
       if (name !== 'handler') await rm(this.path(name), {recursive: true})
     await mkdir(this.path('bundle/rootfs/etc'), {recursive: true})
@@ -104,7 +109,14 @@ export class HandlerNode implements AsyncDisposable {
     const server = createServer((socket) => {
       socket.on('error', () => undefined)
       socket.once('data', (line) => {
-        const request = restoreRequestSchema.parse(JSON.parse(line.toString()))
+        const text: unknown = JSON.parse(line.toString())
+        const note = restoredNoteSchema.safeParse(text).data
+        if (note !== undefined) {
+          this.notes.push(note)
+          socket.destroy()
+          return
+        }
+        const request = restoreRequestSchema.parse(text)
         this.requests.push(request)
         const answer = agent(request)
         socket.end(typeof answer === 'string' ? answer : `${JSON.stringify(answer)}\n`)

@@ -72,6 +72,12 @@ export class SimulatedNodes {
   readonly unsendable = new Set<string>()
   /** Names of pods whose dump fails. */
   readonly undumpable = new Set<string>()
+  /** Nodes whose kubelets report late that a pod runs, and how late in milliseconds; their agents report it at once. */
+  readonly relistMs = new Map<string, number>()
+  /** How far the clocks of nodes are ahead, in milliseconds. */
+  readonly skewMs = new Map<string, number>()
+  /** Nodes whose restored processes end before their kubelet has reported that they run. */
+  readonly dying = new Set<string>()
   /** By pod: what agents say that a restore may not find. */
   readonly obstacles = new Map<string, readonly Obstacle[]>()
   readonly #kube: FakeKube
@@ -79,6 +85,8 @@ export class SimulatedNodes {
   readonly #memory = new Map<string, string>()
   readonly #stored = new Map<string, string>()
   readonly #frozen = new Set<string>()
+  /** By uid of a pod: when its processes came to run. */
+  readonly #started = new Map<string, number>()
   /** `<node> <uid of the Checkpoint>`: dumps that were sent there. */
   readonly #received = new Set<string>()
 
@@ -131,7 +139,9 @@ export class SimulatedNodes {
     return this.#pods()
       .filter(
         ({metadata: {uid}, status}) =>
-          this.#memory.get(uid) === memory && !this.#frozen.has(uid) && status.phase === 'Running',
+          this.#memory.get(uid) === memory &&
+          !this.#frozen.has(uid) &&
+          (status.phase === 'Running' || this.#started.has(uid)),
       )
       .map(({metadata}) => metadata.name)
   }
@@ -324,6 +334,13 @@ export class SimulatedNodes {
     if (from !== undefined && answer === 'refused')
       return this.#refuse(pod, 'CHECKPOINT_UNKNOWN: there is none')
     const memory = source === undefined ? `fresh ${uid}` : this.#stored.get(source.metadata.uid ?? '')
+    const lateMs = this.relistMs.get(nodeName)
+    if (from !== undefined && lateMs !== undefined) {
+      const startedMs = this.#started.get(uid)
+      if (startedMs === undefined) return this.#startUnseen(pod, memory ?? '')
+      if (this.#now() - startedMs < lateMs) return false
+      if (this.dying.has(nodeName)) return this.#die(pod)
+    }
     this.#memory.set(uid, memory ?? '')
     return this.#setStatus(
       'Pod',
@@ -333,6 +350,27 @@ export class SimulatedNodes {
         !this.unready.has(nodeName),
       ),
     )
+  }
+
+  /** Its processes run, which the agent reports to the Migration and the kubelet does not see yet. */
+  #startUnseen({metadata, spec}: Pod, memory: string): boolean {
+    this.#memory.set(metadata.uid, memory)
+    this.#started.set(metadata.uid, this.#now())
+    const move = this.#migrations().find((one) => one.metadata.name === metadata.labels[MIGRATION_LABEL])
+    const {phase, newPodName} = move?.status ?? {}
+    if (move === undefined || newPodName !== metadata.name || (phase !== 'Moving' && phase !== 'Verifying'))
+      return true
+    const runningMs = this.#now() + (this.skewMs.get(spec.nodeName ?? '') ?? 0)
+    return this.#setStatus('Migration', move.metadata, {runningTime: new Date(runningMs).toISOString()})
+  }
+
+  #die({metadata, spec}: Pod): boolean {
+    this.#memory.delete(metadata.uid)
+    this.#started.delete(metadata.uid)
+    const containerStatuses = spec.containers.map(({name}) => ({
+      ...{name, ready: false, restartCount: 0, state: {terminated: {reason: 'Error', exitCode: 139}}},
+    }))
+    return this.#setStatus('Pod', metadata, {phase: 'Failed', containerStatuses})
   }
 
   #refuse(pod: Pod, message: string): boolean {
@@ -366,6 +404,7 @@ export class SimulatedNodes {
 
   #end(pod: Pod): void {
     this.#memory.delete(pod.metadata.uid)
+    this.#started.delete(pod.metadata.uid)
     this.#frozen.delete(pod.metadata.uid)
     this.#kube.drop({
       apiVersion: 'v1',

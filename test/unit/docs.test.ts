@@ -155,7 +155,9 @@ test('every page on how to do something, and every decision, is found from its i
   const howTo = markdownIn('docs/how-to').filter((page) => !page.endsWith('README.md'))
   expect(howTo.filter((page) => !index.includes(`(${relative('docs/how-to', page)})`))).toEqual([])
   const numbers = markdownIn('docs/decisions').map((page) => /(\d{3})-[\w-]+\.md$/.exec(page)?.[1])
-  expect(numbers).toEqual(numbers.map((_, index) => String(index + 1).padStart(3, '0')))
+  // A number is given when a decision is begun: one that is not finished yet leaves a gap.
+  expect(numbers).not.toContain(undefined)
+  expect(numbers).toEqual([...new Set(numbers)])
 })
 
 test('a screen becomes a picture: colours, columns, and nothing that breaks XML', () => {

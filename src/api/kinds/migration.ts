@@ -196,10 +196,24 @@ export const migrationStatusSchema = z
       .describe(
         'readyTime is the time at which the controller saw that the pod on the target node was ready, with milliseconds.',
       ),
+    runningTime: z
+      .string()
+      .optional()
+      .describe(
+        'runningTime is the time at which all processes of the pod ran on the target node, as its node agent reports it, with milliseconds. If absent, they do not run yet, or only the kubelet reported it.',
+      ),
+    awaitsReadiness: z
+      .boolean()
+      .optional()
+      .describe(
+        'awaitsReadiness is whether the pod has probes, readiness gates or postStart hooks, so that it may have to wait before it is ready although its processes run.',
+      ),
     downtimeMilliseconds: z
       .int()
       .optional()
-      .describe('downtimeMilliseconds is the time from freezeTime to readyTime.'),
+      .describe(
+        'downtimeMilliseconds is the time from freezeTime to runningTime, or to readyTime if runningTime is absent.',
+      ),
     completionTime: z
       .string()
       .optional()

@@ -34,6 +34,11 @@ export default class CheckpointMigrate extends BaseCommand {
       description: 'only show the memory to move, the possible ways and the expected downtime',
       env: 'CLOUDER_DRY_RUN',
     }),
+    'until-ready': Flags.boolean({
+      description:
+        'wait until the kubelet reports the pod ready; default: until its processes run, and until it is ready only if it has probes or readiness gates',
+      env: 'CLOUDER_UNTIL_READY',
+    }),
     ...storeFlag,
     ...waitFlag,
     ...clusterFlag,
@@ -63,7 +68,8 @@ export default class CheckpointMigrate extends BaseCommand {
       return this.show({cluster, plan}, () => results.movePlanText(plan, options))
     }
     const {store, wait, keep} = flags
-    const wanted = {namespace, pod, store, wait, keep, ...target}
+    const until = flags['until-ready'] ? 'complete' : 'running'
+    const wanted = {namespace, pod, store, wait, keep, until, ...target} as const
     const migration = await withCheckpoints(cluster, tools, ({kube}) => migratePod(kube, wanted, tools))
     await this.show({cluster, migration}, () => results.migrationText(migration, options))
   }

@@ -11,7 +11,7 @@ import {agentUser} from './checkpoint-names.ts'
 /** Of its own pod, which a token of a service account is bound to; Kubernetes 1.32 and newer tell it. */
 const OWN_NODE = "request.userInfo.extra['authentication.kubernetes.io/node-name'][0]"
 /** What the agent of the target says. */
-const ANSWERS = ['missingImages', 'images', 'targetAnswer', 'transfer']
+const ANSWERS = ['missingImages', 'images', 'targetAnswer', 'transfer', 'runningTime']
 const BY_AN_AGENT = ['by-an-agent', `request.userInfo.username == '${agentUser(SYSTEM_NAMESPACE)}'`] as const
 
 const quoted = (texts: readonly string[]): string => `[${texts.map((text) => `'${text}'`).join(', ')}]`

@@ -10,31 +10,19 @@ import {
   type Pod,
 } from '../../kubernetes/pod.ts'
 import {boundVolumes} from './pod-volumes.ts'
-import {
-  checkpointOf,
-  finish,
-  phaseMs,
-  podNamed,
-  step,
-  updateStatus,
-  type MigrationAt,
-} from './migration-state.ts'
+import {checkpointOf, finish, podNamed, step, updateStatus, type MigrationAt} from './migration-state.ts'
 import {isMadeBy, refused, targetPod} from './migrate-target.ts'
 import {isNodeReady, placementOf} from './placement.ts'
 import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
 import {ensure, refusalOf} from '../../operator/writes.ts'
 import {isComplete, removeEarly} from './migrate-direct.ts'
-import {handOver} from './migrate-hand-over.ts'
+import {awaitsReadiness} from './migrate-verify.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
 import {refTo} from './reconcile-context.ts'
 
-/** As long as a restored pod may take to be ready. */
-const READY_MS = 5 * 60_000
 /** After so long a deleted pod of a node that is not ready is taken from the API: it stood still, and its kubelet ends it when it comes back. */
 const GONE_MS = 60_000
-/** A pod that has no node after so long will not get the one that it is bound to. */
-const PLACED_MS = 45_000
 const AGAIN_MS = 2000
 
 /** Deletes the source, which stands still, and makes the pod on the target; one of a ReplicaSet is made first. */
@@ -77,7 +65,7 @@ export async function move(at: MigrationAt): Promise<Requeue> {
   return step(
     at,
     'Verifying',
-    {newPodUID: pod.metadata.uid, refusalTime: null},
+    {newPodUID: pod.metadata.uid, awaitsReadiness: awaitsReadiness(pod), refusalTime: null},
     `starting pod ${pod.metadata.name} on ${status.targetNodeName ?? ''}`,
   )
 }
@@ -119,48 +107,6 @@ async function occupied(pod: Pod, at: MigrationAt): Promise<Requeue> {
   }
   const keeps = `checkpoint ${status.checkpointName ?? ''} contains the memory of the moved pod`
   return finish(at, 'Failed', 'MIGRATION_FAILED', `another pod named ${name} was created; ${keeps}`)
-}
-
-/** Waits until the pod on the target is ready; if that is not to be, goes back. */
-export async function verify(at: MigrationAt): Promise<Requeue> {
-  const {migration, context} = at
-  const {status = {}, spec} = migration
-  const pod = await podNamed(status.newPodName ?? '', at)
-  if (pod === undefined || pod.metadata.uid !== status.newPodUID || isTerminating(pod))
-    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod on the target was deleted')
-  const progress = progressOf(pod)
-  if (progress.state === 'failed') return step(at, 'RollingBack', {reason: progress.reason}, progress.message)
-  if (progress.state !== 'ready') {
-    const limitMs = pod.spec.nodeName === undefined ? PLACED_MS : READY_MS
-    if (phaseMs(at) > limitMs)
-      return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, `timed out: ${progress.message}`)
-    await updateStatus(at, {message: progress.message})
-    return {requeueAfterMs: AGAIN_MS}
-  }
-  const readyMs = readySince(pod, context.now())
-  const {transfer, storedBytes, sizeBytes} = (await checkpointOf(at))?.status ?? {}
-  const bytes = status.way === 'Direct' ? transfer?.sizeBytes : (storedBytes ?? sizeBytes)
-  if (status.newPodName !== spec.podName) await handOver(pod, at)
-  const frozenMs = Date.parse(status.freezeTime ?? '')
-  return finish(
-    at,
-    'Succeeded',
-    null,
-    `pod ${pod.metadata.name} is now running on ${status.targetNodeName ?? ''}`,
-    {
-      readyTime: new Date(readyMs).toISOString(),
-      // The nodes' clocks may differ by more than a short move takes.
-      ...(Number.isNaN(frozenMs) ? {} : {downtimeMilliseconds: Math.max(0, Math.round(readyMs - frozenMs))}),
-      ...(bytes === undefined ? {} : {transferredBytes: bytes}),
-    },
-  )
-}
-
-/** A controller that took over sees late what was ready before; the server tells that to the second only. */
-function readySince({status}: Pod, nowMs: number): number {
-  const ready = status.conditions?.find(({type}) => type === 'Ready')
-  const sinceMs = Date.parse(ready?.lastTransitionTime ?? '')
-  return nowMs - sinceMs > 2000 ? sinceMs : nowMs
 }
 
 /** Lets the source go on, or makes it anew from the checkpoint where it was. */

@@ -14,9 +14,10 @@ import {
   storedInstead,
   transferLeftMs,
 } from './migrate-direct.ts'
-import {move, rollBack, verify} from './migrate-move.ts'
+import {move, rollBack} from './migrate-move.ts'
 import {asks, askNext, takerOf} from './migrate-taker.ts'
 import {refusalOfTarget} from './migrate-target.ts'
+import {verify} from './migrate-verify.ts'
 import {
   checkpointOf,
   finish,

@@ -45,10 +45,18 @@ export async function checkpointOf({migration, context}: MigrationAt): Promise<C
   return found === undefined ? undefined : checkpointSchema.parse(found)
 }
 
+/** What was said of a pod on the target that is no more. */
+const NOT_RUNNING: Fields = {runningTime: null, downtimeMilliseconds: null, transferredBytes: null}
+
 /** Enters a phase; what it does begins only when that is written. */
 export async function step(at: MigrationAt, phase: Phase, fields: Fields, message: string): Promise<Requeue> {
   const {object, context} = at
-  await writeStatus(object, {phase, phaseStartTime: timeText(context.now()), message, ...fields}, context)
+  const forgotten = phase === 'RollingBack' ? NOT_RUNNING : {}
+  await writeStatus(
+    object,
+    {phase, phaseStartTime: timeText(context.now()), message, ...forgotten, ...fields},
+    context,
+  )
   context.log('info', 'a migration entered a phase', {migration: object.metadata.name, phase, message})
   return undefined
 }

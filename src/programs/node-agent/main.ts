@@ -56,6 +56,7 @@ import {diskPreparations, SPARE_BYTES} from './prepare.ts'
 import {remembered} from '../../operator/ttl-cache.ts'
 import {readContainer} from './runtime-container.ts'
 import {containerdTasks} from './runtime-tasks.ts'
+import {runningReports} from './running-reports.ts'
 import {serveRestores} from './serve.ts'
 import {containerdShims} from './shims.ts'
 import {clusterStores} from './stores.ts'
@@ -212,10 +213,13 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     signal,
   }
   const preparations = diskPreparations(RESTORE_DIR, {...tools, memoryFolder: join(MEMORY_DIR, 'restore')})
-  const sockets = await serveRestores(AGENT_SOCKET, async (request) => {
-    const answer = await answerRestore(request, {...tools, preparations})
-    metrics.answered(answer.action)
-    return answer
+  const sockets = await serveRestores(AGENT_SOCKET, {
+    answer: async (request) => {
+      const answer = await answerRestore(request, {...tools, preparations})
+      metrics.answered(answer.action)
+      return answer
+    },
+    restored: runningReports(tools),
   })
   // Before anything is received anew.
   await incoming.clean()

@@ -63,8 +63,8 @@ export async function awaitMove(
   }
 }
 
-/** By its status, which only clouder writes. */
-async function moveOf(
+/** The move that a Checkpoint belongs to, by its status, which only clouder writes. */
+export async function moveOf(
   namespace: string,
   checkpointName: string,
   kube: Pick<AgentTools['kube'], 'list'>,

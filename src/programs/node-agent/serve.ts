@@ -2,21 +2,32 @@ import {chmod, mkdir, rm} from 'node:fs/promises'
 import {createServer, type Server, type Socket} from 'node:net'
 import {dirname} from 'node:path'
 import {errorMessage} from '../../base/errors.ts'
-import {restoreRequestSchema, type RestoreAnswer, type RestoreRequest} from '../../api/handler-protocol.ts'
+import {
+  restoredNoteSchema,
+  restoreRequestSchema,
+  type RestoreAnswer,
+  type RestoredNote,
+  type RestoreRequest,
+} from '../../api/handler-protocol.ts'
+import {jsonOf} from '../../base/json.ts'
 
 const MAX_REQUEST_BYTES = 64 * 1024
 /** The handler waits 110 s. */
 const ANSWER_TIMEOUT_MS = 105_000
 
+/** What becomes of what the restore handler asks and reports. */
+export interface RestoreServer {
+  readonly answer: (request: RestoreRequest) => Promise<RestoreAnswer>
+  /** A container of a pod was restored: its processes run. */
+  readonly restored: (note: RestoredNote) => void
+}
+
 /** Answers the restore handler on a socket that only root may use. Resolves once it listens. */
-export async function serveRestores(
-  path: string,
-  answer: (request: RestoreRequest) => Promise<RestoreAnswer>,
-): Promise<Server> {
+export async function serveRestores(path: string, restores: RestoreServer): Promise<Server> {
   await mkdir(dirname(path), {recursive: true, mode: 0o700})
   await chmod(dirname(path), 0o700)
   await rm(path, {force: true})
-  const server = createServer({allowHalfOpen: true}, (socket) => void converse(socket, answer))
+  const server = createServer({allowHalfOpen: true}, (socket) => void converse(socket, restores))
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(path, resolve)
@@ -25,22 +36,22 @@ export async function serveRestores(
   return server
 }
 
-async function converse(
-  socket: Socket,
-  answer: (request: RestoreRequest) => Promise<RestoreAnswer>,
-): Promise<void> {
+async function converse(socket: Socket, restores: RestoreServer): Promise<void> {
   socket.on('error', () => socket.destroy())
   socket.setTimeout(ANSWER_TIMEOUT_MS, () => socket.destroy())
-  const reply = await answered(socket, answer)
-  if (!socket.destroyed) socket.end(`${JSON.stringify(reply)}\n`)
+  const reply = await answered(socket, restores)
+  if (reply === undefined) socket.destroy()
+  else if (!socket.destroyed) socket.end(`${JSON.stringify(reply)}\n`)
 }
 
-async function answered(
-  socket: Socket,
-  answer: (request: RestoreRequest) => Promise<RestoreAnswer>,
-): Promise<RestoreAnswer> {
+/** Undefined: nothing was asked. */
+async function answered(socket: Socket, restores: RestoreServer): Promise<RestoreAnswer | undefined> {
   try {
-    return await answer(restoreRequestSchema.parse(JSON.parse(await firstLine(socket))))
+    const line = jsonOf(await firstLine(socket))
+    const note = restoredNoteSchema.safeParse(line).data
+    if (note === undefined) return await restores.answer(restoreRequestSchema.parse(line))
+    restores.restored(note)
+    return undefined
   } catch (error) {
     const message = errorMessage(error)
     return {version: 1, action: 'refuse', message: `could not handle the request: ${message}`}

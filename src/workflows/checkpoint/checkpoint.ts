@@ -49,7 +49,7 @@ export async function createCheckpoint(
   tools: CheckpointTools,
 ): Promise<Checkpoint> {
   const {namespace, container} = options
-  const pod = await runningPod(kube, options)
+  const pod = await runningPod(kube, options, tools.signal)
   await needStore(kube, options.store)
   const spec = checkpointSpecSchema.parse({
     podRef: {name: options.pod, uid: pod.metadata.uid},

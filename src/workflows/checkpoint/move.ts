@@ -11,6 +11,7 @@ import {
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {failureOf, readCheckpoint, type CheckpointTools, type ObjectName} from './checkpoint.ts'
+import {isRunningThere, type MoveEnd} from './move-end.ts'
 import {createNamed, follow, listObjects, needNode, readAs, refTo, runningPod} from './objects.ts'
 import type {z} from 'zod'
 
@@ -108,11 +109,13 @@ export interface MigrateOptions {
   /** Told in the object: `user`, `policy/nightly`. */
   readonly owner?: string
   readonly wait?: boolean
+  /** Default: complete. */
+  readonly until?: MoveEnd
 }
 
 /**
- * Moves a running pod with its memory to another node, and follows it until it is Ready there. Asked again, the move that
- * was asked for before is followed, or told when the pod is where it brought it.
+ * Moves a running pod with its memory to another node, and follows it to the end that is wanted. Asked again, the move
+ * that was asked for before is followed, or told when the pod is where it brought it.
  */
 export async function migratePod(
   kube: KubeClient,
@@ -120,13 +123,16 @@ export async function migratePod(
   tools: CheckpointTools,
 ): Promise<Migration> {
   const {namespace, pod, node, store, backend, keep, owner = 'user'} = options
-  const moves = (await listObjects(kube, 'Migration', migrationSchema, namespace)).filter(
-    (migration) => migration.spec.podName === pod,
-  )
-  let name = (moves.find((migration) => !hasEnded(migration)) ?? (await landed(kube, node, moves)))?.metadata
-    .name
+  let moves = await movesOf(kube, {namespace, pod})
+  let open = moves.find((migration) => !hasEnded(migration))
+  if (open !== undefined && hasArrivedElsewhere(open, node)) {
+    await endOf(kube, {namespace, name: open.metadata.name}, tools)
+    moves = await movesOf(kube, {namespace, pod})
+    open = moves.find((migration) => !hasEnded(migration))
+  }
+  let name = (open ?? (await landed(kube, node, moves)))?.metadata.name
   if (name === undefined) {
-    const found = await runningPod(kube, {namespace, pod})
+    const found = await runningPod(kube, {namespace, pod}, tools.signal)
     if (node !== undefined) {
       await needNode(kube, node)
       if (found.spec.nodeName === node)
@@ -151,7 +157,29 @@ export async function migratePod(
   }
   return options.wait === false
     ? readMigration(kube, {namespace, name})
-    : followMigration(kube, {namespace, name}, tools)
+    : followMigration(kube, {namespace, name}, tools, options.until)
+}
+
+async function movesOf(
+  kube: KubeReader,
+  {namespace, pod}: Pick<MigrateOptions, 'namespace' | 'pod'>,
+): Promise<readonly Migration[]> {
+  const all = await listObjects(kube, 'Migration', migrationSchema, namespace)
+  return all.filter(({spec}) => spec.podName === pod)
+}
+
+/** Whether a move has brought its pod to a node that is not the one that is wanted now: it is not that move. */
+const hasArrivedElsewhere = ({status = {}}: Migration, node: string | undefined): boolean =>
+  node !== undefined &&
+  status.phase === 'Verifying' &&
+  status.runningTime !== undefined &&
+  status.targetNodeName !== node
+
+/** However it ends: what comes of the pod is seen afterwards. */
+async function endOf(kube: KubeReader, name: ObjectName, tools: CheckpointTools): Promise<void> {
+  await followMigration(kube, name, {...tools, report: () => undefined}).catch((error: unknown) => {
+    if (!(error instanceof CheckpointError)) throw error
+  })
 }
 
 /** The move to that node that brought the pod that is there now. */
@@ -184,6 +212,7 @@ export function followMigration(
   kube: KubeReader,
   {namespace, name}: ObjectName,
   tools: CheckpointTools,
+  until: MoveEnd = 'complete',
 ): Promise<Migration> {
   const received = receivedText(tools.now)
   return follow(
@@ -211,7 +240,7 @@ export function followMigration(
           now.phase === 'Checkpointing' || now.phase === 'Preparing' ? received(now) : undefined
         const message = [now.message, progress].filter(Boolean).join(', ')
         const seen = [now.phase ?? 'waiting for the controller', message].filter(Boolean).join(': ')
-        if (now.phase !== 'Succeeded') return {seen}
+        if (now.phase !== 'Succeeded' && !(until === 'running' && isRunningThere(now))) return {seen}
         const stood =
           now.downtimeMilliseconds === undefined
             ? ''

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {API_VERSION} from '../../api/names.ts'
+import {API_VERSION, RESTORE_ANNOTATION} from '../../api/names.ts'
 import {objectName} from '../../api/object-names.ts'
 import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import {jsonOf} from '../../base/json.ts'
@@ -10,7 +10,7 @@ import {CheckpointError} from '../../checkpoint/errors.ts'
 import {accepted} from '../../kubernetes/answers.ts'
 import type {KubeClient, KubeObject, KubeReader, ObjectRef} from '../../kubernetes/types.ts'
 import {distanceOf} from '../../spec/problems.ts'
-import {isTimeUp, retry, waitFor} from '../../base/waiting.ts'
+import {isTimeUp, pause, retry, waitFor} from '../../base/waiting.ts'
 import type {Tools} from '../session/types.ts'
 
 const POLL_MS = 100
@@ -21,6 +21,8 @@ const BUSY_POLL_MS = 1_000
 const OUTAGE_MS = 30 * 60_000
 /** What is not there is read again for so long: an API server that starts may not know yet what it has. */
 const GONE_MS = 1_000
+/** A kubelet lists containers once a second. */
+const REPORTED_MS = 5_000
 /** Nothing in the cluster takes longer; a store that is far away may need most of it. */
 const FOLLOW_TIMEOUT_MS = 6 * 3_600_000
 
@@ -188,11 +190,26 @@ export interface PodTarget {
   readonly container?: string
 }
 
-/** The pod that is meant, which runs. Throws CheckpointError POD_NOT_FOUND with names that are near. */
-export async function runningPod(kube: KubeReader, {namespace, pod, container}: PodTarget): Promise<Pod> {
-  const found = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name: pod})
-  if (found === undefined) throw await noPod(kube, namespace, pod)
-  const parsed = podSchema.parse(found)
+/**
+ * The pod that is meant, which runs. With a signal, one that was just restored is waited for until its kubelet reports
+ * that it runs, which takes up to a second. Throws CheckpointError POD_NOT_FOUND with names that are near.
+ */
+export async function runningPod(
+  kube: KubeReader,
+  {namespace, pod, container}: PodTarget,
+  signal?: AbortSignal,
+): Promise<Pod> {
+  const read = async (): Promise<Pod> => {
+    const found = await kube.get({apiVersion: 'v1', kind: 'Pod', namespace, name: pod})
+    if (found === undefined) throw await noPod(kube, namespace, pod)
+    return podSchema.parse(found)
+  }
+  let parsed = await read()
+  const deadlineMs = performance.now() + REPORTED_MS
+  while (signal !== undefined && isBeingRestored(parsed) && performance.now() < deadlineMs) {
+    await pause(POLL_MS, signal)
+    parsed = await read()
+  }
   const {phase} = parsed.status
   if (phase !== 'Running' || parsed.metadata.deletionTimestamp !== undefined) {
     const state = parsed.metadata.deletionTimestamp === undefined ? (phase ?? 'new') : 'terminating'
@@ -209,6 +226,11 @@ export async function runningPod(kube: KubeReader, {namespace, pod, container}: 
   }
   return parsed
 }
+
+const isBeingRestored = ({metadata, status}: Pod): boolean =>
+  metadata.annotations[RESTORE_ANNOTATION] !== undefined &&
+  metadata.deletionTimestamp === undefined &&
+  status.phase === 'Pending'
 
 async function noPod(kube: KubeReader, namespace: string, pod: string): Promise<CheckpointError> {
   const all = await kube.list({apiVersion: 'v1', kind: 'Pod'})

@@ -15,7 +15,9 @@ import (
 
 const (
 	// The kubelet gives a runtime two minutes.
-	answerTimeout  = 110 * time.Second
+	answerTimeout = 110 * time.Second
+	// The container runs already: nobody waits for a node agent that is away.
+	noteTimeout    = time.Second
 	maxAnswerBytes = 64 << 20
 )
 
@@ -29,6 +31,8 @@ type request struct {
 	PodUID     string `json:"podUid"`
 	Container  string `json:"container"`
 	Checkpoint string `json:"checkpoint"`
+	// Absent: the agent is asked; "restored": it is told.
+	Event string `json:"event,omitempty"`
 }
 
 type answer struct {
@@ -52,27 +56,47 @@ type volume struct {
 
 // ask gives the node agent's answer, whole and sound, or an error.
 func ask(r request) (answer, error) {
-	deadline := time.Now().Add(answerTimeout)
-	connection, err := (&net.Dialer{Deadline: deadline}).Dial("unix", socket)
+	connection, err := send(r, answerTimeout)
 	if err != nil {
-		return answer{}, fmt.Errorf("the node agent does not answer: %w", err)
+		return answer{}, err
 	}
 	defer connection.Close()
-	if err := connection.SetDeadline(deadline); err != nil {
-		return answer{}, err
-	}
-	line, err := json.Marshal(r)
-	if err != nil {
-		return answer{}, err
-	}
-	if _, err := connection.Write(append(line, '\n')); err != nil {
-		return answer{}, fmt.Errorf("the node agent cannot be asked: %w", err)
-	}
 	text, err := bufio.NewReader(io.LimitReader(connection, maxAnswerBytes)).ReadBytes('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return answer{}, fmt.Errorf("the node agent did not finish its answer: %w", err)
 	}
 	return readAnswer(text)
+}
+
+// noteRestored tells the node agent that the processes of the container run, so that it can report that before the
+// kubelet does, which looks once a second. What the agent does not hear, it learns from the kubelet.
+func noteRestored(r request) {
+	r.Event = "restored"
+	if connection, err := send(r, noteTimeout); err == nil {
+		connection.Close()
+	}
+}
+
+// send gives the connection on which the request was written.
+func send(r request, timeout time.Duration) (net.Conn, error) {
+	deadline := time.Now().Add(timeout)
+	connection, err := (&net.Dialer{Deadline: deadline}).Dial("unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("the node agent does not answer: %w", err)
+	}
+	if err := connection.SetDeadline(deadline); err != nil {
+		connection.Close()
+		return nil, err
+	}
+	line, err := json.Marshal(r)
+	if err == nil {
+		_, err = connection.Write(append(line, '\n'))
+	}
+	if err != nil {
+		connection.Close()
+		return nil, fmt.Errorf("the node agent cannot be asked: %w", err)
+	}
+	return connection, nil
 }
 
 func readAnswer(text []byte) (answer, error) {

@@ -142,7 +142,11 @@ func create(c call) error {
 		if c.unsupported != "" {
 			return fmt.Errorf("%s is not possible with a restore", c.unsupported)
 		}
-		return restore(c, bundle, wanted, a)
+		if err := restore(c, bundle, wanted, a); err != nil {
+			return err
+		}
+		noteRestored(r)
+		return nil
 	}
 	return errors.New(a.Message)
 }

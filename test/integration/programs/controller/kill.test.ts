@@ -10,6 +10,20 @@ import {
   sceneWithPod,
 } from '../../../support/migration-scene.ts'
 
+/** On nodes whose agents report that a pod runs before their kubelets do. */
+function reportingScene(...given: Parameters<typeof directScene>) {
+  const scene = directScene(...given)
+  for (const node of ['a', 'b']) scene.nodes.relistMs.set(node, 1000)
+  return scene
+}
+
+/** The same, but what is restored on `b` ends before its kubelet has seen it. */
+function dyingScene(...given: Parameters<typeof directScene>) {
+  const scene = reportingScene(...given)
+  scene.nodes.dying.add('b')
+  return scene
+}
+
 test.for([
   ['that succeeds', {}, undefined, sceneWithPod],
   ['that rolls back', {}, 'PRIVILEGES_WIDER: no', sceneWithPod],
@@ -19,6 +33,10 @@ test.for([
   ['without a store that rolls back', {}, 'PRIVILEGES_WIDER: no', directScene],
   ['without a store of a ReplicaSet', OF_REPLICA_SET, undefined, directScene],
   ['without a store of a ReplicaSet that rolls back', OF_REPLICA_SET, 'PRIVILEGES_WIDER: no', directScene],
+  ['whose pod is reported early', {}, undefined, reportingScene],
+  ['of a ReplicaSet whose pod is reported early', OF_REPLICA_SET, undefined, reportingScene],
+  ['whose pod ends after it was reported', {}, undefined, dyingScene],
+  ['of a ReplicaSet whose pod ends after it was reported', OF_REPLICA_SET, undefined, dyingScene],
 ] as const)(
   'a controller that dies after any change of a move %s loses no pod, and the next one ends it',
   async ([, more, refusal, sceneOf]) => {

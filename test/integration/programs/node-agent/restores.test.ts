@@ -503,9 +503,11 @@ test('nothing is left of a pod that is gone, nor of one whose containers run', a
 test('the socket takes one line and gives one; what is no request is refused', async () => {
   await withTempFolder(async (folder) => {
     const path = join(folder, 'agent/restore.sock')
-    const server = await serveRestores(path, (request) =>
-      Promise.resolve({version: 1, action: 'refuse', message: `asked by ${request.id}`}),
-    )
+    const noted: string[] = []
+    const server = await serveRestores(path, {
+      answer: (request) => Promise.resolve({version: 1, action: 'refuse', message: `asked by ${request.id}`}),
+      restored: ({id}) => void noted.push(id),
+    })
     expect((await stat(path)).mode & 0o777).toBe(0o600)
     const say = (line: string): Promise<string> =>
       new Promise((resolve, reject) => {
@@ -527,6 +529,11 @@ test('the socket takes one line and gives one; what is no request is refused', a
     expect(await say(`${JSON.stringify(request)}\n`)).toBe(
       '{"version":1,"action":"refuse","message":"asked by c1"}\n',
     )
+    expect(noted).toEqual([])
+    // Nothing is answered to what is only reported.
+    expect(await say(`${JSON.stringify({...request, event: 'restored'})}\n`)).toBe('')
+    expect(noted).toEqual(['c1'])
+    expect(await say(`${JSON.stringify({...request, event: 'another'})}\n`)).toContain('could not handle')
     expect(await say('{"version":2}\n')).toContain('could not handle the request')
     expect(await say(`${'x'.repeat(70_000)}\n`)).toContain('could not handle the request')
     server.close()
