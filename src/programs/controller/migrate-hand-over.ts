@@ -38,10 +38,12 @@ async function own(pod: Pod, labels: object | undefined, {migration, context}: M
     context.signal.throwIfAborted()
     const found = await context.kube.get(ref)
     if (found?.metadata.uid !== uid) return false
-    // A list is replaced whole: an owner that somebody else adds at this moment must not be lost.
+    // A list is replaced whole: an owner that somebody else adds at this moment must not be lost. Ours goes, and with it
+    // the end of the pod when the Migration is deleted.
+    const replaced = [migration.metadata.uid, ...owners.map(({uid}) => uid)]
     const others = podSchema
       .parse(found)
-      .metadata.ownerReferences.filter((other) => !owners.some((owner) => owner.uid === other.uid))
+      .metadata.ownerReferences.filter((other) => !replaced.includes(other.uid))
     const {resourceVersion} = found.metadata
     await context.kube.patch(
       ref,

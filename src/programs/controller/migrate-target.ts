@@ -1,4 +1,4 @@
-import {MIGRATION_LABEL} from '../../api/names.ts'
+import {API_VERSION, MIGRATION_LABEL} from '../../api/names.ts'
 import {labelValue} from '../../api/object-names.ts'
 import type {CheckpointStatus, Migration} from '../../api/resources.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
@@ -14,6 +14,18 @@ const REFUSED_MS = 2 * 60_000
 const REFUSED_AGAIN_MS = 5_000
 
 type Template = NonNullable<CheckpointStatus['podTemplate']>
+
+/**
+ * A ReplicaSet adopts every pod with its labels that has no controller. Those of a Deployment want one that the new pod
+ * lacks, others want none besides those that Services and network policies go by, which it must have.
+ */
+const ownerUntilHandOver = ({metadata: {name, uid}}: Migration) => ({
+  apiVersion: API_VERSION,
+  kind: 'Migration',
+  name,
+  uid,
+  controller: true,
+})
 
 /** The pod to make on the target. */
 export function targetPod(
@@ -33,7 +45,7 @@ export function targetPod(
     nodes: [status.targetNodeName ?? ''],
     labels: {[MIGRATION_LABEL]: labelValue(metadata.name)},
     // A ReplicaSet that sees one too many would end the one that is not ready: ours. It gets it when it is.
-    owners: replaces ? (status.ownerRefs ?? []) : [],
+    owners: replaces ? (status.ownerRefs ?? []) : [ownerUntilHandOver(migration)],
     takesPlace: replaces,
   })
 }

@@ -114,6 +114,28 @@ test('the new pod of a ReplicaSet is made while the source is dumped, and starts
   await scene.end()
 })
 
+test('a ReplicaSet of no Deployment does not adopt the new pod before it is handed over', async () => {
+  const {ownerReferences} = OF_REPLICA_SET.metadata
+  const labels = {app: 'web'}
+  const scene = directScene({}, {metadata: {labels, ownerReferences}})
+  move(scene)
+  const orphans: string[] = []
+  const each = (): void => {
+    holds(scene)()
+    // It would adopt it, see one too many, and delete the one that is not ready.
+    for (const {metadata} of scene.pods()) {
+      expect(metadata.labels).toMatchObject(labels)
+      if (!JSON.stringify(metadata['ownerReferences'] ?? []).includes('"controller":true'))
+        orphans.push(metadata.name)
+    }
+  }
+  await scene.play({until: isOver(scene), each})
+  expect([phaseOf(scene), orphans]).toEqual(['Succeeded', []])
+  await scene.play({forMs: 60_000, each})
+  expect(scene.pods().map(({metadata}) => metadata['ownerReferences'])).toEqual([ownerReferences])
+  await scene.end()
+})
+
 test.for([
   ['a bare pod', {}],
   ['a pod of a ReplicaSet', OF_REPLICA_SET],
