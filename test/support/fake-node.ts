@@ -19,6 +19,7 @@ import {PodLocks} from '../../src/programs/node-agent/pod-locks.ts'
 import {incomingDumps} from '../../src/programs/node-agent/transfer/incoming.ts'
 import {outgoingDumps, withOutgoing} from '../../src/programs/node-agent/transfer/outgoing.ts'
 import {dumpPulls} from '../../src/programs/node-agent/transfer/pull.ts'
+import {sealsAhead, withSealsAhead} from '../../src/programs/node-agent/seal-ahead.ts'
 import {clusterStores} from '../../src/programs/node-agent/stores.ts'
 import type {AgentTools} from '../../src/programs/node-agent/tools.ts'
 import type {DumpSize, FileSize} from '../../src/programs/node-agent/upper-layer.ts'
@@ -201,6 +202,22 @@ export class FakeNode {
       disk: {folder: join(this.folder, 'incoming'), roomBytes: () => Promise.resolve(2 ** 40)},
       log: () => undefined,
     })
+    const stores = clusterStores({
+      kube,
+      node: NODE,
+      openBlobs: (_spec, _credentials, patience) => {
+        this.patience = patience
+        return Promise.resolve(blobs)
+      },
+      openPeer: () => Promise.resolve(blobs),
+    })
+    const ahead = sealsAhead({
+      stores,
+      ciphers: pieceCipher,
+      dumps: this.archives,
+      log: () => undefined,
+      signal,
+    })
     const openDump = () => Promise.reject(new Error('this node is alone'))
     return {
       outgoing,
@@ -229,22 +246,15 @@ export class FakeNode {
         pack: (volume, path) => writeFile(path, `tar of ${volume.path}`, {flag: 'wx'}),
       },
       dumps: {during: (dump) => dump(), clean: () => Promise.resolve()},
-      archives: life.of('archives', withOutgoing(this.archives, outgoing), [
+      archives: life.of('archives', withSealsAhead(withOutgoing(this.archives, outgoing), ahead), [
         'begin',
         'beginFolder',
         'claim',
         'remove',
       ]),
+      ahead,
       formerArchives: kubeletArchives(this.folder),
-      stores: clusterStores({
-        kube,
-        node: NODE,
-        openBlobs: (_spec, _credentials, patience) => {
-          this.patience = patience
-          return Promise.resolve(blobs)
-        },
-        openPeer: () => Promise.resolve(blobs),
-      }),
+      stores,
       ciphers: pieceCipher,
       nodeFeatures: () => Promise.resolve(metadataOf([]).source),
       inspect: inspectArchive,

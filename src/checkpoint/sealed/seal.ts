@@ -93,6 +93,11 @@ export class Sealing {
     this.#cipher = ciphers(keys.encryption === 'none' ? undefined : scopedKey(keys.dataKey, namespace))
   }
 
+  /** What was put so far, and acknowledged. */
+  get storedBytes(): number {
+    return this.#storedBytes
+  }
+
   /**
    * Seals data of a large member before its archive is whole, and gives its pieces in order. What follows the last place
    * where it can be cut is left to `finish`. Throws CheckpointError STORE_UNREACHABLE, STORE_REFUSED; with `readBack`

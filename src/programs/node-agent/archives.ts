@@ -3,7 +3,7 @@ import {mkdir, open, readdir, rename, rm, stat} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {unlessMissing} from '../../base/system-errors.ts'
 import type {SkippableBytes} from '../../checkpoint/archive/tar.ts'
-import {folderTar, type FolderTar} from './folder-tar.ts'
+import {folderTar, type FirstBytes, type FolderTar} from './folder-tar.ts'
 
 /** Where a dump is written: a file system of memory, or the disk. */
 export type DumpPlace = 'memory' | 'disk'
@@ -42,6 +42,12 @@ export interface Archives {
   sizeOf(checkpointUid: string, container: string): Promise<number | undefined>
   /** A piece of it is there until the next one is asked for. */
   read(checkpointUid: string, container: string): AsyncIterable<Uint8Array>
+  /** The same, with something in place of the first bytes of files of a folder, which are named by their paths. */
+  readRest<Run extends FirstBytes>(
+    checkpointUid: string,
+    container: string,
+    instead: ReadonlyMap<string, Run>,
+  ): AsyncIterable<Uint8Array | Run>
   /** The same in pieces that stay, for whoever wants only some of it. */
   skim(checkpointUid: string, container: string): SkippableBytes
   /** Removes all of a checkpoint, whole or not. */
@@ -132,6 +138,9 @@ export function diskArchives(disk: string, {former = [], memory}: ArchivePlaces 
     async *read(uid, container) {
       yield* (await tarOf(uid, container)).read()
     },
+    async *readRest(uid, container, instead) {
+      yield* (await tarOf(uid, container)).readRest(instead)
+    },
     skim: (uid, container) => skimmedLater(() => tarOf(uid, container)),
     async remove(uid) {
       attempts.delete(uid)
@@ -162,6 +171,7 @@ const nameOf = (uid: string, container: string): string => `clouder-${uid}-${con
 const fileTar = ({path, sizeBytes}: {readonly path: string; readonly sizeBytes: number}): FolderTar => ({
   sizeBytes,
   read: () => wholeOf(path),
+  readRest: () => wholeOf(path),
   skim: () => skimmed(path),
 })
 

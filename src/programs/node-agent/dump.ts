@@ -20,6 +20,7 @@ import {NO_VOLUMES, packVolumes, volumesToPack, type VolumesToPack} from './dump
 /** What a dump touches. */
 export type DumpTools = Pick<
   AgentTools,
+  | 'ahead'
   | 'archives'
   | 'cgroups'
   | 'checkpoint'
@@ -130,6 +131,9 @@ async function dumpOnce(
     if (way === 'Direct') {
       await refuseBeyondTarget(checkpoint, uid, wantedBytes, tools)
       archives.expect(uid, expectedBytes)
+      // One whose pod runs on is sealed afterwards: until then the dump has the processors to itself.
+      if (spec.podPolicy !== 'Resume' && spec.transfer === undefined)
+        tools.ahead.begin({uid, namespace: pod.metadata.namespace, storeName: spec.storeName})
     }
     return await dumpContainers(
       checkpoint,

@@ -10,7 +10,12 @@ const SKIM_BYTES = 64 * 1024
 interface Segment {
   readonly startBytes: number
   readonly sizeBytes: number
-  readonly content: Buffer | {readonly path: string}
+  readonly content: Buffer | {readonly path: string; readonly name: string}
+}
+
+/** Stands for the first bytes of a file. */
+export interface FirstBytes {
+  readonly sizeBytes: number
 }
 
 /** A folder of a dump as the tar that a runtime would have made of it. */
@@ -18,6 +23,8 @@ export interface FolderTar {
   readonly sizeBytes: number
   /** A piece is there until the next one is asked for. */
   read(): AsyncIterable<Uint8Array>
+  /** The same, with something in place of the first bytes of files, which are named by their paths. */
+  readRest<Run extends FirstBytes>(instead: ReadonlyMap<string, Run>): AsyncIterable<Uint8Array | Run>
   /** The same in pieces that stay, for whoever wants only some of it. */
   skim(): SkippableBytes
 }
@@ -37,13 +44,14 @@ export async function folderTar(folder: string): Promise<FolderTar> {
   for (const {name, bytes} of files) {
     const [header, padding] = [tarHeader(name, bytes), tarPadding(bytes)]
     add(header.length, header)
-    add(bytes, {path: join(folder, name)})
+    add(bytes, {path: join(folder, name), name})
     add(padding.length, padding)
   }
   add(TAR_END.length, TAR_END)
   return {
     sizeBytes,
-    read: () => wholeOf(segments),
+    read: () => wholeOf(segments, new Map<string, never>()),
+    readRest: (instead) => wholeOf(segments, instead),
     skim: () => skimmed(segments),
   }
 }
@@ -76,15 +84,20 @@ function rankOf(name: string): number {
   return name.startsWith('checkpoint/') ? 1 : 0
 }
 
-async function* wholeOf(segments: readonly Segment[]): AsyncGenerator<Uint8Array> {
+async function* wholeOf<Run extends FirstBytes>(
+  segments: readonly Segment[],
+  instead: ReadonlyMap<string, Run>,
+): AsyncGenerator<Uint8Array | Run> {
   const buffer = Buffer.allocUnsafe(READ_BYTES)
   for (const {sizeBytes, content} of segments) {
     if (!('path' in content)) {
       yield content
       continue
     }
+    const run = instead.get(content.name)
+    if (run !== undefined) yield run
     await using file = await open(content.path)
-    for (let at = 0; at < sizeBytes;) {
+    for (let at = run?.sizeBytes ?? 0; at < sizeBytes;) {
       const bytesRead = await readAt(file, buffer, at, Math.min(READ_BYTES, sizeBytes - at), content.path)
       at += bytesRead
       yield buffer.subarray(0, bytesRead)

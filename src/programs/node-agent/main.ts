@@ -50,6 +50,7 @@ import type {Program} from '../../operator/program.ts'
 import {agentMetrics} from './metrics.ts'
 import {peerStore, servePeer} from './peer.ts'
 import {threadedCiphers} from './piece-threads.ts'
+import {sealsAhead, withSealsAhead} from './seal-ahead.ts'
 import {parsePod} from '../../kubernetes/pod.ts'
 import {PodLocks} from './pod-locks.ts'
 import {diskPreparations, SPARE_BYTES} from './prepare.ts'
@@ -161,6 +162,8 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     disk: {folder: join(RESTORE_DIR, 'incoming'), roomBytes: async () => (await freeBytes()) - SPARE_BYTES},
     log,
   })
+  const ciphers = threadedCiphers(threads, availableParallelism())
+  const ahead = sealsAhead({stores, ciphers, dumps: dumped, log, signal})
   const tools: AgentTools = {
     node,
     kube,
@@ -188,7 +191,8 @@ export const run: Program = async ({environment: variables, threads, now, log, s
       pack: packFolder(hostTools),
     }),
     dumps: dumpFolder(DUMP_DIR, log),
-    archives: withOutgoing(dumped, outgoing),
+    ahead,
+    archives: withSealsAhead(withOutgoing(dumped, outgoing), ahead),
     outgoing,
     incoming,
     pulls: dumpPulls({
@@ -197,7 +201,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     }),
     formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
-    ciphers: threadedCiphers(threads, availableParallelism()),
+    ciphers,
     nodeFeatures: nodeFeatures.value,
     inspect: inspectArchive,
     explain: explainFailure,

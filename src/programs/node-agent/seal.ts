@@ -1,6 +1,6 @@
 import pLimit from 'p-limit'
 import type {CheckpointStatus, CheckpointSummary, Obstacle} from '../../api/resources.ts'
-import {sealCheckpoint, type UnsealedMetadata} from '../../checkpoint/sealed/seal.ts'
+import {Sealing, type UnsealedMetadata} from '../../checkpoint/sealed/seal.ts'
 import {storageObstacles} from '../../checkpoint/archive/obstacles.ts'
 import type {Patience} from '../../base/waiting.ts'
 import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
@@ -14,7 +14,7 @@ import type {AgentTools} from './tools.ts'
 /** What sealing touches: no pod, no runtime, no API server. */
 export type SealTools = Pick<
   AgentTools,
-  'archives' | 'ciphers' | 'inspect' | 'log' | 'node' | 'now' | 'signal' | 'stores'
+  'ahead' | 'archives' | 'ciphers' | 'inspect' | 'log' | 'node' | 'now' | 'signal' | 'stores'
 >
 
 const TELL_EVERY_MS = 2_000
@@ -33,8 +33,8 @@ export const MOST_OBSTACLES = 20
 
 /**
  * Seals the archives of a dumped checkpoint into its store, reads everything back and verifies it; some at a time.
- * Throws CheckpointError: CHECKPOINT_FAILED when an archive is gone, RESTORE_IMPOSSIBLE before anything is stored when the
- * pod is to end and could not be restored.
+ * Throws CheckpointError: CHECKPOINT_FAILED when an archive is gone, RESTORE_IMPOSSIBLE before anything names what is
+ * stored when the pod is to end and could not be restored.
  */
 export const sealDumped = (
   checkpoint: Named,
@@ -51,28 +51,31 @@ async function sealInTurn(
   tools: SealTools,
   tell: (message: string) => Promise<void>,
 ): Promise<Sealed> {
-  const {stores, archives, ciphers, signal} = tools
+  const {stores, archives, ahead, ciphers, signal} = tools
   const say = everyFewSeconds(tools, tell)
   const {metadata, summary, obstacles} = await describe(checkpoint, tools)
   refuseToEnd(checkpoint, obstacles)
   const patience = patienceOf(checkpoint, say)
-  const {blobs, keys} = await stores.open(checkpoint.spec.storeName, {
-    patience,
-    usedBy: checkpoint.namespace,
-    signal,
-  })
-  const sealed = await sealCheckpoint({
+  const {namespace, uid} = checkpoint
+  const before = await ahead.take(uid)
+  const {blobs, keys} =
+    before?.opened ?? (await stores.open(checkpoint.spec.storeName, {patience, usedBy: namespace, signal}))
+  const sealing =
+    before?.sealing ?? new Sealing({namespace, keys: keys.sealing, store: blobs, ciphers, readBack: true})
+  const sealed = await sealing.finish({
     metadata,
     archives: new Map(
-      metadata.containers.map(({name}) => [name, () => archives.read(checkpoint.uid, name)] as const),
+      metadata.containers.map(
+        ({name}) =>
+          [
+            name,
+            () => archives.readRest(uid, name, before?.ofContainer(name) ?? new Map<string, never>()),
+          ] as const,
+      ),
     ),
-    keys: keys.sealing,
     signer: keys.signer,
-    ciphers,
-    store: blobs,
-    name: `${checkpoint.namespace}-${checkpoint.name}`,
+    name: `${namespace}-${checkpoint.name}`,
     signal,
-    readBack: true,
     onProgress: ({readBytes}) => say(`storing: ${readBytes} bytes stored and read back`),
   })
   // The pieces were read back one by one; what names them, and the key that opens them, as a restore will find them.

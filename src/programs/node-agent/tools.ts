@@ -19,6 +19,7 @@ import type {Log} from '../../operator/log.ts'
 import type {MemoryPlace} from './memory-place.ts'
 import type {Metrics} from './metrics.ts'
 import type {PodLocks} from './pod-locks.ts'
+import type {SealsAhead} from './seal-ahead.ts'
 import type {Shims} from './shims.ts'
 import type {Stores} from './stores.ts'
 import type {DumpPulls, IncomingDumps} from './transfer/incoming.ts'
@@ -69,6 +70,7 @@ export interface AgentTools {
   readonly volumes: PodVolumes
   readonly dumps: DumpFolder
   readonly archives: Archives
+  readonly ahead: SealsAhead
   readonly formerArchives: FormerArchives
   /** Dumps of this node that others may be sent. */
   readonly outgoing: OutgoingDumps
