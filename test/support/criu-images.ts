@@ -374,3 +374,17 @@ export function imagesHolding(held: readonly Held[], mounts: readonly string[]):
     ),
   }
 }
+
+/**
+ * The sockets in files.img of CRIU 4.2.1, of a program that listens on 0.0.0.0:9000 and has accepted a connection at
+ * 10.99.0.1:9000 which its peer has reset, and which the program has not closed.
+ */
+export const RESET_CONNECTION: Uint8Array = Buffer.from(
+  [
+    'GUNWVDgxMFZqAAAACAQQCyJkCAsQu4psGAIgASgGMAo4qEZAAEgCUAhYAGAAagoIABAAGAAgACgAcikIgIABEICACBgAIAAoADAA',
+    'OAFAAEgBaABwAIgBAJABAJgBALgBAMgBAIIBAjhAkAECogEHGAkgoDgoS3MAAAAIBBAMIm0IDBDBimwYAiABKAYwBzioRkCmjAJI',
+    'AlAAWIrGgQhgisaBCGoKCAAQABgAIAAoAHIqCIC88AEQgIAIGAAgACgAMAA4AUAASAFoAHAAiAEAkAEAmAEAuAEAyAEAggECOECY',
+    'AQGiAQcYCSCgOChL',
+  ].join(''),
+  'base64',
+)

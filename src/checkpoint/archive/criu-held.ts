@@ -127,11 +127,16 @@ EVERYWHERE.addAddress('0.0.0.0')
 EVERYWHERE.addAddress('::', 'ipv6')
 EVERYWHERE.addAddress('::1', 'ipv6')
 
-/** `10.244.1.5:8080`, which is bound again; TCP connections are not: they are closed. */
+/**
+ * `10.244.1.5:8080`, which is bound again. TCP connections are not: they are closed. That includes one which its peer has
+ * reset and the program has not closed yet: it is in state CLOSE and still has a remote address, and CRIU only shuts it
+ * down (restore_one_tcp in criu/sk-tcp.c). In that state without one, a socket was bound and is not used yet.
+ */
 function boundAddressOf(file: Message): string | undefined {
-  const {kind = '', local = '', state = ''} = describeSocket(file) ?? {}
+  const {kind = '', local = '', remote, state = ''} = describeSocket(file) ?? {}
   const [, host = '', port] = /^\[?(.*?)\]?:(\d+)$/.exec(local) ?? []
-  const isBound = port !== '0' && (state === '' || state === 'LISTEN' || state === 'CLOSE')
+  const isUnused = state === 'CLOSE' && remote === undefined
+  const isBound = port !== '0' && (state === '' || state === 'LISTEN' || isUnused)
   if (!/^(tcp|udp)/.test(kind) || host === '' || !isBound) return undefined
   return EVERYWHERE.check(host, isIPv6(host) ? 'ipv6' : 'ipv4') ? undefined : local
 }

@@ -2,7 +2,9 @@ import {once} from 'node:events'
 import {readdir, readFile} from 'node:fs/promises'
 import {createServer} from 'node:net'
 import {join} from 'node:path'
-import {expect, test} from 'vitest'
+import {networkInterfaces} from 'node:os'
+import {expect, test, type TestContext} from 'vitest'
+import {heldPaths} from '../../../src/checkpoint/archive/criu-held.ts'
 import {imageContents} from '../../../src/checkpoint/archive/criu-images.ts'
 import {diagnose} from '../../../src/checkpoint/archive/diagnose.ts'
 import {needCriu} from '../../support/portable-criu.ts'
@@ -43,6 +45,36 @@ test('of a real process with an established connection the file descriptor is na
     expect(diagnose(log)).toMatchObject([
       {code: 'tcp-established', process: {command: 'bash'}, file: {fd: 6}},
     ])
+  } finally {
+    server.close()
+  }
+})
+
+/** One that other machines could reach too: those of loopback are bound everywhere. */
+function ownAddress(context: TestContext): string {
+  const found = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({family, internal}) => family === 'IPv4' && !internal)
+  return found?.address ?? context.skip('needs an IPv4 address that is not of loopback')
+}
+
+test('a connection of a real process that its peer has reset is dumped, and is no obstacle', async (context) => {
+  await using folder = await tempFolder()
+  const criu = await needCriu(context, folder.path)
+  const host = ownAddress(context)
+  const server = createServer((socket) => void socket.resetAndDestroy()).listen(0, host)
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new TypeError('it listens on a port')
+  try {
+    const script = `exec 6<>/dev/tcp/${host}/${address.port}; read -r -u 6 2>/dev/null || true`
+    const {exitCode, log, imageDir} = await criu.dump(script, 'reset')
+    expect(exitCode, log.slice(-2000)).toBe(0)
+    const images = new Map([['files.img', await readFile(join(imageDir, 'files.img'))]])
+    expect(imageContents(images).sockets).toMatchObject([
+      {remote: `${host}:${address.port}`, local: expect.stringContaining(host) as string, state: 'CLOSE'},
+    ])
+    expect(heldPaths(images).filter(({kind}) => kind === 'address')).toEqual([])
   } finally {
     server.close()
   }

@@ -1,10 +1,18 @@
 import fc from 'fast-check'
 import {expect, test} from 'vitest'
 import {heldPaths} from '../../../../src/checkpoint/archive/criu-held.ts'
+import {imageContents} from '../../../../src/checkpoint/archive/criu-images.ts'
 import {obstaclesOf, storageObstacles} from '../../../../src/checkpoint/archive/obstacles.ts'
 import {withoutPacked, type PackedVolume} from '../../../../src/checkpoint/archive/volumes.ts'
 import {ociSpecSchema} from '../../../../src/checkpoint/archive/oci-spec.ts'
-import {image, IMAGES, imagesHolding, message, type Held} from '../../../support/criu-images.ts'
+import {
+  image,
+  IMAGES,
+  imagesHolding,
+  message,
+  RESET_CONNECTION,
+  type Held,
+} from '../../../support/criu-images.ts'
 import {SPEC} from '../../../support/kubelet-archive.ts'
 
 const VOLUMES = '/var/lib/kubelet/pods/59002284-99ba-40ea-be82-c5dfb31d88b6/volumes'
@@ -110,6 +118,7 @@ test.for<[string, string, number, number, number, readonly number[], object]>([
   ['restored', 'TCP that is connected, which is closed', TCP, ESTABLISHED, 40_000, [10, 244, 1, 5], POD],
   ['restored', 'TCP on all addresses', TCP, LISTEN, 8080, [0, 0, 0, 0], POD],
   ['restored', 'TCP on loopback', TCP, LISTEN, 8080, [127, 0, 0, 2], POD],
+  ['Impossible', 'TCP that is bound and not used yet', TCP, CLOSE, 8080, [10, 244, 1, 5], POD],
   ['restored', 'TCP that is not bound yet', TCP, CLOSE, 0, [10, 244, 1, 5], POD],
   [
     'Unproven',
@@ -138,6 +147,15 @@ test.for<[string, string, number, number, number, readonly number[], object]>([
   const images = new Map(Object.entries({...imagesHolding([], MOUNTS), 'files.img': files}))
   const found = obstaclesOf('main', heldPaths(images), OCI, pod)
   expect(found.map((one) => one.verdict).join() || 'restored').toBe(verdict)
+})
+
+test('a connection that its peer has reset is no address that is bound, as CRIU dumps it', () => {
+  const images = new Map([['files.img', RESET_CONNECTION]])
+  expect(imageContents(images).sockets).toMatchObject([
+    {local: '0.0.0.0:9000', state: 'LISTEN'},
+    {local: '10.99.0.1:9000', remote: expect.stringMatching(/^10\.99\.0\.1:\d+$/) as string, state: 'CLOSE'},
+  ])
+  expect(obstaclesOf('main', heldPaths(images), OCI, POD)).toEqual([])
 })
 
 test('what lies in volumes that come back with their contents is no obstacle any more', () => {
