@@ -78,6 +78,8 @@ export class SimulatedNodes {
   readonly skewMs = new Map<string, number>()
   /** Nodes whose restored processes end before their kubelet has reported that they run. */
   readonly dying = new Set<string>()
+  /** Nodes without room for a dump that is sent to them, which is found out before anything is frozen. */
+  readonly full = new Set<string>()
   /** By pod: what agents say that a restore may not find. */
   readonly obstacles = new Map<string, readonly Obstacle[]>()
   readonly #kube: FakeKube
@@ -273,6 +275,12 @@ export class SimulatedNodes {
         completionTime: this.#time(),
       })
     }
+    const target = spec.transfer?.nodeName ?? ''
+    if (this.full.has(target))
+      return this.#setStatus('Checkpoint', metadata, {
+        ...{phase: 'Failed', reason: 'TOO_LARGE', message: `node ${target} has no room`, frozen: false},
+        ...{refusedByNodeName: target, completionTime: this.#time()},
+      })
     const {uid} = pod.metadata
     this.#stored.set(metadata.uid ?? '', this.#memory.get(uid) ?? '')
     if (spec.podPolicy !== 'Resume') this.#frozen.add(uid)

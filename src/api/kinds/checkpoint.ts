@@ -268,6 +268,12 @@ export const checkpointStatusSchema = z
       .describe(
         'transfer is what the node of the pod offers to the node of spec.transfer. Only in phase Dumped or later.',
       ),
+    refusedByNodeName: z
+      .string()
+      .optional()
+      .describe(
+        'refusedByNodeName is the name of the node of spec.transfer, if the checkpoint failed because that node refused the memory before the pod was frozen.',
+      ),
     freezeTime: z
       .string()
       .optional()

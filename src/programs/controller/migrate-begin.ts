@@ -8,6 +8,7 @@ import {namespaceProblem} from './checkpoint-images.ts'
 import {boundVolumes, claimProblem} from './pod-volumes.ts'
 import {newPodNameOf, wayTo} from './migrate-direct.ts'
 import {imagesFirst} from './migrate-images.ts'
+import {refusalsText, refusedNodes} from './migrate-next-target.ts'
 import {refusalOfTarget} from './migrate-target.ts'
 import {
   checkpointNameOf,
@@ -36,7 +37,17 @@ export async function begin(at: MigrationAt): Promise<Requeue> {
   const pod = found === undefined ? undefined : podSchema.parse(found)
   if (pod === undefined) return finish(at, 'Failed', 'POD_NOT_FOUND', `pod ${spec.podName} not found`)
   const target = await targetOf(pod, at)
-  if (typeof target !== 'string') return finish(at, 'Failed', target.reason, target.message)
+  if (typeof target !== 'string') {
+    const {refusedTargets} = migration.status ?? {}
+    if (refusedTargets === undefined) return finish(at, 'Failed', target.reason, target.message)
+    const kept = `pod ${spec.podName} keeps running on its node`
+    return finish(
+      at,
+      'RolledBack',
+      target.reason,
+      `${kept}: ${refusalsText(refusedTargets)}; ${target.message}`,
+    )
+  }
   const images = await imagesFirst(pod, target, at)
   if (images !== 'done') return images
   const way = wayTo(target, pod.spec.nodeName ?? '', at)
@@ -57,7 +68,7 @@ export async function begin(at: MigrationAt): Promise<Requeue> {
       sourcePodUID: pod.metadata.uid,
       sourceRestartCount: restartsOf(pod),
       ownerRefs: pod.metadata.ownerReferences,
-      startTime: new Date(context.now()).toISOString(),
+      startTime: migration.status?.startTime ?? new Date(context.now()).toISOString(),
       missingImages: null,
       ...way,
       ...(way.way === 'Direct' ? {targetNodeName: target, newPodName} : {}),
@@ -118,7 +129,10 @@ async function targetOf(
     },
     context.objects,
   )
-  const names = places.candidates.map((candidate) => candidate.node.metadata.name)
+  const refused = refusedNodes(migration)
+  const names = places.candidates
+    .map((candidate) => candidate.node.metadata.name)
+    .filter((name) => !refused.has(name))
   // One that was asked already stays, as long as it can take it.
   const asked = names.find((name) => name === migration.status?.targetNodeName)
   return (

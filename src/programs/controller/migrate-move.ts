@@ -17,6 +17,7 @@ import {progressOf} from './restore-status.ts'
 import {ownSpec, restoredPod} from './restored-pod.ts'
 import {ensure, refusalOf} from '../../operator/writes.ts'
 import {isComplete, removeEarly} from './migrate-direct.ts'
+import {beginAgain, hasNextTarget} from './migrate-next-target.ts'
 import {awaitsReadiness} from './migrate-verify.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
 import {refTo} from './reconcile-context.ts'
@@ -124,6 +125,7 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
   if (target !== undefined && isOurs(target, at)) return leave(target, at)
   if (isSource && !isTerminating(source) && !beganAnew) {
     if (await thawIfFrozen(at)) return {requeueAfterMs: AGAIN_MS}
+    if (await hasNextTarget(at)) return beginAgain(at)
     return finish(
       at,
       'RolledBack',

@@ -1,13 +1,20 @@
 import type {Checkpoint} from '../../api/resources.ts'
 import {boundVolumes} from './pod-volumes.ts'
-import {checkpointOf, step, updateStatus, type MigrationAt} from './migration-state.ts'
+import {
+  hasNextTarget,
+  leaveTarget,
+  MOST_TARGETS,
+  refusalsText,
+  refusedBy,
+  refusedNodes,
+  withRefusal,
+} from './migrate-next-target.ts'
+import {checkpointOf, updateStatus, type MigrationAt} from './migration-state.ts'
 import {placementOf, refusalText} from './placement.ts'
 import {ownSpec} from './restored-pod.ts'
 import {timeText} from '../../base/time.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
 
-/** So many nodes are asked: the source stands still meanwhile. */
-const MOST_TARGETS = 3
 /** The answer wakes it sooner. */
 const AGAIN_MS = 10_000
 
@@ -39,7 +46,7 @@ export async function takerOf(
     },
     context.objects,
   )
-  const refused = new Set(status.refusedTargets?.map((target) => target.nodeName))
+  const refused = refusedNodes(migration)
   const names = places.candidates
     .map((candidate) => candidate.node.metadata.name)
     .filter((name) => !refused.has(name))
@@ -51,8 +58,9 @@ export async function takerOf(
 }
 
 /**
- * A node refused: where nobody asked for that one, the next best is asked, while the source stands still; after the last
- * one the source goes on, and every refusal is told.
+ * A node refused. Unless the pod is to go to that one, the next best is asked: while the source is frozen, if the
+ * checkpoint is stored, and after it was thawed, if its dump was sent to the one that refused. After the last one the
+ * source is thawed, and every refusal is reported.
  */
 export async function askNext(
   refusal: {readonly node: string; readonly reason?: string | undefined; readonly message: string},
@@ -61,11 +69,10 @@ export async function askNext(
   const {migration, context} = at
   const {spec, status = {}} = migration
   const {node, message, reason = 'RESTORE_UNSUPPORTED'} = refusal
-  const refusedTargets = [...(status.refusedTargets ?? []), {nodeName: node, message}]
-  const told = refusedTargets.map((target) => `${target.nodeName}: ${target.message}`).join('; ')
+  const refusedTargets = withRefusal(at, node, message)
   const mayAskOthers = spec.nodeName === undefined && status.way !== 'Direct'
   if (mayAskOthers && refusedTargets.length < MOST_TARGETS) {
-    const rest = {...at, migration: {...migration, status: {...status, refusedTargets}}}
+    const rest = refusedBy(at, refusedTargets)
     const next = await takerOf(await checkpointOf(at), rest)
     if (next.node !== undefined) {
       const phaseStartTime = timeText(context.now())
@@ -76,9 +83,12 @@ export async function askNext(
         refusedTargets,
         phaseStartTime,
       }
-      await updateStatus(at, {...fields, message: `${asks(next.node)}; refused by ${told}`})
+      await updateStatus(at, {
+        ...fields,
+        message: `${asks(next.node)}; refused by ${refusalsText(refusedTargets)}`,
+      })
       return {requeueAfterMs: AGAIN_MS}
     }
   }
-  return step(at, 'RollingBack', {reason, refusedTargets}, refusedTargets.length === 1 ? message : told)
+  return leaveTarget(at, reason, refusedTargets)
 }

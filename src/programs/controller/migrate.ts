@@ -15,6 +15,7 @@ import {
   transferLeftMs,
 } from './migrate-direct.ts'
 import {move, rollBack} from './migrate-move.ts'
+import {hasNextTarget, leaveTarget, refusedBy, withRefusal} from './migrate-next-target.ts'
 import {asks, askNext, takerOf} from './migrate-taker.ts'
 import {refusalOfTarget} from './migrate-target.ts'
 import {verify} from './migrate-verify.ts'
@@ -150,6 +151,13 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
   if (phase === 'Failed') {
     // It holds nothing, and is not told as if it did.
     const why = message ?? 'the checkpoint failed'
+    const {refusedByNodeName} = made?.status ?? {}
+    if (refusedByNodeName !== undefined && refusedByNodeName === status.targetNodeName) {
+      const refusedTargets = withRefusal(at, refusedByNodeName, why)
+      if (await hasNextTarget(refusedBy(at, refusedTargets)))
+        return leaveTarget(at, reason ?? 'TOO_LARGE', refusedTargets)
+      if (refusedTargets.length > 1) return leaveTarget(at, reason ?? 'TOO_LARGE', refusedTargets)
+    }
     if (!(await removeEarly(at))) return {requeueAfterMs: EARLY_MS}
     return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', why, {checkpointName: null})
   }

@@ -8,6 +8,7 @@ import {importCheckpoint, type ImportTools} from './import.ts'
 import {runPostCheckpointHook, endFreeze, undo, type LetGoTools} from './end-freeze.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './checkpoint-object.ts'
 import {podOf, type Pod} from '../../kubernetes/pod.ts'
+import {TargetRefusal} from './transfer/target-room.ts'
 import {offerDump, type OfferTools} from './transfer/offer.ts'
 import {removeCheckpoint, type RemovalTools} from './remove.ts'
 import {sealDumped, type SealTools} from './seal.ts'
@@ -305,6 +306,7 @@ async function giveUp(checkpoint: Named, error: unknown, tools: GiveUpTools): Pr
   const next = {
     ...{phase: 'Failed', reason, message, frozen: holds},
     completionTime: new Date(now()).toISOString(),
+    ...(error instanceof TargetRefusal ? {refusedByNodeName: error.nodeName} : {}),
   }
   const written = await leavePhase(checkpoint, phase, next, tools).catch(async (refusal: unknown) => {
     signal.throwIfAborted()

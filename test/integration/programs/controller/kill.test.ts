@@ -24,6 +24,15 @@ function dyingScene(...given: Parameters<typeof directScene>) {
   return scene
 }
 
+/** Whose first target refuses the pod: before it is frozen, or after. */
+function refusingScene(...given: Parameters<typeof directScene>) {
+  const scene = directScene(...given)
+  for (const node of ['c', 'd']) scene.nodes.addNode(node, {directMoves: true})
+  scene.nodes.full.add('b')
+  scene.nodes.unfit.set('c', 'another image')
+  return scene
+}
+
 test.for([
   ['that succeeds', {}, undefined, sceneWithPod],
   ['that rolls back', {}, 'PRIVILEGES_WIDER: no', sceneWithPod],
@@ -33,6 +42,8 @@ test.for([
   ['without a store that rolls back', {}, 'PRIVILEGES_WIDER: no', directScene],
   ['without a store of a ReplicaSet', OF_REPLICA_SET, undefined, directScene],
   ['without a store of a ReplicaSet that rolls back', OF_REPLICA_SET, 'PRIVILEGES_WIDER: no', directScene],
+  ['whose first targets refuse', {}, undefined, refusingScene],
+  ['of a ReplicaSet whose first targets refuse', OF_REPLICA_SET, undefined, refusingScene],
   ['whose pod is reported early', {}, undefined, reportingScene],
   ['of a ReplicaSet whose pod is reported early', OF_REPLICA_SET, undefined, reportingScene],
   ['whose pod ends after it was reported', {}, undefined, dyingScene],
