@@ -13,6 +13,12 @@ export interface HttpOptions {
   readonly registry: Pick<Registry, 'metrics' | 'contentType'>
   /** What only those are answered who have the key of the programs, by TLS. */
   readonly peers?: {readonly key: AnsweringKey; readonly answer: HttpAnswer}
+  /** Connections of another kind, which neither HTTP nor TLS could begin as they do. */
+  readonly others?: {
+    readonly firstByte: number
+    /** Takes a connection, paused, with what was read of it. */
+    readonly take: (socket: Socket, bytes: Buffer) => void
+  }
   readonly log: Log
 }
 
@@ -30,7 +36,7 @@ const FIRST_BYTE_MS = 10_000
  * answered. Resolves once it listens.
  */
 export async function serveHttp(port: number, options: HttpOptions): Promise<HttpServer> {
-  const {log, peers} = options
+  const {log, peers, others} = options
   const open = createServer(answered(openAnswer(options), log))
   const secret = peers === undefined ? undefined : peerServer(peers.key, answered(peers.answer, log))
   const connected = new Set<Socket>()
@@ -41,7 +47,10 @@ export async function serveHttp(port: number, options: HttpOptions): Promise<Htt
     socket.once('error', () => socket.destroy())
     socket.once('data', (bytes) => {
       socket.setTimeout(0)
-      handOver(socket, bytes, secret !== undefined && bytes[0] === HANDSHAKE ? secret : open)
+      if (others !== undefined && bytes[0] === others.firstByte) {
+        socket.pause()
+        others.take(socket, bytes)
+      } else handOver(socket, bytes, secret !== undefined && bytes[0] === HANDSHAKE ? secret : open)
     })
   })
   await new Promise<void>((resolve, reject) => {

@@ -200,6 +200,7 @@ export class FakeNode {
     }
     const incoming = incomingDumps({
       disk: {folder: join(this.folder, 'incoming'), roomBytes: () => Promise.resolve(2 ** 40)},
+      start: () => Promise.reject(new Error('this node is alone')),
       log: () => undefined,
     })
     const stores = clusterStores({

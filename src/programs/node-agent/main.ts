@@ -1,7 +1,6 @@
 import {statfs} from 'node:fs/promises'
 import {availableParallelism} from 'node:os'
 import {dirname, join} from 'node:path'
-import type {Readable} from 'node:stream'
 import {Registry} from 'prom-client'
 import {z} from 'zod'
 import {
@@ -73,9 +72,12 @@ import {
 } from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
 import type {WantedDump} from './transfer/access.ts'
+import {DATA_PREAMBLE, dataConnections} from './transfer/data-connections.ts'
 import {incomingDumps} from './transfer/incoming.ts'
 import {outgoingDumps, withOutgoing} from './transfer/outgoing.ts'
 import {dumpPulls} from './transfer/pull.ts'
+import type {StartTransfer} from './transfer/program.ts'
+import type {OpenedDump} from './transfer/receive.ts'
 import {requestDump} from './transfer/request.ts'
 import {dumpServer} from './transfer/serve-dumps.ts'
 import {serveUsage} from './usage.ts'
@@ -157,7 +159,9 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     return bavail * bsize
   }
   const memory = memoryPlace(MEMORY_DIR, {proc: '/proc'})
+  const startTransfer: StartTransfer = (words, options) => hostTools.start(FILES_PROGRAM, words, options)
   const incoming = incomingDumps({
+    start: startTransfer,
     memory: {...memory, folder: join(MEMORY_DIR, 'incoming')},
     disk: {folder: join(RESTORE_DIR, 'incoming'), roomBytes: async () => (await freeBytes()) - SPARE_BYTES},
     log,
@@ -228,7 +232,8 @@ export const run: Program = async ({environment: variables, threads, now, log, s
   // Before anything is received anew.
   await incoming.clean()
   const agent = startAgent(tools, preparations, registry)
-  const serveDumps = dumpServer(tools)
+  const data = dataConnections()
+  const serveDumps = dumpServer({...tools, data, start: startTransfer})
   const web = await serveHttp(port, {
     registry,
     health: agent,
@@ -239,6 +244,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
         (await serveDumps(request, response)) ||
         servePeer(request, response, {store: () => blobs({node: {}}, undefined), signal}),
     },
+    others: {firstByte: DATA_PREAMBLE, take: data.take},
     log,
   })
   const interruptions = watchInterruptions({node, kube, metadataUrl: environment.METADATA_URL, log, signal})
@@ -314,7 +320,7 @@ async function openDump(
   wanted: WantedDump,
   headersOf: (channel: Buffer) => Readonly<Record<string, string>>,
   {port, kube, signal}: {readonly port: number; readonly kube: KubeClient; readonly signal: AbortSignal},
-): Promise<Readable> {
+): Promise<OpenedDump> {
   const host = await agentAddress(wanted.source, kube)
   if (host === undefined)
     throw new CheckpointError('TRANSFER_FAILED', `node ${wanted.source} has no node agent`)

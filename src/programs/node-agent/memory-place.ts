@@ -50,7 +50,8 @@ export function memoryPlace(folder: string, {proc}: {readonly proc: string}): Me
       if (isSwapped(swaps ?? '') && !isUnswappable(mounts ?? '', folder)) return 0
       const [available, total] = ['MemAvailable', 'MemTotal'].map((name) => bytesOf(memory ?? '', name))
       if (available === undefined || total === undefined) return 0
-      return Math.max(0, Math.min(freeBytes, available - Math.max(RESERVE_BYTES, RESERVE_SHARE * total)))
+      const spareBytes = available - Math.max(RESERVE_BYTES, Math.ceil(RESERVE_SHARE * total))
+      return Math.max(0, Math.min(freeBytes, spareBytes))
     },
     async isFull() {
       const freeBytes = await free()

@@ -1,5 +1,6 @@
 import {execFile, spawn, type ChildProcess} from 'node:child_process'
 import {lstat, open, readdir, stat} from 'node:fs/promises'
+import type {Socket} from 'node:net'
 import {join} from 'node:path'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
@@ -30,6 +31,12 @@ export interface HostTools {
   ): Promise<void>
   /** Runs it with a new file, for root alone, as standard output. Throws with what it said when it fails. */
   writeFile(name: string, words: readonly string[], path: string, signal: AbortSignal): Promise<void>
+  /** Starts it with pipes, and with sockets as its file descriptors from 3 on. Killed when the signal is aborted. */
+  start(
+    name: string,
+    words: readonly string[],
+    options: {readonly sockets?: readonly Socket[]; readonly signal: AbortSignal},
+  ): Promise<ChildProcess>
   /** Whether it is installed. */
   has(name: string): Promise<boolean>
 }
@@ -66,6 +73,14 @@ export function storeTools(root: string): HostTools {
       const failure = await endOf(child, [name, ...words])
       signal.throwIfAborted()
       if (failure !== undefined) throw failure
+    },
+    async start(name, words, {sockets = [], signal}) {
+      const program = await programOf(root, name)
+      return spawn(program, words, {
+        stdio: ['pipe', 'pipe', 'pipe', ...sockets],
+        signal,
+        killSignal: 'SIGKILL',
+      })
     },
     async has(name) {
       const program = await programOf(root, name).catch(() => undefined)

@@ -11,6 +11,9 @@ import type {AgentTools} from '../tools.ts'
 /** Header of a request: how many bytes its node has room for. */
 export const ROOM_HEADER = 'clouder-room'
 
+/** Header of a request: SHA-256 of the public key of whoever will make the connections for the files. */
+export const PIN_HEADER = 'clouder-pin'
+
 /** A dump of another node that a Migration moves to this one. */
 export interface WantedDump {
   readonly namespace: string

@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 
-/** Bytes of a file that one frame carries at most: as much as stays in a processor's cache from reading it to encrypting it. */
+/** Bytes of a file that are sent at once, of which each has a CRC-32; only the last ones of a file are fewer. */
 export const PIECE_BYTES = 1024 * 1024
 /** Nothing is sent for longer than this: a frame that says so keeps the connection. */
 export const ALIVE_EVERY_MS = 5000
@@ -25,19 +25,23 @@ const pathSchema = z
     path.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && !part.includes('\0')),
   )
 
+/** SHA-256 of the public key of one end of the data connections, in hexadecimal. */
+export const pinSchema = z.string().regex(/^[0-9a-f]{64}$/)
+/** Connections over which the files of one dump come. */
+export const MAX_CONNECTIONS = 4
+
 const frameSchema = z.discriminatedUnion('type', [
-  /** Bytes of a file follow, right behind those that were sent of it before. */
+  /** The target is to make so many connections, and begins each with the id. */
   z.strictObject({
-    type: z.literal('piece'),
-    container: containerSchema,
-    path: pathSchema,
-    offset: sizeSchema,
-    length: sizeSchema.max(PIECE_BYTES),
-    crc: crcSchema,
+    type: z.literal('connect'),
+    id: z.string().regex(/^[0-9a-f]{64}$/),
+    connections: z.int().min(1).max(MAX_CONNECTIONS),
   }),
+  /** They are there; the source has this key. */
+  z.strictObject({type: z.literal('pin'), pin: pinSchema}),
   /** The dump begins; comes before any piece. So large it is expected to be; 0: that is not known. */
   z.strictObject({type: z.literal('begin'), sizeBytes: sizeSchema}),
-  /** The dump was begun again: nothing of what was sent counts. */
+  /** The dump was begun again: nothing of what was sent counts. It is requested again. */
   z.strictObject({type: z.literal('restart')}),
   /** The dump has nothing new yet. */
   z.strictObject({type: z.literal('alive')}),
@@ -74,23 +78,18 @@ export function headerOf(frame: Frame): Buffer {
 
 const bodyBytesOf = (frame: Frame): number => ('length' in frame ? frame.length : 0)
 
-/** Gives room for what a frame announces. */
-export type RoomFor = (frame: Frame) => Buffer
-
 /**
  * Puts frames together from bytes that come in chunks of any size. `onFrame` is called with each, and with what
- * followed it in the room that `roomFor` gave.
+ * followed it.
  */
 export class FrameReader {
-  readonly #roomFor: RoomFor
   readonly #onFrame: (frame: Frame, body: Buffer) => void
   readonly #prefix = Buffer.alloc(PREFIX_BYTES)
   #into: Buffer = this.#prefix
   #filled = 0
   #frame: Frame | undefined
 
-  constructor(roomFor: RoomFor, onFrame: (frame: Frame, body: Buffer) => void) {
-    this.#roomFor = roomFor
+  constructor(onFrame: (frame: Frame, body: Buffer) => void) {
     this.#onFrame = onFrame
   }
 
@@ -131,7 +130,7 @@ export class FrameReader {
       return
     }
     this.#frame = frame
-    this.#into = this.#roomFor(frame).subarray(0, bodyBytes)
+    this.#into = Buffer.alloc(bodyBytes)
   }
 
   #give(frame: Frame, body: Buffer): void {

@@ -1,6 +1,5 @@
 import {readdir, readFile, mkdir, rm} from 'node:fs/promises'
 import {join} from 'node:path'
-import type {Readable} from 'node:stream'
 import {z} from 'zod'
 import {jsonOf} from '../../../base/json.ts'
 import {makeFolderDurably, writeDurably} from '../../../base/durable-files.ts'
@@ -9,7 +8,8 @@ import {CheckpointError} from '../../../checkpoint/errors.ts'
 import type {KubeObject} from '../../../kubernetes/types.ts'
 import type {Log} from '../../../operator/log.ts'
 import type {MemoryPlace} from '../memory-place.ts'
-import {receiveDump, type ReceivingPlace} from './receive.ts'
+import type {StartTransfer} from './program.ts'
+import {receiveDump, RestartedError, type OpenedDump, type ReceivingPlace} from './receive.ts'
 
 /** A dump that was received as a whole. Written beside it, for an agent that is started again. */
 const receivedSchema = z.strictObject({
@@ -36,12 +36,13 @@ export interface IncomingOptions {
   readonly memory?: IncomingPlace & Pick<MemoryPlace, 'reserve'>
   /** Holds another value after each boot; default: the kernel's. */
   readonly bootIdFile?: string
+  readonly start: StartTransfer
   readonly log: Log
 }
 
 export interface Receiving {
-  /** Opens a connection on which the dump comes. */
-  readonly open: (signal: AbortSignal) => Promise<Readable>
+  /** Requests the dump, for connections with a key of that pin. */
+  readonly open: (pin: string, signal: AbortSignal) => Promise<OpenedDump>
   readonly onBytes: (receivedBytes: number, expectedBytes: number) => void
   readonly signal: AbortSignal
 }
@@ -78,7 +79,13 @@ const UID = /^[0-9a-f-]{36}$/
 /** Room that is kept besides what is expected: a process grows until it is frozen. */
 const GROWTH_BYTES = 64 * 1024 * 1024
 
-export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: IncomingOptions): IncomingDumps {
+export function incomingDumps({
+  disk,
+  memory,
+  bootIdFile = BOOT_ID,
+  start,
+  log,
+}: IncomingOptions): IncomingDumps {
   const places = [...(memory === undefined ? [] : [memory]), disk]
   const noteOf = (uid: string): string => {
     if (!UID.test(uid)) throw new Error(`"${uid}" is not the uid of a Checkpoint`)
@@ -114,7 +121,7 @@ export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: Incomin
     }
     try {
       await makeFolderDurably(disk.folder)
-      const received = await receiveDump(await open(signal), {place, onBytes, signal})
+      const received = await receiveDump({start, open, place, onBytes, signal})
       const {digest, sizeBytes, containers, folder} = received
       const note = {digest, sizeBytes, containers: [...containers], folder, boot: await boot()}
       await writeDurably(noteOf(uid), JSON.stringify(note))
@@ -124,6 +131,20 @@ export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: Incomin
       throw isFull(error) ? tooLarge(held.folder, error) : error
     } finally {
       held.release()
+    }
+  }
+  const receiveLast = async (
+    uid: string,
+    mayUseMemory: boolean,
+    receiving: Receiving,
+  ): Promise<ReceivedFolders> => {
+    for (;;) {
+      try {
+        return await receiveOnce(uid, mayUseMemory, receiving)
+      } catch (error) {
+        if (!(error instanceof RestartedError)) throw error
+        log('info', 'receiving a dump again: its node began it again', {checkpoint: uid})
+      }
     }
   }
   const find = async (uid: string): Promise<ReceivedFolders | undefined> => {
@@ -141,13 +162,13 @@ export function incomingDumps({disk, memory, bootIdFile = BOOT_ID, log}: Incomin
   return {
     async receive(uid, receiving) {
       try {
-        return await receiveOnce(uid, true, receiving)
+        return await receiveLast(uid, true, receiving)
       } catch (error) {
         const isTooLarge = error instanceof CheckpointError && error.code === 'TOO_LARGE'
         if (memory === undefined || !isTooLarge) throw error
         log('info', 'receiving a dump again, to the disk', {checkpoint: uid, error: error.message})
       }
-      return receiveOnce(uid, false, receiving)
+      return receiveLast(uid, false, receiving)
     },
     roomBytes: async () => Math.max(await memoryRoom(), await disk.roomBytes()),
     find,

@@ -57,13 +57,17 @@ export interface OutgoingDumps {
   ): Promise<OfferedDump>
   /** What there is to send by now. Undefined: no dump was begun. */
   view(checkpointUid: string): Promise<DumpView | undefined>
-  /** Reads a piece of a file, and gives its CRC-32. Undefined: it is not there any more, or shorter than it was. */
-  read(
+  /**
+   * The number on the disk of a file that may grow, which no other file gets as long as it is sent. Undefined: it is not
+   * there any more, or the dump is complete.
+   */
+  inodeOf(checkpointUid: string, file: DumpFile): Promise<string | undefined>
+  /** Notes the CRC-32 of a piece that was sent of that epoch; `name` is of container and path. */
+  noteCrc(
     checkpointUid: string,
-    file: DumpFile,
-    offset: number,
-    into: Buffer,
-  ): Promise<{readonly crc: number} | undefined>
+    epoch: number,
+    piece: {readonly name: string; readonly offset: number; readonly crc: number},
+  ): void
   /** What the target has room for, while it is connected; undefined: it is not. */
   noteRoom(checkpointUid: string, roomBytes: number | undefined): void
   /** What a target that connects within some seconds has room for. Undefined: none does. */
@@ -215,29 +219,22 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
       for (const file of files) if (await isStale(state, file)) await begunAgain(state)
       return {epoch: state.epoch, files, sizeBytes: begun.expectedBytes}
     },
-    async read(uid, file, offset, into) {
+    async inodeOf(uid, file) {
       const state = states.get(uid)
-      if (state === undefined) return undefined
-      const {epoch} = state
-      const isFinal = state.manifest !== undefined
-      const known = state.growing.get(keyOf(file))
-      if (isFinal && known === undefined) {
-        const handle = await openFile(file.absolute).catch(unlessMissing)
-        if (handle === undefined) return undefined
-        await using opened = handle
-        return (await readFully(opened, into, offset)) === into.length ? {crc: crc32(into)} : undefined
-      }
-      const growing = known ?? (await growingOf(state, file))
-      if (growing === undefined) return undefined
-      const bytes = await readFully(growing.handle, into, offset).catch((error: unknown) => {
+      if (state === undefined || state.manifest !== undefined) return undefined
+      const growing = await growingOf(state, file)
+      const stats = await growing?.handle.stat({bigint: true}).catch((error: unknown) => {
         // Closed meanwhile: it is complete, or was begun again.
-        if (state.growing.get(keyOf(file)) !== growing) return 0
+        if (state.growing.get(keyOf(file)) !== growing) return undefined
         throw error
       })
-      if (bytes < into.length || state.epoch !== epoch) return undefined
-      const crc = crc32(into)
-      growing.crcs[offset / PIECE_BYTES] = crc
-      return {crc}
+      return stats?.ino.toString()
+    },
+    noteCrc(uid, epoch, {name, offset, crc}) {
+      const state = states.get(uid)
+      if (state?.epoch !== epoch) return
+      const growing = state.growing.get(name)
+      if (growing !== undefined) growing.crcs[offset / PIECE_BYTES] = crc
     },
     noteRoom(uid, roomBytes) {
       if (roomBytes === undefined) rooms.delete(uid)

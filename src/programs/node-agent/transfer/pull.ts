@@ -1,4 +1,3 @@
-import type {Readable} from 'node:stream'
 import {API_VERSION} from '../../../api/names.ts'
 import {migrationSchema, type Migration} from '../../../api/resources.ts'
 import {errorMessage, isTransient} from '../../../base/errors.ts'
@@ -8,15 +7,16 @@ import type {KubeObject, ObjectRef} from '../../../kubernetes/types.ts'
 import {checkpointRef, parseCheckpoint, type Named} from '../checkpoint-object.ts'
 import type {AgentTools} from '../tools.ts'
 import {writeStatusIf} from '../write-status.ts'
-import {ROOM_HEADER, transferKey, type TransferKey, type WantedDump} from './access.ts'
+import {PIN_HEADER, ROOM_HEADER, transferKey, type TransferKey, type WantedDump} from './access.ts'
 import type {DumpPulls, ReceivedFolders} from './incoming.ts'
+import type {OpenedDump} from './receive.ts'
 
 /** Asks the node agent of `wanted.source` for a dump. Throws CheckpointError TRANSFER_FAILED. */
 export type DumpOpener = (
   wanted: WantedDump,
   headersOf: (channel: Buffer) => Readonly<Record<string, string>>,
   signal: AbortSignal,
-) => Promise<Readable>
+) => Promise<OpenedDump>
 
 export type PullTools = Pick<AgentTools, 'kube' | 'node' | 'now' | 'log' | 'signal' | 'incoming'> & {
   readonly openDump: DumpOpener
@@ -177,9 +177,9 @@ async function receive(
   const startedMs = now()
   const progress = progressOf(migration, most, tools)
   const received = await incoming.receive(checkpoint.uid, {
-    open: async (signal) => {
-      const room = {[ROOM_HEADER]: String(await incoming.roomBytes())}
-      return openDump(wanted, (channel) => ({...key.headersOf(wanted, channel), ...room}), signal)
+    open: async (pin, signal) => {
+      const own = {[ROOM_HEADER]: String(await incoming.roomBytes()), [PIN_HEADER]: pin}
+      return openDump(wanted, (channel) => ({...key.headersOf(wanted, channel), ...own}), signal)
     },
     onBytes: progress.note,
     signal: tools.signal,

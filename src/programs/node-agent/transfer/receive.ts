@@ -1,17 +1,9 @@
-import {mkdir, open, rm, type FileHandle} from 'node:fs/promises'
-import {dirname, join} from 'node:path'
 import type {Readable} from 'node:stream'
-import {crc32} from 'node:zlib'
+import {z} from 'zod'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
-import {crcOfPieces} from './dump-files.ts'
-import {FrameReader, manifestSchema, PIECE_BYTES, type Frame, type Manifest} from './frames.ts'
+import {FrameReader, manifestSchema, pinSchema, SILENCE_MS, type Frame, type Manifest} from './frames.ts'
 import {digestOf} from './outgoing.ts'
-
-/** As many pieces wait to be written before no more is read. */
-const WAITING_PIECES = 4
-const MAX_FILES = 100_000
-/** Files that are kept open: processes are dumped one after another, and each has a file of its own. */
-const MAX_OPEN = 32
+import {TransferProgram, type StartTransfer} from './program.ts'
 
 export interface ReceivedDump {
   /** One folder per container below it. */
@@ -29,212 +21,210 @@ export interface ReceivingPlace {
   readonly maxBytes: number
 }
 
+/** A request that the source has accepted. */
+export interface OpenedDump {
+  /** Frames. */
+  readonly content: Readable
+  /** Where the connections for the files are made to. */
+  readonly host: string
+  readonly port: number
+}
+
 export interface ReceiveOptions {
+  readonly start: StartTransfer
+  /** Requests the dump for the end of the connections that has a key of that pin. */
+  readonly open: (pin: string, signal: AbortSignal) => Promise<OpenedDump>
   /** Chosen once, when it is known how large the dump is expected to be; 0: that is not known. Throws as `receiveDump`. */
   readonly place: (expectedBytes: number) => Promise<ReceivingPlace>
   readonly onBytes?: (receivedBytes: number, expectedBytes: number) => void
+  /** How long the last files are waited for while nothing of them comes. Default: 30 s. */
+  readonly silenceMs?: number
   readonly signal: AbortSignal
 }
 
+/** The source began its dump again: it is to be requested again. */
+export class RestartedError extends Error {}
+
+const fileSchema = z.strictObject({name: z.string(), sizeBytes: z.int(), crc: z.int()})
+type ReceivedFile = z.output<typeof fileSchema>
+const saidSchema = z.union([
+  z.strictObject({pin: pinSchema}),
+  z.strictObject({receivedBytes: z.int()}),
+  z.strictObject({received: z.array(fileSchema)}),
+  z.strictObject({failed: z.enum(['TooLarge', 'Full'])}),
+])
+type Said = z.output<typeof saidSchema>
+
 /**
  * Writes a dump that another node sends. Nothing but files and folders is made, for their owner alone, and nothing
- * outside of the folder; what is there counts only when this returns. Throws CheckpointError TRANSFER_FAILED, TOO_LARGE;
- * what was written until then is the caller's to remove.
+ * outside of the folder; what is there counts only when this returns. Throws CheckpointError TRANSFER_FAILED, TOO_LARGE,
+ * and RestartedError; what was written until then is the caller's to remove, and nothing is written after.
  */
-export async function receiveDump(content: Readable, options: ReceiveOptions): Promise<ReceivedDump> {
-  const receiving = new Receiving(content, options)
+export async function receiveDump(options: ReceiveOptions): Promise<ReceivedDump> {
+  const over = new AbortController()
+  const signal = AbortSignal.any([options.signal, over.signal])
+  const receiving = new Receiving(options)
+  const child = await options.start(['receive-dump'], {signal})
+  await using program = new TransferProgram(child, saidSchema, (said) => receiving.take(said))
   try {
-    return await receiving.result
+    return await receiving.all(program, signal)
+  } catch (error) {
+    options.signal.throwIfAborted()
+    throw error
   } finally {
-    content.destroy()
+    over.abort(new Error('it is over'))
     await receiving.close()
   }
 }
 
-interface ReceivedFile {
-  sizeBytes: number
-  readonly crcs: number[]
-}
-
 class Receiving {
-  readonly result: Promise<ReceivedDump>
-  readonly #content: Readable
   readonly #options: ReceiveOptions
-  readonly #free: Buffer[] = []
-  readonly #files = new Map<string, ReceivedFile>()
-  readonly #open = new Map<string, FileHandle>()
-  readonly #reader: FrameReader
-  /** Writes happen one after another, in the order of the frames. */
-  #writing: Promise<void> = Promise.resolve()
-  #waiting = 0
-  #receivedBytes = 0
-  #expectedBytes = 0
+  readonly #pin = Promise.withResolvers<string>()
+  #opened: OpenedDump | undefined
+  #placing: Promise<ReceivingPlace> | undefined
   #place: ReceivingPlace | undefined
-  #manifest: Buffer | undefined
-  #fail: (error: unknown) => void = () => undefined
-  #succeed: (received: Promise<ReceivedDump>) => void = () => undefined
+  #isOver = false
+  #expectedBytes = 0
+  #receivedBytes = 0
+  #lastMs = performance.now()
+  #files: readonly ReceivedFile[] = []
+  #refusal: Extract<Said, {failed: string}>['failed'] | undefined
 
-  constructor(content: Readable, options: ReceiveOptions) {
-    this.#content = content
+  constructor(options: ReceiveOptions) {
     this.#options = options
-    this.#reader = new FrameReader(
-      (frame) => (frame.type === 'end' ? Buffer.alloc(frame.length) : this.#buffer()),
-      (frame, body) => this.#take(frame, body),
-    )
-    const {signal} = options
-    this.result = new Promise<ReceivedDump>((resolve, reject) => {
-      this.#fail = reject
-      this.#succeed = resolve
-      const aborted = (): void => reject(asError(signal.reason))
-      if (signal.aborted) aborted()
-      signal.addEventListener('abort', aborted, {once: true})
-      content.on('data', (chunk: Buffer) => this.#push(chunk))
-      content.once('error', (cause) => reject(broken(cause)))
-      content.once('close', () => {
-        if (this.#manifest === undefined) reject(broken())
-      })
-    })
   }
 
+  take(said: Said): void {
+    if ('pin' in said) this.#pin.resolve(said.pin)
+    else if ('received' in said) this.#files = said.received
+    else if ('failed' in said) this.#refusal = said.failed
+    else {
+      this.#lastMs = performance.now()
+      this.#receivedBytes = said.receivedBytes
+      this.#options.onBytes?.(said.receivedBytes, this.#expectedBytes)
+    }
+  }
+
+  /** After that no place is made. */
   async close(): Promise<void> {
-    await this.#writing.catch(() => undefined)
-    await this.#closeFiles()
+    this.#isOver = true
+    this.#opened?.content.destroy()
+    await this.#placing?.catch(() => undefined)
   }
 
-  #push(chunk: Buffer): void {
+  async all(program: TransferProgram<Said>, signal: AbortSignal): Promise<ReceivedDump> {
+    const over = Promise.withResolvers<never>()
+    over.promise.catch(() => undefined)
+    const aborted = (): void => over.reject(asError(signal.reason))
+    if (signal.aborted) aborted()
+    signal.addEventListener('abort', aborted)
+    program.ended.catch((error: unknown) => over.reject(this.#failureOf(error)))
+    const work = async (): Promise<ReceivedDump> => {
+      const pin = await this.#pin.promise
+      this.#opened = await this.#options.open(pin, signal)
+      if (this.#isOver) this.#opened.content.destroy()
+      const manifest = await this.#frames(this.#opened, program)
+      await Promise.race([program.ended, this.#silence(signal)])
+      return this.#checked(manifest)
+    }
     try {
-      if (this.#hasEnded()) return
-      this.#reader.push(chunk)
-      // The connection need not end for that.
-      if (this.#manifest !== undefined) this.#succeed(this.#ended(this.#manifest))
+      return await Promise.race([work(), over.promise])
+    } finally {
+      signal.removeEventListener('abort', aborted)
+    }
+  }
+
+  /** Follows what the source says until it has sent the manifest. */
+  async #frames({content, host, port}: OpenedDump, program: TransferProgram<Said>): Promise<Buffer> {
+    let manifest: Buffer | undefined
+    const waiting: Frame[] = []
+    const reader = new FrameReader((frame, body) => {
+      if (manifest !== undefined) throw failed('the source sent something after the end')
+      if (frame.type === 'end') manifest = body
+      else waiting.push(frame)
+    })
+    try {
+      for await (const chunk of content as AsyncIterable<Buffer>) {
+        reader.push(chunk)
+        for (const frame of waiting.splice(0)) await this.#follow(frame, {host, port}, program)
+        // The connection need not end for that.
+        if (manifest !== undefined) break
+      }
     } catch (error) {
-      this.#content.destroy()
-      this.#fail(error)
+      if (error instanceof CheckpointError || error instanceof RestartedError) throw error
+      throw broken(error)
     }
+    if (manifest === undefined) throw broken()
+    if (!reader.isBetweenFrames) throw failed('the source sent something after the end')
+    return manifest
   }
 
-  #hasEnded(): boolean {
-    return this.#manifest !== undefined
-  }
-
-  #buffer(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafe(PIECE_BYTES)
-  }
-
-  #take(frame: Frame, body: Buffer): void {
-    if (this.#manifest !== undefined) throw failed('the source sent something after the end')
-    if (frame.type === 'end') this.#manifest = body
-    else if (frame.type === 'begin') this.#later(() => this.#begin(frame.sizeBytes))
-    else if (frame.type === 'restart') {
-      this.#receivedBytes = 0
-      this.#later(() => this.#restart())
-    } else if (frame.type === 'piece') this.#piece(frame, body)
-  }
-
-  #piece(frame: Frame & {type: 'piece'}, body: Buffer): void {
-    this.#receivedBytes += body.length
-    const receivedBytes = this.#receivedBytes
-    this.#waiting += 1
-    if (this.#waiting >= WAITING_PIECES) this.#content.pause()
-    this.#later(async () => {
-      const {folder, maxBytes} = this.#placed()
-      if (receivedBytes > maxBytes) throw tooLarge(maxBytes)
-      await this.#write(frame, body, folder)
-      if (body.length > 0) this.#free.push(Buffer.from(body.buffer, body.byteOffset, PIECE_BYTES))
-      this.#options.onBytes?.(receivedBytes, this.#expectedBytes)
-      this.#waiting -= 1
-      if (this.#waiting < WAITING_PIECES) this.#content.resume()
-    })
-  }
-
-  #later(work: () => Promise<void>): void {
-    this.#writing = this.#writing.then(work)
-    this.#writing.catch((error: unknown) => {
-      this.#fail(error)
-      this.#content.destroy()
-    })
-  }
-
-  async #begin(expectedBytes: number): Promise<void> {
-    this.#expectedBytes = expectedBytes
-    this.#place ??= await this.#options.place(expectedBytes)
-    if (expectedBytes > this.#place.maxBytes) throw tooLarge(this.#place.maxBytes)
-  }
-
-  #placed(): ReceivingPlace {
-    if (this.#place === undefined) throw failed('the source did not say that the dump begins')
-    return this.#place
-  }
-
-  async #write(
-    {container, path, offset, crc}: Frame & {type: 'piece'},
-    body: Buffer,
-    folder: string,
+  async #follow(
+    frame: Frame,
+    address: Pick<OpenedDump, 'host' | 'port'>,
+    program: TransferProgram<Said>,
   ): Promise<void> {
-    const key = `${container}/${path}`
-    const known = this.#files.get(key)
-    if ((known?.sizeBytes ?? 0) !== offset || (known !== undefined && body.length === 0))
-      throw failed(`the source sent bytes of ${key} at ${offset}, expected ${known?.sizeBytes ?? 0}`)
-    if (known !== undefined && known.sizeBytes % PIECE_BYTES !== 0)
-      throw failed(`the source sent bytes after the end of ${key}`)
-    if (crc32(body) !== crc) throw failed(`bytes of ${key} at ${offset} were changed on their way`)
-    if (known === undefined && this.#files.size >= MAX_FILES) throw failed(`more than ${MAX_FILES} files`)
-    const file = known ?? {sizeBytes: 0, crcs: []}
-    this.#files.set(key, file)
-    const handle = await this.#handleOf(key, known === undefined, folder)
-    for (let done = 0; done < body.length;)
-      done += (await handle.write(body, done, body.length - done, offset + done)).bytesWritten
-    file.sizeBytes += body.length
-    file.crcs.push(crc)
+    if (frame.type === 'connect') {
+      const {id, connections} = frame
+      program.tell({connect: {...address, id, connections}})
+    } else if (frame.type === 'pin') program.tell({pin: frame.pin})
+    else if (frame.type === 'restart') throw new RestartedError('the source began the dump again')
+    else if (frame.type === 'begin') await this.#begin(frame.sizeBytes, program)
   }
 
-  async #handleOf(key: string, isNew: boolean, folder: string): Promise<FileHandle> {
-    const known = this.#open.get(key)
-    if (known !== undefined) return known
-    const path = join(folder, key)
-    if (isNew) await mkdir(dirname(path), {recursive: true, mode: 0o700})
-    const [oldest] = this.#open
-    if (oldest !== undefined && this.#open.size >= MAX_OPEN) {
-      this.#open.delete(oldest[0])
-      await oldest[1].close()
-    }
-    const handle = await open(path, isNew ? 'wx' : 'r+', 0o600)
-    this.#open.set(key, handle)
-    return handle
+  async #begin(expectedBytes: number, program: TransferProgram<Said>): Promise<void> {
+    if (this.#isOver) throw broken()
+    if (this.#placing !== undefined) throw failed('the source sent the beginning of the dump twice')
+    this.#expectedBytes = expectedBytes
+    this.#placing = this.#options.place(expectedBytes)
+    this.#place = await this.#placing
+    const {folder, maxBytes} = this.#place
+    if (expectedBytes > maxBytes) throw tooLarge(maxBytes)
+    program.tell({into: {folder, maxBytes: Math.floor(maxBytes)}})
   }
 
-  async #restart(): Promise<void> {
-    await this.#closeFiles()
-    this.#files.clear()
-    const {folder} = this.#placed()
-    await rm(folder, {recursive: true, force: true})
-    await mkdir(folder, {mode: 0o700})
+  /** Throws when nothing comes any more. */
+  async #silence(signal: AbortSignal): Promise<never> {
+    const {silenceMs = SILENCE_MS} = this.#options
+    this.#lastMs = performance.now()
+    const {promise, reject} = Promise.withResolvers<never>()
+    const timer = setInterval(
+      () => {
+        if (performance.now() - this.#lastMs > silenceMs)
+          reject(failed(`the source sent nothing for ${silenceMs / 1000} s`))
+      },
+      Math.min(1000, silenceMs),
+    )
+    signal.addEventListener('abort', () => clearInterval(timer), {once: true})
+    return promise.finally(() => clearInterval(timer))
   }
 
-  async #closeFiles(): Promise<void> {
-    const handles = [...this.#open.values()]
-    this.#open.clear()
-    await Promise.all(handles.map((handle) => handle.close()))
+  #failureOf(error: unknown): Error {
+    const {maxBytes = 0, folder = ''} = this.#place ?? {}
+    if (this.#refusal === 'TooLarge') return tooLarge(maxBytes)
+    if (this.#refusal === 'Full')
+      return new CheckpointError('TOO_LARGE', `there is no space left for the dump in ${folder}`, {
+        cause: error,
+      })
+    return failed(asError(error).message, error)
   }
 
-  async #ended(bytes: Buffer): Promise<ReceivedDump> {
-    if (!this.#reader.isBetweenFrames) throw failed('the source sent something after the end')
-    await this.#writing
+  #checked(bytes: Buffer): ReceivedDump {
     const manifest = parsedManifest(bytes)
-    const listed = new Set<string>()
+    const received = new Map(this.#files.map((file) => [file.name, file]))
     for (const {container, path, sizeBytes, crc} of manifest.files) {
       const key = `${container}/${path}`
-      const file = this.#files.get(key)
-      if (file?.sizeBytes !== sizeBytes || crcOfPieces(file.crcs) !== crc || listed.has(key))
+      const file = received.get(key)
+      // Also one that is listed twice.
+      if (file?.sizeBytes !== sizeBytes || file.crc !== crc || !received.delete(key))
         throw failed(`${key} is not what the manifest of the dump describes`)
       if (!manifest.containers.includes(container)) throw failed(`container ${container} is not listed`)
-      listed.add(key)
     }
-    const extra = [...this.#files.keys()].find((key) => !listed.has(key))
+    const [extra] = received.keys()
     if (extra !== undefined) throw failed(`${extra} is not in the manifest of the dump`)
+    if (this.#place === undefined) throw failed('the source did not say that the dump begins')
     const {containers} = manifest
-    const {folder} = this.#placed()
-    return {folder, digest: digestOf(bytes), sizeBytes: this.#receivedBytes, containers}
+    return {folder: this.#place.folder, digest: digestOf(bytes), sizeBytes: this.#receivedBytes, containers}
   }
 }
 

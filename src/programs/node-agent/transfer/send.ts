@@ -1,58 +1,83 @@
 import type {ServerResponse} from 'node:http'
+import {z} from 'zod'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import {pause} from '../../../base/waiting.ts'
+import type {DataConnections} from './data-connections.ts'
 import type {DumpFile} from './dump-files.ts'
-import {ALIVE_EVERY_MS, headerOf, PIECE_BYTES, SILENCE_MS} from './frames.ts'
+import {ALIVE_EVERY_MS, headerOf, PIECE_BYTES, pinSchema, SILENCE_MS} from './frames.ts'
 import type {DumpView, OutgoingDumps} from './outgoing.ts'
+import {TransferProgram, type StartTransfer} from './program.ts'
 
 /** A dump that grows is read again after so long. */
 const LOOK_AGAIN_MS = 10
-/** Pieces that are read and written at the same time. */
-const AT_ONCE = 3
 
-interface NextPiece {
+export interface SendOptions {
+  readonly outgoing: Pick<OutgoingDumps, 'view' | 'inodeOf' | 'noteCrc'>
+  readonly data: DataConnections
+  /** Over which the files are sent at the same time. */
+  readonly connections: number
+  readonly start: StartTransfer
+  /** Of the key of the target. */
+  readonly pin: string
+}
+
+const saidSchema = z.union([
+  z.strictObject({pin: pinSchema}),
+  /** Whether the file of a command was there; if not, nothing of it is sent. */
+  z.strictObject({number: z.int(), isOpen: z.boolean()}),
+  z.strictObject({name: z.string(), offset: z.int(), crc: z.int()}),
+])
+type Said = z.output<typeof saidSchema>
+
+/** Bytes that the program was told to send, and has not answered whether it can. */
+interface Asked {
   readonly file: DumpFile
   readonly offset: number
-  readonly length: number
+  /** Of a complete dump: what is not there now never will be. */
+  readonly isFinal: boolean
 }
 
 /**
- * Sends a dump as frames: what there is of it, what is added while it grows, and at its end the manifest. Waits until it
- * is begun. Throws CheckpointError TRANSFER_FAILED when nobody reads, and the signal's reason.
+ * Sends a dump: what there is of it, what is added while it grows, and at its end the manifest. Waits until it is begun.
+ * The response carries frames, and connections that the target makes the files. Throws CheckpointError TRANSFER_FAILED
+ * when nobody reads, and the signal's reason.
  */
 export async function sendDump(
   checkpointUid: string,
   response: ServerResponse,
-  outgoing: Pick<OutgoingDumps, 'view' | 'read'>,
+  options: SendOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const sending = new Sending(response, signal)
+  const sending = new Sending(checkpointUid, response, options, signal)
   try {
     response.shouldKeepAlive = false
     // Its end is the end of the connection: no length is known before, and chunks of HTTP would be frames around frames.
     response.useChunkedEncodingByDefault = false
     response.writeHead(200, {'content-type': 'application/octet-stream'})
     response.flushHeaders()
-    await sending.all(checkpointUid, outgoing)
-    await sending.end()
+    await sending.all()
   } finally {
     sending.close()
   }
 }
 
 class Sending {
+  readonly #uid: string
   readonly #response: ServerResponse
+  readonly #options: SendOptions
   readonly #signal: AbortSignal
   readonly #over = new AbortController()
-  /** Buffers, each of which is written before it is filled again. */
-  readonly #free: Buffer[] = Array.from({length: AT_ONCE}, () => Buffer.allocUnsafe(PIECE_BYTES))
-  readonly #written = new Set<Promise<void>>()
+  /** By container and path: up to where the program was told to send. */
   readonly #sent = new Map<string, number>()
+  readonly #asked = new Map<number, Asked>()
+  #lastNumber = 0
   #epoch: number | undefined
   #lastMs = performance.now()
 
-  constructor(response: ServerResponse, signal: AbortSignal) {
+  constructor(uid: string, response: ServerResponse, options: SendOptions, signal: AbortSignal) {
+    this.#uid = uid
     this.#response = response
+    this.#options = options
     this.#signal = AbortSignal.any([signal, this.#over.signal])
     const give = (why: string) => () => this.#over.abort(failed(why))
     response.once('close', give('the target closed the connection'))
@@ -60,28 +85,23 @@ class Sending {
     response.setTimeout(SILENCE_MS, give(`the target read nothing for ${SILENCE_MS / 1000} s`))
   }
 
-  async all(uid: string, outgoing: Pick<OutgoingDumps, 'view' | 'read'>): Promise<void> {
-    for (;;) {
-      this.#signal.throwIfAborted()
-      const view = await outgoing.view(uid)
-      if (view !== undefined && view.epoch !== this.#epoch) await this.#begin(view)
-      const hasSent = view !== undefined && (await this.#sendNew(uid, view, outgoing))
-      if (hasSent) continue
-      if (view?.manifest !== undefined && this.#isWhole(view)) {
-        await this.#write(headerOf({type: 'end', length: view.manifest.length}))
-        return this.#write(view.manifest)
-      }
-      if (performance.now() - this.#lastMs > ALIVE_EVERY_MS) await this.#write(headerOf({type: 'alive'}))
-      await pause(LOOK_AGAIN_MS, this.#signal)
-    }
-  }
-
-  async end(): Promise<void> {
-    await Promise.all(this.#written)
-    await new Promise<void>((resolve, reject) => {
-      this.#signal.addEventListener('abort', () => reject(failed('the connection to the target broke')))
-      this.#response.end(resolve)
+  async all(): Promise<void> {
+    const {data, connections, start, pin} = this.#options
+    const {id, sockets} = data.expect(connections, this.#signal)
+    await this.#write(headerOf({type: 'connect', id, connections}))
+    const made = await sockets
+    const words = ['send-dump', '--peer', pin, '--connections', String(connections)]
+    const child = await start(words, {sockets: made, signal: this.#signal}).finally(() => {
+      // The program has its own.
+      for (const socket of made) socket.destroy()
     })
+    const own = Promise.withResolvers<string>()
+    await using program = new TransferProgram(child, saidSchema, (said) => this.#take(said, own.resolve))
+    program.ended.catch((error: unknown) => this.#over.abort(asFailed(error)))
+    const pinned = own.promise.then((found) => this.#write(headerOf({type: 'pin', pin: found})))
+    await this.#unlessOver(pinned)
+    if (await this.#files(program)) await this.#write(headerOf({type: 'restart'}))
+    await this.#end()
   }
 
   close(): void {
@@ -89,87 +109,113 @@ class Sending {
     if (!this.#response.writableFinished) this.#response.destroy()
   }
 
+  /** Sends files until there are no more, and the manifest. True: the dump was begun again, and is no longer sent. */
+  async #files(program: TransferProgram<Said>): Promise<boolean> {
+    const {outgoing} = this.#options
+    for (;;) {
+      this.#signal.throwIfAborted()
+      const view = await outgoing.view(this.#uid)
+      if (view !== undefined && this.#epoch === undefined) await this.#begin(view)
+      // Also one that is gone: if it is begun again, it is another one.
+      if (view?.epoch !== this.#epoch) return true
+      if (view !== undefined) await this.#sendNew(view, program)
+      if (view?.manifest !== undefined && this.#isWhole(view)) {
+        program.tell({end: true})
+        await this.#unlessOver(program.ended)
+        await this.#write(headerOf({type: 'end', length: view.manifest.length}))
+        await this.#write(view.manifest)
+        return false
+      }
+      if (performance.now() - this.#lastMs > ALIVE_EVERY_MS) await this.#write(headerOf({type: 'alive'}))
+      await pause(LOOK_AGAIN_MS, this.#signal)
+    }
+  }
+
   async #begin({epoch, sizeBytes}: DumpView): Promise<void> {
-    const isFirst = this.#epoch === undefined
     this.#epoch = epoch
-    this.#sent.clear()
-    if (!isFirst) await this.#write(headerOf({type: 'restart'}))
     await this.#write(headerOf({type: 'begin', sizeBytes}))
   }
 
   #isWhole({files}: DumpView): boolean {
-    return files.every((file) => this.#sent.get(keyOf(file)) === file.sizeBytes)
+    return this.#asked.size === 0 && files.every((file) => this.#sent.get(keyOf(file)) === file.sizeBytes)
   }
 
-  /** Sends what a view has that was not sent; false: there was nothing. */
-  async #sendNew(uid: string, view: DumpView, outgoing: Pick<OutgoingDumps, 'read'>): Promise<boolean> {
-    let hasSent = false
-    for (const file of view.files) {
-      for (;;) {
-        const next = this.#nextOf(file, view.manifest !== undefined)
-        if (next === undefined) break
-        this.#signal.throwIfAborted()
-        if (await this.#sendPiece(uid, next, outgoing)) hasSent = true
-        else if (view.manifest === undefined) return hasSent
-        else throw failed(`the dump is gone, or ${file.absolute} became shorter`)
-      }
-    }
-    return hasSent
-  }
-
-  #nextOf(file: DumpFile, isWhole: boolean): NextPiece | undefined {
-    const offset = this.#sent.get(keyOf(file))
-    const left = file.sizeBytes - (offset ?? 0)
-    // An empty file is a piece too. What still grows is sent in whole pieces, so that all count the same ones.
-    if (isWhole ? left <= 0 && offset !== undefined : left < PIECE_BYTES) return undefined
-    return {file, offset: offset ?? 0, length: Math.min(PIECE_BYTES, left)}
-  }
-
-  async #sendPiece(
-    uid: string,
-    {file, offset, length}: NextPiece,
-    outgoing: Pick<OutgoingDumps, 'read'>,
-  ): Promise<boolean> {
-    while (this.#free.length === 0) await Promise.race(this.#written)
-    const buffer = this.#free.pop() ?? Buffer.allocUnsafe(PIECE_BYTES)
-    const content = buffer.subarray(0, length)
-    const read = await outgoing.read(uid, file, offset, content)
-    if (read === undefined) {
-      this.#free.push(buffer)
-      return false
-    }
-    const {container, path} = file
-    this.#response.cork()
-    this.#later(headerOf({type: 'piece', container, path, offset, length, crc: read.crc}))
-    this.#later(content, () => this.#free.push(buffer))
-    this.#response.uncork()
-    this.#sent.set(keyOf(file), offset + length)
-    return true
-  }
-
-  async #write(bytes: Uint8Array): Promise<void> {
-    this.#later(bytes)
-    await Promise.all(this.#written)
-  }
-
-  #later(bytes: Uint8Array, after: () => void = () => undefined): void {
-    const writing = new Promise<void>((resolve, reject) => {
-      const broken = (): void => reject(failed('the connection to the target broke'))
-      this.#signal.addEventListener('abort', broken, {once: true})
-      this.#response.write(bytes, (error) => {
-        this.#signal.removeEventListener('abort', broken)
-        this.#lastMs = performance.now()
-        after()
-        if (error) broken()
-        else resolve()
+  /** Has the program send what a view has that it was not told of. */
+  async #sendNew({files, manifest}: DumpView, program: TransferProgram<Said>): Promise<void> {
+    const isFinal = manifest !== undefined
+    const unanswered = new Set([...this.#asked.values()].map(({file}) => keyOf(file)))
+    for (const file of files) {
+      // What is behind a range that could not be sent would be sent twice.
+      if (unanswered.has(keyOf(file))) continue
+      const known = this.#sent.get(keyOf(file))
+      const offset = known ?? 0
+      const left = file.sizeBytes - offset
+      // An empty file is sent too. What still grows is sent in whole pieces, so that all count the same ones.
+      const length = isFinal ? left : left - (left % PIECE_BYTES)
+      if (isFinal ? left <= 0 && known !== undefined : length <= 0) continue
+      const inode = await this.#options.outgoing.inodeOf(this.#uid, file)
+      // Renamed, or gone: the next view has it.
+      if (inode === undefined && !isFinal) continue
+      const number = (this.#lastNumber += 1)
+      this.#asked.set(number, {file, offset, isFinal})
+      this.#sent.set(keyOf(file), offset + length)
+      const {container, path, absolute} = file
+      const folder = absolute.slice(0, -path.length - 1)
+      program.tell({
+        send: {number, folder, container, path, offset, length, ...(inode === undefined ? {} : {inode})},
       })
+    }
+  }
+
+  #take(said: Said, onPin: (pin: string) => void): void {
+    if ('pin' in said) onPin(said.pin)
+    else if ('crc' in said) this.#options.outgoing.noteCrc(this.#uid, this.#epoch ?? 0, said)
+    else {
+      const asked = this.#asked.get(said.number)
+      this.#asked.delete(said.number)
+      if (said.isOpen || asked === undefined) return
+      const {file, offset, isFinal} = asked
+      if (isFinal) throw failed(`the dump is gone, or ${file.absolute} became shorter`)
+      // It has another name now, which the next view tells.
+      this.#sent.set(keyOf(file), offset)
+    }
+  }
+
+  async #end(): Promise<void> {
+    const ended = new Promise<void>((resolve) => this.#response.end(resolve))
+    await this.#unlessOver(ended)
+  }
+
+  #write(bytes: Uint8Array): Promise<void> {
+    this.#lastMs = performance.now()
+    const written = new Promise<void>((resolve, reject) => {
+      this.#response.write(bytes, (error) =>
+        error ? reject(failed('the connection to the target broke')) : resolve(),
+      )
     })
-    const noted = writing.finally(() => this.#written.delete(noted))
-    noted.catch(() => undefined)
-    this.#written.add(noted)
+    return this.#unlessOver(written)
+  }
+
+  /** What is waited for, unless the transfer ends before. */
+  async #unlessOver<T>(wanted: Promise<T>): Promise<T> {
+    const signal = this.#signal
+    const over = Promise.withResolvers<never>()
+    const end = (): void => over.reject(signal.reason instanceof Error ? signal.reason : failed('it is over'))
+    signal.addEventListener('abort', end)
+    try {
+      signal.throwIfAborted()
+      return await Promise.race([wanted, over.promise])
+    } finally {
+      signal.removeEventListener('abort', end)
+    }
   }
 }
 
 const keyOf = ({container, path}: DumpFile): string => `${container}/${path}`
 
 const failed = (why: string): CheckpointError => new CheckpointError('TRANSFER_FAILED', why)
+
+const asFailed = (error: unknown): Error =>
+  error instanceof CheckpointError
+    ? error
+    : failed(error instanceof Error ? error.message : `the program ended: ${String(error)}`)

@@ -1,10 +1,12 @@
 import type {IncomingMessage, ServerResponse} from 'node:http'
+import {availableParallelism} from 'node:os'
 import {z} from 'zod'
 import {errorMessage} from '../../../base/errors.ts'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import type {AgentTools} from '../tools.ts'
-import {refuseOthers, ROOM_HEADER} from './access.ts'
-import {sendDump} from './send.ts'
+import {PIN_HEADER, refuseOthers, ROOM_HEADER} from './access.ts'
+import {MAX_CONNECTIONS, pinSchema} from './frames.ts'
+import {sendDump, type SendOptions} from './send.ts'
 
 export const DUMP_PATH = '/v1/dumps/'
 const PATH = /^\/v1\/dumps\/([0-9a-f-]{36})$/
@@ -17,19 +19,22 @@ const roomSchema = z
 /** Answers requests for dumps of this node. False: the path is not of that kind. */
 export type DumpServer = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>
 
-export function dumpServer({
-  outgoing,
-  kube,
-  node,
-  log,
-  signal,
-}: Pick<AgentTools, 'kube' | 'node' | 'outgoing' | 'log' | 'signal'>): DumpServer {
+/** One reads from the disk while another encrypts. */
+const LEAST_CONNECTIONS = 2
+
+export type DumpServerTools = Pick<AgentTools, 'kube' | 'node' | 'outgoing' | 'log' | 'signal'> &
+  Pick<SendOptions, 'data' | 'start'>
+
+export function dumpServer({outgoing, kube, node, data, start, log, signal}: DumpServerTools): DumpServer {
+  const connections = Math.min(MAX_CONNECTIONS, Math.max(LEAST_CONNECTIONS, availableParallelism()))
   const underWay = new Map<string, AbortController>()
   return async (request, response) => {
     const uid = PATH.exec(request.url ?? '')?.[1]
     if (uid === undefined) return false
+    let pin: string
     try {
       await refuseOthers(request, uid, {kube, node})
+      pin = pinOf(request)
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error
       log('warn', 'refused to send a dump', {checkpoint: uid, error: error.message})
@@ -43,7 +48,12 @@ export function dumpServer({
     outgoing.noteRoom(uid, roomSchema.safeParse(request.headers[ROOM_HEADER]).data)
     log('info', 'sending a dump', {checkpoint: uid})
     try {
-      await sendDump(uid, response, outgoing, AbortSignal.any([signal, over.signal]))
+      await sendDump(
+        uid,
+        response,
+        {outgoing, data, connections, start, pin},
+        AbortSignal.any([signal, over.signal]),
+      )
       log('info', 'sent a dump', {checkpoint: uid})
     } catch (error) {
       if (!signal.aborted) log('warn', 'could not send a dump', {checkpoint: uid, error: errorMessage(error)})
@@ -55,4 +65,10 @@ export function dumpServer({
     }
     return true
   }
+}
+
+function pinOf({headers}: IncomingMessage): string {
+  const {data: pin} = pinSchema.safeParse(headers[PIN_HEADER])
+  if (pin !== undefined) return pin
+  throw new CheckpointError('STORE_REFUSED', 'the request does not say which key the target will use')
 }

@@ -2,23 +2,32 @@ import {Registry} from 'prom-client'
 import {randomBytes} from 'node:crypto'
 import {mkdir, readdir, readFile, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
-import {afterEach, beforeEach, expect, test} from 'vitest'
+import {afterAll, afterEach, beforeAll, beforeEach, expect, test} from 'vitest'
 import {API_VERSION} from '../../../../src/api/names.ts'
 import {answeringKey, peerKeyOf} from '../../../../src/operator/peer-tls.ts'
 import {serveHttp, type HttpServer} from '../../../../src/operator/http-server.ts'
 import {diskArchives} from '../../../../src/programs/node-agent/archives.ts'
-import {transferKey} from '../../../../src/programs/node-agent/transfer/access.ts'
+import {PIN_HEADER, transferKey} from '../../../../src/programs/node-agent/transfer/access.ts'
+import {
+  DATA_PREAMBLE,
+  dataConnections,
+} from '../../../../src/programs/node-agent/transfer/data-connections.ts'
 import {incomingDumps, type IncomingDumps} from '../../../../src/programs/node-agent/transfer/incoming.ts'
 import {outgoingDumps} from '../../../../src/programs/node-agent/transfer/outgoing.ts'
 import {dumpPulls, type DumpOpener} from '../../../../src/programs/node-agent/transfer/pull.ts'
+import type {StartTransfer} from '../../../../src/programs/node-agent/transfer/program.ts'
 import {requestDump} from '../../../../src/programs/node-agent/transfer/request.ts'
 import {dumpServer} from '../../../../src/programs/node-agent/transfer/serve-dumps.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
 import {tempFolder} from '../../../support/temp-folder.ts'
+import {transferProgram} from '../../../support/transfer-program.ts'
 
 const KEY = Buffer.alloc(32, 7).toString('base64')
 const [SOURCE, TARGET] = ['worker-1', 'worker-2']
 const MIB = 1024 * 1024
+/** Of what takes milliseconds where nothing else runs. */
+const SOON = {interval: 5, timeout: 60_000}
+const PIN = 'ab'.repeat(32)
 const ref = (kind: string, name: string) => ({apiVersion: API_VERSION, kind, namespace: 'team', name})
 
 /** Two nodes of one cluster, each with the parts of its agent that a transfer needs. */
@@ -70,11 +79,16 @@ class Scene implements AsyncDisposable {
     )
     await key.settled()
     const {kube, outgoing} = this
-    const answer = dumpServer({kube, node, outgoing, log: this.#log(node), signal: this.over.signal})
+    const data = dataConnections()
+    const answer = dumpServer({
+      ...{kube, node, outgoing, data, start: startTransfer},
+      ...{log: this.#log(node), signal: this.over.signal},
+    })
     const server = await serveHttp(0, {
       registry: new Registry(),
       health: {problem: () => undefined, unready: () => undefined},
       peers: {key, answer},
+      others: {firstByte: DATA_PREAMBLE, take: data.take},
       log: this.#log(node),
     })
     this.#servers.push(server)
@@ -105,6 +119,7 @@ class Scene implements AsyncDisposable {
     return incomingDumps({
       disk: at('target', diskBytes),
       ...(memoryBytes === undefined ? {} : {memory: {...at('memory', memoryBytes), reserve}}),
+      start: startTransfer,
       log: this.#log(TARGET),
     })
   }
@@ -150,6 +165,14 @@ class Scene implements AsyncDisposable {
   }
 }
 
+let program: AsyncDisposable & {readonly path: string}
+let startTransfer: StartTransfer
+beforeAll(async () => {
+  program = await tempFolder()
+  startTransfer = await transferProgram(program.path)
+})
+afterAll(() => program[Symbol.asyncDispose]())
+
 let scene: Scene
 beforeEach(async () => {
   scene = new Scene(await tempFolder())
@@ -161,7 +184,7 @@ test('the target brings a dump that begins after it asked, and says how much it 
   const [incoming, pages] = [scene.incoming(), randomBytes(5 * MIB + 3)]
   const pulls = scene.target(incoming)
   pulls.begin(scene.migration)
-  await expect.poll(() => scene.logged, {interval: 5}).toContain('worker-1: sending a dump')
+  await expect.poll(() => scene.logged, SOON).toContain('worker-1: sending a dump')
   const digest = await scene.dump(pages)
   await pulls.settled(scene.uid)
   expect(await incoming.find(scene.uid)).toMatchObject({digest, containers: ['main']})
@@ -173,7 +196,7 @@ test('what is here is not brought again, by this agent or one after it', async (
   const incoming = scene.incoming()
   await scene.dump(randomBytes(MIB))
   scene.target(incoming).begin(scene.migration)
-  await expect.poll(() => incoming.find(scene.uid), {interval: 5}).toBeDefined()
+  await expect.poll(() => incoming.find(scene.uid), SOON).toBeDefined()
   const refuse: DumpOpener = () => Promise.reject(new Error('asked for what is here'))
   const next = scene.incoming()
   await next.clean()
@@ -189,13 +212,13 @@ test('a dump of an earlier attempt is replaced by the one that is offered', asyn
   await scene.dump(Buffer.from('an earlier attempt'))
   const pulls = scene.target(incoming)
   pulls.begin(scene.migration)
-  await expect.poll(() => incoming.find(scene.uid), {interval: 5}).toBeDefined()
+  await expect.poll(() => incoming.find(scene.uid), SOON).toBeDefined()
   await scene.outgoing.forget(scene.uid)
   await scene.archives.remove(scene.uid)
   const digest = await scene.dump(Buffer.from('the one that counts'))
   const again = scene.target(incoming)
   again.begin(scene.migration)
-  await expect.poll(async () => (await incoming.find(scene.uid))?.digest, {interval: 5}).toBe(digest)
+  await expect.poll(async () => (await incoming.find(scene.uid))?.digest, SOON).toBe(digest)
   expect((await scene.pagesAt(incoming)).toString()).toBe('the one that counts')
 })
 
@@ -204,18 +227,18 @@ test('a source that is killed in the middle is asked again', async () => {
   const digest = await scene.dump(pages)
   const pulls = scene.target(incoming, {
     open: async (...request) => {
-      const stream = await scene.open(...request)
-      stream.once('data', () => scene.killSource())
-      return stream
+      const opened = await scene.open(...request)
+      opened.content.once('data', () => scene.killSource())
+      return opened
     },
   })
   pulls.begin(scene.migration)
-  await expect.poll(() => scene.logged.join('\n'), {interval: 5}).toContain('retrying')
+  await expect.poll(() => scene.logged.join('\n'), SOON).toContain('retrying')
   await scene.startSource()
   const second = scene.target(incoming)
   await pulls.remove(scene.uid)
   second.begin(scene.migration)
-  await expect.poll(() => incoming.find(scene.uid), {interval: 5, timeout: 20_000}).toMatchObject({digest})
+  await expect.poll(() => incoming.find(scene.uid), SOON).toMatchObject({digest})
   expect((await scene.pagesAt(incoming)).equals(pages)).toBe(true)
 })
 
@@ -225,7 +248,7 @@ test('what a target that was killed in the middle has left is removed at its sta
   await scene.archives.beginFolder(scene.uid, 'main', 'disk')
   const folder = join(scene.folder.path, 'target', scene.uid)
   scene.target(incoming, {over: life}).begin(scene.migration)
-  await expect.poll(() => readdir(folder).catch(() => undefined), {interval: 5}).toEqual([])
+  await expect.poll(() => readdir(folder).catch(() => undefined), SOON).toEqual([])
   // Its process is gone: nothing cleans up behind it.
   await writeFile(join(folder, 'half'), 'memory')
   const next = scene.incoming()
@@ -242,7 +265,7 @@ test('what does not fit in memory is received to the disk', async () => {
   const pulls = scene.target(incoming)
   pulls.begin(scene.migration)
   await expect
-    .poll(() => incoming.find(scene.uid), {interval: 5, timeout: 20_000})
+    .poll(() => incoming.find(scene.uid), SOON)
     .toMatchObject({
       folder: join(scene.folder.path, 'target', scene.uid),
     })
@@ -260,7 +283,7 @@ test('what fits nowhere is refused with both sizes, and the source is told befor
   pulls.begin(scene.migration)
   expect(await room).toBe(2 * MIB)
   await expect
-    .poll(() => pulls.settled(scene.uid).catch((error: unknown) => String(error)), {interval: 5})
+    .poll(() => pulls.settled(scene.uid).catch((error: unknown) => String(error)), SOON)
     .toMatch(/the dump needs about 31\d+ bytes, but 2097152 are free/)
   expect(await incoming.list()).toEqual([])
 })
@@ -271,7 +294,7 @@ test('what fits in memory is received there, and removed from there', async () =
   const pulls = scene.target(incoming)
   pulls.begin(scene.migration)
   await expect
-    .poll(() => incoming.find(scene.uid), {interval: 5})
+    .poll(() => incoming.find(scene.uid), SOON)
     .toMatchObject({
       folder: join(scene.folder.path, 'memory', scene.uid),
     })
@@ -289,10 +312,10 @@ test('a total that was estimated too low is taken back, and the part received st
     ...whole,
     async receive(uid, receiving) {
       receiving.onBytes(5 * MIB, 9 * MIB)
-      await expect.poll(() => JSON.stringify(scene.migration)).toContain(`"sizeBytes":${9 * MIB}`)
+      await expect.poll(() => JSON.stringify(scene.migration), SOON).toContain(`"sizeBytes":${9 * MIB}`)
       note()
       receiving.onBytes(10 * MIB, 9 * MIB)
-      await expect.poll(() => JSON.stringify(scene.migration)).not.toContain('sizeBytes')
+      await expect.poll(() => JSON.stringify(scene.migration), SOON).not.toContain('sizeBytes')
       note()
       return whole.receive(uid, receiving)
     },
@@ -300,7 +323,7 @@ test('a total that was estimated too low is taken back, and the part received st
   await scene.dump(randomBytes(MIB))
   const pulls = scene.target(incoming, {now: () => (nowMs += 2000)})
   pulls.begin(scene.migration)
-  await expect.poll(() => whole.find(scene.uid), {interval: 5}).toBeDefined()
+  await expect.poll(() => whole.find(scene.uid), SOON).toBeDefined()
   expect(seen).toMatchObject([
     {transfer: {receivedBytes: 5 * MIB, sizeBytes: 9 * MIB}},
     {transfer: {receivedBytes: 10 * MIB}},
@@ -311,7 +334,7 @@ test('a move that is over ends its transfer', async () => {
   const incoming = scene.incoming()
   const pulls = scene.target(incoming)
   pulls.begin(scene.migration)
-  await expect.poll(() => scene.logged, {interval: 5}).toContain('worker-1: sending a dump')
+  await expect.poll(() => scene.logged, SOON).toContain('worker-1: sending a dump')
   await pulls.remove(scene.uid)
   expect(await incoming.list()).toEqual([])
   await scene.kube.patch(ref('Migration', 'web'), {status: {phase: 'RollingBack'}}, {subresource: 'status'})
@@ -328,6 +351,7 @@ async function asked(change: {
   readonly migration?: string
   readonly channel?: Buffer
   readonly drop?: string
+  readonly pin?: string
 }): Promise<unknown> {
   const own = transferKey()
   const {publicKey} = own
@@ -345,15 +369,18 @@ async function asked(change: {
   return requestDump({
     ...{host: '127.0.0.1', port: scene.port, key: peerKeyOf(KEY), checkpointUid: scene.uid},
     headersOf: (channel) => {
-      const headers = {...(change.key ?? own).headersOf(wanted, change.channel ?? channel)}
+      const headers = {
+        ...(change.key ?? own).headersOf(wanted, change.channel ?? channel),
+        [PIN_HEADER]: change.pin ?? PIN,
+      }
       return Object.fromEntries(Object.entries(headers).filter(([name]) => name !== change.drop))
     },
     signal: scene.over.signal,
-  }).then((response) => response.statusCode)
+  }).then(({content}) => content.destroy())
 }
 
 test('whoever has the key in the Migration is sent the dump', async () => {
-  expect(await asked({})).toBe(200)
+  await asked({})
 })
 
 test.each([
@@ -364,6 +391,8 @@ test.each([
   ['another migration', {migration: 'other'}],
   ['no proof', {drop: 'clouder-proof'}],
   ['no migration', {drop: 'clouder-migration'}],
+  ['no key for the connections', {drop: PIN_HEADER}],
+  ['something else than a key for the connections', {pin: '../x'}],
   ['a name that leads elsewhere', {checkpoint: '../../secrets/x'}],
 ])('a request with %s is refused', async (_, change) => {
   await expect(asked(change)).rejects.toMatchObject({
@@ -389,10 +418,10 @@ test('a request again ends the one before', async () => {
     headersOfPublished(await published()),
     scene.over.signal,
   )
-  const ended = new Promise((resolve) => first.once('close', resolve))
-  first.resume()
-  first.once('error', () => undefined)
-  expect(await asked({})).toBe(200)
+  const ended = new Promise((resolve) => first.content.once('close', resolve))
+  first.content.resume()
+  first.content.once('error', () => undefined)
+  await asked({})
   await ended
 })
 
@@ -405,8 +434,10 @@ async function published() {
 
 const headersOfPublished =
   (key: ReturnType<typeof transferKey>) =>
-  (channel: Buffer): Readonly<Record<string, string>> =>
-    key.headersOf(
+  (channel: Buffer): Readonly<Record<string, string>> => ({
+    ...key.headersOf(
       {namespace: 'team', checkpoint: 'move-web', checkpointUid: scene.uid, migration: 'web', source: SOURCE},
       channel,
-    )
+    ),
+    [PIN_HEADER]: PIN,
+  })

@@ -1,40 +1,80 @@
 import fc from 'fast-check'
+import {spawn, type ChildProcess} from 'node:child_process'
 import {createHash, randomBytes} from 'node:crypto'
 import {appendFile, mkdir, readdir, readFile, rm, symlink, writeFile} from 'node:fs/promises'
-import type {Server} from 'node:https'
-import type {IncomingMessage} from 'node:http'
+import type {ServerResponse} from 'node:http'
+import {connect, type Socket} from 'node:net'
 import {dirname, join} from 'node:path'
-import {Readable} from 'node:stream'
+import {Registry} from 'prom-client'
 import {crc32} from 'node:zlib'
-import {expect, test} from 'vitest'
+import {afterAll, beforeAll, expect, test} from 'vitest'
 import {z} from 'zod'
-import {answeringKey, askPeer, peerKeyOf, peerServer} from '../../../../src/operator/peer-tls.ts'
+import {serveHttp} from '../../../../src/operator/http-server.ts'
+import {answeringKey, askPeer, peerKeyOf} from '../../../../src/operator/peer-tls.ts'
 import {diskArchives, type Archives} from '../../../../src/programs/node-agent/archives.ts'
-import {headerOf, PIECE_BYTES, type Frame} from '../../../../src/programs/node-agent/transfer/frames.ts'
+import {PIN_HEADER} from '../../../../src/programs/node-agent/transfer/access.ts'
+import {
+  DATA_PREAMBLE,
+  dataConnections,
+  type DataConnections,
+} from '../../../../src/programs/node-agent/transfer/data-connections.ts'
+import {
+  FrameReader,
+  headerOf,
+  PIECE_BYTES,
+  pinSchema,
+  type Frame,
+} from '../../../../src/programs/node-agent/transfer/frames.ts'
 import {outgoingDumps, type OutgoingDumps} from '../../../../src/programs/node-agent/transfer/outgoing.ts'
-import {receiveDump} from '../../../../src/programs/node-agent/transfer/receive.ts'
+import {TransferProgram, type StartTransfer} from '../../../../src/programs/node-agent/transfer/program.ts'
+import {
+  receiveDump,
+  RestartedError,
+  type OpenedDump,
+  type ReceivedDump,
+  type ReceiveOptions,
+} from '../../../../src/programs/node-agent/transfer/receive.ts'
 import {sendDump} from '../../../../src/programs/node-agent/transfer/send.ts'
 import {tempFolder} from '../../../support/temp-folder.ts'
+import {transferProgram} from '../../../support/transfer-program.ts'
 
 const UID = '59002284-99ba-40ea-be82-c5dfb31d88b6'
 const KEY = Buffer.alloc(32, 7).toString('base64')
 const PAGES = 'checkpoint/pages-1.img'
-const addressSchema = z.looseObject({port: z.int()})
+/** Of what takes milliseconds where nothing else runs. */
+const SOON = {interval: 5, timeout: 60_000}
 const {signal: never} = new AbortController()
+
+let program: AsyncDisposable & {readonly path: string}
+let start: StartTransfer
+beforeAll(async () => {
+  program = await tempFolder()
+  start = await transferProgram(program.path)
+})
+afterAll(() => program[Symbol.asyncDispose]())
 
 interface Ends {
   readonly archives: Archives
   readonly outgoing: OutgoingDumps
   readonly folder: string
+  /** Of the source. */
+  readonly port: number
   /** Receives the dump into a folder of that name. */
   readonly receive: (
     name: string,
-    options?: {maxBytes?: number; signal?: AbortSignal; onBytes?: (bytes: number) => void},
-  ) => ReturnType<typeof receiveDump>
+    options?: Partial<ReceiveOptions> & {maxBytes?: number},
+  ) => Promise<ReceivedDump>
 }
 
-/** A node that sends, as its agent does, and one that receives. */
-async function withEnds(use: (ends: Ends) => Promise<void>): Promise<void> {
+/** What a source answers a request with. */
+type Answer = (
+  response: ServerResponse,
+  request: {readonly pin: string; readonly data: DataConnections},
+  signal: AbortSignal,
+) => Promise<void>
+
+/** A node that sends, as its agent does unless it is said otherwise, and one that receives. */
+async function withEnds(use: (ends: Ends) => Promise<void>, answer?: Answer): Promise<void> {
   await using folder = await tempFolder()
   const archives = diskArchives(join(folder.path, 'archives'))
   const outgoing = outgoingDumps(join(folder.path, 'outgoing'), archives)
@@ -44,39 +84,54 @@ async function withEnds(use: (ends: Ends) => Promise<void>): Promise<void> {
     () => 0,
   )
   await key.settled()
-  const server = peerServer(key, (request, response) => {
-    sendDump(UID, response, outgoing, over.signal).catch(() => undefined)
+  const data = dataConnections()
+  const send: Answer = (response, {pin}) =>
+    sendDump(UID, response, {outgoing, data, connections: 2, start, pin}, over.signal)
+  const server = await serveHttp(0, {
+    registry: new Registry(),
+    health: {problem: () => undefined, unready: () => undefined},
+    peers: {
+      key,
+      answer: async (request, response) => {
+        const pin = z.string().parse(request.headers[PIN_HEADER])
+        await (answer ?? send)(response, {pin, data}, over.signal).catch(() => response.destroy())
+        return true
+      },
+    },
+    others: {firstByte: DATA_PREAMBLE, take: data.take},
+    log: () => undefined,
   })
-  const port = await listening(server)
+  const {port} = server
   try {
     await use({
-      archives,
-      outgoing,
+      ...{archives, outgoing, port},
       folder: folder.path,
-      receive: async (name, {maxBytes = 2 ** 40, signal = never, onBytes} = {}) => {
-        const response = await ask(port, signal)
+      receive: async (name, {maxBytes = 2 ** 40, ...options} = {}) => {
         const into = join(folder.path, name)
         await mkdir(into)
-        return receiveDump(response, {
-          ...{place: () => Promise.resolve({folder: into, maxBytes}), signal},
-          ...(onBytes === undefined ? {} : {onBytes}),
+        return receiveDump({
+          start,
+          open: (pin, signal) => ask(port, pin, signal),
+          place: () => Promise.resolve({folder: into, maxBytes}),
+          signal: never,
+          ...options,
         })
       },
     })
   } finally {
     over.abort(new Error('the test is over'))
-    server.closeAllConnections()
     server.close()
   }
 }
 
-async function listening(server: Server): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return addressSchema.parse(server.address()).port
-}
-
-const ask = (port: number, signal: AbortSignal): Promise<IncomingMessage> =>
-  askPeer({host: '127.0.0.1', port, path: '/', key: peerKeyOf(KEY), signal, headersOf: () => ({})})
+const ask = async (port: number, pin: string, signal: AbortSignal): Promise<OpenedDump> => ({
+  host: '127.0.0.1',
+  port,
+  content: await askPeer({
+    ...{host: '127.0.0.1', port, path: '/', key: peerKeyOf(KEY), signal},
+    headersOf: () => ({[PIN_HEADER]: pin}),
+  }),
+})
 
 /** Files below a folder, by their paths. */
 async function treeOf(folder: string): Promise<ReadonlyMap<string, string>> {
@@ -161,7 +216,7 @@ test('bytes are sent while the dump still grows', async () => {
     const receiving = ends.receive('in', {onBytes: (bytes) => (receivedBytes = bytes)})
     const begun = await ends.archives.beginFolder(UID, 'main', 'disk')
     await put(begun, PAGES, randomBytes(2 * PIECE_BYTES + 5))
-    await expect.poll(() => receivedBytes, {interval: 5}).toBe(2 * PIECE_BYTES)
+    await expect.poll(() => receivedBytes, SOON).toBe(2 * PIECE_BYTES)
     await ends.archives.claim(begun, UID, 'main')
     const {digest} = await offered(ends, ['main'])
     expect((await receiving).digest).toBe(digest)
@@ -175,15 +230,17 @@ test('what was sent of a dump that is begun again does not count', async () => {
     const first = await ends.archives.beginFolder(UID, 'main', 'disk')
     await put(first, PAGES, randomBytes(2 * PIECE_BYTES))
     await put(first, 'checkpoint/pages-2.img', randomBytes(2 * PIECE_BYTES))
-    await expect.poll(() => receivedBytes, {interval: 5}).toBe(4 * PIECE_BYTES)
+    await expect.poll(() => receivedBytes, SOON).toBe(4 * PIECE_BYTES)
     await ends.archives.remove(UID)
     const pages = randomBytes(PIECE_BYTES + 7)
+    const refused = expect(receiving).rejects.toThrow(RestartedError)
     const {digest, sizeBytes} = await dumped(ends, {[PAGES]: pages})
-    expect(await receiving).toEqual({
+    await refused
+    expect(await ends.receive('again')).toEqual({
       ...{digest, sizeBytes, containers: ['main']},
-      folder: join(ends.folder, 'in'),
+      folder: join(ends.folder, 'again'),
     })
-    expect(await treeOf(join(ends.folder, 'in', 'main'))).toEqual(new Map([[PAGES, hashOf(pages)]]))
+    expect(await treeOf(join(ends.folder, 'again', 'main'))).toEqual(new Map([[PAGES, hashOf(pages)]]))
   })
 })
 
@@ -232,21 +289,67 @@ test('a link that takes the place of a file is not followed', async () => {
   })
 })
 
-test('a source that loses its dump in the middle is told as a transfer that failed', async () => {
+test('a source that loses its dump in the middle has it requested again', async () => {
   await withEnds(async (ends) => {
-    await dumped(ends, {[PAGES]: randomBytes(64 * PIECE_BYTES)})
-    const gone = async () => {
-      await ends.archives.remove(UID)
-      await ends.outgoing.forget(UID)
-    }
-    let hasGone = false
+    let receivedBytes = 0
+    const receiving = ends.receive('in', {onBytes: (bytes) => (receivedBytes = bytes)})
+    const begun = await ends.archives.beginFolder(UID, 'main', 'disk')
+    await put(begun, PAGES, randomBytes(2 * PIECE_BYTES))
+    await expect.poll(() => receivedBytes, SOON).toBe(2 * PIECE_BYTES)
+    const refused = expect(receiving).rejects.toThrow(RestartedError)
+    await ends.archives.remove(UID)
+    await ends.outgoing.forget(UID)
+    await refused
+  })
+})
+
+test('a complete dump of which something is missing is told as a transfer that failed', async () => {
+  await withEnds(async (ends) => {
+    await dumped(ends, {[PAGES]: randomBytes(3 * PIECE_BYTES)})
+    await writeFile(join((await ends.archives.folderOf(UID, 'main')) ?? '', PAGES), 'short')
+    await expect(ends.receive('in')).rejects.toMatchObject({code: 'TRANSFER_FAILED'})
+  })
+})
+
+test('a program of the target that is killed is a transfer that failed, and nothing is written after', async () => {
+  await withEnds(async (ends) => {
+    const children: ChildProcess[] = []
+    let receivedBytes = 0
     const receiving = ends.receive('in', {
-      onBytes: () => {
-        if (!hasGone) void gone()
-        hasGone = true
+      onBytes: (bytes) => (receivedBytes = bytes),
+      start: async (...words) => {
+        const child = await start(...words)
+        children.push(child)
+        return child
       },
     })
+    const begun = await ends.archives.beginFolder(UID, 'main', 'disk')
+    await put(begun, PAGES, randomBytes(2 * PIECE_BYTES))
+    await expect.poll(() => receivedBytes, SOON).toBe(2 * PIECE_BYTES)
+    children[0]?.kill('SIGKILL')
     await expect(receiving).rejects.toMatchObject({code: 'TRANSFER_FAILED'})
+    await expect.poll(() => processesOf(program.path), SOON).toEqual([])
+  })
+})
+
+test('both programs end with an agent that is killed', async () => {
+  const path = (await readdir(join(program.path, 'store'))).map((name) =>
+    join(program.path, 'store', name),
+  )[0]
+  const script = `require('node:child_process').spawn(${JSON.stringify(path)}, ['receive-dump'], {stdio: 'inherit'})`
+  // Its input stays open here: it is not the end of that which it notices.
+  const agent = spawn(process.execPath, ['-e', script], {stdio: ['pipe', 'pipe', 'inherit']})
+  await new Promise((resolve) => agent.stdout.once('data', resolve))
+  expect(await processesOf(program.path)).toHaveLength(1)
+  agent.kill('SIGKILL')
+  await expect.poll(() => processesOf(program.path), SOON).toEqual([])
+  agent.stdin.destroy()
+})
+
+test('room that is told with a fraction of a byte is room', async () => {
+  await withEnds(async (ends) => {
+    const {digest} = await dumped(ends, {[PAGES]: randomBytes(5)})
+    expect(await ends.receive('in', {maxBytes: PIECE_BYTES + 0.4})).toMatchObject({digest})
   })
 })
 
@@ -267,129 +370,330 @@ test('a transfer that is given up ends at once', async () => {
     const receiving = ends.receive('in', {signal: over.signal, onBytes: (bytes) => (receivedBytes = bytes)})
     const begun = await ends.archives.beginFolder(UID, 'main', 'disk')
     await put(begun, PAGES, randomBytes(PIECE_BYTES))
-    await expect.poll(() => receivedBytes, {interval: 5}).toBe(PIECE_BYTES)
+    await expect.poll(() => receivedBytes, SOON).toBe(PIECE_BYTES)
     over.abort(new Error('not wanted any more'))
     await expect(receiving).rejects.toThrow('not wanted any more')
   })
 })
 
-const BEGIN = headerOf({type: 'begin', sizeBytes: 0})
-const inFolder = (folder: string, maxBytes = 1e9) => ({
-  place: () => Promise.resolve({folder, maxBytes}),
-  signal: never,
-})
-
-const piece = (path: string, content: Uint8Array, offset = 0, crc = crc32(content)): Buffer =>
-  Buffer.concat([
-    headerOf({type: 'piece', container: 'main', path, offset, length: content.length, crc}),
-    content,
-  ])
-
-function end(files: readonly {path: string; content: Uint8Array}[]): Buffer {
-  const bytes = Buffer.alloc(4)
-  const listed = files.map(({path, content}) => {
-    bytes.writeUInt32BE(crc32(content))
-    return {container: 'main', path, sizeBytes: content.length, crc: crc32(bytes)}
-  })
-  const text = JSON.stringify({attempt: 'a'.repeat(64), containers: ['main'], files: listed})
-  return Buffer.concat([headerOf({type: 'end', length: Buffer.byteLength(text)}), Buffer.from(text)])
+/** A source that has the real program send a file `main/a`, and says what it likes. */
+interface Liar {
+  readonly response: ServerResponse
+  /** Its connections and its program, once the target has connected. */
+  readonly connected: () => Promise<TransferProgram<unknown>>
+  readonly say: (frame: object, body?: Uint8Array) => void
 }
 
 const A = Buffer.from('memory')
-const whole = end([{path: 'a', content: A}])
+const CRC = crc32(Buffer.from(new Uint32Array([crc32(A)]).buffer).swap32())
+const FILE = {container: 'main', path: 'a', sizeBytes: A.length, crc: CRC}
+
+/** A request that a lying source answers. */
+async function lied(
+  lie: (liar: Liar) => Promise<void> | void,
+  use: (received: Promise<ReceivedDump>, ends: Ends) => Promise<void>,
+  options: Partial<ReceiveOptions> & {maxBytes?: number} = {},
+): Promise<void> {
+  await using folder = await tempFolder()
+  await writeFile(join(folder.path, 'a'), A)
+  await withEnds(
+    async (ends) => use(ends.receive('in', options), ends),
+    async (response, {pin, data}, signal) => {
+      response.useChunkedEncodingByDefault = false
+      response.writeHead(200).flushHeaders()
+      const say = (frame: object, body: Uint8Array = Buffer.alloc(0)): void =>
+        void response.write(Buffer.concat([raw(frame), body]))
+      const connected = async (): Promise<TransferProgram<unknown>> => {
+        const {id, sockets} = data.expect(1, signal)
+        say({type: 'connect', id, connections: 1})
+        const made = await sockets
+        const child = await start(['send-dump', '--peer', pin, '--connections', '1'], {sockets: made, signal})
+        for (const socket of made) socket.destroy()
+        const own = Promise.withResolvers<string>()
+        const sender = new TransferProgram<unknown>(child, z.unknown(), (said) => {
+          const {data: found} = z.looseObject({pin: pinSchema}).safeParse(said)
+          if (found !== undefined) own.resolve(found.pin)
+        })
+        say({type: 'pin', pin: await own.promise})
+        sender.tell({
+          send: {number: 1, folder: folder.path, container: 'main', path: 'a', offset: 0, length: A.length},
+        })
+        return sender
+      }
+      await lie({response, connected, say})
+    },
+  )
+}
+
 const raw = (header: object): Buffer => {
   const text = Buffer.from(JSON.stringify(header))
   const length = Buffer.alloc(4)
   length.writeUInt32BE(text.length)
   return Buffer.concat([length, text])
 }
-const forged = (path: string, container = 'main'): Buffer =>
-  Buffer.concat([raw({type: 'piece', container, path, offset: 0, length: A.length, crc: crc32(A)}), A])
+const manifestOf = (files: readonly object[], containers = ['main']): Buffer =>
+  Buffer.from(JSON.stringify({attempt: 'a'.repeat(64), containers, files}))
+
+/** All that a source says, with another manifest. */
+const listing =
+  (files: readonly object[], containers?: string[]) =>
+  async ({connected, say}: Liar): Promise<void> => {
+    const sender = await connected()
+    say({type: 'begin', sizeBytes: 0})
+    sender.tell({end: true})
+    await sender.ended
+    const manifest = manifestOf(files, containers)
+    say({type: 'end', length: manifest.length}, manifest)
+  }
+
+test('what the tests of lying sources begin with is accepted', async () => {
+  await lied(listing([FILE]), async (received) => {
+    expect(await received).toMatchObject({sizeBytes: A.length, containers: ['main']})
+  })
+})
 
 test.each([
-  ['a path that leads out', [forged('../a'), whole]],
-  ['an absolute path', [forged('/a'), whole]],
-  ['a path with an empty part', [forged('x//a'), whole]],
-  ['a container that leads out', [forged('a', '..'), whole]],
-  ['a container with a slash', [forged('a', 'x/y'), whole]],
-  ['bytes that were changed', [piece('a', A, 0, 1), whole]],
-  ['bytes that leave something out', [piece('a', A), piece('a', A, 4096), whole]],
-  ['bytes twice', [piece('a', A), piece('a', A), whole]],
-  ['bytes after a piece that ended its file', [piece('a', A), piece('a', A, A.length), whole]],
-  ['a file that is not listed', [piece('a', A), piece('b', A), whole]],
-  ['a file that is missing', [whole]],
-  ['a file of another content', [piece('a', Buffer.from('memorY')), whole]],
-  ['a file where a folder is', [piece('a/b', A), piece('a', A), whole]],
-  ['no end', [piece('a', A)]],
-  ['half a frame after the end', [piece('a', A), Buffer.concat([whole, Buffer.from([0, 0])])]],
-  ['a frame after the end', [piece('a', A), Buffer.concat([whole, headerOf({type: 'alive'})])]],
-  ['a frame that is none', [raw({type: 'hello'})]],
-  ['a header without end', [Buffer.from([255, 255, 255, 255])]],
-  [
-    'a piece that is too long',
-    [raw({type: 'piece', container: 'main', path: 'a', offset: 0, length: 2 ** 31, crc: 0})],
-  ],
-  ['nothing', []],
-] as [string, Buffer[]][])('%s is refused', async (_, frames) => {
-  await using folder = await tempFolder()
-  const into = join(folder.path, 'in')
-  await mkdir(into)
-  await expect(
-    receiveDump(Readable.from([BEGIN, ...frames], {objectMode: false}), inFolder(into)),
-  ).rejects.toThrow()
-  expect(await readdir(folder.path)).toEqual(['in'])
+  ['a file that is not listed', [] as object[]],
+  ['a file that is missing', [FILE, {...FILE, path: 'b'}]],
+  ['a file of another content', [{...FILE, crc: 1}]],
+  ['a file of another size', [{...FILE, sizeBytes: 7}]],
+  ['a file that is listed twice', [FILE, FILE]],
+  ['a path that leads out', [{...FILE, path: '../a'}]],
+])('a manifest with %s is refused', async (_, files) => {
+  await lied(listing(files), async (received) => {
+    await expect(received).rejects.toMatchObject({code: 'TRANSFER_FAILED'})
+  })
 })
 
-test('frames arrive whole, however the bytes are cut', async () => {
-  const all = Buffer.concat([
-    BEGIN,
-    headerOf({type: 'alive'}),
-    piece('a', A),
-    headerOf({type: 'alive'}),
-    whole,
-  ])
-  await fc.assert(
-    fc.asyncProperty(fc.array(fc.integer({min: 1, max: 40}), {minLength: 1}), async (cuts) => {
-      await using folder = await tempFolder()
-      const parts: Buffer[] = []
+test('a container that is not listed is refused', async () => {
+  await lied(listing([FILE], ['other']), async (received) => {
+    await expect(received).rejects.toThrow('container main is not listed')
+  })
+})
+
+const ENDLESS = Buffer.from([255, 255, 255, 255])
+const lies: [string, (liar: Liar) => Promise<void> | void, string | RegExp][] = [
+  ['a frame that is none', ({say}) => say({type: 'hello'}), 'an invalid header'],
+  ['a header without end', ({response}) => void response.write(ENDLESS), 'a header of 4294967295 bytes'],
+  [
+    'too many connections',
+    ({say}) => say({type: 'connect', id: 'a'.repeat(64), connections: 1000}),
+    'invalid',
+  ],
+  ['an id that is none', ({say}) => say({type: 'connect', id: 'x', connections: 1}), 'invalid'],
+  [
+    'two sets of connections',
+    async ({connected}) => {
+      await connected()
+      await connected()
+    },
+    'a command came twice',
+  ],
+  [
+    'two beginnings',
+    async ({connected, say}) => {
+      await connected()
+      say({type: 'begin', sizeBytes: 0})
+      say({type: 'begin', sizeBytes: 0})
+    },
+    'the beginning of the dump twice',
+  ],
+  [
+    'no beginning',
+    async ({connected, say}) => {
+      const sender = await connected()
+      sender.tell({end: true})
+      const manifest = manifestOf([FILE])
+      say({type: 'end', length: manifest.length}, manifest)
+    },
+    'sent nothing for 0.3 s',
+  ],
+  [
+    'something after the end',
+    async ({connected, response}) => {
+      await connected()
+      const manifest = manifestOf([FILE])
+      response.write(
+        Buffer.concat([
+          raw({type: 'begin', sizeBytes: 0}),
+          raw({type: 'end', length: manifest.length}),
+          manifest,
+          raw({type: 'alive'}),
+        ]),
+      )
+    },
+    'something after the end',
+  ],
+  [
+    'half a frame after the end',
+    async ({connected, response}) => {
+      await connected()
+      const manifest = manifestOf([FILE])
+      response.write(
+        Buffer.concat([
+          raw({type: 'begin', sizeBytes: 0}),
+          raw({type: 'end', length: manifest.length}),
+          manifest,
+          Buffer.from([0]),
+        ]),
+      )
+    },
+    'something after the end',
+  ],
+  [
+    'an end before all files have come',
+    async ({connected, say}) => {
+      await connected()
+      const manifest = manifestOf([FILE])
+      say({type: 'begin', sizeBytes: 0})
+      say({type: 'end', length: manifest.length}, manifest)
+    },
+    'sent nothing for 0.3 s',
+  ],
+  [
+    'a program that is killed',
+    async ({connected, say}) => {
+      const sender = await connected()
+      say({type: 'begin', sizeBytes: 0})
+      await sender[Symbol.asyncDispose]()
+    },
+    /broke|could not be secured/,
+  ],
+  ['nothing', ({response}) => void response.end(), 'ended before all was received'],
+  ['a key that is none', ({say}) => say({type: 'pin', pin: 'x'}), 'invalid'],
+]
+test.each(lies)('a source that sends %s is refused', async (_, lie, why) => {
+  await lied(
+    lie,
+    async (received, {folder}) => {
+      await expect(received).rejects.toThrow(why)
+      expect((await readdir(folder)).sort()).toEqual(['in'])
+      await expect.poll(() => processesOf(program.path), SOON).toEqual([])
+    },
+    {silenceMs: 300},
+  )
+})
+
+/** Programs that were started from a folder and run. */
+async function processesOf(folder: string): Promise<readonly string[]> {
+  const found: string[] = []
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (line.startsWith(folder) && /receive-dump|send-dump/.test(line)) found.push(pid)
+  }
+  return found
+}
+
+test('a dump that is larger than what is free is refused before any of it comes', async () => {
+  await lied(
+    async ({connected, say}) => {
+      await connected()
+      say({type: 'begin', sizeBytes: 1001})
+    },
+    async (received, {folder}) => {
+      await expect(received).rejects.toMatchObject({code: 'TOO_LARGE'})
+      expect(await readdir(join(folder, 'in'))).toEqual([])
+    },
+    {maxBytes: 1000},
+  )
+})
+
+test('a transfer that is given up while its place is made ends when that is done', async () => {
+  await withEnds(async (ends) => {
+    const over = new AbortController()
+    const place = Promise.withResolvers<{folder: string; maxBytes: number}>()
+    const asked = Promise.withResolvers<unknown>()
+    let hasEnded = false
+    const receiving = ends.receive('in', {
+      signal: over.signal,
+      place: () => {
+        asked.resolve(undefined)
+        return place.promise
+      },
+    })
+    const refused = expect(receiving.finally(() => (hasEnded = true))).rejects.toThrow('not wanted any more')
+    await ends.archives.beginFolder(UID, 'main', 'disk')
+    await asked.promise
+    over.abort(new Error('not wanted any more'))
+    await expect.poll(() => processesOf(program.path), SOON).toEqual([])
+    expect(hasEnded).toBe(false)
+    place.resolve({folder: join(ends.folder, 'in'), maxBytes: 1})
+    await refused
+  })
+})
+
+test('frames arrive whole, however the bytes are cut', () => {
+  const frames: Frame[] = [{type: 'alive'}, {type: 'begin', sizeBytes: 7}, {type: 'end', length: A.length}]
+  const all = Buffer.concat([...frames.map(headerOf), A])
+  fc.assert(
+    fc.property(fc.array(fc.integer({min: 1, max: 40}), {minLength: 1}), (cuts) => {
+      const taken: (Frame | string)[] = []
+      const reader = new FrameReader((frame, body) => taken.push(frame, body.toString()))
       for (let at = 0, index = 0; at < all.length; index += 1) {
         const length = cuts[index % cuts.length] ?? 1
-        parts.push(all.subarray(at, at + length))
+        reader.push(all.subarray(at, at + length))
         at += length
       }
-      const content = Readable.from(parts, {objectMode: false})
-      const received = await receiveDump(content, inFolder(folder.path))
-      expect(received.sizeBytes).toBe(A.length)
-      expect(await treeOf(folder.path)).toEqual(new Map([['main/a', hashOf(A)]]))
+      expect(taken).toEqual(frames.flatMap((frame) => [frame, frame.type === 'end' ? 'memory' : '']))
     }),
-    {numRuns: 30},
   )
 })
 
-test('a restart in the middle of a transfer empties what was received', async () => {
-  await using folder = await tempFolder()
-  const restart: Frame = {type: 'restart'}
-  const into = join(folder.path, 'in')
-  await mkdir(into)
-  const content = Readable.from(
-    [
-      ...[BEGIN, piece('b', A), piece('a', Buffer.from('old'))],
-      ...[headerOf(restart), BEGIN, piece('a', A), whole],
-    ],
-    {
-      objectMode: false,
-    },
-  )
-  await receiveDump(content, inFolder(into))
-  expect(await treeOf(into)).toEqual(new Map([['main/a', hashOf(A)]]))
+/** Connects as a receiver does, and gives whether the other side closed it. */
+const connection = async (port: number, bytes: Buffer): Promise<Socket> => {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => undefined).resume()
+  await new Promise<void>((resolve) => socket.write(bytes, () => resolve()))
+  return socket
+}
+const closed = (socket: Socket): Promise<void> =>
+  socket.closed ? Promise.resolve() : new Promise((resolve) => socket.once('close', () => resolve()))
+
+const preamble = (id: string): Buffer => Buffer.concat([Buffer.from([DATA_PREAMBLE]), Buffer.from(id, 'hex')])
+
+test('a connection with an id that was not drawn, was used, or has more behind it, is closed', async () => {
+  const data = dataConnections()
+  const server = await serveHttp(0, {
+    registry: new Registry(),
+    health: {problem: () => undefined, unready: () => undefined},
+    others: {firstByte: DATA_PREAMBLE, take: data.take},
+    log: () => undefined,
+  })
+  try {
+    await closed(await connection(server.port, preamble('ab'.repeat(32))))
+    const {id, sockets} = data.expect(1, never)
+    await closed(await connection(server.port, Buffer.concat([preamble(id), Buffer.from('early')])))
+    const slow = await connection(server.port, preamble(id).subarray(0, 7))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    slow.write(preamble(id).subarray(7))
+    expect(await sockets).toHaveLength(1)
+    await closed(await connection(server.port, preamble(id)))
+    slow.destroy()
+  } finally {
+    server.close()
+  }
 })
 
-test('bytes before the beginning of a dump, and a dump that is larger than what is free, are refused', async () => {
-  await using folder = await tempFolder()
-  const received = (frames: readonly Buffer[], maxBytes: number): Promise<unknown> =>
-    receiveDump(Readable.from(frames, {objectMode: false}), inFolder(folder.path, maxBytes))
-  await expect(received([piece('a', A), whole], 1e9)).rejects.toThrow('did not say that the dump begins')
-  const announced = headerOf({type: 'begin', sizeBytes: 1001})
-  await expect(received([announced, piece('a', A), whole], 1000)).rejects.toMatchObject({code: 'TOO_LARGE'})
-  expect(await readdir(folder.path)).toEqual([])
+test('connections that do not come, or send no id, are not waited for without end', async () => {
+  const data = dataConnections({connectMs: 100})
+  const server = await serveHttp(0, {
+    registry: new Registry(),
+    health: {problem: () => undefined, unready: () => undefined},
+    others: {firstByte: DATA_PREAMBLE, take: data.take},
+    log: () => undefined,
+  })
+  try {
+    const {id, sockets} = data.expect(2, never)
+    const first = await connection(server.port, preamble(id))
+    await expect(sockets).rejects.toThrow('the target made 1 of 2 connections')
+    await closed(first)
+    await closed(await connection(server.port, preamble(id)))
+    await closed(await connection(server.port, preamble(id).subarray(0, 7)))
+    const many = await Promise.all(
+      Array.from({length: 80}, () => connection(server.port, Buffer.from([DATA_PREAMBLE]))),
+    )
+    await Promise.all(many.map(closed))
+  } finally {
+    server.close()
+  }
 })

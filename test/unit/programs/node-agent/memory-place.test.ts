@@ -42,6 +42,10 @@ test('what may be written is what the node can spare: a gigabyte, or a tenth of 
   expect(await roomOf({total: kib(8 * GIB), available: kib(GIB / 2)})).toBe(0)
 })
 
+test('what may be written is whole bytes, as it is told to other programs', async () => {
+  expect(await roomOf({total: kib(100 * GIB) + 3, available: kib(20 * GIB)})).toSatisfy(Number.isInteger)
+})
+
 test('dumps at the same time do not count on the same memory', async () => {
   await withTempFolder(async (proc) => {
     await mkdir(join(proc, 'self'))

@@ -1,4 +1,4 @@
-// Command clouder-files packs files of containers into tars on its standard output.
+// Command clouder-files packs files of containers into tars on its standard output, and moves dumps from node to node.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"clouder.dev/bundle/restore/transfer"
 	"clouder.dev/bundle/restore/tree"
 )
 
@@ -35,13 +36,15 @@ func main() {
 
 func run(words []string, out io.Writer) error {
 	if len(words) == 0 {
-		return errors.New("usage: clouder-files pack-changes --rootfs DIR [--upper DIR] | pack-folder --dir DIR [--max-bytes N]")
+		return errors.New("usage: clouder-files pack-changes --rootfs DIR [--upper DIR] | pack-folder --dir DIR [--max-bytes N] | send-dump --peer PIN --connections N | receive-dump")
 	}
 	flags := flag.NewFlagSet(words[0], flag.ContinueOnError)
 	rootfs := flags.String("rootfs", "", "folder where the overlay of a container is mounted")
 	upper := flags.String("upper", "", "its upper folder, compared with what the mount tells")
 	dir := flags.String("dir", "", "folder to pack")
 	maxBytes := flags.Int64("max-bytes", -1, "most bytes of the tar; negative: no bound")
+	peer := flags.String("peer", "", "SHA-256 of the public key of the other side")
+	connections := flags.Int("connections", 0, "connections that the program was given, from file descriptor 3 on")
 	if err := flags.Parse(words[1:]); err != nil {
 		return err
 	}
@@ -57,6 +60,13 @@ func run(words []string, out io.Writer) error {
 		return tree.PackChanges(out, found, *rootfs)
 	case "pack-folder":
 		return tree.PackFolder(out, *dir, *maxBytes)
+	case "send-dump":
+		return sendDump(*connections, *peer, out)
+	case "receive-dump":
+		if err := endWithParent(); err != nil {
+			return err
+		}
+		return transfer.Receive(os.Stdin, out)
 	}
 	return fmt.Errorf("%q is no command", words[0])
 }
