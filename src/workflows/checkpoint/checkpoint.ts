@@ -186,32 +186,38 @@ export function failureOf(
   message: string,
   suggestions: readonly string[] = [],
 ): CheckpointError {
-  const code = codes.find((known) => known === reason) ?? otherwise
+  const code = isCode(reason) ? reason : otherwise
   const said = message.endsWith('.') ? message.slice(0, -1) : message
   return new CheckpointError(code, said, {suggestions})
 }
 
-const codes: readonly CheckpointErrorCode[] = [
-  'POD_NOT_FOUND',
-  'CHECKPOINT_UNKNOWN',
-  'CHECKPOINT_FAILED',
-  'RESTORE_FAILED',
-  'RESTORE_UNSUPPORTED',
-  'RESTORE_IMPOSSIBLE',
-  'NODE_UNLIKE',
-  'PRIVILEGES_WIDER',
-  'IMAGE_UNAVAILABLE',
-  'MIGRATION_FAILED',
-  'STORE_UNKNOWN',
-  'STORE_UNREACHABLE',
-  'STORE_REFUSED',
-  'BLOB_MISSING',
-  'BLOB_TAMPERED',
-  'SIGNATURE_INVALID',
-  'KEY_WRONG',
-  'KEY_UNREACHABLE',
-  'ADDON_MISSING',
-]
+/** All of them, which the compiler checks: one that is missing would be told as another. */
+const codes: Readonly<Record<CheckpointErrorCode, true>> = {
+  POD_NOT_FOUND: true,
+  CHECKPOINT_UNKNOWN: true,
+  CHECKPOINT_FAILED: true,
+  RESTORE_FAILED: true,
+  RESTORE_UNSUPPORTED: true,
+  RESTORE_IMPOSSIBLE: true,
+  NODE_UNLIKE: true,
+  TOO_LARGE: true,
+  TRANSFER_FAILED: true,
+  PRIVILEGES_WIDER: true,
+  IMAGE_UNAVAILABLE: true,
+  MIGRATION_FAILED: true,
+  STORE_UNKNOWN: true,
+  STORE_UNREACHABLE: true,
+  STORE_REFUSED: true,
+  BLOB_MISSING: true,
+  BLOB_TAMPERED: true,
+  SIGNATURE_INVALID: true,
+  KEY_WRONG: true,
+  KEY_UNREACHABLE: true,
+  ADDON_MISSING: true,
+}
+
+const isCode = (reason: string | undefined): reason is CheckpointErrorCode =>
+  reason !== undefined && Object.hasOwn(codes, reason)
 
 /** All checkpoints, or those of a namespace, the newest last. */
 export async function listCheckpoints(kube: KubeReader, namespace?: string): Promise<readonly Checkpoint[]> {
