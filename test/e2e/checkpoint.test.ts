@@ -19,6 +19,7 @@ import {
 } from '../support/e2e-checkpoints.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {endOf} from '../support/e2e-results.ts'
+import {moveWithoutRoom} from '../support/e2e-room.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 
 const STORE = '/var/lib/clouder/store'
@@ -223,6 +224,8 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
       await kubectl(cluster, `delete ckptmove --all -n ${NAMESPACE}`)
     }
   })
+
+  moveWithoutRoom(chapter)
 
   chapter('a drain moves what a policy opts in, and kills nothing of it', async (cluster) => {
     await startTraveller(cluster, 'stays', {node: 'worker-1', labels: {keep: 'yes'}})
