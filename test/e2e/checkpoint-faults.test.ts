@@ -11,12 +11,14 @@ import {
   run,
   startTraveller,
 } from '../support/e2e-checkpoints.ts'
+import {nodeFilesWith} from '../support/e2e-canary.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {
   agentsBack,
   cutOff,
   expectClean,
   expectKept,
+  expectOne,
   openCluster,
   settled,
   startNode,
@@ -30,12 +32,15 @@ import {randomOf} from '../support/e2e-kill.ts'
 import {medianOf, moveAtRandom} from '../support/e2e-moves.ts'
 import type {CliResult} from '../support/cli.ts'
 import {endOf} from '../support/e2e-results.ts'
+import {moveFourGibibytes} from '../support/e2e-room.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 import {startNodeStore} from '../support/e2e-store.ts'
 
+/** `migrate,network`: only strokes with these words, of all that there are. */
+const ONLY = process.env['CLOUDER_CHAOS_ONLY']?.split(',')
 const WHOLE = process.env['CLOUDER_CHAOS'] === 'all'
 const SEEDS = WHOLE ? [1, 2] : [1]
-const MOVES = WHOLE ? 50 : 4
+const MOVES = WHOLE ? 50 : 8
 const MEBIBYTES = 48
 
 type Deed = 'create' | 'migrate' | 'restore'
@@ -55,8 +60,9 @@ const at = (kind: 'Checkpoint' | 'Migration' | 'Restore', phase: string): Stage 
 const stages: readonly (readonly [Deed, Stage, on: 'source' | 'target'])[] = [
   ['create', source, 'source'],
   ['create', at('Checkpoint', 'Storing'), 'source'],
+  ['migrate', at('Migration', 'Checkpointing'), 'source'],
   ['migrate', source, 'source'],
-  ['migrate', at('Checkpoint', 'Storing'), 'source'],
+  ['migrate', at('Checkpoint', 'Dumped'), 'source'],
   ['migrate', at('Migration', 'Preparing'), 'target'],
   ['migrate', at('Migration', 'Moving'), 'source'],
   ['migrate', at('Migration', 'Verifying'), 'target'],
@@ -65,9 +71,27 @@ const stages: readonly (readonly [Deed, Stage, on: 'source' | 'target'])[] = [
   ['restore', target, 'target'],
 ]
 
+const both = ['source', 'target'] as const
+const isMove = ({deed}: Stroke): boolean => deed === 'migrate'
+
+/** In a move either node is lost at each stage; only a move needs the network between nodes. */
 const every: readonly Stroke[] = stages.flatMap(([deed, stage, on]) =>
-  victims.map((victim) => ({deed, stage, on, victim})),
+  victims
+    .flatMap((victim): Stroke[] =>
+      victim === 'node' && deed === 'migrate'
+        ? both.map((side) => ({deed, stage, on: side, victim}))
+        : [{deed, stage, on, victim}],
+    )
+    .filter((stroke) => stroke.victim !== 'network' || isMove(stroke)),
 )
+
+const OUTAGE_MS: Partial<Readonly<Record<Victim, number>>> = {
+  // Long enough to be noticed, and for most of it to be over with when it comes back.
+  store: 5000,
+  node: 5000,
+  // Longer than a transfer may stand.
+  network: 40_000,
+}
 
 /** Each victim, each deed, and a stroke on either node; `npm run test:chaos` has the product. */
 const chosen: readonly (readonly [Deed, Victim, Stage])[] = [
@@ -77,12 +101,20 @@ const chosen: readonly (readonly [Deed, Victim, Stage])[] = [
   ['migrate', 'cli', at('Migration', 'Preparing')],
   ['migrate', 'controller', at('Migration', 'Moving')],
   ['migrate', 'kubelet', target],
+  ['migrate', 'network', source],
+  ['migrate', 'node', at('Migration', 'Preparing')],
   ['restore', 'agent', at('Restore', 'Starting')],
   ['restore', 'node', target],
 ]
 
 const isChosen = ({deed, victim, stage}: Stroke): boolean =>
   chosen.some((one) => JSON.stringify(one) === JSON.stringify([deed, victim, stage]))
+
+const isWanted = (stroke: Stroke): boolean => {
+  if (ONLY === undefined) return WHOLE || isChosen(stroke)
+  const words = [stroke.deed, stroke.victim, stroke.on, ...Object.values(stroke.stage)]
+  return ONLY.every((word) => words.includes(word))
+}
 
 const wordsOf = (stage: Stage): string =>
   'criuOn' in stage
@@ -110,13 +142,26 @@ scenario('checkpoints while things are killed', {prefix: 'e2e-fault', workers: 2
   })
 
   for (const seed of SEEDS)
-    for (const stroke of every.filter((one) => WHOLE || isChosen(one)))
+    for (const stroke of every.filter(isWanted))
       chapter(
-        `${stroke.deed}: the ${stroke.victim} is killed ${wordsOf(stroke.stage)} (seed ${seed})`,
+        `${stroke.deed}: the ${stroke.victim}${stroke.victim === 'node' ? ` (${stroke.on})` : ''} is killed ${wordsOf(stroke.stage)} (seed ${seed})`,
         async (cluster) => {
           await hold(await here(cluster), stroke, randomOf(seed * 100 + every.indexOf(stroke)))
         },
       )
+
+  chapter('of a pod whose moves were broken off nothing is in clear anywhere', async (cluster) => {
+    const {token} = await identityOf(cluster, 'struck')
+    // That the search finds what is there: an archive that is kept is in clear.
+    const kept = await checkpointOf(cluster, 'struck', ' --keep-archive')
+    const found = await nodeFilesWith(cluster, await nodeOf(cluster, 'struck'), [token])
+    expect(found.map(({path}) => path)).toContainEqual(
+      expect.stringMatching(/^\/var\/lib\/clouder\/(archives|memory)\//),
+    )
+    await kubectl(cluster, `delete ckpt ${kept} -n ${NAMESPACE}`)
+    for (const machine of cluster.machines)
+      expect(await nodeFilesWith(cluster, machine, [token]), machine).toEqual([])
+  })
 
   chapter('a node is lost, and its pod goes on elsewhere from an object store', async (cluster) => {
     const {store} = await here(cluster)
@@ -135,15 +180,18 @@ scenario('checkpoints while things are killed', {prefix: 'e2e-fault', workers: 2
   chapter(`${MOVES} random moves under load lose nobody`, async (cluster) => {
     const moved = await moveAtRandom(await here(cluster), {
       moves: MOVES,
-      pods: WHOLE ? [16, 32, 64, 128] : [16, 32, 64],
       random: randomOf(7),
     })
-    const {moves, killed, answers, downtimesMs} = moved
+    const {moves, done, direct, stayed, killed, cancelled, answers, downtimesMs} = moved
+    const [median, most] = [medianOf(downtimesMs), Math.max(...downtimesMs)]
     process.stderr.write(
-      `${moves} moves, ${killed} commands killed, ${answers} answers; stood still: median ${medianOf(downtimesMs)} ms, most ${Math.max(...downtimesMs)} ms\n`,
+      `${moves} moves, ${done} brought the pod over (${direct} directly), ${stayed} were cancelled in time; ${cancelled} cancelled, ${killed} commands killed; ${answers} answers; downtime: median ${median} ms, most ${most} ms\n`,
     )
     expect(answers).toBeGreaterThan(moves)
+    expect(killed + cancelled).toBeGreaterThan(0)
   })
+
+  if (WHOLE) moveFourGibibytes(chapter)
 
   chapter('nothing is left to do, and nothing is left over', async (cluster) => {
     const scene = await here(cluster)
@@ -173,6 +221,7 @@ async function hold(place: Place, {deed, stage, victim, on}: Stroke, random: () 
   const blow = {
     victim,
     node: on === 'source' ? from : to,
+    ...('criuOn' in stage ? {criuNode: stage.criuOn === 'source' ? from : to} : {}),
     afterMs: Math.round(random() * 150),
     cli: () => cli,
   }
@@ -185,15 +234,15 @@ async function hold(place: Place, {deed, stage, victim, on}: Stroke, random: () 
   let working: Promise<CliResult> | undefined
   const back = await strikeAt(place, stage, blow, () => (working = asked()))
   expect(back, `the stage came: ${wordsOf(stage)}`).toBeDefined()
-  // Long enough to be noticed, and for most of it to be over with when it comes back.
-  if (victim === 'store' || victim === 'node') await new Promise((resolve) => setTimeout(resolve, 5000))
+  await new Promise((resolve) => setTimeout(resolve, OUTAGE_MS[victim] ?? 0))
   await back?.()
   await agentsBack(place)
   const ended = await working
   await settled(place)
   const kept = await expectKept(place, 'struck', before)
   const how = ended?.signal ?? `exit code ${ended?.exitCode ?? 'none'}`
-  process.stderr.write(`${deed}, ${victim} killed ${wordsOf(stage)}: ${how}, ${kept}\n`)
+  await expectOne(place, String(MEBIBYTES))
+  process.stderr.write(`${deed}, ${victim} (${on}) killed ${wordsOf(stage)}: ${how}, ${kept}\n`)
   await expectAgain(place, {deed, to, words, kept})
   expectSame(await identityOf(cluster, 'struck'), before)
   await expectClean(place)

@@ -2,6 +2,7 @@ import {readdir, readFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {promisify} from 'node:util'
 import {zstdDecompress} from 'node:zlib'
+import {MEMORY_DIR} from '../../src/api/names.ts'
 import {gather} from '../../src/checkpoint/stores/content.ts'
 import type {Objects} from '../../src/checkpoint/stores/objects.ts'
 import {containerName} from '../../src/infrastructure/providers/local-decision.ts'
@@ -12,8 +13,8 @@ const unzstd = promisify(zstdDecompress)
 const {signal} = new AbortController()
 /** Where a search's own patterns lie: what it has to find at least. */
 const PATTERNS = '/srv/patterns'
-/** File systems of a node: its root, what containerd and the kubelet keep, and what is in memory only. */
-const FILE_SYSTEMS = `/ /var/lib/containerd /var/lib/kubelet /run /run/lock /tmp ${SHARED}`
+/** File systems of a node: its root, what containerd and the kubelet keep, and what is in memory only, dumps too. */
+const FILE_SYSTEMS = `/ /var/lib/containerd /var/lib/kubelet /run /run/lock /tmp /dev/shm ${MEMORY_DIR} ${SHARED}`
 
 /** As it is, and as Secrets and events would hold it. */
 const formsOf = (canary: string): readonly string[] => [canary, Buffer.from(canary).toString('base64')]

@@ -11,6 +11,7 @@ import {containerName} from '../../src/infrastructure/providers/local-decision.t
 import {waitFor} from '../../src/base/waiting.ts'
 import {expectSame, identityOf, killPods, kubectl, NAMESPACE, run, type Identity} from './e2e-checkpoints.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
+import {runningCopies} from './e2e-copies.ts'
 import type {NodeStore} from './e2e-store.ts'
 
 const SETTLE_MS = 8 * 60_000
@@ -18,8 +19,10 @@ const CLEAN_MS = 120_000
 const READY_MS = 180_000
 const {signal} = new AbortController()
 
-/** What is killed. */
-export const victims = ['cli', 'kubelet', 'containerd', 'agent', 'controller', 'node', 'store'] as const
+/** What is killed, or taken away; `network`: that between the two nodes, which both reach the API server. */
+export const victims = [
+  ...(['cli', 'kubelet', 'containerd', 'agent', 'controller', 'node', 'store', 'network'] as const),
+] as const
 export type Victim = (typeof victims)[number]
 
 /**
@@ -94,6 +97,8 @@ export interface Blow {
   readonly victim: Victim
   /** The node that it is on, where it is on one. */
   readonly node: string
+  /** The node where CRIU is at work, where that is the stage; default: the same. */
+  readonly criuNode?: string
   /** From the moment of the stage on. */
   readonly afterMs: number
   readonly cli: () => ChildProcess | undefined
@@ -110,6 +115,8 @@ async function strike(place: Place, {victim, node, cli}: Blow): Promise<() => Pr
   else if (victim === 'store') {
     await store.stop()
     return () => store.start()
+  } else if (victim === 'network') {
+    return cutNetwork(cluster)
   } else {
     await cutOff(cluster, node)
     return () => startNode(place, node)
@@ -135,6 +142,27 @@ export async function cutOff(cluster: E2eCluster, node: string): Promise<void> {
     true`
   await cluster.read(node, script)
   await cluster.engine.stopContainer(containerName(cluster.name, node), 0)
+}
+
+const WORKERS = ['worker-1', 'worker-2'] as const
+
+/** Lets nothing through between the two workers, not even what belongs to open connections; gives what undoes that. */
+export async function cutNetwork(cluster: E2eCluster): Promise<() => Promise<void>> {
+  const addressOf = async (node: string): Promise<string> => {
+    const found = await cluster.engine.findContainer(containerName(cluster.name, node))
+    return Object.values(found?.addresses ?? {})[0] ?? ''
+  }
+  const [one, other] = await Promise.all(WORKERS.map(addressOf))
+  const rules = (what: '-I' | '-D') =>
+    Promise.all(
+      [other, one].map((from, index) =>
+        cluster.read(WORKERS[index] ?? '', `iptables -w ${what} INPUT -s ${from ?? ''} -j DROP`),
+      ),
+    )
+  await rules('-I')
+  return async () => {
+    await rules('-D')
+  }
 }
 
 /** Waits until every worker has its agent again; one that was killed so often that its kubelet waits minutes is made anew. */
@@ -205,7 +233,7 @@ export async function strikeAt(
  */
 async function criuAtWork(
   {cluster}: Place,
-  {victim, node, afterMs}: Blow,
+  {victim, node: struck, criuNode: node = struck, afterMs}: Blow,
   over: AbortSignal,
 ): Promise<boolean> {
   const armed = `/run/strike-${randomBytes(4).toString('hex')}`
@@ -269,6 +297,11 @@ const LEFTOVERS = [
   "find /tmp /var/lib/clouder/dumps /var/lib/containerd/io.containerd.grpc.v1.cri -maxdepth 3 -name 'ctrd-checkpoint*'",
   CRIU,
 ].join('\n')
+
+/** Exactly one process of the program with that argument runs, wherever it is. */
+export async function expectOne({cluster}: Pick<Place, 'cluster'>, argument: string): Promise<void> {
+  expect(await runningCopies(cluster, argument)).toHaveLength(1)
+}
 
 /** No node has a frozen pod, an archive, an unpacked checkpoint or a dump that nobody waits for. */
 export async function expectClean({cluster}: Pick<Place, 'cluster'>): Promise<void> {
