@@ -36,8 +36,35 @@ export async function putInPlace(file: FileHandle, partial: string, path: string
   await syncFolder(dirname(path))
 }
 
-/** A rename or a link survives a power cut only after its folder was synced. */
-export async function syncFolder(path: string): Promise<void> {
+interface FolderSync {
+  readonly running: Promise<void>
+  /** Begins when that has ended. */
+  next?: Promise<void>
+}
+
+const syncs = new Map<string, FolderSync>()
+
+/**
+ * A rename or a link survives a power cut only after its folder was synced. Who comes while that is under way waits for
+ * one more, together with all others who come: the one that has begun need not include their names.
+ */
+export function syncFolder(path: string): Promise<void> {
+  const under = syncs.get(path)
+  if (under === undefined) return startSync(path)
+  const start = (): Promise<void> => startSync(path)
+  under.next ??= under.running.then(start, start)
+  return under.next
+}
+
+function startSync(path: string): Promise<void> {
+  const running = syncNow(path).finally(() => {
+    if (syncs.get(path)?.next === undefined) syncs.delete(path)
+  })
+  syncs.set(path, {running})
+  return running
+}
+
+async function syncNow(path: string): Promise<void> {
   await using folder = await open(path, 'r')
   await folder.sync()
 }
