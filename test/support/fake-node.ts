@@ -1,6 +1,7 @@
-import {mkdir, writeFile} from 'node:fs/promises'
+import {mkdir, rm, writeFile} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../src/api/names.ts'
+import {parentLinks, roundName} from '../../src/checkpoint/archive/pre-copy.ts'
 import {podTemplateOf, templatedPodSchema} from '../../src/checkpoint/pod-template.ts'
 import {pieceCipher} from '../../src/checkpoint/sealed/pieces.ts'
 import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
@@ -27,6 +28,7 @@ import type {PodVolume} from '../../src/programs/node-agent/volumes.ts'
 import type {Rlimits} from '../../src/checkpoint/archive/rlimits.ts'
 import {FakeKube} from './fake-kube.ts'
 import {MEMBERS, tarOf} from './kubelet-archive.ts'
+import {TrackedMemory, trackedRunc} from './tracked-memory.ts'
 import {memoryBlobs, type MemoryBlobs} from './memory-blobs.ts'
 import {metadataOf} from './sealed-checkpoint.ts'
 
@@ -120,6 +122,10 @@ export class FakeNode {
   memoryIsFull = false
   /** What a node that a dump is sent to has room for; undefined: it has not connected. */
   targetRoomBytes: number | undefined
+  /** Of the pod, where the kernel tracks what is written to it. */
+  memory: TrackedMemory | undefined
+  /** Is called ahead of each dump that runc makes of that memory. */
+  beforeRunc: (kind: string, round: number) => void = () => undefined
   /** Set: the runtime answers this in place of a checkpoint. */
   dumpProblem: Error | undefined
   /** Of the runtime's archives, besides what every one has. */
@@ -228,6 +234,7 @@ export class FakeNode {
       kube,
       podLocks: new PodLocks(),
       checkpoint: life.of('runtime', {checkpoint: this.#checkpoint()}, ['checkpoint']).checkpoint,
+      runc: trackedRunc(this.memory ?? new TrackedMemory(), (...dump) => this.beforeRunc(...dump)),
       directDump: life.of('runtime', {directDump: this.#directDump()}, ['directDump']).directDump,
       dumpWay: () => Promise.resolve(this.dumpWay),
       memory: {
@@ -257,7 +264,7 @@ export class FakeNode {
       formerArchives: kubeletArchives(this.folder),
       stores,
       ciphers: pieceCipher,
-      nodeFeatures: () => Promise.resolve(metadataOf([]).source),
+      nodeFeatures: () => Promise.resolve({...metadataOf([]).source, precopy: this.memory !== undefined}),
       inspect: inspectArchive,
       explain: () => Promise.resolve(undefined),
       importImage: () => Promise.resolve(),
@@ -295,13 +302,21 @@ export class FakeNode {
 
   /** As the runtime's archive has it, file by file. */
   #directDump(): DirectDump {
-    return async ({container}, folder, {freezePod, alongside}, signal) => {
+    return async ({container}, folder, {freezePod, rounds = 0, alongside}, signal) => {
       if (this.dumpProblem !== undefined) throw this.dumpProblem
       this.mostDumpsAtOnce = Math.max(this.mostDumpsAtOnce, ++this.#dumping)
       const status = JSON.stringify({metadata: {name: container}})
       for (const [name, content] of Object.entries({...MEMBERS, 'status.dump': status, ...this.members})) {
         await mkdir(dirname(join(folder, name)), {recursive: true})
         await writeFile(join(folder, name), content, {mode: 0o600, flag: 'wx'})
+      }
+      const images = join(folder, 'checkpoint')
+      if (this.memory !== undefined) {
+        await mkdir(images, {recursive: true})
+        if (rounds > 0) this.beforeRunc('dump', rounds + 1)
+        await this.memory.dump(images, rounds === 0 ? undefined : roundName(rounds))
+        for (const {path} of parentLinks(rounds)) await rm(join(images, path))
+        await rm(join(folder, 'work'), {recursive: true, force: true})
       }
       await alongside?.(signal)
       this.processes.dumped = true

@@ -1,45 +1,23 @@
 import {execFile} from 'node:child_process'
-import {createReadStream, createWriteStream} from 'node:fs'
-import {chmod, mkdir} from 'node:fs/promises'
 import {join} from 'node:path'
-import {pipeline} from 'node:stream/promises'
 import {promisify} from 'node:util'
-import {createGunzip} from 'node:zlib'
 import {expect, test} from 'vitest'
-import {localOptions} from '../support/with-engine.ts'
+import {fillWithRuntime, START_RUNTIME} from '../support/vm-runtime.ts'
 import {withVm, type Vm} from '../support/with-vm.ts'
 
 const run = promisify(execFile)
 const CAP_SYS_RESOURCE = 24n
 const SMOKE = join(import.meta.dirname, '../../src/bundle/modules/smoke')
-const VERSION = '1.35.4'
 
-/** Puts containerd, runc and CRIU of the bundle there, and a program that draws a token and holds it in memory only. */
+/** The runtime, and a program that draws a token and holds it in memory only. */
 async function fill(folder: string): Promise<void> {
-  const files = join(localOptions().cacheDir, 'bundles', `${VERSION}-amd64`, 'files')
-  const [bin, criu] = [join(folder, 'bin'), join(folder, 'criu')]
-  for (const dir of [bin, criu]) await mkdir(dir)
-  for (const name of ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc']) {
-    const path = join(bin, name)
-    await pipeline(createReadStream(join(files, `${name}.gz`)), createGunzip(), createWriteStream(path))
-    await chmod(path, 0o755)
-  }
-  await run('tar', ['-xzf', join(files, 'criu.tar.gz'), '-C', criu])
+  await fillWithRuntime(folder)
   const env = {...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off'}
   await run('go', ['build', '-o', join(folder, 'smoke'), '.'], {cwd: SMOKE, env})
 }
 
-/** containerd and what it needs, in a shell of the machine. */
-const START = `set -euo pipefail
-  mountpoint -q /mnt/tools || { mkdir -p /mnt/tools; mount -o ro /dev/nvme1n1 /mnt/tools; }
-  export PATH=/mnt/tools/bin:/mnt/tools/criu:$PATH
-  if ! ctr version > /dev/null 2>&1; then
-    systemd-run --quiet --unit containerd --setenv=PATH="$PATH" -p Delegate=yes containerd --log-level warn
-    for _ in $(seq 300); do ctr version > /dev/null 2>&1 && break; sleep 1; done
-  fi`
-
 /** Starts a container, ends it with a dump, restores it in the words of clouder's handler; says what it is, before and after. */
-const travel = (name: string, flags: string): string => `${START}
+const travel = (name: string, flags: string): string => `${START_RUNTIME}
   runc='runc --root /run/containerd/runc/default' images=/var/tmp/images-${name}
   ask() { nsenter -t "$1" -n sh -c "ip link set lo up; curl -sS --retry 60 --retry-connrefused --retry-delay 1 http://127.0.0.1:8080/"; }
   tell() {

@@ -88,6 +88,10 @@ export const checkpointSpecSchema = z
           .boolean()
           .optional()
           .describe('keep is whether the checkpoint is also stored, once the move has succeeded.'),
+        preCopy: z
+          .boolean()
+          .optional()
+          .describe('preCopy is whether memory is copied and sent before the pod is frozen, in rounds.'),
       })
       .optional()
       .describe(
@@ -223,6 +227,16 @@ const dumpedContainerSchema = z.looseObject({
 
 export const checkpointPhases = ['Pending', 'Dumping', 'Dumped', 'Storing', 'Ready', 'Failed'] as const
 
+/** Memory that was copied while a pod ran, before its dump. */
+export const preCopySchema = z.looseObject({
+  rounds: z
+    .int()
+    .min(0)
+    .describe('rounds is how often the memory that had been written since the last time was copied.'),
+  copiedBytes: z.int().min(0).describe('copiedBytes is what was copied in all rounds, in bytes.'),
+  message: z.string().optional().describe('message is the reason why rounds is 0, for people.'),
+})
+
 export const checkpointStatusSchema = z
   .looseObject({
     phase: z
@@ -274,6 +288,9 @@ export const checkpointStatusSchema = z
       .describe(
         'refusedByNodeName is the name of the node of spec.transfer, if the checkpoint failed because that node refused the memory before the pod was frozen.',
       ),
+    preCopy: preCopySchema
+      .optional()
+      .describe('preCopy is what was copied before the pod was frozen. Only with spec.transfer.preCopy.'),
     freezeTime: z
       .string()
       .optional()

@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {backends} from './restore.ts'
+import {preCopySchema} from './checkpoint.ts'
 import {message, metadataSchema, name, phaseConditions, reason, ttlSecondsAfterFinished} from './metadata.ts'
 
 export const migrationSpecSchema = z
@@ -26,6 +27,12 @@ export const migrationSpecSchema = z
       .optional()
       .describe(
         'keep is whether the checkpoint of the move is stored in the store and kept. By default it is deleted after the move.',
+      ),
+    preCopy: z
+      .boolean()
+      .optional()
+      .describe(
+        'preCopy is whether memory is copied and sent while the pod still runs, in rounds, so that it is frozen for less time. Only with a direct move from a node whose kernel tracks writes. Defaults to false.',
       ),
     owner: z
       .string()
@@ -101,6 +108,9 @@ export const migrationStatusSchema = z
       .describe(
         'transfer is the progress of the memory, as the node agent of the target node reports it. Only with way Direct.',
       ),
+    preCopy: preCopySchema
+      .optional()
+      .describe('preCopy is what was copied before the pod was frozen, as the source node reports it.'),
     transferredBytes: z
       .int()
       .min(0)

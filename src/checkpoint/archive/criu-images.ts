@@ -11,6 +11,7 @@ const MAGICS: Readonly<Record<string, number>> = {
   core: 0x55053847,
   ids: 0x54432030,
   pagemap: 0x56084025,
+  'pagemap-shmem': 0x56084025,
   fdinfo: 0x56213732,
   files: 0x56303138,
   mountpoints: 0x55563928,

@@ -30,6 +30,10 @@ export default class CheckpointMigrate extends BaseCommand {
       description: 'store the checkpoint of the move and keep it; default: it is deleted after the move',
       env: 'CLOUDER_KEEP',
     }),
+    'pre-copy': Flags.boolean({
+      description: 'copy memory while the pod still runs, where the kernel of its node tracks writes',
+      env: 'CLOUDER_PRE_COPY',
+    }),
     'dry-run': Flags.boolean({
       description: 'only show the memory to move, the possible ways and the expected downtime',
       env: 'CLOUDER_DRY_RUN',
@@ -67,9 +71,9 @@ export default class CheckpointMigrate extends BaseCommand {
       const plan = await withCheckpoints(cluster, tools, ({kube}) => planMove(kube, wanted))
       return this.show({cluster, plan}, () => results.movePlanText(plan, options))
     }
-    const {store, wait, keep} = flags
+    const {store, wait, keep, 'pre-copy': preCopy} = flags
     const until = flags['until-ready'] ? 'complete' : 'running'
-    const wanted = {namespace, pod, store, wait, keep, until, ...target} as const
+    const wanted = {namespace, pod, store, wait, keep, preCopy, until, ...target} as const
     const migration = await withCheckpoints(cluster, tools, ({kube}) => migratePod(kube, wanted, tools))
     await this.show({cluster, migration}, () => results.migrationText(migration, options))
   }

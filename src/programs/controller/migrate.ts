@@ -161,29 +161,31 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
     if (!(await removeEarly(at))) return {requeueAfterMs: EARLY_MS}
     return finish(at, 'Failed', reason ?? 'CHECKPOINT_FAILED', why, {checkpointName: null})
   }
-  const freezeTime =
-    frozen === true && status.freezeTime === undefined
+  const seen = {
+    ...(frozen === true && status.freezeTime === undefined
       ? {freezeTime: made?.status?.freezeTime ?? new Date(context.now()).toISOString()}
-      : {}
+      : {}),
+    ...(made?.status?.preCopy === undefined ? {} : {preCopy: made.status.preCopy}),
+  }
   await makeEarly(made, at)
   const instead = storedInstead(made, at)
   if (instead !== undefined) {
-    await updateStatus(at, {...freezeTime, ...instead})
+    await updateStatus(at, {...seen, ...instead})
     return undefined
   }
   if (isComplete(made, migration)) {
     if (metadata.deletionTimestamp !== undefined)
-      return step(at, 'RollingBack', {...freezeTime, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
+      return step(at, 'RollingBack', {...seen, reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
     const unproven = unprovenOf(made, at)
     if (unproven !== undefined)
-      return step(at, 'RollingBack', {...freezeTime, reason: 'RESTORE_IMPOSSIBLE'}, unproven)
+      return step(at, 'RollingBack', {...seen, reason: 'RESTORE_IMPOSSIBLE'}, unproven)
     const taker = await takerOf(made, at)
     if (taker.node === undefined)
-      return step(at, 'RollingBack', {...freezeTime, reason: taker.reason}, taker.message)
-    return step(at, 'Preparing', {...freezeTime, targetNodeName: taker.node}, asks(taker.node))
+      return step(at, 'RollingBack', {...seen, reason: taker.reason}, taker.message)
+    return step(at, 'Preparing', {...seen, targetNodeName: taker.node}, asks(taker.node))
   }
   await updateStatus(at, {
-    ...freezeTime,
+    ...seen,
     message: message ?? `waiting for the node agent of ${status.sourceNodeName ?? ''}`,
   })
   return {requeueAfterMs: 10_000}
@@ -205,6 +207,7 @@ function unprovenOf(taken: Checkpoint | undefined, {migration}: MigrationAt): st
 const transferOf = ({spec, status}: Migration) => ({
   nodeName: status?.targetNodeName,
   ...(spec.keep === true ? {keep: true} : {}),
+  ...(spec.preCopy === true ? {preCopy: true} : {}),
 })
 
 async function prepare(at: MigrationAt): Promise<Requeue> {

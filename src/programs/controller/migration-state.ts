@@ -84,13 +84,17 @@ export async function finish(
   const {downtimeMilliseconds, transferredBytes} = fields
   context.metrics.migrationEnded({
     result: phase,
-    way: at.migration.status?.way ?? 'Store',
+    way: measuredWay(at.migration),
     downtimeMs: downtimeMilliseconds ?? undefined,
     transferredBytes: transferredBytes ?? undefined,
   })
   await recordEvent(object, phase === 'Succeeded' ? 'Normal' : 'Warning', phase, message, context)
   return undefined
 }
+
+/** Moves after rounds of pre-copy are measured by themselves: they take longer, and their downtime is shorter. */
+const measuredWay = ({status}: Migration): string =>
+  (status?.preCopy?.rounds ?? 0) > 0 ? 'PreCopy' : (status?.way ?? 'Store')
 
 /** Milliseconds since the phase began. */
 export const phaseMs = ({migration, context}: MigrationAt): number =>

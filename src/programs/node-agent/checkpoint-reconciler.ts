@@ -14,6 +14,7 @@ import {removeCheckpoint, type RemovalTools} from './remove.ts'
 import {sealDumped, type SealTools} from './seal.ts'
 import type {AgentTools} from './tools.ts'
 import {holderOf, withPodLock, resumeUnlessHeld, type ResumeTools} from './pod-lock.ts'
+import {mib} from './upper-layer.ts'
 import {verifyAsked} from './verify.ts'
 import {isStopped, resumePod} from './thaw.ts'
 import {writeOwn, writeUnlessConflict} from './write-status.ts'
@@ -193,7 +194,23 @@ async function dumpLocked(
     )
     return
   }
-  const dump = () => dumpPod(checkpoint, checkpoint.uid, pod, tools)
+  const dump = () =>
+    dumpPod(checkpoint, checkpoint.uid, pod, tools, async (preCopy) => {
+      const {rounds, copiedBytes} = preCopy
+      const message = `copying memory while the pod runs: round ${rounds} of pre-copy, ${mib(copiedBytes)} copied`
+      // One that cannot be written just now is no reason to begin again.
+      const isWanted = await reportProgress(checkpoint, 'Dumping', {message, preCopy}, tools).catch(
+        (error: unknown) => {
+          if (!isTransient(error)) throw error
+          return true
+        },
+      )
+      if (!isWanted)
+        throw new CheckpointError(
+          'CHECKPOINT_UNKNOWN',
+          `checkpoint ${checkpoint.name} was deleted or has already failed`,
+        )
+    })
   const dumped = await tools.dumps.during(dump).catch(async (error: unknown) => {
     await resumePod(pod.metadata.uid, tools)
     await tools.dumps.clean()
@@ -209,6 +226,7 @@ async function dumpLocked(
     containers: [...containers],
     frozen,
     ...(dumped.frozenAtMs === undefined ? {} : {freezeTime: new Date(dumped.frozenAtMs).toISOString()}),
+    ...(dumped.preCopy === undefined ? {} : {preCopy: dumped.preCopy}),
     sizeBytes: bytes,
     message: `storing ${bytes} bytes${way === 'Runtime' ? ', dumped by the archive of the container runtime' : ''}`,
     ...(checkpoint.spec.transfer === undefined ? {} : await offerDump(checkpoint, [...containers], tools)),
@@ -241,7 +259,7 @@ async function store(checkpoint: Named, tools: StoreTools): Promise<void> {
   const unwanted = new AbortController()
   const signal = AbortSignal.any([tools.signal, unwanted.signal])
   const sealed = await sealDumped(checkpoint, {...tools, signal}, async (message) => {
-    if (!(await reportProgress(checkpoint, message, tools)))
+    if (!(await reportProgress(checkpoint, 'Storing', {message}, tools)))
       unwanted.abort(
         new CheckpointError(
           'CHECKPOINT_UNKNOWN',
@@ -264,15 +282,16 @@ async function store(checkpoint: Named, tools: StoreTools): Promise<void> {
 /** Whether the Checkpoint is still wanted; a message that somebody else's write crossed is left out. */
 async function reportProgress(
   checkpoint: Named,
-  message: string,
+  phase: 'Dumping' | 'Storing',
+  progress: Pick<CheckpointStatus, 'message' | 'preCopy'>,
   {kube}: Pick<AgentTools, 'kube'>,
 ): Promise<boolean> {
   const object = await kube.get(checkpointRef(checkpoint))
   if (object === undefined) return false
   const {uid, metadata, status} = parseCheckpoint(object)
-  if (uid !== checkpoint.uid || metadata.deletionTimestamp !== undefined || status?.phase !== 'Storing')
+  if (uid !== checkpoint.uid || metadata.deletionTimestamp !== undefined || status?.phase !== phase)
     return false
-  await writeUnlessConflict(checkpoint, metadata.resourceVersion, {message}, {kube})
+  await writeUnlessConflict(checkpoint, metadata.resourceVersion, progress, {kube})
   return true
 }
 

@@ -4,6 +4,8 @@ import {CheckpointError} from '../../checkpoint/errors.ts'
 import type {ContainerCgroup, Cgroups} from './cgroups.ts'
 import type {DumpTarget} from './container-checkpoint.ts'
 import type {ContainerFacts} from './runtime-container.ts'
+import {parentLinks, roundName} from '../../checkpoint/archive/pre-copy.ts'
+import type {PreparedRunc, Runc} from './runc.ts'
 import type {RuntimeTasks} from './runtime-tasks.ts'
 
 /** What a dump was seen to do to the processes. */
@@ -30,11 +32,20 @@ export type DirectDump = (
     readonly freezePod: boolean
     /** Directory of its overlay with what it changed. */
     readonly upper: string
+    /** Rounds of pre-copy that are in the folder: only what was written since is dumped. 0: there are none. */
+    readonly rounds?: number
     /** What else is written to the folder while the container is paused. */
     readonly alongside?: (signal: AbortSignal) => Promise<void>
   },
   signal: AbortSignal,
 ) => Promise<DirectlyDumped>
+
+/** A dump after rounds of pre-copy that failed: without them it may succeed. */
+export class PreCopiedDumpError extends CheckpointError {
+  constructor(cause: Error) {
+    super('CHECKPOINT_FAILED', cause.message, {cause})
+  }
+}
 
 /** A container that cannot be dumped to a folder, but by an archive of the runtime. */
 export class UnsuitedDumpError extends CheckpointError {
@@ -59,6 +70,8 @@ export type PackChanges = (
 
 export interface DirectDumpTools {
   readonly tasks: RuntimeTasks
+  /** For dumps after rounds of pre-copy, which the runtime's own tasks do not know. */
+  readonly runc: Runc
   readonly readContainer: (target: DumpTarget, signal: AbortSignal) => Promise<ContainerFacts>
   readonly packChanges: PackChanges
   /** Where the root file system of a container is mounted. */
@@ -72,22 +85,33 @@ const RESUME_TIMEOUT_MS = 5_000
 
 /** The runtime's own tasks, and the files of the container's overlay while it is paused. */
 export function directDump(tools: DirectDumpTools): DirectDump {
-  const {tasks, cgroups, packChanges, nowMs} = tools
-  return async (target, folder, {cgroup, freezePod, upper, alongside}, signal) => {
+  const {tasks, runc, cgroups, packChanges, nowMs} = tools
+  return async (target, folder, {cgroup, freezePod, upper, rounds = 0, alongside}, signal) => {
     const {containerId: id} = target
     const facts = await tools.readContainer(target, signal)
     for (const [name, text] of Object.entries(facts)) await writeFile(join(folder, name), text, {mode: 0o600})
     const [images, work] = [join(folder, 'checkpoint'), join(folder, 'work')]
-    for (const path of [images, work]) await mkdir(path, {mode: 0o700})
+    for (const path of [images, work]) await mkdir(path, {recursive: true, mode: 0o700})
+    // A tenth of a second that the pod need not be frozen for.
+    const prepared =
+      rounds === 0
+        ? undefined
+        : await afterRounds(runc.prepare('dump', id, {images, work, parent: roundName(rounds)}, signal))
 
     const [frozenAtMs, pausedAtMs] = [Date.now(), nowMs()]
-    await tasks.pause(id, signal)
+    await tasks.pause(id, signal).catch(async (error: unknown) => {
+      await prepared?.discard().catch(() => undefined)
+      throw error
+    })
     let seen: {readonly frozenMs: number; readonly gapMs: number | undefined}
     try {
       const dumpedAtMs = nowMs()
       await bothOf(
         signal,
-        (ended) => tasks.checkpoint(id, {images, work}, ended),
+        (ended) =>
+          prepared === undefined
+            ? tasks.checkpoint(id, {images, work}, ended)
+            : afterRounds(dumpWith(prepared, ended)),
         (ended) => packChanges({rootfs: tools.rootfsOf(id), upper}, join(folder, 'rootfs-diff.tar'), ended),
         ...(alongside === undefined ? [] : [alongside]),
       )
@@ -101,9 +125,22 @@ export function directDump(tools: DirectDumpTools): DirectDump {
     await tasks.resume(id, AbortSignal.timeout(RESUME_TIMEOUT_MS))
     if (!freezePod) seen = {...seen, frozenMs: nowMs() - pausedAtMs}
     await rm(work, {recursive: true, force: true})
+    // Whoever restores makes them again: a dump that is sent or stored has files only.
+    for (const {path} of parentLinks(rounds)) await rm(join(images, path), {force: true})
     return {...seen, frozenAtMs}
   }
 }
+
+/** As long as the tasks of the runtime may take. */
+const DUMP_TIMEOUT_MS = 10 * 60_000
+
+const dumpWith = (prepared: PreparedRunc, signal: AbortSignal): Promise<void> =>
+  prepared.run(AbortSignal.any([signal, AbortSignal.timeout(DUMP_TIMEOUT_MS)]))
+
+const afterRounds = <T>(dumping: Promise<T>): Promise<T> =>
+  dumping.catch((error: unknown) => {
+    throw error instanceof CheckpointError ? new PreCopiedDumpError(error) : error
+  })
 
 /** Does both at the same time; when one fails the other is ended, and waited for: nothing writes afterwards. */
 async function bothOf(

@@ -6,7 +6,8 @@ import type {ContainerCgroup} from './cgroups.ts'
 import {containerIdOf, statusOf, type Pod} from '../../kubernetes/pod.ts'
 import type {DumpPlace} from './archives.ts'
 import type {DumpTarget} from './container-checkpoint.ts'
-import {UnsuitedDumpError, type DirectlyDumped} from './direct-dump.ts'
+import {PreCopiedDumpError, UnsuitedDumpError, type DirectlyDumped} from './direct-dump.ts'
+import {copyBefore, NOT_COPIED, type CopiedBefore, type PreCopyStatus} from './dump-rounds.ts'
 import {refuseBeyondTarget} from './transfer/target-room.ts'
 import {placeFor, type DumpWay} from './dump-place.ts'
 import type {WatchResult} from './freeze-worker.ts'
@@ -26,12 +27,14 @@ export type DumpTools = Pick<
   | 'checkpoint'
   | 'directDump'
   | 'dumpWay'
+  | 'nodeFeatures'
   | 'exec'
   | 'explain'
   | 'log'
   | 'measure'
   | 'memory'
   | 'outgoing'
+  | 'runc'
   | 'shims'
   | 'signal'
   | 'volumes'
@@ -47,32 +50,38 @@ export interface Dumped {
   /** When the first of them was frozen, in milliseconds since the epoch; absent: the runtime does not say. */
   readonly frozenAtMs?: number
   readonly way: DumpWay
+  /** Absent: memory was not to be copied before. */
+  readonly preCopy?: PreCopyStatus
 }
 
 /**
  * Dumps the containers of a pod in order. One that was dumped stands still until all are, so that they fit each other,
  * and goes on then if the checkpoint leaves the pod running. Whatever an earlier attempt left is taken away first. Tried
- * again when its processes could not be stopped just then, and on the disk when the memory for dumps was too small.
- * Throws CheckpointError CHECKPOINT_FAILED, TOO_LARGE; the pod may be frozen then.
+ * again when its processes could not be stopped just then, on the disk when the memory for dumps was too small, and
+ * without rounds of pre-copy when the dump after them failed; `report` is told of each of these rounds. Throws
+ * CheckpointError CHECKPOINT_FAILED, TOO_LARGE; the pod may be frozen then.
  */
 export async function dumpPod(
   checkpoint: Checkpoint,
   uid: string,
   pod: Pod,
   tools: DumpTools,
+  report: (preCopy: PreCopyStatus) => Promise<void>,
 ): Promise<Dumped> {
-  const may = {useMemory: true, beDirect: true}
+  const may = {useMemory: true, beDirect: true, preCopy: true}
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await dumpOnce(checkpoint, uid, pod, may, tools)
+      return await dumpOnce(checkpoint, uid, pod, {...may, report}, tools)
     } catch (error) {
       if (!(error instanceof CheckpointError) || attempt === ATTEMPTS) throw error
       const isFull = may.useMemory && (await tools.memory.isFull())
       const isUnsuited = error instanceof UnsuitedDumpError
-      if (!isFull && !isUnsuited && !BUSY.test(error.message)) throw error
+      const isPreCopied = error instanceof PreCopiedDumpError
+      if (!isFull && !isUnsuited && !isPreCopied && !BUSY.test(error.message)) throw error
       tools.log('info', 'could not dump a pod, retrying', {attempt, isFull, error: error.message})
       may.useMemory &&= !isFull
       may.beDirect &&= !isUnsuited
+      may.preCopy &&= !isPreCopied && !isFull
       await resumePod(pod.metadata.uid, tools)
       tools.signal.throwIfAborted()
     }
@@ -92,7 +101,12 @@ async function dumpOnce(
   checkpoint: Checkpoint,
   uid: string,
   pod: Pod,
-  may: {readonly useMemory: boolean; readonly beDirect: boolean},
+  may: {
+    readonly useMemory: boolean
+    readonly beDirect: boolean
+    readonly preCopy: boolean
+    readonly report: (preCopy: PreCopyStatus) => Promise<void>
+  },
   tools: DumpTools,
 ): Promise<Dumped> {
   const {cgroups, archives} = tools
@@ -127,6 +141,7 @@ async function dumpOnce(
       : NO_VOLUMES
   const memory = may.useMemory ? tools.memory : undefined
   const {place, expectedBytes, wantedBytes, release} = await placeFor(way, sizes, memory, volumes.sizeBytes)
+  let copied = NOT_COPIED
   try {
     if (way === 'Direct') {
       await refuseBeyondTarget(checkpoint, uid, wantedBytes, tools)
@@ -134,15 +149,16 @@ async function dumpOnce(
       // One whose pod runs on is sealed afterwards: until then the dump has the processors to itself.
       if (spec.podPolicy !== 'Resume' && spec.transfer === undefined)
         tools.ahead.begin({uid, namespace: pod.metadata.namespace, storeName: spec.storeName})
+      if (may.preCopy) {
+        const {report} = may
+        copied = await copyBefore(checkpoint, uid, pod, {running, sizes, place, wantedBytes, report}, tools)
+      }
     }
-    return await dumpContainers(
-      checkpoint,
-      uid,
-      pod,
-      {running, sizes, unmeasured, volumes, way, place},
-      tools,
-    )
+    const plan = {running, sizes, unmeasured, volumes, way, place, copied}
+    const dumped = await dumpContainers(checkpoint, uid, pod, plan, tools)
+    return {...dumped, ...(copied.status === undefined ? {} : {preCopy: copied.status})}
   } finally {
+    copied.release()
     release()
   }
 }
@@ -155,13 +171,14 @@ interface DumpPlan {
   readonly volumes: VolumesToPack
   readonly way: DumpWay
   readonly place: DumpPlace
+  readonly copied: CopiedBefore
 }
 
 async function dumpContainers(
   {spec}: Checkpoint,
   uid: string,
   pod: Pod,
-  {running, sizes, unmeasured, volumes, way, place}: DumpPlan,
+  {running, sizes, unmeasured, volumes, way, place, copied}: DumpPlan,
   tools: DumpTools,
 ): Promise<Dumped> {
   const {cgroups, signal} = tools
@@ -182,6 +199,7 @@ async function dumpContainers(
         cgroup,
         freezePod: holds,
         place,
+        copied,
         upper: way === 'Direct' ? sizes.get(name)?.upper : undefined,
         volumes: index === running.length - 1 ? volumes : NO_VOLUMES,
       },
@@ -242,6 +260,7 @@ interface ContainerDump {
   /** Of its overlay; absent: the runtime makes an archive of it. */
   readonly upper: string | undefined
   readonly place: DumpPlace
+  readonly copied: CopiedBefore
   readonly volumes: VolumesToPack
 }
 
@@ -256,17 +275,24 @@ async function dumpContainer(
   readonly gapMilliseconds?: number
 }> {
   const {archives} = tools
-  const {name, id, uid, upper, place, volumes} = dump
+  const {name, id, uid, upper, place, copied, volumes} = dump
   const target = {...targetOf(pod, name), podUid: pod.metadata.uid, containerId: id}
   const path =
-    upper === undefined ? await archives.begin(uid, name) : await archives.beginFolder(uid, name, place)
+    upper === undefined
+      ? await archives.begin(uid, name)
+      : (copied.folders.get(name) ?? (await archives.beginFolder(uid, name, place)))
   const dumping =
     upper === undefined
       ? dumpByRuntime(pod, target, path, dump, tools)
       : tools.directDump(
           target,
           path,
-          {...dump, upper, alongside: (ended) => packVolumes(volumes, path, tools, ended)},
+          {
+            ...dump,
+            upper,
+            rounds: copied.rounds,
+            alongside: (ended) => packVolumes(volumes, path, tools, ended),
+          },
           tools.signal,
         )
   const seen: WatchResult | DirectlyDumped = await dumping.catch(async (error: unknown) => {
@@ -303,5 +329,7 @@ async function dumpByRuntime(
 async function explained(error: unknown, tools: Pick<AgentTools, 'explain'>): Promise<unknown> {
   if (!(error instanceof CheckpointError)) return error
   const why = await tools.explain(error.message)
-  return why === undefined ? error : new CheckpointError('CHECKPOINT_FAILED', why, {cause: error})
+  if (why === undefined) return error
+  const explanation = new CheckpointError('CHECKPOINT_FAILED', why, {cause: error})
+  return error instanceof PreCopiedDumpError ? new PreCopiedDumpError(explanation) : explanation
 }

@@ -2,16 +2,21 @@ import {lstat, open, readdir, type FileHandle} from 'node:fs/promises'
 import {join} from 'node:path'
 import {tarHeader, tarPadding, TAR_END, type SkippableBytes} from '../../checkpoint/archive/tar.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
+import {MOST_ROUNDS} from '../../checkpoint/archive/pre-copy.ts'
+import {mergedDump, type MergedFiles} from './merged-dump.ts'
 
 const READ_BYTES = 1024 * 1024
 const SKIM_BYTES = 64 * 1024
 
-/** Part of a tar that is not written anywhere: bytes that are there, or a whole file. */
+/** Part of a tar that is not written anywhere: bytes that are there, or those of a file from `at` on. */
 interface Segment {
   readonly startBytes: number
   readonly sizeBytes: number
-  readonly content: Buffer | {readonly path: string; readonly name: string}
+  readonly content: Content
 }
+
+/** `name`: of a whole file, in the tar. */
+type Content = Buffer | {readonly path: string; readonly at: number; readonly name?: string}
 
 /** Stands for the first bytes of a file. */
 export interface FirstBytes {
@@ -31,20 +36,22 @@ export interface FolderTar {
 
 /**
  * The tar of a folder to which nothing writes any more: small files first, memory pages last, always in the same order.
- * Throws CheckpointError CHECKPOINT_FAILED for what is neither a file nor a folder.
+ * Rounds of pre-copy are not in it: their pages are where a dump without them would have them. Throws CheckpointError
+ * CHECKPOINT_FAILED for what is neither a file nor a folder.
  */
 export async function folderTar(folder: string): Promise<FolderTar> {
-  const files = (await filesBelow(folder, '')).toSorted(inOrder)
+  const merged = await mergedDump(join(folder, 'checkpoint'))
+  const files = withMerged(await filesBelow(folder, ''), folder, merged).toSorted(inOrder)
   const segments: Segment[] = []
   let sizeBytes = 0
-  const add = (bytes: number, content: Segment['content']): void => {
+  const add = (bytes: number, content: Content): void => {
     if (bytes > 0) segments.push({startBytes: sizeBytes, sizeBytes: bytes, content})
     sizeBytes += bytes
   }
-  for (const {name, bytes} of files) {
+  for (const {name, bytes, parts} of files) {
     const [header, padding] = [tarHeader(name, bytes), tarPadding(bytes)]
     add(header.length, header)
-    add(bytes, {path: join(folder, name), name})
+    for (const part of parts) add(part.bytes, part.content)
     add(padding.length, padding)
   }
   add(TAR_END.length, TAR_END)
@@ -59,6 +66,29 @@ export async function folderTar(folder: string): Promise<FolderTar> {
 interface Member {
   readonly name: string
   readonly bytes: number
+  readonly parts: readonly {readonly bytes: number; readonly content: Content}[]
+}
+
+/** With the files of a dump after rounds of pre-copy in place of its own, and of those of the rounds. */
+function withMerged(
+  members: readonly Member[],
+  folder: string,
+  merged: MergedFiles | undefined,
+): readonly Member[] {
+  if (merged === undefined) return members
+  const kept = members.filter(
+    ({name}) => !/^checkpoint\/pre-\d\//.test(name) && !merged.has(name.replace('checkpoint/', '')),
+  )
+  const made = [...merged].map(([image, content]) => {
+    const parts = Buffer.isBuffer(content)
+      ? [{bytes: content.length, content}]
+      : content.map(({file, at, sizeBytes}) => ({
+          bytes: sizeBytes,
+          content: {path: join(folder, 'checkpoint', file), at},
+        }))
+    return {name: `checkpoint/${image}`, bytes: parts.reduce((sum, {bytes}) => sum + bytes, 0), parts}
+  })
+  return [...kept, ...made]
 }
 
 async function filesBelow(folder: string, below: string): Promise<Member[]> {
@@ -66,8 +96,11 @@ async function filesBelow(folder: string, below: string): Promise<Member[]> {
   for (const entry of await readdir(join(folder, below), {withFileTypes: true})) {
     const name = join(below, entry.name)
     if (entry.isDirectory()) found.push(...(await filesBelow(folder, name)))
-    else if (entry.isFile()) found.push({name, bytes: (await lstat(join(folder, name))).size})
-    else throw failed(`${name} is neither a file nor a directory`)
+    else if (entry.isFile()) {
+      const path = join(folder, name)
+      const bytes = (await lstat(path)).size
+      found.push({name, bytes, parts: [{bytes, content: {path, at: 0, name}}]})
+    } else throw failed(`${name} is neither a file nor a directory`)
   }
   return found
 }
@@ -89,17 +122,19 @@ async function* wholeOf<Run extends FirstBytes>(
   instead: ReadonlyMap<string, Run>,
 ): AsyncGenerator<Uint8Array | Run> {
   const buffer = Buffer.allocUnsafe(READ_BYTES)
+  await using files = new OpenFiles()
   for (const {sizeBytes, content} of segments) {
     if (!('path' in content)) {
       yield content
       continue
     }
-    const run = instead.get(content.name)
+    const run = content.name === undefined ? undefined : instead.get(content.name)
     if (run !== undefined) yield run
-    await using file = await open(content.path)
-    for (let at = run?.sizeBytes ?? 0; at < sizeBytes;) {
-      const bytesRead = await readAt(file, buffer, at, Math.min(READ_BYTES, sizeBytes - at), content.path)
-      at += bytesRead
+    const file = await files.open(content.path)
+    for (let done = run?.sizeBytes ?? 0; done < sizeBytes;) {
+      const [at, bytes] = [content.at + done, Math.min(READ_BYTES, sizeBytes - done)]
+      const bytesRead = await readAt(file, buffer, at, bytes, content.path)
+      done += bytesRead
       yield buffer.subarray(0, bytesRead)
     }
   }
@@ -110,6 +145,7 @@ function skimmed(segments: readonly Segment[]): SkippableBytes {
   return {
     skip: (sizeBytes) => (at += sizeBytes),
     async *[Symbol.asyncIterator]() {
+      await using files = new OpenFiles()
       for (const {startBytes, sizeBytes, content} of segments) {
         const endBytes = startBytes + sizeBytes
         if (at >= endBytes) continue
@@ -119,15 +155,36 @@ function skimmed(segments: readonly Segment[]): SkippableBytes {
           yield content.subarray(from)
           continue
         }
-        await using file = await open(content.path)
+        const file = await files.open(content.path)
         while (at < endBytes) {
           const buffer = Buffer.allocUnsafe(Math.min(SKIM_BYTES, endBytes - at))
-          const bytesRead = await readAt(file, buffer, at - startBytes, buffer.length, content.path)
+          const from = content.at + at - startBytes
+          const bytesRead = await readAt(file, buffer, from, buffer.length, content.path)
           at += bytesRead
           yield buffer.subarray(0, bytesRead)
         }
       }
     },
+  }
+}
+
+/** The last files that were opened: pages of some rounds of pre-copy may alternate. */
+class OpenFiles implements AsyncDisposable {
+  readonly #open = new Map<string, FileHandle>()
+
+  async open(path: string): Promise<FileHandle> {
+    const known = this.#open.get(path)
+    if (known !== undefined) return known
+    if (this.#open.size > MOST_ROUNDS) await this[Symbol.asyncDispose]()
+    const file = await open(path)
+    this.#open.set(path, file)
+    return file
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const files = [...this.#open.values()]
+    this.#open.clear()
+    await Promise.all(files.map((file) => file.close()))
   }
 }
 

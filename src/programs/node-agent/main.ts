@@ -54,6 +54,7 @@ import {parsePod} from '../../kubernetes/pod.ts'
 import {PodLocks} from './pod-locks.ts'
 import {diskPreparations, SPARE_BYTES} from './prepare.ts'
 import {remembered} from '../../operator/ttl-cache.ts'
+import {hostRunc} from './runc.ts'
 import {readContainer} from './runtime-container.ts'
 import {containerdTasks} from './runtime-tasks.ts'
 import {runningReports} from './running-reports.ts'
@@ -177,12 +178,14 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     checkpoint: criCheckpoint(CONTAINERD_SOCKET),
     directDump: directDump({
       tasks,
+      runc: hostRunc(commands),
       cgroups,
       readContainer: (target, ended) => readContainer(CONTAINERD_SOCKET, target, ended),
       packChanges: packChanges(hostTools),
       rootfsOf: (id) => join(TASK_DIR, id, 'rootfs'),
       nowMs: () => performance.now(),
     }),
+    runc: hostRunc(commands),
     dumpWay,
     memory,
     exec: criExec(CONTAINERD_SOCKET),

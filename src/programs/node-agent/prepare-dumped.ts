@@ -1,7 +1,8 @@
-import {copyFile, link, mkdir, readdir, rm, stat} from 'node:fs/promises'
+import {copyFile, link, mkdir, readdir, rm, stat, symlink} from 'node:fs/promises'
 import {dirname, join} from 'node:path'
 import {unlessMissing} from '../../base/system-errors.ts'
 import type {ArchiveBounds} from '../../checkpoint/archive/read.ts'
+import {parentLinks, roundsIn} from '../../checkpoint/archive/pre-copy.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {podNamespacesSchema} from '../../kubernetes/pod.ts'
 import type {Named} from './checkpoint-object.ts'
@@ -86,10 +87,12 @@ export async function linkDump(
     )
   await rm(target, {recursive: true, force: true})
   await linkTree(folder, target, signal)
+  const images = join(target, 'checkpoint')
+  for (const {path, to} of parentLinks(roundsIn(await readdir(images)))) await symlink(to, join(images, path))
   const changes = join(target, CHANGES)
   const hasChanges = (await stat(changes).catch(unlessMissing)) !== undefined
   if (hasChanges) await plainTar(changes, signal, most.filesBytes)
-  return {imageDir: join(target, 'checkpoint'), ...(hasChanges ? {changes} : {})}
+  return {imageDir: images, ...(hasChanges ? {changes} : {})}
 }
 
 async function linkTree(from: string, to: string, signal: AbortSignal): Promise<void> {

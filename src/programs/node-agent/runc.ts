@@ -55,7 +55,7 @@ export function hostRunc(commands: Pick<HostCommands, 'prepare'>): Runc {
           await command.start(until)
           const code = await command.ended(until)
           if (code === 0) return
-          throw failed(kind, code, await saidIn(log), `${folders.work}/${kind}.log`)
+          throw failed(kind, code, await saidIn(log), `${folders.work}/dump.log`)
         },
         discard: () => command.kill(),
       }

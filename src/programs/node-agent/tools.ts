@@ -19,6 +19,7 @@ import type {Log} from '../../operator/log.ts'
 import type {MemoryPlace} from './memory-place.ts'
 import type {Metrics} from './metrics.ts'
 import type {PodLocks} from './pod-locks.ts'
+import type {Runc} from './runc.ts'
 import type {SealsAhead} from './seal-ahead.ts'
 import type {Shims} from './shims.ts'
 import type {Stores} from './stores.ts'
@@ -55,6 +56,8 @@ export interface AgentTools {
   /** By the runtime's archive, with `watchDump`: where `directDump` is not possible. */
   readonly checkpoint: ContainerCheckpoint
   readonly directDump: DirectDump
+  /** For what the runtime's own tasks have no words for. */
+  readonly runc: Runc
   /** Which of both this node can do. */
   readonly dumpWay: () => Promise<DumpWay>
   /** Where dumps are written when they fit. */

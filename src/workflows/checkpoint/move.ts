@@ -106,6 +106,8 @@ export interface MigrateOptions {
   readonly backend?: Migration['spec']['backend']
   /** Stores the checkpoint of the move, and keeps it. */
   readonly keep?: boolean
+  /** Copies memory while the pod runs, where the kernel of its node tracks writes. */
+  readonly preCopy?: boolean
   /** Told in the object: `user`, `policy/nightly`. */
   readonly owner?: string
   readonly wait?: boolean
@@ -122,7 +124,7 @@ export async function migratePod(
   options: MigrateOptions,
   tools: CheckpointTools,
 ): Promise<Migration> {
-  const {namespace, pod, node, store, backend, keep, owner = 'user'} = options
+  const {namespace, pod, node, store, backend, keep, preCopy, owner = 'user'} = options
   let moves = await movesOf(kube, {namespace, pod})
   let open = moves.find((migration) => !hasEnded(migration))
   if (open !== undefined && hasArrivedElsewhere(open, node)) {
@@ -143,6 +145,7 @@ export async function migratePod(
       ...(node === undefined ? {} : {nodeName: node}),
       ...(backend === undefined ? {} : {backend}),
       ...(keep === true ? {keep} : {}),
+      ...(preCopy === true ? {preCopy} : {}),
       storeName: store,
       owner,
     }

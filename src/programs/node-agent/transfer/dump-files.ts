@@ -22,16 +22,25 @@ export interface DumpFile {
 
 /** CRIU writes these from their beginning to their end: what is there is final. */
 const GROWING = /^pages-\d+\.img$/
+/** Folder of a round of pre-copy. */
+const ROUND = /^pre-\d$/
 const IMAGES = 'checkpoint'
 
 /** Files of a dump that may still grow, and whose bytes stay as they are. */
 export async function growingFiles({name, folder}: ContainerFolder): Promise<readonly DumpFile[]> {
-  const names = ((await readdir(join(folder, IMAGES)).catch(unlessMissing)) ?? []).filter((one) =>
-    GROWING.test(one),
-  )
+  const images = (await readdir(join(folder, IMAGES)).catch(unlessMissing)) ?? []
+  const rounds = images.filter((one) => ROUND.test(one)).sort()
   const found: DumpFile[] = []
-  for (const file of names.sort()) {
-    const path = `${IMAGES}/${file}`
+  for (const below of [...rounds.map((round) => `${IMAGES}/${round}`), IMAGES])
+    found.push(...(await growingIn(below, {name, folder})))
+  return found
+}
+
+async function growingIn(below: string, {name, folder}: ContainerFolder): Promise<readonly DumpFile[]> {
+  const names = (await readdir(join(folder, below)).catch(unlessMissing)) ?? []
+  const found: DumpFile[] = []
+  for (const file of names.filter((one) => GROWING.test(one)).sort()) {
+    const path = `${below}/${file}`
     const absolute = join(folder, path)
     const stats = await lstat(absolute).catch(unlessMissing)
     if (stats?.isFile() === true) found.push({container: name, path, absolute, sizeBytes: stats.size})

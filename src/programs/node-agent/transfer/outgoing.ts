@@ -72,6 +72,8 @@ export interface OutgoingDumps {
   noteRoom(checkpointUid: string, roomBytes: number | undefined): void
   /** What a target that connects within some seconds has room for. Undefined: none does. */
   roomOf(checkpointUid: string, signal: AbortSignal): Promise<number | undefined>
+  /** How much of the growing files of a dump there is that nobody was sent. */
+  unsentBytes(checkpointUid: string): Promise<number>
   /** Forgets a dump; nobody is sent it any more. */
   forget(checkpointUid: string): Promise<void>
   /** Checkpoints of which something is kept here. */
@@ -254,6 +256,18 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
       } finally {
         arrivals.off(uid, arrived)
       }
+    },
+    async unsentBytes(uid) {
+      const begun = dumps.begun(uid)
+      if (begun === undefined) return 0
+      const containers = [...begun.containers].map(([name, {folder}]) => ({name, folder}))
+      const files = (await Promise.all(containers.map(growingFiles))).flat()
+      return files.reduce((sum, file) => {
+        const sent = states.get(uid)?.growing.get(keyOf(file))?.crcs ?? []
+        // Of pieces that are sent out of their order some are missing.
+        const pieces = sent.reduce((count) => count + 1, 0)
+        return sum + Math.max(0, Math.floor(file.sizeBytes / PIECE_BYTES) - pieces) * PIECE_BYTES
+      }, 0)
     },
     async forget(uid) {
       const state = states.get(uid)

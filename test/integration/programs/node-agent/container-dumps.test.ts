@@ -6,8 +6,12 @@ import {readArchive} from '../../../../src/checkpoint/archive/read.ts'
 import {diskArchives} from '../../../../src/programs/node-agent/archives.ts'
 import {openCgroups} from '../../../../src/programs/node-agent/cgroups.ts'
 import {criCheckpoint} from '../../../../src/programs/node-agent/container-checkpoint.ts'
-import {directDump} from '../../../../src/programs/node-agent/direct-dump.ts'
+import {directDump, PreCopiedDumpError} from '../../../../src/programs/node-agent/direct-dump.ts'
+import {roundName} from '../../../../src/checkpoint/archive/pre-copy.ts'
+import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
+import type {Runc} from '../../../../src/programs/node-agent/runc.ts'
 import {readContainer} from '../../../../src/programs/node-agent/runtime-container.ts'
+import {TrackedMemory, trackedRunc} from '../../../support/tracked-memory.ts'
 import {containerdTasks} from '../../../../src/programs/node-agent/runtime-tasks.ts'
 import {serveRuntime, type RuntimeAnswer} from '../../../support/fake-runtime.ts'
 import {MEMBERS, SPEC, tarOf} from '../../../support/kubelet-archive.ts'
@@ -78,7 +82,18 @@ type Way = 'Runtime' | 'Direct'
 async function dumped(
   way: Way,
   runtime: Runtime,
-  {stop = signal, freezePod = false}: {readonly stop?: AbortSignal; readonly freezePod?: boolean} = {},
+  {
+    stop = signal,
+    freezePod = false,
+    rounds = 0,
+    runc = trackedRunc(new TrackedMemory()),
+  }: {
+    readonly stop?: AbortSignal
+    readonly freezePod?: boolean
+    /** Rounds of pre-copy that such a runc has made before. */
+    readonly rounds?: number
+    readonly runc?: Runc
+  } = {},
 ): Promise<Seen> {
   return withTempFolder(async (folder) => {
     const [socket, cgroup] = [join(folder, 'runtime.sock'), join(folder, `cgroup/pod${UID}`)]
@@ -113,6 +128,7 @@ async function dumped(
     const cgroups = await openCgroups({root: join(folder, 'cgroup'), proc: '/proc', kill: () => undefined})
     const direct = directDump({
       tasks: containerdTasks(socket),
+      runc,
       readContainer: (target, ended) => readContainer(socket, target, ended),
       packChanges: (_overlay, path) => writeFile(path, 'changes'),
       rootfsOf: () => '/rootfs',
@@ -128,7 +144,9 @@ async function dumped(
         cgroup: {version: 2, pod: cgroup, container: join(cgroup, '0a1b'), pid: 1},
         freezePod,
         upper: '/upper',
+        rounds,
       } as const
+      if (rounds > 0) await preCopied(path, rounds, runc)
       if (way === 'Direct') await direct(TARGET, path, options, stop)
       else await criCheckpoint(socket)(TARGET, path, stop)
       await archives.claim(path, UID, 'smoke')
@@ -141,6 +159,42 @@ async function dumped(
     return {error, called, frozenAtResume, archive}
   })
 }
+
+async function preCopied(folder: string, rounds: number, runc: Runc): Promise<void> {
+  for (let round = 1; round <= rounds; round += 1) {
+    const images = join(folder, 'checkpoint', roundName(round))
+    await mkdir(images, {recursive: true})
+    const before = round === 1 ? {} : {parent: `../${roundName(round - 1)}`}
+    await (await runc.prepare('pre-dump', '0a1b', {images, work: '', ...before}, signal)).run(signal)
+  }
+}
+
+test('a dump after rounds of pre-copy is of the memory as it was at the freeze, and the runtime pauses the pod for it', async () => {
+  const memory = new TrackedMemory()
+  for (let page = 0; page < 100; page += 1) memory.write(page, `first ${page}`)
+  const runc = trackedRunc(memory, (_, round) => memory.write(round, `after round ${round}`))
+  const {error, called, frozenAtResume, archive} = await dumped(
+    'Direct',
+    {},
+    {freezePod: true, rounds: 2, runc},
+  )
+  expect(error).toBeUndefined()
+  expect(runc.called).toEqual(['pre-dump', 'pre-dump', 'dump'])
+  expect(called).toEqual(['Pause', 'Resume'])
+  expect(frozenAtResume).toBe('1')
+  expect(archive?.contents.imageBytes).toBeGreaterThan(memory.whole.length)
+  expect(archive?.contents.imageBytes).toBeLessThan(memory.whole.length + 200)
+})
+
+test('a dump after rounds of pre-copy that fails says so, and the container runs on', async () => {
+  const runc = trackedRunc(new TrackedMemory(), (kind) => {
+    if (kind === 'dump') throw new CheckpointError('CHECKPOINT_FAILED', 'runc failed: no parent')
+  })
+  const {error, called} = await dumped('Direct', {}, {rounds: 1, runc})
+  expect(error).toBeInstanceOf(PreCopiedDumpError)
+  expect(error).toMatchObject({code: 'CHECKPOINT_FAILED', message: 'runc failed: no parent'})
+  expect(called).toEqual(['Pause', 'Resume'])
+})
 
 const WAYS = ['Runtime', 'Direct'] as const
 const words = (text: string): string => expect.stringContaining(text) as string

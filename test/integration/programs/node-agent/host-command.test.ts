@@ -139,7 +139,7 @@ test('runc is called on the containers of pods, and what it says of a failure is
     const error = await dump.run(signal).catch((problem: unknown) => problem)
     expect(error).toMatchObject({
       code: 'CHECKPOINT_FAILED',
-      message: `runc failed to copy the memory of the running container: criu is missing features: [MemTrack] (log: ${logs.path}/pre-dump.log)`,
+      message: `runc failed to copy the memory of the running container: criu is missing features: [MemTrack] (log: ${logs.path}/dump.log)`,
     })
   })
   expect(await readFile(join(logs.path, 'runc.log'), 'utf8')).toContain('MemTrack')

@@ -1,0 +1,3 @@
+module clouder.dev/page-writer
+
+go 1.24
