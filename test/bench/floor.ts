@@ -142,7 +142,11 @@ const movedSchema = z.object({
 
 async function moveByClouder(cluster: MoveCluster, mebibytes: number): Promise<Round['move']> {
   const pod = `floor-${RUN}-${(runs += 1)}`
-  await onPlane(cluster, ['apply', '-f', '-'], JSON.stringify(podOf(pod, mebibytes, SOURCE)))
+  await onPlane(
+    cluster,
+    ['apply', '-f', '-'],
+    JSON.stringify(podOf(pod, mebibytes, SOURCE, {hasProbe: false})),
+  )
   await waitReady(cluster, pod)
   const before = await memoryOf(cluster, pod)
   const answers = probe(cluster, {port: PORT, source: await addressesOf(cluster, pod), target: pod})

@@ -2,6 +2,7 @@
 import {hostname} from 'node:os'
 import {join} from 'node:path'
 import {SMOKE_REFERENCE} from '../../src/bundle/catalogue.ts'
+import {retry} from '../../src/base/waiting.ts'
 import type {Machine} from '../../src/spec/machine.ts'
 import {diskStore} from '../../src/store/disk.ts'
 import {run, type Bench, type Clouder} from './clusters.ts'
@@ -20,14 +21,19 @@ export async function machinesOf({home, name}: MoveCluster): Promise<readonly Ma
   return (await store.load(name))?.machines ?? []
 }
 
+/** It fills its memory before it answers, and the API server reaches it once its kubelet has reported its address. */
 export const memoryOf = (cluster: MoveCluster, pod: string): Promise<string> =>
-  onPlane(cluster, ['get', '--raw', `/api/v1/namespaces/default/pods/${pod}:8080/proxy/memory`])
+  retry(
+    () => onPlane(cluster, ['get', '--raw', `/api/v1/namespaces/default/pods/${pod}:8080/proxy/memory`]),
+    {timeoutMs: 120_000, intervalMs: 100, signal: cluster.signal, again: () => true},
+  )
 
 export async function waitReady(cluster: MoveCluster, pod: string): Promise<void> {
   await onPlane(cluster, ['wait', '--for=condition=Ready', `pod/${pod}`, '--timeout=120s'])
 }
 
-export const podOf = (name: string, mebibytes: number, nodeName: string) => ({
+/** `hasProbe`: it is ready when it has filled its memory; a move of it waits for the probe then, too. */
+export const podOf = (name: string, mebibytes: number, nodeName: string, {hasProbe = true} = {}) => ({
   apiVersion: 'v1',
   kind: 'Pod',
   metadata: {name},
@@ -42,7 +48,7 @@ export const podOf = (name: string, mebibytes: number, nodeName: string) => ({
         imagePullPolicy: 'IfNotPresent',
         args: ['serve', ':8080', String(mebibytes)],
         ports: [{containerPort: 8080}],
-        readinessProbe: {httpGet: {path: '/', port: 8080}, periodSeconds: 1},
+        ...(hasProbe ? {readinessProbe: {httpGet: {path: '/', port: 8080}, periodSeconds: 1}} : {}),
       },
     ],
   },

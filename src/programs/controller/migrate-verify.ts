@@ -31,8 +31,7 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at
   const {status = {}, spec} = migration
   const pod = await podNamed(status.newPodName ?? '', at)
-  if (pod === undefined || pod.metadata.uid !== status.newPodUID || isTerminating(pod))
-    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod on the target was deleted')
+  if (pod === undefined || pod.metadata.uid !== status.newPodUID || isTerminating(pod)) return deleted(at)
   const progress = progressOf(pod)
   if (progress.state === 'failed') return step(at, 'RollingBack', {reason: progress.reason}, progress.message)
   if (progress.state !== 'ready') {
@@ -56,6 +55,22 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
       ...(transferredBytes === undefined ? {} : {transferredBytes}),
     },
   )
+}
+
+/**
+ * The pod on the target was deleted. One that ran there had been reported as moved: to restore it would undo what
+ * somebody has decided about the moved pod. A ReplicaSet wants a pod in any case, and its source is still there.
+ */
+async function deleted(at: MigrationAt): Promise<Requeue> {
+  const {status = {}, spec} = at.migration
+  const {runningTime, newPodName = '', targetNodeName = ''} = status
+  if (runningTime === undefined || newPodName !== spec.podName)
+    return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the pod on the target was deleted')
+  const transferredBytes = bytesOf(await checkpointOf(at), status)
+  return finish(at, 'Succeeded', null, `pod ${newPodName} ran on ${targetNodeName}, and was deleted there`, {
+    ...downtimeOf(status, at.context.now()),
+    ...(transferredBytes === undefined ? {} : {transferredBytes}),
+  })
 }
 
 /** What is written until the pod is ready: the result of the move as far as it is known, once its processes run. */

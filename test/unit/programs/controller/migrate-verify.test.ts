@@ -78,24 +78,55 @@ test.for([
   await scene.end()
 })
 
-const runningAt = (skewMs: number) => async (): Promise<number | undefined> => {
+test('a pod that is deleted once it was reported as moved is not restored, and its dump goes', async () => {
   const scene = directScene()
   scene.nodes.relistMs.set('b', LATE_MS)
-  scene.nodes.skewMs.set('b', skewMs)
   move(scene)
   await scene.play({until: isThere(scene), each: holds(scene)})
-  const {downtimeMilliseconds, freezeTime} = migrationIn(scene).status ?? {}
-  expect(downtimeMilliseconds).toBeLessThanOrEqual(scene.clock.now() - Date.parse(freezeTime ?? ''))
+  scene.kube.drop({apiVersion: 'v1', kind: 'Pod', name: 'web', namespace: 'default'})
+  await scene.play({until: isOver(scene)})
+  expect(migrationIn(scene).status).toMatchObject({
+    phase: 'Succeeded',
+    message: 'pod web ran on b, and was deleted there',
+  })
+  await scene.play({forMs: 60_000})
+  expect(scene.pods()).toEqual([])
+  expect(scene.kube.peek(API_VERSION, 'Checkpoint')).toEqual([])
   await scene.end()
-  return downtimeMilliseconds
-}
-
-test('clocks of nodes that differ make no downtime of less than nothing, and none longer than until now', async () => {
-  const right = await runningAt(0)()
-  expect(right).toBeGreaterThan(0)
-  expect(await runningAt(-3_600_000)()).toBe(0)
-  expect(await runningAt(3_600_000)()).toBeLessThan((right ?? 0) + 1000)
 })
+
+test('of a ReplicaSet whose new pod is deleted before it is ready the source resumes', async () => {
+  const scene = directScene({}, OF_REPLICA_SET)
+  scene.nodes.relistMs.set('b', LATE_MS)
+  move(scene)
+  await scene.play({until: isThere(scene), each: holds(scene)})
+  const name = migrationIn(scene).status?.newPodName ?? ''
+  scene.kube.drop({apiVersion: 'v1', kind: 'Pod', name, namespace: 'default'})
+  await scene.play({until: isOver(scene), each: holds(scene)})
+  expect(phaseOf(scene)).toBe('RolledBack')
+  expect(scene.nodes.runningWith(MEMORY)).toEqual(['web'])
+  await scene.end()
+})
+
+test.for([
+  [0, 'right', 1, LATE_MS],
+  [-3_600_000, 'an hour slow', 0, 0],
+  [3_600_000, 'an hour fast', 1, LATE_MS],
+] as const)(
+  'the downtime is not less than nothing, nor longer than until now, by a clock that is (%i) %s',
+  async ([skewMs, , leastMs, mostMs]) => {
+    const scene = directScene()
+    scene.nodes.relistMs.set('b', LATE_MS)
+    scene.nodes.skewMs.set('b', skewMs)
+    move(scene)
+    await scene.play({until: isThere(scene)})
+    const {downtimeMilliseconds, freezeTime} = migrationIn(scene).status ?? {}
+    expect(downtimeMilliseconds).toBeGreaterThanOrEqual(leastMs)
+    expect(downtimeMilliseconds).toBeLessThanOrEqual(mostMs)
+    expect(downtimeMilliseconds).toBeLessThanOrEqual(scene.clock.now() - Date.parse(freezeTime ?? ''))
+    await scene.end()
+  },
+)
 
 test.for<[string, object, boolean]>([
   ['has nothing of the kind', {}, false],
