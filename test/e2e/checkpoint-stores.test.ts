@@ -13,7 +13,7 @@ import {newAgeKey} from '../../src/checkpoint/sealed/age.ts'
 import {readEnvelope} from '../../src/checkpoint/sealed/open.ts'
 import {newSigningKey, signerOf} from '../../src/checkpoint/sealed/signature.ts'
 import {digestSchema} from '../../src/api/sealed-checkpoint.ts'
-import {gather, onePiece} from '../../src/checkpoint/stores/content.ts'
+import {digestOf as contentDigest, gather, onePiece} from '../../src/checkpoint/stores/content.ts'
 import type {Digest} from '../../src/checkpoint/stores/blob-store.ts'
 import type {Objects} from '../../src/checkpoint/stores/objects.ts'
 import {containerName} from '../../src/infrastructure/providers/local-decision.ts'
@@ -87,8 +87,10 @@ async function changed(
   const found = await objects.read(key, 0, signal)
   if (found === undefined) throw new Error(`there is no ${key}`)
   const content = Buffer.from(await gather(found))
-  const write = (bytes: Buffer) =>
-    objects.write({key, sizeBytes: bytes.length, content: onePiece(bytes), replace: true, signal})
+  const write = async (bytes: Buffer) => {
+    const written = {key, digest: contentDigest(bytes), sizeBytes: bytes.length, content: onePiece(bytes)}
+    await objects.write({...written, replace: true, signal})
+  }
   await write(change(Buffer.from(content)))
   return () => write(content)
 }

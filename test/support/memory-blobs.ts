@@ -84,6 +84,7 @@ export function memoryBlobs({
         const gathered = await gather(content)
         signal.throwIfAborted()
         if (replace || !held.has(key)) held.set(key, {content: gathered, modifiedAtMs: now()})
+        return undefined
       }),
     read: (key, fromByte) =>
       call('read', key, () => {

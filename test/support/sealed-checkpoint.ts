@@ -1,6 +1,11 @@
 import {ageWrapper, newAgeKey} from '../../src/checkpoint/sealed/age.ts'
 import {sealingKeys, type KeyWrapper, type SealingKeys} from '../../src/checkpoint/sealed/keys.ts'
-import {sealCheckpoint, type Sealed, type UnsealedMetadata} from '../../src/checkpoint/sealed/seal.ts'
+import {
+  sealCheckpoint,
+  type Sealed,
+  type SealOptions,
+  type UnsealedMetadata,
+} from '../../src/checkpoint/sealed/seal.ts'
 import {newSigningKey, signerOf, type Signer} from '../../src/checkpoint/sealed/signature.ts'
 import type {Privileges} from '../../src/api/sealed-checkpoint.ts'
 import type {BlobStore} from '../../src/checkpoint/stores/blob-store.ts'
@@ -68,6 +73,7 @@ export const seal = (
   {keys, signer}: Pick<Keyring, 'keys' | 'signer'>,
   archives: Readonly<Record<string, Uint8Array>>,
   namespace = 'default',
+  more: Pick<SealOptions, 'readBack'> = {},
 ): Promise<Sealed> =>
   sealCheckpoint({
     metadata: {...metadataOf(Object.keys(archives)), namespace},
@@ -77,6 +83,7 @@ export const seal = (
     store,
     name: `${namespace}-web`,
     signal: new AbortController().signal,
+    ...more,
   })
 
 /** In pieces of an odd size, as a stream gives them. */

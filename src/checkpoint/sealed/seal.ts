@@ -43,7 +43,10 @@ export interface SealingOptions {
   readonly namespace: string
   readonly keys: SealingKeys
   readonly store: BlobStore
-  /** Every blob is read back from the store beside the sealing of the next ones, and is to be what was put there. */
+  /**
+   * Every blob is read back from the store beside the sealing of the next ones, and is to be what was put there; one that
+   * the store itself proves to be that is not read.
+   */
   readonly readBack?: boolean
   /** Default: all in this thread. */
   readonly ciphers?: Ciphers
@@ -219,10 +222,12 @@ export class Sealing {
       asked.forContent = true
       return once(bytes)
     }
-    await store.put({digest, sizeBytes: bytes.length, content, isHashed: true, signal})
+    const {readBack = false} = this.#options
+    const given = {digest, sizeBytes: bytes.length, content, isHashed: true, prove: readBack, signal}
+    const {isProven} = await store.put(given)
     if (asked.forContent) this.#newBytes += bytes.length
     this.#storedBytes += bytes.length
-    if (this.#options.readBack !== true) return
+    if (!readBack || isProven) return
     // Compared byte by byte with what its digest is of.
     if (store.getInto !== undefined) {
       const room = chunkBuffers.takeFor(bytes.length)

@@ -1,8 +1,9 @@
+import {createHash} from 'node:crypto'
 import {Readable} from 'node:stream'
 import type {BlockBlobClient, ContainerClient, StoragePipelineOptions} from '@azure/storage-blob'
 import type {StoreSpec} from '../../api/resources.ts'
-import {gather} from './content.ts'
-import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
+import {gather, PROBE} from './content.ts'
+import type {ConfirmWrite, Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
 import {absentWhere, networkProblem, statusProblem, storeError, withoutSecrets} from './problems.ts'
 
 type AzureSpec = NonNullable<StoreSpec['azureBlob']>
@@ -29,6 +30,7 @@ export async function azureBlobObjects(
         return objectOf(key, found.contentLength, found.lastModified)
       }),
     write: (request) => write(blobOf(request.key), request),
+    refusesWrongChecksum: (signal) => refusesWrongChecksum(blobOf(PROBE.key), signal),
     read: (key, fromByte, abortSignal) =>
       unlessAbsent(async () => {
         const options = {abortSignal, maxRetryRequests: 0}
@@ -89,22 +91,59 @@ async function containerOf(
   return new ContainerClient(url, new DefaultAzureCredential(identity), options)
 }
 
-async function write(blob: BlockBlobClient, request: ObjectWrite): Promise<void> {
+async function write(blob: BlockBlobClient, request: ObjectWrite): Promise<ConfirmWrite | undefined> {
   const {sizeBytes, content, replace, signal: abortSignal} = request
   const conditions = replace ? {} : {conditions: {ifNoneMatch: '*'}}
+  let checksum: Buffer | undefined
   try {
     if (sizeBytes <= BLOCK_BYTES) {
       const body = await gather(content)
-      await blob.upload(body, body.length, {...conditions, abortSignal})
+      checksum = md5Of(body)
+      await blob.upload(body, body.length, {...conditions, ...withMD5(checksum), abortSignal})
     } else {
       const body = Readable.from(content, {objectMode: false})
       await blob.uploadStream(body, BLOCK_BYTES, 2, {...conditions, abortSignal})
     }
   } catch (error) {
     // Another writer was first, with the same.
-    if (!replace && (statusOf(error) === 409 || statusOf(error) === 412)) return
+    if (replace || (statusOf(error) !== 409 && statusOf(error) !== 412)) throw error
+  }
+  // What is of several blocks has no checksum that Azure computed.
+  if (checksum === undefined) return undefined
+  const expected = checksum
+  return async (signal) => {
+    const found = await unlessAbsent(() => blob.getProperties({abortSignal: signal}))
+    return found?.contentLength === sizeBytes && Buffer.from(found.contentMD5 ?? []).equals(expected)
+  }
+}
+
+/**
+ * The one digest that Azure computes and tells. It is to find what was changed by chance: who changes it on purpose could
+ * as well tell another digest, and is found when the piece is decrypted.
+ */
+function md5Of(body: Uint8Array): Buffer | undefined {
+  try {
+    return createHash('md5').update(body).digest()
+  } catch {
+    // A machine in FIPS mode has none.
+    return undefined
+  }
+}
+
+/** For a blob of one request Azure compares it with what arrived, and keeps it. */
+const withMD5 = (blobContentMD5: Buffer | undefined) =>
+  blobContentMD5 === undefined ? {} : {blobHTTPHeaders: {blobContentMD5}}
+
+async function refusesWrongChecksum(blob: BlockBlobClient, abortSignal: AbortSignal): Promise<boolean> {
+  const options = {...withMD5(md5Of(Buffer.from(PROBE.wrongDigest))), abortSignal}
+  try {
+    await blob.upload(PROBE.content, PROBE.content.length, options)
+  } catch (error) {
+    if (statusOf(error) === 400) return true
     throw error
   }
+  await blob.deleteIfExists({abortSignal})
+  return false
 }
 
 function bodyOf(body: NodeJS.ReadableStream | undefined): AsyncIterable<Uint8Array> {
@@ -141,6 +180,8 @@ function problemOf(
   }
   const status = statusOf(error)
   if (status === 404) return {kind: 'absent', words}
+  // Something was changed on the way.
+  if (codeOf(error) === 'Md5Mismatch') return {kind: 'passing', words}
   if (status !== undefined && status >= 400) {
     return statusProblem(status, words) ?? {kind: 'refused', words: `${status} ${words}`}
   }

@@ -14,6 +14,14 @@ export interface CollectResult {
   readonly freedBytes: number
 }
 
+export interface PutResult {
+  /**
+   * The store computed the digest of what it was sent, refuses what has another, and reports the blob as stored with it.
+   * False: only reading it back shows what is there, for example when it was there already.
+   */
+  readonly isProven: boolean
+}
+
 export interface BlobReadOptions {
   /** The caller compares or hashes what it gets. */
   readonly unchecked?: boolean
@@ -30,15 +38,16 @@ export interface BlobStore {
   /**
    * Puts a blob; one that is there already is not sent again. `content` may be asked for more than once, for a retry.
    * A put that is killed leaves no blob under that digest. `isHashed`: the caller has just computed the digest of these
-   * very bytes, which are not hashed again.
+   * very bytes, which are not hashed again. `prove`: to be told whether it is proven, which takes a request more.
    */
   put(blob: {
     readonly digest: Digest
     readonly sizeBytes: number
     readonly content: () => AsyncIterable<Uint8Array>
     readonly isHashed?: boolean
+    readonly prove?: boolean
     readonly signal: AbortSignal
-  }): Promise<void>
+  }): Promise<PutResult>
   /**
    * Streams a blob and checks its digest at the end, unless the caller does (`unchecked`). Throws CheckpointError
    * BLOB_MISSING, BLOB_TAMPERED.

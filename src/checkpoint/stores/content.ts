@@ -17,6 +17,16 @@ export function digestOf(content: Uint8Array): Digest {
   return `sha256:${createHash('sha256').update(content).digest('hex')}`
 }
 
+/** As headers have it. */
+export const base64Of = (digest: Digest): string => Buffer.from(hexOf(digest), 'hex').toString('base64')
+
+/** What is sent to find out whether a service refuses it, since it is said to have this digest. */
+export const PROBE = {
+  key: 'probe',
+  content: Buffer.from('sent with the checksum of something else'),
+  wrongDigest: digestOf(Buffer.from('something else')),
+} as const
+
 export const hexOf = (digest: Digest): string => digest.slice('sha256:'.length)
 
 /** The digest of 64 hex digits; undefined for anything else. */

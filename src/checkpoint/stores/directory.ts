@@ -17,7 +17,10 @@ export function directoryObjects(folder: string): Objects {
   return {
     location: folder,
     stat: async (key) => unlessAbsent(() => objectAt(pathOf(key), key)),
-    write: (request) => write(folder, pathOf(request.key), request),
+    write: async (request) => {
+      await write(folder, pathOf(request.key), request)
+      return undefined
+    },
     read: async (key, fromByte, signal) => {
       const file = await unlessAbsent(() => open(pathOf(key), 'r'))
       if (file === undefined) return undefined

@@ -78,16 +78,21 @@ export function objectStore(
   return {
     location,
     has: async (digest, signal) => (await objects.stat(blobKey(digest), signal)) !== undefined,
-    put: async ({digest, sizeBytes, content, isHashed = false, signal}) => {
+    put: async ({digest, sizeBytes, content, isHashed = false, prove = false, signal}) => {
       const key = blobKey(digest)
       const there = await objects.stat(key, signal)
       if (there?.sizeBytes !== sizeBytes) {
         const replace = there !== undefined
-        await objects.write({key, digest, sizeBytes, content, isHashed, replace, signal})
-      } else if (there.modifiedAtMs < now() - FRESH_MS) {
+        const isProven = await objects.write({
+          ...{key, digest, sizeBytes, content, isHashed, prove, replace, signal},
+        })
+        return {isProven}
+      }
+      if (there.modifiedAtMs < now() - FRESH_MS) {
         // So that a collection under way at the same time does not take it for left over.
         await objects.touch(key, signal)
       }
+      return {isProven: false}
     },
     get: async function* (digest, signal, {unchecked = false} = {}) {
       const content = await objects.read(blobKey(digest), signal)

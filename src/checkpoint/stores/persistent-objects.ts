@@ -1,3 +1,4 @@
+import {CheckpointError} from '../errors.ts'
 import type {Digest} from './blob-store.ts'
 import {checkedContent} from './content.ts'
 import type {Objects, StoredObject} from './objects.ts'
@@ -17,8 +18,11 @@ export interface PersistentObjects {
   read(key: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined>
   /** As that of the objects; absent: they cannot. */
   readonly readInto?: (key: string, into: Uint8Array, signal: AbortSignal) => Promise<number | undefined>
-  /** Throws CheckpointError BLOB_TAMPERED when the content is not what the digest says, and what `content` throws. */
-  write(request: CheckedWrite): Promise<void>
+  /**
+   * Gives whether it is proven, if that is asked for. Throws CheckpointError BLOB_TAMPERED when the content is not what
+   * the digest says, and what `content` throws.
+   */
+  write(request: CheckedWrite): Promise<boolean>
 }
 
 export interface CheckedWrite {
@@ -29,6 +33,7 @@ export interface CheckedWrite {
   readonly content: () => AsyncIterable<Uint8Array>
   /** The digest was just computed of these very bytes. */
   readonly isHashed?: boolean
+  readonly prove?: boolean
   readonly replace: boolean
   readonly signal: AbortSignal
 }
@@ -39,6 +44,7 @@ export function persistentObjects(
 ): PersistentObjects {
   const {location} = objects
   const problemOf = (error: unknown) => objects.problemOf(error)
+  const checksChecksums = checksumProbe(objects)
   const attempt: Attempt = (work, signal) => askStore(work, {location, problemOf, pauseMs, patience}, signal)
   return {
     stat: (key, signal) => attempt(() => objects.stat(key, signal), signal),
@@ -68,24 +74,47 @@ export function persistentObjects(
       : {
           readInto: (key, into, signal) => attempt(async () => objects.readInto?.(key, into, signal), signal),
         }),
-    write: async ({digest, sizeBytes, content, isHashed = false, signal, ...request}) => {
+    write: async ({key, replace, digest, sizeBytes, content, isHashed = false, prove = false, signal}) => {
       const attempted = async () => {
         const given = content()
         const source = new Source(isHashed ? given : checkedContent(given, {digest, location, sizeBytes}))
-        await objects.write({...request, sizeBytes, content: source, signal}).catch((error: unknown) => {
+        const request = {key, replace, digest, sizeBytes, content: source, signal}
+        return objects.write(request).catch((error: unknown) => {
           signal.throwIfAborted()
           throw source.fault ?? error
         })
       }
-      await attempt(attempted, signal).catch((error: unknown) => {
+      const confirm = await attempt(attempted, signal).catch((error: unknown) => {
         throw error instanceof SourceFault ? error.fault : error
       })
+      if (!prove || confirm === undefined || !(await checksChecksums(signal))) return false
+      return attempt(() => confirm(signal), signal).catch(unlessRefused)
     },
   }
 }
 
 type Attempt = <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>
 type Open = (fromByte: number) => Promise<AsyncIterable<Uint8Array> | undefined>
+
+/**
+ * Asks once whether the service checks what it is sent. What cannot be found out is not so: the caller reads back, as from
+ * a service that does not.
+ */
+function checksumProbe(objects: Objects): (signal: AbortSignal) => Promise<boolean> {
+  let asked: Promise<boolean> | undefined
+  return async (signal) => {
+    asked ??= (objects.refusesWrongChecksum?.(signal) ?? Promise.resolve(false)).catch(() => false)
+    const isChecked = await asked
+    signal.throwIfAborted()
+    return isChecked
+  }
+}
+
+/** A service that does not answer what is asked of it may still give what it holds. */
+function unlessRefused(error: unknown): false {
+  if (error instanceof CheckpointError && error.code === 'STORE_REFUSED') return false
+  throw error
+}
 
 /** The source and, when it breaks, what is opened from the byte on that came last. */
 async function* goingOn(

@@ -4,8 +4,8 @@ import type {StoreSpec} from '../../api/resources.ts'
 import {faultOf, jsonOf, RegistryFault} from '../../registry/fault.ts'
 import {registrySession, type RegistryRequest, type RegistrySession} from '../../registry/session.ts'
 import type {Digest} from './blob-store.ts'
-import {digestFromHex, digestOf, gather, regrouped, tampered} from './content.ts'
-import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
+import {digestFromHex, digestOf, gather, onePiece, PROBE, regrouped, tampered} from './content.ts'
+import type {ConfirmWrite, Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
 import {absentWhere, isPassing, networkProblem, storeError, withoutSecrets} from './problems.ts'
 
 type RegistrySpec = NonNullable<StoreSpec['registry']>
@@ -61,6 +61,7 @@ export function registryObjects(
       }),
     write: (request) =>
       request.key.startsWith('manifests/') ? writeManifest(registry, request) : writeBlob(registry, request),
+    refusesWrongChecksum: (signal) => refusesWrongDigest(registry, signal),
     read: (key, fromByte, signal) =>
       unlessAbsent(async () => {
         const {url} = targetOf(key)
@@ -93,10 +94,11 @@ function loginOf({username, password}: Readonly<Record<string, string>>): {
 
 /** A registry may repeat in its response what it was sent. */
 const problemOfFault = (
-  {status, message}: RegistryFault,
+  {status, message, codes}: RegistryFault,
   credentials: Readonly<Record<string, string>> | undefined,
 ): StoreProblem => ({
-  kind: isPassing(status) ? 'passing' : 'refused',
+  // What has another digest was changed on the way.
+  kind: isPassing(status) || codes.includes('DIGEST_INVALID') ? 'passing' : 'refused',
   words: withoutSecrets(message, credentials).slice(0, SHOWN_MAX_LENGTH),
 })
 
@@ -129,11 +131,26 @@ function targetOf(key: string): {digest: Digest; url: string} {
   return {digest, url: `${kind}/${digest}`}
 }
 
-async function writeBlob({call}: Registry, {key, sizeBytes, content, signal}: ObjectWrite): Promise<void> {
+async function writeBlob(registry: Registry, request: ObjectWrite): Promise<ConfirmWrite> {
+  await upload(registry, request)
+  const {digest, sizeBytes} = request
+  return async (signal) => {
+    const url = `blobs/${digest}`
+    const headers = {accept: '*/*'}
+    const found = await unlessAbsent(() => registry.call({method: 'HEAD', url, headers, signal}))
+    return (
+      found?.headers.get('docker-content-digest') === digest &&
+      Number(found.headers.get('content-length') ?? -1) === sizeBytes
+    )
+  }
+}
+
+type Upload = Pick<ObjectWrite, 'digest' | 'sizeBytes' | 'content' | 'signal'>
+
+async function upload({call}: Registry, {digest, sizeBytes, content, signal}: Upload): Promise<void> {
   const started = await call({method: 'POST', url: 'blobs/uploads/', signal})
   await started.body?.cancel()
   const upload = {url: locationOf(started)}
-  const {digest} = targetOf(key)
   try {
     const whole = sizeBytes <= WHOLE_MAX_BYTES
     const last = whole ? await gather(content) : await writeChunks(call, upload, content, signal)
@@ -152,6 +169,19 @@ async function writeBlob({call}: Registry, {key, sizeBytes, content, signal}: Ob
     await cancelled.catch(() => undefined)
     throw error
   }
+}
+
+/** Whether it hashes what it is sent, as every registry should. */
+async function refusesWrongDigest(registry: Registry, signal: AbortSignal): Promise<boolean> {
+  const {wrongDigest: digest, content} = PROBE
+  try {
+    await upload(registry, {digest, sizeBytes: content.length, content: onePiece(content), signal})
+  } catch (error) {
+    if (error instanceof RegistryFault && error.status === 400) return true
+    throw error
+  }
+  await registry.call({method: 'DELETE', url: `blobs/${digest}`, signal})
+  return false
 }
 
 /** Sends all but the last, empty piece, with which the upload is to be ended. */
@@ -182,7 +212,7 @@ function locationOf(answer: Response): string {
   throw new RegistryFault(answer.status, 'its response to an upload has no Location header')
 }
 
-async function writeManifest(registry: Registry, {key, content, signal}: ObjectWrite): Promise<void> {
+async function writeManifest(registry: Registry, {key, content, signal}: ObjectWrite): Promise<undefined> {
   const body = await gather(content)
   const digest = digestOf(body)
   const name = (key.split('/')[2] ?? '').slice(0, NAME_MAX_LENGTH)

@@ -2,8 +2,8 @@ import {Readable} from 'node:stream'
 import type * as S3Package from '@aws-sdk/client-s3'
 import type {GetObjectCommandOutput, PutObjectCommandInput, S3Client} from '@aws-sdk/client-s3'
 import type {StoreSpec} from '../../api/resources.ts'
-import {gather} from './content.ts'
-import type {Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
+import {base64Of, gather, PROBE} from './content.ts'
+import type {ConfirmWrite, Objects, ObjectWrite, StoredObject, StoreProblem} from './objects.ts'
 import {absentWhere, networkProblem, statusProblem, storeError, withoutSecrets} from './problems.ts'
 
 type S3 = typeof S3Package
@@ -61,6 +61,7 @@ export async function s3Objects(
         return objectOf(key, found.ContentLength, found.LastModified)
       }),
     write: (request) => write(bucket, request),
+    refusesWrongChecksum: (signal) => refusesWrongChecksum(bucket, signal),
     read: (key, fromByte, signal) =>
       unlessAbsent(async () => {
         const range = fromByte === 0 ? {} : {Range: `bytes=${fromByte}-`}
@@ -111,10 +112,11 @@ function accessOf(location: string, credentials: Readonly<Record<string, string>
 }
 
 /** Only one of several writers of the same wins where the place knows how; what it wrote is what the others would have. */
-async function write(bucket: Bucket, request: ObjectWrite): Promise<void> {
+async function write(bucket: Bucket, request: ObjectWrite): Promise<ConfirmWrite | undefined> {
   const {s3, client, name, keyOf} = bucket
-  const {key, sizeBytes, content, replace, signal} = request
+  const {key, digest, sizeBytes, content, replace, signal} = request
   const only = bucket.conditional && !replace
+  const inParts = sizeBytes > PART_BYTES
   const target: PutObjectCommandInput = {
     Bucket: name,
     Key: keyOf(key),
@@ -122,16 +124,46 @@ async function write(bucket: Bucket, request: ObjectWrite): Promise<void> {
     ...(only ? {IfNoneMatch: '*'} : {}),
   }
   try {
-    if (sizeBytes > PART_BYTES) await writeParts(bucket, target, content, signal)
+    if (inParts) await writeParts(bucket, target, content, signal)
     else {
       const Body = await gather(content)
-      await client.send(new s3.PutObjectCommand({...target, Body}), {abortSignal: signal})
+      const command = new s3.PutObjectCommand({...target, Body, ChecksumSHA256: base64Of(digest)})
+      await client.send(command, {abortSignal: signal})
     }
   } catch (error) {
-    if (only && statusOf(error) === 412) return
     if (only && statusOf(error) === 501) bucket.conditional = false
+    if (!only || statusOf(error) !== 412) throw error
+  }
+  // Of parts S3 knows a digest of their digests.
+  return inParts ? undefined : (either) => hasChecksum(bucket, request, either)
+}
+
+async function hasChecksum(
+  {s3, client, name, keyOf}: Bucket,
+  {key, digest, sizeBytes}: ObjectWrite,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const command = new s3.HeadObjectCommand({Bucket: name, Key: keyOf(key), ChecksumMode: 'ENABLED'})
+  const found = await unlessAbsent(() => client.send(command, {abortSignal: signal}))
+  return found?.ContentLength === sizeBytes && found.ChecksumSHA256 === base64Of(digest)
+}
+
+/** Some compatible services know no checksums, and some keep what they are told. */
+async function refusesWrongChecksum(
+  {s3, client, name, keyOf}: Bucket,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const target = {Bucket: name, Key: keyOf(PROBE.key)}
+  const checksum = {ChecksumAlgorithm: 'SHA256', ChecksumSHA256: base64Of(PROBE.wrongDigest)} as const
+  const command = new s3.PutObjectCommand({...target, ...checksum, Body: PROBE.content})
+  try {
+    await client.send(command, {abortSignal: signal})
+  } catch (error) {
+    if (statusOf(error) === 400) return true
     throw error
   }
+  await client.send(new s3.DeleteObjectCommand(target), {abortSignal: signal})
+  return false
 }
 
 /** An upload that fails is aborted, and awaited: what is left all the same, by a kill, goes with a collection. */
@@ -226,6 +258,9 @@ function problemOf(
   // Having seen the answer, the client signs with the right time.
   if (error.name === 'RequestTimeTooSkewed') return {kind: 'passing', words}
   if (status === 404 || status === 301) return {kind: 'absent', words}
+  // Something was changed on the way.
+  if (error.name === 'BadDigest' || error.name === 'XAmzContentChecksumMismatch')
+    return {kind: 'passing', words}
   // Two conditional writes at once; a write that must be made without its condition.
   if (status === 409 || status === 501) return {kind: 'passing', words}
   if (status !== undefined && status >= 400) {

@@ -6,7 +6,7 @@ import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 export default class CheckpointCreate extends BaseCommand {
   static override summary = 'checkpoint a running pod: its memory, encrypted, in a store'
   static override description =
-    'All containers of the pod in order, or one named as NAMESPACE/POD/CONTAINER. The pod keeps running, unless --stop is given. What is stored is read back and verified.'
+    'All containers of the pod in order, or one named as NAMESPACE/POD/CONTAINER. The pod keeps running, unless --stop is given. What is stored is verified.'
   static override examples = [
     {description: 'a pod that keeps running', command: '<%= config.bin %> checkpoint create default/web'},
     {

@@ -32,7 +32,7 @@ type Sealed = SealedStatus & {readonly summary: CheckpointSummary; readonly obst
 export const MOST_OBSTACLES = 20
 
 /**
- * Seals the archives of a dumped checkpoint into its store, reads everything back and verifies it; some at a time.
+ * Seals the archives of a dumped checkpoint into its store and verifies what is there; some at a time.
  * Throws CheckpointError: CHECKPOINT_FAILED when an archive is gone, RESTORE_IMPOSSIBLE before anything names what is
  * stored when the pod is to end and could not be restored.
  */
@@ -76,9 +76,9 @@ async function sealInTurn(
     signer: keys.signer,
     name: `${namespace}-${checkpoint.name}`,
     signal,
-    onProgress: ({readBytes}) => say(`storing: ${readBytes} bytes stored and read back`),
+    onProgress: ({readBytes}) => say(`storing: ${readBytes} bytes stored and verified`),
   })
-  // The pieces were read back one by one; what names them, and the key that opens them, as a restore will find them.
+  // The pieces were verified one by one; what names them, and the key that opens them, as a restore will find them.
   await openCheckpoint({
     store: blobs,
     digest: sealed.digest,

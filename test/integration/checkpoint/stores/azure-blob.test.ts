@@ -5,6 +5,7 @@ import {hexOf} from '../../../../src/checkpoint/stores/content.ts'
 import {openStore} from '../../../../src/checkpoint/stores/open.ts'
 import {blobStoreContract, putBytes} from '../../../support/blob-store-contract.ts'
 import {flakyStoreContract} from '../../../support/flaky-store-contract.ts'
+import {flipped, provingStoreContract, sendsBlob} from '../../../support/proving-store-contract.ts'
 import {startAzurite, type Azurite} from '../../../support/with-azurite.ts'
 
 const signal = AbortSignal.timeout(290_000)
@@ -49,6 +50,52 @@ flakyStoreContract('Azure on a bad line', {
       open: (front) => open({connectionString: azurite.connectionString.replaceAll(origin, front)}),
       secrets: [key],
     })
+  },
+})
+
+const MD5 = 'x-ms-blob-content-md5'
+
+provingStoreContract('proofs of Azure', {
+  withPlace: async (_context, use) => {
+    const {azurite, container} = await withContainer()
+    const {origin} = new URL(azurite.endpoint)
+    const url = await container.generateSasUrl({
+      permissions: ContainerSASPermissions.parse('rwdl'),
+      expiresOn: new Date(Date.now() + 3_600_000),
+    })
+    const {containerName} = container
+    const open = (front: string) => {
+      const endpoint = azurite.endpoint.replace(origin, front)
+      const azureBlob = {endpoint, container: containerName, prefix: 'team/a'}
+      // Unlike the key of the account it signs no headers, which the front changes.
+      const credentials = {sasToken: new URL(url).search}
+      return openStore({azureBlob}, {nodeDir: '/nonexistent', credentials, pauseMs: 1})
+    }
+    await use({origin, open})
+  },
+  refusal: {
+    status: 400,
+    headers: {'content-type': 'application/xml', 'x-ms-error-code': 'Md5Mismatch'},
+    body: '<Error><Code>Md5Mismatch</Code><Message>The MD5 did not match</Message></Error>',
+  },
+  gullible: {
+    request: (request) => {
+      const {[MD5]: _, ...headers} = request.headers
+      return {...request, headers}
+    },
+  },
+  storesElse: {
+    request: (request) => {
+      if (!sendsBlob(request)) return request
+      const {[MD5]: _, ...headers} = request.headers
+      return {...request, headers, body: flipped(request.body)}
+    },
+  },
+  saysElse: {
+    headers: ({method}, headers) => {
+      if (method === 'HEAD' && headers.has('content-md5'))
+        headers.set('content-md5', randomBytes(16).toString('base64'))
+    },
   },
 })
 

@@ -2,8 +2,9 @@ import {randomBytes} from 'node:crypto'
 import {readFile, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {afterAll, expect, test, type TestContext} from 'vitest'
-import {hexOf} from '../../../../src/checkpoint/stores/content.ts'
 import {openStore} from '../../../../src/checkpoint/stores/open.ts'
+import {digestOf, hexOf, PROBE} from '../../../../src/checkpoint/stores/content.ts'
+import {provingStoreContract, sendsBlob} from '../../../support/proving-store-contract.ts'
 import {flakyStoreContract} from '../../../support/flaky-store-contract.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 import {startTokenServer} from '../../../support/token-server.ts'
@@ -61,6 +62,40 @@ flakyStoreContract('a registry on a bad line', {
     const open = (front: string) =>
       openRegistry(repository.replace(registry.host, new URL(front).host), REGISTRY_LOGIN)
     await use({origin: `http://${registry.host}`, open, secrets: [REGISTRY_LOGIN.password]})
+  },
+})
+
+const DIGEST = 'docker-content-digest'
+/** One that stores what it is sent under the name that it is told would say that it has it. */
+const isProbe = (path: string): boolean => decodeURIComponent(path).includes(PROBE.wrongDigest)
+
+provingStoreContract('proofs of a registry', {
+  withPlace: async (context, use) => {
+    const {registry, repository} = await withRepository(context)
+    const open = (front: string) => openRegistry(repository.replace(registry.host, new URL(front).host))
+    await use({origin: `http://${registry.host}`, open})
+  },
+  refusal: {
+    status: 400,
+    headers: {'content-type': 'application/json'},
+    body: JSON.stringify({errors: [{code: 'DIGEST_INVALID', message: 'the digest did not match'}]}),
+  },
+  gullible: {
+    answer: ({method, path}) =>
+      method === 'PUT' && isProbe(path) ? {status: 201, headers: {[DIGEST]: PROBE.wrongDigest}} : undefined,
+  },
+  storesElse: {
+    request: (request) => {
+      if (!sendsBlob(request)) return request
+      const body = Buffer.from('something else')
+      const path = request.path.replace(/sha256(%3A|:)[0-9a-f]{64}/, encodeURIComponent(digestOf(body)))
+      return {...request, path, body}
+    },
+  },
+  saysElse: {
+    headers: ({method, path}, headers) => {
+      if (method === 'HEAD' && path.includes('/blobs/')) headers.delete(DIGEST)
+    },
   },
 })
 

@@ -7,11 +7,13 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 import {afterAll, expect, test, type TestContext} from 'vitest'
-import {digestOf, hexOf} from '../../../../src/checkpoint/stores/content.ts'
+import {base64Of, digestOf, hexOf} from '../../../../src/checkpoint/stores/content.ts'
 import {openStore} from '../../../../src/checkpoint/stores/open.ts'
 import {blobStoreContract, putBytes} from '../../../support/blob-store-contract.ts'
 import {flakyStoreContract} from '../../../support/flaky-store-contract.ts'
 import {needMoto, type Moto} from '../../../support/moto.ts'
+import {flipped, provingStoreContract, sendsBlob} from '../../../support/proving-store-contract.ts'
+import type {GivenAnswer, HeldRequest} from '../../../support/lying-front.ts'
 
 const signal = AbortSignal.timeout(290_000)
 const LOGIN = {accessKeyId: 'testing', secretAccessKey: 'testing-secret'}
@@ -56,6 +58,49 @@ flakyStoreContract('S3 on a bad line', {
     const open = (endpoint: string) =>
       openStore({s3: {...s3, endpoint}}, {nodeDir: '/nonexistent', credentials: LOGIN, pauseMs: 1})
     await use({origin: s3.endpoint, open, secrets: [LOGIN.secretAccessKey]})
+  },
+})
+
+const CHECKSUM = 'x-amz-checksum-sha256'
+
+const REFUSAL: GivenAnswer = {
+  status: 400,
+  headers: {'content-type': 'application/xml'},
+  body: '<Error><Code>BadDigest</Code><Message>The SHA256 did not match</Message></Error>',
+}
+
+/** As S3 itself does; the emulator keeps what it is told. */
+function refusal({method, headers, body}: HeldRequest): GivenAnswer | undefined {
+  const told = headers[CHECKSUM]
+  if (method !== 'PUT' || told === undefined || told === base64Of(digestOf(body))) return undefined
+  return REFUSAL
+}
+
+provingStoreContract('proofs of S3', {
+  withPlace: async (context, use) => {
+    const {s3} = await withBucket(context)
+    const open = (endpoint: string) =>
+      openStore({s3: {...s3, endpoint}}, {nodeDir: '/nonexistent', credentials: LOGIN, pauseMs: 1})
+    await use({origin: s3.endpoint, open})
+  },
+  honest: {answer: refusal},
+  refusal: REFUSAL,
+  gullible: {},
+  storesElse: {
+    answer: refusal,
+    request: (request) => {
+      if (!sendsBlob(request)) return request
+      // What it says afterwards is of what it has.
+      const {[CHECKSUM]: _, ...headers} = request.headers
+      return {...request, headers, body: flipped(request.body)}
+    },
+  },
+  saysElse: {
+    answer: refusal,
+    headers: ({method}, headers) => {
+      if (method === 'HEAD' && headers.has(CHECKSUM))
+        headers.set(CHECKSUM, base64Of(digestOf(randomBytes(8))))
+    },
   },
 })
 

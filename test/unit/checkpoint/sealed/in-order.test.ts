@@ -84,9 +84,10 @@ test('an archive is read no faster than its pieces are put', async () => {
     store: {
       ...blobs,
       put: async (blob) => {
-        await blobs.put(blob)
+        const result = await blobs.put(blob)
         putBytes += 4 * 2 ** 20
         ahead = Math.max(ahead, readBytes - putBytes)
+        return result
       },
     },
     name: 'default-web',

@@ -90,7 +90,7 @@ test('what an older checkpoint has left and a newer one uses again is not collec
 })
 
 const SPOILT: readonly (readonly [string, string, (store: BlobStore) => Partial<BlobStore>])[] = [
-  ['loses', 'BLOB_MISSING', () => ({put: () => Promise.resolve()})],
+  ['loses', 'BLOB_MISSING', () => ({put: () => Promise.resolve({isProven: false})})],
   [
     'cuts off',
     'BLOB_TAMPERED',
