@@ -1,5 +1,5 @@
 import {randomBytes} from 'node:crypto'
-import {readFile} from 'node:fs/promises'
+import {mkdir, readFile} from 'node:fs/promises'
 import {delimitedField as field, numberField, readMessage} from '../../checkpoint/archive/protobuf.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import {NOT_FOUND, OK, runtimeAway, runtimeCall, UNAVAILABLE, type RuntimeService} from './cri-call.ts'
@@ -21,6 +21,8 @@ const SIGKILL = 9
 export interface HostCommandOptions {
   /** A file of the node to which stdout and stderr are appended; absent: both are discarded. */
   readonly outputFile?: string
+  /** `own`: a new network namespace, in which it is alone with a loopback interface. Default: that of the node. */
+  readonly network?: 'own'
 }
 
 /** A command that is ready to start: that takes a tenth of a second, which a frozen pod need not wait for. */
@@ -48,10 +50,19 @@ export interface HostCommands {
   clean(signal: AbortSignal): Promise<void>
 }
 
-/** The containerd behind a socket. `statusFile`: of the first process of the node, whose capabilities commands get. */
+export interface CommandsOptions {
+  /** Path on the node of clouder-files, which enters the mount namespace of the node. */
+  readonly program: string
+  /** A folder that can be made on the node, by the same path as here: where commands begin. */
+  readonly root: string
+  /** Of the first process of the node, whose capabilities commands get; default: /proc/1/status. */
+  readonly statusFile?: string
+}
+
+/** The containerd behind a socket. */
 export function containerdCommands(
   socket: string,
-  {statusFile = '/proc/1/status'}: {readonly statusFile?: string} = {},
+  {program, root, statusFile = '/proc/1/status'}: CommandsOptions,
 ): HostCommands {
   const call = async (
     service: RuntimeService,
@@ -88,9 +99,11 @@ export function containerdCommands(
     }
   }
   const commands: HostCommands = {
-    async prepare(argv, {outputFile}, signal) {
+    async prepare(argv, {outputFile, network}, signal) {
       const id = `command-${randomBytes(8).toString('hex')}`
-      const spec = commandSpec(id, argv, await capabilitiesOf(statusFile))
+      const capabilities = await capabilitiesOf(statusFile)
+      const spec = commandSpec({id, argv, capabilities, network, program, root})
+      await mkdir(root, {recursive: true, mode: 0o700})
       const container = [
         field(1, id),
         field(4, field(1, RUNTIME)),
@@ -154,21 +167,46 @@ function unlessAborted<T>(waiting: Promise<T>, signal: AbortSignal): Promise<T> 
   })
 }
 
-/** A process of the node: no namespace is another one, and its root is the node's. */
-const commandSpec = (id: string, argv: readonly string[], capabilities: readonly string[]) => ({
+/** Where clouder-files is in the root that runc makes. */
+const ENTER = '/clouder-files'
+
+/**
+ * A process of the node: no namespace is another one in the end, but for the network if that is wanted. runc mounts its
+ * root anew in whatever mount namespace it has, and would do that in the node's: it gets one of its own, with next to
+ * nothing in it, and the process leaves that for the node's.
+ */
+const commandSpec = ({
+  id,
+  argv,
+  capabilities,
+  network,
+  program,
+  root,
+}: Pick<CommandsOptions, 'program' | 'root'> & {
+  readonly id: string
+  readonly argv: readonly string[]
+  readonly capabilities: readonly string[]
+  readonly network: HostCommandOptions['network'] | undefined
+}) => ({
   ociVersion: '1.0.2',
   process: {
     user: {uid: 0, gid: 0},
-    args: argv,
+    args: [ENTER, 'enter-node', '--', ...argv],
     env: [`PATH=${PATH}`],
     cwd: '/',
     capabilities: {bounding: capabilities, effective: capabilities, permitted: capabilities},
   },
-  root: {path: '/'},
+  root: {path: root},
+  mounts: [
+    {destination: '/proc', type: 'proc', source: 'proc'},
+    // Without it runc makes devices.
+    {destination: '/dev', type: 'bind', source: '/dev', options: ['rbind', 'rslave']},
+    {destination: ENTER, type: 'bind', source: program, options: ['bind', 'ro']},
+  ],
   linux: {
     cgroupsPath: `/clouder/${id}`,
     resources: {devices: [{allow: true, access: 'rwm'}]},
-    namespaces: [],
+    namespaces: [{type: 'mount'}, ...(network === 'own' ? [{type: 'network'}] : [])],
   },
 })
 

@@ -84,6 +84,8 @@ import {dumpServer} from './transfer/serve-dumps.ts'
 import {serveUsage} from './usage.ts'
 import {podVolumes} from './volumes.ts'
 
+/** Programs that the node installed. */
+const HOST_TOOLS = '/opt/clouder'
 const CGROUP_DIR = '/sys/fs/cgroup'
 const CONTAINERD_SOCKET = '/run/containerd/containerd.sock'
 /** One folder for each container: of its shim, and its root file system. */
@@ -119,9 +121,12 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     proc: '/proc',
     kill: (pid) => killIfThere(pid),
   })
-  const hostTools = storeTools('/opt/clouder')
+  const hostTools = storeTools(HOST_TOOLS)
   const tasks = containerdTasks(CONTAINERD_SOCKET)
-  const commands = containerdCommands(CONTAINERD_SOCKET)
+  const commands = containerdCommands(CONTAINERD_SOCKET, {
+    program: join(HOST_TOOLS, FILES_PROGRAM),
+    root: join(dirname(AGENT_SOCKET), 'command'),
+  })
   const dumpWay = async (): Promise<DumpWay> =>
     (await hostTools.has(FILES_PROGRAM)) && (await tasks.isServed(signal)) ? 'Direct' : 'Runtime'
   const nodeFeaturesOptions: NodeFeaturesOptions = {

@@ -32,7 +32,15 @@ async function withContainerd(
     called.push(method)
     return answers[method]?.(request) ?? OK
   })
-  await use(containerdCommands(socket, {statusFile}), called, folder.path)
+  await use(
+    containerdCommands(socket, {
+      statusFile,
+      program: '/opt/clouder/clouder-files',
+      root: join(folder.path, 'root'),
+    }),
+    called,
+    folder.path,
+  )
 }
 
 test('a command runs in the namespaces of the node with the capabilities that it has, and nothing of it is left', async () => {
@@ -64,14 +72,14 @@ test('a command runs in the namespaces of the node with the capabilities that it
   const held = ['CAP_CHOWN', 'CAP_SYS_ADMIN']
   expect(spec).toMatchObject({
     process: {
-      args: ['runc', '--version'],
+      args: ['/clouder-files', 'enter-node', '--', 'runc', '--version'],
       user: {uid: 0, gid: 0},
       capabilities: {bounding: held, effective: held, permitted: held},
     },
-    root: {path: '/'},
-    linux: {namespaces: []},
+    // Without a mount namespace of its own runc would change the mounts of the node.
+    linux: {namespaces: [{type: 'mount'}]},
   })
-  expect(spec['mounts']).toBeUndefined()
+  expect(spec['root']).not.toMatchObject({path: '/'})
 })
 
 test('a command that nobody waits for any more runs on, and is removed when it ends', async () => {
@@ -144,6 +152,6 @@ test('runc is called on the containers of pods, and what it says of a failure is
   })
   expect(await readFile(join(logs.path, 'runc.log'), 'utf8')).toContain('MemTrack')
   expect(words.join(' ')).toBe(
-    `runc --root /run/containerd/runc/k8s.io --log ${logs.path}/runc.log --log-format json checkpoint --image-path /dumps/pre-2 --work-path ${logs.path} --pre-dump --parent-path ../pre-1 0a1b`,
+    `/clouder-files enter-node -- runc --root /run/containerd/runc/k8s.io --log ${logs.path}/runc.log --log-format json checkpoint --image-path /dumps/pre-2 --work-path ${logs.path} --pre-dump --parent-path ../pre-1 0a1b`,
   )
 })

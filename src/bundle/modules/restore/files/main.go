@@ -1,4 +1,5 @@
-// Command clouder-files packs files of containers into tars on its standard output, and moves dumps from node to node.
+// Command clouder-files packs files of containers into tars on its standard output, moves dumps from node to node, and
+// starts programs of its node.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 
+	"clouder.dev/bundle/restore/pages"
 	"clouder.dev/bundle/restore/transfer"
 	"clouder.dev/bundle/restore/tree"
 )
@@ -36,7 +38,10 @@ func main() {
 
 func run(words []string, out io.Writer) error {
 	if len(words) == 0 {
-		return errors.New("usage: clouder-files pack-changes --rootfs DIR [--upper DIR] | pack-folder --dir DIR [--max-bytes N] | send-dump --peer PIN --connections N | receive-dump")
+		return errors.New("usage: clouder-files pack-changes --rootfs DIR [--upper DIR] | pack-folder --dir DIR [--max-bytes N] | send-dump --peer PIN --connections N | receive-dump | enter-node -- PROGRAM ARGUMENT...")
+	}
+	if words[0] == "enter-node" {
+		return pages.EnterNode(words[1:])
 	}
 	flags := flag.NewFlagSet(words[0], flag.ContinueOnError)
 	rootfs := flags.String("rootfs", "", "folder where the overlay of a container is mounted")
