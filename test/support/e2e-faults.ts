@@ -131,7 +131,8 @@ async function strike(place: Place, {victim, node, cli}: Blow): Promise<() => Pr
  */
 export async function cutOff(cluster: E2eCluster, node: string): Promise<void> {
   const script = `pkill -KILL -f '/[c]luster.js node-agent$'
-    pkill -KILL -x 'kubelet|containerd|containerd-shim|runc|criu'
+    pkill -KILL -x 'kubelet|containerd|containerd-shim|runc'
+    pkill -KILL -f '[l]ibexec/criu'
     still() { find /sys/fs/cgroup/freezer -path '*kubepods*' -name freezer.state -exec grep -L THAWED {} + 2>/dev/null; }
     for i in $(seq 50); do
       files=$(still); [ -n "$files" ] || break
