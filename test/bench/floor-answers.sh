@@ -2,7 +2,7 @@
 # whose address on this node is looked for first. FIRST prints when the first answer came, and ends. LAST prints when the
 # last one had come, once the file STOP is there.
 which=$1 stop=$2 port=$3 place=$4
-rm -f "$stop"
+rm -f "$stop" "$stop.$which"
 address=$place
 if ! [[ $place =~ ^[0-9.]+$ ]]; then
   address=
@@ -13,9 +13,9 @@ if ! [[ $place =~ ^[0-9.]+$ ]]; then
     [ -n "$address" ] || sleep 0.02
   done
 fi
-last=
-while ! [ -e "$stop" ]; do
-  line=
+# Sets `last` when an answer comes.
+ask() {
+  local line=
   if { exec 3<> "/dev/tcp/$address/$port"; } 2> /dev/null; then
     printf 'GET / HTTP/1.0\r\n\r\n' >&3
     read -r -t 0.3 line <&3
@@ -23,11 +23,27 @@ while ! [ -e "$stop" ]; do
     exec 3>&-
   fi
   case $line in
-    HTTP/1.*' 200 '*)
-      last=$now
-      [ "$which" = FIRST ] && break
-      ;;
+    HTTP/1.*' 200 '*) last=$now ;;
   esac
-  sleep 0.005
+}
+# CRIU drops packets until the process is restored, and who connects then tries again a second later by itself: one
+# attempt does not wait for another.
+attempt() {
+  last=
+  ask
+  [ -z "$last" ] || { set -o noclobber && echo "$last" > "$stop.$which"; }
+}
+last=
+while ! [ -e "$stop" ] && ! [ -s "$stop.$which" ]; do
+  if [ "$which" = FIRST ]; then
+    attempt > /dev/null 2>&1 < /dev/null &
+    sleep 0.02
+  else
+    ask
+    sleep 0.005
+  fi
 done
+[ "$which" = LAST ] || last=$(cat "$stop.$which" 2> /dev/null)
 echo "$last"
+jobs -p | xargs -r kill 2> /dev/null
+rm -f "$stop.$which"

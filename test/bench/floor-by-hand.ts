@@ -1,7 +1,8 @@
 // The least that moves a process with its memory: runc on both nodes, and one TCP connection between them.
 import {readFile} from 'node:fs/promises'
-import {join} from 'node:path'
+import {dirname, join} from 'node:path'
 import {z} from 'zod'
+import {NODE_STORE_DIR} from '../../src/api/names.ts'
 import {SMOKE_REFERENCE} from '../../src/bundle/catalogue.ts'
 import {onHost, onPlane, podOf, SOURCE, TARGET, waitReady, type MoveCluster} from './move-cluster.ts'
 import type {Measured} from './results.ts'
@@ -106,14 +107,20 @@ export async function floorMove(cluster: MoveCluster, mebibytes: number): Promis
   const after = await memory(cluster, TARGET)
   if (before !== after) throw new Error(`the process of the floor held ${before}, and now ${after}`)
   await onHost(cluster, TARGET, ['runc', 'delete', '--force', 'floor'])
+  const written = await script(cluster, SOURCE, 'floor-write.sh', [
+    `${bundle}/images`,
+    join(dirname(NODE_STORE_DIR), 'floor.tar'),
+  ])
   const [began = Number.NaN, dumped = Number.NaN] = sent.trim().split(' ').map(Number)
   const [copied = Number.NaN, restored = Number.NaN] = received.trim().split(' ').map(Number)
+  const [writing = Number.NaN, onDisk = Number.NaN] = written.trim().split(' ').map(Number)
   return {
     dumpSeconds: dumped - began,
     copySeconds: copied - dumped,
     restoreSeconds: restored - copied,
     totalSeconds: restored - began,
     downtimeSeconds,
+    writeSeconds: onDisk - writing,
   }
 }
 

@@ -186,7 +186,7 @@ const floor = (result: Result<'i'>): readonly string[] => {
   const small = result.sizes.filter(({mebibytes}) => mebibytes < from.total)
   return [
     '## A move, compared with the least that can be done',
-    'A process with random bytes in memory, on a cluster of 1 + 2. The floor is made manually on the same two nodes: `runc checkpoint` into a folder in memory on the source, its files as one tar stream over one TCP connection, `runc restore` on the target, in a bundle that is there already (`test/bench/floor-source.sh`, `floor-target.sh`); nothing is encrypted, verified or kept, there is no pod, and both scripts wait on their nodes before the measurement starts. clouder moves a pod with the same program by `clouder checkpoint migrate`, and pauses and resumes it as a Runtime with `clouder runtime pause` and `clouder runtime resume`; its times are those of the complete commands. Downtime is measured on the nodes (`test/bench/floor-answers.sh`): from the last response of the process on the source to the first on the target, requested again every 5 ms; the nodes share one clock. All ways run in turn, each round in a different order, after one round with 1 MiB. After each move the hash of the memory must be the same. The tables show medians, of the ratios too, and the ratio of each round.',
+    'A process with random bytes in memory, on a cluster of 1 + 2. The floor is made manually on the same two nodes: `runc checkpoint` into a folder in memory on the source, its files as one tar stream over one TCP connection, `runc restore` on the target, in a bundle that is there already (`test/bench/floor-source.sh`, `floor-target.sh`); nothing is encrypted, verified or kept, there is no pod, and both scripts wait on their nodes before the measurement starts. clouder moves a pod with the same program by `clouder checkpoint migrate`, and pauses and resumes it as a Runtime with `clouder runtime pause` and `clouder runtime resume`; its times are those of the complete commands. Downtime is measured on the nodes (`test/bench/floor-answers.sh`): from the last response of the process on the source to the first on the target, requested again every 5 ms on the source and every 20 ms on the target; the nodes share one clock. All ways run in turn, each round in a different order, after one round with 1 MiB. After each move the hash of the memory must be the same. The tables show medians, of the ratios too, and the ratio of each round.',
     table(
       ['memory', 'dump', 'copy', 'restore', 'floor', 'downtime'],
       result.sizes.map((size) => [
@@ -209,13 +209,22 @@ const floor = (result: Result<'i'>): readonly string[] => {
         `${ratio(size.downtime)} (${size.rounds.map((round) => ratio(round.move.downtimeSeconds / round.floor.downtimeSeconds)).join(', ')})`,
       ]),
     ),
-    'Pause compared with the dump of the floor, resume with its copy and restore.',
+    'Pause compared with the dump of the floor, and with the dump and the time that the disk of the node takes for the same files (`test/bench/floor-write.sh`: one file, synced at its end), since a pause deletes the pod only when the disk has its memory; resume compared with copy and restore of the floor.',
     table(
-      ['memory', 'pause', 'ratio', 'resume', 'ratio'],
+      ['memory', 'pause', 'of dump', 'write to disk', 'of dump and write', 'resume', 'ratio'],
       result.sizes.map((size) => [
         `${size.mebibytes} MiB`,
         middle(size, ({pauseSeconds}) => pauseSeconds),
         ratio(size.pause),
+        middle(size, ({floor: {writeSeconds}}) => writeSeconds),
+        ratio(
+          median(
+            size.rounds.map(
+              ({pauseSeconds, floor: {dumpSeconds, writeSeconds}}) =>
+                pauseSeconds / (dumpSeconds + writeSeconds),
+            ),
+          ),
+        ),
         middle(size, ({resumeSeconds}) => resumeSeconds),
         ratio(size.resume),
       ]),

@@ -98,6 +98,8 @@ const floorRound = z.strictObject({
     restoreSeconds: seconds,
     totalSeconds: seconds,
     downtimeSeconds: seconds,
+    /** The images to the disk of the node, synced. */
+    writeSeconds: seconds,
   }),
   move: z.strictObject({totalSeconds: seconds, downtimeSeconds: seconds, reportedSeconds: seconds}),
   pauseSeconds: seconds,

@@ -1,7 +1,6 @@
 import type {Checkpoint} from '../../api/resources.ts'
 import {boundVolumes} from './pod-volumes.ts'
 import {
-  hasNextTarget,
   leaveTarget,
   MOST_TARGETS,
   refusalsText,

@@ -3,7 +3,14 @@ import {shareOfLimits, summaryOf} from '../../bench/floor.ts'
 import {pageOf} from '../../bench/page.ts'
 import {resultsSchema} from '../../bench/results.ts'
 
-const floor = {dumpSeconds: 1, copySeconds: 2, restoreSeconds: 1, totalSeconds: 4, downtimeSeconds: 4}
+const floor = {
+  dumpSeconds: 1,
+  copySeconds: 2,
+  restoreSeconds: 1,
+  totalSeconds: 4,
+  downtimeSeconds: 4,
+  writeSeconds: 2,
+}
 const roundOf = (share: number) => ({
   floor,
   move: {totalSeconds: 4 * share, downtimeSeconds: 4 * share, reportedSeconds: 3 * share},
