@@ -167,7 +167,9 @@ test.for(kinds)(
   },
 )
 
-const STATUS_RUNS = 100
+const STATUS_RUNS = 300
+/** The more fields a status has, the fewer random ones are taken: one in fourteen of a Checkpoint. */
+const FEWEST_TAKEN = 5
 const SMALLEST: Readonly<Record<ResourceKind, object>> = {
   CheckpointStore: {node: {}},
   Checkpoint: {podRef: {name: 'web'}},
@@ -208,7 +210,7 @@ test.for(kinds)(
       }),
       {numRuns: STATUS_RUNS},
     )
-    expect(counts.taken).toBeGreaterThan(FEWEST_ADMITTED)
+    expect(counts.taken).toBeGreaterThan(FEWEST_TAKEN)
     expect(counts.refused).toBeGreaterThan(0)
   },
 )
