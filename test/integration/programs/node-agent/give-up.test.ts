@@ -6,6 +6,7 @@ import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {KubernetesError} from '../../../../src/kubernetes/errors.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
+import {sealsAhead} from '../../../../src/programs/node-agent/seal-ahead.ts'
 import type {AgentTools} from '../../../../src/programs/node-agent/tools.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
@@ -20,17 +21,18 @@ const statusOf = async (node: FakeNode) =>
 const archivesIn = async (folder: string): Promise<readonly string[]> =>
   (await readdir(folder)).filter((name) => name.startsWith('clouder-'))
 
-/** Tools whose store is not there; `meanwhile` happens before that is found. */
-const withoutStore = (tools: AgentTools, meanwhile: () => Promise<unknown> = () => Promise.resolve()) => ({
-  ...tools,
-  stores: {
-    ...tools.stores,
-    open: async () => {
-      await meanwhile()
-      throw new CheckpointError('STORE_UNKNOWN', 'there is no such store')
-    },
-  },
-})
+/** Tools whose store is not there; `meanwhile` happens before that is found when it is needed. */
+const withoutStore = (tools: AgentTools, meanwhile: () => Promise<unknown> = () => Promise.resolve()) => {
+  const missing = (): Promise<never> =>
+    Promise.reject(new CheckpointError('STORE_UNKNOWN', 'there is no such store'))
+  const stores = {...tools.stores, open: missing}
+  return {
+    ...tools,
+    // While the dump is written it is not there either.
+    ahead: sealsAhead({...tools, stores, dumps: tools.archives}),
+    stores: {...stores, open: () => meanwhile().then(missing)},
+  }
+}
 
 test.for(
   (['Resume', 'Freeze', 'Delete'] as const).flatMap((podPolicy) =>
