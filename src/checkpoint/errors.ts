@@ -13,7 +13,6 @@ export type CheckpointErrorCode =
   | 'PRIVILEGES_WIDER'
   | 'IMAGE_UNAVAILABLE'
   | 'MIGRATION_FAILED'
-  | 'MEMORY_LOST'
   | 'STORE_UNKNOWN'
   | 'STORE_UNREACHABLE'
   | 'STORE_REFUSED'

@@ -92,11 +92,9 @@ export async function finish(
   return undefined
 }
 
-/** Moves with pre-copy and with post-copy are measured by themselves: they take longer, and their downtime is shorter. */
-function measuredWay({spec, status}: Migration): string {
-  if (spec.memoryPolicy === 'Lazy') return 'Lazy'
-  return (status?.preCopy?.rounds ?? 0) > 0 ? 'PreCopy' : (status?.way ?? 'Store')
-}
+/** Moves after rounds of pre-copy are measured by themselves: they take longer, and their downtime is shorter. */
+const measuredWay = ({status}: Migration): string =>
+  (status?.preCopy?.rounds ?? 0) > 0 ? 'PreCopy' : (status?.way ?? 'Store')
 
 /** Milliseconds since the phase began. */
 export const phaseMs = ({migration, context}: MigrationAt): number =>

@@ -36,16 +36,7 @@ interface DumpToCopyFor {
 
 type RoundTools = Pick<
   AgentTools,
-  | 'archives'
-  | 'cgroups'
-  | 'log'
-  | 'memory'
-  | 'nodeFeatures'
-  | 'outgoing'
-  | 'pageServers'
-  | 'runc'
-  | 'shims'
-  | 'signal'
+  'archives' | 'cgroups' | 'log' | 'memory' | 'nodeFeatures' | 'outgoing' | 'runc' | 'shims' | 'signal'
 >
 
 /**

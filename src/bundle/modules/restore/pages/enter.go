@@ -1,4 +1,4 @@
-// Package pages is what the node agent has done on its node to copy memory of containers, and to serve it.
+// Package pages is what the node agent has done on its node to copy memory of containers.
 package pages
 
 import (
