@@ -1,6 +1,7 @@
 import type {Readable} from 'node:stream'
 import {z} from 'zod'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
+import {pause} from '../../../base/waiting.ts'
 import {FrameReader, manifestSchema, pinSchema, SILENCE_MS, type Frame, type Manifest} from './frames.ts'
 import {digestOf} from './outgoing.ts'
 import {TransferProgram, type StartTransfer} from './program.ts'
@@ -47,6 +48,9 @@ export class RestartedError extends Error {}
 
 const fileSchema = z.strictObject({name: z.string(), sizeBytes: z.int(), crc: z.int()})
 type ReceivedFile = z.output<typeof fileSchema>
+/** So long the program may take to say why it failed. */
+const REASON_MS = 2000
+
 const saidSchema = z.union([
   z.strictObject({pin: pinSchema}),
   z.strictObject({receivedBytes: z.int()}),
@@ -123,7 +127,7 @@ class Receiving {
       const pin = await this.#pin.promise
       this.#opened = await this.#options.open(pin, signal)
       if (this.#isOver) this.#opened.content.destroy()
-      const manifest = await this.#frames(this.#opened, program)
+      const manifest = await this.#frames(this.#opened, program, signal)
       await Promise.race([program.ended, this.#silence(signal)])
       return this.#checked(manifest)
     }
@@ -135,7 +139,11 @@ class Receiving {
   }
 
   /** Follows what the source says until it has sent the manifest. */
-  async #frames({content, host, port}: OpenedDump, program: TransferProgram<Said>): Promise<Buffer> {
+  async #frames(
+    {content, host, port}: OpenedDump,
+    program: TransferProgram<Said>,
+    signal: AbortSignal,
+  ): Promise<Buffer> {
     let manifest: Buffer | undefined
     const waiting: Frame[] = []
     const reader = new FrameReader((frame, body) => {
@@ -152,11 +160,20 @@ class Receiving {
       }
     } catch (error) {
       if (error instanceof CheckpointError || error instanceof RestartedError) throw error
-      throw broken(error)
+      throw await this.#brokenBy(program, signal, error)
     }
-    if (manifest === undefined) throw broken()
+    if (manifest === undefined) throw await this.#brokenBy(program, signal)
     if (!reader.isBetweenFrames) throw failed('the source sent something after the end')
     return manifest
+  }
+
+  /** A program that fails closes its connections before it says why, and the source then ends the response. */
+  async #brokenBy(program: TransferProgram<Said>, signal: AbortSignal, cause?: unknown): Promise<Error> {
+    const itself = program.ended.then(
+      () => undefined,
+      (error: unknown) => this.#failureOf(error),
+    )
+    return (await Promise.race([itself, pause(REASON_MS, signal).then(() => undefined)])) ?? broken(cause)
   }
 
   async #follow(

@@ -4,6 +4,7 @@ import {createHash, randomBytes} from 'node:crypto'
 import {appendFile, mkdir, readdir, readFile, rm, symlink, writeFile} from 'node:fs/promises'
 import type {ServerResponse} from 'node:http'
 import {connect, type Socket} from 'node:net'
+import {Readable} from 'node:stream'
 import {dirname, join} from 'node:path'
 import {Registry} from 'prom-client'
 import {crc32} from 'node:zlib'
@@ -696,4 +697,24 @@ test('connections that do not come, or send no id, are not waited for without en
   } finally {
     server.close()
   }
+})
+
+/** Its connections are gone before it says why; the source has ended the response by then. */
+const FULL_LATER = `
+  console.log(JSON.stringify({pin: 'a'.repeat(64)}))
+  setTimeout(() => {
+    console.log(JSON.stringify({failed: 'Full'}))
+    process.exit(1)
+  }, 300)`
+
+test('a target whose disk is full says so, also when the source has ended the transfer before', async () => {
+  await using folder = await tempFolder()
+  const received = receiveDump({
+    start: () => Promise.resolve(spawn(process.execPath, ['-e', FULL_LATER])),
+    open: () =>
+      Promise.resolve({content: Readable.from([headerOf({type: 'begin', sizeBytes: 1})]), host: '', port: 0}),
+    place: () => Promise.resolve({folder: folder.path, maxBytes: 1024}),
+    signal: never,
+  })
+  await expect(received).rejects.toMatchObject({code: 'TOO_LARGE'})
 })
