@@ -151,10 +151,7 @@ export class ReconcileLoop<Kind extends string, Context extends ReconcileContext
     if (forget === undefined) return
     const {namespace, name, uid} = object.metadata
     this.#once(`${reconciler.name} ${namespace ?? ''}/${name} gone ${uid ?? ''}`, () =>
-      this.#counted(reconciler, async () => {
-        await forget(object, this.#context)
-        return undefined
-      }),
+      this.#counted(reconciler, () => forget(object, this.#context)),
     )
   }
 

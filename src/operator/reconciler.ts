@@ -39,5 +39,5 @@ export interface Reconciler<Kind extends string, Context> {
    * Tidies up behind an object that was deleted, as it was when it could be read last. For what must not be missed when
    * nobody is there to see the deletion, a finalizer holds the object.
    */
-  forget?(object: KubeObject, context: Context): Promise<void>
+  forget?(object: KubeObject, context: Context): Promise<Requeue>
 }

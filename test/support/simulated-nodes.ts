@@ -18,6 +18,7 @@ import {
   type Obstacle,
 } from '../../src/api/resources.ts'
 import type {NodeFeatures} from '../../src/api/sealed-checkpoint.ts'
+import {isHeldByMove, moveWith} from '../../src/checkpoint/moves.ts'
 import {matchesTerms, nodeTermsSchema} from '../../src/programs/controller/placement.ts'
 import type {KubeObject} from '../../src/kubernetes/types.ts'
 import type {FakeKube} from './fake-kube.ts'
@@ -218,6 +219,8 @@ export class SimulatedNodes {
     const move = this.#migrations().find((one) => one.metadata.name === metadata.labels[MIGRATION_LABEL])
     const {phase, newPodName} = move?.status ?? {}
     const isBack = metadata.annotations[ROLLED_BACK_ANNOTATION] === 'true'
+    const isEarly = !isBack && newPodName !== move?.spec.podName
+    if (isEarly && checkpoint.metadata.deletionTimestamp !== undefined) return 'refused'
     if (isStored && newPodName !== metadata.name) return 'starts'
     if (!isBack && !['Moving', 'Verifying', 'Succeeded'].includes(phase ?? '')) return 'waits'
     if (isStored) return 'starts'
@@ -234,8 +237,12 @@ export class SimulatedNodes {
     const isSame = pod !== undefined && (spec.podRef?.uid ?? pod.metadata.uid) === pod.metadata.uid
     const node = status.nodeName ?? pod?.spec.nodeName
     if (node === undefined || this.dead.has(node)) return false
-    if (metadata.deletionTimestamp !== undefined && status.frozen !== true)
+    if (metadata.deletionTimestamp !== undefined) {
+      const move = moveWith(metadata.name, this.#kube.peek(API_VERSION, 'Migration'))
+      if (isHeldByMove(move)) return status.frozen === true && this.#endFreeze(checkpoint)
+      if (status.frozen === true) return this.#undo(checkpoint)
       return this.#forgetStored(checkpoint)
+    }
     const set = (next: object): true => this.#setStatus('Checkpoint', metadata, next)
     switch (status.phase ?? 'Pending') {
       case 'Pending':
@@ -304,6 +311,15 @@ export class SimulatedNodes {
     const object = this.#object('Checkpoint', metadata)
     this.#kube.put({...object, metadata: {...object.metadata, finalizers: []}})
     return true
+  }
+
+  /** Resumes the pod of a Checkpoint that is deleted, or ends it if it was deleted itself. */
+  #undo({metadata, status = {}}: Checkpoint): boolean {
+    const uid = status.podUID ?? ''
+    const pod = this.#pods().find((one) => one.metadata.uid === uid)
+    if (pod?.metadata.deletionTimestamp !== undefined) this.#end(pod)
+    else this.#frozen.delete(uid)
+    return this.#setStatus('Checkpoint', metadata, {frozen: false})
   }
 
   #endFreeze({metadata, spec, status = {}}: Checkpoint): boolean {

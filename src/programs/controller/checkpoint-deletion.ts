@@ -1,6 +1,7 @@
 import {CHECKPOINT_FINALIZER, THAW_ANNOTATION} from '../../api/names.ts'
 import {nodeSchema} from '../../kubernetes/pod.ts'
 import type {Checkpoint} from '../../api/resources.ts'
+import {isHeldByMove, moveWith} from '../../checkpoint/moves.ts'
 import {isShared} from '../../checkpoint/shared.ts'
 import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
@@ -11,6 +12,8 @@ import type {Requeue} from '../../operator/reconciler.ts'
 import {refTo, WATCHED, type ReconcileContext} from './reconcile-context.ts'
 
 const AGENT_MS = 15_000
+/** Between two checks whether the move that works with it has ended. */
+const HELD_MS = 2000
 /** In these phases there is something that goes with the object. */
 const HOLDS: readonly unknown[] = ['Dumped', 'Storing', 'Ready']
 
@@ -28,6 +31,14 @@ export async function keepOrDelete(
     return undefined
   }
   if (!isHeld) return undefined
+  const {kube} = context
+  const {namespace} = metadata
+  const moves = await kube.list({
+    apiVersion: WATCHED.Migration,
+    kind: 'Migration',
+    ...(namespace === undefined ? {} : {namespace}),
+  })
+  if (isHeldByMove(moveWith(metadata.name, moves))) return {requeueAfterMs: HELD_MS}
   if (status.frozen === true && isAlive(status.nodeName, context)) return requestThaw(checkpoint, context)
   if (await waitsForAgent(checkpoint, context)) return {requeueAfterMs: AGENT_MS}
   await removeFinalizer(object, CHECKPOINT_FINALIZER, context)

@@ -40,13 +40,18 @@ export async function move(at: MigrationAt): Promise<Requeue> {
       {reason: 'CHECKPOINT_UNKNOWN'},
       'the checkpoint was deleted or is not Ready',
     )
-  if (isSource && source !== undefined && !isTerminating(source) && taken.status?.frozen !== true)
-    return step(
-      at,
-      'RollingBack',
-      {reason: 'MIGRATION_FAILED'},
-      'the pod was resumed before it could be moved',
-    )
+  if (isSource && source !== undefined && !isTerminating(source)) {
+    if (taken.status?.frozen !== true)
+      return step(
+        at,
+        'RollingBack',
+        {reason: 'MIGRATION_FAILED'},
+        'the pod was resumed before it could be moved',
+      )
+    // Its agent may have resumed the source before it could see that this phase has begun.
+    if (taken.metadata.deletionTimestamp !== undefined)
+      return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint was deleted')
+  }
   const replaces = status.newPodName === spec.podName
   if (replaces && source !== undefined) {
     if (isSource) {

@@ -22,6 +22,7 @@ import {verify} from './migrate-verify.ts'
 import {
   checkpointOf,
   finish,
+  keptCheckpointOf,
   migrationOf,
   phaseMs,
   podNamed,
@@ -179,7 +180,7 @@ async function checkpoint(at: MigrationAt): Promise<Requeue> {
     const unproven = unprovenOf(made, at)
     if (unproven !== undefined)
       return step(at, 'RollingBack', {...seen, reason: 'RESTORE_IMPOSSIBLE'}, unproven)
-    const taker = await takerOf(made, at)
+    const taker = await takerOf(made.metadata.deletionTimestamp === undefined ? made : undefined, at)
     if (taker.node === undefined)
       return step(at, 'RollingBack', {...seen, reason: taker.reason}, taker.message)
     return step(at, 'Preparing', {...seen, targetNodeName: taker.node}, asks(taker.node))
@@ -216,7 +217,7 @@ async function prepare(at: MigrationAt): Promise<Requeue> {
   if (metadata.deletionTimestamp !== undefined)
     return step(at, 'RollingBack', {reason: 'MIGRATION_FAILED'}, 'the migration was deleted')
   if (status.targetAnswer !== undefined) return heedTarget(status.targetNodeName ?? '', at)
-  const {node, reason, message} = await takerOf(await checkpointOf(at), at)
+  const {node, reason, message} = await takerOf(await keptCheckpointOf(at), at)
   if (node === undefined) return step(at, 'RollingBack', {reason}, message)
   if (node !== status.targetNodeName)
     await updateStatus(at, {
@@ -243,7 +244,7 @@ async function heedTarget(target: string, at: MigrationAt): Promise<Requeue> {
     )
   }
   if (!answer.ok) return askNext({node: target, ...answer}, at)
-  const taken = await checkpointOf(at)
+  const taken = await keptCheckpointOf(at)
   if (taken?.status?.podTemplate === undefined)
     return step(at, 'RollingBack', {reason: 'CHECKPOINT_UNKNOWN'}, 'the checkpoint was deleted')
   const newPod = status.newPodName ?? newPodNameOf(at)

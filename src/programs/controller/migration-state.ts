@@ -45,6 +45,12 @@ export async function checkpointOf({migration, context}: MigrationAt): Promise<C
   return found === undefined ? undefined : checkpointSchema.parse(found)
 }
 
+/** The same, unless it is being deleted: then its agent may resume the source. */
+export async function keptCheckpointOf(at: MigrationAt): Promise<Checkpoint | undefined> {
+  const found = await checkpointOf(at)
+  return found?.metadata.deletionTimestamp === undefined ? found : undefined
+}
+
 /** What was said of a pod on the target that is no more. */
 const NOT_RUNNING: Fields = {runningTime: null, downtimeMilliseconds: null, transferredBytes: null}
 

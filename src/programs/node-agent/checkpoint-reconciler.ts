@@ -2,11 +2,14 @@ import {isOfTemplate} from '../../checkpoint/pod-template.ts'
 import type {CheckpointStatus} from '../../api/resources.ts'
 import {errorMessage, isTransient} from '../../base/errors.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
+import {isHeldByMove} from '../../checkpoint/moves.ts'
+import type {Requeue} from '../../operator/reconciler.ts'
 import {withPhaseConditions} from '../../operator/phase-conditions.ts'
 import {dumpPod, type DumpTools} from './dump.ts'
 import {importCheckpoint, type ImportTools} from './import.ts'
-import {runPostCheckpointHook, endFreeze, undo, type LetGoTools} from './end-freeze.ts'
+import {runPostCheckpointHook, endFreeze, endIfDeleted, undo, type LetGoTools} from './end-freeze.ts'
 import {checkpointRef, parseCheckpoint, type CheckpointName, type Named} from './checkpoint-object.ts'
+import {moveOf} from './move-gate.ts'
 import {podOf, type Pod} from '../../kubernetes/pod.ts'
 import {TargetRefusal} from './transfer/target-room.ts'
 import {offerDump, type OfferTools} from './transfer/offer.ts'
@@ -18,6 +21,9 @@ import {mib} from './upper-layer.ts'
 import {verifyAsked} from './verify.ts'
 import {isStopped, resumePod} from './thaw.ts'
 import {writeOwn, writeUnlessConflict} from './write-status.ts'
+
+/** Between two checks whether a move has decided about its source, whose Checkpoint was removed by force. */
+const HELD_MS = 1000
 
 /** What each step towards the end of a Checkpoint works with. */
 type DumpStepTools = DumpTools & ResumeTools & OfferTools & Pick<AgentTools, 'dumps' | 'metrics' | 'now'>
@@ -58,17 +64,26 @@ export async function reconcileCheckpoint(name: CheckpointName, tools: Checkpoin
   }
 }
 
-/** What a Checkpoint that is gone leaves behind: nothing, and its pod goes on. */
+/**
+ * What a Checkpoint that is gone leaves behind: nothing, and its pod goes on. A move that has begun to start the pod on
+ * its target decides about the source first; until then this is to be done again.
+ */
 export async function abandon(
   checkpoint: Named,
-  tools: ResumeTools & Pick<AgentTools, 'archives' | 'node'>,
-): Promise<void> {
-  const {uid, status} = checkpoint
-  if (status?.nodeName !== tools.node || status.phase === 'Pending') return
+  tools: ResumeTools & LetGoTools & Pick<AgentTools, 'archives' | 'node'>,
+): Promise<Requeue> {
+  const {uid, status, namespace, name} = checkpoint
+  if (status?.nodeName !== tools.node || status.phase === 'Pending') return undefined
   const isOver = status.phase === 'Ready' || status.phase === 'Failed'
-  if (status.podUID !== undefined && (!isOver || status.frozen === true))
-    await resumeUnlessHeld(status.podUID, checkpoint, tools)
+  if (status.podUID !== undefined && (!isOver || status.frozen === true)) {
+    if (isHeldByMove(await moveOf(namespace, name, tools.kube))) {
+      await endIfDeleted(checkpoint, tools)
+      return {requeueAfterMs: HELD_MS}
+    }
+    if (!(await endIfDeleted(checkpoint, tools))) await resumeUnlessHeld(status.podUID, checkpoint, tools)
+  }
   await tools.archives.remove(uid)
+  return undefined
 }
 
 /** Whether there is a next step. */

@@ -42,14 +42,22 @@ export async function endFreeze(checkpoint: Named, tools: LetGoTools): Promise<v
 export async function undo(checkpoint: Named, tools: LetGoTools & ResumeTools): Promise<void> {
   const {podUID, frozen} = checkpoint.status ?? {}
   if (podUID === undefined || frozen !== true) return
-  const pod = await ownPod(checkpoint, tools)
-  const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
-  if (isDeleted && (await isStopped(podUID, tools))) await endFrozen(podUID, tools)
-  else {
+  if (!(await endIfDeleted(checkpoint, tools))) {
     await resumeUnlessHeld(podUID, checkpoint, tools)
     await runPostCheckpointHook(checkpoint, tools)
   }
   await noteThawed(checkpoint, tools)
+}
+
+/** Ends a frozen pod that was deleted where it stands, as it must not run again; whether it was one. */
+export async function endIfDeleted(checkpoint: Named, tools: LetGoTools & ResumeTools): Promise<boolean> {
+  const {podUID, frozen} = checkpoint.status ?? {}
+  if (podUID === undefined || frozen !== true) return false
+  const pod = await ownPod(checkpoint, tools)
+  const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
+  if (!isDeleted || !(await isStopped(podUID, tools))) return false
+  await endFrozen(podUID, tools)
+  return true
 }
 
 /** What the hook before the dump held back is let go again; the pod runs on whether that succeeds or not. */

@@ -1,6 +1,8 @@
 import {z} from 'zod'
 import type {CheckpointStatus} from '../../api/resources.ts'
 import type {AgentContext} from './agent-context.ts'
+import {API_VERSION} from '../../api/names.ts'
+import {isSourceOfMove} from '../../checkpoint/moves.ts'
 import {parseCheckpoint} from './checkpoint-object.ts'
 import {removeFormer} from './former-archives.ts'
 import {resumeUnlessHeld} from './pod-lock.ts'
@@ -37,7 +39,7 @@ export async function removeLeftovers(context: AgentContext, startedAtMs: number
 
 const podUidSchema = z.looseObject({podUID: z.string()})
 
-/** A pod that stands still for no Checkpoint goes on. */
+/** A pod that stands still for no Checkpoint goes on, unless a move has begun to start it elsewhere. */
 async function resumeUnheld({metadata}: Pod, {objects, tools}: AgentContext): Promise<void> {
   const {uid, namespace, name} = metadata
   const holders = [
@@ -50,6 +52,8 @@ async function resumeUnheld({metadata}: Pod, {objects, tools}: AgentContext): Pr
       .map((object) => podUidSchema.safeParse(object['status']).data?.podUID),
   ]
   if (holders.includes(uid) || !(await isStopped(uid, tools))) return
+  const moves = await tools.kube.list({apiVersion: API_VERSION, kind: 'Migration', namespace})
+  if (isSourceOfMove(uid, moves)) return
   if ((await tools.kube.get(podRef(namespace, name)))?.metadata.uid !== uid) return
   tools.log('warn', 'thawing a pod that was frozen for no checkpoint', {pod: name, namespace})
   // Unless one has begun to hold it by now.

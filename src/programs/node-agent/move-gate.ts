@@ -1,9 +1,9 @@
 import {API_VERSION, MOVE_WAITS, ROLLED_BACK_ANNOTATION} from '../../api/names.ts'
-import {migrationSchema, type Migration} from '../../api/resources.ts'
+import type {Migration} from '../../api/resources.ts'
 import {TimeoutError} from '../../base/errors.ts'
 import {waitFor} from '../../base/waiting.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
-import type {KubeObject} from '../../kubernetes/types.ts'
+import {moveWith} from '../../checkpoint/moves.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
 import {checkpointRef, parseCheckpoint} from './checkpoint-object.ts'
 import type {AgentTools} from './tools.ts'
@@ -36,6 +36,12 @@ export async function awaitMove(
   const checkpoint = object === undefined ? undefined : parseCheckpoint(object)
   if (checkpoint?.spec.transfer === undefined) return
   const isBack = annotations[ROLLED_BACK_ANNOTATION] === 'true'
+  // Read after the phase: the agent of the source resumes it if the phase is an earlier one after the deletion.
+  const refuseDeleted = async (): Promise<void> => {
+    const now = await kube.get(checkpointRef({namespace, name: checkpointName}))
+    if (now?.metadata.uid === checkpoint.uid && now.metadata.deletionTimestamp === undefined) return
+    throw new CheckpointError('CHECKPOINT_UNKNOWN', `checkpoint ${namespace}/${checkpointName} was deleted`)
+  }
   const check = async (): Promise<{value?: true; seen: string}> => {
     const {spec, status} = (await moveOf(namespace, checkpointName, kube)) ?? {}
     const {phase, newPodName} = status ?? {}
@@ -48,7 +54,10 @@ export async function awaitMove(
       )
     const seen = `the move is in phase ${phase ?? 'Pending'}`
     if (isBack && phase === 'RollingBack' && spec.podName === name) return {value: true, seen}
-    if (!isBack && newPodName === name && STARTS.includes(phase)) return {value: true, seen}
+    if (!isBack && newPodName === name && STARTS.includes(phase)) {
+      if (name !== spec.podName) await refuseDeleted()
+      return {value: true, seen}
+    }
     if (!isBack && newPodName === name && BEFORE.includes(phase)) return {seen}
     throw new CheckpointError(
       'RESTORE_FAILED',
@@ -63,14 +72,10 @@ export async function awaitMove(
   }
 }
 
-/** The move that a Checkpoint belongs to, by its status, which only clouder writes. */
-export async function moveOf(
+/** The move that a Checkpoint belongs to, as the server has it now. */
+export const moveOf = async (
   namespace: string,
   checkpointName: string,
   kube: Pick<AgentTools['kube'], 'list'>,
-): Promise<Migration | undefined> {
-  const all = await kube.list({apiVersion: API_VERSION, kind: 'Migration', namespace})
-  return all
-    .map((object: KubeObject) => migrationSchema.safeParse(object).data)
-    .find((migration) => migration?.status?.checkpointName === checkpointName)
-}
+): Promise<Migration | undefined> =>
+  moveWith(checkpointName, await kube.list({apiVersion: API_VERSION, kind: 'Migration', namespace}))

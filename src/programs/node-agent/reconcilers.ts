@@ -16,7 +16,7 @@ import {prepareAhead} from './prepare-ahead.ts'
 const checkpointReconciler: Reconciler = {
   name: 'checkpoint',
   kind: 'Checkpoint',
-  watches: {Pod: heldPods},
+  watches: {Pod: heldPods, Migration: heldByMove},
   async reconcile(object, {tools}) {
     const {namespace, name, uid, spec, status = {}} = parseCheckpoint(object)
     // Its move has ended: what this node received for it is of no use.
@@ -29,7 +29,7 @@ const checkpointReconciler: Reconciler = {
   async forget(object, {tools}) {
     const checkpoint = parseCheckpoint(object)
     if (checkpoint.spec.transfer?.nodeName === tools.node) await tools.pulls.remove(checkpoint.uid)
-    await abandon(checkpoint, tools)
+    return abandon(checkpoint, tools)
   },
 }
 
@@ -45,6 +45,13 @@ function heldPods(object: KubeObject, objects: Objects<AgentKind>): readonly Obj
     .map(parseCheckpoint)
     .filter(({status}) => status?.podUID === uid && status?.frozen === true)
     .map(checkpointRef)
+}
+
+/** The Checkpoint of a move, whose deletion may wait for the end of that. */
+function heldByMove(object: KubeObject, objects: Objects<AgentKind>): readonly ObjectRef[] {
+  const {checkpointName} = migrationSchema.parse(object).status ?? {}
+  const held = objects.get('Checkpoint', checkpointName ?? '', object.metadata.namespace)
+  return held?.metadata.deletionTimestamp === undefined ? [] : [refOf(held)]
 }
 
 /** Unpacks what a pod goes on from, and removes it when it has begun, or is gone. */
@@ -64,6 +71,7 @@ const podReconciler: Reconciler = {
     await context.preparations.remove(metadata.uid)
     if (spec.containers.some(({image}) => image.startsWith(CHECKPOINT_IMAGE_PREFIX)))
       await removeUnusedImages(context)
+    return undefined
   },
 }
 
@@ -85,6 +93,7 @@ const restoreReconciler: Reconciler = {
   async forget(object, context) {
     const {status} = restoreSchema.parse(object)
     await removeImagesOf(status, status?.nodeName, context)
+    return undefined
   },
 }
 
@@ -109,6 +118,7 @@ const migrationReconciler: Reconciler = {
   async forget(object, context) {
     const {status} = migrationSchema.parse(object)
     await removeImagesOf(status, status?.targetNodeName, context)
+    return undefined
   },
 }
 

@@ -1,31 +1,38 @@
 import {API_VERSION, CHECKPOINT_FINALIZER} from '../../api/names.ts'
 import {checkpointStoreSchema, type CheckpointStore} from '../../api/resources.ts'
+import {isHeldByMove} from '../../checkpoint/moves.ts'
 import {isShared} from '../../checkpoint/shared.ts'
 import type {Digest} from '../../checkpoint/stores/blob-store.ts'
 import {retryOnConflict} from '../../kubernetes/conflict.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
+import {endFreeze, undo, type LetGoTools} from './end-freeze.ts'
+import {moveOf} from './move-gate.ts'
 import type {AgentTools} from './tools.ts'
 import {resumeUnlessHeld, type ResumeTools} from './pod-lock.ts'
-import {noteThawed} from './write-status.ts'
 
 /** What removing touches: what of it is stored, and the pod that stands still for it. */
-export type RemovalTools = ResumeTools & Pick<AgentTools, 'archives' | 'stores' | 'now'>
+export type RemovalTools = ResumeTools & LetGoTools & Pick<AgentTools, 'archives' | 'stores'>
 
 /** Sealed pieces of a push that is under way are not collected. */
 const GRACE_MS = 60 * 60_000
 
 /**
  * Takes away what a deleted Checkpoint of this node left here: its pod goes on, its archives and what lies sealed on a
- * disk go; last, the finalizer that held it. What lies elsewhere the controller removes.
+ * disk go; last, the finalizer that held it. What lies elsewhere the controller removes. As long as a move works with it
+ * nothing is removed, and the move decides about the pod.
  */
 export async function removeCheckpoint(checkpoint: Named, tools: RemovalTools): Promise<void> {
   const {kube, archives, log} = tools
   const {status = {}, metadata} = checkpoint
-  const held = status.frozen === true || (status.phase !== 'Ready' && status.phase !== 'Failed')
-  if (held && status.podUID !== undefined) await resumeUnlessHeld(status.podUID, checkpoint, tools)
+  if (isHeldByMove(await moveOf(checkpoint.namespace, checkpoint.name, kube))) {
+    if (status.frozen === true) await endFreeze(checkpoint, tools)
+    return
+  }
+  const isOver = status.phase === 'Ready' || status.phase === 'Failed'
+  if (status.frozen === true) await undo(checkpoint, tools)
+  else if (!isOver && status.podUID !== undefined) await resumeUnlessHeld(status.podUID, checkpoint, tools)
   await archives.remove(checkpoint.uid)
-  if (status.frozen === true) await noteThawed(checkpoint, tools)
   const finalizers = metadata.finalizers ?? []
   if (!finalizers.includes(CHECKPOINT_FINALIZER)) return
   const store = await storeOf(checkpoint, tools)

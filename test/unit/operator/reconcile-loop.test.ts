@@ -52,7 +52,9 @@ test('behind an object that is gone it is tidied up until that succeeds, as the 
     forget: (object) => {
       forgotten.push(object['data'])
       if (forgotten.length === 1) return Promise.reject(new Error('not now'))
-      return forgotten.length === 2 ? Promise.reject(new ConflictError('changed')) : Promise.resolve()
+      return forgotten.length === 2
+        ? Promise.reject(new ConflictError('changed'))
+        : Promise.resolve(undefined)
     },
   })
   kube.put(configMap('a', {x: '1'}))

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {API_VERSION} from '../../../../src/api/names.ts'
+import {API_VERSION, CHECKPOINT_FINALIZER} from '../../../../src/api/names.ts'
 import {checkpointStatusSchema} from '../../../../src/api/resources.ts'
 import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {KubernetesError} from '../../../../src/kubernetes/errors.ts'
@@ -107,6 +107,48 @@ test.for([
     expect(node.runs).toBe(true)
   })
 })
+
+const moveIn = (phase: string) => ({
+  ...{apiVersion: API_VERSION, kind: 'Migration', metadata: {name: 'move', namespace: NAME.namespace}},
+  ...{
+    spec: {podName: POD.name},
+    status: {phase, checkpointName: NAME.name, moveTime: '2026-01-01T00:00:00Z'},
+  },
+})
+
+test.for([
+  ['Succeeded', 'is ended', {alive: false, ranAfterDump: false}],
+  ['RolledBack', 'resumes', {alive: true, ranAfterDump: true}],
+] as const)(
+  'the source of a move whose Checkpoint is deleted stays frozen until the move has %s, and then %s',
+  async ([phase, , outcome]) => {
+    for (const byForce of [false, true])
+      await withPod(async ({node, tools, begun}) => {
+        await begun({phase: 'Dumped', frozen: true}, {podPolicy: 'Freeze', transfer: {nodeName: 'b'}})
+        node.processes.dumped = true
+        node.kube.put(moveIn('Verifying'))
+        const object = await node.kube.get(checkpointRef(NAME))
+        if (object === undefined) throw new Error('no checkpoint')
+        if (byForce) node.kube.drop(checkpointRef(NAME))
+        else {
+          const metadata = {
+            ...object.metadata,
+            finalizers: [CHECKPOINT_FINALIZER],
+            deletionTimestamp: '2026-01-01T00:00:00Z',
+          }
+          node.kube.put({...object, metadata})
+        }
+        const again = () =>
+          byForce ? abandon(parseCheckpoint(object), tools) : reconcileCheckpoint(NAME, tools)
+        await again()
+        expect(node.processes).toMatchObject({podFrozen: true, alive: true, ranAfterDump: false})
+        if (phase === 'Succeeded') await node.kube.delete(podRef(POD.namespace, POD.name))
+        node.kube.put(moveIn(phase))
+        await again()
+        expect(node.processes).toMatchObject({podFrozen: false, ...outcome})
+      })
+  },
+)
 
 test('another pod of the name than was asked for is not dumped', async () => {
   await withPod(async ({node, take, status}) => {

@@ -296,6 +296,38 @@ test.for(['Checkpointing', 'Preparing', 'Moving', 'Verifying'])(
   },
 )
 
+test.for(['Checkpointing', 'Preparing', 'Moving', 'Verifying', 'RollingBack'])(
+  'a move whose Checkpoint is deleted while %s leaves one pod running with its memory',
+  async (phase) => {
+    for (const more of [{}, OF_REPLICA_SET])
+      for (const [way, scene] of [
+        ['Direct', directScene({}, more)],
+        ['Store', sceneWithPod({}, more)],
+      ] as const) {
+        if (phase === 'RollingBack') scene.nodes.refusals.set('b', 'PRIVILEGES_WIDER: no')
+        move(scene)
+        await scene.play({until: () => phaseOf(scene) === phase, each: holds(scene)})
+        await scene.play({
+          until: () => checkpoints(scene)[0]?.metadata.finalizers !== undefined,
+          each: holds(scene),
+        })
+        await scene.kube.delete({
+          ...{apiVersion: API_VERSION, kind: 'Checkpoint'},
+          ...{namespace: 'default', name: 'move-move'},
+        })
+        await scene.play({until: isOver(scene), each: holds(scene)})
+        await scene.play({forMs: 3 * 60_000, each: holds(scene)})
+        expect(
+          scene.nodes.runningWith(MEMORY),
+          `${way}: ${JSON.stringify(scene.status('Migration', 'move'))}`,
+        ).toHaveLength(1)
+        expect(scene.pods()).toHaveLength(1)
+        expect(checkpoints(scene)).toEqual([])
+        await scene.end()
+      }
+  },
+)
+
 test('a dump whose Migration was removed by force goes only where that leaves one pod', async () => {
   const checkpoint = (frozen: boolean, uid: string) =>
     checkpointSchema.parse({

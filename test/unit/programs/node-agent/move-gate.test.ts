@@ -71,6 +71,15 @@ test('it starts as soon as the move lets it', async () => {
   expect(await answered).toBe('starts')
 })
 
+test('a pod beside its source does not start from a dump that is being deleted: its source may have been resumed', async () => {
+  const deletionTimestamp = '2026-01-01T00:00:00Z'
+  const metadata = {name: 'dump', namespace: 'shop', finalizers: ['example.com/held'], deletionTimestamp}
+  const deleted = (newPodName: string) => clusterWith({phase: 'Moving', newPodName, checkpoint: {metadata}})
+  expect(await answer(deleted('web-1'))).toContain('checkpoint shop/dump was deleted')
+  // Its source ended before it was made.
+  expect(await answer(deleted('web'), pod('web'))).toBe('starts')
+})
+
 test('the pod that is made back starts only while the move rolls back', async () => {
   expect(await answer(clusterWith({phase: 'RollingBack'}), back)).toBe('starts')
   expect(await answer(clusterWith({phase: 'Moving'}), back)).toContain('does not start pod web')
