@@ -45,7 +45,9 @@ const frameSchema = z.discriminatedUnion('type', [
   z.strictObject({type: z.literal('restart')}),
   /** The dump has nothing new yet. */
   z.strictObject({type: z.literal('alive')}),
-  /** All was sent; the manifest follows. */
+  /** All was sent; the CRC-32 of each file of the manifest follows, in its order. */
+  z.strictObject({type: z.literal('sums'), length: sizeSchema.max(MAX_MANIFEST_BYTES)}),
+  /** The manifest follows, and nothing else. */
   z.strictObject({type: z.literal('end'), length: sizeSchema.max(MAX_MANIFEST_BYTES)}),
 ])
 export type Frame = z.output<typeof frameSchema>
@@ -60,12 +62,16 @@ export const manifestSchema = z.strictObject({
       container: containerSchema,
       path: pathSchema,
       sizeBytes: sizeSchema,
-      /** CRC-32 of the CRC-32s of its pieces. */
-      crc: crcSchema,
     }),
   ),
 })
 export type Manifest = z.output<typeof manifestSchema>
+
+/**
+ * Of each file the CRC-32 of the CRC-32s of its pieces, as they were when they were sent: to be known before, all would
+ * have to be read once more.
+ */
+export const sumsSchema = z.array(crcSchema)
 
 /** A frame's header; what it announces follows. */
 export function headerOf(frame: Frame): Buffer {

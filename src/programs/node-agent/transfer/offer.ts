@@ -15,7 +15,7 @@ export async function offerDump(
   containers: NonNullable<CheckpointStatus['containers']>,
   tools: OfferTools,
 ): Promise<CheckpointStatus> {
-  const {archives, outgoing, signal} = tools
+  const {archives, outgoing} = tools
   const {spec, status, uid} = checkpoint
   const folders: ContainerFolder[] = []
   for (const {name} of containers) {
@@ -24,10 +24,9 @@ export async function offerDump(
     if (folder === undefined) return {}
     folders.push({name, folder})
   }
-  // Read at the same time: what is sent to the target meanwhile need not be read for its digest.
   const [{summary, obstacles}, transfer] = await Promise.all([
     describe({...checkpoint, status: {...status, containers}}, tools),
-    outgoing.offer(uid, folders, signal),
+    outgoing.offer(uid, folders),
   ])
   refuseToEnd(checkpoint, obstacles)
   return {

@@ -2,7 +2,6 @@ import {createHash, randomBytes} from 'node:crypto'
 import {EventEmitter} from 'node:events'
 import {readdir, readFile, rm, type FileHandle} from 'node:fs/promises'
 import {join} from 'node:path'
-import {crc32} from 'node:zlib'
 import type {Archives} from '../archives.ts'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import {makeFolderDurably, writeDurably} from '../../../base/durable-files.ts'
@@ -10,12 +9,9 @@ import {unlessMissing} from '../../../base/system-errors.ts'
 import {pause} from '../../../base/waiting.ts'
 import {
   allFiles,
-  crcOfPieces,
   growingFiles,
   isSameFile,
   openFile,
-  pieceCount,
-  readFully,
   type ContainerFolder,
   type DumpFile,
 } from './dump-files.ts'
@@ -30,7 +26,7 @@ export interface OfferedDump {
 /** A file that is being sent while it grows. */
 interface Growing {
   readonly handle: FileHandle
-  readonly crcs: number[]
+  sentPieces: number
 }
 
 /** A dump as those see it who send it. */
@@ -50,11 +46,7 @@ export interface OutgoingDumps {
    * Describes a complete dump, so that it can be sent as a whole. May be done again: the digest is another one then.
    * Throws CheckpointError CHECKPOINT_FAILED.
    */
-  offer(
-    checkpointUid: string,
-    containers: readonly ContainerFolder[],
-    signal: AbortSignal,
-  ): Promise<OfferedDump>
+  offer(checkpointUid: string, containers: readonly ContainerFolder[]): Promise<OfferedDump>
   /** What there is to send by now. Undefined: no dump was begun. */
   view(checkpointUid: string): Promise<DumpView | undefined>
   /**
@@ -62,12 +54,8 @@ export interface OutgoingDumps {
    * there any more, or the dump is complete.
    */
   inodeOf(checkpointUid: string, file: DumpFile): Promise<string | undefined>
-  /** Notes the CRC-32 of a piece that was sent of that epoch; `name` is of container and path. */
-  noteCrc(
-    checkpointUid: string,
-    epoch: number,
-    piece: {readonly name: string; readonly offset: number; readonly crc: number},
-  ): void
+  /** Notes that a piece was sent of that epoch; `name` is of container and path. */
+  notePiece(checkpointUid: string, epoch: number, name: string): void
   /** What the target has room for, while it is connected; undefined: it is not. */
   noteRoom(checkpointUid: string, roomBytes: number | undefined): void
   /** What a target that connects within some seconds has room for. Undefined: none does. */
@@ -125,7 +113,7 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
     if (handle === undefined) return undefined
     const opened = state.growing.get(keyOf(file))
     if (opened === undefined) {
-      const growing = {handle, crcs: []}
+      const growing = {handle, sentPieces: 0}
       state.growing.set(keyOf(file), growing)
       return growing
     }
@@ -168,30 +156,16 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
     return state
   }
   return {
-    async offer(uid, containers, signal) {
+    async offer(uid, containers) {
       const state = stateOf(uid)
       const files = (await Promise.all(containers.map(allFiles))).flat()
       const keys = new Set(files.map(keyOf))
       if ([...state.growing.keys()].some((key) => !keys.has(key))) await begunAgain(state)
       for (const file of files) if (await isStale(state, file)) await begunAgain(state)
-      const listed: Manifest['files'][number][] = []
-      const room = Buffer.allocUnsafe(PIECE_BYTES)
-      for (const file of files) {
-        const crcs = [...(state.growing.get(keyOf(file))?.crcs ?? [])]
-        await using handle = await openFile(file.absolute)
-        // From the end: whoever is being sent the dump reads from the beginning.
-        for (let index = pieceCount(file.sizeBytes) - 1; index >= 0; index -= 1) {
-          signal.throwIfAborted()
-          const known = crcs[index] ?? state.growing.get(keyOf(file))?.crcs[index]
-          crcs[index] = known ?? (await crcAt(handle, file, index, room))
-        }
-        const {container, path, sizeBytes} = file
-        listed.push({container, path, sizeBytes, crc: crcOfPieces(crcs)})
-      }
       const manifest: Manifest = {
         attempt: randomBytes(32).toString('hex'),
         containers: containers.map(({name}) => name),
-        files: listed,
+        files: files.map(({container, path, sizeBytes}) => ({container, path, sizeBytes})),
       }
       const bytes = Buffer.from(JSON.stringify(manifest))
       if (bytes.length > MAX_MANIFEST_BYTES)
@@ -232,11 +206,10 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
       })
       return stats?.ino.toString()
     },
-    noteCrc(uid, epoch, {name, offset, crc}) {
+    notePiece(uid, epoch, name) {
       const state = states.get(uid)
-      if (state?.epoch !== epoch) return
-      const growing = state.growing.get(name)
-      if (growing !== undefined) growing.crcs[offset / PIECE_BYTES] = crc
+      const growing = state?.epoch === epoch ? state.growing.get(name) : undefined
+      if (growing !== undefined) growing.sentPieces += 1
     },
     noteRoom(uid, roomBytes) {
       if (roomBytes === undefined) rooms.delete(uid)
@@ -263,9 +236,7 @@ export function outgoingDumps(folder: string, dumps: Pick<Archives, 'begun' | 'f
       const containers = [...begun.containers].map(([name, {folder}]) => ({name, folder}))
       const files = (await Promise.all(containers.map(growingFiles))).flat()
       return files.reduce((sum, file) => {
-        const sent = states.get(uid)?.growing.get(keyOf(file))?.crcs ?? []
-        // Of pieces that are sent out of their order some are missing.
-        const pieces = sent.reduce((count) => count + 1, 0)
+        const pieces = states.get(uid)?.growing.get(keyOf(file))?.sentPieces ?? 0
         return sum + Math.max(0, Math.floor(file.sizeBytes / PIECE_BYTES) - pieces) * PIECE_BYTES
       }, 0)
     },
@@ -294,14 +265,6 @@ export const withOutgoing = (archives: Archives, outgoing: OutgoingDumps): Archi
   },
   list: async () => [...new Set([...(await archives.list()), ...(await outgoing.list())])],
 })
-
-async function crcAt(handle: FileHandle, file: DumpFile, index: number, room: Buffer): Promise<number> {
-  const offset = index * PIECE_BYTES
-  const into = room.subarray(0, Math.min(PIECE_BYTES, file.sizeBytes - offset))
-  if ((await readFully(handle, into, offset)) < into.length)
-    throw new CheckpointError('CHECKPOINT_FAILED', `${file.absolute} became shorter while it was read`)
-  return crc32(into)
-}
 
 export const digestOf = (manifest: Uint8Array): string =>
   `sha256:${createHash('sha256').update(manifest).digest('hex')}`

@@ -2,7 +2,15 @@ import type {Readable} from 'node:stream'
 import {z} from 'zod'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import {pause} from '../../../base/waiting.ts'
-import {FrameReader, manifestSchema, pinSchema, SILENCE_MS, type Frame, type Manifest} from './frames.ts'
+import {
+  FrameReader,
+  manifestSchema,
+  pinSchema,
+  SILENCE_MS,
+  sumsSchema,
+  type Frame,
+  type Manifest,
+} from './frames.ts'
 import {digestOf} from './outgoing.ts'
 import {TransferProgram, type StartTransfer} from './program.ts'
 
@@ -92,6 +100,7 @@ class Receiving {
   #receivedBytes = 0
   #lastMs = performance.now()
   #files: readonly ReceivedFile[] = []
+  #sums: Buffer | undefined
   #refusal: Extract<Said, {failed: string}>['failed'] | undefined
 
   constructor(options: ReceiveOptions) {
@@ -149,6 +158,7 @@ class Receiving {
     const reader = new FrameReader((frame, body) => {
       if (manifest !== undefined) throw failed('the source sent something after the end')
       if (frame.type === 'end') manifest = body
+      else if (frame.type === 'sums') this.#sums = body
       else waiting.push(frame)
     })
     try {
@@ -228,13 +238,15 @@ class Receiving {
 
   #checked(bytes: Buffer): ReceivedDump {
     const manifest = parsedManifest(bytes)
+    const sums = parsedSums(this.#sums)
+    if (sums.length !== manifest.files.length) throw failed('the source did not send a checksum of each file')
     const received = new Map(this.#files.map((file) => [file.name, file]))
-    for (const {container, path, sizeBytes, crc} of manifest.files) {
+    for (const [index, {container, path, sizeBytes}] of manifest.files.entries()) {
       const key = `${container}/${path}`
       const file = received.get(key)
       // Also one that is listed twice.
-      if (file?.sizeBytes !== sizeBytes || file.crc !== crc || !received.delete(key))
-        throw failed(`${key} is not what the manifest of the dump describes`)
+      if (file?.sizeBytes !== sizeBytes || file.crc !== sums[index] || !received.delete(key))
+        throw failed(`${key} is not what the source describes`)
       if (!manifest.containers.includes(container)) throw failed(`container ${container} is not listed`)
     }
     const [extra] = received.keys()
@@ -250,6 +262,14 @@ function parsedManifest(bytes: Buffer): Manifest {
     return manifestSchema.parse(JSON.parse(bytes.toString()))
   } catch (error) {
     throw failed('the manifest of the dump is invalid', error)
+  }
+}
+
+function parsedSums(bytes: Buffer | undefined): readonly number[] {
+  try {
+    return sumsSchema.parse(JSON.parse(bytes?.toString() ?? ''))
+  } catch (error) {
+    throw failed('the checksums of the dump are invalid', error)
   }
 }
 

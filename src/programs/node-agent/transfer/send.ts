@@ -3,7 +3,7 @@ import {z} from 'zod'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import {pause} from '../../../base/waiting.ts'
 import type {DataConnections} from './data-connections.ts'
-import type {DumpFile} from './dump-files.ts'
+import {crcOfPieces, pieceCount, type DumpFile} from './dump-files.ts'
 import {ALIVE_EVERY_MS, headerOf, PIECE_BYTES, pinSchema, SILENCE_MS} from './frames.ts'
 import type {DumpView, OutgoingDumps} from './outgoing.ts'
 import {TransferProgram, type StartTransfer} from './program.ts'
@@ -12,7 +12,7 @@ import {TransferProgram, type StartTransfer} from './program.ts'
 const LOOK_AGAIN_MS = 10
 
 export interface SendOptions {
-  readonly outgoing: Pick<OutgoingDumps, 'view' | 'inodeOf' | 'noteCrc'>
+  readonly outgoing: Pick<OutgoingDumps, 'view' | 'inodeOf' | 'notePiece'>
   readonly data: DataConnections
   /** Over which the files are sent at the same time. */
   readonly connections: number
@@ -70,6 +70,8 @@ class Sending {
   /** By container and path: up to where the program was told to send. */
   readonly #sent = new Map<string, number>()
   readonly #asked = new Map<number, Asked>()
+  /** By container and path: the CRC-32 of each piece that was sent. */
+  readonly #crcs = new Map<string, number[]>()
   #lastNumber = 0
   #epoch: number | undefined
   #lastMs = performance.now()
@@ -122,6 +124,9 @@ class Sending {
       if (view?.manifest !== undefined && this.#isWhole(view)) {
         program.tell({end: true})
         await this.#unlessOver(program.ended)
+        const sums = Buffer.from(JSON.stringify(view.files.map((file) => this.#sumOf(file))))
+        await this.#write(headerOf({type: 'sums', length: sums.length}))
+        await this.#write(sums)
         await this.#write(headerOf({type: 'end', length: view.manifest.length}))
         await this.#write(view.manifest)
         return false
@@ -169,7 +174,7 @@ class Sending {
 
   #take(said: Said, onPin: (pin: string) => void): void {
     if ('pin' in said) onPin(said.pin)
-    else if ('crc' in said) this.#options.outgoing.noteCrc(this.#uid, this.#epoch ?? 0, said)
+    else if ('crc' in said) this.#sentPiece(said)
     else {
       const asked = this.#asked.get(said.number)
       this.#asked.delete(said.number)
@@ -179,6 +184,31 @@ class Sending {
       // It has another name now, which the next view tells.
       this.#sent.set(keyOf(file), offset)
     }
+  }
+
+  #sentPiece({
+    name,
+    offset,
+    crc,
+  }: {
+    readonly name: string
+    readonly offset: number
+    readonly crc: number
+  }): void {
+    const crcs = this.#crcs.get(name) ?? []
+    this.#crcs.set(name, crcs)
+    crcs[offset / PIECE_BYTES] = crc
+    this.#options.outgoing.notePiece(this.#uid, this.#epoch ?? 0, name)
+  }
+
+  #sumOf(file: DumpFile): number {
+    const crcs = Array.from(
+      {length: pieceCount(file.sizeBytes)},
+      (_, index) => this.#crcs.get(keyOf(file))?.[index],
+    )
+    const known = crcs.filter((crc) => crc !== undefined)
+    if (known.length < crcs.length) throw failed(`the program did not report all of ${file.absolute}`)
+    return crcOfPieces(known)
   }
 
   async #end(): Promise<void> {

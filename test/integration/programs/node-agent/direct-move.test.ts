@@ -144,7 +144,7 @@ class Scene implements AsyncDisposable {
     }
     await archives.claim(begun, uid, container)
     const folder = (await archives.folderOf(uid, container)) ?? ''
-    const transfer = await outgoing.offer(uid, [{name: container, folder}], this.over.signal)
+    const transfer = await outgoing.offer(uid, [{name: container, folder}])
     await kube.patch(
       ref('Checkpoint', 'move-web'),
       {status: {phase: 'Dumped', transfer}},

@@ -164,7 +164,7 @@ async function offered({archives, outgoing}: Ends, containers: readonly string[]
   const folders = await Promise.all(
     containers.map(async (name) => ({name, folder: (await archives.folderOf(UID, name)) ?? ''})),
   )
-  return outgoing.offer(UID, folders, never)
+  return outgoing.offer(UID, folders)
 }
 
 test('a dump that grows while it is sent arrives as it is at its end, whatever it consists of', async () => {
@@ -387,7 +387,7 @@ interface Liar {
 
 const A = Buffer.from('memory')
 const CRC = crc32(Buffer.from(new Uint32Array([crc32(A)]).buffer).swap32())
-const FILE = {container: 'main', path: 'a', sizeBytes: A.length, crc: CRC}
+const FILE = {container: 'main', path: 'a', sizeBytes: A.length}
 
 /** A request that a lying source answers. */
 async function lied(
@@ -435,14 +435,16 @@ const raw = (header: object): Buffer => {
 const manifestOf = (files: readonly object[], containers = ['main']): Buffer =>
   Buffer.from(JSON.stringify({attempt: 'a'.repeat(64), containers, files}))
 
-/** All that a source says, with another manifest. */
+/** All that a source says, with another manifest, or other checksums. */
 const listing =
-  (files: readonly object[], containers?: string[]) =>
+  (files: readonly object[], containers?: string[], sums: unknown = files.map(() => CRC)) =>
   async ({connected, say}: Liar): Promise<void> => {
     const sender = await connected()
     say({type: 'begin', sizeBytes: 0})
     sender.tell({end: true})
     await sender.ended
+    const listed = Buffer.from(JSON.stringify(sums))
+    say({type: 'sums', length: listed.length}, listed)
     const manifest = manifestOf(files, containers)
     say({type: 'end', length: manifest.length}, manifest)
   }
@@ -456,12 +458,22 @@ test('what the tests of lying sources begin with is accepted', async () => {
 test.each([
   ['a file that is not listed', [] as object[]],
   ['a file that is missing', [FILE, {...FILE, path: 'b'}]],
-  ['a file of another content', [{...FILE, crc: 1}]],
   ['a file of another size', [{...FILE, sizeBytes: 7}]],
   ['a file that is listed twice', [FILE, FILE]],
   ['a path that leads out', [{...FILE, path: '../a'}]],
 ])('a manifest with %s is refused', async (_, files) => {
   await lied(listing(files), async (received) => {
+    await expect(received).rejects.toMatchObject({code: 'TRANSFER_FAILED'})
+  })
+})
+
+test.each([
+  ['of another content', [1]],
+  ['of more files', [CRC, CRC]],
+  ['of no file', []],
+  ['that are no numbers', {main: CRC}],
+])('checksums %s are refused', async (_, sums) => {
+  await lied(listing([FILE], undefined, sums), async (received) => {
     await expect(received).rejects.toMatchObject({code: 'TRANSFER_FAILED'})
   })
 })
