@@ -10,7 +10,7 @@ import type {AgentTools} from './tools.ts'
 import {writeStatusIf} from './write-status.ts'
 
 /** A process that ends at once, because its peers are gone, does so within some milliseconds. */
-const SETTLE_MS = 200
+const SETTLE_MS = 100
 /** What is left of a pod whose other containers were never restored. */
 const FORGOTTEN_MS = 10 * 60_000
 
