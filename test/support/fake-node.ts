@@ -120,8 +120,8 @@ export class FakeNode {
   /** What dumps may take of its memory. */
   memoryBytes = 0
   memoryIsFull = false
-  /** What a node that a dump is sent to has room for; undefined: it has not connected. */
-  targetRoomBytes: number | undefined
+  /** What a node that a dump is sent to has room for; undefined: it does not connect. */
+  targetRoomBytes: number | undefined = 2 ** 40
   /** Of the pod, where the kernel tracks what is written to it. */
   memory: TrackedMemory | undefined
   /** Is called ahead of each dump that runc makes of that memory. */

@@ -94,8 +94,7 @@ async function reserve(
 ): Promise<{readonly reserved?: () => void; readonly why: string}> {
   if (!isLargeEnough(memoryBytes)) return {why: `the pod has only ${mib(memoryBytes)} of memory`}
   if ((await nodeFeatures()).precopy !== true) return {why: 'the kernel of the node does not track writes'}
-  const targetBytes = await outgoing.roomOf(uid, signal)
-  if (targetBytes === undefined) return {why: 'the target node is not connected'}
+  const targetBytes = (await outgoing.roomOf(uid, signal)) ?? 0
   if (targetBytes < wantedBytes + roundBytes)
     return {why: `the target node has ${mib(targetBytes)} free, ${mib(wantedBytes + roundBytes)} are needed`}
   if (place === 'disk') {

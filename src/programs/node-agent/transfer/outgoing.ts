@@ -58,7 +58,7 @@ export interface OutgoingDumps {
   notePiece(checkpointUid: string, epoch: number, name: string): void
   /** What the target has room for, while it is connected; undefined: it is not. */
   noteRoom(checkpointUid: string, roomBytes: number | undefined): void
-  /** What a target that connects within some seconds has room for. Undefined: none does. */
+  /** What a target that connects within half a minute has room for. Undefined: none does. */
   roomOf(checkpointUid: string, signal: AbortSignal): Promise<number | undefined>
   /** How much of the growing files of a dump there is that nobody was sent. */
   unsentBytes(checkpointUid: string): Promise<number>
@@ -77,8 +77,8 @@ interface State {
 }
 
 const UID = /^[0-9a-f-]{8,64}$/
-/** The target asks for a dump as soon as its Checkpoint is there. */
-const CONNECT_MS = 3000
+/** The target requests a dump as soon as its Checkpoint is there; one whose agent is started just now, somewhat later. */
+const CONNECT_MS = 30_000
 const keyOf = ({container, path}: Pick<DumpFile, 'container' | 'path'>): string => `${container}/${path}`
 
 /** `folder`: where manifests are kept, for an agent that is started again while another node still reads. */

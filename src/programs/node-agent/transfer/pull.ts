@@ -26,6 +26,8 @@ export type PullTools = Pick<AgentTools, 'kube' | 'node' | 'now' | 'log' | 'sign
 const WANTED: readonly unknown[] = ['Checkpointing', 'Preparing', 'Moving', 'Verifying']
 const TELL_EVERY_MS = 1000
 const AGAIN_MS = 500
+/** The source offers a dump within so long after all of it was sent; one that was started anew waits to be asked again. */
+const OFFER_MS = 10_000
 /** Between two looks whether the source offers the dump: twice as long each time. */
 const LOOK_MS = {first: 20, most: 500}
 
@@ -103,6 +105,7 @@ async function pullUntilWhole(
     await pause(lookMs, signal)
     lookMs = Math.min(2 * lookMs, LOOK_MS.most)
   }
+  let receivedAtMs = tools.now()
   for (let received: ReceivedFolders | undefined; ;) {
     signal.throwIfAborted()
     try {
@@ -117,7 +120,7 @@ async function pullUntilWhole(
       }
       note(checkpoint.uid)
       received ??= await incoming.find(checkpoint.uid)
-      if (received !== undefined && transfer === undefined) {
+      if (received !== undefined && transfer === undefined && tools.now() - receivedAtMs < OFFER_MS) {
         await lookLater()
         continue
       }
@@ -129,6 +132,7 @@ async function pullUntilWhole(
       received = undefined
       key ??= await publishedKey(now, tools)
       received = await receive(now, checkpoint, {key, most}, {...tools, signal})
+      receivedAtMs = tools.now()
       lookMs = LOOK_MS.first
     } catch (error) {
       signal.throwIfAborted()

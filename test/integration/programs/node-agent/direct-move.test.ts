@@ -288,6 +288,30 @@ test('what fits nowhere is refused with both sizes, and the source is told befor
   expect(await incoming.list()).toEqual([])
 })
 
+test('a source that was started anew before it offered what it had sent is asked again', async () => {
+  let nowMs = 0
+  const incoming = scene.incoming()
+  await scene.dump(randomBytes(MIB))
+  await scene.kube.patch(
+    ref('Checkpoint', 'move-web'),
+    {status: {phase: 'Dumping', transfer: null}},
+    {subresource: 'status'},
+  )
+  scene.target(incoming, {now: () => nowMs}).begin(scene.migration)
+  await expect.poll(() => incoming.find(scene.uid), SOON).toBeDefined()
+  scene.killSource()
+  await scene.startSource()
+  await scene.archives.remove(scene.uid)
+  const room = scene.outgoing.roomOf(scene.uid, scene.over.signal)
+  nowMs += 60_000
+  // Before it dumps again it waits to be asked.
+  expect(await room).toBe(2 ** 40)
+  const pages = randomBytes(MIB)
+  const digest = await scene.dump(pages)
+  await expect.poll(() => incoming.find(scene.uid), SOON).toMatchObject({digest})
+  expect((await scene.pagesAt(incoming)).equals(pages)).toBe(true)
+})
+
 test('what fits in memory is received there, and removed from there', async () => {
   await scene.dump(randomBytes(MIB))
   const incoming = scene.incoming(2 ** 30)

@@ -63,6 +63,19 @@ test('a dump that its target has no room for is refused, with both sizes, before
   })
 })
 
+test('a dump that its target does not request is refused before the pod is frozen', async () => {
+  await withTempFolder(async (folder) => {
+    const node = moving(folder)
+    node.targetRoomBytes = undefined
+    await reconcileCheckpoint(NAME, node.tools(new Life(), signal))
+    expect(statusOf(node)).toMatchObject({
+      ...{phase: 'Failed', reason: 'TRANSFER_FAILED', frozen: false, refusedByNodeName: 'worker-2'},
+      message: 'the node agent of worker-2 did not connect to request the memory of the pod',
+    })
+    expect(node.processes).toMatchObject({podFrozen: false, dumped: false})
+  })
+})
+
 test('an agent that is killed anywhere on the way there ends with one dump that is the one it offers', async () => {
   for (let effects = 1; ; effects += 1) {
     const isDone = await withTempFolder(async (folder) => {

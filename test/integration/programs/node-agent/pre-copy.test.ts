@@ -139,7 +139,6 @@ test.for<[string, (node: FakeNode) => void, string]>([
     (node) => (node.targetRoomBytes = 250 * MIB),
     'the target node has 250 MiB',
   ],
-  ['the target is not there yet', (node) => (node.targetRoomBytes = undefined), 'is not connected'],
   [
     'it is dumped in an instant anyway',
     (node) => (node.dumpSize = {...node.dumpSize, memoryBytes: 10 * MIB}),
