@@ -267,6 +267,7 @@ export function migrationText({metadata, spec, status = {}}: Migration, options:
         optional(between(status.startTime, status.completionTime ?? status.runningTime), formatDuration),
       ],
       ['transferred', transferredText(status)],
+      ['pre-copy', preCopyText(status)],
       ['checkpoint', spec.keep === true || status.way !== 'Direct' ? checkpoint : undefined],
     ]),
   ].join('\n\n')
@@ -276,6 +277,13 @@ function transferredText({transferredBytes, way, wayMessage}: NonNullable<Migrat
   if (transferredBytes === undefined) return undefined
   const how = way === 'Direct' ? 'directly' : 'by way of the store'
   return `${formatBytes(transferredBytes)} ${how}${wayMessage === undefined ? '' : `, because ${wayMessage}`}`
+}
+
+function preCopyText({preCopy}: NonNullable<Migration['status']>): string | undefined {
+  if (preCopy === undefined) return undefined
+  const {rounds, copiedBytes, message} = preCopy
+  if (rounds === 0) return `none${message === undefined ? '' : `, because ${message}`}`
+  return `${formatBytes(copiedBytes)} in ${rounds === 1 ? '1 round' : `${rounds} rounds`}`
 }
 
 /** The end of `checkpoint migrate --dry-run`. */

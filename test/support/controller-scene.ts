@@ -128,6 +128,8 @@ export function controllerScene(options: SceneOptions = {}) {
       now: clock.now,
       signal: new AbortController().signal,
     }),
+    /** What the controller answers at /metrics. */
+    metrics: (): Promise<string> => controller.registry.metrics(),
     async end(): Promise<void> {
       await controller.end()
     },

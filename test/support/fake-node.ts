@@ -22,6 +22,7 @@ import {outgoingDumps, withOutgoing} from '../../src/programs/node-agent/transfe
 import {dumpPulls} from '../../src/programs/node-agent/transfer/pull.ts'
 import {sealsAhead, withSealsAhead} from '../../src/programs/node-agent/seal-ahead.ts'
 import {clusterStores} from '../../src/programs/node-agent/stores.ts'
+import type {Runc} from '../../src/programs/node-agent/runc.ts'
 import type {AgentTools} from '../../src/programs/node-agent/tools.ts'
 import type {DumpSize, FileSize} from '../../src/programs/node-agent/upper-layer.ts'
 import type {PodVolume} from '../../src/programs/node-agent/volumes.ts'
@@ -234,7 +235,7 @@ export class FakeNode {
       kube,
       podLocks: new PodLocks(),
       checkpoint: life.of('runtime', {checkpoint: this.#checkpoint()}, ['checkpoint']).checkpoint,
-      runc: trackedRunc(this.memory ?? new TrackedMemory(), (...dump) => this.beforeRunc(...dump)),
+      runc: this.#runc(life),
       directDump: life.of('runtime', {directDump: this.#directDump()}, ['directDump']).directDump,
       dumpWay: () => Promise.resolve(this.dumpWay),
       memory: {
@@ -323,6 +324,13 @@ export class FakeNode {
       this.processes.podFrozen = freezePod
       this.#dumping--
       return {frozenAtMs: Date.parse('2026-11-21T09:00:00.123Z'), frozenMs: 12, gapMs: undefined}
+    }
+  }
+
+  #runc(life: Life): Runc {
+    const runc = trackedRunc(this.memory ?? new TrackedMemory(), (...dump) => this.beforeRunc(...dump))
+    return {
+      prepare: async (...words) => life.of('runc', await runc.prepare(...words), ['run']),
     }
   }
 

@@ -35,6 +35,9 @@ export const NODE_FEATURES: NodeFeatures = {
   cpuModel: 'Simulated',
 }
 
+/** What an agent reports of rounds of pre-copy. */
+type PreCopied = NonNullable<NonNullable<Checkpoint['status']>['preCopy']>
+
 /** In these phases the dump is there. */
 const HOLDING: readonly unknown[] = ['Dumped', 'Storing', 'Ready']
 
@@ -81,6 +84,8 @@ export class SimulatedNodes {
   readonly dying = new Set<string>()
   /** Nodes without room for a dump that is sent to them, which is found out before anything is frozen. */
   readonly full = new Set<string>()
+  /** By pod: what agents report of its memory that is copied before the dump, one after the other. */
+  readonly copies = new Map<string, readonly PreCopied[]>()
   /** By pod: what agents say that a restore may not find. */
   readonly obstacles = new Map<string, readonly Obstacle[]>()
   readonly #kube: FakeKube
@@ -288,7 +293,12 @@ export class SimulatedNodes {
         ...{phase: 'Failed', reason: 'TOO_LARGE', message: `node ${target} has no room`, frozen: false},
         ...{refusedByNodeName: target, completionTime: this.#time()},
       })
-    const {uid} = pod.metadata
+    const {uid, name} = pod.metadata
+    const [copied, ...more] = spec.transfer?.preCopy === true ? (this.copies.get(name) ?? []) : []
+    if (copied !== undefined) {
+      this.copies.set(name, more)
+      return this.#setStatus('Checkpoint', metadata, {preCopy: copied})
+    }
     this.#stored.set(metadata.uid ?? '', this.#memory.get(uid) ?? '')
     if (spec.podPolicy !== 'Resume') this.#frozen.add(uid)
     if (spec.transfer !== undefined && !this.unsendable.has(pod.metadata.name))

@@ -85,7 +85,7 @@ export async function beginAgain(at: MigrationAt): Promise<Requeue> {
     'Pending',
     {
       ...{targetNodeName: null, targetAnswer: null, missingImages: null, images: null, transfer: null},
-      ...{way: null, wayMessage: null, newPodName: null, freezeTime: null, reason: null},
+      ...{way: null, wayMessage: null, newPodName: null, freezeTime: null, preCopy: null, reason: null},
     },
     `trying another node: ${refusalsText(status.refusedTargets ?? [])}`,
   )

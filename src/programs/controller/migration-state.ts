@@ -98,9 +98,9 @@ export async function finish(
   return undefined
 }
 
-/** Moves after rounds of pre-copy are measured by themselves: they take longer, and their downtime is shorter. */
-const measuredWay = ({status}: Migration): string =>
-  (status?.preCopy?.rounds ?? 0) > 0 ? 'PreCopy' : (status?.way ?? 'Store')
+/** Direct moves after rounds of pre-copy are measured by themselves: they take longer, and their downtime is shorter. */
+const measuredWay = ({status: {way = 'Store', preCopy} = {}}: Migration): string =>
+  way === 'Direct' && (preCopy?.rounds ?? 0) > 0 ? 'PreCopy' : way
 
 /** Milliseconds since the phase began. */
 export const phaseMs = ({migration, context}: MigrationAt): number =>

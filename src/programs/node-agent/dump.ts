@@ -69,9 +69,12 @@ export async function dumpPod(
   report: (preCopy: PreCopyStatus) => Promise<void>,
 ): Promise<Dumped> {
   const may = {useMemory: true, beDirect: true, preCopy: true}
+  let withoutRounds: PreCopyStatus | undefined
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await dumpOnce(checkpoint, uid, pod, {...may, report}, tools)
+      const dumped = await dumpOnce(checkpoint, uid, pod, {...may, report}, tools)
+      // What was reported of rounds is not so any longer.
+      return withoutRounds === undefined ? dumped : {...dumped, preCopy: withoutRounds}
     } catch (error) {
       if (!(error instanceof CheckpointError) || attempt === ATTEMPTS) throw error
       const isFull = may.useMemory && (await tools.memory.isFull())
@@ -81,7 +84,11 @@ export async function dumpPod(
       tools.log('info', 'could not dump a pod, retrying', {attempt, isFull, error: error.message})
       may.useMemory &&= !isFull
       may.beDirect &&= !isUnsuited
-      may.preCopy &&= !isPreCopied && !isFull
+      if (checkpoint.spec.transfer?.preCopy === true && (isPreCopied || isFull)) {
+        may.preCopy = false
+        const message = `the dump after it failed: ${error.message}`
+        withoutRounds = {rounds: 0, copiedBytes: 0, message}
+      }
       await resumePod(pod.metadata.uid, tools)
       tools.signal.throwIfAborted()
     }

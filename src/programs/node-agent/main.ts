@@ -262,14 +262,15 @@ export const run: Program = async ({environment: variables, threads, now, log, s
   const keepUp = async (): Promise<void> => {
     while (!signal.aborted) {
       await publish(nodeFeatures.renew, nodeFeaturesOptions, log)
+      // Those of an agent that was killed end some time after it.
+      await commands
+        .clean(signal)
+        .catch((error: unknown) => log('warn', 'removing ended commands failed', {error: String(error)}))
       if (now() >= collectAtMs) {
         collectAtMs = now() + COLLECT_EVERY_MS
         await collectGarbage(tools).catch((error: unknown) =>
           log('warn', 'deleting unused data failed', {error: String(error)}),
         )
-        await commands
-          .clean(signal)
-          .catch((error: unknown) => log('warn', 'removing ended commands failed', {error: String(error)}))
       }
       await pauseQuietly(PUBLISH_EVERY_MS, signal)
     }

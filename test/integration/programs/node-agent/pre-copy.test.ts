@@ -1,14 +1,17 @@
 import {mkdir, readdir, readFile, readlink} from 'node:fs/promises'
 import {join} from 'node:path'
+import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
 import {API_VERSION} from '../../../../src/api/names.ts'
 import {readArchive} from '../../../../src/checkpoint/archive/read.ts'
 import {tarMembers} from '../../../../src/checkpoint/archive/tar.ts'
 import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
+import {startAgent} from '../../../../src/programs/node-agent/agent.ts'
 import {checkpointRef} from '../../../../src/programs/node-agent/checkpoint-object.ts'
 import {reconcileCheckpoint} from '../../../../src/programs/node-agent/checkpoint-reconciler.ts'
 import {PreCopiedDumpError} from '../../../../src/programs/node-agent/direct-dump.ts'
 import {folderTar} from '../../../../src/programs/node-agent/folder-tar.ts'
+import {diskPreparations} from '../../../../src/programs/node-agent/prepare.ts'
 import {linkDump} from '../../../../src/programs/node-agent/prepare-dumped.ts'
 import {FakeNode, Life, POD} from '../../../support/fake-node.ts'
 import {PAGE_BYTES, TrackedMemory} from '../../../support/tracked-memory.ts'
@@ -124,7 +127,8 @@ test('a dump that fails after rounds is made again without them', async () => {
         throw new PreCopiedDumpError(new CheckpointError('CHECKPOINT_FAILED', 'no such parent'))
     }
     await reconcileCheckpoint(NAME, node.tools(new Life(), signal))
-    expect(statusOf(node)).toMatchObject({phase: 'Dumped', frozen: true})
+    const message = 'the dump after it failed: no such parent'
+    expect(statusOf(node)).toMatchObject({phase: 'Dumped', frozen: true, preCopy: {rounds: 0, message}})
     const dump = await dumpOf(node)
     expect(await readdir(join(dump, 'checkpoint'))).not.toContain('pre-1')
     expect((await pagesIn(dump)).equals(node.memory.whole)).toBe(true)
@@ -168,5 +172,62 @@ test('a checkpoint that is deleted meanwhile is not copied further, and the pod 
     expect(rounds).toEqual([1])
     expect(node.processes).toMatchObject({podFrozen: false, dumped: false})
     expect(await node.archives.list()).toEqual([])
+  })
+})
+
+/** Ends of lives, by how many side effects they have: after the first round, after the last was reported, and after the dump. */
+async function endsAroundRounds(): Promise<readonly number[]> {
+  const life = new Life()
+  await withTempFolder(async (folder) => {
+    const node = await moving(folder)
+    await reconcileCheckpoint(NAME, node.tools(life, signal))
+  })
+  const {effects} = life
+  expect(effects.filter((effect) => effect === 'runc.run')).toHaveLength(2)
+  return [
+    effects.indexOf('runc.run') + 1,
+    effects.lastIndexOf('runc.run') + 2,
+    effects.indexOf('runtime.directDump') + 1,
+  ]
+}
+
+test('an agent that is killed between rounds leaves nothing of them to the one after it', async () => {
+  for (const end of await endsAroundRounds()) {
+    const life = new Life(end)
+    await withTempFolder(async (folder) => {
+      const node = await moving(folder)
+      await expect(reconcileCheckpoint(NAME, node.tools(life, signal))).rejects.toThrow()
+      const [last = ''] = life.effects.slice(-1)
+      const seen = `killed after ${end} effects: ${last}`
+      // The pod runs on between rounds, whoever dies.
+      if (last !== 'runtime.directDump')
+        expect(node.processes, seen).toMatchObject({podFrozen: false, dumped: false})
+      await reconcileCheckpoint(NAME, node.tools(new Life(), signal))
+      expect(statusOf(node), seen).toMatchObject({phase: 'Dumped', frozen: true, preCopy: {rounds: 2}})
+      // Of the rounds before its end nothing is in the dump, and nothing lies beside it.
+      const dump = await dumpOf(node)
+      const images = ['pagemap-1.img', 'pages-1.img', 'pre-1', 'pre-2']
+      expect((await readdir(join(dump, 'checkpoint'))).toSorted(), seen).toEqual(images)
+      expect((await pagesIn(dump)).equals(node.memory.whole), seen).toBe(true)
+      const left = (await readdir(folder, {recursive: true})).filter((name) => name.includes('.partial-'))
+      expect(left, seen).toEqual([])
+    })
+  }
+})
+
+test('what an agent that was killed between rounds has left goes with its checkpoint', async () => {
+  await withTempFolder(async (folder) => {
+    const node = await moving(folder)
+    const [end] = await endsAroundRounds()
+    await expect(reconcileCheckpoint(NAME, node.tools(new Life(end), signal))).rejects.toThrow()
+    expect(await node.archives.list()).toEqual([checkpointOf(node)?.metadata.uid])
+    await node.kube.delete(checkpointRef(NAME))
+    const ended = new AbortController()
+    const tools = node.tools(new Life(), ended.signal)
+    const agent = startAgent(tools, diskPreparations(join(folder, 'restore'), tools), new Registry())
+    await expect.poll(() => node.archives.list(), {interval: 5, timeout: 60_000}).toEqual([])
+    await agent.idle()
+    ended.abort()
+    expect(node.runs).toBe(true)
   })
 })

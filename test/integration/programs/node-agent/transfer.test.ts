@@ -13,6 +13,8 @@ import {z} from 'zod'
 import {serveHttp} from '../../../../src/operator/http-server.ts'
 import {answeringKey, askPeer, peerKeyOf} from '../../../../src/operator/peer-tls.ts'
 import {diskArchives, type Archives} from '../../../../src/programs/node-agent/archives.ts'
+import {discardRounds} from '../../../../src/programs/node-agent/pre-copy.ts'
+import {linkDump} from '../../../../src/programs/node-agent/prepare-dumped.ts'
 import {PIN_HEADER} from '../../../../src/programs/node-agent/transfer/access.ts'
 import {
   DATA_PREAMBLE,
@@ -221,6 +223,59 @@ test('bytes are sent while the dump still grows', async () => {
     await ends.archives.claim(begun, UID, 'main')
     const {digest} = await offered(ends, ['main'])
     expect((await receiving).digest).toBe(digest)
+  })
+})
+
+test('rounds of pre-copy are sent while the next one is made, and arrive as they are', async () => {
+  await withEnds(async (ends) => {
+    let receivedBytes = 0
+    const receiving = ends.receive('in', {onBytes: (bytes) => (receivedBytes = bytes)})
+    const begun = await ends.archives.beginFolder(UID, 'main', 'disk')
+    let wholeBytes = 0
+    for (const [index, round] of ['pre-1', 'pre-2', 'pre-3'].entries()) {
+      const pages = randomBytes((4 - index) * PIECE_BYTES + index)
+      await put(begun, `checkpoint/${round}/pages-1.img`, pages)
+      await put(begun, `checkpoint/${round}/pagemap-1.img`, randomBytes(100))
+      // Pieces that may not be whole yet, and pagemaps, are sent when the dump is complete.
+      wholeBytes += (4 - index) * PIECE_BYTES
+      await expect.poll(() => receivedBytes, SOON).toBe(wholeBytes)
+      await expect.poll(() => ends.outgoing.unsentBytes(UID), SOON).toBe(0)
+    }
+    await put(begun, PAGES, randomBytes(PIECE_BYTES / 2))
+    await ends.archives.claim(begun, UID, 'main')
+    const {digest} = await offered(ends, ['main'])
+    expect((await receiving).digest).toBe(digest)
+    const source = (await ends.archives.folderOf(UID, 'main')) ?? ''
+    expect(await treeOf(join(ends.folder, 'in', 'main'))).toEqual(await treeOf(source))
+    // What the target restores from: CRIU finds each round by links that were not sent.
+    const linked = join(ends.folder, 'linked')
+    const bounds = {allBytes: 2 ** 40, filesBytes: 2 ** 40}
+    await linkDump(join(ends.folder, 'in', 'main'), linked, bounds, never)
+    const first = await readFile(join(linked, 'checkpoint/parent/parent/parent/pages-1.img'))
+    expect(hashOf(first)).toBe((await treeOf(source)).get('checkpoint/pre-1/pages-1.img'))
+  })
+})
+
+test('of rounds that were discarded nothing is left on the target', async () => {
+  await withEnds(async (ends) => {
+    let receivedBytes = 0
+    const receiving = ends
+      .receive('in', {onBytes: (bytes) => (receivedBytes = bytes)})
+      .catch((error: unknown) => {
+        if (!(error instanceof RestartedError)) throw error
+        return ends.receive('again')
+      })
+    const begun = await ends.archives.beginFolder(UID, 'main', 'disk')
+    await put(begun, 'checkpoint/pre-1/pages-1.img', randomBytes(2 * PIECE_BYTES))
+    await expect.poll(() => receivedBytes, SOON).toBe(2 * PIECE_BYTES)
+    await discardRounds({id: 'main', folder: begun})
+    await put(begun, PAGES, randomBytes(PIECE_BYTES + 7))
+    await ends.archives.claim(begun, UID, 'main')
+    const {digest} = await offered(ends, ['main'])
+    const received = await receiving
+    expect(received.digest).toBe(digest)
+    const source = (await ends.archives.folderOf(UID, 'main')) ?? ''
+    expect(await treeOf(join(received.folder, 'main'))).toEqual(await treeOf(source))
   })
 })
 
