@@ -1,10 +1,12 @@
 import {spawnSync} from 'node:child_process'
-import {readdirSync} from 'node:fs'
-import {join} from 'node:path'
+import {readdirSync, readFileSync} from 'node:fs'
+import {mkdir, writeFile} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
 import {pathToFileURL} from 'node:url'
 import {expect, test} from 'vitest'
 import {z} from 'zod'
 import {findTemplates, isPartial} from '../../src/bootstrap/templating/render.ts'
+import {withTempFolder} from '../support/temp-folder.ts'
 import {golden, goldenPath, isScript, renderCase, templatesDir} from './golden.ts'
 
 const casesSchema = z.object({
@@ -47,17 +49,49 @@ test('every script stops at the first failure', () => {
   expect(careless.map(({template}) => template)).toEqual([])
 })
 
-test('every rendered script passes shellcheck', {timeout: 60_000}, (context) => {
-  const scripts = cases.filter((one) => isScript(one.template, renderCase(one)))
+/** All in one folder, by the names of their golden files: to start a program for each takes longer than its work. */
+async function withScripts(use: (folder: string, paths: readonly string[]) => void): Promise<void> {
+  await withTempFolder(async (folder) => {
+    const scripts = cases.filter((one) => isScript(one.template, renderCase(one)))
+    expect(scripts.length).toBeGreaterThan(30)
+    for (const script of scripts) {
+      const path = join(folder, goldenPath(script))
+      await mkdir(dirname(path), {recursive: true})
+      await writeFile(path, renderCase(script))
+    }
+    use(folder, scripts.map(goldenPath))
+  })
+}
+
+const outputOf = (folder: string, command: string, args: readonly string[]) => {
+  const {status, stdout, stderr} = spawnSync(command, args, {cwd: folder, encoding: 'utf8'})
+  return {status, text: `${stdout}${stderr}`}
+}
+
+test('bash can parse every rendered script', async () => {
+  await withScripts((folder, paths) => {
+    const loop = 'for path; do bash -n "$path" || status=1; done; exit "${status:-0}"'
+    expect(outputOf(folder, 'bash', ['-c', loop, 'bash', ...paths])).toEqual({status: 0, text: ''})
+  })
+})
+
+test('every rendered script passes shellcheck', {timeout: 60_000}, async (context) => {
   if (spawnSync('shellcheck', ['--version']).status !== 0) {
-    expect(process.env['CLOUDER_REQUIRE_E2E'], 'shellcheck is not installed: apt-get install shellcheck').not.toBe('1')
+    expect(
+      process.env['CLOUDER_REQUIRE_E2E'],
+      'shellcheck is not installed: apt-get install shellcheck',
+    ).not.toBe('1')
     context.skip('shellcheck is not installed')
   }
-  for (const script of scripts) {
-    const text = renderCase(script)
+  await withScripts((folder, paths) => {
+    const namesShell = (path: string): boolean => readFileSync(join(folder, path), 'utf8').startsWith('#!')
     // Scripts for `bash -s` have no first line that names a shell.
-    const shell = text.startsWith('#!') ? [] : ['--shell=bash']
-    const {stdout} = spawnSync('shellcheck', [...shell, '--severity=warning', '-'], {input: text, encoding: 'utf8'})
-    expect.soft(stdout, goldenPath(script)).toBe('')
-  }
+    for (const [args, some] of [
+      [['--shell=bash'], paths.filter((path) => !namesShell(path))],
+      [[], paths.filter(namesShell)],
+    ] as const) {
+      expect(some).not.toEqual([])
+      expect.soft(outputOf(folder, 'shellcheck', [...args, '--severity=warning', ...some])).toEqual({status: 0, text: ''})
+    }
+  })
 })

@@ -1,4 +1,3 @@
-import {spawnSync} from 'node:child_process'
 import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import {parse as parseToml} from 'smol-toml'
@@ -48,8 +47,8 @@ export function expectGoldenFile(path: string, text: string): void {
   expect(text).toBe(golden)
 }
 
-/** A file's own parser must take it: bash, TOML, YAML or JSON by the end of its name. */
-export function expectWellFormed(template: string, text: string): void {
+/** A file's own parser must take it: TOML, YAML or JSON by the end of its name. Scripts are parsed all at once. */
+function expectWellFormed(template: string, text: string): void {
   if (/\.ya?ml$/.test(template)) {
     const faults = parseAllDocuments(text, {logLevel: 'silent'}).flatMap((document) => [
       ...document.errors,
@@ -59,11 +58,6 @@ export function expectWellFormed(template: string, text: string): void {
   }
   if (template.endsWith('.toml')) parseToml(text)
   if (template.endsWith('.json') || template.endsWith('.conflist')) JSON.parse(text)
-  if (isScript(template, text)) {
-    const {status, stderr} = spawnSync('bash', ['-n'], {input: text, encoding: 'utf8'})
-    expect(stderr).toBe('')
-    expect(status).toBe(0)
-  }
 }
 
 /** A file for bash by its name or, once rendered, by its first line. */
