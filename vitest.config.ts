@@ -36,6 +36,8 @@ const twoAtOnce = (name: string, include: string[], timeoutMs: number, exclude: 
   },
 })
 const CLUSTER_MS = 1_800_000
+/** Tried a few times as unit tests, and as often as they should be with the integration tests. */
+const PROPERTIES = 'test/unit/**/*-property.test.ts'
 const unit = suite('unit', ['test/unit/**/*.test.ts'], 10_000, true)
 
 export default defineConfig({
@@ -43,10 +45,16 @@ export default defineConfig({
     // By default one core is left idle; of two that is half.
     maxWorkers: '100%',
     projects: [
-      {test: {...unit.test, env: inMemory(), globalSetup: ['test/support/temp-root.ts']}},
+      {
+        test: {
+          ...unit.test,
+          env: {CLOUDER_FEW_RUNS: '1', ...inMemory()},
+          globalSetup: ['test/support/temp-root.ts'],
+        },
+      },
       suite('templates', ['test/templates/**/*.test.ts'], 10_000, true),
       suite('stacks', ['test/stacks/**/*.test.ts'], 60_000, true),
-      twoAtOnce('integration', ['test/integration/**/*.test.ts'], 300_000),
+      twoAtOnce('integration', ['test/integration/**/*.test.ts', PROPERTIES], 300_000),
       suite('cloud', ['test/cloud/**/*.test.ts'], 1_800_000, false),
       twoAtOnce('e2e', ['test/e2e/**/*.test.ts'], CLUSTER_MS, [CHECKPOINTS]),
       twoAtOnce('checkpoints', [CHECKPOINTS], CLUSTER_MS),

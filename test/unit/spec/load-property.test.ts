@@ -6,6 +6,7 @@ import {knownKeysAt} from '../../../src/spec/json-schema.ts'
 import {documentOf, loadSpec, specFromDocument} from '../../../src/spec/load.ts'
 import {valueAt} from '../../../src/spec/problems.ts'
 import {anyText} from '../../support/any-text.ts'
+import {runsOf} from '../../support/property-runs.ts'
 
 const full = {
   apiVersion: 'clouder.dev/v1alpha1',
@@ -168,7 +169,7 @@ test('any mutation of a valid document loads or is refused with a ConfigError at
         loadSpec({text: stringify(document), name: 'demo', overrides: {workers: 2, podCidr: '10.1.0.0/16'}}),
       )
     }),
-    {numRuns: 150},
+    {numRuns: runsOf(150)},
   )
 })
 
@@ -177,6 +178,7 @@ test('any object at all is refused with a ConfigError', () => {
     fc.property(fc.object({maxDepth: 3}), (document) => {
       expect(refusalOf(() => specFromDocument(document))).toBeDefined()
     }),
+    {numRuns: runsOf(100)},
   )
 })
 
@@ -213,7 +215,7 @@ test('any text is refused with a ConfigError', () => {
     fc.property(fc.array(fragment, {maxLength: 40}), (parts) => {
       expect(refusalOf(() => loadSpec({text: parts.join('')}))).toBeDefined()
     }),
-    {numRuns: 300},
+    {numRuns: runsOf(300)},
   )
 })
 
@@ -223,7 +225,7 @@ test('a valid text with anything put into it loads or is refused with a ConfigEr
     fc.property(fc.nat(text.length), fragment, (at, part) => {
       refusalOf(() => loadSpec({text: text.slice(0, at) + part + text.slice(at)}))
     }),
-    {numRuns: 100},
+    {numRuns: runsOf(100)},
   )
 })
 
@@ -235,6 +237,6 @@ test('what loads, loads to the same again', () => {
       const spec = specFromDocument(document)
       expect(specFromDocument(documentOf(spec))).toEqual(spec)
     }),
-    {numRuns: 100},
+    {numRuns: runsOf(100)},
   )
 })

@@ -3,8 +3,8 @@ import {chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {expect, test} from 'vitest'
-import {createRenderer} from '../../src/bootstrap/templating/render.ts'
-import {templatesDir} from './golden.ts'
+import {createRenderer} from '../../../../src/bootstrap/templating/render.ts'
+import {templatesDir} from '../../../templates/golden.ts'
 
 const KEY = '5ec2e7'.repeat(11).slice(0, 64)
 const TOKEN = 'abcdef.0123456789abcdef'
@@ -56,7 +56,22 @@ const scripts: readonly SecretScript[] = [
   },
 ]
 
-const PROGRAMS = ['cut', 'tr', 'base64', 'rm', 'mkdir', 'cat', 'dirname', 'sed', 'mktemp', 'date', 'uname', 'chmod', 'mv', 'sync']
+const PROGRAMS = [
+  'cut',
+  'tr',
+  'base64',
+  'rm',
+  'mkdir',
+  'cat',
+  'dirname',
+  'sed',
+  'mktemp',
+  'date',
+  'uname',
+  'chmod',
+  'mv',
+  'sync',
+]
 const STUBS = ['kubeadm', 'systemctl', 'curl', 'sleep']
 /** What programs do beside what every stub does: the API server takes all, and the second pause is the last. */
 const ACTS: Readonly<Record<string, string>> = {
@@ -71,7 +86,10 @@ function commandLines({template, view}: SecretScript): {readonly lines: string; 
     const bin = join(dir, 'bin')
     mkdirSync(bin)
     mkdirSync(join(dir, 'etc/kubernetes/clouder'), {recursive: true})
-    writeFileSync(join(dir, 'etc/kubernetes/clouder/kubeadm.yaml'), 'kind: InitConfiguration\n---\nkind: Other\n')
+    writeFileSync(
+      join(dir, 'etc/kubernetes/clouder/kubeadm.yaml'),
+      'kind: InitConfiguration\n---\nkind: Other\n',
+    )
     const log = `printf '%s\\n' "$0 $*" >> ${dir}/argv\n`
     for (const program of PROGRAMS)
       writeFileSync(join(bin, program), `#!/bin/bash\n${log}PATH=/usr/bin:/bin exec ${program} "$@"\n`)

@@ -13,8 +13,8 @@ import {
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {expect, onTestFinished, test} from 'vitest'
-import {createRenderer} from '../../src/bootstrap/templating/render.ts'
-import {templatesDir} from './golden.ts'
+import {createRenderer} from '../../../../src/bootstrap/templating/render.ts'
+import {templatesDir} from '../../../templates/golden.ts'
 
 const MADE_S = 1_800_000_000
 const DAY_S = 24 * 3600
@@ -57,7 +57,11 @@ function beat({token, kept, nowS, status = 200, answer, pauseKilled = false}: Sc
       `case $url in *token) cat '${dir}/answer';; *) printf ${status}; [ ${status} -lt 300 ];; esac`,
     ],
     date: [`case $* in *%s) echo ${nowS};; *) echo 2027-01-15T08:00:00Z;; esac`],
-    sleep: [`if [ -e '${dir}/paused' ]; then kill $PPID; fi`, `: >'${dir}/paused'`, pauseKilled ? 'kill $$' : ''],
+    sleep: [
+      `if [ -e '${dir}/paused' ]; then kill $PPID; fi`,
+      `: >'${dir}/paused'`,
+      pauseKilled ? 'kill $$' : '',
+    ],
   }
   for (const [name, lines] of Object.entries(stubs)) {
     writeFileSync(join(bin, name), ['#!/bin/sh', ...lines, ''].join('\n'))
@@ -77,7 +81,10 @@ function beat({token, kept, nowS, status = 200, answer, pauseKilled = false}: Sc
   const run = spawnSync('/bin/sh', [script], {encoding: 'utf8', env})
   expect(run.status, run.stderr).toBe(0)
   return {
-    calls: readFileSync(join(dir, 'calls'), 'utf8').replaceAll('authorization: Bearer ', '').trim().split('\n'),
+    calls: readFileSync(join(dir, 'calls'), 'utf8')
+      .replaceAll('authorization: Bearer ', '')
+      .trim()
+      .split('\n'),
     kept: existsSync(tokenFile) ? readFileSync(tokenFile, 'utf8') : undefined,
     mode: statSync(tokenFile).mode & 0o777,
     files: readdirSync(folder).toSorted(),
