@@ -24,19 +24,22 @@ export function encryptionLines(machine: SimulatedMachine): readonly string[] {
 export const STATIC_PODS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'] as const
 type StaticPod = (typeof STATIC_PODS)[number]
 
+const PART_OF: Readonly<Record<StaticPod, string>> = {
+  etcd: 'etcd',
+  'kube-apiserver': 'apiServer',
+  'kube-controller-manager': 'controllerManager',
+  'kube-scheduler': 'scheduler',
+}
+
 /** What kubeadm makes of a configuration and the patch of the API server, as far as anybody looks at it here. */
-function manifestOf(pod: StaticPod, configuration: string, patch: string): string {
-  const key = {
-    etcd: 'etcd',
-    'kube-apiserver': 'apiServer',
-    'kube-controller-manager': 'controllerManager',
-    'kube-scheduler': 'scheduler',
-  }[pod]
-  const parts = parseAllDocuments(configuration).flatMap((document) => {
-    const {success, data} = clusterSchema.safeParse(document.toJS())
-    return success ? [data[key]] : []
-  })
-  return `${JSON.stringify({pod, parts, patch: pod === 'kube-apiserver' ? patch : ''})}\n`
+function manifestsOf(configuration: string, patch: string): (pod: StaticPod) => string {
+  const clusters = parseAllDocuments(configuration).flatMap(
+    (document) => clusterSchema.safeParse(document.toJS()).data ?? [],
+  )
+  return (pod) => {
+    const parts = clusters.map((cluster) => cluster[PART_OF[pod]])
+    return `${JSON.stringify({pod, parts, patch: pod === 'kube-apiserver' ? patch : ''})}\n`
+  }
 }
 const clusterSchema = z.looseObject({kind: z.literal('ClusterConfiguration')})
 
@@ -44,12 +47,8 @@ const API_SERVER_PATCH = '/etc/kubernetes/clouder/patches/kube-apiserver0+merge.
 const manifestPath = (pod: StaticPod): string => `/etc/kubernetes/manifests/${pod}.yaml`
 
 export function writeManifests(machine: SimulatedMachine, pods: readonly StaticPod[]): void {
-  for (const pod of pods)
-    machine.put(
-      manifestPath(pod),
-      manifestOf(pod, contentOf(machine, CONFIG), contentOf(machine, API_SERVER_PATCH)),
-      0o600,
-    )
+  const manifestOf = manifestsOf(contentOf(machine, CONFIG), contentOf(machine, API_SERVER_PATCH))
+  for (const pod of pods) machine.put(manifestPath(pod), manifestOf(pod), 0o600)
 }
 
 /** `kubeadm/manifests.sh`: what would be written now, beside what there is. */
@@ -58,9 +57,10 @@ export const compareManifests: Behaviour = (machine, text) => {
     /kube-apiserver0\+merge\.yaml' <<'CLOUDER_END_OF_FILE'\n([\s\S]*?\n)CLOUDER_END_OF_FILE/.exec(text) ?? []
   const [, configuration = ''] =
     /rendered\.yaml" <<'CLOUDER_END_OF_FILE'\n([\s\S]*?\n)CLOUDER_END_OF_FILE/.exec(text) ?? []
+  const manifestOf = manifestsOf(configuration, patch)
   return lines(
     STATIC_PODS.filter((pod) => machine.has(manifestPath(pod)))
-      .filter((pod) => contentOf(machine, manifestPath(pod)) !== manifestOf(pod, configuration, patch))
+      .filter((pod) => contentOf(machine, manifestPath(pod)) !== manifestOf(pod))
       .map((pod) => `manifest=${pod} `),
   )
 }
