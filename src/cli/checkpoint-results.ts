@@ -4,7 +4,9 @@ import type {MovePlan, PlannedTarget} from '../workflows/checkpoint/move-plan.ts
 import type {VerifyResult} from '../workflows/checkpoint/checkpoint.ts'
 import {isRunningThere} from '../workflows/checkpoint/move-end.ts'
 import type {DrainedPod, DrainResult} from '../workflows/cluster/drain.ts'
+import {containerText} from './checkpoint-container.ts'
 import {formatBytes, formatDuration} from './duration.ts'
+import {facts, optional} from './facts.ts'
 import type {ResultOptions} from './result-options.ts'
 import {renderTable, type Column} from './table.ts'
 
@@ -14,15 +16,6 @@ const placeOf = ({metadata}: {metadata: {name: string; namespace?: string | unde
 /** Milliseconds between two moments of a status. */
 function between(from: string | undefined, to: string | undefined): number | undefined {
   return from === undefined || to === undefined ? undefined : Date.parse(to) - Date.parse(from)
-}
-
-const optional = <T>(value: T | undefined, text: (value: T) => string): string | undefined =>
-  value === undefined ? undefined : text(value)
-
-function facts(rows: readonly (readonly [string, string | undefined])[]): string {
-  const told = rows.filter((row): row is readonly [string, string] => row[1] !== undefined)
-  const width = Math.max(...told.map(([name]) => name.length))
-  return told.map(([name, text]) => `${name.padEnd(width)}  ${text}`).join('\n')
 }
 
 /** `containers` of a checkpoint, and what it did to them. */
@@ -113,8 +106,6 @@ export function ageText(ageMs: number): string {
   return seconds < 172_800 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86_400)}d`
 }
 
-const shownFiles = 20
-
 /** Everything that is known of a checkpoint, without opening it here. */
 export function inspectText(checkpoint: Checkpoint, options: ResultOptions): string {
   const {colours} = options
@@ -138,68 +129,6 @@ export function inspectText(checkpoint: Checkpoint, options: ResultOptions): str
       : [`verified ${verification.checkTime}: ${verification.ok ? 'intact' : verification.message}`]),
     ...(summary?.containers ?? []).map((container) => containerText(container, options)),
   ].join('\n\n')
-}
-
-type Summary = NonNullable<NonNullable<Checkpoint['status']>['summary']>['containers'][number]
-
-function containerText(container: Summary, options: ResultOptions): string {
-  const {bold} = options.colours
-  const {privileges, sockets = [], openFiles = [], mounts = []} = container
-  const table = renderTable<Summary['processes'][number]>(
-    [
-      {title: 'pid', text: ({pid}) => String(pid)},
-      {title: 'parent', text: ({ppid}) => String(ppid)},
-      {title: 'threads', text: ({threads}) => optional(threads, String)},
-      {title: 'memory', text: ({residentBytes}) => optional(residentBytes, formatBytes)},
-      {title: 'command', text: ({command}) => command},
-    ],
-    container.processes,
-    {columns: options.columns, heading: bold},
-  )
-  const list = (title: string, lines: readonly string[]): readonly string[] => {
-    const more = lines.length > shownFiles ? [`  and ${lines.length - shownFiles} more, see --json`] : []
-    return lines.length === 0
-      ? []
-      : [[title, ...lines.slice(0, shownFiles).map((line) => `  ${line}`), ...more].join('\n')]
-  }
-  return [
-    bold(`container ${container.name}`),
-    facts([
-      ['image', container.imageDigest],
-      ['memory', optional(container.imageBytes, formatBytes)],
-      ['files', optional(container.filesBytes, (size) => `${formatBytes(size)} changed`)],
-    ]),
-    ...(container.processes.length === 0 ? [] : [table]),
-    ...list(
-      'sockets',
-      sockets.map(({kind, local, remote, state}) =>
-        [kind, local, remote === undefined ? undefined : `-> ${remote}`, state].filter(Boolean).join(' '),
-      ),
-    ),
-    ...list(
-      'open files',
-      openFiles.map(({pid, fd, path}) => `${pid}/${fd} ${path}`),
-    ),
-    ...list('mounts', mounts),
-    ...(privileges === undefined ? [] : list('privileges', privilegeLines(privileges))),
-  ]
-    .filter((text) => text !== '')
-    .join('\n')
-}
-
-type Privileges = NonNullable<Summary['privileges']>
-
-function privilegeLines(privileges: Privileges): readonly string[] {
-  const {uid, gid, capabilities, devices, hostNamespaces, mounts} = privileges
-  const hostPaths = mounts.flatMap(({hostPath}) => hostPath ?? [])
-  return [
-    `user ${uid}:${gid}${privileges.noNewPrivileges ? ', no new privileges' : ''}`,
-    `capabilities ${capabilities.length === 0 ? 'none' : capabilities.map((name) => name.replace('CAP_', '')).join(' ')}`,
-    `seccomp ${privileges.seccompSha256 === undefined ? 'unconfined' : 'confined'}`,
-    ...(devices.length === 0 ? [] : [`devices ${devices.join(', ')}`]),
-    ...(hostNamespaces.length === 0 ? [] : [`namespaces of the host: ${hostNamespaces.join(', ')}`]),
-    ...(hostPaths.length === 0 ? [] : [`folders of the host: ${hostPaths.join(', ')}`]),
-  ]
 }
 
 export function verifyText(results: readonly VerifyResult[], options: ResultOptions): string {
