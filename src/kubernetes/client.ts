@@ -26,6 +26,19 @@ import {
 
 const FIELD_MANAGER = 'clouder'
 
+interface Resource {
+  readonly plural: string
+  readonly namespaced: boolean
+}
+
+/** What every API server serves is not asked for: a command that reads a pod and a node would first read two long lists. */
+const ALWAYS_SERVED: ReadonlyMap<string, Resource> = new Map([
+  ['/api/v1 Namespace', {plural: 'namespaces', namespaced: false}],
+  ['/api/v1 Node', {plural: 'nodes', namespaced: false}],
+  ['/api/v1 Pod', {plural: 'pods', namespaced: true}],
+  ['/apis/apps/v1 DaemonSet', {plural: 'daemonsets', namespaced: true}],
+])
+
 const resourceListSchema = z.looseObject({
   resources: z.array(z.looseObject({name: z.string(), kind: z.string(), namespaced: z.boolean()})),
 })
@@ -48,10 +61,7 @@ export const kubeClient = (transport: Transport): KubeClient => new HttpKube(tra
 class HttpKube implements KubeClient {
   readonly #transport: Transport
   readonly #refusals: Refusals
-  readonly #discovered = new Map<
-    string,
-    Promise<Map<string, {plural: string; namespaced: boolean}> | undefined>
-  >()
+  readonly #discovered = new Map<string, Promise<Map<string, Resource> | undefined>>()
 
   constructor(transport: Transport) {
     this.#transport = transport
@@ -211,18 +221,8 @@ class HttpKube implements KubeClient {
     namespace?: string
   }): Promise<string | undefined> {
     const root = rootOf(what)
-    const known = this.#discovered.get(root) ?? this.#discover(root)
-    this.#discovered.set(root, known)
-    const resource = (
-      await known.catch((error: unknown) => {
-        this.#discovered.delete(root)
-        throw error
-      })
-    )?.get(what.kind)
-    if (resource === undefined) {
-      this.#discovered.delete(root)
-      return undefined
-    }
+    const resource = ALWAYS_SERVED.get(`${root} ${what.kind}`) ?? (await this.#resourceOf(root, what.kind))
+    if (resource === undefined) return undefined
     const scope =
       resource.namespaced && what.namespace !== undefined
         ? `/namespaces/${encodeURIComponent(what.namespace)}`
@@ -230,7 +230,21 @@ class HttpKube implements KubeClient {
     return `${root}${scope}/${resource.plural}`
   }
 
-  async #discover(root: string): Promise<Map<string, {plural: string; namespaced: boolean}> | undefined> {
+  /** Undefined: it is not served, now. */
+  async #resourceOf(root: string, kind: string): Promise<Resource | undefined> {
+    const known = this.#discovered.get(root) ?? this.#discover(root)
+    this.#discovered.set(root, known)
+    const resource = (
+      await known.catch((error: unknown) => {
+        this.#discovered.delete(root)
+        throw error
+      })
+    )?.get(kind)
+    if (resource === undefined) this.#discovered.delete(root)
+    return resource
+  }
+
+  async #discover(root: string): Promise<Map<string, Resource> | undefined> {
     const answer = await this.#send({method: 'GET', path: root})
     if (answer.status === 404) return undefined
     const {resources} = resourceListSchema.parse(JSON.parse(accepted(answer, `read ${root}`)))
