@@ -13,7 +13,7 @@ import {distanceOf} from '../../spec/problems.ts'
 import {isTimeUp, pause, retry, waitFor} from '../../base/waiting.ts'
 import type {Tools} from '../session/types.ts'
 
-const POLL_MS = 100
+const POLL_MS = 50
 /** So long an API server may be away or busy before that is the result. */
 const BUSY_MS = 30_000
 const BUSY_POLL_MS = 1_000
