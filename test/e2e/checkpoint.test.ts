@@ -19,6 +19,7 @@ import {
 } from '../support/e2e-checkpoints.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {endOf} from '../support/e2e-results.ts'
+import {preCopyOfNodes} from '../support/e2e-pre-copy.ts'
 import {moveWithoutRoom} from '../support/e2e-room.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 
@@ -226,6 +227,8 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
   })
 
   moveWithoutRoom(chapter)
+
+  preCopyOfNodes(chapter)
 
   chapter('a drain moves what a policy opts in, and kills nothing of it', async (cluster) => {
     await startTraveller(cluster, 'stays', {node: 'worker-1', labels: {keep: 'yes'}})

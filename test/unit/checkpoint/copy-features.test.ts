@@ -8,6 +8,11 @@ test.for([
     'Warn  (criu/cr-check.c:824): Dirty tracking is OFF. Memory snapshot will not work.',
     false,
   ],
+  [
+    'mem_dirty_track',
+    'Error (criu/tun.c:85): tun: Unable to create tun: No such file or directory\nWarn  (criu/cr-check.c:824): Dirty tracking is OFF. Memory snapshot will not work.',
+    false,
+  ],
   ['mem_dirty_track', 'mem_dirty_track is supported', true],
   ['uffd-noncoop', 'uffd-noncoop is supported', true],
   ['uffd-noncoop', 'Error (criu/cr-check.c:1225): UFFD is not supported', false],
