@@ -127,6 +127,8 @@ export class FakeNode {
   memory: TrackedMemory | undefined
   /** Is called ahead of each dump that runc makes of that memory. */
   beforeRunc: (kind: string, round: number) => void = () => undefined
+  /** Is waited for when all of a dump to a folder is written, before the runtime says so. */
+  whenWritten: () => Promise<void> = () => Promise.resolve()
   /** Set: the runtime answers this in place of a checkpoint. */
   dumpProblem: Error | undefined
   /** Of the runtime's archives, besides what every one has. */
@@ -320,6 +322,8 @@ export class FakeNode {
         await rm(join(folder, 'work'), {recursive: true, force: true})
       }
       await alongside?.(signal)
+      this.processes.podFrozen = true
+      await this.whenWritten()
       this.processes.dumped = true
       this.processes.podFrozen = freezePod
       this.#dumping--
