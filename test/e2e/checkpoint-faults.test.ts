@@ -1,5 +1,6 @@
 import type {ChildProcess} from 'node:child_process'
 import {afterAll, expect} from 'vitest'
+import {z} from 'zod'
 import {
   checkpointOf,
   expectSame,
@@ -31,19 +32,20 @@ import {
 import {randomOf} from '../support/e2e-kill.ts'
 import {medianOf, moveAtRandom} from '../support/e2e-moves.ts'
 import type {CliResult} from '../support/cli.ts'
-import {endOf} from '../support/e2e-results.ts'
+import {endOf, lastLine} from '../support/e2e-results.ts'
 import {moveFourGibibytes} from '../support/e2e-room.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 import {startNodeStore} from '../support/e2e-store.ts'
 
-/** `migrate,network`: only strokes with these words, of all that there are. */
+/** `migrate,network`: only strokes with these words, of all that there are; `node|network` is either. */
 const ONLY = process.env['CLOUDER_CHAOS_ONLY']?.split(',')
 const WHOLE = process.env['CLOUDER_CHAOS'] === 'all'
-const SEEDS = WHOLE ? [1, 2] : [1]
+const SEEDS = WHOLE && ONLY === undefined ? [1, 2] : [1]
 const MOVES = WHOLE ? 50 : 8
 const MEBIBYTES = 48
 
-type Deed = 'create' | 'migrate' | 'restore'
+/** `stop`: a checkpoint that ends its pod, whose memory is stored while it is dumped. */
+type Deed = 'create' | 'stop' | 'migrate' | 'restore'
 
 interface Stroke {
   readonly deed: Deed
@@ -54,19 +56,27 @@ interface Stroke {
 
 const source = {criuOn: 'source'} as const
 const target = {criuOn: 'target'} as const
-const at = (kind: 'Checkpoint' | 'Migration' | 'Restore', phase: string): Stage => ({kind, phase})
+const at = (kind: 'Checkpoint' | 'Migration' | 'Restore', phase: string, has?: string): Stage => ({
+  ...{kind, phase},
+  ...(has === undefined ? {} : {has}),
+})
 
 /** Every stage of every deed that takes long enough to be struck in, and the node that it happens on. */
 const stages: readonly (readonly [Deed, Stage, on: 'source' | 'target'])[] = [
   ['create', source, 'source'],
   ['create', at('Checkpoint', 'Storing'), 'source'],
+  ['stop', source, 'source'],
+  ['stop', at('Checkpoint', 'Storing'), 'source'],
   ['migrate', at('Migration', 'Checkpointing'), 'source'],
+  // The target is asked whether it has room.
+  ['migrate', at('Checkpoint', 'Dumping'), 'source'],
   ['migrate', source, 'source'],
   ['migrate', at('Checkpoint', 'Dumped'), 'source'],
   ['migrate', at('Migration', 'Preparing'), 'target'],
   ['migrate', at('Migration', 'Moving'), 'source'],
   ['migrate', at('Migration', 'Verifying'), 'target'],
   ['migrate', target, 'target'],
+  ['migrate', at('Migration', 'Verifying', 'runningTime'), 'target'],
   ['restore', at('Restore', 'Starting'), 'target'],
   ['restore', target, 'target'],
 ]
@@ -89,6 +99,7 @@ const OUTAGE_MS: Partial<Readonly<Record<Victim, number>>> = {
   // Long enough to be noticed, and for most of it to be over with when it comes back.
   store: 5000,
   node: 5000,
+  'control plane': 5000,
   // Longer than a transfer may stand.
   network: 40_000,
 }
@@ -97,12 +108,14 @@ const OUTAGE_MS: Partial<Readonly<Record<Victim, number>>> = {
 const chosen: readonly (readonly [Deed, Victim, Stage])[] = [
   ['create', 'containerd', source],
   ['create', 'store', at('Checkpoint', 'Storing')],
+  ['stop', 'agent', source],
   ['migrate', 'agent', source],
   ['migrate', 'cli', at('Migration', 'Preparing')],
   ['migrate', 'controller', at('Migration', 'Moving')],
   ['migrate', 'kubelet', target],
   ['migrate', 'network', source],
   ['migrate', 'node', at('Migration', 'Preparing')],
+  ['migrate', 'control plane', at('Checkpoint', 'Dumped')],
   ['restore', 'agent', at('Restore', 'Starting')],
   ['restore', 'node', target],
 ]
@@ -113,13 +126,13 @@ const isChosen = ({deed, victim, stage}: Stroke): boolean =>
 const isWanted = (stroke: Stroke): boolean => {
   if (ONLY === undefined) return WHOLE || isChosen(stroke)
   const words = [stroke.deed, stroke.victim, stroke.on, ...Object.values(stroke.stage)]
-  return ONLY.every((word) => words.includes(word))
+  return ONLY.every((either) => either.split('|').some((word) => words.includes(word)))
 }
 
 const wordsOf = (stage: Stage): string =>
   'criuOn' in stage
     ? `while CRIU is at work on the ${stage.criuOn}`
-    : `when the ${stage.kind} is ${stage.phase}`
+    : `when the ${stage.kind} is ${stage.phase}${stage.has === undefined ? '' : ` with a ${stage.has}`}`
 
 scenario('checkpoints while things are killed', {prefix: 'e2e-fault', workers: 2}, (chapter) => {
   let place: Place | undefined
@@ -214,6 +227,7 @@ async function hold(place: Place, {deed, stage, victim, on}: Stroke, random: () 
   const first = victim === 'node' || deed === 'restore' ? await saved(place, deed === 'restore') : ''
   const words = {
     create: `checkpoint create ${NAMESPACE}/struck --store ${store.name}`,
+    stop: `checkpoint create ${NAMESPACE}/struck --store ${store.name} --stop`,
     migrate: `checkpoint migrate ${NAMESPACE}/struck --to ${to} --store ${store.name}`,
     restore: `checkpoint restore ${NAMESPACE}/${first} --to ${to}`,
   }[deed]
@@ -252,6 +266,10 @@ async function hold(place: Place, {deed, stage, victim, on}: Stroke, random: () 
 const saved = ({cluster, store}: Place, stop: boolean): Promise<string> =>
   checkpointOf(cluster, 'struck', ` --store ${store.name}${stop ? ' --stop' : ''}`)
 
+const checkpointSchema = z.looseObject({
+  checkpoint: z.looseObject({metadata: z.looseObject({name: z.string()})}),
+})
+
 interface Asked {
   readonly deed: Deed
   readonly to: string
@@ -266,5 +284,9 @@ async function expectAgain({cluster}: Place, {deed, to, words, kept}: Asked): Pr
   const target = elsewhere ? otherThan(to) : to
   const again = await run(cluster, words.replace(`--to ${to}`, `--to ${target}`))
   expect(again.exitCode, endOf(again)).toBe(0)
-  if (deed !== 'create') expect(await nodeOf(cluster, 'struck')).toBe(target)
+  if (deed === 'stop') {
+    const {checkpoint} = lastLine(again, checkpointSchema)
+    const restored = await run(cluster, `checkpoint restore ${NAMESPACE}/${checkpoint.metadata.name}`)
+    expect(restored.exitCode, endOf(restored)).toBe(0)
+  } else if (deed !== 'create') expect(await nodeOf(cluster, 'struck')).toBe(target)
 }

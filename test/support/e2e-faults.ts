@@ -21,7 +21,17 @@ const {signal} = new AbortController()
 
 /** What is killed, or taken away; `network`: that between the two nodes, which both reach the API server. */
 export const victims = [
-  ...(['cli', 'kubelet', 'containerd', 'agent', 'controller', 'node', 'store', 'network'] as const),
+  ...([
+    'cli',
+    'kubelet',
+    'containerd',
+    'agent',
+    'controller',
+    'node',
+    'store',
+    'network',
+    'control plane',
+  ] as const),
 ] as const
 export type Victim = (typeof victims)[number]
 
@@ -31,7 +41,12 @@ export type Victim = (typeof victims)[number]
  */
 export type Stage =
   | {readonly criuOn: 'source' | 'target'}
-  | {readonly kind: 'Checkpoint' | 'Migration' | 'Restore'; readonly phase: string}
+  | {
+      readonly kind: 'Checkpoint' | 'Migration' | 'Restore'
+      readonly phase: string
+      /** A field that its status has by then. */
+      readonly has?: string
+    }
 
 export interface Place {
   readonly cluster: E2eCluster
@@ -48,17 +63,21 @@ export async function openCluster(cluster: E2eCluster): Promise<KubeClient> {
   return openKube({kubeconfig, port: Number(new URL(clusters[0].cluster.server).port), signal})
 }
 
-const phaseOf = (object: KubeObject): string =>
-  z
-    .looseObject({status: z.looseObject({phase: z.string().default('Pending')}).default({phase: 'Pending'})})
-    .parse(object).status.phase
+const statusSchema = z.looseObject({
+  status: z.looseObject({phase: z.string().default('Pending')}).default({phase: 'Pending'}),
+})
+
+const phaseOf = (object: KubeObject): string => statusSchema.parse(object).status.phase
+
+const hasField = (object: KubeObject, field: string | undefined): boolean =>
+  field === undefined || statusSchema.parse(object).status[field] !== undefined
 
 const ENDED = ['Ready', 'Failed', 'Restored', 'Succeeded', 'RolledBack']
 
 /** Resolves when an object that is not over yet, or was made since, is in a phase; `over`: it will not be any more. */
 async function reached(
   {kube}: Place,
-  {kind, phase}: {readonly kind: string; readonly phase: string},
+  {kind, phase, has}: Exclude<Stage, {readonly criuOn: unknown}>,
   over: AbortSignal,
 ): Promise<boolean> {
   const known = new Set(
@@ -72,7 +91,7 @@ async function reached(
     .watch(
       {apiVersion: API_VERSION, kind, namespace: NAMESPACE},
       ({object}) => {
-        if (known.has(object.metadata.uid) || phaseOf(object) !== phase) return
+        if (known.has(object.metadata.uid) || phaseOf(object) !== phase || !hasField(object, has)) return
         found = true
         seen.abort()
       },
@@ -117,6 +136,9 @@ async function strike(place: Place, {victim, node, cli}: Blow): Promise<() => Pr
     return () => store.start()
   } else if (victim === 'network') {
     return cutNetwork(cluster)
+  } else if (victim === 'control plane') {
+    await cutOff(cluster, CONTROL_PLANE)
+    return () => startControlPlane(place)
   } else {
     await cutOff(cluster, node)
     return () => startNode(place, node)
@@ -146,6 +168,7 @@ export async function cutOff(cluster: E2eCluster, node: string): Promise<void> {
 }
 
 const WORKERS = ['worker-1', 'worker-2'] as const
+const CONTROL_PLANE = 'cp-1'
 
 /** Lets nothing through between the two workers, not even what belongs to open connections; gives what undoes that. */
 export async function cutNetwork(cluster: E2eCluster): Promise<() => Promise<void>> {
@@ -208,6 +231,23 @@ export async function startNode({cluster}: Pick<Place, 'cluster'>, node: string)
     intervalMs: 1000,
     signal,
   })
+}
+
+/** A control plane that was cut off comes back: its API server, and what runs on it. */
+async function startControlPlane(place: Pick<Place, 'cluster'>): Promise<void> {
+  const {cluster} = place
+  await cluster.engine.startContainer(containerName(cluster.name, CONTROL_PLANE))
+  await waitFor({
+    what: 'the API server to be back',
+    check: async () => {
+      const seen = await kubectl(cluster, 'get --raw /readyz').catch(String)
+      return seen === 'ok' ? {value: true, seen} : {seen}
+    },
+    timeoutMs: READY_MS,
+    intervalMs: 1000,
+    signal,
+  })
+  await startNode(place, CONTROL_PLANE)
 }
 
 /** Waits for the stage, and strikes there; undefined: the stage did not come while `deed` was at work. */

@@ -38,7 +38,11 @@ export function scenario(title: string, options: ScenarioOptions, tell: (chapter
           cluster = e2eCluster({...options, home, engine, ...(kept === undefined ? {} : {name: kept.name})})
         }
         failed = name
-        await body(cluster, context)
+        await body(cluster, context).catch((error: unknown) => {
+          // One that says that it cannot run here has not failed.
+          if (isSkip(error)) failed = undefined
+          throw error
+        })
         failed = undefined
       })
     })
@@ -50,6 +54,10 @@ export function scenario(title: string, options: ScenarioOptions, tell: (chapter
     })
   })
 }
+
+/** What `context.skip` of vitest throws. */
+const isSkip = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'VITEST_PENDING'
 
 /** `CLOUDER_E2E_KEPT='HOME NAME'`: goes on with a cluster that a failed test kept, and keeps it again. */
 function keptCluster(): {home: string; name: string} | undefined {
