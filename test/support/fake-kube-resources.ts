@@ -22,6 +22,7 @@ export const RESOURCES: Readonly<Record<string, Readonly<Record<string, Resource
     Node: clusterWide('nodes'),
     PersistentVolume: clusterWide('persistentvolumes'),
     PersistentVolumeClaim: namespaced('persistentvolumeclaims'),
+    ReplicationController: namespaced('replicationcontrollers'),
     ResourceQuota: namespaced('resourcequotas'),
     Pod: namespaced('pods'),
     Secret: namespaced('secrets'),

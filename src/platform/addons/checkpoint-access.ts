@@ -43,6 +43,9 @@ const controllerRules: readonly Rule[] = [
   rule('', ['persistentvolumeclaims'], [...READ, 'create', 'delete']),
   // Whether one is full of a pod that is to be moved.
   rule('', ['resourcequotas'], ['list']),
+  // Whether one would adopt a pod that is restored, and delete it.
+  rule('', ['replicationcontrollers'], ['list']),
+  rule('apps', ['replicasets', 'statefulsets', 'daemonsets'], ['list']),
   // Of Runtimes with ports.
   rule('', ['services'], ['get', 'create']),
   rule('', ['events'], ['create', 'patch']),

@@ -4,6 +4,7 @@ import {podSchema, type Pod} from '../../kubernetes/pod.ts'
 import {checkpointSchema, restoreSchema, type Checkpoint, type Restore} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
 import {z} from 'zod'
+import {adoptionProblem} from './adoption.ts'
 import {namespaceProblem, pullImages} from './checkpoint-images.ts'
 import {boundVolumes} from './pod-volumes.ts'
 import {recordEvent} from '../../operator/events.ts'
@@ -154,9 +155,10 @@ async function makePod(object: KubeObject, restore: Restore, context: ReconcileC
   const existing = found === undefined ? undefined : podSchema.parse(found)
   if (existing !== undefined && !isOf(existing, restore))
     return occupied(object, existing, checkpoint, context)
-  const made =
-    existing ??
-    (await ensure(await podFor(restore, checkpoint, {name, namespace}, context), context).catch(refusalOf))
+  const wanted = await podFor(restore, checkpoint, {name, namespace}, context)
+  const adoption = existing === undefined ? await adoptionProblem(wanted, context) : undefined
+  if (adoption !== undefined) return fail(object, 'RESTORE_FAILED', adoption, context)
+  const made = existing ?? (await ensure(wanted, context).catch(refusalOf))
   if (typeof made === 'string') return refused(object, restore, made, context)
   const pod = podSchema.parse(made)
   if (!isOf(pod, restore)) return {requeueAfterMs: 0}

@@ -39,6 +39,44 @@ test('a second pod goes on from a checkpoint, without the labels by which a cont
   await scene.end()
 })
 
+const controllerOfPods = (kind: string, name: string, selector: object) => ({
+  ...{apiVersion: kind === 'ReplicationController' ? 'v1' : 'apps/v1', kind},
+  ...{metadata: {name, namespace: 'default'}, spec: {selector}},
+})
+
+test.for([
+  ['ReplicaSet', 'web', {matchLabels: {app: 'web'}}],
+  ['ReplicaSet', 'web', {matchExpressions: [{key: 'app', operator: 'Exists'}]}],
+  ['ReplicationController', 'web', {app: 'web'}],
+  ['DaemonSet', 'web', {matchLabels: {app: 'web'}}],
+  ['StatefulSet', 'copy', {matchLabels: {app: 'web'}}],
+] as const)('a pod that %s %s would adopt, and delete, is not made: %o', async ([kind, name, selector]) => {
+  const scene = await sceneWithCheckpoint()
+  scene.kube.put(controllerOfPods(kind, name, selector))
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy-7'})
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({
+    phase: 'Failed',
+    reason: 'RESTORE_FAILED',
+    message: expect.stringContaining(`${kind} ${name} selects the labels of pod copy-7`) as string,
+  })
+  expect(scene.pod('copy-7')).toBeUndefined()
+  await scene.end()
+})
+
+test.for([
+  ['ReplicaSet', 'web', {matchLabels: {app: 'web', 'pod-template-hash': '77'}}],
+  ['ReplicaSet', 'api', {matchLabels: {app: 'api'}}],
+  ['StatefulSet', 'web', {matchLabels: {app: 'web'}}],
+] as const)('a pod that %s %s does not adopt is made: %o', async ([kind, name, selector]) => {
+  const scene = await sceneWithCheckpoint()
+  scene.kube.put(controllerOfPods(kind, name, selector))
+  scene.put('Restore', 'again', {checkpointName: 'saved', podName: 'copy'})
+  await scene.play({until: isOver(scene)})
+  expect(scene.status('Restore', 'again')).toMatchObject({phase: 'Restored'})
+  await scene.end()
+})
+
 /** The API server refuses pods as Pod Security does, or a quota. */
 function refusePods(scene: ControllerScene, words: string): () => void {
   const create = scene.kube.create.bind(scene.kube)
