@@ -3,7 +3,7 @@ import {basename, dirname, join} from 'node:path'
 import {z} from 'zod'
 import {jsonOf} from '../../base/json.ts'
 import {unlessMissing} from '../../base/system-errors.ts'
-import {unpackArchive, type ArchiveBounds} from '../../checkpoint/archive/read.ts'
+import {unpackArchive, type ArchiveBounds, type UnpackedArchive} from '../../checkpoint/archive/read.ts'
 import {unlike} from '../../checkpoint/likeness.ts'
 import {SLACK_BYTES, storageLimits} from '../../checkpoint/ephemeral-storage.ts'
 import {RESTORE_ANNOTATION} from '../../api/names.ts'
@@ -16,6 +16,7 @@ import {plainTar} from './plain-tar.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
 import {checkpointRef, parseCheckpoint, type Named} from './checkpoint-object.ts'
 import {dumpedHere, factsOf, linkDump, type DumpedTools} from './prepare-dumped.ts'
+import type {MemoryPlace} from './memory-place.ts'
 import type {AgentTools} from './tools.ts'
 
 /** A container's checkpoint, unpacked and verified. Written beside it, for an agent that is started anew. */
@@ -58,8 +59,10 @@ interface PreparationTools
   extends
     DumpedTools,
     Pick<AgentTools, 'kube' | 'stores' | 'ciphers' | 'nodeFeatures' | 'freeBytes' | 'signal' | 'log'> {
-  /** A folder of memory for what is of a dump in memory. */
+  /** A folder of memory for what is of a dump in memory, and for what is unpacked as long as it fits there. */
   readonly memoryFolder?: string
+  /** What may be unpacked there; absent: nothing. */
+  readonly memory?: Pick<MemoryPlace, 'reserve'>
   /** Holds another value after each boot; default: the kernel's. */
   readonly bootIdFile?: string
 }
@@ -176,22 +179,27 @@ async function unpackPod(
     )
   refuseUnlike(opened.metadata.source, await tools.nodeFeatures())
   const wanted = new Set(pod.spec.containers.map((container) => container.name))
-  for (const {name: container, privileges, imageDigest} of opened.metadata.containers) {
+  for (const {name: container, privileges, imageDigest, archiveBytes} of opened.metadata.containers) {
     if (!wanted.has(container) || (await preparations.isRestored(uid, container))) continue
-    const target = join(dir, container)
-    // What an agent that died has left half unpacked.
-    await rm(target, {recursive: true, force: true})
     await makeFolderDurably(dir)
-    const most = boundsOf(pod, await tools.freeBytes())
-    const unpacked = await unpackArchive(opened.archive(container, {transient: true}), target, signal, most)
-      .then(async (whole) => {
-        if (whole.changes !== undefined) await plainTar(whole.changes, signal, most.filesBytes)
+    const unpackIn = async (folder: string, roomBytes: number): Promise<UnpackedArchive> => {
+      const target = join(folder, container)
+      // What an agent that died has left half unpacked.
+      await rm(target, {recursive: true, force: true})
+      const most = boundsOf(pod, roomBytes)
+      const filesBytes = folder === dir ? most.filesBytes : Math.min(most.filesBytes, roomBytes)
+      try {
+        const whole = await unpackArchive(opened.archive(container, {transient: true}), target, signal, most)
+        if (whole.changes !== undefined) await plainTar(whole.changes, signal, filesBytes)
         return whole
-      })
-      .catch(async (error: unknown) => {
+      } catch (error) {
         await rm(target, {recursive: true, force: true})
         throw error
-      })
+      }
+    }
+    const unpacked =
+      (await unpackToMemory(archiveBytes, unpackIn, to, tools)) ??
+      (await unpackIn(dir, (await tools.freeBytes()) - SPARE_BYTES))
     const prepared: PreparedContainer = {
       imageDir: unpacked.imageDir,
       ...(unpacked.changes === undefined ? {} : {changes: unpacked.changes}),
@@ -200,10 +208,35 @@ async function unpackPod(
       imageDigest,
       boot,
     }
-    await writeDurably(`${target}.json`, JSON.stringify(prepared))
+    await writeDurably(join(dir, `${container}.json`), JSON.stringify(prepared))
   }
   log('info', 'prepared', {pod: pod.metadata.name, namespace, checkpoint: name})
 }
+
+/** Undefined: memory has no room for it, which may only be seen when it is full. */
+async function unpackToMemory(
+  archiveBytes: number,
+  unpackIn: (folder: string, roomBytes: number) => Promise<UnpackedArchive>,
+  {memoryDir}: UnpackTo,
+  {memory, log}: PreparationTools,
+): Promise<UnpackedArchive | undefined> {
+  if (memoryDir === undefined) return undefined
+  const release = await memory?.reserve(archiveBytes)
+  if (release === undefined) return undefined
+  try {
+    return await unpackIn(memoryDir, archiveBytes)
+  } catch (error) {
+    if (!isFull(error)) throw error
+    log('info', 'memory has no room for a checkpoint; it is unpacked to the disk', {error: error.message})
+    return undefined
+  } finally {
+    release()
+  }
+}
+
+const FULL: readonly unknown[] = ['ENOSPC', 'TOO_LARGE']
+const isFull = (error: unknown): error is Error =>
+  error instanceof Error && 'code' in error && FULL.includes(error.code)
 
 /** From a dump that is on this node, for the pod of its Migration. */
 async function prepareDumped(
@@ -226,7 +259,7 @@ async function prepareDumped(
     const isInMemory = memoryFolder !== undefined && dumped.folder.startsWith(`${dirname(memoryFolder)}/`)
     await makeFolderDurably(dir)
     const target = join(isInMemory ? (memoryDir ?? dir) : dir, dumped.name)
-    const most = boundsOf(pod, await tools.freeBytes())
+    const most = boundsOf(pod, (await tools.freeBytes()) - SPARE_BYTES)
     const parts = await linkDump(dumped.folder, target, most, signal)
     const prepared: PreparedContainer = {...parts, deleted: [...deleted], privileges, imageDigest, boot}
     await writeDurably(join(dir, `${dumped.name}.json`), JSON.stringify(prepared))
@@ -236,14 +269,14 @@ async function prepareDumped(
 
 /** Left free on the disk of a node, which evicts pods when it is full. */
 export const SPARE_BYTES = 256 * 1024 * 1024
-/** What may be unpacked for a container: no more than is free, and of files no more than its pod may keep. */
-function boundsOf(pod: Pod, freeBytes: number): ArchiveBounds {
+/** What may be unpacked for a container: no more than there is room, and of files no more than its pod may keep. */
+function boundsOf(pod: Pod, roomBytes: number): ArchiveBounds {
   const limits = storageLimits(pod.spec)
   const filesBytes = pod.spec.containers.reduce(
     (sum, {name}) => sum + (limits.get(name) ?? Number.POSITIVE_INFINITY),
     SLACK_BYTES,
   )
-  return {allBytes: Math.max(0, freeBytes - SPARE_BYTES), filesBytes}
+  return {allBytes: Math.max(0, roomBytes), filesBytes}
 }
 
 /** Throws CheckpointError NODE_UNLIKE when processes of `source` cannot go on here. */

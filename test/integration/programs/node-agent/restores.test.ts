@@ -1,6 +1,6 @@
 import {mkdir, readdir, readFile, stat, writeFile} from 'node:fs/promises'
 import {connect} from 'node:net'
-import {join} from 'node:path'
+import {dirname, join} from 'node:path'
 import {gzipSync} from 'node:zlib'
 import {Registry} from 'prom-client'
 import {expect, test} from 'vitest'
@@ -48,6 +48,8 @@ interface Bench {
   limits: AgentTools['limits'] | undefined
   cpuFeatures: string[]
   freeBytes: number
+  /** What may be unpacked to memory. */
+  memoryBytes: number
 }
 
 /** A Ready checkpoint of one pod, and another pod that is to go on from it. */
@@ -90,7 +92,12 @@ async function withRestore(
     const uid = (await node.kube.get(podRef(NAME.namespace, 'again')))?.metadata.uid ?? ''
     const bootIdFile = join(folder, 'boot_id')
     await writeFile(bootIdFile, 'one')
-    const preparations = diskPreparations(join(folder, 'restore'), {...tools, bootIdFile})
+    const preparations = diskPreparations(join(folder, 'restore'), {
+      ...{...tools, bootIdFile, memoryFolder: join(folder, 'memory')},
+      memory: {
+        reserve: (bytes) => Promise.resolve(bytes <= bench.memoryBytes ? () => undefined : undefined),
+      },
+    })
     const bench: Bench = {
       node,
       folder,
@@ -99,6 +106,7 @@ async function withRestore(
       limits: undefined,
       cpuFeatures: ['avx2', 'sse4_2'],
       freeBytes: 2 ** 40,
+      memoryBytes: 0,
       tell: (status) => put({phase: 'Running', containerStatuses: [{name: 'smoke', ...status}]}),
       ask: async (
         id = 'first',
@@ -151,6 +159,42 @@ test('a container is restored from files that only root may read, opened and ver
     expect(await readFile(join(dir, 'smoke', 'dump.log'), 'utf8')).toBe(MEMBERS['dump.log'])
     expect(answer.action === 'restore' && answer.imageDir.startsWith(dir)).toBe(true)
   })
+})
+
+const SMALL_PACKED = gzipSync(Buffer.alloc(4 * 1024 * 1024, 'a'))
+/** Of which a restore reads where they are. */
+const imageDirOf = (answer: RestoreAnswer): string =>
+  answer.action === 'restore' ? answer.imageDir : refusal(answer)
+
+test.for([
+  ['memory, where it has room', 2 ** 20, 'memory'],
+  ['the disk, where memory has no room', 1, 'restore'],
+  ['the disk, when it turns out to be larger than the room in memory', 2 ** 20, 'restore', SMALL_PACKED],
+] as const)('a checkpoint is unpacked to %s', async ([, memoryBytes, place, changes]) => {
+  await withRestore(
+    async (bench) => {
+      const {folder, uid, node, ask, tell} = bench
+      bench.memoryBytes = memoryBytes
+      const images = imageDirOf(await ask())
+      expect(images).toBe(join(folder, place, uid, 'smoke/checkpoint'))
+      expect(await readdir(join(folder, 'memory', uid)).catch(() => [])).toEqual(
+        place === 'memory' ? ['smoke'] : [],
+      )
+      // An agent that is started again finds it.
+      expect(imageDirOf(await ask())).toBe(images)
+      const ended = new AbortController()
+      const tools = {...node.tools(new Life(), ended.signal), memoryFolder: join(folder, 'memory')}
+      startAgent(tools, diskPreparations(join(folder, 'restore'), tools), new Registry())
+      tell({containerID: 'containerd://first', state: {running: {}}})
+      const left = async (): Promise<readonly string[]> => await readdir(dirname(dirname(images)))
+      await expect.poll(left, {interval: 5}).not.toContain('smoke')
+      node.kube.drop(podRef(NAME.namespace, 'again'))
+      const pods = async (): Promise<readonly string[]> => await readdir(join(folder, place))
+      await expect.poll(pods, {interval: 5}).toEqual([])
+      ended.abort()
+    },
+    {'checkpoint/pages-1.img': 'memory', ...(changes === undefined ? {} : {'rootfs-diff.tar': changes})},
+  )
 })
 
 const VOLUMES = [
