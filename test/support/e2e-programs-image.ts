@@ -6,14 +6,14 @@ import type {TestContext} from 'vitest'
 import {resolvePackages, unpackPackages} from '../../src/bundle/debian.ts'
 import type {DebianRecipe} from '../../src/bundle/debian-recipes.ts'
 import {moveFolder, sha256Of} from '../../src/bundle/digest.ts'
-import {OCI_LAYOUT, writeImage, writeLayer} from '../../src/bundle/oci.ts'
 import {imageTree, selectFiles} from '../../src/bundle/portable.ts'
 import type {SourceContext} from '../../src/bundle/source.ts'
-import {writeTar, type TreeEntry} from '../../src/bundle/tar.ts'
+import type {TreeEntry} from '../../src/bundle/tar.ts'
 import {BundleError} from '../../src/bundle/errors.ts'
 import {containerName} from '../../src/infrastructure/providers/local-decision.ts'
 import {cacheDir} from '../../src/store/cache-dir.ts'
 import type {E2eCluster} from './e2e-cluster.ts'
+import {writeImageTar} from './image-tar.ts'
 
 /** Debian's Python, Redis, PostgreSQL and shell, as a pod names them. */
 export const PROGRAMS_IMAGE = 'clouder.test/programs:1'
@@ -70,11 +70,11 @@ export async function needPrograms(context: TestContext): Promise<string> {
 
 async function programsImage(signal: AbortSignal): Promise<string> {
   const cache = cacheDir(process.env, homedir())
-  const arch = process.arch === 'arm64' ? 'arm64' : 'amd64'
+  const arch: Arch = process.arch === 'arm64' ? 'arm64' : 'amd64'
   const key = sha256Of(JSON.stringify([recipeFor(NO_VERSIONS, arch), FOLDERS])).slice(0, 12)
   const dir = join(cache, 'test', `programs-${key}-${arch}`)
-  const image = join(dir, 'image.tar')
-  if (existsSync(image)) return image
+  const path = join(dir, 'image.tar')
+  if (existsSync(path)) return path
   await mkdir(dirname(dir), {recursive: true})
   const context: SourceContext = {
     arch,
@@ -88,13 +88,20 @@ async function programsImage(signal: AbortSignal): Promise<string> {
   await mkdir(join(context.workDir, 'debian'), {recursive: true})
   const partial = await mkdtemp(`${dir}.partial-`)
   try {
-    await writeImageTar(await treeOf(context), join(partial, 'blobs'), join(partial, 'image.tar'), context)
+    const tree = await treeOf(context)
+    const image = {name: PROGRAMS_IMAGE, arch, entrypoint: [], command: ['/bin/sh']}
+    await writeImageTar(
+      image,
+      tree,
+      {blobDir: join(partial, 'blobs'), path: join(partial, 'image.tar')},
+      signal,
+    )
     await rm(join(partial, 'blobs'), {recursive: true})
     await moveFolder(partial, dir)
   } finally {
     await rm(partial, {recursive: true, force: true})
   }
-  return image
+  return path
 }
 
 async function treeOf(context: SourceContext): Promise<readonly TreeEntry[]> {
@@ -123,37 +130,6 @@ async function filesBelow(root: string, folder: string): Promise<readonly TreeEn
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .map((file) => ({path: file.slice(root.length + 1), file, mode: 0o644}))
-}
-
-async function writeImageTar(
-  tree: readonly TreeEntry[],
-  blobDir: string,
-  path: string,
-  {arch, signal}: SourceContext,
-): Promise<void> {
-  const layer = await writeLayer(tree, blobDir, 'programs', signal)
-  const {manifest, blobs} = await writeImage([layer], {arch, entrypoint: [], command: ['/bin/sh']}, blobDir)
-  const {digest, sizeBytes: size, mediaType} = manifest
-  const index = {
-    schemaVersion: 2,
-    mediaType: 'application/vnd.oci.image.index.v1+json',
-    manifests: [
-      {
-        ...{mediaType, digest, size, platform: {architecture: arch, os: 'linux'}},
-        annotations: {'io.containerd.image.name': PROGRAMS_IMAGE},
-      },
-    ],
-  }
-  const entries: readonly TreeEntry[] = [
-    {path: 'oci-layout', text: OCI_LAYOUT, mode: 0o644},
-    {path: 'index.json', text: JSON.stringify(index), mode: 0o644},
-    ...[manifest, ...blobs].map((blob) => ({
-      path: `blobs/sha256/${blob.digest.slice('sha256:'.length)}`,
-      file: blob.path,
-      mode: 0o644,
-    })),
-  ]
-  await writeTar(entries, path, signal)
 }
 
 /** Puts the image into the runtime of a machine. */

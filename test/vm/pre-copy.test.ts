@@ -1,17 +1,17 @@
 import {execFile} from 'node:child_process'
-import {cp, mkdir, rm} from 'node:fs/promises'
-import {join} from 'node:path'
+import {cp, mkdir, rm, writeFile} from 'node:fs/promises'
+import {dirname, join} from 'node:path'
 import {promisify} from 'node:util'
 import {expect, test} from 'vitest'
 import {parentLinks, roundName} from '../../src/checkpoint/archive/pre-copy.ts'
 import {mergedDump} from '../../src/programs/node-agent/merged-dump.ts'
 import {runcWords} from '../../src/programs/node-agent/runc.ts'
+import {buildPageWriter, writtenPagesIn} from '../support/page-writer.ts'
 import {tempFolder} from '../support/temp-folder.ts'
 import {fillWithRuntime, START_RUNTIME} from '../support/vm-runtime.ts'
 import {withVm, type Vm} from '../support/with-vm.ts'
 
 const run = promisify(execFile)
-const WRITER = join(import.meta.dirname, '../support/page-writer')
 const ROUNDS = 3
 const MEBIBYTES = 48
 const DUMP = '/var/tmp/dump'
@@ -20,8 +20,7 @@ const TARGET = '/var/tmp/target'
 /** The runtime, and a program that knows what each of its pages has to hold. */
 async function fill(folder: string): Promise<void> {
   await fillWithRuntime(folder)
-  const env = {...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOWORK: 'off'}
-  await run('go', ['build', '-o', join(folder, 'page-writer'), '.'], {cwd: WRITER, env})
+  await buildPageWriter(folder)
 }
 
 const ASK = `ask() { nsenter -t "$1" -n sh -c "ip link set lo up; curl -sS --max-time 300 --retry 60 --retry-connrefused --retry-delay 1 http://127.0.0.1:8080/"; }`
@@ -34,19 +33,9 @@ function dumpScript(kind: 'pre-dump' | 'dump', round: number): string {
   const before = kind === 'dump' ? roundName(round) : `../${roundName(round - 1)}`
   const folders = {images, work, ...(kind === 'pre-dump' && round === 1 ? {} : {parent: before})}
   return `mkdir -p ${images} ${work}
-    ${shell(runcWords(kind, 'writer', folders))} || { cat ${work}/runc.log; grep -a Error ${work}/dump.log; exit 1; } >&2`
-}
-
-interface Told {
-  readonly pages: number
-  readonly writes: number
-  readonly bad: number
-}
-
-function toldIn(output: string, when: string): Told {
-  const [, pages, writes, bad] =
-    new RegExp(`^${when} pages=(\\d+) writes=(\\d+) bad=(\\d+)$`, 'm').exec(output) ?? []
-  return {pages: Number(pages), writes: Number(writes), bad: Number(bad)}
+    began=$(date +%s%3N)
+    ${shell(runcWords(kind, 'writer', folders))} || { cat ${work}/runc.log; grep -a Error ${work}/dump.log; exit 1; } >&2
+    echo "took ${kind === 'dump' ? '.' : roundName(round)} $(($(date +%s%3N) - began))"`
 }
 
 /** Rounds while the program writes, and the dump while it is paused. */
@@ -65,8 +54,8 @@ const COPY = `${START_RUNTIME}
   ctr -n k8s.io task kill -s KILL writer
   for _ in $(seq 300); do [ -e "/proc/$pid" ] || break; sleep 0.2; done
   cd ${DUMP}/checkpoint
-  find . -type l -exec rm {} +
-  find . -name 'pages-*' -printf 'size %P %s\\n'`
+  find . -type l -printf 'link %P %l\\n' -exec rm {} +
+  find . -type f -printf 'size %P %s\\n'`
 
 /** What a target gets: files, and links that it makes by itself. */
 const RESTORE = `${START_RUNTIME}
@@ -89,7 +78,7 @@ async function fetched(vm: Vm, folder: string, sizes: string): Promise<void> {
   await run('sh', ['-c', `printf %s "$TAR" | base64 -d | tar -xz -C "$1"`, 'sh', folder], {
     env: {...process.env, TAR: tar},
   })
-  for (const [, path = '', size = ''] of sizes.matchAll(/^size (\S+) (\d+)$/gm))
+  for (const [, path = '', size = ''] of sizes.matchAll(/^size (\S*pages-\S+) (\d+)$/gm))
     await run('truncate', ['--size', size, join(folder, path)])
 }
 
@@ -97,10 +86,12 @@ test('memory that is copied in rounds while it is written to is restored as it w
   withVm(fill, async (vm) => {
     expect(await vm.read('grep -m1 VmFlags /proc/self/smaps')).toMatch(/ sd( |$)/)
     const copied = await vm.read(COPY)
-    const [before, source] = [toldIn(copied, 'before'), toldIn(copied, 'source')]
+    const [before, source] = [writtenPagesIn(copied, 'before '), writtenPagesIn(copied, 'source ')]
     expect(before, copied).toMatchObject({pages: MEBIBYTES * 256, bad: 0})
     expect(source, copied).toMatchObject({bad: 0})
-    const target = toldIn(await vm.read(RESTORE), 'target')
+    const links = [...copied.matchAll(/^link (\S+) (\S+)$/gm)].map(([, path, to]) => ({path, to}))
+    expect(new Set(links)).toEqual(new Set(parentLinks(ROUNDS)))
+    const target = writtenPagesIn(await vm.read(RESTORE), 'target ')
     expect(target).toMatchObject({pages: before.pages, bad: 0})
     expect(target.writes).toBeGreaterThan(before.writes)
     await using folder = await tempFolder()
@@ -118,13 +109,24 @@ test('memory that is copied in rounds while it is written to is restored as it w
     // Only a quarter is written to.
     expect(bytesOf('pre-1')).toBeGreaterThan(MEBIBYTES * 1024 ** 2)
     expect(bytesOf(undefined)).toBeLessThan(0.6 * bytesOf('pre-1'))
-    await record(folder.path)
+    await record(join(folder.path, 'checkpoint'), copied)
   }))
 
-/** What unit tests read of it. Set to a folder, it is recorded again. */
-async function record(folder: string): Promise<void> {
+/** What unit tests read of it: pagemaps, and what is told of the other files. Set to a folder, it is recorded again. */
+async function record(images: string, copied: string): Promise<void> {
   const to = process.env['CLOUDER_RECORD_PRE_COPY']
   if (to === undefined) return
   await rm(to, {recursive: true, force: true})
-  await cp(join(folder, 'checkpoint'), to, {recursive: true})
+  const numbersOf = (what: string) =>
+    Object.fromEntries(
+      [...copied.matchAll(new RegExp(`^${what} (\\S+) (\\d+)$`, 'gm'))]
+        .map(([, name = '', number]) => [name, Number(number)] as const)
+        .sort(([one], [other]) => (one < other ? -1 : 1)),
+    )
+  const [sizes, tookMs] = [numbersOf('size'), numbersOf('took')]
+  for (const path of Object.keys(sizes).filter((name) => name.includes('pagemap-'))) {
+    await mkdir(dirname(join(to, path)), {recursive: true})
+    await cp(join(images, path), join(to, path))
+  }
+  await writeFile(join(to, 'rounds.json'), `${JSON.stringify({sizes, tookMs}, undefined, 2)}\n`)
 }
