@@ -38,6 +38,14 @@ export const migrationSpecSchema = z
       .string()
       .optional()
       .describe('owner is who requested the move, for example policy/spot. Defaults to user.'),
+    replicas: z
+      .int()
+      .min(0)
+      .max(0)
+      .default(0)
+      .describe(
+        'replicas is always 0. While the new pod of a ReplicaSet belongs to the Migration, PodDisruptionBudgets read the scale of its owner; they count the number of pods that the ReplicaSet has.',
+      ),
     ttlSecondsAfterFinished: ttlSecondsAfterFinished('Migration'),
   })
   .describe('spec is which pod to move, and where to. It is immutable.')

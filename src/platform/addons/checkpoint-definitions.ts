@@ -28,7 +28,7 @@ const allKinds = [
 
 function definition(kind: ResourceKind): KubeObject {
   const {plural, namespaced, schema: whole} = RESOURCES[kind]
-  const {shortNames, columns, rules = [], objectRules = []} = PRESENTATION[kind]
+  const {shortNames, columns, rules = [], objectRules = [], scale} = PRESENTATION[kind]
   const schema = structural(z.toJSONSchema(whole.shape.spec, {io: 'input'}))
   const status = structural(z.toJSONSchema(whole.shape.status.unwrap(), {io: 'input'}))
   return {
@@ -51,7 +51,7 @@ function definition(kind: ResourceKind): KubeObject {
           name: version,
           served: true,
           storage: true,
-          subresources: {status: {}},
+          subresources: {status: {}, ...(scale === undefined ? {} : {scale})},
           additionalPrinterColumns: columns.map(({name, type = 'string', jsonPath, priority}) => ({
             name,
             type,

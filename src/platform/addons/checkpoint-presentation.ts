@@ -57,6 +57,8 @@ export const PRESENTATION: Readonly<
     {
       readonly shortNames: readonly string[]
       readonly columns: readonly Column[]
+      /** Where its subresource `scale` is read. */
+      readonly scale?: {readonly specReplicasPath: string; readonly statusReplicasPath: string}
       /** About the spec. */
       readonly rules?: readonly (readonly [string, string])[]
       /** About the whole object. */
@@ -131,6 +133,8 @@ export const PRESENTATION: Readonly<
       message,
     ],
     rules: [['self == oldSelf', 'spec is immutable']],
+    // A PodDisruptionBudget with a percentage allows no disruption while it finds no scale of the owner of a pod.
+    scale: {specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas'},
   },
   CheckpointPolicy: {
     shortNames: ['ckptpolicy'],
