@@ -53,6 +53,15 @@ export const restoreAnswerSchema = z.discriminatedUnion('action', [
         }),
       )
       .optional(),
+    /** Memory comes after its processes run; absent: it is in `imageDir`. Handlers of clouder before it refuse it. */
+    pages: z
+      .strictObject({
+        /** Of the agent, beside AGENT_SOCKET: leads to the page server of the source. */
+        socket: z.string(),
+        /** A file that is written when all memory has arrived, or is lost. */
+        state: z.string(),
+      })
+      .optional(),
   }),
   /** This container of the pod was restored before and has ended since: start it anew from its image. */
   z.strictObject({version: z.literal(1), action: z.literal('create')}),

@@ -13,6 +13,7 @@ export type CheckpointErrorCode =
   | 'PRIVILEGES_WIDER'
   | 'IMAGE_UNAVAILABLE'
   | 'MIGRATION_FAILED'
+  | 'MEMORY_LOST'
   | 'STORE_UNKNOWN'
   | 'STORE_UNREACHABLE'
   | 'STORE_REFUSED'

@@ -230,7 +230,11 @@ export function movePlanText(plan: MovePlan, options: ResultOptions): string {
   const table = renderTable<PlannedTarget>(
     [
       {title: 'to', text: ({node}) => node},
-      {title: 'way', text: ({way}) => way ?? 'none'},
+      {
+        title: 'way',
+        text: ({way, lazy}) =>
+          way === undefined ? 'none' : lazy === true ? `${way}, memory afterwards` : way,
+      },
       {title: 'expected downtime', text: downtimeOf},
       {title: 'detail', text: ({why}) => why},
     ],

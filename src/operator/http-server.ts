@@ -1,5 +1,6 @@
 import {createServer, type IncomingMessage, type ServerResponse} from 'node:http'
 import {createServer as createNetServer, type Socket} from 'node:net'
+import type {Duplex} from 'node:stream'
 import type {Registry} from 'prom-client'
 import type {Health} from './health.ts'
 import type {Log} from './log.ts'
@@ -8,11 +9,19 @@ import {peerServer, type AnsweringKey} from './peer-tls.ts'
 /** False: it is not for it to answer. */
 export type HttpAnswer = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>
 
+/** Goes on with a connection that asks for another protocol. False: it is not for it to answer. */
+export type HttpUpgrade = (request: IncomingMessage, socket: Duplex) => Promise<boolean>
+
 export interface HttpOptions {
   readonly health: Health
   readonly registry: Pick<Registry, 'metrics' | 'contentType'>
   /** What only those are answered who have the key of the programs, by TLS. */
-  readonly peers?: {readonly key: AnsweringKey; readonly answer: HttpAnswer}
+  readonly peers?: {
+    readonly key: AnsweringKey
+    readonly answer: HttpAnswer
+    /** Of requests for another protocol; default: they are refused. */
+    readonly upgrade?: HttpUpgrade
+  }
   /** Connections of another kind, which neither HTTP nor TLS could begin as they do. */
   readonly others?: {
     readonly firstByte: number
@@ -38,7 +47,14 @@ const FIRST_BYTE_MS = 10_000
 export async function serveHttp(port: number, options: HttpOptions): Promise<HttpServer> {
   const {log, peers, others} = options
   const open = createServer(answered(openAnswer(options), log))
-  const secret = peers === undefined ? undefined : peerServer(peers.key, answered(peers.answer, log))
+  const secret =
+    peers === undefined
+      ? undefined
+      : peerServer(
+          peers.key,
+          answered(peers.answer, log),
+          peers.upgrade === undefined ? undefined : upgraded(peers.upgrade, log),
+        )
   const connected = new Set<Socket>()
   const server = createNetServer((socket) => {
     connected.add(socket)
@@ -97,6 +113,19 @@ const answered =
         log('warn', 'request failed', {url: request.url, error: String(error)})
         if (response.headersSent) response.destroy()
         else response.writeHead(500).end()
+      },
+    )
+  }
+
+const upgraded =
+  (upgrade: HttpUpgrade, log: Log) =>
+  (request: IncomingMessage, socket: Duplex): void => {
+    socket.on('error', () => socket.destroy())
+    upgrade(request, socket).then(
+      (taken) => taken || socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n'),
+      (error: unknown) => {
+        log('warn', 'request failed', {url: request.url, error: String(error)})
+        socket.destroy()
       },
     )
   }

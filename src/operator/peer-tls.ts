@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto'
-import type {IncomingMessage, ServerResponse} from 'node:http'
+import type {ClientRequest, IncomingMessage, ServerResponse} from 'node:http'
 import {createServer, request, type Agent, type RequestOptions, type Server} from 'node:https'
+import type {Duplex} from 'node:stream'
 import {connect, TLSSocket, type ConnectionOptions} from 'node:tls'
 
 /**
@@ -66,12 +67,13 @@ export function answeringKey(read: () => Promise<string>, now: () => number): An
   }
 }
 
-/** A server for those who share the key, which does not listen. */
+/** A server for those who share the key, which does not listen. `upgrade`: what is not to stay HTTP; default: refused. */
 export function peerServer(
   key: AnsweringKey,
   answer: (request: IncomingMessage, response: ServerResponse) => void,
+  upgrade?: (request: IncomingMessage, socket: Duplex) => void,
 ): Server {
-  return createServer(
+  const server = createServer(
     {
       ...TLS,
       dhparam: 'auto',
@@ -80,6 +82,9 @@ export function peerServer(
     },
     answer,
   )
+  // Nobody sends anything before it is accepted.
+  if (upgrade !== undefined) server.on('upgrade', (request, socket) => upgrade(request, socket))
+  return server
 }
 
 export interface PeerAsk {
@@ -108,6 +113,35 @@ export const channelOf = ({socket}: IncomingMessage): Buffer | undefined =>
 
 /** GET; the answer, whatever its status, of somebody who has the key. Throws PeerRefusedError, and Error without an answer. */
 export async function askPeer(ask: PeerAsk): Promise<IncomingMessage> {
+  const {asking} = await beginAsk(ask)
+  return new Promise((resolve, reject) => {
+    asking.once('response', resolve)
+    asking.once('error', (error) => reject(refusalOf(error)))
+    asking.end()
+  })
+}
+
+/**
+ * Asks somebody who has the key to go on with another protocol than HTTP; the connection, or the answer of one that
+ * refuses. Throws as `askPeer` does.
+ */
+export async function upgradePeer(
+  ask: PeerAsk & {readonly headersOf: NonNullable<PeerAsk['headersOf']>},
+  protocol: string,
+): Promise<{readonly socket: Duplex} | {readonly refusal: IncomingMessage}> {
+  const {asking} = await beginAsk(ask, {connection: 'Upgrade', upgrade: protocol})
+  return new Promise((resolve, reject) => {
+    asking.once('upgrade', (_response, socket) => resolve({socket}))
+    asking.once('response', (refusal) => resolve({refusal}))
+    asking.once('error', (error) => reject(refusalOf(error)))
+    asking.end()
+  })
+}
+
+async function beginAsk(
+  ask: PeerAsk,
+  more: Readonly<Record<string, string>> = {},
+): Promise<{readonly asking: ClientRequest}> {
   const {host, port, path, key, agent, headersOf, signal} = ask
   const tls: ConnectionOptions = {
     ...TLS,
@@ -128,16 +162,15 @@ export async function askPeer(ask: PeerAsk): Promise<IncomingMessage> {
       : {
           // Without an agent: one would make a connection of its own.
           createConnection: () => own,
-          headers: headersOf(own.exportKeyingMaterial(CHANNEL[1], CHANNEL[0], Buffer.alloc(0))),
+          headers: {
+            ...headersOf(own.exportKeyingMaterial(CHANNEL[1], CHANNEL[0], Buffer.alloc(0))),
+            ...more,
+          },
         }),
   }
-  return new Promise((resolve, reject) => {
-    const asking = request(options)
-    asking.once('timeout', () => asking.destroy(new Error(`no response within ${SILENCE_MS / 1000} s`)))
-    asking.once('response', resolve)
-    asking.once('error', (error) => reject(refusalOf(error)))
-    asking.end()
-  })
+  const asking = request(options)
+  asking.once('timeout', () => asking.destroy(new Error(`no response within ${SILENCE_MS / 1000} s`)))
+  return {asking}
 }
 
 function connected(options: ConnectionOptions, signal: AbortSignal): Promise<TLSSocket> {

@@ -18,6 +18,7 @@ import {
   waitForValue,
 } from '../support/e2e-checkpoints.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
+import {moveLazily} from '../support/e2e-lazy.ts'
 import {endOf} from '../support/e2e-results.ts'
 import {preCopyOfNodes} from '../support/e2e-pre-copy.ts'
 import {moveWithoutRoom} from '../support/e2e-room.ts'
@@ -229,6 +230,8 @@ scenario('checkpoint and restore in a cluster', {prefix: 'e2e-ckpt', workers: 2}
   moveWithoutRoom(chapter)
 
   preCopyOfNodes(chapter)
+
+  moveLazily(chapter)
 
   chapter('a drain moves what a policy opts in, and kills nothing of it', async (cluster) => {
     await startTraveller(cluster, 'stays', {node: 'worker-1', labels: {keep: 'yes'}})

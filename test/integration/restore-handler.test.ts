@@ -2,6 +2,7 @@ import {execFile} from 'node:child_process'
 import {existsSync} from 'node:fs'
 import {readdir, readFile, writeFile} from 'node:fs/promises'
 import {once} from 'node:events'
+import {createServer, type Socket} from 'node:net'
 import {promisify} from 'node:util'
 import {pack} from 'tar-stream'
 import {afterAll, beforeAll, beforeEach, expect, test} from 'vitest'
@@ -64,6 +65,36 @@ test('a container is restored from what the agent prepared, is started already, 
   expect((await node.call('start', 'other')).runc).toEqual([['start', 'other']])
   expect((await node.call('delete', '--force', 'abc123')).runc).toEqual([['delete', '--force', 'abc123']])
   expect((await node.call('start', 'abc123')).runc).toEqual([['start', 'abc123']])
+})
+
+test('memory of a container that comes afterwards is fetched before it is restored, and what came of it is noted', async () => {
+  const [socket, state] = [node.path('pages.sock'), node.path('restore/pod/counter.pages')]
+  await node.listen(() => node.restoreAnswer({pages: {socket, state}}))
+  const connected: Socket[] = []
+  const agent = createServer((daemon) => connected.push(daemon)).listen(socket)
+  try {
+    await node.setCriu(`echo "$@" >'${node.path('criu-calls')}'; printf x >&4; cat <&3 >/dev/null`)
+    const created = await node.call(...node.createWords())
+    expect(created).toMatchObject({code: 0, logged: undefined})
+    expect(created.runc[0]).toEqual(expect.arrayContaining(['restore', '--lazy-pages', '--detach']))
+    expect(await node.read('criu-calls')).toContain('lazy-pages --images-dir')
+    expect(existsSync(state)).toBe(false)
+    connected[0]?.destroy()
+    await expect.poll(() => node.read('restore/pod/counter.pages')).toBe('complete\n')
+
+    await node.setRunc('case "$*" in *restore*) exit 3;; esac')
+    expect((await node.call(...node.createWords())).code).toBe(1)
+    expect(await node.read('restore/pod/counter.pages')).toMatch(/^not-started\n/)
+    // Nothing of it may run once that is noted.
+    await expect.poll(() => connected.every(({closed}) => closed)).toBe(true)
+
+    await node.setCriu('exit 1')
+    const refused = await node.call(...node.createWords())
+    expect(refused).toMatchObject({code: 1, runc: []})
+    expect(refused.logged).toContain('CRIU cannot receive memory')
+  } finally {
+    agent.close()
+  }
 })
 
 test('a container that the agent wants anew is made by runc, as if nobody had asked', async () => {

@@ -16,6 +16,8 @@ import type {DumpWatcher} from '../../src/programs/node-agent/freeze.ts'
 import {kubeletArchives} from '../../src/programs/node-agent/former-archives.ts'
 import {inspectArchive} from '../../src/programs/node-agent/inspect.ts'
 import {parsePod, podRef} from '../../src/kubernetes/pod.ts'
+import {incomingPages} from '../../src/programs/node-agent/lazy/incoming-pages.ts'
+import type {PageServers} from '../../src/programs/node-agent/lazy/page-servers.ts'
 import {PodLocks} from '../../src/programs/node-agent/pod-locks.ts'
 import {incomingDumps} from '../../src/programs/node-agent/transfer/incoming.ts'
 import {outgoingDumps, withOutgoing} from '../../src/programs/node-agent/transfer/outgoing.ts'
@@ -27,6 +29,7 @@ import type {AgentTools} from '../../src/programs/node-agent/tools.ts'
 import type {DumpSize, FileSize} from '../../src/programs/node-agent/upper-layer.ts'
 import type {PodVolume} from '../../src/programs/node-agent/volumes.ts'
 import type {Rlimits} from '../../src/checkpoint/archive/rlimits.ts'
+import {noPageServers} from './page-servers.ts'
 import {FakeKube} from './fake-kube.ts'
 import {MEMBERS, tarOf} from './kubelet-archive.ts'
 import {TrackedMemory, trackedRunc} from './tracked-memory.ts'
@@ -120,6 +123,7 @@ export class FakeNode {
   volumeSize: FileSize = {fileBytes: 0, holeBytes: 0, sparsest: ''}
   /** What dumps may take of its memory. */
   memoryBytes = 0
+  pageServers: PageServers = noPageServers
   memoryIsFull = false
   /** What a node that a dump is sent to has room for; undefined: it does not connect. */
   targetRoomBytes: number | undefined = 2 ** 40
@@ -245,6 +249,9 @@ export class FakeNode {
         reserve: (bytes) => Promise.resolve(bytes <= this.memoryBytes ? () => undefined : undefined),
         isFull: () => Promise.resolve(this.memoryIsFull),
       },
+      pageServers: this.pageServers,
+      incomingPages: incomingPages(this.folder, () => undefined),
+      openPages: () => Promise.reject(new Error('this node is alone')),
       shims: {isPaused: () => Promise.resolve(false), resume: () => Promise.resolve()},
       cgroups: life.of('cgroups', this.#cgroups(), ['holdContainer', 'thaw', 'kill']),
       exec: life.of('runtime', {exec: () => this.#exec()}, ['exec']).exec,

@@ -48,6 +48,7 @@ export class HandlerNode implements AsyncDisposable {
     const node = new HandlerNode(await mkdtemp(join(tmpdir(), 'clouder-test-')))
     const linked = {
       runc: node.path('runc'),
+      criu: node.path('criu'),
       socket: node.path('agent.sock'),
       restoreDir: node.path('restore'),
       markerDir: node.path('markers'),
@@ -83,6 +84,12 @@ export class HandlerNode implements AsyncDisposable {
     const record = `for word in "$@"; do printf '%s\\n' "$word"; done >>'${this.path('calls')}'; echo -- >>'${this.path('calls')}'`
     await writeFile(this.path('runc'), `#!/bin/sh\n${record}\n${body}\n`)
     await chmod(this.path('runc'), 0o755)
+  }
+
+  /** What CRIU does, whose daemon has a connection on file descriptor 3, and reports on 4 that it is ready. */
+  async setCriu(body: string): Promise<void> {
+    await writeFile(this.path('criu'), `#!/bin/sh\n${body}\n`)
+    await chmod(this.path('criu'), 0o755)
   }
 
   /** The annotations of the container beside those that containerd gives. */

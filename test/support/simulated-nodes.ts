@@ -41,6 +41,9 @@ type PreCopied = NonNullable<NonNullable<Checkpoint['status']>['preCopy']>
 /** In these phases the dump is there. */
 const HOLDING: readonly unknown[] = ['Dumped', 'Storing', 'Ready']
 
+/** As long as memory takes that comes after a pod. */
+const PAGES_MS = 5000
+
 /** Reads an object once: those of a FakeKube never change, they are replaced. */
 function reader<Schema extends z.ZodType>(schema: Schema): (object: KubeObject) => z.output<Schema> {
   const known = new WeakMap<KubeObject, {readonly read: z.output<Schema>}>()
@@ -86,6 +89,8 @@ export class SimulatedNodes {
   readonly full = new Set<string>()
   /** By pod: what agents report of its memory that is copied before the dump, one after the other. */
   readonly copies = new Map<string, readonly PreCopied[]>()
+  /** Nodes where the memory that comes after a pod does not all arrive, or that cannot start such a pod; others get it all. */
+  readonly pages = new Map<string, 'Lost' | 'NotStarted'>()
   /** By pod: what agents say that a restore may not find. */
   readonly obstacles = new Map<string, readonly Obstacle[]>()
   readonly #kube: FakeKube
@@ -170,6 +175,7 @@ export class SimulatedNodes {
   tick(): boolean {
     const steps = [
       ...this.#migrations().map((migration) => this.#admit(migration)),
+      ...this.#migrations().map((migration) => this.#followPages(migration)),
       ...this.#checkpoints().map((checkpoint) => this.#agent(checkpoint)),
       ...this.#pods().map((pod) => this.#kubelet(pod)),
     ]
@@ -214,6 +220,37 @@ export class SimulatedNodes {
     if (this.dead.has(sent.status.nodeName ?? '')) return false
     this.#received.add(`${targetNodeName} ${sent.metadata.uid ?? ''}`)
     return true
+  }
+
+  /** Reports what came of the memory of a pod that runs already. */
+  #followPages({metadata, status = {}}: Migration): boolean {
+    const {targetNodeName = '', newPodName, transfer} = status
+    const pod = this.#pods().find((one) => one.metadata.name === newPodName)
+    if (transfer?.pages?.state !== 'Starting' || this.dead.has(targetNodeName)) return false
+    if (pod?.metadata.uid === undefined || !this.#memory.has(pod.metadata.uid)) return false
+    if (this.#now() - (this.#started.get(pod.metadata.uid) ?? this.#now()) < PAGES_MS) return false
+    if (this.pages.get(targetNodeName) !== 'Lost')
+      return this.#setStatus('Migration', metadata, {
+        transfer: {receivedBytes: 0, pages: {state: 'Complete'}},
+      })
+    this.#die(pod)
+    return this.#setStatus('Migration', metadata, {
+      transfer: {receivedBytes: 0, pages: {state: 'Lost', message: 'the connection broke'}},
+    })
+  }
+
+  /** What the agent answers for a pod whose memory comes afterwards, which it notes before. */
+  #answerLazy({metadata, spec}: Pod): 'starts' | 'waits' | 'refused' {
+    const move = this.#migrations().find((one) => one.metadata.name === metadata.labels[MIGRATION_LABEL])
+    const {state} = move?.status?.transfer?.pages ?? {}
+    if (move === undefined || (state !== undefined && state !== 'Starting')) return 'refused'
+    const cannot = this.pages.get(spec.nodeName ?? '') === 'NotStarted'
+    if (state === 'Starting' && !cannot) return 'starts'
+    const next = state === undefined ? 'Starting' : 'NotStarted'
+    this.#setStatus('Migration', move.metadata, {
+      transfer: {receivedBytes: 0, pages: {state: next}},
+    })
+    return 'waits'
   }
 
   /** What the agent of a node answers for a pod that goes on from a checkpoint of a direct move. */
@@ -363,8 +400,10 @@ export class SimulatedNodes {
     const source = this.#checkpoints().find(
       ({metadata}) => metadata.name === from && metadata.namespace === pod.metadata.namespace,
     )
-    const answer = source === undefined ? 'refused' : this.#answer(pod, source)
-    if (answer === 'waits') return false
+    const plain = source === undefined ? 'refused' : this.#answer(pod, source)
+    const isLazy = plain === 'starts' && source?.spec.transfer?.lazy === true
+    const answer = isLazy ? this.#answerLazy(pod) : plain
+    if (answer === 'waits') return isLazy
     if (from !== undefined && answer === 'refused')
       return this.#refuse(pod, 'CHECKPOINT_UNKNOWN: there is none')
     const memory = source === undefined ? `fresh ${uid}` : this.#stored.get(source.metadata.uid ?? '')
@@ -376,6 +415,7 @@ export class SimulatedNodes {
       if (this.dying.has(nodeName)) return this.#die(pod)
     }
     this.#memory.set(uid, memory ?? '')
+    if (isLazy) this.#started.set(uid, this.#now())
     return this.#setStatus(
       'Pod',
       pod.metadata,

@@ -92,6 +92,12 @@ export const checkpointSpecSchema = z
           .boolean()
           .optional()
           .describe('preCopy is whether memory is copied and sent before the pod is frozen, in rounds.'),
+        lazy: z
+          .boolean()
+          .optional()
+          .describe(
+            'lazy is whether the memory stays on the node of the pod until the pod runs on the other node. Such a checkpoint contains no memory and cannot be stored.',
+          ),
       })
       .optional()
       .describe(

@@ -3,6 +3,9 @@ import {backends} from './restore.ts'
 import {preCopySchema} from './checkpoint.ts'
 import {message, metadataSchema, name, phaseConditions, reason, ttlSecondsAfterFinished} from './metadata.ts'
 
+/** When memory is moved: before the pod runs on the target, or afterwards. */
+export const memoryPolicySchema = z.enum(['Eager', 'Lazy'])
+
 export const migrationSpecSchema = z
   .strictObject({
     podName: name.describe('podName is the name of the pod to move, in the namespace of the Migration.'),
@@ -34,6 +37,11 @@ export const migrationSpecSchema = z
       .describe(
         'preCopy is whether memory is copied and sent while the pod still runs, in rounds, so that it is frozen for less time. Only with a direct move from a node whose kernel tracks writes. Defaults to false.',
       ),
+    memoryPolicy: memoryPolicySchema
+      .optional()
+      .describe(
+        'memoryPolicy defines when the memory gets to the target node. One of Eager (before the pod runs there) and Lazy (afterwards: the downtime does not grow with the memory, but if one of both nodes, their node agents or the network between them fails before all of it has arrived, the memory is lost). Lazy requires a pod of a ReplicaSet with one container, and excludes preCopy. Defaults to Eager.',
+      ),
     owner: z
       .string()
       .optional()
@@ -62,6 +70,11 @@ export const migrationPhases = [
 ] as const
 /** How the memory gets to the target: from node to node, or by way of a store. */
 export const migrationWays = ['Direct', 'Store'] as const
+/**
+ * How far the memory of a pod is that comes after the pod runs. With `Starting` its processes may run, and the source
+ * must not be thawed any more.
+ */
+export const pagesStates = ['Starting', 'NotStarted', 'Complete', 'Lost'] as const
 export const migrationStatusSchema = z
   .looseObject({
     phase: z
@@ -111,6 +124,22 @@ export const migrationStatusSchema = z
           .describe(
             'publicKey is the key that proves to the node agent of the source node that the node agent of the target node requests the memory (ed25519, DER in base64).',
           ),
+        pages: z
+          .looseObject({
+            state: z
+              .enum(pagesStates)
+              .describe(
+                'state is one of Starting (its processes may run), NotStarted (they never ran), Complete (all memory is on the target node) and Lost (they were killed before all memory had arrived).',
+              ),
+            receivedBytes: z
+              .int()
+              .min(0)
+              .optional()
+              .describe('receivedBytes is how much memory has arrived since the pod started, in bytes.'),
+            message: z.string().optional().describe('message is the explanation, for people.'),
+          })
+          .optional()
+          .describe('pages is the memory that arrives after the pod runs. Only with memoryPolicy Lazy.'),
       })
       .optional()
       .describe(

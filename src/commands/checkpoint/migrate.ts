@@ -2,6 +2,7 @@ import {Flags} from '@oclif/core'
 import {BaseCommand} from '../../cli/base-command.ts'
 import {placeOf, podArgument, storeFlag, waitFlag} from '../../cli/checkpoint-flags.ts'
 import {clusterFlag, yesFlag} from '../../cli/flags.ts'
+import {lazyQuestion, memoryFlags, untilOf} from '../../cli/migrate-flags.ts'
 
 export default class CheckpointMigrate extends BaseCommand {
   static override summary = 'move a running pod to another node, including its memory'
@@ -9,6 +10,10 @@ export default class CheckpointMigrate extends BaseCommand {
     'Checkpoints the pod, restores it under the same name on the other node, and verifies it. Its memory goes from node to node, or by way of the store where the nodes cannot do that. The source is deleted only when the target has all of it and can run it; if anything fails, the source resumes.'
   static override examples = [
     {description: 'to any other node', command: '<%= config.bin %> checkpoint migrate default/web'},
+    {
+      description: 'with a short downtime, at the risk of losing the memory of the pod',
+      command: '<%= config.bin %> checkpoint migrate default/web --lazy',
+    },
     {
       description: 'show what a move to a given node would take',
       command: '<%= config.bin %> checkpoint migrate default/web --to worker-2 --dry-run',
@@ -26,14 +31,7 @@ export default class CheckpointMigrate extends BaseCommand {
       env: 'CLOUDER_BACKEND',
       options: ['Handler', 'CreateImage'] as const,
     })(),
-    keep: Flags.boolean({
-      description: 'store the checkpoint of the move and keep it; default: it is deleted after the move',
-      env: 'CLOUDER_KEEP',
-    }),
-    'pre-copy': Flags.boolean({
-      description: 'copy memory while the pod still runs, where the kernel of its node tracks writes',
-      env: 'CLOUDER_PRE_COPY',
-    }),
+    ...memoryFlags,
     'dry-run': Flags.boolean({
       description: 'only show the memory to move, the possible ways and the expected downtime',
       env: 'CLOUDER_DRY_RUN',
@@ -65,6 +63,7 @@ export default class CheckpointMigrate extends BaseCommand {
     const target = {
       ...(flags.to === undefined ? {} : {node: flags.to}),
       ...(flags.backend === undefined ? {} : {backend: flags.backend}),
+      ...(flags.lazy ? {memoryPolicy: 'Lazy' as const} : {}),
     }
     if (flags['dry-run']) {
       const wanted = {namespace, pod, ...target}
@@ -72,8 +71,8 @@ export default class CheckpointMigrate extends BaseCommand {
       return this.show({cluster, plan}, () => results.movePlanText(plan, options))
     }
     const {store, wait, keep, 'pre-copy': preCopy} = flags
-    const until = flags['until-ready'] ? 'complete' : 'running'
-    const wanted = {namespace, pod, store, wait, keep, preCopy, until, ...target} as const
+    if (flags.lazy) await this.ask({...lazyQuestion(`${namespace}/${pod}`), yes: flags.yes})
+    const wanted = {namespace, pod, store, wait, keep, preCopy, until: untilOf(flags), ...target} as const
     const migration = await withCheckpoints(cluster, tools, ({kube}) => migratePod(kube, wanted, tools))
     await this.show({cluster, migration}, () => results.migrationText(migration, options))
   }

@@ -41,7 +41,7 @@ export function controllerMetrics(registry: Registry): ControllerMetrics {
   })
   const migrations = new Counter({
     name: 'clouder_migrations_total',
-    help: 'Completed migrations, by result and way: Direct, PreCopy (direct, after rounds of pre-copy) or Store',
+    help: 'Completed migrations, by result and way: Direct, PreCopy (direct, after rounds of pre-copy), Lazy (direct, with post-copy) or Store',
     labelNames: ['result', 'way'],
     registers,
   })

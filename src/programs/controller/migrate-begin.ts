@@ -1,4 +1,5 @@
 import {isOver} from '../../checkpoint/ends.ts'
+import {reasonNotToBeLazy} from '../../checkpoint/lazy.ts'
 import {MIGRATION_FINALIZER, NODE_FEATURES_ANNOTATION} from '../../api/names.ts'
 import {podTemplateOf, templatedPodSchema} from '../../checkpoint/pod-template.ts'
 import {controllerOf, isRunning, nodeSchema, podSchema, restartsOf, type Pod} from '../../kubernetes/pod.ts'
@@ -6,8 +7,9 @@ import {reasonNotToMove} from '../../checkpoint/policies.ts'
 import {migrationSchema, type Migration} from '../../api/resources.ts'
 import {namespaceProblem} from './checkpoint-images.ts'
 import {boundVolumes, claimProblem} from './pod-volumes.ts'
-import {newPodNameOf, wayTo} from './migrate-direct.ts'
+import {movesDirectly, newPodNameOf, wayTo} from './migrate-direct.ts'
 import {imagesFirst} from './migrate-images.ts'
+import {isLazy, servesPages} from './migrate-lazy.ts'
 import {refusalsText, refusedNodes} from './migrate-next-target.ts'
 import {refusalOfTarget} from './migrate-target.ts'
 import {
@@ -90,6 +92,9 @@ function earlierOf({metadata, spec}: Migration, {objects}: ReconcileContext): st
   )?.metadata.name
 }
 
+const isAbleToBeLazy = (target: string, source: string, context: ReconcileContext): boolean =>
+  [source, target].every((name) => servesPages(name, context) && movesDirectly(name, context))
+
 /** The node that is best for the pod, or why it cannot be moved; what can be known before it has to stand still. */
 async function targetOf(
   pod: Pod,
@@ -106,6 +111,9 @@ async function targetOf(
   const never = reasonNotToMove(pod)
   if (never !== undefined) return failed(`pod ${spec.podName} cannot be moved: ${never}`)
   if (spec.nodeName === nodeName) return failed(`pod ${spec.podName} is already on ${nodeName}`)
+  const eager = isLazy(migration) ? reasonNotToBeLazy(pod, spec) : undefined
+  if (eager !== undefined)
+    return failed(`pod ${spec.podName} cannot be moved with memoryPolicy Lazy: ${eager}`)
   const claims = await claimProblem(pod, controllerOf(pod)?.kind === 'ReplicaSet', context)
   if (claims !== undefined) return failed(`pod ${spec.podName} cannot be moved: ${claims}`)
   const node = context.objects.get('Node', nodeName)
@@ -130,9 +138,15 @@ async function targetOf(
     context.objects,
   )
   const refused = refusedNodes(migration)
-  const names = places.candidates
+  const able = places.candidates
     .map((candidate) => candidate.node.metadata.name)
     .filter((name) => !refused.has(name))
+  const names = able.filter((name) => !isLazy(migration) || isAbleToBeLazy(name, nodeName, context))
+  if (able.length > 0 && names.length === 0)
+    return {
+      reason: 'RESTORE_UNSUPPORTED',
+      message: `pod ${spec.podName} cannot be moved with memoryPolicy Lazy: ${nodeName} and ${able.join(', ')} cannot both serve memory (node feature postcopy) and move pods directly`,
+    }
   // One that was asked already stays, as long as it can take it.
   const asked = names.find((name) => name === migration.status?.targetNodeName)
   return (

@@ -3,6 +3,7 @@ import {labelValue, objectName} from '../../api/object-names.ts'
 import {isReady, nodeSchema, podSchema, type Pod} from '../../kubernetes/pod.ts'
 import {checkpointSchema, type Checkpoint, type Migration} from '../../api/resources.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
+import {isLazy} from './migrate-lazy.ts'
 import {isMadeBy, targetPod} from './migrate-target.ts'
 import {phaseMs, podNamed, type MigrationAt} from './migration-state.ts'
 import {nodeFeaturesOf} from './placement.ts'
@@ -30,7 +31,7 @@ export function wayTo(target: string, source: string, {migration, context}: Migr
   return {way: 'Store', wayMessage: `${unable.join(' and ')} cannot move a pod from node to node`}
 }
 
-function movesDirectly(name: string, {objects}: ReconcileContext): boolean {
+export function movesDirectly(name: string, {objects}: ReconcileContext): boolean {
   const node = objects.get('Node', name)
   return node !== undefined && nodeFeaturesOf(nodeSchema.parse(node))?.directMoves === true
 }
@@ -114,6 +115,7 @@ export async function settleDumped({migration, context}: MigrationAt): Promise<R
   const object = await context.kube.get(refTo('Checkpoint', status.checkpointName, metadata.namespace))
   if (object?.metadata.labels?.[MIGRATION_LABEL] !== labelValue(metadata.name)) return undefined
   const {phase, frozen} = checkpointSchema.parse(object).status ?? {}
+  if (isLazy({spec})) return frozen === true ? {requeueAfterMs: FROZEN_MS} : removeDump(object, context)
   const keeps = status.phase === 'Failed' || (status.phase === 'Succeeded' && spec.keep === true)
   if (keeps) return phase === 'Dumped' ? storeDumped(object, context) : undefined
   // To delete it would thaw the source, which its agent is about to end: two of the pod would run.
@@ -142,7 +144,9 @@ export async function endUnowned(
   )
   // Either of them may run: which one is to go on is for whoever deleted the Migration by force to say.
   if (made !== undefined && (isSource || !isReady(made))) return again
-  const keeps = made === undefined ? !isSource : spec.transfer?.keep === true
+  // What has no memory in it is of no use.
+  const hasMemory = spec.transfer?.lazy !== true
+  const keeps = hasMemory && (made === undefined ? !isSource : spec.transfer?.keep === true)
   return keeps ? storeDumped(object, context) : removeDump(object, context)
 }
 

@@ -19,6 +19,7 @@ import {ensure, refusalOf} from '../../operator/writes.ts'
 import {isComplete, removeEarly} from './migrate-direct.ts'
 import {beginAgain, hasNextTarget} from './migrate-next-target.ts'
 import {awaitsReadiness} from './migrate-verify.ts'
+import {finishLost, finishWithoutSource, hasRunInPart, isLazy, mayNotHaveRun} from './migrate-lazy.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
 import {refTo} from './reconcile-context.ts'
 
@@ -120,6 +121,7 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
   const {migration} = at
   const {status = {}, spec} = migration
   const reason = status.reason ?? 'MIGRATION_FAILED'
+  if (hasRunInPart(migration)) return giveUp(at)
   if (!(await removeEarly(at))) return {requeueAfterMs: AGAIN_MS}
   const source = await podNamed(spec.podName, at)
   const isSource = source !== undefined && source.metadata.uid === status.sourcePodUID
@@ -146,6 +148,20 @@ export async function rollBack(at: MigrationAt): Promise<Requeue> {
     return leave(source, at)
   }
   return makeBack(at)
+}
+
+/**
+ * Ends both pods of a move whose pod has run on the target without all of its memory: the source is older than what
+ * others saw of the pod, and must not go on.
+ */
+async function giveUp(at: MigrationAt): Promise<Requeue> {
+  const {status = {}, spec} = at.migration
+  const target = await podNamed(status.newPodName ?? '', at)
+  if (target !== undefined && isOurs(target, at)) return leave(target, at)
+  if (mayNotHaveRun(at)) return {requeueAfterMs: AGAIN_MS}
+  const source = await podNamed(spec.podName, at)
+  if (source !== undefined && source.metadata.uid === status.sourcePodUID) return end(source, at)
+  return finishLost(at)
 }
 
 /**
@@ -182,6 +198,7 @@ async function thawIfFrozen(at: MigrationAt): Promise<boolean> {
 async function makeBack(at: MigrationAt): Promise<Requeue> {
   const {migration, context} = at
   const {metadata, spec, status = {}} = migration
+  if (isLazy(migration)) return finishWithoutSource(at)
   const taken = await checkpointOf(at)
   const template = taken?.status?.podTemplate
   if (taken === undefined || template === undefined)

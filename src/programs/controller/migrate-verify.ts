@@ -3,6 +3,7 @@ import type {Checkpoint, Migration} from '../../api/resources.ts'
 import {isTerminating, type Pod} from '../../kubernetes/pod.ts'
 import type {Requeue} from '../../operator/reconciler.ts'
 import {handOver} from './migrate-hand-over.ts'
+import {awaitPages, isLazy, pagesOf} from './migrate-lazy.ts'
 import {
   checkpointOf,
   finish,
@@ -32,6 +33,9 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
   const {status = {}, spec} = migration
   const pod = await podNamed(status.newPodName ?? '', at)
   if (pod === undefined || pod.metadata.uid !== status.newPodUID || isTerminating(pod)) return deleted(at)
+  const pages = pagesOf(migration)
+  if (pages?.state === 'Lost' || pages?.state === 'NotStarted')
+    return step(at, 'RollingBack', {reason: 'RESTORE_FAILED'}, pages.message ?? pages.state)
   const progress = progressOf(pod)
   if (progress.state === 'failed') return step(at, 'RollingBack', {reason: progress.reason}, progress.message)
   if (progress.state !== 'ready') {
@@ -42,6 +46,11 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
     return {requeueAfterMs: AGAIN_MS}
   }
   const readyMs = readySince(pod, context.now())
+  const ready = {
+    readyTime: status.readyTime ?? new Date(readyMs).toISOString(),
+    ...(status.downtimeMilliseconds === undefined ? downtimeOf(status, readyMs) : {}),
+  }
+  if (isLazy(migration) && pages?.state !== 'Complete') return awaitPages(ready, at)
   const transferredBytes = bytesOf(await checkpointOf(at), status)
   if (status.newPodName !== spec.podName) await handOver(pod, at)
   return finish(
@@ -50,8 +59,8 @@ export async function verify(at: MigrationAt): Promise<Requeue> {
     null,
     `pod ${pod.metadata.name} is now running on ${status.targetNodeName ?? ''}`,
     {
-      readyTime: new Date(readyMs).toISOString(),
-      ...downtimeOf(status, readyMs),
+      downtimeMilliseconds: status.downtimeMilliseconds,
+      ...ready,
       ...(transferredBytes === undefined ? {} : {transferredBytes}),
     },
   )
@@ -92,9 +101,10 @@ async function runningFields(
   }
 }
 
-const bytesOf = (taken: Checkpoint | undefined, {way}: Status): number | undefined => {
+const bytesOf = (taken: Checkpoint | undefined, {way, transfer: moved}: Status): number | undefined => {
   const {transfer, storedBytes, sizeBytes} = taken?.status ?? {}
-  return way === 'Direct' ? transfer?.sizeBytes : (storedBytes ?? sizeBytes)
+  const bytes = way === 'Direct' ? transfer?.sizeBytes : (storedBytes ?? sizeBytes)
+  return bytes === undefined ? undefined : bytes + (moved?.pages?.receivedBytes ?? 0)
 }
 
 /** The nodes' clocks may differ by more than a short move takes: it is not less than nothing, nor more than until now. */

@@ -14,6 +14,7 @@ import {
   storedInstead,
   transferLeftMs,
 } from './migrate-direct.ts'
+import {isLazy} from './migrate-lazy.ts'
 import {move, rollBack} from './migrate-move.ts'
 import {hasNextTarget, leaveTarget, refusedBy, withRefusal} from './migrate-next-target.ts'
 import {asks, askNext, takerOf} from './migrate-taker.ts'
@@ -209,6 +210,7 @@ const transferOf = ({spec, status}: Migration) => ({
   nodeName: status?.targetNodeName,
   ...(spec.keep === true ? {keep: true} : {}),
   ...(spec.preCopy === true ? {preCopy: true} : {}),
+  ...(isLazy({spec}) ? {lazy: true} : {}),
 })
 
 async function prepare(at: MigrationAt): Promise<Requeue> {

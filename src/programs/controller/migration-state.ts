@@ -98,9 +98,11 @@ export async function finish(
   return undefined
 }
 
-/** Direct moves after rounds of pre-copy are measured by themselves: they take longer, and their downtime is shorter. */
-const measuredWay = ({status: {way = 'Store', preCopy} = {}}: Migration): string =>
-  way === 'Direct' && (preCopy?.rounds ?? 0) > 0 ? 'PreCopy' : way
+/** Moves with pre-copy and with post-copy are measured by themselves: they take longer, and their downtime is shorter. */
+function measuredWay({spec, status: {way = 'Store', preCopy} = {}}: Migration): string {
+  if (spec.memoryPolicy === 'Lazy') return 'Lazy'
+  return way === 'Direct' && (preCopy?.rounds ?? 0) > 0 ? 'PreCopy' : way
+}
 
 /** Milliseconds since the phase began. */
 export const phaseMs = ({migration, context}: MigrationAt): number =>

@@ -108,6 +108,7 @@ async function oneStep(checkpoint: Named, tools: CheckpointTools): Promise<boole
       return true
     case 'Storing':
       if (status.nodeName !== tools.node) return false
+      refuseWithoutMemory(checkpoint)
       await store(checkpoint, tools)
       return true
     case 'Dumped':
@@ -124,6 +125,15 @@ async function oneStep(checkpoint: Named, tools: CheckpointTools): Promise<boole
       if (status.phase === 'Ready') await verifyAsked(checkpoint, tools)
       return false
   }
+}
+
+/** Throws CheckpointError CHECKPOINT_FAILED. */
+function refuseWithoutMemory({name, spec}: Named): void {
+  if (spec.transfer?.lazy === true)
+    throw new CheckpointError(
+      'CHECKPOINT_FAILED',
+      `checkpoint ${name} contains no memory and cannot be stored: its move had memoryPolicy Lazy`,
+    )
 }
 
 /** One that is open, or that this agent began and could not finish. */

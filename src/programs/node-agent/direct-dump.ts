@@ -6,6 +6,7 @@ import type {DumpTarget} from './container-checkpoint.ts'
 import type {ContainerFacts} from './runtime-container.ts'
 import {parentLinks, roundName} from '../../checkpoint/archive/pre-copy.ts'
 import type {PreparedRunc, Runc} from './runc.ts'
+import type {PageServers} from './lazy/page-servers.ts'
 import type {RuntimeTasks} from './runtime-tasks.ts'
 
 /** What a dump was seen to do to the processes. */
@@ -34,6 +35,8 @@ export type DirectDump = (
     readonly upper: string
     /** Rounds of pre-copy that are in the folder: only what was written since is dumped. 0: there are none. */
     readonly rounds?: number
+    /** Memory stays where it is, in a page server of the pod with this uid: freezePod is set. */
+    readonly lazyPod?: string
     /** What else is written to the folder while the container is paused. */
     readonly alongside?: (signal: AbortSignal) => Promise<void>
   },
@@ -76,7 +79,8 @@ export interface DirectDumpTools {
   readonly packChanges: PackChanges
   /** Where the root file system of a container is mounted. */
   readonly rootfsOf: (containerId: string) => string
-  readonly cgroups: Pick<Cgroups, 'freezePod'>
+  readonly cgroups: Pick<Cgroups, 'freezePod' | 'holdContainer' | 'isTraced'>
+  readonly pageServers: Pick<PageServers, 'prepare'>
   readonly nowMs: () => number
 }
 
@@ -85,8 +89,8 @@ const RESUME_TIMEOUT_MS = 5_000
 
 /** The runtime's own tasks, and the files of the container's overlay while it is paused. */
 export function directDump(tools: DirectDumpTools): DirectDump {
-  const {tasks, runc, cgroups, packChanges, nowMs} = tools
-  return async (target, folder, {cgroup, freezePod, upper, rounds = 0, alongside}, signal) => {
+  const {tasks, runc, cgroups, pageServers, packChanges, nowMs} = tools
+  return async (target, folder, {cgroup, freezePod, lazyPod, upper, rounds = 0, alongside}, signal) => {
     const {containerId: id} = target
     const facts = await tools.readContainer(target, signal)
     for (const [name, text] of Object.entries(facts)) await writeFile(join(folder, name), text, {mode: 0o600})
@@ -94,9 +98,11 @@ export function directDump(tools: DirectDumpTools): DirectDump {
     for (const path of [images, work]) await mkdir(path, {recursive: true, mode: 0o700})
     // A tenth of a second that the pod need not be frozen for.
     const prepared =
-      rounds === 0
-        ? undefined
-        : await afterRounds(runc.prepare('dump', id, {images, work, parent: roundName(rounds)}, signal))
+      lazyPod !== undefined
+        ? await pageServers.prepare(lazyPod, id, {images, work}, signal)
+        : rounds === 0
+          ? undefined
+          : await afterRounds(runc.prepare('dump', id, {images, work, parent: roundName(rounds)}, signal))
 
     const [frozenAtMs, pausedAtMs] = [Date.now(), nowMs()]
     await tasks.pause(id, signal).catch(async (error: unknown) => {
@@ -111,11 +117,17 @@ export function directDump(tools: DirectDumpTools): DirectDump {
         (ended) =>
           prepared === undefined
             ? tasks.checkpoint(id, {images, work}, ended)
-            : afterRounds(dumpWith(prepared, ended)),
+            : rounds > 0
+              ? afterRounds(dumpWith(prepared, ended))
+              : dumpWith(prepared, ended),
         (ended) => packChanges({rootfs: tools.rootfsOf(id), upper}, join(folder, 'rootfs-diff.tar'), ended),
         ...(alongside === undefined ? [] : [alongside]),
       )
+      // A page server holds the processes by other means than their freezer, without which the runtime resumes nothing.
+      if (lazyPod !== undefined) await cgroups.holdContainer(cgroup)
       const gap = freezePod && (await cgroups.freezePod(cgroup, signal)).gap
+      if (lazyPod !== undefined && !(await cgroups.isTraced(lazyPod)))
+        throw new CheckpointError('CHECKPOINT_FAILED', 'the page server of the pod has ended')
       seen = {frozenMs: nowMs() - pausedAtMs, gapMs: gap ? nowMs() - dumpedAtMs : undefined}
     } catch (error) {
       // The first error says why; a pause that stays is found by whoever thaws the pod.

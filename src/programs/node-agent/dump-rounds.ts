@@ -36,7 +36,16 @@ interface DumpToCopyFor {
 
 type RoundTools = Pick<
   AgentTools,
-  'archives' | 'cgroups' | 'log' | 'memory' | 'nodeFeatures' | 'outgoing' | 'runc' | 'shims' | 'signal'
+  | 'archives'
+  | 'cgroups'
+  | 'log'
+  | 'memory'
+  | 'nodeFeatures'
+  | 'outgoing'
+  | 'pageServers'
+  | 'runc'
+  | 'shims'
+  | 'signal'
 >
 
 /**

@@ -34,6 +34,7 @@ export type DumpTools = Pick<
   | 'measure'
   | 'memory'
   | 'outgoing'
+  | 'pageServers'
   | 'runc'
   | 'shims'
   | 'signal'
@@ -146,8 +147,11 @@ async function dumpOnce(
           tools,
         )
       : NO_VOLUMES
+  const isLazy = spec.transfer?.lazy === true
+  if (isLazy) refuseLazily(pod, way)
   const memory = may.useMemory ? tools.memory : undefined
-  const {place, expectedBytes, wantedBytes, release} = await placeFor(way, sizes, memory, volumes.sizeBytes)
+  const written = isLazy ? withoutMemory(sizes) : sizes
+  const {place, expectedBytes, wantedBytes, release} = await placeFor(way, written, memory, volumes.sizeBytes)
   let copied = NOT_COPIED
   try {
     if (way === 'Direct') {
@@ -169,6 +173,21 @@ async function dumpOnce(
     release()
   }
 }
+
+/** Throws CheckpointError CHECKPOINT_FAILED. */
+function refuseLazily({metadata, spec}: Pod, way: DumpWay): void {
+  const refused = (why: string): CheckpointError =>
+    new CheckpointError(
+      'CHECKPOINT_FAILED',
+      `pod ${metadata.namespace}/${metadata.name} cannot be moved with memoryPolicy Lazy: ${why}`,
+    )
+  if (way !== 'Direct') throw refused('this node cannot dump it to a folder')
+  if (spec.containers.length > 1) throw refused('it has more than one container')
+  if (spec.hostNetwork === true) throw refused('it is in the network of its node (hostNetwork)')
+}
+
+const withoutMemory = (sizes: ReadonlyMap<string, DumpSize>): ReadonlyMap<string, DumpSize> =>
+  new Map([...sizes].map(([name, size]) => [name, {...size, memoryBytes: 0}]))
 
 interface DumpPlan {
   readonly running: readonly {readonly name: string; readonly id: string; readonly image: string}[]
@@ -205,6 +224,7 @@ async function dumpContainers(
         uid,
         cgroup,
         freezePod: holds,
+        isLazy: spec.transfer?.lazy === true,
         place,
         copied,
         upper: way === 'Direct' ? sizes.get(name)?.upper : undefined,
@@ -264,6 +284,8 @@ interface ContainerDump {
   readonly uid: string
   readonly cgroup: ContainerCgroup
   readonly freezePod: boolean
+  /** Memory stays here until the pod runs on another node. */
+  readonly isLazy: boolean
   /** Of its overlay; absent: the runtime makes an archive of it. */
   readonly upper: string | undefined
   readonly place: DumpPlace
@@ -298,6 +320,7 @@ async function dumpContainer(
             ...dump,
             upper,
             rounds: copied.rounds,
+            ...(dump.isLazy ? {lazyPod: pod.metadata.uid} : {}),
             alongside: (ended) => packVolumes(volumes, path, tools, ended),
           },
           tools.signal,

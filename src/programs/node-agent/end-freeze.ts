@@ -9,7 +9,10 @@ import {isStopped} from './thaw.ts'
 import {noteThawed} from './write-status.ts'
 
 /** What it takes to end the standing still of a pod. */
-export type LetGoTools = Pick<AgentTools, 'kube' | 'cgroups' | 'exec' | 'now' | 'log' | 'signal'>
+export type LetGoTools = Pick<
+  AgentTools,
+  'kube' | 'cgroups' | 'exec' | 'now' | 'pageServers' | 'log' | 'signal'
+>
 
 /**
  * Ends the standing still of a pod: it is deleted if that was asked for, ended without running again if somebody
@@ -23,6 +26,7 @@ export async function endFreeze(checkpoint: Named, tools: LetGoTools): Promise<v
   const pod = await ownPod(checkpoint, tools)
   const isDeleted = pod === undefined || pod.metadata.deletionTimestamp !== undefined
   if (!isDeleted && metadata.annotations?.[THAW_ANNOTATION] === 'true') {
+    await tools.pageServers.end(podUID, tools.signal)
     await cgroups.thaw(podUID)
     await runPostCheckpointHook(checkpoint, tools)
   } else if (isDeleted || spec.podPolicy === 'Delete') {

@@ -43,6 +43,10 @@ import {dumpMeter} from './upper-layer.ts'
 import {watchInterruptions} from './interruption.ts'
 import {clusterKeys} from './key-ring.ts'
 import {containerdCommands} from './host-command.ts'
+import {incomingPages} from './lazy/incoming-pages.ts'
+import {hostPageServers} from './lazy/page-servers.ts'
+import {requestPages} from './lazy/request-pages.ts'
+import {pageUpgrade} from './lazy/serve-pages.ts'
 import {serveHttp} from '../../operator/http-server.ts'
 import type {Log} from '../../operator/log.ts'
 import type {Program} from '../../operator/program.ts'
@@ -72,14 +76,13 @@ import {
   storeTools,
 } from './tools-of-host.ts'
 import type {AgentTools} from './tools.ts'
-import type {WantedDump} from './transfer/access.ts'
 import {DATA_PREAMBLE, dataConnections} from './transfer/data-connections.ts'
 import {incomingDumps} from './transfer/incoming.ts'
 import {outgoingDumps, withOutgoing} from './transfer/outgoing.ts'
 import {dumpPulls} from './transfer/pull.ts'
 import type {StartTransfer} from './transfer/program.ts'
-import type {OpenedDump} from './transfer/receive.ts'
-import {requestDump} from './transfer/request.ts'
+import {requestDump, type DumpRequest} from './transfer/request.ts'
+import type {WantedDump} from './transfer/wanted-dump.ts'
 import {dumpServer} from './transfer/serve-dumps.ts'
 import {serveUsage} from './usage.ts'
 import {podVolumes} from './volumes.ts'
@@ -174,6 +177,11 @@ export const run: Program = async ({environment: variables, threads, now, log, s
   })
   const ciphers = threadedCiphers(threads, availableParallelism())
   const ahead = sealsAhead({stores, ciphers, dumps: dumped, log, signal})
+  const pageServers = hostPageServers({
+    commands,
+    folder: dirname(AGENT_SOCKET),
+    program: join(HOST_TOOLS, FILES_PROGRAM),
+  })
   const tools: AgentTools = {
     node,
     kube,
@@ -185,6 +193,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
       tasks,
       runc: hostRunc(commands),
       cgroups,
+      pageServers,
       readContainer: (target, ended) => readContainer(CONTAINERD_SOCKET, target, ended),
       packChanges: packChanges(hostTools),
       rootfsOf: (id) => join(TASK_DIR, id, 'rootfs'),
@@ -209,8 +218,13 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     incoming,
     pulls: dumpPulls({
       ...{kube, node, incoming, now, log, signal},
-      openDump: (wanted, headersOf, until) => openDump(wanted, headersOf, {port, kube, signal: until}),
+      openDump: async (wanted, headersOf, until) =>
+        requestDump(await askOf(wanted, headersOf, {port, kube, signal: until})),
     }),
+    pageServers,
+    incomingPages: incomingPages(dirname(AGENT_SOCKET), log),
+    openPages: async (wanted, headersOf, until) =>
+      requestPages(await askOf(wanted, headersOf, {port, kube, signal: until})),
     formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers,
@@ -251,6 +265,7 @@ export const run: Program = async ({environment: variables, threads, now, log, s
         (await serveUsage(request, response, {cgroupRoot: CGROUP_DIR, now})) ||
         (await serveDumps(request, response)) ||
         servePeer(request, response, {store: () => blobs({node: {}}, undefined), signal}),
+      upgrade: pageUpgrade(tools),
     },
     others: {firstByte: DATA_PREAMBLE, take: data.take},
     log,
@@ -325,16 +340,17 @@ async function openPeer(node: string, port: number, kube: KubeClient): Promise<B
   return peerStore({node, host, port, key: peerKeyOf((await clusterKeys(kube))['peer-key'])})
 }
 
-async function openDump(
+/** A request to the agent of the node that has a dump. */
+async function askOf(
   wanted: WantedDump,
   headersOf: (channel: Buffer) => Readonly<Record<string, string>>,
   {port, kube, signal}: {readonly port: number; readonly kube: KubeClient; readonly signal: AbortSignal},
-): Promise<OpenedDump> {
+): Promise<DumpRequest> {
   const host = await agentAddress(wanted.source, kube)
   if (host === undefined)
     throw new CheckpointError('TRANSFER_FAILED', `node ${wanted.source} has no node agent`)
   const key = peerKeyOf((await clusterKeys(kube))['peer-key'])
-  return requestDump({host, port, key, checkpointUid: wanted.checkpointUid, headersOf, signal})
+  return {host, port, key, checkpointUid: wanted.checkpointUid, headersOf, signal}
 }
 
 async function agentAddress(node: string, kube: KubeClient): Promise<string | undefined> {

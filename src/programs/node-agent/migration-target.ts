@@ -5,6 +5,7 @@ import {unlike} from '../../checkpoint/likeness.ts'
 import {openCheckpoint} from '../../checkpoint/sealed/open.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
+import {connectPages} from './lazy/lazy-restore.ts'
 import type {ImageDigests} from './restore-decision.ts'
 import {digestSchema} from '../../api/sealed-checkpoint.ts'
 import type {CheckpointImages} from './create-image.ts'
@@ -29,7 +30,9 @@ export interface AdmitTools extends Pick<
   | 'log'
   | 'archives'
   | 'incoming'
+  | 'incomingPages'
   | 'inspect'
+  | 'openPages'
   | 'pulls'
 > {
   readonly imageDigests: ImageDigests
@@ -94,6 +97,7 @@ export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<
       })
     } else {
       await canTake(checkpoint, tools)
+      if (spec.memoryPolicy === 'Lazy') await connectLazily(object, checkpoint, tools)
       await writeStatusIf(ref, isSame, {targetAnswer}, tools)
     }
   } catch (error) {
@@ -102,6 +106,16 @@ export async function admitMove(object: KubeObject, tools: AdmitTools): Promise<
     tools.log('warn', 'this node cannot run a pod', {migration: name, namespace, error: message})
     await writeStatusIf(ref, isSame, {targetAnswer: {ok: false, reason: code, message}}, tools)
   }
+}
+
+/** The page server of the source answers, before the source is given up. */
+async function connectLazily(
+  object: KubeObject,
+  name: {namespace: string; name: string},
+  tools: AdmitTools,
+): Promise<void> {
+  const found = await tools.kube.get(checkpointRef(name))
+  if (found !== undefined) await connectPages(migrationSchema.parse(object), parseCheckpoint(found), tools)
 }
 
 async function canTake(name: {namespace: string; name: string}, tools: AdmitTools): Promise<void> {

@@ -5,7 +5,10 @@ import type {AgentTools} from './tools.ts'
 import {resumePod} from './thaw.ts'
 
 /** What it takes to let a pod go on. */
-export type ResumeTools = Pick<AgentTools, 'podLocks' | 'kube' | 'cgroups' | 'shims' | 'log' | 'signal'>
+export type ResumeTools = Pick<
+  AgentTools,
+  'podLocks' | 'kube' | 'cgroups' | 'pageServers' | 'shims' | 'log' | 'signal'
+>
 
 /**
  * Does what stops a pod, or lets it go on, after what was begun before with the same pod. Of two dumps at once the one

@@ -49,6 +49,8 @@ export interface Preparations {
   workDir(podUid: string, container: string): string
   /** A file that tells whether a volume of the pod has its contents back; `key` is of letters, digits, `.`, `-`. */
   volumeMarker(podUid: string, key: string): string
+  /** A file that the restore handler writes how the memory of the container came to, if it comes after the restore. */
+  pagesState(podUid: string, container: string): string
   /** Removes everything of a pod that is gone. */
   remove(podUid: string): Promise<void>
   /** Pods that there is something of. */
@@ -115,6 +117,7 @@ export function diskPreparations(folder: string, tools: PreparationTools): Prepa
       (await readFile(of(uid, container, '.restored'), 'utf8').catch(unlessMissing)) !== undefined,
     // No container has a dot in its name.
     volumeMarker: (uid, key) => join(podDir(uid), `${key}.volume`),
+    pagesState: (uid, container) => of(uid, container, '.pages'),
     workDir: (uid, container) => join(of(uid, container, ''), 'work'),
     async remove(uid) {
       for (const dir of [podDir(uid), memoryDir(uid)])

@@ -9,6 +9,7 @@ import {abandon, reconcileCheckpoint} from './checkpoint-reconciler.ts'
 import {isForImages, makeImages} from './create-image.ts'
 import type {AgentKind} from './followed-kinds.ts'
 import {admitMove, isToAdmit, isToReportImages, reportMissingImages} from './migration-target.ts'
+import {followPages, isToFollow} from './lazy/lazy-restore.ts'
 import {parsePod} from '../../kubernetes/pod.ts'
 import {prepareAhead} from './prepare-ahead.ts'
 
@@ -109,6 +110,10 @@ const migrationReconciler: Reconciler = {
       if (now === undefined) return undefined
       await reportMissingImages(now, tools)
       await admitMove(now, {...tools, checkpointImages})
+      return undefined
+    }
+    if (isToFollow(object, tools.node)) {
+      await followPages(object, {...tools, preparations: context.preparations})
       return undefined
     }
     const {status} = migrationSchema.parse(object)

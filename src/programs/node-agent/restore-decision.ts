@@ -17,6 +17,7 @@ import {
   statusOf,
   type Pod,
 } from '../../kubernetes/pod.ts'
+import {lazyPages, refuseLost} from './lazy/lazy-restore.ts'
 import {awaitMove} from './move-gate.ts'
 import type {PreparedContainer, Preparations} from './prepare.ts'
 import {restoredVolumes} from './restored-volumes.ts'
@@ -27,7 +28,7 @@ export type ImageDigests = (image: string) => Promise<readonly string[]>
 
 export interface AnswerTools extends Pick<
   AgentTools,
-  'kube' | 'node' | 'cgroups' | 'limits' | 'signal' | 'log'
+  'kube' | 'node' | 'cgroups' | 'incomingPages' | 'limits' | 'now' | 'signal' | 'log'
 > {
   readonly preparations: Preparations
   readonly imageDigests: ImageDigests
@@ -66,6 +67,7 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
       'RESTORE_FAILED',
       `pod ${namespace}/${request.pod} is not annotated with checkpoint ${request.checkpoint}`,
     )
+  await refuseLost(podUid, container, preparations)
   if (await hasRun(pod, request, tools)) await preparations.noteRestored(podUid, container)
   if (!(await preparations.isRestored(podUid, container))) await awaitMove(pod, request.checkpoint, tools)
   const image = pod.spec.containers.find(({name}) => name === container)?.image
@@ -88,6 +90,8 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
     if (other !== undefined) left.push(other)
   }
   const volumes = await restoredVolumes(pod, left, spec, preparations)
+  // The last step: from then on the source is not to be thawed.
+  const pages = await lazyPages(pod, request, tools)
   await preparations.noteRequested(podUid, container, request.id)
   return {
     version: 1,
@@ -97,6 +101,7 @@ async function decide(request: RestoreRequest, tools: AnswerTools): Promise<Rest
     ...(prepared.changes === undefined ? {} : {changes: prepared.changes}),
     deleted: prepared.deleted,
     ...(volumes.length === 0 ? {} : {volumes}),
+    ...(pages === undefined ? {} : {pages}),
   }
 }
 

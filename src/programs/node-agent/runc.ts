@@ -48,14 +48,13 @@ export interface PreparedRunc {
 export function hostRunc(commands: Pick<HostCommands, 'prepare'>): Runc {
   return {
     async prepare(kind, id, folders, signal) {
-      const log = `${folders.work}/runc.log`
       const command = await commands.prepare(runcWords(kind, id, folders), {}, signal)
       return {
         async run(until) {
           await command.start(until)
           const code = await command.ended(until)
           if (code === 0) return
-          throw failed(kind, code, await saidIn(log), `${folders.work}/dump.log`)
+          throw await runcFailure(kind, code, folders)
         },
         discard: () => command.kill(),
       }
@@ -98,8 +97,15 @@ const WHAT: Readonly<Record<RuncDump, string>> = {
   dump: 'dump the container',
 }
 
-const failed = (kind: RuncDump, code: number, said: string, log: string): CheckpointError =>
-  new CheckpointError(
+/** The error of a runc that exited with another code than 0, with what it said. */
+export async function runcFailure(
+  kind: RuncDump,
+  code: number,
+  {work}: Pick<RuncFolders, 'work'>,
+): Promise<CheckpointError> {
+  const said = await saidIn(`${work}/runc.log`)
+  return new CheckpointError(
     'CHECKPOINT_FAILED',
-    `runc failed to ${WHAT[kind]}: ${said === '' ? `exit code ${code}` : said} (log: ${log})`,
+    `runc failed to ${WHAT[kind]}: ${said === '' ? `exit code ${code}` : said} (log: ${work}/dump.log)`,
   )
+}

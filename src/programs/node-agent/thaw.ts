@@ -5,7 +5,7 @@ import type {AgentTools} from './tools.ts'
 const BROKEN_OFF_MS = 60_000
 const LOOK_EVERY_MS = 50
 
-type Tools = Pick<AgentTools, 'cgroups' | 'shims' | 'signal' | 'log'>
+type Tools = Pick<AgentTools, 'cgroups' | 'pageServers' | 'shims' | 'signal' | 'log'>
 
 /**
  * Lets a pod go on, whatever stopped it: its freezers, a dump that was broken off, a pause whose asker died. CRIU sets
@@ -13,13 +13,17 @@ type Tools = Pick<AgentTools, 'cgroups' | 'shims' | 'signal' | 'log'>
  * by the next containerd, so that is put right at once.
  */
 export async function resumePod(podUid: string, tools: Tools): Promise<void> {
-  const {cgroups, signal, log} = tools
+  const {cgroups, pageServers, signal, log} = tools
   await waitFor({
     what: `the dump of pod ${podUid} to end`,
     timeoutMs: BROKEN_OFF_MS,
     intervalMs: LOOK_EVERY_MS,
     signal,
     check: async () => {
+      await pageServers.end(podUid, signal).catch((error: unknown) => {
+        signal.throwIfAborted()
+        log('warn', 'could not end the page server of a pod', {podUid, error: String(error)})
+      })
       const resumed = await endPauses(podUid, tools)
       if (await cgroups.isTraced(podUid)) return {seen: 'its processes are still being traced'}
       return resumed
@@ -35,14 +39,20 @@ export async function resumePod(podUid: string, tools: Tools): Promise<void> {
 }
 
 /** Whether something of a pod is frozen, or taken for paused by its shim. */
-export async function isStopped(podUid: string, {cgroups, shims}: Tools): Promise<boolean> {
+export async function isStopped(
+  podUid: string,
+  {cgroups, shims}: Pick<AgentTools, 'cgroups' | 'shims'>,
+): Promise<boolean> {
   if (await cgroups.isFrozen(podUid)) return true
   for (const {id} of await cgroups.containers(podUid)) if (await shims.isPaused(id)) return true
   return false
 }
 
 /** Whether no container is paused any more; one that cannot be resumed yet is tried again. */
-async function endPauses(podUid: string, {cgroups, shims, log}: Tools): Promise<boolean> {
+async function endPauses(
+  podUid: string,
+  {cgroups, shims, log}: Pick<Tools, 'cgroups' | 'shims' | 'log'>,
+): Promise<boolean> {
   let resumed = true
   for (const {id, cgroup} of await cgroups.containers(podUid)) {
     try {

@@ -1,3 +1,4 @@
+import type {Duplex} from 'node:stream'
 import type {PodNamespaces} from '../../checkpoint/archive/privileges.ts'
 import type {UsedResources} from '../../checkpoint/archive/rlimits.ts'
 import type {PackedVolume} from '../../checkpoint/archive/volumes.ts'
@@ -15,6 +16,8 @@ import type {DumpFolder} from './dump-folder.ts'
 import type {FormerArchives} from './former-archives.ts'
 import type {DumpWatcher} from './freeze.ts'
 import type {NodeLimits} from './limits.ts'
+import type {IncomingPages} from './lazy/incoming-pages.ts'
+import type {PageServers} from './lazy/page-servers.ts'
 import type {Log} from '../../operator/log.ts'
 import type {MemoryPlace} from './memory-place.ts'
 import type {Metrics} from './metrics.ts'
@@ -23,6 +26,7 @@ import type {Runc} from './runc.ts'
 import type {SealsAhead} from './seal-ahead.ts'
 import type {Shims} from './shims.ts'
 import type {Stores} from './stores.ts'
+import type {WantedDump} from './transfer/wanted-dump.ts'
 import type {DumpPulls, IncomingDumps} from './transfer/incoming.ts'
 import type {OutgoingDumps} from './transfer/outgoing.ts'
 import type {DumpMeter} from './upper-layer.ts'
@@ -80,6 +84,16 @@ export interface AgentTools {
   /** Dumps that others have sent to this node. */
   readonly incoming: IncomingDumps
   readonly pulls: DumpPulls
+  /** For pods whose memory stays here until they run on another node. */
+  readonly pageServers: PageServers
+  /** For pods that run here before their memory does. */
+  readonly incomingPages: IncomingPages
+  /** Connects to the page server of a pod of another node. Throws CheckpointError TRANSFER_FAILED. */
+  readonly openPages: (
+    wanted: WantedDump,
+    headersOf: (channel: Buffer) => Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ) => Promise<Duplex>
   readonly stores: Stores
   readonly ciphers: Ciphers
   readonly nodeFeatures: () => Promise<NodeFeatures>

@@ -205,6 +205,7 @@ const codes: Readonly<Record<CheckpointErrorCode, true>> = {
   PRIVILEGES_WIDER: true,
   IMAGE_UNAVAILABLE: true,
   MIGRATION_FAILED: true,
+  MEMORY_LOST: true,
   STORE_UNKNOWN: true,
   STORE_UNREACHABLE: true,
   STORE_REFUSED: true,

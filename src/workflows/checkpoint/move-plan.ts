@@ -3,6 +3,7 @@ import {BACKEND_LABELS, NODE_FEATURES_ANNOTATION} from '../../api/names.ts'
 import {migrationSchema, migrationWays, type Migration} from '../../api/resources.ts'
 import {nodeFeaturesSchema, type NodeFeatures} from '../../api/sealed-checkpoint.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
+import {reasonNotToBeLazy} from '../../checkpoint/lazy.ts'
 import {unlike} from '../../checkpoint/likeness.ts'
 import {reasonNotToMove} from '../../checkpoint/policies.ts'
 import {nodeSchema, type Node, type Pod} from '../../kubernetes/pod.ts'
@@ -18,6 +19,8 @@ export interface PlannedTarget {
   /** Absent: the pod cannot be moved there. */
   readonly way?: Way
   readonly why?: string
+  /** Whether the pod can run there before its memory has arrived. */
+  readonly lazy?: boolean
 }
 
 /** What a move would be, without one. */
@@ -42,6 +45,7 @@ export interface PlanOptions {
   readonly pod: string
   readonly node?: string
   readonly backend?: Migration['spec']['backend']
+  readonly memoryPolicy?: Migration['spec']['memoryPolicy']
 }
 
 /**
@@ -49,7 +53,7 @@ export interface PlanOptions {
  * Taints, room and quotas are not looked at. Throws CheckpointError POD_NOT_FOUND, MIGRATION_FAILED.
  */
 export async function planMove(kube: KubeReader, options: PlanOptions): Promise<MovePlan> {
-  const {namespace, pod: name, node: wanted, backend = 'Handler'} = options
+  const {namespace, pod: name, node: wanted, backend = 'Handler', memoryPolicy} = options
   const pod = await runningPod(kube, {namespace, pod: name})
   const from = pod.spec.nodeName ?? ''
   if (wanted !== undefined) await needNode(kube, wanted)
@@ -58,14 +62,20 @@ export async function planMove(kube: KubeReader, options: PlanOptions): Promise<
     throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${name} cannot be moved: ${never}`)
   if (wanted === from)
     throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${name} already runs on ${from}`)
+  const isLazy = memoryPolicy === 'Lazy'
+  const eager = isLazy ? reasonNotToBeLazy(pod, {backend}) : undefined
+  if (eager !== undefined)
+    throw new CheckpointError('MIGRATION_FAILED', `pod ${namespace}/${name} cannot be moved lazily: ${eager}`)
   const nodes = (await kube.list({apiVersion: 'v1', kind: 'Node'})).map((object) => nodeSchema.parse(object))
   const source = nodes.find(({metadata}) => metadata.name === from)
   const targets = nodes
     .filter(({metadata}) => metadata.name !== from && (wanted === undefined || metadata.name === wanted))
-    .map((target) => plannedTarget(target, source, backend))
+    .map((target) => plannedTarget(target, source, {backend, isLazy}))
     .toSorted((one, other) => one.node.localeCompare(other.node))
   const memoryBytes = await memoryOf(pod, kube)
-  const moves = await listObjects(kube, 'Migration', migrationSchema)
+  const moves = (await listObjects(kube, 'Migration', migrationSchema)).filter(
+    ({spec}) => (spec.memoryPolicy === 'Lazy') === isLazy,
+  )
   const downtimes = Object.fromEntries(
     migrationWays.flatMap((way) => {
       const expected = memoryBytes === undefined ? undefined : expectedDowntime(memoryBytes, way, moves)
@@ -84,7 +94,7 @@ export async function planMove(kube: KubeReader, options: PlanOptions): Promise<
 function plannedTarget(
   target: Node,
   source: Node | undefined,
-  backend: 'Handler' | 'CreateImage' | 'Native',
+  {backend, isLazy}: {readonly backend: 'Handler' | 'CreateImage' | 'Native'; readonly isLazy: boolean},
 ) {
   const {name: node, labels} = target.metadata
   const [here, there] = [source, target].map((one) => (one === undefined ? undefined : featuresOf(one)))
@@ -100,7 +110,10 @@ function plannedTarget(
   const difference = unlike(here, there)
   if (difference !== undefined) return {node, why: difference}
   const isDirect = backend === 'Handler' && here.directMoves === true && there.directMoves === true
-  return {node, way: isDirect ? 'Direct' : 'Store'} as const
+  if (!isLazy) return {node, way: isDirect ? 'Direct' : 'Store'} as const
+  const serve = here.postcopy === true && there.postcopy === true
+  if (isDirect && serve) return {node, way: 'Direct', lazy: true} as const
+  return {node, why: 'it or the node of the pod cannot move memory lazily (node feature postcopy)'}
 }
 
 /** As the schema of this release reads them, without what a newer one may add. */

@@ -108,6 +108,8 @@ export interface MigrateOptions {
   readonly keep?: boolean
   /** Copies memory while the pod runs, where the kernel of its node tracks writes. */
   readonly preCopy?: boolean
+  /** When the memory is moved; default: before the pod runs on the target. */
+  readonly memoryPolicy?: Migration['spec']['memoryPolicy']
   /** Told in the object: `user`, `policy/nightly`. */
   readonly owner?: string
   readonly wait?: boolean
@@ -124,7 +126,7 @@ export async function migratePod(
   options: MigrateOptions,
   tools: CheckpointTools,
 ): Promise<Migration> {
-  const {namespace, pod, node, store, backend, keep, preCopy, owner = 'user'} = options
+  const {namespace, pod, node, store, backend, keep, preCopy, memoryPolicy, owner = 'user'} = options
   let moves = await movesOf(kube, {namespace, pod})
   let open = moves.find((migration) => !hasEnded(migration))
   if (open !== undefined && hasArrivedElsewhere(open, node)) {
@@ -146,6 +148,7 @@ export async function migratePod(
       ...(backend === undefined ? {} : {backend}),
       ...(keep === true ? {keep} : {}),
       ...(preCopy === true ? {preCopy} : {}),
+      ...(memoryPolicy === undefined ? {} : {memoryPolicy}),
       storeName: store,
       owner,
     }
@@ -230,7 +233,7 @@ export function followMigration(
           const where =
             now.phase === 'RolledBack'
               ? `; pod ${spec.podName} still runs on ${now.sourceNodeName ?? 'its node'}`
-              : now.checkpointName === undefined
+              : now.checkpointName === undefined || now.reason === 'MEMORY_LOST'
                 ? ''
                 : `; its memory is in checkpoint ${namespace}/${now.checkpointName}`
           throw failureOf(

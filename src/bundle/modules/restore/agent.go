@@ -43,7 +43,16 @@ type answer struct {
 	Changes  string   `json:"changes"`
 	Deleted  []string `json:"deleted"`
 	Volumes  []volume `json:"volumes"`
+	Pages    *pages   `json:"pages"`
 	Message  string   `json:"message"`
+}
+
+// pages is how the memory of a container comes after its processes run.
+type pages struct {
+	// Of the node agent: the connection to the page server of the source.
+	Socket string `json:"socket"`
+	// A file that tells how far it is: one of the states in lazy.go.
+	State string `json:"state"`
 }
 
 // volume is a volume of the pod that gets its contents back before a container of it is restored.
@@ -137,6 +146,12 @@ func (a answer) checkPaths() error {
 	}
 	for _, volume := range a.Volumes {
 		paths = append(paths, volume.Archive, volume.Marker)
+	}
+	if a.Pages != nil {
+		paths = append(paths, a.Pages.State)
+		if filepath.Dir(a.Pages.Socket) != filepath.Dir(socket) || filepath.Clean(a.Pages.Socket) != a.Pages.Socket {
+			return fmt.Errorf("the node agent named %q, which is no socket of its own", a.Pages.Socket)
+		}
 	}
 	for _, path := range paths {
 		isOurs := strings.HasPrefix(path, restoreDir+"/") || strings.HasPrefix(path, memoryDir+"/")

@@ -56,6 +56,13 @@ func readConfig(text []byte) (config, error) {
 func main() {
 	// A signal at the parent's death is bound to the thread that started the child.
 	runtime.LockOSThread()
+	if len(os.Args) > 1 && os.Args[1] == fetchCommand {
+		if err := fetchPages(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	c, err := parse(os.Args[1:])
 	if err == nil {
 		err = run(c)
@@ -169,7 +176,18 @@ func restore(c call, bundle string, wanted config, a answer) error {
 		return err
 	}
 	words := append([]string{}, c.global...)
-	words = append(words, "restore", "--detach", "--image-path", a.ImageDir, "--work-path", a.WorkDir, "--bundle", bundle)
+	words = append(words, "restore")
+	var fetching *fetcher
+	if a.Pages != nil {
+		started, err := startFetcher(c, a)
+		if err != nil {
+			os.Remove(marker(c.id))
+			return fmt.Errorf("the memory of %s cannot be fetched: %w", wanted.Annotations[annotation], err)
+		}
+		fetching = started
+		words = append(words, "--lazy-pages")
+	}
+	words = append(words, "--detach", "--image-path", a.ImageDir, "--work-path", a.WorkDir, "--bundle", bundle)
 	if c.pidFile != "" {
 		words = append(words, "--pid-file", c.pidFile)
 	}
@@ -186,6 +204,9 @@ func restore(c call, bundle string, wanted config, a answer) error {
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Run(); err != nil {
 		os.Remove(marker(c.id))
+		if fetching != nil {
+			fetching.giveUp(c, reason(a.WorkDir))
+		}
 		return fmt.Errorf("%s could not be restored: %w%s", wanted.Annotations[annotation], err, reason(a.WorkDir))
 	}
 	return nil
@@ -193,10 +214,10 @@ func restore(c call, bundle string, wanted config, a answer) error {
 
 // reason is what CRIU wrote down of errors, in its order: the first is the cause, the others follow from it.
 func reason(workDir string) string {
-	text, err := os.ReadFile(filepath.Join(workDir, "restore.log"))
-	if err != nil {
-		return ""
-	}
+	return logged(filepath.Join(workDir, "restore.log"))
+}
+
+func errorsIn(text []byte) string {
 	found := ""
 	for line := range bytes.Lines(text) {
 		words := strings.TrimSpace(string(line))

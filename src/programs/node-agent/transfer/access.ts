@@ -5,24 +5,15 @@ import {API_VERSION} from '../../../api/names.ts'
 import {migrationSchema} from '../../../api/resources.ts'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import {channelOf} from '../../../operator/peer-tls.ts'
-import {checkpointRef, parseCheckpoint} from '../checkpoint-object.ts'
+import {checkpointRef, parseCheckpoint, type Named} from '../checkpoint-object.ts'
 import type {AgentTools} from '../tools.ts'
+import type {WantedDump} from './wanted-dump.ts'
 
 /** Header of a request: how many bytes its node has room for. */
 export const ROOM_HEADER = 'clouder-room'
 
 /** Header of a request: SHA-256 of the public key of whoever will make the connections for the files. */
 export const PIN_HEADER = 'clouder-pin'
-
-/** A dump of another node that a Migration moves to this one. */
-export interface WantedDump {
-  readonly namespace: string
-  readonly checkpoint: string
-  readonly checkpointUid: string
-  readonly migration: string
-  /** Name of the node that has it. */
-  readonly source: string
-}
 
 /** A key of one transfer: its public half is in the status of the Migration, where only the agent of the target writes. */
 export interface TransferKey {
@@ -63,14 +54,14 @@ const headersSchema = z.looseObject({
 const OVER: readonly unknown[] = ['Succeeded', 'RolledBack', 'Failed']
 
 /**
- * Throws CheckpointError STORE_REFUSED unless the request for the dump of a Checkpoint comes from the agent of the node
- * that its Migration moves the pod to.
+ * The Checkpoint of a request. Throws CheckpointError STORE_REFUSED unless the request for its dump comes from the agent
+ * of the node that its Migration moves the pod to.
  */
 export async function refuseOthers(
   request: IncomingMessage,
   checkpointUid: string,
   {kube, node}: Pick<AgentTools, 'kube' | 'node'>,
-): Promise<void> {
+): Promise<Named> {
   const channel = channelOf(request)
   const headers = headersSchema.safeParse(request.headers).data
   if (channel === undefined || headers === undefined) throw refused('the request is not signed')
@@ -94,6 +85,7 @@ export async function refuseOthers(
   const text = proofText({checkpointUid, source: node}, channel)
   if (!isSignedBy(status.transfer?.publicKey, text, proof))
     throw refused(`the request is not signed by the node agent of ${target}`)
+  return checkpoint
 }
 
 function isSignedBy(publicKey: string | undefined, text: Buffer, proof: Buffer): boolean {

@@ -421,6 +421,16 @@ test.for<[string, string, Attempt]>([
       ),
   ],
   [
+    'says that the memory of a pod has arrived on another node, whose source would be deleted then',
+    'its own node',
+    (agent) =>
+      agent.patch(
+        of('Migration', 'to-b'),
+        {status: {transfer: {receivedBytes: 0, pages: {state: 'Complete'}}}},
+        {subresource: 'status'},
+      ),
+  ],
+  [
     'makes its node the target of a move, with its own key',
     'its own node',
     (agent) =>
@@ -490,7 +500,7 @@ test('what an agent is there for it may do', async (context) => {
   ).toBeDefined()
   const answers = {
     ...{missingImages: [], images: {main: 'x'}, targetAnswer: {ok: true, message: 'it can'}},
-    transfer: {receivedBytes: 0, publicKey: 'b3du'},
+    transfer: {receivedBytes: 0, publicKey: 'b3du', pages: {state: 'Starting', receivedBytes: 1}},
   }
   expect(await agent.patch(of('Migration', 'to-a'), {status: answers}, {subresource: 'status'})).toBeDefined()
   await agent.patch(of('Checkpoint', 'of-a'), {metadata: {finalizers: ['example.com/kept']}})

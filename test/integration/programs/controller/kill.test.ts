@@ -33,6 +33,13 @@ function refusingScene(...given: Parameters<typeof directScene>) {
   return scene
 }
 
+/** Moved before its memory is. */
+function lazyScene(...given: Parameters<typeof directScene>) {
+  const scene = directScene(...given)
+  for (const node of ['a', 'b']) scene.nodes.addNode(node, {directMoves: true, postcopy: true})
+  return scene
+}
+
 test.for([
   ['that succeeds', {}, undefined, sceneWithPod],
   ['that rolls back', {}, 'PRIVILEGES_WIDER: no', sceneWithPod],
@@ -67,6 +74,47 @@ test.for([
       expect([killAfter, phaseOf(scene)]).toEqual([killAfter, expected])
       expect(scene.nodes.runningWith(MEMORY)).toHaveLength(1)
       expect(scene.pods()).toHaveLength(1)
+      await scene.end()
+    }
+  },
+)
+
+test.for([
+  ['arrives', undefined, 'Succeeded', 1],
+  ['cannot be fetched', 'NotStarted', 'RolledBack', 1],
+  // Not even the source runs on, which is older than what others saw of the pod.
+  ['is lost', 'Lost', 'Failed', 0],
+] as const)(
+  'a controller that dies after any change of a move whose memory comes afterwards and %s never has two of the pod run',
+  async ([, pages, expected, left]) => {
+    const sceneOf = (options: Parameters<typeof directScene>[0] = {}) => {
+      const scene = lazyScene(options, OF_REPLICA_SET)
+      if (pages !== undefined) scene.nodes.pages.set('b', pages)
+      move(scene, {memoryPolicy: 'Lazy'})
+      return scene
+    }
+    const whole = sceneOf()
+    await whole.play({until: isOver(whole)})
+    const changes = whole.changes()
+    await whole.end()
+    expect(changes).toBeGreaterThan(5)
+    for (let killAfter = 1; killAfter <= changes; killAfter++) {
+      const scene = sceneOf({killAfter})
+      const each = (): void => {
+        expect(scene.nodes.runningWith(MEMORY).length).toBeLessThan(2)
+        if (pages !== 'Lost') holds(scene)()
+      }
+      await scene.play({until: isOver(scene), each})
+      await scene.play({forMs: 60_000, each})
+      expect([killAfter, phaseOf(scene)]).toEqual([killAfter, expected])
+      expect(scene.nodes.runningWith(MEMORY)).toHaveLength(left)
+      expect(scene.pods()).toHaveLength(left)
+      expect(scene.nodes.isHeld(MEMORY)).toBe(left === 1)
+      const {reason, message} = scene.status('Migration', 'move') as Record<string, string>
+      if (pages === 'Lost') {
+        expect(reason).toBe('MEMORY_LOST')
+        expect(message).toContain('the connection broke')
+      }
       await scene.end()
     }
   },

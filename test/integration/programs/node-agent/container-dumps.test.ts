@@ -15,6 +15,7 @@ import {TrackedMemory, trackedRunc} from '../../../support/tracked-memory.ts'
 import {containerdTasks} from '../../../../src/programs/node-agent/runtime-tasks.ts'
 import {serveRuntime, type RuntimeAnswer} from '../../../support/fake-runtime.ts'
 import {MEMBERS, SPEC, tarOf} from '../../../support/kubelet-archive.ts'
+import {noPageServers as pageServers} from '../../../support/page-servers.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
 const UID = '59002284-99ba-40ea-be82-c5dfb31d88b6'
@@ -87,12 +88,15 @@ async function dumped(
     freezePod = false,
     rounds = 0,
     runc = trackedRunc(new TrackedMemory()),
+    lazy,
   }: {
     readonly stop?: AbortSignal
     readonly freezePod?: boolean
     /** Rounds of pre-copy that such a runc has made before. */
     readonly rounds?: number
     readonly runc?: Runc
+    /** Memory stays in a page server, which that dump starts; whether CRIU holds the processes then. */
+    readonly lazy?: {readonly run: () => Promise<void>; readonly isTraced: boolean}
   } = {},
 ): Promise<Seen> {
   return withTempFolder(async (folder) => {
@@ -132,7 +136,18 @@ async function dumped(
       readContainer: (target, ended) => readContainer(socket, target, ended),
       packChanges: (_overlay, path) => writeFile(path, 'changes'),
       rootfsOf: () => '/rootfs',
-      cgroups,
+      pageServers:
+        lazy === undefined
+          ? pageServers
+          : {prepare: () => Promise.resolve({run: lazy.run, discard: () => Promise.resolve()})},
+      cgroups:
+        lazy === undefined
+          ? cgroups
+          : {
+              freezePod: (one, until) => cgroups.freezePod(one, until),
+              holdContainer: (one) => cgroups.holdContainer(one),
+              isTraced: () => Promise.resolve(lazy.isTraced),
+            },
       nowMs: () => performance.now(),
     })
     const dump = async (): Promise<void> => {
@@ -145,6 +160,7 @@ async function dumped(
         freezePod,
         upper: '/upper',
         rounds,
+        ...(lazy === undefined ? {} : {lazyPod: UID}),
       } as const
       if (rounds > 0) await preCopied(path, rounds, runc)
       if (way === 'Direct') await direct(TARGET, path, options, stop)
@@ -269,6 +285,19 @@ test('a pod is frozen before its container is resumed, and not when it is to run
     frozenAtResume: '1',
   })
   expect((await dumped('Direct', {})).frozenAtResume).toBeUndefined()
+})
+
+test('a dump whose memory stays is frozen by its container too, and fails when nobody holds the processes', async () => {
+  const run = () => Promise.resolve()
+  const held = await dumped('Direct', {}, {freezePod: true, lazy: {run, isTraced: true}})
+  expect(held).toMatchObject({error: undefined, called: ['Pause', 'Resume'], frozenAtResume: '1'})
+  const lost = await dumped('Direct', {}, {freezePod: true, lazy: {run, isTraced: false}})
+  expect(lost.error).toMatchObject({code: 'CHECKPOINT_FAILED', message: words('page server')})
+  const failing = () => Promise.reject(new CheckpointError('CHECKPOINT_FAILED', 'criu failed'))
+  const failed = await dumped('Direct', {}, {freezePod: true, lazy: {run: failing, isTraced: true}})
+  // Without rounds it could only fail again.
+  expect(failed.error).not.toBeInstanceOf(PreCopiedDumpError)
+  expect(failed).toMatchObject({error: {message: words('criu failed')}, called: ['Pause', 'Resume']})
 })
 
 test('a container that cannot be paused is not dumped, nor resumed', async () => {

@@ -6,6 +6,7 @@ import type {Cgroups, ContainerCgroup} from '../../../../src/programs/node-agent
 import {dumpFolder} from '../../../../src/programs/node-agent/dump-folder.ts'
 import {containerdShims, type Shims} from '../../../../src/programs/node-agent/shims.ts'
 import {isStopped, resumePod} from '../../../../src/programs/node-agent/thaw.ts'
+import {noPageServers as pageServers} from '../../../support/page-servers.ts'
 import {withTempFolder} from '../../../support/temp-folder.ts'
 
 const UID = '59002284-99ba-40ea-be82-c5dfb31d88b6'
@@ -81,7 +82,7 @@ test('a pod whose dump was broken off goes on when CRIU is done, and its shim kn
   const state: {status: number; calls: string[]} = {status: PAUSED, calls: []}
   await withShim(state, async (shims) => {
     const {done, cgroups} = tracedFor(2)
-    const tools = {cgroups, shims, log: () => undefined, signal: new AbortController().signal}
+    const tools = {cgroups, pageServers, shims, log: () => undefined, signal: new AbortController().signal}
     expect(await isStopped(UID, tools)).toBe(true)
     await resumePod(UID, tools)
     // runc resumes what it finds frozen; CRIU would have set the freezer again after an earlier thaw.
@@ -95,7 +96,10 @@ test('a pod that nobody stopped is only thawed', async () => {
   const state: {status: number; calls: string[]} = {status: RUNNING, calls: []}
   await withShim(state, async (shims) => {
     const {done, cgroups} = tracedFor(0)
-    await resumePod(UID, {cgroups, shims, log: () => undefined, signal: new AbortController().signal})
+    await resumePod(UID, {
+      ...{cgroups, pageServers, shims, log: () => undefined},
+      signal: new AbortController().signal,
+    })
     expect(done).toEqual(['thaw with -1 looks left'])
     expect(state.calls).toEqual(['State'])
   })

@@ -95,6 +95,34 @@ test('a plan names each other node with the way to it, or why there is none', as
   expect(kube.peek(API_VERSION, 'Migration')).toEqual([])
 })
 
+test('a plan of a lazy move names the nodes that can serve memory, and counts no downtime of other moves', async () => {
+  const kube = cluster()
+  const owner = {apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-77', uid: 'r', controller: true}
+  const lazily = {namespace: 'team', pod: 'web', memoryPolicy: 'Lazy'} as const
+  await expect(planMove(kube, lazily)).rejects.toThrow(
+    'cannot be moved lazily: it is not a pod of a ReplicaSet',
+  )
+  await kube.patch(
+    {apiVersion: 'v1', kind: 'Pod', name: 'web', namespace: 'team'},
+    {metadata: {ownerReferences: [owner]}},
+  )
+  const before = {...moved('Direct', 100, 1200), apiVersion: API_VERSION, kind: 'Migration'}
+  kube.put({...before, metadata: {name: 'before', namespace: 'team'}})
+  for (const name of ['a', 'b']) {
+    const features = JSON.stringify({...NODE_FEATURES, directMoves: true, postcopy: true})
+    const metadata = {annotations: {[NODE_FEATURES_ANNOTATION]: features}}
+    await kube.patch({apiVersion: 'v1', kind: 'Node', name}, {metadata})
+  }
+  const plan = await planMove(kube, lazily)
+  expect(plan.targets.slice(0, 2)).toEqual([
+    {node: 'b', way: 'Direct', lazy: true},
+    {node: 'c', why: expect.stringContaining('node feature postcopy') as string},
+  ])
+  expect(movePlanText(plan, {colours: palette(false), columns: 120})).toMatch(
+    /b +Direct, memory afterwards +no move of this kind was measured yet/,
+  )
+})
+
 test('a plan has the memory of the pod, and the downtime that such moves had', async () => {
   const kube = cluster()
   const uid = kube.peek('v1', 'Pod')[0]?.metadata.uid

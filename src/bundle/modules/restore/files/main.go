@@ -1,5 +1,5 @@
-// Command clouder-files packs files of containers into tars on its standard output, moves dumps from node to node, and
-// starts programs of its node.
+// Command clouder-files packs files of containers into tars on its standard output, moves dumps from node to node, starts
+// programs of its node, and serves memory of containers.
 package main
 
 import (
@@ -38,9 +38,12 @@ func main() {
 
 func run(words []string, out io.Writer) error {
 	if len(words) == 0 {
-		return errors.New("usage: clouder-files pack-changes --rootfs DIR [--upper DIR] | pack-folder --dir DIR [--max-bytes N] | send-dump --peer PIN --connections N | receive-dump | enter-node -- PROGRAM ARGUMENT...")
+		return errors.New("usage: clouder-files pack-changes --rootfs DIR [--upper DIR] | pack-folder --dir DIR [--max-bytes N] | send-dump --peer PIN --connections N | receive-dump | enter-node -- PROGRAM ARGUMENT... | serve-pages --socket PATH --port N -- RUNC ARGUMENT...")
 	}
-	if words[0] == "enter-node" {
+	switch words[0] {
+	case "serve-pages":
+		return pages.Serve(words[1:])
+	case "enter-node":
 		return pages.EnterNode(words[1:])
 	}
 	flags := flag.NewFlagSet(words[0], flag.ContinueOnError)

@@ -1,4 +1,4 @@
-// Package pages is what the node agent has done on its node to copy memory of containers.
+// Package pages is what the node agent has done on its node to copy memory of containers, and to serve it.
 package pages
 
 import (

@@ -7,6 +7,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("PAGE_SERVER") != "" {
+		dumping()
+	}
 	if os.Getenv("ENTER_NODE") == "" {
 		os.Exit(m.Run())
 	}
