@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto'
-import type {ClientRequest, IncomingMessage, ServerResponse} from 'node:http'
+import type {ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse} from 'node:http'
 import {createServer, request, type Agent, type RequestOptions, type Server} from 'node:https'
 import type {Duplex} from 'node:stream'
 import {connect, TLSSocket, type ConnectionOptions} from 'node:tls'
@@ -121,17 +121,32 @@ export async function askPeer(ask: PeerAsk): Promise<IncomingMessage> {
   })
 }
 
+export interface UpgradedPeer {
+  readonly socket: Duplex
+  readonly headers: IncomingHttpHeaders
+  readonly channel: Buffer
+}
+
 /**
- * Asks somebody who has the key to go on with another protocol than HTTP; the connection, or the answer of one that
- * refuses. Throws as `askPeer` does.
+ * Asks somebody who has the key to go on with another protocol than HTTP; the connection, with the answer and the name
+ * that only its two ends know, or the answer of one that refuses. Throws as `askPeer` does.
  */
 export async function upgradePeer(
   ask: PeerAsk & {readonly headersOf: NonNullable<PeerAsk['headersOf']>},
   protocol: string,
-): Promise<{readonly socket: Duplex} | {readonly refusal: IncomingMessage}> {
-  const {asking} = await beginAsk(ask, {connection: 'Upgrade', upgrade: protocol})
+): Promise<UpgradedPeer | {readonly refusal: IncomingMessage}> {
+  let channel = Buffer.alloc(0)
+  const headersOf = (own: Buffer): Readonly<Record<string, string>> => {
+    channel = Buffer.from(own)
+    return ask.headersOf(own)
+  }
+  const {asking} = await beginAsk({...ask, headersOf}, {connection: 'Upgrade', upgrade: protocol})
   return new Promise((resolve, reject) => {
-    asking.once('upgrade', (_response, socket) => resolve({socket}))
+    asking.once('upgrade', ({headers}, socket) => {
+      // How long it may be silent is for the other protocol to say.
+      socket.setTimeout(0)
+      resolve({socket, headers, channel})
+    })
     asking.once('response', (refusal) => resolve({refusal}))
     asking.once('error', (error) => reject(refusalOf(error)))
     asking.end()

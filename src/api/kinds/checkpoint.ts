@@ -283,6 +283,13 @@ export const checkpointStatusSchema = z
           .regex(/^sha256:[0-9a-f]{64}$/)
           .describe('digest is the digest of everything that was dumped.'),
         sizeBytes: z.int().min(0).describe('sizeBytes is its size in bytes.'),
+        publicKey: z
+          .string()
+          .max(200)
+          .optional()
+          .describe(
+            'publicKey is the key that proves to the node agent of the target node that the memory comes from the node agent of the node of the pod (ed25519, DER in base64). Only with spec.transfer.lazy.',
+          ),
       })
       .optional()
       .describe(

@@ -219,12 +219,15 @@ export const run: Program = async ({environment: variables, threads, now, log, s
     pulls: dumpPulls({
       ...{kube, node, incoming, now, log, signal},
       openDump: async (wanted, headersOf, until) =>
-        requestDump(await askOf(wanted, headersOf, {port, kube, signal: until})),
+        requestDump({
+          ...(await askOf(wanted, headersOf, {port, kube, signal: until})),
+          checkpointUid: wanted.checkpointUid,
+        }),
     }),
     pageServers,
     incomingPages: incomingPages(dirname(AGENT_SOCKET), log),
     openPages: async (wanted, headersOf, until) =>
-      requestPages(await askOf(wanted, headersOf, {port, kube, signal: until})),
+      requestPages({...(await askOf(wanted, headersOf, {port, kube, signal: until})), wanted}),
     formerArchives: kubeletArchives(KUBELET_CHECKPOINT_DIR),
     stores,
     ciphers,
@@ -345,12 +348,12 @@ async function askOf(
   wanted: WantedDump,
   headersOf: (channel: Buffer) => Readonly<Record<string, string>>,
   {port, kube, signal}: {readonly port: number; readonly kube: KubeClient; readonly signal: AbortSignal},
-): Promise<DumpRequest> {
+): Promise<Omit<DumpRequest, 'checkpointUid'>> {
   const host = await agentAddress(wanted.source, kube)
   if (host === undefined)
     throw new CheckpointError('TRANSFER_FAILED', `node ${wanted.source} has no node agent`)
   const key = peerKeyOf((await clusterKeys(kube))['peer-key'])
-  return {host, port, key, checkpointUid: wanted.checkpointUid, headersOf, signal}
+  return {host, port, key, headersOf, signal}
 }
 
 async function agentAddress(node: string, kube: KubeClient): Promise<string | undefined> {

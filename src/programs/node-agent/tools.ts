@@ -26,7 +26,7 @@ import type {Runc} from './runc.ts'
 import type {SealsAhead} from './seal-ahead.ts'
 import type {Shims} from './shims.ts'
 import type {Stores} from './stores.ts'
-import type {WantedDump} from './transfer/wanted-dump.ts'
+import type {WantedPages} from './transfer/wanted-dump.ts'
 import type {DumpPulls, IncomingDumps} from './transfer/incoming.ts'
 import type {OutgoingDumps} from './transfer/outgoing.ts'
 import type {DumpMeter} from './upper-layer.ts'
@@ -88,9 +88,9 @@ export interface AgentTools {
   readonly pageServers: PageServers
   /** For pods that run here before their memory does. */
   readonly incomingPages: IncomingPages
-  /** Connects to the page server of a pod of another node. Throws CheckpointError TRANSFER_FAILED. */
+  /** Connects to the page server of a pod of another node, which proves to be that. Throws CheckpointError TRANSFER_FAILED. */
   readonly openPages: (
-    wanted: WantedDump,
+    wanted: WantedPages,
     headersOf: (channel: Buffer) => Readonly<Record<string, string>>,
     signal: AbortSignal,
   ) => Promise<Duplex>

@@ -12,7 +12,7 @@ import {moveOf} from '../move-gate.ts'
 import type {Preparations} from '../prepare.ts'
 import type {AgentTools} from '../tools.ts'
 import {transferKey} from '../transfer/access.ts'
-import type {WantedDump} from '../transfer/wanted-dump.ts'
+import type {WantedPages} from '../transfer/wanted-dump.ts'
 import {writeStatusIf} from '../write-status.ts'
 
 type Pages = NonNullable<NonNullable<NonNullable<Migration['status']>['transfer']>['pages']>
@@ -34,18 +34,26 @@ export async function connectPages(
 ): Promise<void> {
   const {incomingPages, openPages, node, signal} = tools
   if (incomingPages.socketOf(checkpoint.uid) !== undefined) return
+  const {nodeName: source = '', transfer: offered} = checkpoint.status ?? {}
+  if (offered?.publicKey === undefined)
+    throw new CheckpointError(
+      'TRANSFER_FAILED',
+      `the node agent of ${source} has published no key for memory`,
+    )
   const key = transferKey()
   const isSame = (now: KubeObject): boolean =>
     now.metadata.uid === migration.metadata.uid && migrationSchema.parse(now).status?.targetNodeName === node
   const transfer = {publicKey: key.publicKey}
   if (!(await writeStatusIf(refOf(migration), isSame, {transfer}, tools)))
     throw new CheckpointError('TRANSFER_FAILED', 'the move was given up')
-  const wanted: WantedDump = {
+  const wanted: WantedPages = {
     namespace: checkpoint.namespace,
     checkpoint: checkpoint.name,
     checkpointUid: checkpoint.uid,
     migration: migration.metadata.name,
-    source: checkpoint.status?.nodeName ?? '',
+    source,
+    target: node,
+    sourceKey: offered.publicKey,
   }
   const connection = await openPages(wanted, (channel) => key.headersOf(wanted, channel), signal)
   await incomingPages.keep(checkpoint.uid, connection)

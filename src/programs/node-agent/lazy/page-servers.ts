@@ -7,6 +7,7 @@ import {pauseQuietly} from '../../../base/waiting.ts'
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import type {HostCommands} from '../host-command.ts'
 import {runcFailure, runcWords, type PreparedRunc, type RuncFolders} from '../runc.ts'
+import {sourceKey, type SourceKey} from './source-key.ts'
 
 /** What is written first to the socket of `clouder-files serve-pages` (src/bundle/modules/restore/pages). */
 const CARRY = 'P'
@@ -29,6 +30,8 @@ export interface PageServers {
     folders: RuncFolders,
     signal: AbortSignal,
   ): Promise<PreparedRunc>
+  /** By which the page server of a pod is known. Throws CheckpointError TRANSFER_FAILED when this program did not start it. */
+  keyOf(podUid: string): SourceKey
   /** The one connection to the page server of a pod. Throws CheckpointError TRANSFER_FAILED. */
   connect(podUid: string, signal: AbortSignal): Promise<Socket>
   /** Ends the page server of a pod; its processes run on unless they are frozen. One that is not there is no error. */
@@ -49,6 +52,8 @@ export function hostPageServers({commands, folder, program}: PageServerOptions):
     if (!/^[0-9a-f-]{8,64}$/.test(podUid)) throw new Error(`"${podUid}" is not the uid of a pod`)
     return join(folder, `pages-${podUid}.sock`)
   }
+  // In memory only: after a restart of this program nobody is connected, and the pod is thawed.
+  const keys = new Map<string, SourceKey>()
   const isThere = (path: string): Promise<boolean> =>
     access(path).then(
       () => true,
@@ -61,6 +66,7 @@ export function hostPageServers({commands, folder, program}: PageServerOptions):
       const serve = [program, 'serve-pages', '--socket', socket, '--port', String(PORT), '--']
       const argv = [...serve, ...runcWords('dump', id, folders, {more})]
       const command = await commands.prepare(argv, {network: 'own'}, signal)
+      keys.set(podUid, sourceKey())
       return {
         async run(until) {
           await command.start(until)
@@ -77,6 +83,11 @@ export function hostPageServers({commands, folder, program}: PageServerOptions):
         },
         discard: () => command.kill(),
       }
+    },
+    keyOf(podUid) {
+      const key = keys.get(podUid)
+      if (key !== undefined) return key
+      throw new CheckpointError('TRANSFER_FAILED', 'the node agent was restarted after the dump of the pod')
     },
     async connect(podUid, signal) {
       const socket = connect(socketOf(podUid)).on('error', () => undefined)
@@ -96,6 +107,7 @@ export function hostPageServers({commands, folder, program}: PageServerOptions):
       }
     },
     async end(podUid, signal) {
+      keys.delete(podUid)
       const socket = connect(socketOf(podUid)).on('error', () => undefined)
       const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)])
       try {

@@ -1,9 +1,11 @@
 import {CheckpointError} from '../../../checkpoint/errors.ts'
 import type {HttpUpgrade} from '../../../operator/http-server.ts'
+import {channelOf} from '../../../operator/peer-tls.ts'
 import type {AgentTools} from '../tools.ts'
 import {refuseOthers} from '../transfer/access.ts'
 import {SILENCE_MS} from '../transfer/frames.ts'
 import {joinSockets} from './join-sockets.ts'
+import {SOURCE_PROOF_HEADER} from './source-key.ts'
 
 /** What a connection to a page server goes on with. */
 export const PAGES_PROTOCOL = 'clouder-pages'
@@ -25,11 +27,14 @@ export function pageUpgrade({
     const uid = PATH.exec(request.url ?? '')?.[1]
     if (uid === undefined || request.headers.upgrade !== PAGES_PROTOCOL) return false
     try {
-      const {status} = await refuseOthers(request, uid, {kube, node})
-      const pages = await pageServers.connect(status?.podUID ?? '', signal)
+      const {spec, status} = await refuseOthers(request, uid, {kube, node})
+      const podUid = status?.podUID ?? ''
+      const sent = {checkpointUid: uid, target: spec.transfer?.nodeName ?? ''}
+      const proof = pageServers.keyOf(podUid).prove(sent, channelOf(request) ?? Buffer.alloc(0))
+      const pages = await pageServers.connect(podUid, signal)
       log('info', 'sending memory of a pod that runs on another node', {checkpoint: uid})
       socket.write(
-        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PAGES_PROTOCOL}\r\n\r\n`,
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PAGES_PROTOCOL}\r\n${SOURCE_PROOF_HEADER}: ${proof}\r\n\r\n`,
       )
       let sentBytes = 0
       const onBytes = (bytes: number): void => void (sentBytes += bytes)

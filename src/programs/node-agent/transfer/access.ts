@@ -1,4 +1,4 @@
-import {createPublicKey, generateKeyPairSync, sign, verify} from 'node:crypto'
+import {generateKeyPairSync, sign} from 'node:crypto'
 import type {IncomingMessage} from 'node:http'
 import {z} from 'zod'
 import {API_VERSION} from '../../../api/names.ts'
@@ -7,6 +7,7 @@ import {CheckpointError} from '../../../checkpoint/errors.ts'
 import {channelOf} from '../../../operator/peer-tls.ts'
 import {checkpointRef, parseCheckpoint, type Named} from '../checkpoint-object.ts'
 import type {AgentTools} from '../tools.ts'
+import {isSignedBy} from './signed-by.ts'
 import type {WantedDump} from './wanted-dump.ts'
 
 /** Header of a request: how many bytes its node has room for. */
@@ -86,16 +87,6 @@ export async function refuseOthers(
   if (!isSignedBy(status.transfer?.publicKey, text, proof))
     throw refused(`the request is not signed by the node agent of ${target}`)
   return checkpoint
-}
-
-function isSignedBy(publicKey: string | undefined, text: Buffer, proof: Buffer): boolean {
-  if (publicKey === undefined) return false
-  try {
-    const key = createPublicKey({key: Buffer.from(publicKey, 'base64'), format: 'der', type: 'spki'})
-    return key.asymmetricKeyType === 'ed25519' && verify(null, text, key, proof)
-  } catch {
-    return false
-  }
 }
 
 const refused = (why: string): CheckpointError => new CheckpointError('STORE_REFUSED', why)

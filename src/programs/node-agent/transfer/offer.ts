@@ -4,7 +4,10 @@ import {describe, MOST_OBSTACLES, refuseToEnd} from '../seal.ts'
 import type {AgentTools} from '../tools.ts'
 import type {ContainerFolder} from './dump-files.ts'
 
-export type OfferTools = Pick<AgentTools, 'archives' | 'inspect' | 'node' | 'now' | 'outgoing' | 'signal'>
+export type OfferTools = Pick<
+  AgentTools,
+  'archives' | 'inspect' | 'node' | 'now' | 'outgoing' | 'pageServers' | 'signal'
+>
 
 /**
  * Describes a complete dump that is moved to another node, and gives the status of its Checkpoint; nothing if it is not
@@ -29,9 +32,13 @@ export async function offerDump(
     outgoing.offer(uid, folders),
   ])
   refuseToEnd(checkpoint, obstacles)
+  const isLazy = spec.transfer?.lazy === true
   return {
     phase: 'Dumped',
-    transfer: {...transfer},
+    transfer: {
+      ...transfer,
+      ...(isLazy ? {publicKey: tools.pageServers.keyOf(status?.podUID ?? '').publicKey} : {}),
+    },
     summary,
     ...(obstacles.length === 0 ? {} : {obstacles: obstacles.slice(0, MOST_OBSTACLES)}),
     message: `offering ${transfer.sizeBytes} bytes to node ${spec.transfer?.nodeName ?? ''}`,

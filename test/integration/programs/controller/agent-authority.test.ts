@@ -421,6 +421,16 @@ test.for<[string, string, Attempt]>([
       ),
   ],
   [
+    'makes memory that it serves count as that of a pod of another node, by a key of its own',
+    ANOTHERS,
+    (agent) =>
+      agent.patch(
+        of('Checkpoint', 'of-b'),
+        {status: {transfer: {digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 1, publicKey: 'b3du'}}},
+        {subresource: 'status'},
+      ),
+  ],
+  [
     'says that the memory of a pod has arrived on another node, whose source would be deleted then',
     'its own node',
     (agent) =>
@@ -472,7 +482,12 @@ test('what an agent is there for it may do', async (context) => {
   expect(
     await agent.patch(
       of('Checkpoint', 'of-a'),
-      {status: {phase: 'Storing', frozen: true}},
+      {
+        status: {
+          ...{phase: 'Storing', frozen: true},
+          transfer: {digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 1, publicKey: 'b3du'},
+        },
+      },
       {subresource: 'status'},
     ),
   ).toBeDefined()

@@ -21,11 +21,13 @@ import {
 import {hostPageServers, type PageServers} from '../../../../src/programs/node-agent/lazy/page-servers.ts'
 import {requestPages} from '../../../../src/programs/node-agent/lazy/request-pages.ts'
 import {pageUpgrade} from '../../../../src/programs/node-agent/lazy/serve-pages.ts'
+import {sourceKey} from '../../../../src/programs/node-agent/lazy/source-key.ts'
 import {transferKey} from '../../../../src/programs/node-agent/transfer/access.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
+import {noPageServers} from '../../../support/page-servers.ts'
 import {tempFolder} from '../../../support/temp-folder.ts'
 
-const [SOURCE, TARGET] = ['worker-1', 'worker-2']
+const [SOURCE, TARGET] = ['worker-1', 'worker-2'] as const
 const POD_UID = '59002284-99ba-40ea-be82-c5dfb31d88b6'
 const CHECKPOINT_UID = '11111111-99ba-40ea-be82-c5dfb31d88b6'
 const KEY = Buffer.alloc(32, 7).toString('base64')
@@ -209,12 +211,16 @@ test('a page server is alone in its network, and gives its connection to the age
     ...['--lazy-pages', '--page-server', '127.0.0.1:7878', '--status-fd', '3', '0a1b'],
     JSON.stringify({network: 'own'}),
   ])
+  const {publicKey} = servers.keyOf(POD_UID)
+  expect(servers.keyOf(POD_UID).publicKey).toBe(publicKey)
   const pages = await servers.connect(POD_UID, signal)
   scene.clients[0]?.write('page')
   expect(await nextOf(pages.resume())).toBe('page')
   pages.destroy()
   await servers.end(POD_UID, signal)
   expect(scene.clients).toHaveLength(2)
+  // One that this program did not start is known by no key.
+  expect(() => servers.keyOf(POD_UID)).toThrow('was restarted')
 })
 
 test('a dump that fails says why, and a page server that is not there has ended', async () => {
@@ -278,17 +284,17 @@ const pagesIn = (kube: FakeKube): unknown =>
 
 test('the agent of the target, and nobody else, is connected to the page server of a pod', async () => {
   await using source = await pair()
-  const key = transferKey()
+  const [key, own] = [transferKey(), sourceKey()]
   const kube = moving({transfer: {receivedBytes: 1, publicKey: key.publicKey}})
   const uid = kube.peek(API_VERSION, 'Checkpoint')[0]?.metadata.uid ?? ''
   const asked: string[] = []
   const pageServers: PageServers = {
-    prepare: () => Promise.reject(new Error('unexpected')),
+    ...noPageServers,
+    keyOf: () => own,
     connect: (podUid) => {
       asked.push(podUid)
       return Promise.resolve(source.far)
     },
-    end: () => Promise.resolve(),
   }
   const answering = answeringKey(
     () => Promise.resolve(KEY),
@@ -307,11 +313,12 @@ test('the agent of the target, and nobody else, is connected to the page server 
   })
   const wanted = {
     ...{namespace: 'team', checkpoint: 'move-web', checkpointUid: uid},
-    ...{migration: 'web', source: SOURCE},
+    ...{migration: 'web', source: SOURCE, target: TARGET, sourceKey: own.publicKey},
   }
   const ask = (by: typeof key, path = uid): Promise<Duplex> =>
     requestPages({
-      ...{host: '127.0.0.1', port: server.port, key: peerKeyOf(KEY), checkpointUid: path, signal},
+      ...{host: '127.0.0.1', port: server.port, key: peerKeyOf(KEY), signal},
+      wanted: {...wanted, checkpointUid: path},
       headersOf: (channel) => by.headersOf(wanted, channel),
     })
   try {
