@@ -35,8 +35,17 @@ export function doctorText(cluster: string, result: CheckpointDoctorResult, opti
       : [
           `the cluster serves PodCheckpoint of Kubernetes (${result.podCheckpoint}); clouder does not use it yet`,
         ]
+  const {postCopy} = result
+  const lazy =
+    postCopy === undefined
+      ? []
+      : [
+          postCopy.nodes.length > 0
+            ? `post-copy: possible to ${postCopy.nodes.join(', ')} (clouder checkpoint migrate --lazy)`
+            : `post-copy: not possible: ${postCopy.why ?? ''}`,
+        ]
   const verdict = result.healthy
     ? green(`${cluster}: checkpoint and restore work`)
     : red(`${cluster}: some findings prevent checkpoints`)
-  return [table, ...findings, ...own, ...probe, verdict].join('\n\n')
+  return [table, ...findings, ...own, ...lazy, ...probe, verdict].join('\n\n')
 }

@@ -13,6 +13,7 @@ import {needNode, runningPod} from './objects.ts'
 import type {CheckpointNodes} from './cluster.ts'
 import type {CheckpointFinding} from './finding.ts'
 import {listCheckpoints} from './checkpoint.ts'
+import {lazyTargets, type LazyTargets} from './move-plan.ts'
 import {podFindings} from './pod-look.ts'
 import {probeRoundTrip} from './probe.ts'
 import type {Tools} from '../session/types.ts'
@@ -33,6 +34,8 @@ export interface CheckpointDoctorResult {
   readonly findings: readonly CheckpointFinding[]
   /** API version in which Kubernetes serves its own PodCheckpoint, which clouder does not use; absent: in none. */
   readonly podCheckpoint?: string
+  /** Where the pod can be moved with post-copy; absent: no pod was asked about. */
+  readonly postCopy?: LazyTargets
   /** What the live round trip said; absent: not tried. */
   readonly probe?: string
 }
@@ -72,6 +75,7 @@ export async function examineCheckpoints(
   const told = {
     nodes: looked.map(({node}) => node),
     ...(podCheckpoint === undefined ? {} : {podCheckpoint}),
+    ...(pod === undefined ? {} : {postCopy: lazyTargets(pod, all)}),
   }
   const isBlocked = findings.some(({weight}) => weight === 'blocks')
   if (!options.probe || pod !== undefined || isBlocked) return {healthy: !isBlocked, findings, ...told}

@@ -91,11 +91,32 @@ export async function planMove(kube: KubeReader, options: PlanOptions): Promise<
   }
 }
 
+/** Where a pod can run before its memory has arrived, or why nowhere. */
+export interface LazyTargets {
+  readonly nodes: readonly string[]
+  readonly why?: string
+}
+
+/** The nodes that `migrate --lazy` can move a pod to. Taints, room and quotas are not looked at. */
+export function lazyTargets(pod: Pod, nodes: readonly Node[]): LazyTargets {
+  const never = reasonNotToMove(pod) ?? reasonNotToBeLazy(pod, {})
+  if (never !== undefined) return {nodes: [], why: never}
+  const from = pod.spec.nodeName ?? ''
+  const source = nodes.find(({metadata}) => metadata.name === from)
+  const targets = nodes
+    .filter(({metadata}) => metadata.name !== from)
+    .map((target) => plannedTarget(target, source, {backend: 'Handler', isLazy: true}))
+  const able = targets.flatMap(({node, ...how}) => ('lazy' in how ? [node] : []))
+  if (able.length > 0) return {nodes: able}
+  const whys = targets.map(({node, why = ''}) => `${node}: ${why}`)
+  return {nodes: [], why: whys.length === 0 ? 'there is no other node' : whys.join('; ')}
+}
+
 function plannedTarget(
   target: Node,
   source: Node | undefined,
   {backend, isLazy}: {readonly backend: 'Handler' | 'CreateImage' | 'Native'; readonly isLazy: boolean},
-) {
+): PlannedTarget {
   const {name: node, labels} = target.metadata
   const [here, there] = [source, target].map((one) => (one === undefined ? undefined : featuresOf(one)))
   const isReady = (target.status.conditions ?? []).some(
