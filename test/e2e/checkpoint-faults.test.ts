@@ -33,6 +33,7 @@ import {randomOf} from '../support/e2e-kill.ts'
 import {medianOf, moveAtRandom} from '../support/e2e-moves.ts'
 import type {CliResult} from '../support/cli.ts'
 import {endOf, lastLine} from '../support/e2e-results.ts'
+import {interruptLazily} from '../support/e2e-lazy.ts'
 import {moveFourGibibytes} from '../support/e2e-room.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 import {startNodeStore} from '../support/e2e-store.ts'
@@ -204,7 +205,10 @@ scenario('checkpoints while things are killed', {prefix: 'e2e-fault', workers: 2
     expect(killed + cancelled).toBeGreaterThan(0)
   })
 
-  if (WHOLE) moveFourGibibytes(chapter)
+  if (WHOLE) {
+    interruptLazily(chapter)
+    moveFourGibibytes(chapter)
+  }
 
   chapter('nothing is left to do, and nothing is left over', async (cluster) => {
     const scene = await here(cluster)

@@ -109,6 +109,8 @@ const PIDS: Readonly<Record<'kubelet' | 'containerd' | 'agent', string>> = {
   containerd: 'pgrep -x containerd',
   agent: "pgrep -f '/[c]luster.js node-agent$'",
 }
+/** Finds the processes of the agent of a node, which is asked there. */
+export const AGENT_PIDS = PIDS.agent
 const CRIU = "pgrep -f '[l]ibexec/criu.* swrk'"
 const CRIU_TIMEOUT_S = 90
 
