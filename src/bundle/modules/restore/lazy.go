@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -31,6 +32,10 @@ const (
 	restoreTimeout = 2 * time.Minute
 	watchInterval  = 5 * time.Millisecond
 	maxStateLen    = 600
+
+	// Of a restore, and what CRIU writes to it when all that is left to do is to resume the processes.
+	restoreLog   = "restore.log"
+	beforeResume = "Run late stage hook"
 )
 
 // fetcher is the process that brings memory. It outlives this one and the node agent.
@@ -78,12 +83,26 @@ func startFetcher(c call, a answer) (*fetcher, error) {
 	return started, nil
 }
 
-// giveUp says that no process of the container runs, once that is so.
-func (f *fetcher) giveUp(c call, why string) {
+// giveUp says what came of a container that could not be restored, once no process of it runs.
+func (f *fetcher) giveUp(c call, why string, hasRun bool) {
 	syscall.Kill(-f.process.Pid, syscall.SIGKILL)
 	f.process.Wait()
 	exec.Command(runc, append(append([]string{}, c.global...), "delete", "--force", c.id)...).Run()
-	f.note(stateNotStarted, why)
+	if hasRun {
+		f.note(stateLost, why)
+	} else {
+		f.note(stateNotStarted, why)
+	}
+}
+
+// mayHaveRun is whether CRIU may have let processes run that it restored. It writes a line shortly before; what fails
+// after that, runc for example, ends processes that others may have seen.
+func mayHaveRun(workDir string) bool {
+	text, err := os.ReadFile(filepath.Join(workDir, restoreLog))
+	if errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	return err != nil || bytes.Contains(text, []byte(beforeResume))
 }
 
 func (f *fetcher) note(state, why string) {

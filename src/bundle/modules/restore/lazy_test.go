@@ -168,7 +168,7 @@ func TestADaemonThatCannotStartLeavesNothingToRestore(t *testing.T) {
 func TestARestoreThatFailsEndsTheDaemonBeforeItIsNoted(t *testing.T) {
 	f := newFetching(t, "")
 	started, pages := f.start(t)
-	started.giveUp(call{id: "abc"}, "no room")
+	started.giveUp(call{id: "abc"}, "no room", false)
 	f.wantState(t, stateNotStarted, "no room")
 	if got := f.calls(); got != "delete --force abc\n" {
 		t.Errorf("runc was called with %q", got)
@@ -176,6 +176,33 @@ func TestARestoreThatFailsEndsTheDaemonBeforeItIsNoted(t *testing.T) {
 	pages.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := pages.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("%v: the daemon still has its connection", err)
+	}
+}
+
+func TestWhatMayHaveRunBeforeItsRestoreFailedIsLost(t *testing.T) {
+	f := newFetching(t, "")
+	log := filepath.Join(f.answer.WorkDir, restoreLog)
+	for _, c := range []struct {
+		text   string
+		hasRun bool
+	}{
+		{"(00.284014) Error (criu/cr-restore.c:1269): 6617 killed by signal 9: Killed\n", false},
+		{"(00.301) Run late stage hook from criu master for external devices\n", true},
+		{"(00.301) Run late stage hook from criu master for external devices\n(00.310) Restore finished successfully. Tasks resumed.\n", true},
+	} {
+		if err := os.WriteFile(log, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := mayHaveRun(f.answer.WorkDir); got != c.hasRun {
+			t.Errorf("%t of %q", got, c.text)
+		}
+	}
+	started, _ := f.start(t)
+	started.giveUp(call{id: "abc"}, "runc failed", mayHaveRun(f.answer.WorkDir))
+	f.wantState(t, stateLost, "runc failed")
+	os.Remove(log)
+	if mayHaveRun(f.answer.WorkDir) {
+		t.Error("CRIU did not even start")
 	}
 }
 

@@ -204,17 +204,30 @@ func restore(c call, bundle string, wanted config, a answer) error {
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Run(); err != nil {
 		os.Remove(marker(c.id))
+		releaseCgroups(a.WorkDir)
 		if fetching != nil {
-			fetching.giveUp(c, reason(a.WorkDir))
+			fetching.giveUp(c, reason(a.WorkDir), mayHaveRun(a.WorkDir))
 		}
 		return fmt.Errorf("%s could not be restored: %w%s", wanted.Annotations[annotation], err, reason(a.WorkDir))
 	}
 	return nil
 }
 
+// releaseCgroups unmounts what a CRIU that was killed leaves mounted in its folder: the cgroups of the node, which whoever
+// removes the folder would walk into.
+func releaseCgroups(workDir string) {
+	left, _ := filepath.Glob(filepath.Join(workDir, ".criu.cgyard.*"))
+	for _, folder := range left {
+		if err := syscall.Unmount(folder, syscall.MNT_DETACH); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Remove(folder)
+	}
+}
+
 // reason is what CRIU wrote down of errors, in its order: the first is the cause, the others follow from it.
 func reason(workDir string) string {
-	return logged(filepath.Join(workDir, "restore.log"))
+	return logged(filepath.Join(workDir, restoreLog))
 }
 
 func errorsIn(text []byte) string {
