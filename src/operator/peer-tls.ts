@@ -1,6 +1,6 @@
 import {createHash} from 'node:crypto'
 import type {ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse} from 'node:http'
-import {createServer, request, type Agent, type RequestOptions, type Server} from 'node:https'
+import {Agent, createServer, request, type RequestOptions, type Server} from 'node:https'
 import type {Duplex} from 'node:stream'
 import {connect, TLSSocket, type ConnectionOptions} from 'node:tls'
 
@@ -92,12 +92,21 @@ export interface PeerAsk {
   readonly port: number
   readonly path: string
   readonly key: PeerKey
-  /** Keeps connections for the next ask. */
+  /** Keeps connections for the next ask; of `peerAgent`. */
   readonly agent?: Agent
   /** Headers that hold for this connection alone, which has a name that only its two ends know; it is used once. */
   readonly headersOf?: (channel: Buffer) => Readonly<Record<string, string>>
   readonly signal: AbortSignal
 }
+
+/** Both show that they have the key; there is no certificate. */
+const WITHOUT_CERTIFICATE = {checkServerIdentity: () => undefined} as const
+
+/**
+ * Keeps connections to peers that nobody uses for some seconds. Node.js uses no connection again whose request said how
+ * the other end is verified (https://nodejs.org/api/https.html): its agent has to.
+ */
+export const peerAgent = (): Agent => new Agent({keepAlive: true, timeout: 4000, ...WITHOUT_CERTIFICATE})
 
 /** Whoever answers does not have the key, or has another one. */
 export class PeerRefusedError extends Error {}
@@ -163,8 +172,7 @@ async function beginAsk(
     host,
     port,
     pskCallback: () => ({psk: key.psk, identity: key.identity}),
-    // Both show that they have the key; there is no certificate.
-    checkServerIdentity: () => undefined,
+    ...(agent === undefined ? WITHOUT_CERTIFICATE : {}),
   }
   const own = headersOf === undefined ? undefined : await connected(tls, signal)
   const options: RequestOptions & Pick<ConnectionOptions, 'pskCallback'> = {

@@ -1,13 +1,13 @@
 import {createHash} from 'node:crypto'
 import type {IncomingMessage, ServerResponse} from 'node:http'
-import {Agent} from 'node:https'
 import {Readable} from 'node:stream'
 import {pipeline} from 'node:stream/promises'
 import {readAtMost, TooLargeError} from '../../base/bounded.ts'
-import {askPeer, KEY_KNOWN_MS, PeerRefusedError, type PeerKey} from '../../operator/peer-tls.ts'
+import {askPeer, KEY_KNOWN_MS, peerAgent, PeerRefusedError, type PeerKey} from '../../operator/peer-tls.ts'
 import type {BlobReadOptions, BlobStore, Digest} from '../../checkpoint/stores/blob-store.ts'
 import {MAX_MANIFEST_BYTES} from '../../checkpoint/stores/content.ts'
 import {CheckpointError} from '../../checkpoint/errors.ts'
+import {copyInto, MAX_CHUNK_BYTES} from '../../checkpoint/sealed/chunk-buffers.ts'
 import {pause} from '../../base/waiting.ts'
 
 const PATH = /^\/v1\/(blobs|manifests)\/(sha256:[0-9a-f]{64})$/
@@ -29,14 +29,45 @@ export async function servePeer(
     const content = await store.getManifest(wanted, signal).catch(unlessTampered)
     response.writeHead(content === undefined ? 404 : content === 'changed' ? CHANGED : 200)
     response.end(content === 'changed' ? undefined : content)
-  } else if (await store.has(wanted, signal)) {
-    response.writeHead(200, {'content-type': 'application/octet-stream'})
+  } else if (!(await store.has(wanted, signal))) response.writeHead(404).end()
+  else if (!(await sentAtOnce(wanted, store, response, signal))) {
+    response.writeHead(200, CONTENT)
     // Whoever asked finds out whether it was changed, and can tell what it is.
     await pipeline(Readable.from(store.get(wanted, signal, {unchecked: true})), response, {signal}).catch(
       () => response.destroy(),
     )
-  } else response.writeHead(404).end()
+  }
   return true
+}
+
+const CONTENT = {'content-type': 'application/octet-stream'}
+/** A piece of an archive, as it is stored. */
+const PIECE_BYTES = MAX_CHUNK_BYTES + 4096
+const MOST_FREE = 8
+/** Memory that pieces are sent from, again and again: that of each piece would have to be collected as garbage. */
+const free: Buffer[] = []
+
+/** Sends a blob by one write. False: it is larger than a piece, or the store cannot read it into memory. */
+async function sentAtOnce(
+  digest: Digest,
+  store: BlobStore,
+  response: ServerResponse,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (store.getInto === undefined) return false
+  const room = free.pop() ?? Buffer.allocUnsafeSlow(PIECE_BYTES)
+  try {
+    const sizeBytes = await store.getInto(digest, room, signal).catch(unlessTampered)
+    if (sizeBytes === 'changed') return false
+    response.writeHead(200, {...CONTENT, 'content-length': sizeBytes})
+    await new Promise<void>((resolve) => {
+      response.once('close', resolve)
+      response.end(room.subarray(0, sizeBytes))
+    })
+    return true
+  } finally {
+    if (free.length < MOST_FREE) free.push(room)
+  }
 }
 
 function unlessTampered(error: unknown): 'changed' {
@@ -55,7 +86,7 @@ export function peerStore(options: {
 }): BlobStore {
   const {node, host, port, key, refusedPatienceMs = KEY_KNOWN_MS} = options
   const location = `the disk of node ${node}`
-  const agent = new Agent({keepAlive: true, timeout: 4000})
+  const agent = peerAgent()
   const away = (signal: AbortSignal, cause: unknown): CheckpointError => {
     signal.throwIfAborted()
     if (cause instanceof PeerRefusedError)
@@ -102,8 +133,7 @@ export function peerStore(options: {
     {unchecked = false}: BlobReadOptions = {},
   ): AsyncGenerator<Uint8Array> {
     const response = await ask('blobs', digest, signal)
-    if (response === undefined)
-      throw new CheckpointError('BLOB_MISSING', `blob ${digest} not found on ${location}`)
+    if (response === undefined) throw absent(digest)
     if (unchecked) {
       yield* partsOf(response, signal)
       return
@@ -115,6 +145,8 @@ export function peerStore(options: {
     }
     if (`sha256:${hash.digest('hex')}` !== digest) throw tampered(digest, location)
   }
+  const absent = (digest: Digest): CheckpointError =>
+    new CheckpointError('BLOB_MISSING', `blob ${digest} not found on ${location}`)
   const readOnly = (): Promise<never> =>
     Promise.reject(new CheckpointError('STORE_REFUSED', `${location} cannot be written from another node`))
   return {
@@ -126,6 +158,15 @@ export function peerStore(options: {
     },
     put: readOnly,
     get,
+    getInto: async (digest, into, signal) => {
+      const response = await ask('blobs', digest, signal)
+      if (response === undefined) throw absent(digest)
+      return filled(Buffer.from(into.buffer, into.byteOffset, into.length), response).catch(
+        (cause: unknown) => {
+          throw cause instanceof RangeError ? tampered(digest, location) : away(signal, cause)
+        },
+      )
+    },
     putManifest: readOnly,
     getManifest: async (digest, signal) => {
       const response = await ask('manifests', digest, signal)
@@ -142,6 +183,26 @@ export function peerStore(options: {
     removeManifest: readOnly,
     collect: readOnly,
   }
+}
+
+/** Reads a response into memory; gives its length. Throws RangeError when it does not fit, and what broke it. */
+function filled(into: Buffer, response: IncomingMessage): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let at = 0
+    // A part is 16 KiB: a pause of an asynchronous loop after each would take as long as to receive it.
+    response.on('data', (part: Buffer) => {
+      try {
+        copyInto(into, part, at)
+        at += part.length
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)))
+        response.destroy()
+      }
+    })
+    response.once('end', () => resolve(at))
+    response.once('error', reject)
+    response.once('close', () => reject(new Error('the connection ended before the response')))
+  })
 }
 
 const tampered = (digest: Digest, location: string): CheckpointError =>

@@ -1,16 +1,19 @@
 import {Registry} from 'prom-client'
-import {createHash} from 'node:crypto'
+import {createHash, randomBytes} from 'node:crypto'
 import {createConnection, createServer} from 'node:net'
 import {connect} from 'node:tls'
 import {expect, test} from 'vitest'
 import {z} from 'zod'
-import {answeringKey, askPeer, peerKeyOf} from '../../../../src/operator/peer-tls.ts'
+import {answeringKey, askPeer, peerKeyOf, type AnsweringKey} from '../../../../src/operator/peer-tls.ts'
 import type {BlobStore, Digest} from '../../../../src/checkpoint/stores/blob-store.ts'
 import {CheckpointError} from '../../../../src/checkpoint/errors.ts'
 import {serveHttp, type HttpServer} from '../../../../src/operator/http-server.ts'
+import {directoryObjects} from '../../../../src/checkpoint/stores/directory.ts'
+import {objectStore} from '../../../../src/checkpoint/stores/object-store.ts'
 import {peerStore, servePeer} from '../../../../src/programs/node-agent/peer.ts'
 import {manifestOf} from '../../../support/blob-store-contract.ts'
 import {memoryBlobs, type MemoryBlobs} from '../../../support/memory-blobs.ts'
+import {withTempFolder} from '../../../support/temp-folder.ts'
 
 const KEY = Buffer.alloc(32, 7).toString('base64')
 const OTHER = Buffer.alloc(32, 8).toString('base64')
@@ -29,6 +32,8 @@ interface Peer {
   readonly as: (key: string) => BlobStore
   /** How often the key was read, and what it is. */
   readonly secret: {key: string; reads: number}
+  /** How many connections were made. */
+  readonly made: {connections: number}
   readonly clock: {nowMs: number}
 }
 
@@ -45,11 +50,19 @@ async function withPeer(use: (at: Peer) => Promise<void>, refusedPatienceMs = 0)
     () => clock.nowMs,
   )
   await key.settled()
+  const made = {connections: 0}
+  const counted: AnsweringKey = {
+    ...key,
+    of: (identity) => {
+      made.connections += 1
+      return key.of(identity)
+    },
+  }
   const server = await serveHttp(0, {
     registry: new Registry(),
     health: {problem: () => undefined, unready: () => undefined},
     peers: {
-      key,
+      key: counted,
       answer: (request, response) =>
         servePeer(request, response, {store: () => Promise.resolve(served.store), signal}),
     },
@@ -60,7 +73,7 @@ async function withPeer(use: (at: Peer) => Promise<void>, refusedPatienceMs = 0)
     peerStore({node: 'worker-2', host: '127.0.0.1', port, key: peerKeyOf(text), refusedPatienceMs})
   try {
     const serve = (store: BlobStore): void => void (served.store = store)
-    await use({there, server, serve, port, as, secret, clock})
+    await use({there, server, serve, port, as, secret, made, clock})
   } finally {
     server.close()
   }
@@ -94,6 +107,44 @@ test('what lies on another node is read through its agent', async () => {
     expect(await store.getManifest(absent, signal)).toBeUndefined()
     await expect(read(store.get(absent, signal))).rejects.toMatchObject({code: 'BLOB_MISSING'})
     await expect(put(store, content)).rejects.toMatchObject({code: 'STORE_REFUSED'})
+  })
+})
+
+test('one connection after another is not made for each piece', async () => {
+  await withPeer(async ({there, as, made}) => {
+    const store = as(KEY)
+    for (let piece = 0; piece < 10; piece += 1) {
+      const content = Buffer.alloc(300_000, String(piece))
+      expect(await read(store.get(await put(there, content), signal))).toEqual(content)
+    }
+    expect(made.connections).toBe(1)
+  })
+})
+
+test('a piece is read from there into memory that is given', async () => {
+  await withTempFolder(async (folder) => {
+    await withPeer(async ({as, serve}) => {
+      const there = objectStore(directoryObjects(folder))
+      serve(there)
+      const store = as(KEY)
+      const small = randomBytes(3_000_000)
+      // Larger than a piece of an archive, as the list of them may be.
+      const large = randomBytes(9_000_000)
+      const room = Buffer.from(new SharedArrayBuffer(large.length))
+      const pieces = await Promise.all([small, large].map((content) => put(there, content)))
+      for (const [index, content] of [small, large, small].entries()) {
+        const digest = pieces[index % 2] ?? digestOf(content)
+        const bytes = await store.getInto?.(digest, room, signal)
+        expect(room.subarray(0, bytes).equals(content)).toBe(true)
+        const tooSmall = store.getInto?.(digest, Buffer.alloc(content.length - 1), signal)
+        await expect(tooSmall).rejects.toMatchObject({code: 'BLOB_TAMPERED'})
+      }
+      const absent = store.getInto?.(digestOf(Buffer.from('absent')), room, signal)
+      await expect(absent).rejects.toMatchObject({code: 'BLOB_MISSING'})
+      const [digest = digestOf(small)] = pieces
+      const stopped = store.getInto?.(digest, room, AbortSignal.abort(new Error('enough')))
+      await expect(stopped).rejects.toThrow('enough')
+    })
   })
 })
 
