@@ -30,7 +30,7 @@ const AGAIN_MS = 500
 /** The source offers a dump within so long after all of it was sent; one that was started anew waits to be asked again. */
 const OFFER_MS = 10_000
 /** Between two looks whether the source offers the dump: twice as long each time. */
-const LOOK_MS = {first: 20, most: 500}
+const LOOK_MS = {first: 10, most: 500}
 
 interface Pull {
   readonly over: AbortController
@@ -116,6 +116,8 @@ async function pullUntilWhole(
       const {phase, transfer, nodeName} = checkpoint?.status ?? {}
       if (phase === 'Failed' || phase === 'Ready') return
       if (checkpoint?.spec.transfer?.nodeName !== node || nodeName === undefined) {
+        // The source has to find it by the time that it is asked.
+        key ??= await publishedKey(now, tools)
         await lookLater()
         continue
       }
