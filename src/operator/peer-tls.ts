@@ -151,7 +151,9 @@ export async function upgradePeer(
   }
   const {asking} = await beginAsk({...ask, headersOf}, {connection: 'Upgrade', upgrade: protocol})
   return new Promise((resolve, reject) => {
-    asking.once('upgrade', ({headers}, socket) => {
+    asking.once('upgrade', ({headers}, socket, head) => {
+      // What came with the answer is the beginning of the other protocol.
+      if (head.length > 0) socket.unshift(head)
       // How long it may be silent is for the other protocol to say.
       socket.setTimeout(0)
       resolve({socket, headers, channel})
