@@ -1,10 +1,16 @@
 import type {Checkpoint, Retention} from '../api/resources.ts'
 
+/** When a checkpoint was made. Creation is known to the second only: the start, then the number in the name tell two apart. */
+export interface CheckpointAge {
+  readonly createdAtMs: number
+  readonly startedAtMs: number
+  readonly name: string
+}
+
 /** A checkpoint as far as retention looks. */
-export interface RetainedCheckpoint {
+export interface RetainedCheckpoint extends CheckpointAge {
   /** Newest checkpoints are counted per group: pod and set of containers, of one owner. */
   readonly group: string
-  readonly createdAtMs: number
   readonly phase: 'unfinished' | 'ready' | 'failed'
   /** Sealed size; what checkpoints share counts for each of them. */
   readonly storedBytes: number
@@ -14,12 +20,27 @@ export interface RetainedCheckpoint {
   readonly inUse: boolean
 }
 
+export function ageOf({metadata, status}: Checkpoint): CheckpointAge {
+  const startedAtMs = Date.parse(status?.startTime ?? '') || 0
+  return {
+    createdAtMs: Date.parse(metadata.creationTimestamp ?? '') || startedAtMs,
+    startedAtMs,
+    name: metadata.name,
+  }
+}
+
+/** Orders checkpoints, the oldest first. */
+export const byAge = (one: CheckpointAge, other: CheckpointAge): number =>
+  one.createdAtMs - other.createdAtMs ||
+  one.startedAtMs - other.startedAtMs ||
+  one.name.localeCompare(other.name, 'en', {numeric: true})
+
 /** What retention looks at of a Checkpoint object. `podUids` are those of the pods that there are now. */
 export function retained<T extends Checkpoint>(
   checkpoint: T,
   {podUids, inUse}: {readonly podUids: ReadonlySet<string>; readonly inUse: boolean},
 ): RetainedCheckpoint & {readonly checkpoint: T} {
-  const {metadata, spec, status} = checkpoint
+  const {spec, status} = checkpoint
   const {podRef, import: imported, containers = [], owner = 'user'} = spec
   const of = podRef === undefined ? `import ${imported?.digest ?? ''}` : `pod ${podRef.name}`
   const uid = status?.podUID ?? podRef?.uid
@@ -28,7 +49,7 @@ export function retained<T extends Checkpoint>(
   return {
     checkpoint,
     group: [owner, of, ...containers.toSorted()].join(' '),
-    createdAtMs: Date.parse(metadata.creationTimestamp ?? status?.startTime ?? '') || 0,
+    ...ageOf(checkpoint),
     phase: phase === 'Ready' || phase === 'Failed' ? phases[phase] : 'unfinished',
     storedBytes: status?.storedBytes ?? 0,
     podGone: uid === undefined || !podUids.has(uid),
@@ -52,7 +73,7 @@ export function expired<T extends RetainedCheckpoint>(
 ): readonly T[] {
   const {keepLast = Number.POSITIVE_INFINITY, maxAgeSeconds, maxBytes = Number.POSITIVE_INFINITY} = retention
   const maxAgeMs = maxAgeSeconds === undefined ? Number.POSITIVE_INFINITY : maxAgeSeconds * 1000
-  const newestFirst = checkpoints.toSorted((one, other) => other.createdAtMs - one.createdAtMs)
+  const newestFirst = checkpoints.toSorted(byAge).reverse()
   const doomed = new Set<T>()
   const newest = new Set<T>()
   for (const group of Map.groupBy(newestFirst, ({group, phase}) => `${phase} ${group}`).values()) {

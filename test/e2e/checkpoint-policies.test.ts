@@ -374,7 +374,12 @@ scenario('policies, runtimes and clean-up in a cluster', {prefix: 'e2e-pol', wor
       await expectDone(cluster, `${gc} --dry-run`)
       expect(await list()).toEqual(expect.arrayContaining(names))
       await expectDone(cluster, gc)
-      await waitForValue(cluster, 'ckpt', '.items[*].metadata.name', (left) => !left.includes(names[0] ?? ''))
+      await waitForValue(
+        cluster,
+        'ckpt',
+        '.items[*].metadata.name',
+        (left) => !left.split(' ').includes(names[0] ?? ''),
+      )
       expect(await list()).toContain(names[1])
 
       await applyObject(cluster, {

@@ -9,6 +9,7 @@ import {
 } from '../../api/resources.ts'
 import type {Pod} from '../../kubernetes/pod.ts'
 import {CheckpointError, type CheckpointErrorCode} from '../../checkpoint/errors.ts'
+import {ageOf, byAge} from '../../checkpoint/retention.ts'
 import type {KubeClient, KubeReader} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
 import {
@@ -223,8 +224,7 @@ const isCode = (reason: string | undefined): reason is CheckpointErrorCode =>
 /** All checkpoints, or those of a namespace, the newest last. */
 export async function listCheckpoints(kube: KubeReader, namespace?: string): Promise<readonly Checkpoint[]> {
   const all = await listObjects(kube, 'Checkpoint', checkpointSchema, namespace)
-  const timeOf = ({metadata}: Checkpoint) => metadata.creationTimestamp ?? ''
-  return all.toSorted((a, b) => timeOf(a).localeCompare(timeOf(b)))
+  return all.toSorted((one, other) => byAge(ageOf(one), ageOf(other)))
 }
 
 export interface VerifyResult {

@@ -10,6 +10,8 @@ function aged(days: number, more: Partial<RetainedCheckpoint> = {}): RetainedChe
   return {
     group: 'web',
     createdAtMs: NOW_MS - days * DAY_MS,
+    startedAtMs: NOW_MS - days * DAY_MS,
+    name: 'web-1',
     phase: 'ready',
     storedBytes: 100,
     podGone: false,
@@ -26,6 +28,15 @@ test('the newest of each group are kept, and as many failed ones', () => {
   const checkpoints = [aged(1), aged(2), aged(3), aged(1, {group: 'db'}), aged(1, {phase: 'failed'})]
   const older = aged(4, {phase: 'failed'})
   expect(expired([older, ...checkpoints], {keepLast: 1}, NOW_MS)).toEqual([aged(2), aged(3), older])
+})
+
+test('of two made in one second the one that began later is kept, or else the one with the higher number', () => {
+  const early = aged(1, {startedAtMs: NOW_MS - DAY_MS + 10, name: 'b'})
+  const late = aged(1, {startedAtMs: NOW_MS - DAY_MS + 20, name: 'a'})
+  expect(expired([early, late], {keepLast: 1}, NOW_MS)).toEqual([early])
+  expect(expired([late, early], {keepLast: 1}, NOW_MS)).toEqual([early])
+  const numbered = ['web-17', 'web-17-2', 'web-17-10'].map((name) => aged(1, {name}))
+  expect(expired(numbered, {keepLast: 1}, NOW_MS)).toEqual([numbered[1], numbered[0]])
 })
 
 test('what is older than the age goes, the last of a pod that is gone too', () => {
@@ -70,6 +81,8 @@ test('an object of the cluster is looked at by pod, containers and owner; it is 
 const checkpointArbitrary: fc.Arbitrary<RetainedCheckpoint> = fc.record({
   group: fc.constantFrom('a', 'b', 'c'),
   createdAtMs: fc.integer({min: NOW_MS - 30 * DAY_MS, max: NOW_MS}),
+  startedAtMs: fc.integer({min: NOW_MS - 30 * DAY_MS, max: NOW_MS}),
+  name: fc.constantFrom('one', 'two'),
   phase: fc.constantFrom('unfinished', 'ready', 'failed'),
   storedBytes: fc.integer({min: 0, max: 1000}),
   podGone: fc.boolean(),
