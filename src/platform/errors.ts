@@ -1,0 +1,28 @@
+import {ClouderError, type ErrorDetails} from '../base/errors.ts'
+
+export type PlatformErrorCode =
+  | 'ADDON_UNKNOWN'
+  | 'ADDON_UNAVAILABLE'
+  | 'ADDON_PARAMETERS_INVALID'
+  | 'ADDON_IN_USE'
+  | 'DEPENDENCY_CYCLE'
+  | 'DEPENDENCY_MISSING'
+  | 'IMAGE_NOT_IN_BUNDLE'
+  | 'RELEASE_LOCKED'
+  | 'RELEASE_NOT_READY'
+  | 'RELEASE_UNKNOWN'
+  | 'FIELD_IMMUTABLE'
+  | 'OBJECT_OWNED_BY_OTHER'
+  | 'NAMESPACE_TERMINATING'
+  | 'PERMISSION_MISSING'
+  | 'CHART_DIGEST_WRONG'
+  | 'CHART_INVALID'
+
+/** Something that is installed into a cluster cannot be, or did not become what it should. Exit code 8. */
+export class PlatformError extends ClouderError {
+  readonly exitCode = 8
+
+  constructor(code: PlatformErrorCode, message: string, details: ErrorDetails = {}) {
+    super(code, message, details)
+  }
+}
