@@ -13,6 +13,7 @@ import type {
   EngineInfo,
   Labels,
 } from './container-engine.ts'
+import {endFrozen} from './frozen.ts'
 import {attemptUntil, untilAborted, type Attempt} from './engine-call.ts'
 import {
   containerSchema,
@@ -59,6 +60,21 @@ function engineOf(docker: Docker, info: EngineInfo, attempt: Attempt): Container
       [404],
     )
 
+  const exec: ContainerEngine['exec'] = (container, argv, signal) =>
+    attempt(`running ${argv[0]} in container ${container}`, async () => {
+      const exec = await docker
+        .getContainer(container)
+        .exec({Cmd: [...argv], AttachStdout: true, AttachStderr: true})
+      const stream = await exec.start({hijack: false, stdin: false, abortSignal: signal})
+      const stdout = collector()
+      const stderr = collector()
+      docker.modem.demuxStream(stream, stdout.stream, stderr.stream)
+      await finished(stream, {signal, writable: false})
+      const {ExitCode} = await exec.inspect()
+      return {exitCode: ExitCode ?? -1, stdout: stdout.text(), stderr: stderr.text()}
+    })
+  const endFrozenIn = (name: string) => endFrozen((argv, signal) => exec(name, argv, signal))
+
   return {
     info,
     ...networks(docker, attempt),
@@ -84,11 +100,13 @@ function engineOf(docker: Docker, info: EngineInfo, attempt: Attempt): Container
       await attempt(`starting container ${name}`, () => docker.getContainer(name).start(), [304])
     },
     async restartContainer(name, graceSeconds) {
+      await endFrozenIn(name)
       await attempt(`restarting container ${name}`, () =>
         docker.getContainer(name).restart({t: graceSeconds}),
       )
     },
     async stopContainer(name, graceSeconds) {
+      await endFrozenIn(name)
       await attempt(
         `stopping container ${name}`,
         () => docker.getContainer(name).stop({t: graceSeconds}),
@@ -96,6 +114,7 @@ function engineOf(docker: Docker, info: EngineInfo, attempt: Attempt): Container
       )
     },
     async removeContainer(name) {
+      await endFrozenIn(name)
       // 409: a removal that somebody else began.
       await attempt(
         `removing container ${name}`,
@@ -103,20 +122,7 @@ function engineOf(docker: Docker, info: EngineInfo, attempt: Attempt): Container
         [404, 409],
       )
     },
-    async exec(container, argv, signal) {
-      return attempt(`running ${argv[0]} in container ${container}`, async () => {
-        const exec = await docker
-          .getContainer(container)
-          .exec({Cmd: [...argv], AttachStdout: true, AttachStderr: true})
-        const stream = await exec.start({hijack: false, stdin: false, abortSignal: signal})
-        const stdout = collector()
-        const stderr = collector()
-        docker.modem.demuxStream(stream, stdout.stream, stderr.stream)
-        await finished(stream, {signal, writable: false})
-        const {ExitCode} = await exec.inspect()
-        return {exitCode: ExitCode ?? -1, stdout: stdout.text(), stderr: stderr.text()}
-      })
-    },
+    exec,
     async putFile(container, file) {
       const slash = file.path.lastIndexOf('/')
       const named = {...file, path: file.path.slice(slash + 1)}

@@ -121,6 +121,32 @@ test(
   }),
 )
 
+/** What an agent does to a pod that it checkpoints; where the host's cgroups are of version 2 the kernel ends it all the same. */
+const FREEZE = `sleep infinity & pid=$!
+if [ -d /sys/fs/cgroup/freezer ]; then
+  group=/sys/fs/cgroup/freezer/kubepods/pod1; mkdir -p $group
+  echo $pid > $group/cgroup.procs; echo FROZEN > $group/freezer.state
+  until grep FROZEN $group/freezer.state; do sleep 0.05; done
+else
+  group=/sys/fs/cgroup/pod1; mkdir -p $group
+  echo $pid > $group/cgroup.procs; echo 1 > $group/cgroup.freeze; echo FROZEN
+fi`
+
+test(
+  'a machine with a frozen process is restarted, and deleted',
+  withBench(async ({engine, provider, context}) => {
+    await provider.provision(spec, context)
+    const machine = `clouder-${cluster}-worker-1`
+    const freeze = () => engine.exec(machine, ['sh', '-c', FREEZE], context.signal)
+    expect((await freeze()).stdout.trim()).toBe('FROZEN')
+    await engine.restartContainer(machine, 1)
+    expect((await freeze()).stdout.trim()).toBe('FROZEN')
+    await provider.destroy(cluster, context)
+    expect(await engine.listContainers(labels)).toEqual([])
+    expect(await engine.listVolumes(labels)).toEqual([])
+  }),
+)
+
 interface Identity {
   readonly hostname: string
   readonly machineId: string
