@@ -72,4 +72,6 @@ export interface Endpoint {
 export interface Infrastructure {
   readonly endpoint: Endpoint
   readonly machines: readonly Machine[]
+  /** What addons need to know of the cloud, such as networks and file systems; absent outside of clouds. Holds no secret. */
+  readonly cloud?: Readonly<Record<string, string>>
 }

@@ -15,6 +15,8 @@ export const clusterRecordSchema = z.strictObject({
   machines: z.array(machineSchema).default([]),
   /** Machines added by `join`, beside those of the spec. */
   joined: z.array(machineSchema).default([]),
+  /** What addons need to know of the cloud; absent outside of clouds, and in records of earlier versions. No secrets. */
+  cloud: z.record(z.string(), z.string()).optional(),
   kubernetesVersion: z.string().optional(),
   /** When `kubeadm init` was seen to have ended well. */
   initialisedAt: z.string().optional(),

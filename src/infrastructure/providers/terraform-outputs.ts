@@ -14,6 +14,7 @@ const outputsSchema = z.looseObject({
   ),
   endpoint: z.object({internal: z.string(), external: z.string(), certSans: z.array(z.string())}),
   bastion: z.object({address: z.string(), user: z.string(), cloudId: z.string()}).nullish(),
+  addons: z.record(z.string(), z.string()).default({}),
 })
 export type ClusterOutputs = z.output<typeof outputsSchema>
 
@@ -80,7 +81,7 @@ export function infrastructureOf(
       },
     }
   })
-  return {endpoint: outputs.endpoint, machines}
+  return {endpoint: outputs.endpoint, machines, cloud: outputs.addons}
 }
 
 /** SSH through AWS Session Manager: the AWS CLI and its plugin carry the connection. */

@@ -27,6 +27,8 @@ export interface ClusterFacts {
   readonly spec: ClusterSpec
   /** The API server as nodes reach it, `host:port`. */
   readonly apiAddress: string
+  /** What the stack of the cluster says of its cloud: the output `addons`. Empty elsewhere. */
+  readonly cloud: Readonly<Record<string, string>>
   /** An image of the bundle. Throws PlatformError IMAGE_NOT_IN_BUNDLE. */
   readonly image: (name: string) => {readonly reference: string; readonly digest: string}
   /** Objects that the bundle carries as their authors published them, such as CRDs. Throws PlatformError IMAGE_NOT_IN_BUNDLE. */

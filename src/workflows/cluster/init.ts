@@ -270,9 +270,17 @@ export function recordWith(
   }
 }
 
-function machinesToKeep({endpoint, machines}: Infrastructure): Pick<ClusterRecord, 'endpoint' | 'machines'> {
+function machinesToKeep({
+  endpoint,
+  machines,
+  cloud,
+}: Infrastructure): Pick<ClusterRecord, 'cloud' | 'endpoint' | 'machines'> {
   const {internal, external, certSans} = endpoint
-  return {endpoint: {internal, external, certSans: [...certSans]}, machines: [...machines]}
+  return {
+    endpoint: {internal, external, certSans: [...certSans]},
+    machines: [...machines],
+    ...(cloud === undefined ? {} : {cloud}),
+  }
 }
 
 const initialised = (record: ClusterRecord, spec: ClusterSpec, tools: Pick<Tools, 'now'>): ClusterRecord => ({
