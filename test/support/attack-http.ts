@@ -1,6 +1,6 @@
 import {expect} from 'vitest'
 import {z} from 'zod'
-import {PORT} from '../../src/platform/addons/checkpoint-names.ts'
+import {PORT} from '../../src/platform/addons/checkpoint/names.ts'
 import {SYSTEM_NAMESPACE} from '../../src/api/names.ts'
 import {USAGE_PATH} from '../../src/api/usage.ts'
 import {peerKeyOf, type PeerKey} from '../../src/operator/peer-tls.ts'

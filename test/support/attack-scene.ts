@@ -1,7 +1,7 @@
 import {readFile} from 'node:fs/promises'
 import {parse} from 'yaml'
 import {z} from 'zod'
-import {AGENT} from '../../src/platform/addons/checkpoint-names.ts'
+import {AGENT} from '../../src/platform/addons/checkpoint/names.ts'
 import {PROGRAM_REFERENCE, SMOKE_REFERENCE} from '../../src/bundle/catalogue.ts'
 import {API_VERSION, SYSTEM_NAMESPACE} from '../../src/api/names.ts'
 import {podSchema, restartsOf, type Pod} from '../../src/kubernetes/pod.ts'

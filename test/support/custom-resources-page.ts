@@ -1,6 +1,6 @@
 import {z} from 'zod'
 import {API_VERSION} from '../../src/api/names.ts'
-import {checkpointDefinitions} from '../../src/platform/addons/checkpoint-definitions.ts'
+import {checkpointDefinitions} from '../../src/platform/addons/checkpoint/definitions.ts'
 
 const fieldSchema = z.looseObject({
   type: z.string(),

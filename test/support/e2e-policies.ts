@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {PORT} from '../../src/platform/addons/checkpoint-names.ts'
+import {PORT} from '../../src/platform/addons/checkpoint/names.ts'
 import {PROGRAM_REFERENCE} from '../../src/bundle/catalogue.ts'
 import {API_VERSION, POLICY_LABEL} from '../../src/api/names.ts'
 import {waitFor} from '../../src/base/waiting.ts'

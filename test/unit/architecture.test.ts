@@ -57,7 +57,8 @@ const ARCHITECTURE: Architecture = {
     // Pure: what a stack is made from, and which nodes and networks a spec means.
     // base: main.ts tells errors by itself, as the CLI is not there.
     stacks: {code: ['spec', 'base'], types: []},
-    platform: {code: ['api', 'base'], types: ['kubernetes', 'spec']},
+    // spec: what is in a cloud, and the shape of problems.
+    platform: {code: ['spec', 'api', 'base'], types: ['kubernetes']},
     programs: {code: ['operator', 'checkpoint', 'kubernetes', 'api', 'base'], types: []},
     operator: {code: ['kubernetes', 'api', 'base'], types: []},
     checkpoint: {code: ['registry', 'kubernetes', 'api', 'base'], types: []},

@@ -1,5 +1,5 @@
-import {checkpointDefinitions} from '../../platform/addons/checkpoint-definitions.ts'
-import {checkpointObjects, type CheckpointAddonOptions} from '../../platform/addons/checkpoint.ts'
+import {checkpointDefinitions} from '../../platform/addons/checkpoint/definitions.ts'
+import {checkpointObjects, type CheckpointAddonOptions} from '../../platform/addons/checkpoint/objects.ts'
 import {API_VERSION} from '../../api/names.ts'
 import type {Bundle, ImageItem} from '../../bundle/types.ts'
 import type {Step} from '../engine/types.ts'

@@ -1,4 +1,4 @@
-import {flannelObjects} from '../../platform/addons/flannel.ts'
+import {flannelObjects} from '../../platform/addons/cni/flannel.ts'
 import {BundleError} from '../../bundle/errors.ts'
 import type {ClouderPhase, PhaseContext} from './context.ts'
 import {planObjects} from './objects.ts'

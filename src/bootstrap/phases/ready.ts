@@ -5,6 +5,7 @@ import {TimeoutError} from '../../base/errors.ts'
 import {KubernetesError} from '../../kubernetes/errors.ts'
 import type {KubeObject, KubeReader} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
+import {unapprovedKubelets} from '../../platform/addons/checkpoint/serving.ts'
 import type {ClouderPhase, ClusterTools, PhaseContext} from './context.ts'
 import {
   failingContainers,
@@ -13,7 +14,6 @@ import {
   systemPods,
   type PodProblem,
 } from './ready/system-pods.ts'
-import {unapproved} from './ready/serving.ts'
 
 const TIMEOUT_MS = 300_000
 
@@ -120,12 +120,12 @@ export async function readiness(
     const problem = nodeProblem(node) ?? nodePressure(node)
     return problem === undefined ? [] : [problem]
   })
-  const serving = networked && context.spec.checkpoint.enabled ? await unapproved(context.hosts, kube) : []
+  const serving = networked && context.spec.checkpoint.enabled ? await unapprovedKubelets(kube) : []
   const problems = [
     ...(answer.status === 200 ? [] : [`/readyz returns ${answer.status}`]),
     ...open,
     ...workloads,
-    ...serving,
+    ...serving.map(({problem}) => problem),
     ...[...failing, ...outside].map(({problem}) => problem),
   ]
   return {problems, failing, outside}

@@ -1,6 +1,6 @@
 import {API_VERSION} from '../../api/names.ts'
 import type {KubeObject} from '../../kubernetes/types.ts'
-import {addonLabels} from './checkpoint-names.ts'
+import {addonLabels} from './checkpoint/names.ts'
 
 const version = API_VERSION.replace(/^.*\//, '')
 const apiVersion = 'admissionregistration.k8s.io/v1'

@@ -1,5 +1,5 @@
 import {z} from 'zod'
-import {AGENT, CONTROLLER} from '../../../platform/addons/checkpoint-names.ts'
+import {AGENT, CONTROLLER} from '../../../platform/addons/checkpoint/names.ts'
 import {SYSTEM_NAMESPACE} from '../../../api/names.ts'
 import {nodeSchema, parsePod, type ContainerStatus, type Pod} from '../../../kubernetes/pod.ts'
 import {refOf} from '../../../kubernetes/refs.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import {afterAll, expect, test, type TestContext} from 'vitest'
 import {z} from 'zod'
-import {checkpointDefinitions} from '../../../../src/platform/addons/checkpoint-definitions.ts'
+import {checkpointDefinitions} from '../../../../src/platform/addons/checkpoint/definitions.ts'
 import {API_VERSION} from '../../../../src/api/names.ts'
 import {parsePod, podSchema, quantity} from '../../../../src/kubernetes/pod.ts'
 import {widerThanPod} from '../../../../src/checkpoint/pod-privileges.ts'

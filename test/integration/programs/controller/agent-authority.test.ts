@@ -1,7 +1,7 @@
 import {afterAll, expect, test, type TestContext} from 'vitest'
-import {checkpointAccess} from '../../../../src/platform/addons/checkpoint-access.ts'
-import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint-admission.ts'
-import {AGENT} from '../../../../src/platform/addons/checkpoint-names.ts'
+import {checkpointAccess} from '../../../../src/platform/addons/checkpoint/access.ts'
+import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint/admission.ts'
+import {AGENT} from '../../../../src/platform/addons/checkpoint/names.ts'
 import {
   API_VERSION,
   BACKEND_LABELS,

@@ -1,8 +1,8 @@
 import {afterAll, expect, test, type TestContext} from 'vitest'
 import {z} from 'zod'
-import {checkpointAccess} from '../../../../src/platform/addons/checkpoint-access.ts'
-import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint-admission.ts'
-import {CONTROLLER} from '../../../../src/platform/addons/checkpoint-names.ts'
+import {checkpointAccess} from '../../../../src/platform/addons/checkpoint/access.ts'
+import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint/admission.ts'
+import {CONTROLLER} from '../../../../src/platform/addons/checkpoint/names.ts'
 import {
   AFFINITY_ANNOTATION,
   CHECKPOINT_IMAGE_PREFIX,

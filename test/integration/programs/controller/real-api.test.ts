@@ -1,7 +1,7 @@
 import {Registry} from 'prom-client'
 import {afterAll, expect, test, type TestContext} from 'vitest'
 import {z} from 'zod'
-import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint-admission.ts'
+import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint/admission.ts'
 import {API_VERSION, BACKEND_LABELS, NODE_FEATURES_ANNOTATION} from '../../../../src/api/names.ts'
 import {startController} from '../../../../src/programs/controller/main.ts'
 import {openKube} from '../../../../src/kubernetes/client.ts'

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint-admission.ts'
+import {checkpointAdmission} from '../../../../src/platform/addons/checkpoint/admission.ts'
 import {API_VERSION} from '../../../../src/api/names.ts'
 import type {KubeClient, KubeObject} from '../../../../src/kubernetes/types.ts'
 import {waitFor} from '../../../../src/base/waiting.ts'

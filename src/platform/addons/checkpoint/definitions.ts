@@ -1,10 +1,10 @@
 import {isDeepStrictEqual} from 'node:util'
 import {z} from 'zod'
-import {API_VERSION} from '../../api/names.ts'
-import {RESOURCES, type ResourceKind} from '../../api/resources.ts'
-import type {KubeObject} from '../../kubernetes/types.ts'
-import {addonLabels} from './checkpoint-names.ts'
-import {PRESENTATION} from './checkpoint-presentation.ts'
+import {API_VERSION} from '../../../api/names.ts'
+import {RESOURCES, type ResourceKind} from '../../../api/resources.ts'
+import type {KubeObject} from '../../../kubernetes/types.ts'
+import {addonLabels} from './names.ts'
+import {PRESENTATION} from './presentation.ts'
 
 const [group = '', version = ''] = API_VERSION.split('/')
 

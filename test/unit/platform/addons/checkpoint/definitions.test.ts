@@ -1,7 +1,7 @@
 import {expect, test} from 'vitest'
 import {z} from 'zod'
-import {checkpointDefinitions, structural} from '../../../../src/platform/addons/checkpoint-definitions.ts'
-import {RESOURCES} from '../../../../src/api/resources.ts'
+import {checkpointDefinitions, structural} from '../../../../../src/platform/addons/checkpoint/definitions.ts'
+import {RESOURCES} from '../../../../../src/api/resources.ts'
 
 const nodeSchema = z.looseObject({type: z.string().optional(), required: z.array(z.string()).optional()})
 type Node = z.output<typeof nodeSchema>

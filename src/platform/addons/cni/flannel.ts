@@ -1,4 +1,4 @@
-import type {KubeObject} from '../../kubernetes/types.ts'
+import type {KubeObject} from '../../../kubernetes/types.ts'
 
 const NAMESPACE = 'kube-flannel'
 const APP = {app: 'flannel', 'k8s-app': 'flannel'}
@@ -39,14 +39,14 @@ export function flannelObjects(options: {
   /** The API server as nodes reach it, `host:port`. */
   readonly api: string
 }): readonly KubeObject[] {
-  const metadata = {name: 'flannel', labels: {'clouder.dev/addon': 'flannel'}}
+  const metadata = {name: 'flannel', labels: {'clouder.dev/addon': 'cni'}}
   return [
     {
       apiVersion: 'v1',
       kind: 'Namespace',
       metadata: {
         name: NAMESPACE,
-        labels: {'clouder.dev/addon': 'flannel', 'pod-security.kubernetes.io/enforce': 'privileged'},
+        labels: {'clouder.dev/addon': 'cni', 'pod-security.kubernetes.io/enforce': 'privileged'},
       },
     },
     {apiVersion: 'v1', kind: 'ServiceAccount', metadata: {...metadata, namespace: NAMESPACE}},
@@ -96,7 +96,7 @@ function daemonSet(image: string, api: string): KubeObject {
     metadata: {
       name: 'kube-flannel-ds',
       namespace: NAMESPACE,
-      labels: {...APP, 'clouder.dev/addon': 'flannel'},
+      labels: {...APP, 'clouder.dev/addon': 'cni'},
     },
     spec: {
       selector: {matchLabels: {app: 'flannel'}},

@@ -3,10 +3,10 @@ import {join} from 'node:path'
 import {expect, test} from 'vitest'
 import {stringify} from 'yaml'
 import {z} from 'zod'
-import {checkpointDefinitions, structural} from '../../../../src/platform/addons/checkpoint-definitions.ts'
-import {checkpointObjects, CLAIM_DIR} from '../../../../src/platform/addons/checkpoint.ts'
-import {RESOURCES} from '../../../../src/api/resources.ts'
-import type {KubeObject} from '../../../../src/kubernetes/types.ts'
+import {checkpointDefinitions, structural} from '../../../../../src/platform/addons/checkpoint/definitions.ts'
+import {checkpointObjects, CLAIM_DIR} from '../../../../../src/platform/addons/checkpoint/objects.ts'
+import {RESOURCES} from '../../../../../src/api/resources.ts'
+import type {KubeObject} from '../../../../../src/kubernetes/types.ts'
 
 const image = {image: 'clouder.dev/clouder:1', imageDigest: 'sha256:0123'}
 const limit = {volumeLimitGibibytes: 4}
@@ -14,7 +14,7 @@ const objects = (store: Parameters<typeof checkpointObjects>[0]['store'] = {node
   checkpointObjects({...image, ...limit, store})
 
 function golden(name: string, all: readonly KubeObject[]): void {
-  const path = join(import.meta.dirname, 'golden', name)
+  const path = join(import.meta.dirname, '../golden', name)
   const text = all.map((object) => stringify(object, {lineWidth: 110})).join('---\n')
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(path, text)
   expect(readFileSync(path, 'utf8'), 'rewrite it with UPDATE_GOLDEN=1').toBe(text)

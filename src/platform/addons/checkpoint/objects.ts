@@ -1,9 +1,9 @@
-import {API_VERSION, KUBELET_CHECKPOINT_DIR, SYSTEM_NAMESPACE} from '../../api/names.ts'
-import type {KubeObject} from '../../kubernetes/types.ts'
-import type {ClusterSpec} from '../../spec/cluster-spec.ts'
-import {checkpointAccess} from './checkpoint-access.ts'
-import {checkpointAdmission} from './checkpoint-admission.ts'
-import {addonLabels, AGENT, CONTROLLER, PORT} from './checkpoint-names.ts'
+import {API_VERSION, KUBELET_CHECKPOINT_DIR, SYSTEM_NAMESPACE} from '../../../api/names.ts'
+import type {KubeObject} from '../../../kubernetes/types.ts'
+import type {ClusterSpec} from '../../../spec/cluster-spec.ts'
+import {checkpointAccess} from './access.ts'
+import {checkpointAdmission} from './admission.ts'
+import {addonLabels, AGENT, CONTROLLER, PORT} from './names.ts'
 
 type StoreSpec = ClusterSpec['checkpoint']['store']
 

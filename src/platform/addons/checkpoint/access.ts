@@ -1,7 +1,7 @@
-import {SYSTEM_NAMESPACE} from '../../api/names.ts'
-import {RESOURCES} from '../../api/resources.ts'
-import type {KubeObject} from '../../kubernetes/types.ts'
-import {addonLabels, AGENT, CONTROLLER} from './checkpoint-names.ts'
+import {SYSTEM_NAMESPACE} from '../../../api/names.ts'
+import {RESOURCES} from '../../../api/resources.ts'
+import type {KubeObject} from '../../../kubernetes/types.ts'
+import {addonLabels, AGENT, CONTROLLER} from './names.ts'
 
 const RBAC = 'rbac.authorization.k8s.io'
 const CERTIFICATES = 'certificates.k8s.io'

@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {flannelObjects} from '../../../../src/platform/addons/flannel.ts'
+import {flannelObjects} from '../../../../../src/platform/addons/cni/flannel.ts'
 
 /** What containerd and CRI-O load from the folder: https://github.com/containernetworking/cni/blob/main/libcni/conf.go */
 const LOADED = /\.(?:conf|conflist|json)$/

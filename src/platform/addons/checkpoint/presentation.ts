@@ -1,5 +1,5 @@
-import type {StoreKind} from '../../api/checkpoint-store.ts'
-import type {ResourceKind} from '../../api/resources.ts'
+import type {StoreKind} from '../../../api/checkpoint-store.ts'
+import type {ResourceKind} from '../../../api/resources.ts'
 
 interface Column {
   readonly name: string

@@ -4,9 +4,9 @@ import {
   INTERRUPTION_ANNOTATION,
   NODE_FEATURES_ANNOTATION,
   SYSTEM_NAMESPACE,
-} from '../../api/names.ts'
-import type {Policy} from './admission-policy.ts'
-import {agentUser} from './checkpoint-names.ts'
+} from '../../../api/names.ts'
+import type {Policy} from '../admission-policy.ts'
+import {agentUser} from './names.ts'
 
 /** Of its own pod, which a token of a service account is bound to; Kubernetes 1.32 and newer tell it. */
 const OWN_NODE = "request.userInfo.extra['authentication.kubernetes.io/node-name'][0]"

@@ -9,11 +9,11 @@ import {
   RESTORE_RUNTIME,
   STORE_USE_PREFIX,
   SYSTEM_NAMESPACE,
-} from '../../api/names.ts'
-import type {KubeObject} from '../../kubernetes/types.ts'
-import {objectsOfPolicy, type Policy} from './admission-policy.ts'
-import {agentPolicies} from './checkpoint-admission-agents.ts'
-import {controllerUser} from './checkpoint-names.ts'
+} from '../../../api/names.ts'
+import type {KubeObject} from '../../../kubernetes/types.ts'
+import {objectsOfPolicy, type Policy} from '../admission-policy.ts'
+import {agentPolicies} from './admission-agents.ts'
+import {controllerUser} from './names.ts'
 
 const OF_CHECKPOINT = `startsWith('${CHECKPOINT_IMAGE_PREFIX}')`
 const NAMES_AN_ID = `matches('^(docker[.]io/)?(library/)?sha256:[0-9a-f]+$')`
