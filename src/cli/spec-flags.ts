@@ -88,6 +88,30 @@ export const specFlags = {
     helpValue: 'flannel|none',
     helpGroup: 'CLUSTER',
   }),
+  addons: Flags.string({
+    description: 'profile of addons to install',
+    env: 'CLOUDER_ADDONS',
+    helpValue: 'minimal|standard|full',
+    helpGroup: 'CLUSTER',
+  }),
+  with: Flags.string({
+    description: 'addons to install besides, by id, separated by commas',
+    env: 'CLOUDER_WITH',
+    helpValue: 'ID',
+    helpGroup: 'CLUSTER',
+    multiple: true,
+    multipleNonGreedy: true,
+    delimiter: ',',
+  }),
+  without: Flags.string({
+    description: 'addons to leave out, by id, separated by commas',
+    env: 'CLOUDER_WITHOUT',
+    helpValue: 'ID',
+    helpGroup: 'CLUSTER',
+    multiple: true,
+    multipleNonGreedy: true,
+    delimiter: ',',
+  }),
 }
 
 /** What oclif's parser makes of `specFlags`. */
@@ -104,10 +128,16 @@ export interface SpecFlagValues {
   readonly 'pod-cidr'?: string | undefined
   readonly 'service-cidr'?: string | undefined
   readonly cni?: string | undefined
+  readonly addons?: string | undefined
+  readonly with?: readonly string[] | string | undefined
+  readonly without?: readonly string[] | string | undefined
 }
 
 export function specOverrides(flags: SpecFlagValues): SpecOverrides {
-  const adminCidrs = listOf(flags['admin-cidr'])
+  const listed = (value: readonly string[] | string | undefined): readonly string[] | undefined => {
+    const list = listOf(value)
+    return list.length === 0 ? undefined : list
+  }
   return {
     provider: flags.provider,
     // `v1.35.4` is what Kubernetes itself prints.
@@ -115,11 +145,14 @@ export function specOverrides(flags: SpecFlagValues): SpecOverrides {
     controlPlanes: flags['control-planes'],
     workers: flags.workers,
     apiEndpoint: flags['api-endpoint'],
-    adminCidrs: adminCidrs.length === 0 ? undefined : adminCidrs,
+    adminCidrs: listed(flags['admin-cidr']),
     nodeImage: flags['node-image'],
     podCidr: flags['pod-cidr'],
     serviceCidr: flags['service-cidr'],
     cni: flags.cni,
+    addons: flags.addons,
+    withAddons: listed(flags.with),
+    withoutAddons: listed(flags.without),
   }
 }
 

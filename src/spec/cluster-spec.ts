@@ -97,6 +97,12 @@ export const specBodySchema = z.strictObject({
         .enum(['flannel', 'none'])
         .default('flannel')
         .describe('pod network to install; `none`: you install your own'),
+      policies: z
+        .boolean()
+        .optional()
+        .describe(
+          'whether NetworkPolicies are enforced, by the addon `network-policies`; default: true, with the profile `minimal` false',
+        ),
     })
     .prefault({}),
   api: z
@@ -179,6 +185,20 @@ export const specBodySchema = z.strictObject({
       store: storeSpecSchema
         .default({node: {}})
         .describe('where checkpoints are stored by default: the CheckpointStore `default`'),
+    })
+    .prefault({}),
+  addons: z
+    .strictObject({
+      profile: z
+        .enum(['minimal', 'standard', 'full'])
+        .default('standard')
+        .describe('which addons `init` installs; `minimal`: those without which no pod runs'),
+      install: z.array(z.string()).default([]).describe('addons to install besides, by id'),
+      without: z.array(z.string()).default([]).describe('addons of the profile to leave out, by id'),
+      parameters: z
+        .record(z.string(), z.record(z.string(), z.unknown()))
+        .default({})
+        .describe('parameters of addons, by id; the page of an addon lists them'),
     })
     .prefault({}),
   ssh: z

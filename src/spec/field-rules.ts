@@ -38,6 +38,7 @@ export function fieldFindings(spec: ClusterSpec): readonly Finding[] {
     ...accessFindings(['spec', 'ssh'], ssh),
     ...bastionFindings(['spec', 'ssh', 'bastion'], ssh.bastion),
     ...checkEach(['spec', 'access', 'adminCidrs'], spec.access.adminCidrs, syntax.cidr),
+    ...addonFindings(spec),
   ]
 }
 
@@ -70,6 +71,23 @@ function storeFindings(store: ClusterSpec['checkpoint']['store']): readonly Find
   const said = kinds.length === 0 ? 'sets no location' : `sets ${kinds.join(' and ')}`
   const problem = `${said}; set exactly one of ${storeKinds.join(', ')}`
   return [{path: ['spec', 'checkpoint', 'store'], value: undefined, problem}]
+}
+
+/** Which addons there are the catalogue knows; here only what contradicts itself. */
+function addonFindings({addons: {install, without}}: ClusterSpec): readonly Finding[] {
+  const path = ['spec', 'addons', 'install']
+  return install.flatMap((id, index) =>
+    without.includes(id)
+      ? [
+          {
+            path: [...path, index],
+            value: id,
+            problem: 'is in spec.addons.without too',
+            reads: [['spec', 'addons', 'without']],
+          },
+        ]
+      : [],
+  )
 }
 
 function poolFindings(path: Path, pool: ClusterSpec['workers'][number]): readonly Finding[] {

@@ -84,7 +84,17 @@ export function documentOf(spec: ClusterSpec): unknown {
 export function specFromDocument(document: unknown): ClusterSpec {
   const own: unknown = structuredClone(document)
   settleRenamed(own)
+  minimalWithoutAddons(own)
   return specOf(own, 'the recorded specification', [])
+}
+
+/** A cluster of a version without addons has those of the profile `minimal`, until an `init` says otherwise. */
+function minimalWithoutAddons(document: unknown): void {
+  const spec = valueAt(document, ['spec'])
+  const addons = valueAt(spec, ['addons'])
+  const isAbsent = addons === undefined || (Array.isArray(addons) && addons.length === 0)
+  if (!isAbsent || typeof spec !== 'object' || spec === null) return
+  Reflect.set(spec, 'addons', {profile: 'minimal'})
 }
 
 function specOf(document: unknown, source: string, before: readonly Finding[]): ClusterSpec {

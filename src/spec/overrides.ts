@@ -17,6 +17,11 @@ export interface SpecOverrides {
   /** Subnet of local nodes. */
   readonly subnet?: string | undefined
   readonly apiEndpoint?: string | undefined
+  /** Profile of addons. */
+  readonly addons?: string | undefined
+  /** Ids of addons, besides those of the file. */
+  readonly withAddons?: readonly string[] | undefined
+  readonly withoutAddons?: readonly string[] | undefined
 }
 
 const places = {
@@ -31,7 +36,11 @@ const places = {
   engine: ['spec', 'provider', 'local', 'engine'],
   subnet: ['spec', 'provider', 'local', 'subnet'],
   apiEndpoint: ['spec', 'api', 'endpoint'],
-} as const satisfies Record<Exclude<keyof SpecOverrides, 'workers'>, readonly string[]>
+  addons: ['spec', 'addons', 'profile'],
+} as const satisfies Record<
+  Exclude<keyof SpecOverrides, 'workers' | 'withAddons' | 'withoutAddons'>,
+  readonly string[]
+>
 
 /** Writes the flags into a document of any shape; where it has no place for them, the schema will say what is wrong. */
 export function applyOverrides(document: unknown, overrides: SpecOverrides): readonly Finding[] {
@@ -39,7 +48,22 @@ export function applyOverrides(document: unknown, overrides: SpecOverrides): rea
     const value: unknown = Reflect.get(overrides, key)
     if (value !== undefined) put(document, path, value)
   }
+  moveAddons(document, overrides.withAddons, 'install', 'without')
+  moveAddons(document, overrides.withoutAddons, 'without', 'install')
   return overrides.workers === undefined ? [] : sizePool(document, overrides.workers)
+}
+
+/** Adds ids to one list and takes them out of the other: what the command line says last counts. */
+function moveAddons(document: unknown, ids: readonly string[] = [], to: string, from: string): void {
+  if (ids.length === 0) return
+  const listAt = (key: string): readonly unknown[] => {
+    const list = child(child(child(document, 'spec'), 'addons'), key)
+    return Array.isArray(list) ? list : []
+  }
+  put(document, ['spec', 'addons', to], [...new Set([...listAt(to), ...ids])])
+  const others = listAt(from)
+  const left = others.filter((id) => typeof id !== 'string' || !ids.includes(id))
+  if (left.length < others.length) put(document, ['spec', 'addons', from], left)
 }
 
 function sizePool(document: unknown, count: number): readonly Finding[] {

@@ -6,11 +6,8 @@ import {parseSshAddress} from './ssh-address.ts'
  * two things at once there is a finding.
  */
 export function settleSpellings(document: unknown): readonly Finding[] {
-  return [
-    ...sshPlaces(document).flatMap((path) => splitAddress(document, path)),
-    ...bareEndpoint(document),
-    ...withoutAddons(document),
-  ]
+  withoutAddons(document)
+  return [...sshPlaces(document).flatMap((path) => splitAddress(document, path)), ...bareEndpoint(document)]
 }
 
 /** Everything that has an SSH address: hosts and the bastion. */
@@ -69,14 +66,9 @@ function bareEndpoint(document: unknown): readonly Finding[] {
 }
 
 /** Records of older versions hold an empty list. */
-function withoutAddons(document: unknown): readonly Finding[] {
-  const path = ['spec', 'addons']
+function withoutAddons(document: unknown): void {
   const spec = valueAt(document, ['spec'])
-  const value = valueAt(document, path)
-  if (value === undefined || typeof spec !== 'object' || spec === null) return []
+  const value = valueAt(spec, ['addons'])
+  if (typeof spec !== 'object' || spec === null || !Array.isArray(value) || value.length > 0) return
   Reflect.deleteProperty(spec, 'addons')
-  if (Array.isArray(value) && value.length === 0) return []
-  const problem =
-    'is not supported: nothing would be installed; install it with kubectl once the cluster runs'
-  return [{path, value: undefined, problem}]
 }

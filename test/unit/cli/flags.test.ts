@@ -40,6 +40,9 @@ test('every spec flag reaches its place in the spec', async () => {
       'pod-cidr': '10.20.0.0/16',
       'service-cidr': '10.30.0.0/16',
       cni: 'none',
+      addons: 'full',
+      with: ['nats', 'gateway'],
+      without: 'metallb',
     },
     memoryStore(),
     memoryContexts(),
@@ -52,6 +55,7 @@ test('every spec flag reaches its place in the spec', async () => {
     workers: [{count: 2}],
     api: {endpoint: 'k8s.example.org:443'},
     network: {podCidr: '10.20.0.0/16', serviceCidr: '10.30.0.0/16', cni: 'none'},
+    addons: {profile: 'full', install: ['nats', 'gateway'], without: ['metallb']},
     access: {adminCidrs: ['192.0.2.0/24', '198.51.100.0/24']},
   })
 })

@@ -112,18 +112,36 @@ test('the endpoint may be the URL of a kubeconfig, as long as it has its port', 
   )
 })
 
-test('addons are refused as long as nothing is installed for them; records of older versions hold an empty list', () => {
-  expect(problemsOf(() => specWith({addons: [{id: 'ingress-nginx'}]}))[0]).toMatch(
-    /^spec.addons: is not supported/,
-  )
+test('an empty list of addons, as records of older versions hold it, is no list of addons', () => {
   expect(specWith({addons: []})).toEqual(specWith({}))
-  const old = {
-    apiVersion: 'clouder.dev/v1alpha1',
-    kind: 'Cluster',
-    metadata: {name: 'demo'},
-    spec: {addons: []},
-  }
-  expect(specFromDocument(old).name).toBe('demo')
+  expect(problemsOf(() => specWith({addons: [{id: 'ingress-nginx'}]}))).toEqual([
+    'spec.addons: is not a mapping',
+  ])
+})
+
+test('a record of a version without addons is of a cluster with the fewest', () => {
+  const header = {apiVersion: 'clouder.dev/v1alpha1', kind: 'Cluster', metadata: {name: 'demo'}}
+  for (const spec of [{addons: []}, {}])
+    expect(specFromDocument({...header, spec}).addons.profile).toBe('minimal')
+  const own = specWith({addons: {profile: 'full'}})
+  expect(specFromDocument(documentOf(own)).addons).toEqual(own.addons)
+})
+
+test('addons of the command line are added to those of the file, and taken out of the opposite list', () => {
+  const addons = {profile: 'full', install: ['nats', 'metallb'], without: ['gateway']}
+  const overrides = {addons: 'minimal', withAddons: ['gateway', 'nats'], withoutAddons: ['metallb']}
+  expect(specWith({addons}, overrides).addons).toEqual({
+    profile: 'minimal',
+    install: ['nats', 'gateway'],
+    without: ['metallb'],
+    parameters: {},
+  })
+})
+
+test('an addon cannot be wanted and excluded', () => {
+  expect(problemsOf(() => specWith({addons: {install: ['nats'], without: ['nats']}}))).toEqual([
+    'spec.addons.install[0]: is in spec.addons.without too',
+  ])
 })
 
 test.each([
