@@ -58,7 +58,7 @@ const ARCHITECTURE: Architecture = {
     // base: main.ts tells errors by itself, as the CLI is not there.
     stacks: {code: ['spec', 'base'], types: []},
     // spec: what is in a cloud, and the shape of problems.
-    platform: {code: ['spec', 'api', 'base'], types: ['kubernetes']},
+    platform: {code: ['kubernetes', 'spec', 'api', 'base'], types: []},
     programs: {code: ['operator', 'checkpoint', 'kubernetes', 'api', 'base'], types: []},
     operator: {code: ['kubernetes', 'api', 'base'], types: []},
     checkpoint: {code: ['registry', 'kubernetes', 'api', 'base'], types: []},
