@@ -6,14 +6,22 @@ export function clusterJsonSchema(): Readonly<Record<string, unknown>> {
   return {title: 'clouder cluster.yaml', ...z.toJSONSchema(clusterDocumentSchema, {io: 'input'})}
 }
 
-let root: readonly unknown[] | undefined
+let root: unknown
 
 /** The keys that the schema knows at a path of the document; none where any key goes. */
 export function knownKeysAt(path: readonly (string | number)[]): readonly string[] {
   // Made for the first problem only: it costs several times what checking a document does.
-  root ??= alternatives(clusterJsonSchema())
-  const nodes = path.reduce((schemas, key) => schemas.flatMap((schema) => below(schema, key)), root)
-  return [...new Set(nodes.flatMap((schema) => Object.keys(asMapping(asMapping(schema)['properties']))))]
+  root ??= clusterJsonSchema()
+  return keysOfSchema(root, path)
+}
+
+/** The keys that a JSON Schema knows at a path. */
+export function keysOfSchema(schema: unknown, path: readonly (string | number)[]): readonly string[] {
+  const nodes = path.reduce(
+    (schemas, key) => schemas.flatMap((node) => below(node, key)),
+    alternatives(schema),
+  )
+  return [...new Set(nodes.flatMap((node) => Object.keys(asMapping(asMapping(node)['properties']))))]
 }
 
 function below(schema: unknown, key: string | number): readonly unknown[] {

@@ -1,24 +1,18 @@
-import {readFile} from 'node:fs/promises'
-import {LineCounter, parseDocument} from 'yaml'
-import {ConfigError, type ConfigProblem, errorMessage} from '../base/errors.ts'
 import {API_VERSION, type ClusterSpec, clusterDocumentSchema} from './cluster-spec.ts'
 import {resolveDefaults} from './defaults.ts'
+import {invalidDocument, parseYamlDocument} from './document.ts'
 import {knownKeysAt} from './json-schema.ts'
 import {applyOverrides, type SpecOverrides} from './overrides.ts'
-import {type Finding, findingsOf, formatPath, type Path, toProblem, valueAt} from './problems.ts'
+import {type Finding, findingsOf, type Path, toProblem, valueAt} from './problems.ts'
 import {settleRenamed} from './renamed.ts'
 import {ruleFindings} from './rules.ts'
 import {settleSpellings} from './spellings.ts'
-import {
-  invisibleProblems,
-  lowerFirst,
-  MAX_DEPTH,
-  MAX_SYNTAX_PROBLEMS,
-  syntaxProblems,
-  withoutEmptyTail,
-} from './yaml-text.ts'
 
+export {readSpecFile} from './document.ts'
 export type {SpecOverrides} from './overrides.ts'
+
+/** Where every key is explained. */
+const PAGE = 'docs/cluster.md'
 
 export interface LoadOptions {
   /** Text of cluster.yaml; without it everything but the name has a default. */
@@ -30,42 +24,11 @@ export interface LoadOptions {
   readonly overrides?: SpecOverrides | undefined
 }
 
-const MAX_BYTES = 1024 * 1024
-
-/** Text of a specification file, of standard input for `-`. Throws ConfigError CONFIG_UNREADABLE. */
-export async function readSpecFile(path: string, stdin?: AsyncIterable<Uint8Array>): Promise<string> {
-  try {
-    const content = path === '-' && stdin !== undefined ? await readStart(stdin) : await readFile(path)
-    if (content.byteLength > MAX_BYTES) {
-      throw new ConfigError('CONFIG_UNREADABLE', `${path} is larger than ${MAX_BYTES / 1024} KiB`)
-    }
-    return new TextDecoder('utf-8', {fatal: true}).decode(content)
-  } catch (cause) {
-    if (cause instanceof ConfigError) throw cause
-    const reason = cause instanceof TypeError ? 'it is not UTF-8 text' : reasonOf(cause)
-    throw new ConfigError('CONFIG_UNREADABLE', `cannot read ${path}: ${reason}`, {
-      cause,
-      suggestions: [`check that the file exists and is readable: ls -l ${path}`],
-    })
-  }
-}
-
-/** As much of a stream as shows that it is too large. */
-async function readStart(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of stream) {
-    chunks.push(chunk)
-    size += chunk.byteLength
-    if (size > MAX_BYTES) break
-  }
-  return Buffer.concat(chunks)
-}
-
 /** The validated, defaulted, deeply frozen spec. Throws ConfigError CONFIG_INVALID with every problem found. */
 export function loadSpec(options: LoadOptions): ClusterSpec {
   const source = options.file ?? (options.text === undefined ? 'the command line' : 'the specification')
-  const document = options.text === undefined ? emptyDocument() : parseText(options.text, source)
+  const document =
+    options.text === undefined ? emptyDocument() : parseYamlDocument(options.text, {source, page: PAGE})
   const findings = [
     ...settleRenamed(document),
     ...nameDocument(document, options.name),
@@ -103,11 +66,12 @@ function specOf(document: unknown, source: string, before: readonly Finding[]): 
   if (parsed.success) {
     const spec = resolveDefaults(parsed.data)
     const findings = [...found, ...ruleFindings(spec)]
-    if (findings.length > 0) throw invalid(source, findings.map(toProblem))
+    if (findings.length > 0) throw invalidDocument({source, page: PAGE}, findings.map(toProblem))
     return deepFreeze(spec)
   }
   const shape = findingsOf(parsed.error, document, knownKeysAt)
-  throw invalid(source, [...found, ...shape, ...rulesOfTheRest(document, shape)].map(toProblem))
+  const problems = [...found, ...shape, ...rulesOfTheRest(document, shape)].map(toProblem)
+  throw invalidDocument({source, page: PAGE}, problems)
 }
 
 /** Rules applied to what is left when all misshapen values are taken out, so that one run names every problem. */
@@ -162,83 +126,10 @@ function nameDocument(document: unknown, name: string | undefined): readonly Fin
   return []
 }
 
-function parseText(text: string, source: string): unknown {
-  if (Buffer.byteLength(text) > MAX_BYTES) {
-    throw new ConfigError('CONFIG_UNREADABLE', `${source} is larger than ${MAX_BYTES / 1024} KiB`)
-  }
-  const invisible = invisibleProblems(text)
-  if (invisible.length > 0) throw invalid(source, invisible.slice(0, MAX_SYNTAX_PROBLEMS))
-  const lines = new LineCounter()
-  try {
-    const document = parseDocument(withoutEmptyTail(text), {
-      lineCounter: lines,
-      prettyErrors: false,
-      uniqueKeys: true,
-      // Also where the text asks for YAML 1.1, whose dates, sets and merges are no JSON.
-      schema: 'core',
-      merge: true,
-      logLevel: 'error',
-    })
-    const faults = syntaxProblems([...document.errors, ...document.warnings], lines)
-    if (faults.length > 0) throw invalid(source, faults)
-    const value: unknown = document.toJS({maxAliasCount: 50})
-    if (value === null || value === undefined) throw invalid(source, [{path: '', value, problem: 'is empty'}])
-    const deep = tooDeep(value)
-    if (deep !== undefined) {
-      const problem = `is nested more than ${MAX_DEPTH} levels deep`
-      throw invalid(source, [{path: formatPath(deep), value: undefined, problem}])
-    }
-    return value
-  } catch (cause) {
-    if (cause instanceof ConfigError) throw cause
-    // Too many aliases, or nesting beyond the parser's stack.
-    throw invalid(
-      source,
-      [{path: '', value: undefined, problem: `is not usable YAML: ${reasonOf(cause)}`}],
-      cause,
-    )
-  }
-}
-
-function tooDeep(root: unknown): Path | undefined {
-  const open: {value: unknown; path: Path}[] = [{value: root, path: []}]
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const {value, path} = next
-    if (typeof value !== 'object' || value === null) continue
-    if (path.length > MAX_DEPTH) return path.slice(0, 4)
-    const isList = Array.isArray(value)
-    for (const [key, child] of Object.entries(value)) {
-      open.push({value: child, path: [...path, isList ? Number(key) : key]})
-    }
-  }
-  return undefined
-}
-
-function invalid(source: string, problems: readonly ConfigProblem[], cause?: unknown): ConfigError {
-  const [only] = problems
-  const what = problems.length === 1 && only !== undefined ? sentenceOf(only) : `${problems.length} problems`
-  return new ConfigError('CONFIG_INVALID', `${source} is not valid: ${what}`, {
-    problems,
-    cause,
-    suggestions: ['correct the values above; every key is described in docs/cluster.md'],
-  })
-}
-
-function sentenceOf({path, value, problem}: ConfigProblem): string {
-  const shown = ['string', 'number', 'boolean'].includes(typeof value) ? JSON.stringify(value) : ''
-  return [path === '' ? '' : `${path}:`, shown, problem].filter((part) => part !== '').join(' ')
-}
-
 function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value)
     for (const child of Object.values(value)) deepFreeze(child)
   }
   return value
-}
-
-function reasonOf(error: unknown): string {
-  const text = errorMessage(error)
-  // Node's `ENOENT: no such file or directory, open '/x'`: the words alone, the path is told already.
-  return lowerFirst(/^E[A-Z]+: ([^,]+), /.exec(text)?.[1] ?? text)
 }

@@ -53,7 +53,7 @@ export function syntaxProblems(faults: readonly YAMLError[], lines: LineCounter)
 }
 
 const syntaxText: Readonly<Record<string, string>> = {
-  MULTIPLE_DOCS: 'contains a second document; a file describes one cluster: use one file per cluster',
+  MULTIPLE_DOCS: 'contains a second document: use one file for each',
   DUPLICATE_KEY: 'has a duplicate key',
   RESOURCE_EXHAUSTION: `is nested more than ${MAX_DEPTH} levels deep`,
 }

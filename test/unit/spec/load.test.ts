@@ -163,7 +163,7 @@ test.each([
   ['[]', 'is not a mapping'],
   ['text', 'is not a mapping'],
   ['a: 1\na: 2\n', 'has a duplicate key'],
-  ['a: 1\n---\nb: 2\n', 'contains a second document; a file describes one cluster: use one file per cluster'],
+  ['a: 1\n---\nb: 2\n', 'contains a second document: use one file for each'],
   ['a: &a [*a]\n', 'is nested more than 32 levels deep'],
   ['['.repeat(5000), 'is nested more than 32 levels deep'],
   ['a: !!js/function x\n', 'unresolved tag: tag:yaml.org,2002:js/function'],
