@@ -57,7 +57,7 @@ const ARCHITECTURE: Architecture = {
     // Pure: what a stack is made from, and which nodes and networks a spec means.
     // base: main.ts tells errors by itself, as the CLI is not there.
     stacks: {code: ['spec', 'base'], types: []},
-    // spec: what is in a cloud, and the shape of problems.
+    // spec: what is in a cloud, and how a file of YAML is read and its problems reported.
     platform: {code: ['kubernetes', 'spec', 'api', 'base'], types: []},
     programs: {code: ['operator', 'checkpoint', 'kubernetes', 'api', 'base'], types: []},
     operator: {code: ['kubernetes', 'api', 'base'], types: []},
