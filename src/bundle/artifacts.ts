@@ -4,10 +4,16 @@ import {join} from 'node:path'
 import {pipeline} from 'node:stream/promises'
 import {createGzip} from 'node:zlib'
 import {z} from 'zod'
-import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
+import type {CatalogueBlob, CatalogueImage, CatalogueItem} from './catalogue-items.ts'
 import {Digester, moveFolder, sha256Of} from './digest.ts'
 import type {BundleSource, SourceContext, UsedPackage} from './source.ts'
-import {fileItemSchema, imageItemSchema, packageItemSchema} from './types.ts'
+import {
+  fileItemSchema,
+  imageItemSchema,
+  manifestsItemSchema,
+  packageItemSchema,
+  toolItemSchema,
+} from './types.ts'
 
 const usedPackageSchema = packageItemSchema.omit({usedBy: true, kind: true})
 
@@ -16,6 +22,8 @@ const artifactSchema = z.strictObject({
     fileItemSchema.extend({kind: z.literal('binary')}),
     fileItemSchema.extend({kind: z.literal('archive')}),
     imageItemSchema,
+    manifestsItemSchema,
+    toolItemSchema,
   ]),
   /** Path below the artifact's folder -> path below a bundle. */
   contents: z.record(z.string(), z.string()),
@@ -28,10 +36,11 @@ export type Artifact = Readonly<z.output<typeof artifactSchema>> & {readonly dir
 // Part of every key: a change of how artifacts are made makes all of them anew.
 const FORMAT = '1'
 const GZIP_LEVEL = 6
+const SUFFIXES = {binary: '', archive: '.tar', tool: '', manifests: '.json'}
 
 /** The key of an item: equal inputs, equal key. */
 export async function artifactKey(
-  item: CatalogueFile | CatalogueImage,
+  item: CatalogueItem,
   source: BundleSource,
   context: SourceContext,
 ): Promise<string> {
@@ -49,7 +58,7 @@ export async function loadArtifact(artifactsDir: string, key: string): Promise<A
 
 /** Has the source produce the item and keeps the result under the key, at once or not at all. */
 export async function makeArtifact(
-  item: CatalogueFile | CatalogueImage,
+  item: CatalogueItem,
   key: string,
   source: BundleSource,
   artifactsDir: string,
@@ -74,7 +83,7 @@ export async function makeArtifact(
 type Made = Omit<Artifact, 'dir'>
 
 async function keepFile(
-  item: CatalogueFile,
+  item: CatalogueBlob,
   source: BundleSource,
   dir: string,
   context: SourceContext,
@@ -92,7 +101,7 @@ async function keepFile(
     {signal: context.signal},
   )
   const {sha256, sizeBytes} = compressed.digest()
-  const path = `files/${item.name}${item.kind === 'archive' ? '.tar' : ''}.gz`
+  const path = `files/${item.name}${SUFFIXES[item.kind]}.gz`
   const {version, packages} = produced
   const described = {
     kind: item.kind,
@@ -137,6 +146,7 @@ async function keepImage(
       manifestType: produced.manifest.mediaType,
       blobs: blobs.map(({digest, sizeBytes}) => ({digest, sizeBytes})),
       sizeBytes: blobs.reduce((sum, blob) => sum + blob.sizeBytes, 0),
+      ...(item.addon === undefined ? {} : {addon: item.addon}),
     },
     contents,
     packages: [...produced.packages],

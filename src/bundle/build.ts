@@ -10,14 +10,14 @@ import type {Artifact} from './artifacts.ts'
 import {BundleError} from './errors.ts'
 import {catalogueHash} from './catalogue-hash.ts'
 import {catalogueFor} from './catalogue.ts'
-import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
+import type {CatalogueItem} from './catalogue-items.ts'
 import {sha256Of} from './digest.ts'
 import {goSource} from './go-source.ts'
 import {filesOf, LOCK_FILE, loadBundle, PARTIAL} from './load.ts'
 import {OCI_LAYOUT, renderIndex} from './oci.ts'
 import {releaseSource} from './release-source.ts'
 import type {BundleSource, SourceContext} from './source.ts'
-import type {Arch, Bundle, BundleLock, FileItem, ImageItem, SourceKind} from './types.ts'
+import type {Arch, Bundle, BundleLock, SourceKind} from './types.ts'
 
 export interface BuildOptions {
   /** `1.35.4` */
@@ -38,12 +38,10 @@ export interface BuildOptions {
 }
 
 /** A source together with what is taken from the go source because the first lacks it. */
-type Sources = (item: CatalogueFile | CatalogueImage) => BundleSource
-
-type Item = CatalogueFile | CatalogueImage
+type Sources = (item: CatalogueItem) => BundleSource
 
 interface PlannedItem {
-  readonly item: Item
+  readonly item: CatalogueItem
   readonly source: BundleSource
   readonly key: string
 }
@@ -59,7 +57,12 @@ const PARALLEL_COMPONENTS = 2
  */
 export async function buildBundle(options: BuildOptions): Promise<Bundle> {
   const catalogue = catalogueFor(options.kubernetes)
-  const items: readonly Item[] = [...catalogue.files, ...catalogue.images]
+  const items: readonly CatalogueItem[] = [
+    ...catalogue.files,
+    ...catalogue.images,
+    ...catalogue.manifests,
+    ...catalogue.tools,
+  ]
   await mkdir(options.cacheDir, {recursive: true})
   const context = sourceContext(options)
   const present = await findPresent(items, options, context)
@@ -105,7 +108,7 @@ async function removePartials(options: BuildOptions, context: SourceContext): Pr
 }
 
 async function findPresent(
-  items: readonly Item[],
+  items: readonly CatalogueItem[],
   options: BuildOptions,
   context: SourceContext,
 ): Promise<Bundle | undefined> {
@@ -148,7 +151,7 @@ function sourceContext(options: BuildOptions): SourceContext {
 }
 
 async function planItems(
-  items: readonly Item[],
+  items: readonly CatalogueItem[],
   sources: Sources,
   context: SourceContext,
 ): Promise<readonly PlannedItem[]> {
@@ -194,7 +197,7 @@ async function loadReadable(dir: string): Promise<Bundle | undefined> {
 }
 
 /** Items of one component come out of one build, so they are one task. */
-function componentName(item: Item): string {
+function componentName(item: CatalogueItem): string {
   return 'module' in item.recipe ? item.recipe.module : item.name
 }
 
@@ -313,15 +316,15 @@ type LockHashes = Pick<BundleLock, 'inputHash' | 'catalogueHash'>
 
 function lockOf(artifacts: readonly Artifact[], hashes: LockHashes, options: BuildOptions): BundleLock {
   const items = artifacts.map(({item}) => item)
-  const isFile = (item: FileItem | ImageItem): item is FileItem => item.kind !== 'image'
-  const isImage = (item: FileItem | ImageItem): item is ImageItem => item.kind === 'image'
   return {
     version: 1,
     kubernetes: options.kubernetes,
     arch: options.arch,
     ...hashes,
-    files: items.filter(isFile),
-    images: items.filter(isImage),
+    files: items.filter((item) => item.kind === 'binary' || item.kind === 'archive'),
+    images: items.filter((item) => item.kind === 'image'),
+    manifests: items.filter((item) => item.kind === 'manifests'),
+    tools: items.filter((item) => item.kind === 'tool'),
     packages: gatherPackages(artifacts).map((used) => ({kind: 'package', ...used})),
   }
 }

@@ -12,7 +12,8 @@ import {buildInputs} from './go-components.ts'
  */
 export async function catalogueHash(kubernetes: string, packageRoot: string): Promise<string> {
   const catalogue = catalogueFor(kubernetes)
-  const folders = [...new Set(catalogue.components.map(({module}) => module))].sort()
+  const pinned = [...catalogue.components, ...catalogue.manifests.map(({recipe}) => recipe)]
+  const folders = [...new Set(pinned.map(({module}) => module))].sort()
   const modules = await Promise.all(
     folders.map(async (module) => {
       const folder = join(packageRoot, 'src', 'bundle', 'modules', module)

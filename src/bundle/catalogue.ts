@@ -1,8 +1,10 @@
+import {addonImages, addonManifests, addonTools} from './addon-catalogue.ts'
+import {addonComponents} from './addon-components.ts'
+import type {Catalogue, CatalogueFile, CatalogueImage} from './catalogue-items.ts'
 import {BundleError} from './errors.ts'
 import {CRIU_RECIPE, HOST_TOOLS_RECIPE, IMAGE_TOOLS_RECIPE, NODE_RECIPE} from './debian-recipes.ts'
 import type {DebianRecipe} from './debian-recipes.ts'
 import {CNI_BINARIES, CONTAINERD_BINARIES, goComponents} from './go-components.ts'
-import type {GoComponent} from './go-components.ts'
 import {
   CLOUDER,
   CNI_PLUGINS,
@@ -18,58 +20,6 @@ import {
 } from './pins.ts'
 import type {KubernetesPins} from './pins.ts'
 import type {Bundle, ImageItem} from './types.ts'
-
-export interface GoRecipe {
-  readonly from: 'go'
-  readonly module: string
-  /** Binaries of the component: one for a binary, all of them for an archive. */
-  readonly binaries: readonly string[]
-}
-
-export interface CatalogueFile {
-  readonly kind: 'binary' | 'archive'
-  readonly name: string
-  readonly version: string
-  readonly recipe: GoRecipe | DebianRecipe
-}
-
-/** An image of Go binaries. */
-export interface GoImageRecipe {
-  readonly module: string
-  /** Path in the image per binary. */
-  readonly binaries: Readonly<Record<string, string>>
-  /** Debian programs in a layer below, shared by the images that want them. */
-  readonly tools?: DebianRecipe
-  readonly entrypoint: readonly string[]
-  readonly command?: readonly string[]
-}
-
-/** An image of a program of clouder's own build, over what it runs on. */
-export interface ProgramRecipe {
-  /** Path below the folder of package.json, made by `npm run build`. */
-  readonly program: string
-  /** Path in the image. */
-  readonly path: string
-  readonly tools: DebianRecipe
-  readonly entrypoint: readonly string[]
-}
-
-export interface CatalogueImage {
-  readonly kind: 'image'
-  readonly name: string
-  readonly version: string
-  /** As manifests name it: `registry.k8s.io/kube-apiserver:v1.35.4`. */
-  readonly reference: string
-  /** How the go source makes it. */
-  readonly recipe: GoImageRecipe | ProgramRecipe
-}
-
-export interface Catalogue {
-  readonly kubernetes: string
-  readonly components: readonly GoComponent[]
-  readonly files: readonly CatalogueFile[]
-  readonly images: readonly CatalogueImage[]
-}
 
 /** The image of the smoke test's pods: HTTP server, client, resolver and a counter with a token in memory. */
 export const SMOKE_REFERENCE = `clouder.dev/smoke:${SMOKE}`
@@ -94,13 +44,15 @@ export function catalogueFor(kubernetes: string): Catalogue {
   }
   return {
     kubernetes,
-    components: goComponents(kubernetes, pins),
+    components: [...goComponents(kubernetes, pins), ...addonComponents()],
     files: catalogueFiles(kubernetes),
-    images: catalogueImages(kubernetes, pins),
+    images: [...catalogueImages(kubernetes, pins), ...addonImages()],
+    manifests: addonManifests(),
+    tools: addonTools(),
   }
 }
 
-/** Every image reference that a cluster of that version uses, the CNI's and the smoke test's too. */
+/** Every image reference that a cluster of that version uses, the CNI's, the smoke test's and those of addons too. */
 export function expectedReferences(kubernetes: string): readonly string[] {
   return catalogueFor(kubernetes).images.map((image) => image.reference)
 }
@@ -114,10 +66,15 @@ const WORKER_IMAGES: ReadonlySet<string> = new Set([
   'clouder',
 ])
 
-/** The images that a machine of a role needs before its pods start. */
-export function imagesFor(bundle: Bundle, role: 'control-plane' | 'worker'): readonly ImageItem[] {
-  if (role === 'control-plane') return bundle.lock.images
-  return bundle.lock.images.filter((image) => WORKER_IMAGES.has(image.name))
+/** The images that a machine of a role needs before its pods start; of those of addons, the chosen ones by name. */
+export function imagesFor(
+  bundle: Bundle,
+  role: 'control-plane' | 'worker',
+  chosen: ReadonlySet<string>,
+): readonly ImageItem[] {
+  return bundle.lock.images.filter(({name, addon}) =>
+    addon === true ? chosen.has(name) : role === 'control-plane' || WORKER_IMAGES.has(name),
+  )
 }
 
 function catalogueFiles(kubernetes: string): readonly CatalogueFile[] {

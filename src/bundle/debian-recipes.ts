@@ -14,6 +14,10 @@ export interface DebianRecipe {
   readonly programs: readonly DebianProgram[]
   /** Folder whose files, one after the other, become a file of an image: the certificates of authorities. */
   readonly joined?: {readonly folder: string; readonly path: string}
+  /** Folders of data that an image has as the packages have them. */
+  readonly folders?: readonly string[]
+  /** Files of an image by path. */
+  readonly texts?: Readonly<Record<string, string>>
   /** Folders of plugins that the programs open by name: `usr/lib/<triplet>/xtables`. */
   readonly plugins: readonly string[]
 }
@@ -53,13 +57,14 @@ export const HOST_TOOLS_RECIPE: DebianRecipe = {
   plugins: [XTABLES],
 }
 
-/** What kube-proxy and flannel call, and a shell for flannel's configuration script. */
+/** What kube-proxy, flannel and kube-router call, and a shell for flannel's configuration script and the `shell` image. */
 export const IMAGE_TOOLS_RECIPE: DebianRecipe = {
   from: 'debian',
   suite: 'stable',
-  packages: ['iptables', 'nftables', 'conntrack', 'iproute2', 'dash', 'coreutils', 'sed', 'grep'],
+  packages: ['iptables', 'nftables', 'conntrack', 'iproute2', 'ipset', 'dash', 'coreutils', 'sed', 'grep'],
   programs: [
     ...NETWORK_PROGRAMS,
+    {path: 'usr/sbin/ipset'},
     {path: 'usr/bin/dash', names: ['sh']},
     ...['cat', 'chmod', 'cp', 'ln', 'ls', 'mkdir', 'mv', 'rm', 'sleep', 'sync', 'test', 'touch', 'true'].map(
       (name) => ({path: `usr/bin/${name}`}),
@@ -68,6 +73,22 @@ export const IMAGE_TOOLS_RECIPE: DebianRecipe = {
     {path: 'usr/bin/grep'},
   ],
   plugins: [XTABLES],
+}
+
+const AUTHORITIES = {folder: 'usr/share/ca-certificates/mozilla', path: 'etc/ssl/certs/ca-certificates.crt'}
+
+/** What a static program finds in an image of nothing else: authorities, and the user that it runs as. */
+export const AUTHORITIES_RECIPE: DebianRecipe = {
+  from: 'debian',
+  suite: 'stable',
+  packages: ['ca-certificates'],
+  programs: [],
+  joined: AUTHORITIES,
+  texts: {
+    'etc/passwd': 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532::/:/sbin/nologin\n',
+    'etc/group': 'root:x:0:\nnonroot:x:65532:\n',
+  },
+  plugins: [],
 }
 
 /** What the programs of the cluster run on: Node.js, the parts of its own that Debian keeps apart, and authorities. */
@@ -81,6 +102,6 @@ export const NODE_RECIPE: DebianRecipe = {
     {path: 'usr/share/nodejs/acorn-walk/dist/walk.js'},
     {path: 'usr/share/nodejs/undici/undici-fetch.js'},
   ],
-  joined: {folder: 'usr/share/ca-certificates/mozilla', path: 'etc/ssl/certs/ca-certificates.crt'},
+  joined: AUTHORITIES,
   plugins: [],
 }

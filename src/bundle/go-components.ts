@@ -52,7 +52,7 @@ function pathsOf(names: readonly string[], path: (name: string) => string): Read
   return Object.fromEntries(names.map((name) => [name, path(name)]))
 }
 
-/** The Go modules of a Kubernetes version's bundle. */
+/** The Go modules of a Kubernetes version's bundle, without those of addons. */
 export function goComponents(kubernetes: string, pins: KubernetesPins): readonly GoComponent[] {
   const etcd = versionOfTag(pins.etcd)
   const coredns = versionOfTag(pins.coredns)

@@ -1,14 +1,21 @@
-import {mkdir, readFile, rename, rm} from 'node:fs/promises'
+import {mkdir, readFile, rename, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {BundleError} from './errors.ts'
 import {catalogueFor} from './catalogue.ts'
-import type {CatalogueFile, CatalogueImage, GoImageRecipe} from './catalogue.ts'
+import type {
+  CatalogueBlob,
+  CatalogueImage,
+  CatalogueManifests,
+  DebianImageRecipe,
+  GoImageRecipe,
+} from './catalogue-items.ts'
 import type {DebianRecipe} from './debian-recipes.ts'
 import {buildInputs} from './go-components.ts'
 import type {GoComponent} from './go-components.ts'
 import {resolvePackages, unpackPackages} from './debian.ts'
 import type {DebianPackage} from './debian.ts'
 import {sha256Of} from './digest.ts'
+import {objectsOf} from './go-files.ts'
 import {SECCOMP_PACKAGES, buildGoComponent, goVersion} from './go-build.ts'
 import {writeImage, writeLayer} from './oci.ts'
 import type {Layer} from './oci.ts'
@@ -33,7 +40,9 @@ export function goSource(): BundleSource {
   const layer = (recipe: DebianRecipe, context: SourceContext): Promise<Layer> =>
     layers(JSON.stringify(recipe), async () => {
       const selection = await tools(recipe, context)
-      return writeLayer(imageTree(recipe, selection, context.arch), blobDir(context), 'tools', context.signal)
+      // Layers of several recipes may be written at the same time.
+      const name = `tools-${sha256Of(JSON.stringify(recipe)).slice(0, 12)}`
+      return writeLayer(imageTree(recipe, selection, context.arch), blobDir(context), name, context.signal)
     })
   const binaries = (module: string, context: SourceContext): Promise<string> =>
     builds(module, () => buildGoComponent(componentOf(module, context), context))
@@ -45,6 +54,8 @@ export function goSource(): BundleSource {
     inputs: async (item, context) => {
       const {recipe} = item
       if ('from' in recipe && recipe.from === 'debian') return debianInputs(recipe, context)
+      if ('debian' in recipe) return debianInputs(recipe.debian, context)
+      if ('from' in recipe && recipe.from === 'go-files') return moduleInputs(recipe.module, context)
       if ('program' in recipe) {
         const program = await programDigest(recipe, context)
         return [program, ...(await debianInputs(recipe.tools, context))]
@@ -55,6 +66,7 @@ export function goSource(): BundleSource {
       return inner === undefined ? module : [...module, ...(await debianInputs(inner, context))]
     },
     file: async (item, context) => {
+      if (item.kind === 'manifests') return manifestsFile(item, context)
       const {recipe} = item
       if (recipe.from === 'debian')
         return portableArchive(item, recipe, await tools(recipe, context), context)
@@ -69,6 +81,10 @@ export function goSource(): BundleSource {
         const base = await layer(recipe.tools, context)
         const image = await programImage(recipe, base, blobDir(context), context)
         return {...image, source, version: item.version, packages: packages.map(usedPackage)}
+      }
+      if ('debian' in recipe) {
+        const selection = await tools(recipe.debian, context)
+        return debianImage({...item, recipe}, selection, await layer(recipe.debian, context), context)
       }
       const component = componentOf(recipe.module, context)
       const dir = await binaries(recipe.module, context)
@@ -101,11 +117,15 @@ function componentOf(module: string, context: SourceContext): GoComponent {
   return found
 }
 
-async function goInputs(module: string, context: SourceContext): Promise<readonly string[]> {
+async function moduleInputs(module: string, context: SourceContext): Promise<readonly string[]> {
   const folder = join(context.packageRoot, 'src', 'bundle', 'modules', module)
   const names = await buildInputs(folder)
   const contents = await Promise.all(names.map((name) => readFile(join(folder, name))))
-  const hashes = names.map((name, index) => `${name} ${sha256Of(contents[index] ?? '')}`)
+  return names.map((name, index) => `${name} ${sha256Of(contents[index] ?? '')}`)
+}
+
+async function goInputs(module: string, context: SourceContext): Promise<readonly string[]> {
+  const hashes = await moduleInputs(module, context)
   const component = componentOf(module, context)
   const seccomp = component.seccomp === true ? await debianInputs(SECCOMP, context) : []
   return [JSON.stringify(component), ...hashes, ...seccomp]
@@ -132,7 +152,7 @@ async function selectPackages(recipe: DebianRecipe, context: SourceContext): Pro
 }
 
 async function portableArchive(
-  item: CatalogueFile,
+  item: CatalogueBlob,
   recipe: DebianRecipe,
   selection: Selection,
   context: SourceContext,
@@ -149,7 +169,7 @@ async function portableArchive(
 }
 
 async function goFile(
-  item: CatalogueFile,
+  item: CatalogueBlob,
   binaries: readonly string[],
   dir: string,
   component: GoComponent,
@@ -158,7 +178,7 @@ async function goFile(
   const entries = binaries.map((name) => ({path: name, file: join(dir, name), mode: 0o755}))
   const [only] = entries
   const path =
-    item.kind === 'binary' && only !== undefined ? only.file : await tarTo(item.name, entries, context)
+    item.kind !== 'archive' && only !== undefined ? only.file : await tarTo(item.name, entries, context)
   return {path, source: sourceOf(component), version: item.version, packages: []}
 }
 
@@ -176,6 +196,28 @@ async function goImage(
   const image = await writeImage(layers, {arch: context.arch, entrypoint, command}, blobDir(context))
   const packages = tools.packages.map(usedPackage)
   return {...image, source: sourceOf(component), version: item.version, packages}
+}
+
+/** An image of Debian programs alone; its version is that of the first package. */
+async function debianImage(
+  {recipe, version}: CatalogueImage & {readonly recipe: DebianImageRecipe},
+  selection: Selection,
+  layer: Layer,
+  context: SourceContext,
+): Promise<ProducedImage> {
+  const {debian, entrypoint, command = []} = recipe
+  const image = await writeImage([layer], {arch: context.arch, entrypoint, command}, blobDir(context))
+  const source = `Debian packages (${debian.suite}): ${debian.packages.join(', ')}`
+  return {...image, source, version, packages: packagesOf(selection).map(usedPackage)}
+}
+
+async function manifestsFile(item: CatalogueManifests, context: SourceContext): Promise<ProducedFile> {
+  const objects = await objectsOf(item.recipe, context)
+  const dir = join(context.workDir, 'archives', context.arch)
+  await mkdir(dir, {recursive: true})
+  const path = join(dir, `${item.name}.json`)
+  await writeFile(path, JSON.stringify(objects))
+  return {path, source: `Go module ${item.recipe.upstream}`, version: item.version, packages: []}
 }
 
 async function tarTo(

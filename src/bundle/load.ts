@@ -6,7 +6,16 @@ import {promisify} from 'node:util'
 import {z} from 'zod'
 import {BundleError} from './errors.ts'
 import {bundleLockSchema} from './types.ts'
-import type {Arch, Bundle, BundleFolder, BundleLock} from './types.ts'
+import type {
+  Arch,
+  Bundle,
+  BundleFolder,
+  BundleLock,
+  FileItem,
+  ImageItem,
+  ManifestsItem,
+  ToolItem,
+} from './types.ts'
 
 const readAt = promisify(read)
 
@@ -35,11 +44,21 @@ export function blobPath(digest: string): string {
   return `blobs/${digest.replace(':', '/')}`
 }
 
+/** Every item of a lock that is not a package inside of another. */
+export function itemsOf({
+  files,
+  images,
+  manifests,
+  tools,
+}: BundleLock): readonly (FileItem | ImageItem | ManifestsItem | ToolItem)[] {
+  return [...files, ...images, ...manifests, ...tools]
+}
+
 /** Every file that a lock names, blobs of images as well, each once. */
-export function filesOf({files, images}: BundleLock): readonly BundleFile[] {
+export function filesOf({files, images, manifests, tools}: BundleLock): readonly BundleFile[] {
   const blobs = images.flatMap((image) => image.blobs)
   const all = [
-    ...files.map(({path, sizeBytes, sha256}) => ({path, sizeBytes, sha256})),
+    ...[...files, ...manifests, ...tools].map(({path, sizeBytes, sha256}) => ({path, sizeBytes, sha256})),
     ...blobs.map(({digest, sizeBytes}) => ({
       path: `oci/${blobPath(digest)}`,
       sizeBytes,

@@ -24,6 +24,14 @@ export const RESTORE = '2'
 /** Version of package.json: of the programs that run in the cluster. */
 export const CLOUDER = '0.1.0'
 
+/** Of addons, and of the programs that install them. */
+export const ADDON_PINS = {
+  helm: '4.3.1',
+  localPathProvisioner: '0.0.30',
+  metricsServer: '0.9.0',
+  shell: '1',
+} as const
+
 /** Version of a tag without its leading v and its build number: `3.6.6-0` is module version 3.6.6. */
 export function versionOfTag(tag: string): string {
   return tag.replace(/^v/, '').replace(/-\d+$/, '')

@@ -24,8 +24,10 @@ export interface Selection {
   readonly plugins: ReadonlyMap<string, IndexedFile>
   /** A file made of others, for an image. */
   readonly joined: {readonly path: string; readonly text: string; readonly package: DebianPackage} | undefined
-  /** Absolute path that programs name as their loader: `/lib64/ld-linux-x86-64.so.2`. */
-  readonly loader: string
+  /** Path -> file of the folders that are taken whole. */
+  readonly data: ReadonlyMap<string, IndexedFile>
+  /** Absolute path that programs name as their loader, `/lib64/ld-linux-x86-64.so.2`; undefined: all are static. */
+  readonly loader: string | undefined
 }
 
 const TRIPLETS: Readonly<Record<Arch, string>> = {amd64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu'}
@@ -54,11 +56,14 @@ export async function selectFiles(
   const triplet = TRIPLETS[arch]
   const programs = new Map(recipe.programs.map(({path}) => [path, wanted(path, lookUp(path))]))
   const plugins = new Map<string, IndexedFile>()
+  const filesOf = (folder: string): readonly [string, IndexedFile][] =>
+    [...index.keys(), ...links.keys()]
+      .filter((key) => key.startsWith(`${folder}/`))
+      .map((path) => [path, wanted(path, lookUp(path))])
   for (const folder of recipe.plugins.map((path) => path.replace('<triplet>', triplet))) {
-    for (const path of [...index.keys(), ...links.keys()].filter((key) => key.startsWith(`${folder}/`))) {
-      plugins.set(path.slice(folder.length + 1), wanted(path, lookUp(path)))
-    }
+    for (const [path, file] of filesOf(folder)) plugins.set(path.slice(folder.length + 1), file)
   }
+  const data = new Map(recipe.folders?.flatMap(filesOf))
   const findLibrary = (name: string): IndexedFile | undefined =>
     [`usr/lib/${triplet}`, 'usr/lib', 'usr/lib64']
       .map((folder) => lookUp(`${folder}/${name}`))
@@ -68,15 +73,15 @@ export async function selectFiles(
     programs,
     plugins,
     joined,
+    data,
     ...(await closeOver([...programs.values(), ...plugins.values()], findLibrary)),
   }
 }
 
 /** Packages that gave at least one file. */
 export function packagesOf(selection: Selection): readonly DebianPackage[] {
-  const files = [selection.programs, selection.libraries, selection.plugins].flatMap((map) => [
-    ...map.values(),
-  ])
+  const {programs, libraries, plugins, data} = selection
+  const files = [programs, libraries, plugins, data].flatMap((map) => [...map.values()])
   const {joined} = selection
   const packages = [
     ...new Set([...files, ...(joined === undefined ? [] : [joined])].map((file) => file.package)),
@@ -89,6 +94,8 @@ export function packagesOf(selection: Selection): readonly DebianPackage[] {
  * that start them through the loader in there, so that nothing of the host's C library is used.
  */
 export function portableFolder(recipe: DebianRecipe, selection: Selection): readonly TreeEntry[] {
+  if (selection.loader === undefined)
+    throw new BundleError('BUILD_FAILED', 'no program of the packages has an ELF interpreter')
   const loader = basename(selection.loader)
   const entries: TreeEntry[] = filesBelow('lib', selection.libraries)
   entries.push(...filesBelow('lib/plugins', selection.plugins))
@@ -115,9 +122,12 @@ export function imageTree(recipe: DebianRecipe, selection: Selection, arch: Arch
     const {path, text} = selection.joined
     entries.push({path, text, mode: 0o644})
   }
-  const loader = merged(selection.loader.slice(1))
-  const loaderName = basename(loader)
-  entries.push({path: loader, linkTo: `/usr/lib/${triplet}/${loaderName}`})
+  if (selection.loader !== undefined) {
+    const loader = merged(selection.loader.slice(1))
+    entries.push({path: loader, linkTo: `/usr/lib/${triplet}/${basename(loader)}`})
+  }
+  for (const [path, {file, mode}] of selection.data) entries.push({path, file, mode: mode & 0o755})
+  for (const [path, text] of Object.entries(recipe.texts ?? {})) entries.push({path, text, mode: 0o644})
   for (const folder of recipe.plugins) {
     entries.push(...filesBelow(folder.replace('<triplet>', triplet), selection.plugins))
   }
@@ -156,7 +166,7 @@ function wrapper(name: string, program: string, loader: string, hasPlugins: bool
 async function closeOver(
   roots: readonly IndexedFile[],
   findLibrary: (name: string) => IndexedFile | undefined,
-): Promise<{libraries: ReadonlyMap<string, IndexedFile>; loader: string}> {
+): Promise<{libraries: ReadonlyMap<string, IndexedFile>; loader: string | undefined}> {
   const libraries = new Map<string, IndexedFile>()
   let loader: string | undefined
   const queue = [...roots]
@@ -177,9 +187,8 @@ async function closeOver(
     }
   }
   // The C library opens it by name when a thread is cancelled.
-  if (findLibrary('libgcc_s.so.1') !== undefined) require('libgcc_s.so.1', 'libc.so.6')
-  if (loader === undefined)
-    throw new BundleError('BUILD_FAILED', 'no program of the packages has an ELF interpreter')
+  if (loader !== undefined && findLibrary('libgcc_s.so.1') !== undefined)
+    require('libgcc_s.so.1', 'libc.so.6')
   return {libraries, loader}
 }
 

@@ -1,7 +1,9 @@
-import type {CatalogueFile} from './catalogue.ts'
+import type {CatalogueBlob} from './catalogue-items.ts'
 import type {Arch} from './types.ts'
 
 export interface BaseUrls {
+  /** Helm's own: `https://get.helm.sh`. */
+  readonly helm: string
   /** Kubernetes' own binaries: `https://dl.k8s.io`. */
   readonly kubernetes: string
   /** GitHub releases: `https://github.com`. */
@@ -13,7 +15,9 @@ export interface BaseUrls {
 export const publicBaseUrls: BaseUrls = {
   kubernetes: 'https://dl.k8s.io',
   github: 'https://github.com',
-  registry: (host) => `https://${host}`,
+  helm: 'https://get.helm.sh',
+  // What references name is a web site there.
+  registry: (host) => `https://${host === 'docker.io' ? 'registry-1.docker.io' : host}`,
 }
 
 /** A published file, where its checksum is published, and what of it is the item. */
@@ -27,7 +31,7 @@ export interface ReleaseAsset {
 }
 
 /** What the projects publish for an item; undefined: nothing that runs on every distribution. */
-export function releaseAsset(item: CatalogueFile, arch: Arch, urls: BaseUrls): ReleaseAsset | undefined {
+export function releaseAsset(item: CatalogueBlob, arch: Arch, urls: BaseUrls): ReleaseAsset | undefined {
   const {name, version} = item
   switch (name) {
     case 'kubeadm':
@@ -58,6 +62,11 @@ export function releaseAsset(item: CatalogueFile, arch: Arch, urls: BaseUrls): R
       const url = `${githubRelease(urls, 'containernetworking/plugins', version)}/${fileName}`
       const members = item.recipe.from === 'go' ? item.recipe.binaries : []
       return {url, checksumUrl: `${url}.sha256`, fileName, members}
+    }
+    case 'helm': {
+      const fileName = `helm-v${version}-linux-${arch}.tar.gz`
+      const url = `${urls.helm}/${fileName}`
+      return {url, checksumUrl: `${url}.sha256sum`, fileName, members: [`linux-${arch}/helm`]}
     }
     default:
       return undefined

@@ -1,7 +1,7 @@
 import {rename} from 'node:fs/promises'
 import {join} from 'node:path'
 import {BundleError} from './errors.ts'
-import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
+import type {CatalogueBlob, CatalogueImage, CatalogueItem} from './catalogue-items.ts'
 import {createDownloads, type Downloads} from './download.ts'
 import {publishedImages} from './published-images.ts'
 import {publicBaseUrls, releaseAsset, type BaseUrls, type ReleaseAsset} from './release-assets.ts'
@@ -63,13 +63,13 @@ function isPublished(item: CatalogueImage): boolean {
   return !item.reference.startsWith(`${OWN_HOST}/`)
 }
 
-function assetOf(item: CatalogueFile, arch: Arch, baseUrls: BaseUrls): ReleaseAsset {
+function assetOf(item: CatalogueBlob, arch: Arch, baseUrls: BaseUrls): ReleaseAsset {
   const asset = releaseAsset(item, arch, baseUrls)
   if (asset === undefined) throw notPublished(item)
   return asset
 }
 
-function notPublished({name}: CatalogueFile | CatalogueImage): BundleError {
+function notPublished({name}: CatalogueItem): BundleError {
   return new BundleError('BUILD_FAILED', `${name} has no published release, only --source go builds it`)
 }
 
@@ -100,7 +100,7 @@ async function isReachable(baseUrls: BaseUrls, context: SourceContext): Promise<
 }
 
 async function fetchFile(
-  item: CatalogueFile,
+  item: CatalogueBlob,
   asset: ReleaseAsset,
   downloads: Downloads,
   context: SourceContext,
@@ -118,7 +118,7 @@ async function fetchFile(
 
 /** Path of the item's final bytes. */
 async function takeOut(
-  item: CatalogueFile,
+  item: CatalogueBlob,
   {members}: ReleaseAsset,
   file: string,
   signal: AbortSignal,
@@ -126,7 +126,7 @@ async function takeOut(
   if (members.length === 0) return file
   const folder = `${file}.${item.name}`
   await extractMembers(file, members, folder, signal)
-  if (item.kind === 'binary') return join(folder, item.name)
+  if (item.kind !== 'archive') return join(folder, item.name)
   const tar = join(folder, `${item.name}.tar`)
   const entries = members.map((path) => ({path, file: join(folder, path), mode: 0o755}))
   await writeTar(entries, `${tar}.tmp`, signal)

@@ -1,4 +1,4 @@
-import type {CatalogueFile, CatalogueImage} from './catalogue.ts'
+import type {CatalogueBlob, CatalogueImage, CatalogueItem} from './catalogue-items.ts'
 import type {Arch, PackageItem, SourceKind} from './types.ts'
 
 /** What a source may use while it produces items. */
@@ -53,9 +53,9 @@ export interface BundleSource {
   /** Whether it can be used here at all; answers within about two seconds. */
   reachable(context: SourceContext): Promise<boolean>
   /** Whether this source has the item; what it lacks (`criu`, `smoke`, …) is taken from the go source. */
-  has(item: CatalogueFile | CatalogueImage): boolean
+  has(item: CatalogueItem): boolean
   /** What makes equal items equal beside the catalogue: versions of compilers, hashes of module files. Quick, no network. */
-  inputs(item: CatalogueFile | CatalogueImage, context: SourceContext): Promise<readonly string[]>
-  file(item: CatalogueFile, context: SourceContext): Promise<ProducedFile>
+  inputs(item: CatalogueItem, context: SourceContext): Promise<readonly string[]>
+  file(item: CatalogueBlob, context: SourceContext): Promise<ProducedFile>
   image(item: CatalogueImage, context: SourceContext): Promise<ProducedImage>
 }

@@ -8,23 +8,40 @@ export type SourceKind = 'release' | 'go'
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/)
 
-/** Something that lands on a node as a file or a folder under /opt/clouder. */
-export const fileItemSchema = z.strictObject({
-  kind: z.enum(['binary', 'archive']),
+const fileFields = {
   /** `kubelet`, `containerd`, `criu`, `cni-plugins`, `host-tools`. */
   name: z.string(),
   version: z.string(),
   /** Where it came from: a URL without credentials, a Go module and version, or Debian packages. */
   source: z.string(),
-  /** Path inside the bundle; gzip of the binary, or a .tar.gz of the folder. */
+  /** Path inside the bundle; gzip of the content, or a .tar.gz of the folder. */
   path: z.string(),
   sizeBytes: z.int(),
   /** Of the file at `path`. */
   sha256: digest,
-  /** Of the uncompressed binary; for an archive of the uncompressed tar. */
+  /** Of the uncompressed content; for an archive of the uncompressed tar. */
   contentSha256: digest,
-})
+}
+
+/** Something that lands on a node as a file or a folder under /opt/clouder. */
+export const fileItemSchema = z.strictObject({kind: z.enum(['binary', 'archive']), ...fileFields})
 export type FileItem = Readonly<z.output<typeof fileItemSchema>>
+
+/** A JSON array of Kubernetes objects, as their authors published them. */
+export const manifestsItemSchema = z.strictObject({kind: z.literal('manifests'), ...fileFields})
+export type ManifestsItem = Readonly<z.output<typeof manifestsItemSchema>>
+
+/** One of these objects. */
+export const manifestSchema = z.looseObject({
+  apiVersion: z.string(),
+  kind: z.string(),
+  metadata: z.looseObject({name: z.string()}),
+})
+export type Manifest = z.output<typeof manifestSchema>
+
+/** A program of the machine that clouder runs on. */
+export const toolItemSchema = z.strictObject({kind: z.literal('tool'), ...fileFields})
+export type ToolItem = Readonly<z.output<typeof toolItemSchema>>
 
 export const imageItemSchema = z.strictObject({
   kind: z.literal('image'),
@@ -41,6 +58,8 @@ export const imageItemSchema = z.strictObject({
   /** Every blob of the image: manifest, config and layers. */
   blobs: z.array(z.strictObject({digest: z.string().regex(/^sha256:[0-9a-f]{64}$/), sizeBytes: z.int()})),
   sizeBytes: z.int(),
+  /** Only nodes of a cluster with an addon that lists it need it. */
+  addon: z.literal(true).optional(),
 })
 export type ImageItem = Readonly<z.output<typeof imageItemSchema>>
 
@@ -67,6 +86,9 @@ export const bundleLockSchema = z.strictObject({
   catalogueHash: digest,
   files: z.array(fileItemSchema),
   images: z.array(imageItemSchema),
+  // Locks of older bundles have neither of these.
+  manifests: z.array(manifestsItemSchema).default([]),
+  tools: z.array(toolItemSchema).default([]),
   packages: z.array(packageItemSchema),
 })
 export type BundleLock = Readonly<z.output<typeof bundleLockSchema>>

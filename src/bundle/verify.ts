@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import pLimit from 'p-limit'
 import {BundleError} from './errors.ts'
 import {digestFile} from './digest.ts'
-import {filesOf, type BundleFile} from './load.ts'
+import {filesOf, itemsOf, type BundleFile} from './load.ts'
 import {renderIndex} from './oci.ts'
 import type {BundleFolder} from './types.ts'
 
@@ -45,7 +45,7 @@ export async function verifyBundle(
     })
   }
   return {
-    items: bundle.lock.files.length + bundle.lock.images.length,
+    items: itemsOf(bundle.lock).length,
     sizeBytes: expected.reduce((sum, file) => sum + file.sizeBytes, 0),
   }
 }

@@ -3,13 +3,13 @@ import {formatBytes} from './duration.ts'
 import type {ResultOptions} from './result-options.ts'
 import {renderTable} from './table.ts'
 
-function sizeOf({files, images}: BundleLock): number {
+function sizeOf({files, images, manifests, tools}: BundleLock): number {
   // Images share layers: each blob lies in the bundle once.
   const blobs = new Map(
     images.flatMap((image) => image.blobs.map(({digest, sizeBytes}) => [digest, sizeBytes])),
   )
-  const sizes = [...files.map(({sizeBytes}) => sizeBytes), ...blobs.values()]
-  return sizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0)
+  const sizes = [...files, ...manifests, ...tools].map(({sizeBytes}) => sizeBytes)
+  return [...sizes, ...blobs.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0)
 }
 
 export function bundlesText(bundles: readonly BundleFolder[], {colours, columns}: ResultOptions): string {
@@ -31,7 +31,7 @@ export function bundlesText(bundles: readonly BundleFolder[], {colours, columns}
 
 /** Every item of a bundle: what, which version, from where. */
 export function bundleText({dir, lock}: BundleFolder, {colours, columns}: ResultOptions): string {
-  const items = [...lock.files, ...lock.images]
+  const items = [...lock.files, ...lock.images, ...lock.manifests, ...lock.tools]
   const table = renderTable<(typeof items)[number]>(
     [
       {title: 'item', text: ({name}) => name},

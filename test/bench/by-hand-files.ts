@@ -91,7 +91,7 @@ export function clusterObjects({
 }
 
 function imageOf(bundle: Bundle, name: string): ImageItem {
-  const image = imagesFor(bundle, 'worker').find((item) => item.name === name)
+  const image = imagesFor(bundle, 'worker', new Set()).find((item) => item.name === name)
   if (image === undefined) throw new Error(`the bundle ${bundle.dir} has no image ${name}`)
   return image
 }

@@ -58,7 +58,7 @@ export async function prepare(options: {
   const bundle = await tools.bundleFor(spec.kubernetes.version, arch, signal)
   await writeSshFiles(machines, folder)
   for (const role of ['control-plane', 'worker'] as const) {
-    const tar = Readable.from(tarOfImages(bundle, imagesFor(bundle, role)))
+    const tar = Readable.from(tarOfImages(bundle, imagesFor(bundle, role, new Set())))
     await pipeline(tar, createWriteStream(join(folder, `images-${role}.tar`)), {signal})
   }
   const encryptionSecret = randomBytes(32).toString('base64')

@@ -71,6 +71,8 @@ export const plannedBundle: Bundle = {
       imageItem('pause', 'registry.k8s.io/pause:3.10.1'),
     ],
     packages: [],
+    manifests: [],
+    tools: [],
   },
 }
 

@@ -2,7 +2,8 @@ import {createHash} from 'node:crypto'
 import {buffer} from 'node:stream/consumers'
 import {gzipSync} from 'node:zlib'
 import {pack} from 'tar-stream'
-import {catalogueFor, type CatalogueFile, type CatalogueImage} from '../../src/bundle/catalogue.ts'
+import {catalogueFor} from '../../src/bundle/catalogue.ts'
+import type {CatalogueFile, CatalogueImage} from '../../src/bundle/catalogue-items.ts'
 
 export interface Published {
   readonly body: Buffer
@@ -36,7 +37,7 @@ export async function publishedContent(kubernetes: string): Promise<ReadonlyMap<
 
 /** The files of dl.k8s.io and GitHub releases with their checksum files, each in the format its project uses. */
 async function publishRelease(kubernetes: string): Promise<Map<string, Published>> {
-  const {files} = catalogueFor(kubernetes)
+  const {files, tools} = catalogueFor(kubernetes)
   const published = new Map<string, Published>()
   const add = (path: string, body: Buffer) => published.set(path, {body, redirected: true})
   const text = (path: string, content: string) => published.set(path, {body: Buffer.from(content)})
@@ -55,6 +56,11 @@ async function publishRelease(kubernetes: string): Promise<Map<string, Published
     add(`${folder}/${tarball}`, archive)
     text(`${folder}/${tarball}.sha256sum`, `${sha256Of(archive)}  ${tarball}\n`)
     await publishPlugins(files, arch, {add, text})
+    const helm = `helm-v${versionOf(tools, 'helm')}-linux-${arch}.tar.gz`
+    const program = {name: `linux-${arch}/helm`, content: programOf('helm', arch)}
+    const packed = await tarGz([{name: `linux-${arch}/`}, program])
+    add(`/helm/${helm}`, packed)
+    text(`/helm/${helm}.sha256sum`, `${sha256Of(packed)}  ${helm}\n`)
   }
   const runc = `/github/opencontainers/runc/releases/download/v${versionOf(files, 'runc')}`
   for (const arch of ARCHES) add(`${runc}/runc.${arch}`, programOf('runc', arch))
@@ -86,7 +92,7 @@ async function publishPlugins(
 function publishImages(kubernetes: string): Map<string, Published> {
   const published = new Map<string, Published>()
   for (const image of catalogueFor(kubernetes).images) {
-    if (image.name !== 'smoke') publishImage(published, image, ARCHES)
+    if (!image.reference.startsWith('clouder.dev/')) publishImage(published, image, ARCHES)
   }
   return published
 }
@@ -168,7 +174,7 @@ export async function tarGz(members: readonly {name: string; content?: Buffer}[]
   return gzipSync(await buffer(tar))
 }
 
-function versionOf(files: readonly CatalogueFile[], name: string): string {
+function versionOf(files: readonly Pick<CatalogueFile, 'name' | 'version'>[], name: string): string {
   const found = files.find((file) => file.name === name)
   if (found === undefined) throw new Error(`the catalogue has no ${name}`)
   return found.version

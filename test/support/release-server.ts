@@ -64,6 +64,7 @@ export async function startReleaseServer(content: ReadonlyMap<string, Published>
     baseUrls: {
       kubernetes: `${url}/dl`,
       github: `${url}/github`,
+      helm: `${url}/helm`,
       registry: (host) => `${url}/registry/${host}`,
     },
     published,

@@ -5,6 +5,7 @@ import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {buildBundle} from '../../src/bundle/build.ts'
 import type {BuildOptions} from '../../src/bundle/build.ts'
+import {catalogueFor} from '../../src/bundle/catalogue.ts'
 import {loadBundle} from '../../src/bundle/load.ts'
 import type {BundleSource, ProducedBlob} from '../../src/bundle/source.ts'
 import type {Bundle} from '../../src/bundle/types.ts'
@@ -14,6 +15,12 @@ import type {RunEvent} from '../../src/base/run-events.ts'
 export async function temporaryFolder(): Promise<{dir: string} & AsyncDisposable> {
   const dir = await mkdtemp(join(tmpdir(), 'clouder-test-'))
   return {dir, [Symbol.asyncDispose]: () => rm(dir, {recursive: true, force: true})}
+}
+
+/** Items of a bundle of the catalogue. */
+export function itemCount(kubernetes: string): number {
+  const {files, images, manifests, tools} = catalogueFor(kubernetes)
+  return [files, images, manifests, tools].reduce((sum, items) => sum + items.length, 0)
 }
 
 /** A source whose items are a few bytes each, with `mark` in all; `made` lists what was asked of it. */
@@ -37,7 +44,9 @@ export function tinySource(made: string[] = [], failing?: string, mark = ''): Bu
     file: async (item, {workDir}) => {
       note(item.name)
       const path = join(workDir, item.name)
-      await writeFile(path, `content of ${item.name}${mark}`)
+      const objects = [{apiVersion: 'v1', kind: 'ConfigMap', metadata: {name: item.name}}]
+      const content = item.kind === 'manifests' ? JSON.stringify(objects) : `content of ${item.name}${mark}`
+      await writeFile(path, content)
       const packages =
         item.kind === 'archive'
           ? [

@@ -177,6 +177,7 @@ const ARCHITECTURE: Architecture = {
     '@cdktf/*': ['stacks/'],
     'tar-stream': ['src/bundle/', 'src/infrastructure/containers/', 'src/checkpoint/'],
     yaml: [
+      'src/bundle/',
       'src/spec/',
       'src/store/',
       'src/kubernetes/',

@@ -81,7 +81,7 @@ export const imagesPhase: ClouderPhase = {
     const found = await probeHosts('images', hosts, () => script, readImages, signal)
     return found.flatMap(({host, observed}) => {
       const bundle = bundles(host.facts.arch)
-      const missing = missingImages(imagesFor(bundle, host.machine.role), observed)
+      const missing = missingImages(imagesFor(bundle, host.machine.role, new Set()), observed)
       return missing.length > 0 ? [importStep(host, bundle, missing, renderer)] : []
     })
   },

@@ -5,6 +5,7 @@ import {expect, onTestFinished, test} from 'vitest'
 import {buildBundle} from '../../../src/bundle/build.ts'
 import {expectedReferences} from '../../../src/bundle/catalogue.ts'
 import {releaseSource} from '../../../src/bundle/release-source.ts'
+import {itemsOf} from '../../../src/bundle/load.ts'
 import type {BundleSource, ProducedBlob} from '../../../src/bundle/source.ts'
 import type {Arch} from '../../../src/bundle/types.ts'
 import {verifyBundle} from '../../../src/bundle/verify.ts'
@@ -72,12 +73,11 @@ test.for<Arch>(['amd64', 'arm64'])(
       'clouder-restore',
       'criu',
       'host-tools',
+      'shell',
       'smoke',
     ])
-    const sourcesOf = [...bundle.lock.files, ...bundle.lock.images].map(
-      ({name, source}) => `${name} ${source}`,
-    )
-    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(6)
+    const sourcesOf = itemsOf(bundle.lock).map(({name, source}) => `${name} ${source}`)
+    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(7)
     server.seen.length = 0
     await buildBundle({...options, source: 'release'})
     expect(server.seen).toEqual([])

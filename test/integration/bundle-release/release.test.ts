@@ -5,7 +5,8 @@ import {buffer} from 'node:stream/consumers'
 import {Readable} from 'node:stream'
 import {extract} from 'tar-stream'
 import {expect, onTestFinished, test} from 'vitest'
-import {catalogueFor, type CatalogueFile, type CatalogueImage} from '../../../src/bundle/catalogue.ts'
+import {catalogueFor} from '../../../src/bundle/catalogue.ts'
+import type {CatalogueFile, CatalogueImage} from '../../../src/bundle/catalogue-items.ts'
 import {sha256OfFile} from '../../../src/bundle/download.ts'
 import {releaseSource} from '../../../src/bundle/release-source.ts'
 import type {BundleSource, SourceContext} from '../../../src/bundle/source.ts'
@@ -402,7 +403,15 @@ test('it is reachable when both hosts answer as themselves, and only then', asyn
 test('it lacks only what nobody publishes for every distribution', async () => {
   const round = await startRound()
   const lacking = [...files, ...images].filter((item) => !round.source.has(item)).map(({name}) => name)
-  expect(lacking).toEqual(['clouder-restore', 'clouder-files', 'criu', 'host-tools', 'smoke', 'clouder'])
+  expect(lacking).toEqual([
+    'clouder-restore',
+    'clouder-files',
+    'criu',
+    'host-tools',
+    'smoke',
+    'clouder',
+    'shell',
+  ])
   expect(await codeOf(round.source.file(fileNamed('criu'), round.context()))).toMatch(
     /^BUILD_FAILED: criu has no published release/,
   )

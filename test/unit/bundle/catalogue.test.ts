@@ -12,7 +12,7 @@ import {
 import {catalogueHash} from '../../../src/bundle/catalogue-hash.ts'
 import {AGENT_SOCKET, MEMORY_DIR, RESTORE_ANNOTATION, RESTORE_DIR} from '../../../src/api/names.ts'
 import {DEFAULT_KUBERNETES_VERSION} from '../../../src/spec/cluster-spec.ts'
-import {buildTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
+import {buildTinyBundle, sharedTinyBundle, temporaryFolder, tinySource} from '../../support/tiny-bundle.ts'
 
 const MODULES = join(import.meta.dirname, '../../../src/bundle/modules')
 
@@ -21,9 +21,9 @@ test('the default version can be built', () => {
 })
 
 test.each(supportedVersions())('every binary of %s is built by a component of the catalogue', (version) => {
-  const {components, files, images} = catalogueFor(version)
+  const {components, files, images, tools} = catalogueFor(version)
   const built = new Map(components.map(({module, packages}) => [module, Object.keys(packages)]))
-  for (const {recipe} of files) {
+  for (const {recipe} of [...files, ...tools]) {
     if (recipe.from === 'go')
       expect(built.get(recipe.module)).toEqual(expect.arrayContaining([...recipe.binaries]))
   }
@@ -60,9 +60,25 @@ test.each(supportedVersions())('every image of %s has one reference of its own',
 test('a worker gets what runs there, a control plane everything', async () => {
   await using folder = await temporaryFolder()
   const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
-  const names = imagesFor(bundle, 'worker').map((image) => image.name)
-  expect(names.sort()).toEqual(['clouder', 'coredns', 'flannel', 'kube-proxy', 'pause', 'smoke'])
-  expect(imagesFor(bundle, 'control-plane')).toEqual(bundle.lock.images)
+  const namesFor = (role: 'control-plane' | 'worker', ...chosen: readonly string[]) =>
+    imagesFor(bundle, role, new Set(chosen))
+      .map((image) => image.name)
+      .sort()
+  expect(namesFor('worker')).toEqual(['clouder', 'coredns', 'flannel', 'kube-proxy', 'pause', 'smoke'])
+  expect(namesFor('control-plane')).toEqual(
+    bundle.lock.images.flatMap(({name, addon}) => (addon === true ? [] : [name])).sort(),
+  )
+})
+
+test('an image of addons is on nodes only where it is chosen, on each of them', async () => {
+  const bundle = await sharedTinyBundle()
+  const added = (role: 'control-plane' | 'worker') => {
+    const before = new Set(imagesFor(bundle, role, new Set()))
+    const chosen = new Set(['metrics-server', 'kube-apiserver'])
+    return imagesFor(bundle, role, chosen).filter((image) => !before.has(image))
+  }
+  for (const role of ['control-plane', 'worker'] as const)
+    expect(added(role).map(({name}) => name)).toEqual(['metrics-server'])
 })
 
 test('the restore handler asks where the node agent listens, and about the annotation that pods have', () => {

@@ -34,7 +34,7 @@ test('files travel under the digest of their content', async () => {
 
 test('images travel as an OCI layout with their references, each blob once', async () => {
   const bundle = await sharedTinyBundle()
-  const images = imagesFor(bundle, 'worker')
+  const images = imagesFor(bundle, 'worker', new Set())
   const contents = await contentsOf(tarOfImages(bundle, images))
   // One shared layer; a layer and a manifest of each image.
   expect([...contents.keys()].filter((name) => name.startsWith('blobs/'))).toHaveLength(1 + 2 * images.length)
@@ -48,7 +48,7 @@ test('images travel as an OCI layout with their references, each blob once', asy
 
 test('a host that is lost in the middle takes nothing from those that read the same files', async () => {
   const bundle = await sharedTinyBundle()
-  const images = imagesFor(bundle, 'worker')
+  const images = imagesFor(bundle, 'worker', new Set())
   const whole = await contentsOf(tarOfImages(bundle, images))
   for (let chunks = 1; chunks <= 8; chunks += 1) {
     let left = chunks

@@ -1,0 +1,60 @@
+import type {CatalogueImage, CatalogueManifests, CatalogueTool} from './catalogue-items.ts'
+import {AUTHORITIES_RECIPE, IMAGE_TOOLS_RECIPE} from './debian-recipes.ts'
+import type {DebianRecipe} from './debian-recipes.ts'
+import {ADDON_PINS} from './pins.ts'
+
+const {helm, localPathProvisioner, metricsServer, shell} = ADDON_PINS
+
+interface GoImage {
+  readonly module: string
+  readonly version: string
+  readonly reference: string
+  /** Path in the image per binary, the entry point first. */
+  readonly binaries: Readonly<Record<string, string>>
+  readonly tools?: DebianRecipe
+}
+
+function goImage(name: string, {module, version, reference, binaries, tools}: GoImage): CatalogueImage {
+  const [path = ''] = Object.values(binaries)
+  const recipe = {module, binaries, entrypoint: [`/${path}`], tools: tools ?? AUTHORITIES_RECIPE}
+  return {kind: 'image', name, version, reference, recipe, addon: true}
+}
+
+/** Images that addons run. */
+export function addonImages(): readonly CatalogueImage[] {
+  return [
+    goImage('local-path-provisioner', {
+      module: 'local-path-provisioner',
+      version: localPathProvisioner,
+      reference: `docker.io/rancher/local-path-provisioner:v${localPathProvisioner}`,
+      binaries: {'local-path-provisioner': 'usr/bin/local-path-provisioner'},
+    }),
+    goImage('metrics-server', {
+      module: 'metrics-server',
+      version: metricsServer,
+      reference: `registry.k8s.io/metrics-server/metrics-server:v${metricsServer}`,
+      binaries: {'metrics-server': 'metrics-server'},
+    }),
+    {
+      kind: 'image',
+      name: 'shell',
+      version: shell,
+      // Of our own: nobody publishes one that shares its layer with what every node has.
+      reference: `clouder.dev/shell:${shell}`,
+      recipe: {debian: IMAGE_TOOLS_RECIPE, entrypoint: ['/bin/sh']},
+      addon: true,
+    },
+  ]
+}
+
+/** Objects that addons install as their authors published them. */
+export function addonManifests(): readonly CatalogueManifests[] {
+  return []
+}
+
+/** Programs of the machine that clouder runs on. */
+export function addonTools(): readonly CatalogueTool[] {
+  return [
+    {kind: 'tool', name: 'helm', version: helm, recipe: {from: 'go', module: 'helm', binaries: ['helm']}},
+  ]
+}

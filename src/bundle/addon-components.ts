@@ -1,0 +1,31 @@
+import type {GoComponent} from './go-components.ts'
+import {ADDON_PINS} from './pins.ts'
+
+const {helm, localPathProvisioner, metricsServer} = ADDON_PINS
+
+/** The Go modules of what addons run, and of the programs that install them. */
+export function addonComponents(): readonly GoComponent[] {
+  return [
+    {
+      module: 'helm',
+      upstream: `helm.sh/helm/v4@v${helm}`,
+      version: helm,
+      packages: {helm: 'helm.sh/helm/v4/cmd/helm'},
+      variables: {'helm.sh/helm/v4/internal/version.version': `v${helm}`},
+    },
+    {
+      module: 'local-path-provisioner',
+      upstream: `github.com/rancher/local-path-provisioner@v${localPathProvisioner}`,
+      version: localPathProvisioner,
+      packages: {'local-path-provisioner': 'github.com/rancher/local-path-provisioner'},
+      variables: {'main.VERSION': `v${localPathProvisioner}`},
+    },
+    {
+      module: 'metrics-server',
+      upstream: `sigs.k8s.io/metrics-server@v${metricsServer}`,
+      version: metricsServer,
+      packages: {'metrics-server': 'sigs.k8s.io/metrics-server/cmd/metrics-server'},
+      variables: {'k8s.io/client-go/pkg/version.gitVersion': `v${metricsServer}`},
+    },
+  ]
+}
