@@ -54,7 +54,7 @@ const containerSchema = z.looseObject({
   image: z.string(),
   imagePullPolicy: z.string().optional(),
   resources: z.looseObject({requests: z.record(z.string(), z.string()).optional()}).optional(),
-  readinessProbe: z.unknown(),
+  readinessProbe: z.unknown().optional(),
   securityContext: securitySchema.optional(),
 })
 const workloadSchema = z.looseObject({

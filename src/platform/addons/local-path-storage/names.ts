@@ -1,0 +1,3 @@
+export const ADDON = 'local-path-storage'
+export const NAMESPACE = 'local-path-storage'
+export const STORAGE_CLASS = 'local-path'
