@@ -14,7 +14,7 @@ export const localPathStorageAddon = defineAddon({
   id: ADDON,
   title: 'Local path storage',
   version: '0.0.30',
-  description: 'volumes in a folder of the node that the pod runs on: StorageClass local-path',
+  description: 'volumes in a folder of the node of their pod: StorageClass local-path',
   profile: 'standard',
   stage: 'platform',
   needs: ['pod-network'],

@@ -1,0 +1,124 @@
+import type {KubeObject} from '../../kubernetes/types.ts'
+import {
+  apart,
+  asUser,
+  disruptionBudget,
+  metadataOf,
+  podMetadataOf,
+  selectorOf,
+  UNPRIVILEGED,
+  type Part,
+} from './pods.ts'
+
+export interface Image {
+  readonly reference: string
+  readonly digest: string
+}
+
+/** A program that needs nothing of its node, as most programs of addons are. */
+export interface Program {
+  readonly part: Part
+  readonly image: Image
+  readonly command?: readonly string[]
+  readonly args: readonly string[]
+  readonly env?: readonly object[]
+  readonly ports?: Readonly<Record<string, number>>
+  readonly readinessProbe?: object
+  readonly livenessProbe?: object
+  readonly requests: {readonly cpu: string; readonly memory: string}
+  readonly volumes?: readonly {readonly volume: object; readonly mount: object}[]
+  /** Whether it talks to the API server. */
+  readonly token?: boolean
+  readonly annotations?: Readonly<Record<string, string>>
+  /** Default: `system-cluster-critical`; `none` for what the cluster works without. */
+  readonly priority?: 'system-cluster-critical' | 'none'
+  readonly user?: number
+  readonly tolerations?: readonly object[]
+  readonly graceSeconds?: number
+}
+
+export function podTemplateOf(program: Program): object {
+  const {part, image, annotations, token = false, user, volumes = [], tolerations, graceSeconds} = program
+  const {priority = 'system-cluster-critical'} = program
+  return {
+    metadata: podMetadataOf(part, image, annotations),
+    spec: {
+      serviceAccountName: part.name,
+      automountServiceAccountToken: token,
+      enableServiceLinks: false,
+      ...(priority === 'none' ? {} : {priorityClassName: priority}),
+      nodeSelector: {'kubernetes.io/os': 'linux'},
+      ...(tolerations === undefined ? {} : {tolerations}),
+      ...(graceSeconds === undefined ? {} : {terminationGracePeriodSeconds: graceSeconds}),
+      affinity: apart(part),
+      securityContext: asUser(user),
+      containers: [containerOf(program)],
+      ...(volumes.length === 0 ? {} : {volumes: volumes.map(({volume}) => volume)}),
+    },
+  }
+}
+
+function containerOf(program: Program): object {
+  const {part, image, command, args, env, ports = {}, readinessProbe, livenessProbe, requests} = program
+  const {volumes = []} = program
+  return {
+    name: part.name,
+    image: image.reference,
+    imagePullPolicy: 'IfNotPresent',
+    ...(command === undefined ? {} : {command}),
+    args,
+    ...(env === undefined ? {} : {env}),
+    ports: Object.entries(ports).map(([name, containerPort]) => ({name, containerPort, protocol: 'TCP'})),
+    ...(readinessProbe === undefined ? {} : {readinessProbe}),
+    ...(livenessProbe === undefined ? {} : {livenessProbe}),
+    resources: {requests},
+    securityContext: UNPRIVILEGED,
+    volumeMounts: volumes.map(({mount}) => mount),
+  }
+}
+
+/** A Deployment, and with two replicas its PodDisruptionBudget. */
+export function deploymentOf(program: Program, replicas = 1, strategy?: object): readonly KubeObject[] {
+  const {part} = program
+  return [
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: metadataOf(part),
+      spec: {
+        replicas,
+        selector: {matchLabels: selectorOf(part)},
+        ...(strategy === undefined ? {} : {strategy}),
+        template: podTemplateOf(program),
+      },
+    },
+    ...(replicas > 1 ? [disruptionBudget(part)] : []),
+  ]
+}
+
+/** Never two at once: for what has one volume or no leader election. */
+export const RECREATE = {type: 'Recreate'}
+
+export const httpProbe = (port: string, path: string, rest: object = {}) => ({
+  httpGet: {path, port},
+  timeoutSeconds: 5,
+  ...rest,
+})
+
+/** Named ports of the pods of a part, on the same numbers unless `ports` says other ones. */
+export function serviceOf(
+  part: Part,
+  ports: Readonly<Record<string, number>>,
+  rest: object = {},
+): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: metadataOf(part),
+    spec: {
+      selector: selectorOf(part),
+      ports: Object.entries(ports).map(([name, port]) => ({name, port, targetPort: name, protocol: 'TCP'})),
+      ...rest,
+    },
+  }
+}
