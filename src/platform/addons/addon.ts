@@ -67,6 +67,8 @@ export interface AddonDefinition<Parameters> {
   readonly manifests?: readonly string[]
   /** Defaults come from the spec. */
   readonly parameters: (spec: ClusterSpec) => z.ZodType<Parameters>
+  /** What its programs do in the cloud, in its words: actions that the stack grants to control planes. */
+  readonly cloudActions?: (spec: ClusterSpec) => readonly string[]
   /** Why it cannot be installed on such a cluster, and what would help; undefined: it can. */
   readonly unavailable?: (spec: ClusterSpec) => string | undefined
   /** Pure. Every object bears the label `clouder.dev/addon: <id>`; the engine adds it where it is missing. */
