@@ -35,11 +35,13 @@ export interface Program {
   readonly user?: number
   readonly tolerations?: readonly object[]
   readonly graceSeconds?: number
+  /** Of its own network namespace; only those that Kubernetes calls safe. */
+  readonly sysctls?: Readonly<Record<string, string>>
 }
 
 export function podTemplateOf(program: Program): object {
   const {part, image, annotations, token = false, user, volumes = [], tolerations, graceSeconds} = program
-  const {priority = 'system-cluster-critical'} = program
+  const {priority = 'system-cluster-critical', sysctls} = program
   return {
     metadata: podMetadataOf(part, image, annotations),
     spec: {
@@ -51,7 +53,12 @@ export function podTemplateOf(program: Program): object {
       ...(tolerations === undefined ? {} : {tolerations}),
       ...(graceSeconds === undefined ? {} : {terminationGracePeriodSeconds: graceSeconds}),
       affinity: apart(part),
-      securityContext: asUser(user),
+      securityContext: {
+        ...asUser(user),
+        ...(sysctls === undefined
+          ? {}
+          : {sysctls: Object.entries(sysctls).map(([name, value]) => ({name, value}))}),
+      },
       containers: [containerOf(program)],
       ...(volumes.length === 0 ? {} : {volumes: volumes.map(({volume}) => volume)}),
     },
