@@ -2,7 +2,6 @@ import type {KubeObject} from '../../../kubernetes/types.ts'
 import {
   apart,
   asUser,
-  clusterMetadataOf,
   clusterRole,
   disruptionBudget,
   labelsOf,
@@ -66,7 +65,7 @@ const delegation = (): readonly KubeObject[] => [
   {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'ClusterRoleBinding',
-    metadata: clusterMetadataOf({...PART, name: `${PART.name}:auth-delegator`}),
+    metadata: {name: `${PART.name}:auth-delegator`, labels: labelsOf(PART)},
     roleRef: {apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'system:auth-delegator'},
     subjects: [{kind: 'ServiceAccount', name: PART.name, namespace: PART.namespace}],
   },
