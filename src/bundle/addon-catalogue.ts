@@ -1,7 +1,8 @@
 import type {CatalogueImage, CatalogueManifests, CatalogueTool} from './catalogue-items.ts'
 import {AUTHORITIES_RECIPE, IMAGE_TOOLS_RECIPE} from './debian-recipes.ts'
 import type {DebianRecipe} from './debian-recipes.ts'
-import {ADDON_PINS} from './pins.ts'
+import {ADDON_PINS, PUBLISHED_PINS} from './pins.ts'
+import {publishedAddonImages} from './published-addon-images.ts'
 
 const {helm, localPathProvisioner, metricsServer, shell} = ADDON_PINS
 
@@ -44,12 +45,28 @@ export function addonImages(): readonly CatalogueImage[] {
       recipe: {debian: IMAGE_TOOLS_RECIPE, entrypoint: ['/bin/sh']},
       addon: true,
     },
+    ...publishedAddonImages(),
   ]
+}
+
+/** Without groups of snapshots, which no driver of the catalogue has. */
+const volumeSnapshotDefinitions: CatalogueManifests = {
+  kind: 'manifests',
+  name: 'volume-snapshot-crds',
+  version: PUBLISHED_PINS.sidecars.snapshotter,
+  recipe: {
+    from: 'go-files',
+    module: 'volume-snapshots',
+    upstream: `github.com/kubernetes-csi/external-snapshotter/client/v8@v${PUBLISHED_PINS.sidecars.snapshotter}`,
+    paths: ['volumesnapshotclasses', 'volumesnapshotcontents', 'volumesnapshots'].map(
+      (plural) => `config/crd/snapshot.storage.k8s.io_${plural}.yaml`,
+    ),
+  },
 }
 
 /** Objects that addons install as their authors published them. */
 export function addonManifests(): readonly CatalogueManifests[] {
-  return []
+  return [volumeSnapshotDefinitions]
 }
 
 /** Programs of the machine that clouder runs on. */

@@ -37,8 +37,8 @@ export interface BuildOptions {
   readonly sources?: Readonly<Record<SourceKind, () => BundleSource>>
 }
 
-/** A source together with what is taken from the go source because the first lacks it. */
-type Sources = (item: CatalogueItem) => BundleSource
+/** A source together with what is taken from the go source because the first lacks it; undefined: neither has it. */
+type Sources = (item: CatalogueItem) => BundleSource | undefined
 
 interface PlannedItem {
   readonly item: CatalogueItem
@@ -132,10 +132,8 @@ async function reachableKind(
 }
 
 function sourcesOf(kind: SourceKind, {sources = REAL_SOURCES}: BuildOptions): Sources {
-  const go = sources.go()
-  if (kind === 'go') return () => go
-  const release = sources.release()
-  return (item) => (release.has(item) ? release : go)
+  const preferred = kind === 'go' ? [sources.go()] : [sources.release(), sources.go()]
+  return (item) => preferred.find((source) => source.has(item))
 }
 
 function sourceContext(options: BuildOptions): SourceContext {
@@ -160,7 +158,7 @@ async function planItems(
   // One after the other: the first to ask for Debian packages reads the index for all.
   for (const item of items) {
     const source = sources(item)
-    planned.push({item, source, key: await artifactKey(item, source, context)})
+    if (source !== undefined) planned.push({item, source, key: await artifactKey(item, source, context)})
   }
   return planned
 }

@@ -71,6 +71,11 @@ export interface DebianImageRecipe {
   readonly command?: readonly string[]
 }
 
+/** An image that is taken as its authors publish it, or not at all. */
+export interface PublishedRecipe {
+  readonly published: true
+}
+
 export interface CatalogueImage {
   readonly kind: 'image'
   readonly name: string
@@ -78,7 +83,7 @@ export interface CatalogueImage {
   /** As manifests name it: `registry.k8s.io/kube-apiserver:v1.35.4`. */
   readonly reference: string
   /** How the go source makes it. */
-  readonly recipe: GoImageRecipe | ProgramRecipe | DebianImageRecipe
+  readonly recipe: GoImageRecipe | ProgramRecipe | DebianImageRecipe | PublishedRecipe
   /** Only nodes of a cluster with an addon that lists it need it. */
   readonly addon?: true
 }

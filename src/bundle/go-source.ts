@@ -5,6 +5,7 @@ import {catalogueFor} from './catalogue.ts'
 import type {
   CatalogueBlob,
   CatalogueImage,
+  CatalogueItem,
   CatalogueManifests,
   DebianImageRecipe,
   GoImageRecipe,
@@ -50,9 +51,10 @@ export function goSource(): BundleSource {
   return {
     kind: 'go',
     reachable: (context) => isOnPath('go', context.environment),
-    has: () => true,
+    has: ({recipe}) => !('published' in recipe),
     inputs: async (item, context) => {
       const {recipe} = item
+      if ('published' in recipe) throw onlyPublished(item)
       if ('from' in recipe && recipe.from === 'debian') return debianInputs(recipe, context)
       if ('debian' in recipe) return debianInputs(recipe.debian, context)
       if ('from' in recipe && recipe.from === 'go-files') return moduleInputs(recipe.module, context)
@@ -75,6 +77,7 @@ export function goSource(): BundleSource {
     },
     image: async (item, context) => {
       const {recipe} = item
+      if ('published' in recipe) throw onlyPublished(item)
       if ('program' in recipe) {
         const packages = packagesOf(await tools(recipe.tools, context))
         const source = `clouder, on Node.js ${nodeVersion(packages)}`
@@ -94,6 +97,9 @@ export function goSource(): BundleSource {
     },
   }
 }
+
+const onlyPublished = ({name}: CatalogueItem): BundleError =>
+  new BundleError('BUILD_FAILED', `${name} is made by no Go module, only --source release has it`)
 
 /** Several items come out of one build; whoever asks first starts it, the others get the same. */
 function memo<T>(): (key: string, make: () => Promise<T>) => Promise<T> {

@@ -32,6 +32,24 @@ export const ADDON_PINS = {
   shell: '1',
 } as const
 
+/** Of images that are taken as their authors publish them: no Go module of them is served. */
+export const PUBLISHED_PINS = {
+  azureCloudProvider: '1.35.8',
+  azureDisk: '1.34.5',
+  azureFile: '1.35.7',
+  ebs: '1.64.0',
+  efs: '3.4.1',
+  loadBalancerController: '3.5.0',
+  sidecars: {
+    attacher: '4.12.0',
+    livenessProbe: '2.19.0',
+    nodeDriverRegistrar: '2.17.0',
+    provisioner: '6.3.0',
+    resizer: '2.2.1',
+    snapshotter: '8.6.0',
+  },
+} as const
+
 /** Version of a tag without its leading v and its build number: `3.6.6-0` is module version 3.6.6. */
 export function versionOfTag(tag: string): string {
   return tag.replace(/^v/, '').replace(/-\d+$/, '')

@@ -75,9 +75,10 @@ test.for<Arch>(['amd64', 'arm64'])(
       'host-tools',
       'shell',
       'smoke',
+      'volume-snapshot-crds',
     ])
     const sourcesOf = itemsOf(bundle.lock).map(({name, source}) => `${name} ${source}`)
-    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(7)
+    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(8)
     server.seen.length = 0
     await buildBundle({...options, source: 'release'})
     expect(server.seen).toEqual([])

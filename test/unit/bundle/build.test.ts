@@ -3,7 +3,8 @@ import {cp, mkdir, readdir, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
 import {buffer} from 'node:stream/consumers'
 import {expect, test} from 'vitest'
-import {expectedReferences} from '../../../src/bundle/catalogue.ts'
+import {catalogueFor, expectedReferences} from '../../../src/bundle/catalogue.ts'
+import type {CatalogueItem} from '../../../src/bundle/catalogue-items.ts'
 import {sha256Of} from '../../../src/bundle/digest.ts'
 import {bundleDir, filesOf, listBundles, loadBundle} from '../../../src/bundle/load.ts'
 import type {Bundle} from '../../../src/bundle/types.ts'
@@ -23,12 +24,21 @@ const references = expectedReferences('1.35.4')
 test('a built bundle holds every item of the catalogue and verifies', async () => {
   await using folder = await temporaryFolder()
   const bundle = await buildTinyBundle({dir: folder.dir, source: tinySource()})
-  expect(bundle.lock.images.map((image) => image.reference)).toEqual(references)
+  const wanted = catalogueFor('1.35.4').images.map(({reference}) => reference)
+  expect(bundle.lock.images.map(({reference}) => reference)).toEqual(wanted)
   expect(bundle.lock.files.map((file) => file.name)).toContain('kubelet')
   await expect(verifyBundle(bundle, {references, signal})).resolves.toMatchObject({
     items: itemCount('1.35.4'),
   })
   expect(await loadBundle(bundle.dir)).toMatchObject({dir: bundle.dir, lock: bundle.lock})
+})
+
+test('a source that lacks what others publish makes a bundle without it, which is whole', async () => {
+  await using folder = await temporaryFolder()
+  const source = {...tinySource(), has: ({recipe}: CatalogueItem) => !('published' in recipe)}
+  const bundle = await buildTinyBundle({dir: folder.dir, source})
+  expect(bundle.lock.images.map(({reference}) => reference)).toEqual(references)
+  await expect(verifyBundle(bundle, {references, signal})).resolves.toBeDefined()
 })
 
 test('a package in several archives is in the lock once, with all of them', async () => {
