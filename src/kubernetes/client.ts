@@ -4,8 +4,10 @@ import {KubernetesError} from './errors.ts'
 import {accepted, apiError, statusOf} from './answers.ts'
 import {ConflictError} from './conflict.ts'
 import {currentCredentials, currentServer} from './kubeconfig.ts'
+import {comparable, mergedWith} from './comparable.ts'
 import {listAll, withKind} from './list.ts'
 import {Refusals} from './refusals.ts'
+import {missingRule} from './permissions.ts'
 import {reflect} from './reflector.ts'
 import {describeRef, refOf} from './refs.ts'
 import {sendRepeatedly} from './repeat.ts'
@@ -20,11 +22,18 @@ import {
   type ListQuery,
   type ObjectRef,
   type PatchOptions,
+  type PolicyRule,
   type WatchEvent,
   type WatchQuery,
 } from './types.ts'
 
 const FIELD_MANAGER = 'clouder'
+
+interface ApplyCall {
+  readonly fieldManager?: string
+  readonly dryRun?: boolean
+  readonly signal?: AbortSignal | undefined
+}
 
 interface Resource {
   readonly plural: string
@@ -113,7 +122,7 @@ class HttpKube implements KubeClient {
         const ref = refOf(object)
         const live = await this.get(ref)
         if (live === undefined) return ref
-        const answer = await this.#applyCall(object, '&dryRun=All')
+        const answer = await this.#applyCall(object, {dryRun: true})
         if (answer === undefined) return ref
         if (answer.status >= 400) {
           const error = apiError(answer, `compare ${describeRef(ref)}`)
@@ -128,12 +137,21 @@ class HttpKube implements KubeClient {
   }
 
   async apply(objects: readonly KubeObject[], signal?: AbortSignal): Promise<void> {
-    for (const object of objects) {
-      const answer = await this.#applyCall(object, '', signal)
-      const what = `apply ${describeRef(refOf(object))}`
-      if (answer === undefined) throw unknownKind(object, what)
-      accepted(answer, what)
-    }
+    for (const object of objects) await this.applyAs(FIELD_MANAGER, object, signal)
+  }
+
+  applyAs(fieldManager: string, object: KubeObject, signal?: AbortSignal): Promise<KubeObject> {
+    return this.#applied(object, {fieldManager, signal})
+  }
+
+  dryRun(object: KubeObject, fieldManager: string): Promise<KubeObject> {
+    return this.#applied(object, {fieldManager, dryRun: true})
+  }
+
+  async missingRule(verbs: readonly string[], ref: ObjectRef): Promise<PolicyRule | undefined> {
+    const path = await this.#collection(ref)
+    if (path === undefined) return undefined
+    return missingRule({path, verbs, ref, post: (to, body) => this.post(to, body)})
   }
 
   async patch(ref: ObjectRef, patch: object, options: PatchOptions = {}): Promise<KubeObject> {
@@ -198,12 +216,23 @@ class HttpKube implements KubeClient {
     return reflect({transport: this.#transport, collection, query, onEvent, signal})
   }
 
-  async #applyCall(object: KubeObject, query: string, signal?: AbortSignal): Promise<HttpAnswer | undefined> {
+  async #applied(object: KubeObject, options: ApplyCall): Promise<KubeObject> {
+    const answer = await this.#applyCall(object, options)
+    const what = `apply ${describeRef(refOf(object))}`
+    if (answer === undefined) throw unknownKind(object, what)
+    return kubeObjectSchema.parse(JSON.parse(accepted(answer, what)))
+  }
+
+  async #applyCall(
+    object: KubeObject,
+    {fieldManager = FIELD_MANAGER, dryRun = false, signal}: ApplyCall,
+  ): Promise<HttpAnswer | undefined> {
     const path = await this.#pathOf(refOf(object))
     if (path === undefined) return undefined
+    const manager = encodeURIComponent(fieldManager)
     return this.#send({
       method: 'PATCH',
-      path: `${path}?fieldManager=${FIELD_MANAGER}&force=true${query}`,
+      path: `${path}?fieldManager=${manager}&force=true${dryRun ? '&dryRun=All' : ''}`,
       body: JSON.stringify(object),
       contentType: 'application/apply-patch+yaml',
       signal,
@@ -266,22 +295,8 @@ function written(answer: HttpAnswer, what: string, resourceVersion: string | und
   return kubeObjectSchema.parse(JSON.parse(accepted(answer, what)))
 }
 
-const patchSchema = z.looseObject({metadata: z.looseObject({}).optional()})
-
-function mergedWith(patch: object, resourceVersion: string): object {
-  const {metadata, ...rest} = patchSchema.parse(patch)
-  return {...rest, metadata: {...metadata, resourceVersion}}
-}
-
 const unknownKind = (object: {apiVersion: string; kind: string}, what: string): KubernetesError =>
   new KubernetesError(
     'API_REJECTED',
     `cannot ${what}: the API server does not serve ${object.apiVersion} ${object.kind}`,
   )
-
-/** An object without what the server alone writes, so that two of them compare by what was asked for. */
-function comparable(object: KubeObject): unknown {
-  const {status, metadata, ...rest} = object
-  const {managedFields, resourceVersion, generation, ...kept} = metadata
-  return {...rest, metadata: kept}
-}

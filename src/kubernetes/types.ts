@@ -55,6 +55,18 @@ export interface KubeReader {
   fetch(path: string, signal?: AbortSignal): Promise<HttpAnswer>
   /** What server-side apply would change, by dry run on the server: references of objects that differ or are absent. */
   diff(objects: readonly KubeObject[]): Promise<readonly ObjectRef[]>
+  /** What server-side apply as a field manager would make of an object, by dry run on the server; a refusal is thrown. */
+  dryRun(object: KubeObject, fieldManager: string): Promise<KubeObject>
+  /** The RBAC rule by which these credentials would be permitted the verbs on an object; undefined: they are. */
+  missingRule(verbs: readonly string[], ref: ObjectRef): Promise<PolicyRule | undefined>
+}
+
+/** A rule of a Role, or of a ClusterRole where it has no namespace. */
+export interface PolicyRule {
+  readonly apiGroups: readonly string[]
+  readonly resources: readonly string[]
+  readonly verbs: readonly string[]
+  readonly namespace?: string
 }
 
 export interface PatchOptions {
@@ -79,6 +91,10 @@ export interface DeleteOptions {
 export interface KubeClient extends KubeReader {
   /** Server-side apply as field manager `clouder`, in order. */
   apply(objects: readonly KubeObject[], signal?: AbortSignal): Promise<void>
+  /**
+   * Server-side apply as another field manager; what others own is taken over. Gives the object as it is afterwards.
+   */
+  applyAs(fieldManager: string, object: KubeObject, signal?: AbortSignal): Promise<KubeObject>
   /**
    * Undefined: an object of that name is there already. `dryRun`: nothing is made, and the answer is what it would be;
    * what admission refuses is refused, also where the name is taken.

@@ -32,10 +32,13 @@ import {
   statusBody,
 } from './fake-kube-resources.ts'
 
+type Applied = Readonly<Record<string, KubeObject>>
+const FIELD_MANAGER = 'clouder'
+
 interface Stored {
   readonly object: KubeObject
-  /** What `clouder` applied last: what is missing from the next one is taken away. */
-  readonly applied: KubeObject | undefined
+  /** What each field manager applied last: what is missing from its next one is taken away. */
+  readonly applied: Applied
 }
 
 export interface FakeKubeOptions {
@@ -95,7 +98,7 @@ export class FakeKube implements KubeClient {
   /** Puts an object there, with its status, as somebody other than clouder would. */
   put(object: KubeObject): void {
     const before = this.#stored.get(keyOf(refOf(object)))?.object
-    this.#store(object, undefined, object['status'] ?? before?.['status'])
+    this.#store(object, {}, object['status'] ?? before?.['status'])
   }
 
   /** Takes an object away at once, as somebody other than clouder would. */
@@ -124,7 +127,7 @@ export class FakeKube implements KubeClient {
   restore(saved: unknown): void {
     const entry = z.tuple([
       z.string(),
-      z.object({object: kubeObjectSchema, applied: kubeObjectSchema.optional()}),
+      z.object({object: kubeObjectSchema, applied: z.record(z.string(), kubeObjectSchema)}),
     ])
     this.#stored.clear()
     for (const [key, {object, applied}] of z.array(entry).parse(saved))
@@ -196,14 +199,37 @@ export class FakeKube implements KubeClient {
 
   async apply(objects: readonly KubeObject[]): Promise<void> {
     await this.#answer()
-    for (const object of objects) {
-      const what = `apply ${describeRef(refOf(object))}`
-      const problem = this.#problemOf(object)
-      if (problem !== undefined) throw new KubernetesError('API_REJECTED', `cannot ${what}: ${problem}`)
-      const status = this.#stored.get(keyOf(refOf(object)))?.object['status']
-      this.#store(this.#applied(object), structuredClone(object), status)
-      this.#changed(what)
-    }
+    for (const object of objects) this.#apply(FIELD_MANAGER, object)
+  }
+
+  async applyAs(fieldManager: string, object: KubeObject): Promise<KubeObject> {
+    await this.#answer()
+    this.#apply(fieldManager, object)
+    return this.#read(refOf(object)) ?? object
+  }
+
+  async dryRun(object: KubeObject, fieldManager: string): Promise<KubeObject> {
+    await this.#answer()
+    this.#refuse(object)
+    return normalised(this.#applied(fieldManager, object))
+  }
+
+  async missingRule(): Promise<undefined> {
+    await this.#answer()
+  }
+
+  #refuse(object: KubeObject): void {
+    const problem = this.#problemOf(object)
+    if (problem !== undefined)
+      throw new KubernetesError('API_REJECTED', `cannot apply ${describeRef(refOf(object))}: ${problem}`)
+  }
+
+  #apply(fieldManager: string, object: KubeObject): void {
+    this.#refuse(object)
+    const stored = this.#stored.get(keyOf(refOf(object)))
+    const applied = {...stored?.applied, [fieldManager]: structuredClone(object)}
+    this.#store(this.#applied(fieldManager, object), applied, stored?.object['status'])
+    this.#changed(`apply ${describeRef(refOf(object))}`)
   }
 
   async patch(ref: ObjectRef, patch: object, options: PatchOptions = {}): Promise<KubeObject> {
@@ -235,7 +261,7 @@ export class FakeKube implements KubeClient {
       })
     if (this.#stored.has(keyOf(ref))) return undefined
     if (dryRun) return object
-    this.#store(object, undefined, WITH_STATUS.has(object.kind) ? undefined : object['status'])
+    this.#store(object, {}, WITH_STATUS.has(object.kind) ? undefined : object['status'])
     this.#changed(what)
     return this.#read(ref)
   }
@@ -283,7 +309,7 @@ export class FakeKube implements KubeClient {
     const sent = kubeObjectSchema.parse({apiVersion, kind, ...z.looseObject({}).parse(JSON.parse(body))})
     const object = namespace === undefined ? sent : {...sent, metadata: {...sent.metadata, namespace}}
     if (this.#stored.has(keyOf(refOf(object)))) return {status: 409, body: statusBody('already exists')}
-    this.#store(object, undefined, undefined)
+    this.#store(object, {}, undefined)
     this.#changed(`post ${describeRef(refOf(object))}`)
     return {status: 201, body: JSON.stringify(this.#stored.get(keyOf(refOf(object)))?.object)}
   }
@@ -347,18 +373,19 @@ export class FakeKube implements KubeClient {
   #differs(object: KubeObject): boolean {
     const stored = this.#stored.get(keyOf(refOf(object)))
     if (stored === undefined || this.#problemOf(object) !== undefined) return true
-    return !isDeepStrictEqual(stored.object, normalised(this.#applied(object)))
+    return !isDeepStrictEqual(stored.object, normalised(this.#applied(FIELD_MANAGER, object)))
   }
 
-  /** Server-side apply: what was applied before and is no longer goes, what is applied wins, the rest stays. */
-  #applied(object: KubeObject): KubeObject {
+  /** Server-side apply: what was applied before, and that nobody applies now, goes; what is applied wins. */
+  #applied(fieldManager: string, object: KubeObject): KubeObject {
     const stored = this.#stored.get(keyOf(refOf(object)))
     if (stored === undefined) return object
-    const kept = without(stored.object, stored.applied ?? {}, object)
+    const {[fieldManager]: before = {}, ...others} = stored.applied
+    const kept = without(stored.object, before, [...Object.values(others), object].reduce(merged, {}))
     return kubeObjectSchema.parse(merged(kept, object))
   }
 
-  #store(object: KubeObject, applied: KubeObject | undefined, status: unknown): void {
+  #store(object: KubeObject, applied: Applied, status: unknown): void {
     const key = keyOf(refOf(object))
     const before = this.#stored.get(key)?.object
     const {status: _ignored, ...rest} = normalised(structuredClone(object))

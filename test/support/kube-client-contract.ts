@@ -257,4 +257,26 @@ export function kubeClientContract(name: string, make: (context: TestContext) =>
     await kube.delete(refOf(pod('placed')), {graceSeconds: 0})
     expect(await kube.get(refOf(pod('placed')))).toBeUndefined()
   })
+
+  client('each field manager has fields of its own, and what it applies no longer goes', async (kube) => {
+    await kube.applyAs('one', configMap('a', {a: '1', both: 'x'}))
+    const after = await kube.applyAs('two', configMap('a', {b: '1', both: 'y'}))
+    expect(after['data']).toEqual({a: '1', b: '1', both: 'y'})
+    await kube.applyAs('one', configMap('a', {}))
+    expect((await kube.get(refTo('a')))?.['data']).toEqual({b: '1', both: 'y'})
+    await kube.applyAs('two', configMap('a', {b: '2'}))
+    expect((await kube.get(refTo('a')))?.['data']).toEqual({b: '2'})
+  })
+
+  client('a dry run of apply gives what would be, and changes nothing', async (kube) => {
+    await kube.applyAs('one', configMap('a', {a: '1', b: '1'}))
+    const before = await kube.get(refTo('a'))
+    const would = await kube.dryRun(configMap('a', {a: '2'}), 'one')
+    expect(would).toMatchObject({metadata: {uid: before?.metadata.uid}})
+    expect(would['data']).toEqual({a: '2'})
+    expect(await kube.get(refTo('a'))).toEqual(before)
+    const refused = kube.dryRun(configMap('Not_Valid', {}), 'one')
+    await expect(refused).rejects.toMatchObject({code: 'API_REJECTED'})
+    expect(await kube.missingRule(['get', 'patch'], refTo('a'))).toBeUndefined()
+  })
 }
