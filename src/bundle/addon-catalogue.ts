@@ -4,7 +4,7 @@ import type {DebianRecipe} from './debian-recipes.ts'
 import {ADDON_PINS, PUBLISHED_PINS} from './pins.ts'
 import {publishedAddonImages} from './published-addon-images.ts'
 
-const {helm, localPathProvisioner, metricsServer, shell} = ADDON_PINS
+const {awsCloudProvider, helm, localPathProvisioner, metricsServer, shell} = ADDON_PINS
 
 interface GoImage {
   readonly module: string
@@ -24,6 +24,12 @@ function goImage(name: string, {module, version, reference, binaries, tools}: Go
 /** Images that addons run. */
 export function addonImages(): readonly CatalogueImage[] {
   return [
+    goImage('aws-cloud-provider', {
+      module: 'aws-cloud-provider',
+      version: awsCloudProvider,
+      reference: `registry.k8s.io/provider-aws/cloud-controller-manager:v${awsCloudProvider}`,
+      binaries: {'aws-cloud-controller-manager': 'bin/aws-cloud-controller-manager'},
+    }),
     goImage('local-path-provisioner', {
       module: 'local-path-provisioner',
       version: localPathProvisioner,

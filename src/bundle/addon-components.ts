@@ -1,11 +1,20 @@
 import type {GoComponent} from './go-components.ts'
 import {ADDON_PINS} from './pins.ts'
 
-const {helm, localPathProvisioner, metricsServer} = ADDON_PINS
+const {awsCloudProvider, helm, localPathProvisioner, metricsServer} = ADDON_PINS
 
 /** The Go modules of what addons run, and of the programs that install them. */
 export function addonComponents(): readonly GoComponent[] {
   return [
+    {
+      module: 'aws-cloud-provider',
+      upstream: `k8s.io/cloud-provider-aws@v${awsCloudProvider}`,
+      version: awsCloudProvider,
+      packages: {
+        'aws-cloud-controller-manager': 'k8s.io/cloud-provider-aws/cmd/aws-cloud-controller-manager',
+      },
+      variables: {'k8s.io/component-base/version.gitVersion': `v${awsCloudProvider}`},
+    },
     {
       module: 'helm',
       upstream: `helm.sh/helm/v4@v${helm}`,

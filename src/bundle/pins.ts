@@ -26,6 +26,7 @@ export const CLOUDER = '0.1.0'
 
 /** Of addons, and of the programs that install them. */
 export const ADDON_PINS = {
+  awsCloudProvider: '1.35.3',
   helm: '4.3.1',
   localPathProvisioner: '0.0.30',
   metricsServer: '0.9.0',

@@ -22,8 +22,12 @@ interface Start {
   readonly prints: RegExp
 }
 
+/** Made here; the others are taken as their authors publish them. */
+const BUILT = addonImages().filter(({recipe}) => !('published' in recipe))
+
 /** What shows per image that its programs start: a library or a tool that is missing fails here. */
 const STARTS: Readonly<Record<string, readonly Start[]>> = {
+  'aws-cloud-provider': [{argv: ['/bin/aws-cloud-controller-manager', '--version'], prints: /v1\.35\.3/}],
   'local-path-provisioner': [
     {argv: ['/usr/bin/local-path-provisioner', '--version'], prints: /version v0\.0\.30/},
   ],
@@ -32,14 +36,10 @@ const STARTS: Readonly<Record<string, readonly Start[]>> = {
 }
 
 test('every image of addons is started here', () => {
-  expect(Object.keys(STARTS).sort()).toEqual(
-    addonImages()
-      .map(({name}) => name)
-      .sort(),
-  )
+  expect(Object.keys(STARTS).sort()).toEqual(BUILT.map(({name}) => name).sort())
 })
 
-test.for(addonImages().map(({name}) => name))('the programs of the image %s start', async (name, context) => {
+test.for(BUILT.map(({name}) => name))('the programs of the image %s start', async (name, context) => {
   if (!isRoot) {
     if (process.env['CLOUDER_REQUIRE_E2E'] === '1') throw new Error('chroot needs root')
     context.skip('chroot needs root')

@@ -44,6 +44,5 @@ test('whatever a cloud addon runs or installs, a bundle can hold', () => {
   const wanted = Object.values(CLOUD_ADDONS)
     .flat()
     .flatMap((addon) => [...addon.images, ...(addon.manifests ?? [])])
-  // Built from its Go module.
-  expect(wanted.filter((name) => !names.has(name) && name !== 'aws-cloud-provider')).toEqual([])
+  expect(wanted.filter((name) => !names.has(name))).toEqual([])
 })
