@@ -4,6 +4,7 @@ import {gatewayAddon} from '../../src/platform/addons/gateway/addon.ts'
 import {localPathStorageAddon} from '../../src/platform/addons/local-path-storage/addon.ts'
 import {metalLbAddon} from '../../src/platform/addons/metallb/addon.ts'
 import {metricsServerAddon} from '../../src/platform/addons/metrics-server/addon.ts'
+import {monitoringAddon} from '../../src/platform/addons/monitoring/addon.ts'
 import {networkPoliciesAddon} from '../../src/platform/addons/network-policies/addon.ts'
 
 export interface Entry {
@@ -19,4 +20,5 @@ export const ENTRIES: readonly Entry[] = [
   {addon: certManagerAddon, parameters: {}},
   {addon: metalLbAddon, parameters: {addresses: ['10.0.0.240/28']}},
   {addon: gatewayAddon, parameters: {}},
+  {addon: monitoringAddon, parameters: {}},
 ]

@@ -3,6 +3,7 @@ import {
   apart,
   asUser,
   disruptionBudget,
+  labelsOf,
   metadataOf,
   podMetadataOf,
   selectorOf,
@@ -39,7 +40,8 @@ export interface Program {
   readonly sysctls?: Readonly<Record<string, string>>
 }
 
-export function podTemplateOf(program: Program): object {
+/** `mounts`: of volumes that the workload has besides. */
+export function podTemplateOf(program: Program, mounts: readonly {readonly mount: object}[] = []): object {
   const {part, image, annotations, token = false, user, volumes = [], tolerations, graceSeconds} = program
   const {priority = 'system-cluster-critical', sysctls} = program
   return {
@@ -59,13 +61,13 @@ export function podTemplateOf(program: Program): object {
           ? {}
           : {sysctls: Object.entries(sysctls).map(([name, value]) => ({name, value}))}),
       },
-      containers: [containerOf(program)],
+      containers: [containerOf(program, mounts)],
       ...(volumes.length === 0 ? {} : {volumes: volumes.map(({volume}) => volume)}),
     },
   }
 }
 
-function containerOf(program: Program): object {
+function containerOf(program: Program, mounts: readonly {readonly mount: object}[]): object {
   const {part, image, command, args, env, ports = {}, readinessProbe, livenessProbe, requests} = program
   const {volumes = []} = program
   return {
@@ -80,7 +82,7 @@ function containerOf(program: Program): object {
     ...(livenessProbe === undefined ? {} : {livenessProbe}),
     resources: {requests},
     securityContext: UNPRIVILEGED,
-    volumeMounts: volumes.map(({mount}) => mount),
+    volumeMounts: [...volumes, ...mounts].map(({mount}) => mount),
   }
 }
 
@@ -97,6 +99,61 @@ export function deploymentOf(program: Program, replicas = 1, strategy?: object):
         selector: {matchLabels: selectorOf(part)},
         ...(strategy === undefined ? {} : {strategy}),
         template: podTemplateOf(program),
+      },
+    },
+    ...(replicas > 1 ? [disruptionBudget(part)] : []),
+  ]
+}
+
+export interface Claim {
+  readonly name: string
+  readonly mountPath: string
+  readonly size: string
+  /** Absent: the default class. */
+  readonly storageClassName?: string | undefined
+}
+
+/**
+ * A StatefulSet with the headless Service that names its pods, and with a claim per pod where there are claims: these
+ * stay when it is deleted.
+ */
+export function statefulSetOf(
+  program: Program,
+  {
+    replicas,
+    claims,
+    ports,
+  }: {replicas: number; claims: readonly Claim[]; ports: Readonly<Record<string, number>>},
+): readonly KubeObject[] {
+  const {part} = program
+  const mounts = claims.map(({name, mountPath}) => ({mount: {name, mountPath}}))
+  return [
+    serviceOf({...part, name: `${part.name}-pods`}, ports, {
+      selector: selectorOf(part),
+      clusterIP: 'None',
+      publishNotReadyAddresses: true,
+    }),
+    {
+      apiVersion: 'apps/v1',
+      kind: 'StatefulSet',
+      metadata: metadataOf(part),
+      spec: {
+        replicas,
+        serviceName: `${part.name}-pods`,
+        podManagementPolicy: 'Parallel',
+        selector: {matchLabels: selectorOf(part)},
+        template: podTemplateOf(program, mounts),
+        volumeClaimTemplates: claims.map(({name, size, storageClassName}) => ({
+          apiVersion: 'v1',
+          kind: 'PersistentVolumeClaim',
+          metadata: {name, labels: labelsOf(part)},
+          spec: {
+            accessModes: ['ReadWriteOnce'],
+            ...(storageClassName === undefined ? {} : {storageClassName}),
+            resources: {requests: {storage: size}},
+            volumeMode: 'Filesystem',
+          },
+        })),
       },
     },
     ...(replicas > 1 ? [disruptionBudget(part)] : []),
