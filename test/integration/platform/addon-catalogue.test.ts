@@ -84,7 +84,11 @@ async function established(kube: KubeClient, definitions: readonly KubeObject[])
 }
 
 const templateSchema = z.looseObject({
-  template: z.looseObject({metadata: z.looseObject({}), spec: z.looseObject({})}),
+  template: z.looseObject({
+    metadata: z.looseObject({}),
+    spec: z.looseObject({volumes: z.array(z.unknown()).default([])}),
+  }),
+  volumeClaimTemplates: z.array(z.looseObject({metadata: z.looseObject({name: z.string()})})).default([]),
 })
 
 /** Pods as a workload would create them: what the level of their namespace forbids is refused for pods alone. */
@@ -92,8 +96,13 @@ function podsOf(objects: readonly KubeObject[]): readonly KubeObject[] {
   return objects.flatMap(({spec, metadata: {name, namespace = 'default'}}) => {
     const parsed = templateSchema.safeParse(spec)
     if (!parsed.success) return []
-    const {metadata, spec: podSpec} = parsed.data.template
-    return [{apiVersion: 'v1', kind: 'Pod', metadata: {...metadata, name, namespace}, spec: podSpec}]
+    const {template, volumeClaimTemplates} = parsed.data
+    const claims = volumeClaimTemplates.map((each) => ({
+      name: each.metadata.name,
+      persistentVolumeClaim: {claimName: each.metadata.name},
+    }))
+    const podSpec = {...template.spec, volumes: [...template.spec.volumes, ...claims]}
+    return [{apiVersion: 'v1', kind: 'Pod', metadata: {...template.metadata, name, namespace}, spec: podSpec}]
   })
 }
 
