@@ -13,11 +13,17 @@ export interface ServiceAccount {
   readonly pod?: {readonly name: string; readonly uid: string}
 }
 
-/** The API server as a service account is, with a real token. */
-export async function asServiceAccount(
-  api: {readonly kube: KubeClient; readonly kubeconfig: string; readonly port: number},
+interface Served {
+  readonly kube: KubeClient
+  readonly kubeconfig: string
+  readonly port: number
+}
+
+/** A real token of a service account, and the authority of the server that knows it. */
+export async function tokenOf(
+  api: Served,
   {namespace, name, pod}: ServiceAccount,
-): Promise<KubeClient> {
+): Promise<{readonly token: string; readonly ca: string | undefined}> {
   const bound = pod === undefined ? {} : {boundObjectRef: {apiVersion: 'v1', kind: 'Pod', ...pod}}
   const {status, body} = await api.kube.post(
     `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`,
@@ -29,7 +35,12 @@ export async function asServiceAccount(
   )
   if (status !== 201) throw new Error(`no token for ${namespace}/${name}: ${status} ${body}`)
   const {token} = tokenSchema.parse(JSON.parse(body)).status
-  const {ca} = currentCredentials(api.kubeconfig)
+  return {token, ca: currentCredentials(api.kubeconfig).ca}
+}
+
+/** The API server as a service account is, with a real token. */
+export async function asServiceAccount(api: Served, account: ServiceAccount): Promise<KubeClient> {
+  const {token, ca} = await tokenOf(api, account)
   const server = {
     host: '127.0.0.1',
     port: api.port,
