@@ -106,21 +106,34 @@ export const isOtherRelease = ({metadata: {labels}}: KubeObject, name: ReleaseNa
 export const isShared = (wanted: KubeObject, live: KubeObject, name: ReleaseName): boolean =>
   isNamespace(wanted) && isOtherRelease(live, name)
 
+/** What bears no mark of clouder belongs to whoever made it. A namespace may be shared. */
 function refuseForeign(live: KubeObject, name: ReleaseName): void {
   const {labels = {}, annotations = {}} = live.metadata
+  if (labels[APPLYSET.partOf] === applySetId(name) || isNamespace(live)) return
+  const mark = `clouder.dev/${name.owner}`
+  const isMarked =
+    labels['clouder.dev/addon'] !== undefined ||
+    labels['clouder.dev/stack'] !== undefined ||
+    [fieldManagerOf(name), FORMER_FIELD_MANAGER].some((manager) => appliedEntry(live, manager) !== undefined)
   const chart = annotations['meta.helm.sh/release-name']
   const isOfHelm = labels['app.kubernetes.io/managed-by'] === 'Helm' && chart !== undefined
-  const isMember = labels[APPLYSET.partOf] === applySetId(name)
   const other = isOtherRelease(live, name)
     ? `part of ${ownerOf(labels)}`
-    : isOfHelm && !isMember
+    : isOfHelm
       ? `part of the Helm release ${chart}`
-      : undefined
+      : isMarked
+        ? undefined
+        : 'there already, and was not created by clouder'
   if (other === undefined) return
   throw new PlatformError(
     'OBJECT_OWNED_BY_OTHER',
     `${describeRef(refOf(live))} is ${other}; ${name.owner} ${name.name} does not take it over`,
-    {suggestions: ['remove it from there, or remove its label there, and run the command again']},
+    {
+      suggestions: [
+        'delete it, or remove it from there, and run the command again',
+        `to hand it over, set its label ${mark}=${name.name}`,
+      ],
+    },
   )
 }
 

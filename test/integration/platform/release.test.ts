@@ -237,6 +237,24 @@ test('objects of another release, and of Helm, are refused', async (context) => 
   })
 })
 
+test('an object of nobody known is refused until it is handed over', async (context) => {
+  const {kube} = await server.of(context)
+  const made = configMap('found', 'a', {own: '1'})
+  await kube.create(namespace('found'))
+  await kube.create(made)
+  const wanted = release('finder', [namespace('found'), configMap('found', 'a', {})])
+  await expect(planRelease(kube, wanted)).rejects.toMatchObject({
+    code: 'OBJECT_OWNED_BY_OTHER',
+    message: expect.stringContaining('was not created by clouder') as string,
+  })
+  await kube.patch(refOf(made), {metadata: {labels: {'clouder.dev/addon': 'finder'}}})
+  await install(kube, wanted)
+  expect((await planRelease(kube, wanted)).changes).toEqual([])
+  await removeRelease(kube, wanted, applyOptions())
+  expect(await kube.get(refOf(made))).toBeUndefined()
+  expect(await kube.get(refOf(namespace('found'))), 'somebody else made it').toBeDefined()
+})
+
 test('what an older clouder applied is handed over, and its fields go with it', async (context) => {
   const {kube} = await server.of(context)
   await kube.apply([namespace('handed'), configMap('handed', 'a', {old: '1', both: '1'})])
