@@ -20,6 +20,7 @@ export type PlatformErrorCode =
 
 /** Something that is installed into a cluster cannot be, or did not become what it should. Exit code 8. */
 export class PlatformError extends ClouderError {
+  declare readonly code: PlatformErrorCode
   readonly exitCode = 8
 
   constructor(code: PlatformErrorCode, message: string, details: ErrorDetails = {}) {

@@ -38,6 +38,7 @@ export const moveDocument = {
     // The way by hand restores from an image, which only nodes with this label do.
     workers: [{count: 2, labels: {[CHECKPOINT_IMAGES_LABEL]: 'true'}}],
     checkpoint: {restore: 'trusted-images'},
+    addons: {profile: 'minimal'},
   },
 }
 

@@ -99,7 +99,11 @@ export function withMachines<T>(
   const {name, workers, signal} = options
   return withHome(name, async (home) => {
     const clouder = clouderIn(home, signal)
-    const spec = ['--provider', 'local', '--workers', String(workers), '--json']
+    const spec = [
+      ...['--provider', 'local', '--workers', String(workers)],
+      // What the way by hand installs.
+      ...['--addons', 'minimal', '--json'],
+    ]
     await clouder('kubeadm', 'create', name, ...spec)
     return use({home, name, clouder, spec})
   })

@@ -35,7 +35,7 @@ export const floorDocument = {
   apiVersion: API_VERSION,
   kind: 'Cluster',
   metadata: {name: 'bench-i'},
-  spec: {provider: {kind: 'local'}, workers: [{count: 2}]},
+  spec: {provider: {kind: 'local'}, workers: [{count: 2}], addons: {profile: 'minimal'}},
 }
 
 interface Moves {

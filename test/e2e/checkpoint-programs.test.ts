@@ -109,6 +109,7 @@ scenario('programs of Debian that are moved', {prefix: 'e2e-prog', workers: 2}, 
         provider: {kind: 'local'},
         workers: [{count: 2, labels: {[CHECKPOINT_IMAGES_LABEL]: 'true'}}],
         checkpoint: {restore: 'trusted-images'},
+        addons: {profile: 'minimal'},
       },
     }
     const file = join(cluster.home, 'cluster.yaml')

@@ -146,6 +146,7 @@ scenario('stores of checkpoints', {prefix: 'e2e-store', workers: 2}, (chapter) =
         spec: {
           provider: {kind: 'local'},
           workers: [{count: 2}],
+          addons: {profile: 'minimal'},
           checkpoint: {store: {persistentVolumeClaim: {claimName: CLAIM}}},
         },
       }

@@ -54,8 +54,8 @@ const damages: readonly Damage[] = [
     title: 'a deleted CNI DaemonSet',
     make: (cluster) => kubectl(cluster, '-n', 'kube-flannel', 'delete', 'daemonset', 'kube-flannel-ds'),
     // The pods of the DaemonSet are what the last phase waits for.
-    named: ['cni cluster', 'ready cluster'],
-    says: /apply DaemonSet kube-flannel\/kube-flannel-ds$/,
+    named: ['bootstrap-addons cluster', 'ready cluster'],
+    says: /create DaemonSet kube-flannel\/kube-flannel-ds$/,
     mayFollow: [],
   },
   {

@@ -14,7 +14,12 @@ export async function writeClusterFile(
 ): Promise<string> {
   const path = join(dir, `${name}.yaml`)
   await mkdir(dir, {recursive: true})
-  const document = {apiVersion: 'clouder.dev/v1alpha1', kind: 'Cluster', metadata: {name}, spec}
+  const document = {
+    apiVersion: 'clouder.dev/v1alpha1',
+    kind: 'Cluster',
+    metadata: {name},
+    spec: {addons: {profile: 'minimal'}, ...spec},
+  }
   await writeFile(path, stringify(document))
   return path
 }

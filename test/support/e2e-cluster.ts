@@ -48,7 +48,10 @@ export function e2eCluster({prefix, workers, home, engine, ...given}: E2eCluster
     said.push(result.stdout, result.stderr)
     return result
   }
-  const spec = ['--provider', 'local', '--workers', String(workers), '--json']
+  const spec = [
+    ...['--provider', 'local', '--workers', String(workers)],
+    ...['--addons', 'minimal', '--json'],
+  ]
   return {
     name,
     home,

@@ -49,6 +49,8 @@ export const RESOURCES: Readonly<Record<string, Readonly<Record<string, Resource
     ValidatingAdmissionPolicyBinding: clusterWide('validatingadmissionpolicybindings'),
   },
   'certificates.k8s.io/v1': {CertificateSigningRequest: clusterWide('certificatesigningrequests')},
+  'storage.k8s.io/v1': {StorageClass: clusterWide('storageclasses')},
+  'apiregistration.k8s.io/v1': {APIService: clusterWide('apiservices')},
   'node.k8s.io/v1': {RuntimeClass: clusterWide('runtimeclasses')},
   'coordination.k8s.io/v1': {Lease: namespaced('leases')},
   [API_VERSION]: CUSTOM,

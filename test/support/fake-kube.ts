@@ -189,6 +189,11 @@ export class FakeKube implements KubeClient {
       const items = await this.list({apiVersion: 'v1', kind: 'Node'})
       return {status: 200, body: JSON.stringify({apiVersion: 'v1', kind: 'NodeList', items})}
     }
+    const collection = collectionOf(base)
+    if (collection !== undefined) {
+      const items = await this.list(collection)
+      return {status: 200, body: JSON.stringify({kind: 'List', items})}
+    }
     return discovered(base) ?? notFound(path)
   }
 
@@ -363,7 +368,9 @@ export class FakeKube implements KubeClient {
     const resource = RESOURCES[object.apiVersion]?.[object.kind]
     const {name, namespace} = object.metadata
     if (resource === undefined) return `the API server does not serve ${object.apiVersion} ${object.kind}`
-    if (!DNS_SUBDOMAIN.test(name)) return `422 the name ${name} is not valid`
+    // Names of roles may have colons: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+    const plain = object.apiVersion.startsWith('rbac.') ? name.replaceAll(':', '-') : name
+    if (!DNS_SUBDOMAIN.test(plain)) return `422 the name ${name} is not valid`
     if (!resource.namespaced) return undefined
     if (namespace === undefined) return '405 a namespace is required'
     const there = this.#stored.has(keyOf({apiVersion: 'v1', kind: 'Namespace', name: namespace}))

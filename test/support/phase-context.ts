@@ -76,6 +76,19 @@ export const plannedBundle: Bundle = {
   },
 }
 
+/** With the images of the addons of the profile `minimal`. */
+export const bundleWithAddons: Bundle = {
+  ...plannedBundle,
+  lock: {
+    ...plannedBundle.lock,
+    images: [
+      ...plannedBundle.lock.images,
+      imageItem('flannel', 'ghcr.io/flannel-io/flannel:v0.28.4'),
+      imageItem('clouder', 'clouder.dev/clouder:0.1.0'),
+    ],
+  },
+}
+
 export interface TestContext extends PhaseContext {
   readonly notes: readonly string[]
 }
@@ -83,7 +96,7 @@ export interface TestContext extends PhaseContext {
 /** What a phase plans from, with hosts of the test; notes are kept. */
 export function phaseContext(
   hosts: readonly HostReader[],
-  spec: ClusterSpec = specOf(),
+  spec: ClusterSpec = specOf('addons: {profile: minimal}'),
   ignorePreflight: readonly string[] = [],
 ): TestContext {
   const notes: string[] = []
@@ -91,6 +104,7 @@ export function phaseContext(
     spec,
     hosts,
     endpoint: {internal: '10.0.0.10:6443', external: '10.0.0.10:6443', certSans: []},
+    cloud: {},
     bundles: () => plannedBundle,
     renderer,
     kube: () => Promise.resolve(undefined),

@@ -1,5 +1,6 @@
 import {randomBytes} from 'node:crypto'
 import {z} from 'zod'
+import type {KubeObject} from '../../src/kubernetes/types.ts'
 import {FakeKube, type FakeKubeOptions} from './fake-kube.ts'
 import {sha256Of, type SimulatedMachine} from './simulated-machine.ts'
 
@@ -10,6 +11,8 @@ const savedSchema = z.object({
   members: z.array(z.string()),
   serving: z.array(z.string()),
 })
+
+const replicasSchema = z.looseObject({replicas: z.int().default(1)}).prefault({})
 
 const VERSION = '1.35.4'
 
@@ -37,7 +40,7 @@ export class SimulatedCluster {
     this.kube = new FakeKube({
       ...options,
       kubernetesVersion: VERSION,
-      statusOf: ({kind, metadata: {name}}) => this.#statusOf(kind, name),
+      statusOf: (object) => this.#statusOf(object),
     })
     this.#close()
   }
@@ -98,13 +101,25 @@ export class SimulatedCluster {
     this.kube.down = 'connect ECONNREFUSED 127.0.0.1:6443'
   }
 
-  #statusOf(kind: string, name: string): unknown {
+  #statusOf({kind, metadata: {name}, spec}: KubeObject): unknown {
     if (kind === 'Node') return this.#nodeStatus(name)
+    if (kind === 'CustomResourceDefinition') return {conditions: [{type: 'Established', status: 'True'}]}
+    if (kind === 'APIService')
+      return {conditions: [{type: 'Available', status: this.#networked() ? 'True' : 'False'}]}
     if (kind === 'DaemonSet') {
       const count = this.#members.size
-      return {desiredNumberScheduled: count, numberAvailable: count}
+      return {
+        observedGeneration: 1,
+        desiredNumberScheduled: count,
+        updatedNumberScheduled: count,
+        numberAvailable: count,
+      }
     }
-    if (kind === 'Deployment') return {availableReplicas: this.#networked() ? 2 : 0}
+    if (kind === 'Deployment') {
+      const {replicas} = replicasSchema.parse(spec)
+      const availableReplicas = this.#networked() ? replicas : 0
+      return {observedGeneration: 1, replicas, updatedReplicas: replicas, availableReplicas}
+    }
     return undefined
   }
 

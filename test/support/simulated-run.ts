@@ -33,6 +33,7 @@ export function byonSpec(options: {
   const pools = workers === 0 ? '[]' : `[{name: worker, hosts: [${hosts(controlPlanes + 1, workers)}]}]`
   const body = [
     'provider: {kind: byon}',
+    ...(more?.includes('addons:') === true ? [] : ['addons: {profile: minimal}']),
     `controlPlane: {hosts: [${hosts(1, controlPlanes)}]}`,
     `workers: ${pools}`,
     ...(controlPlanes > 1 ? ['api: {endpoint: 10.64.0.1}'] : []),
@@ -51,7 +52,7 @@ export const localSpec = (options: {workers: number; controlPlanes?: number; mor
       'apiVersion: clouder.dev/v1alpha1',
       'kind: Cluster',
       'metadata: {name: demo}',
-      `spec: {provider: {kind: local}${options.more === undefined ? '' : `, ${options.more}`}}`,
+      `spec: {provider: {kind: local}, addons: {profile: minimal}${options.more === undefined ? '' : `, ${options.more}`}}`,
     ].join('\n'),
     overrides: {workers: options.workers, controlPlanes: options.controlPlanes ?? 1},
   })

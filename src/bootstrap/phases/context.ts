@@ -12,6 +12,8 @@ export interface PhaseContext {
   /** All machines of this run, connected. */
   readonly hosts: readonly HostReader[]
   readonly endpoint: Endpoint
+  /** What the stack says of its cloud, for addons; empty elsewhere. */
+  readonly cloud: Readonly<Record<string, string>>
   /** The bundle for an architecture; loaded before the run. */
   readonly bundles: (arch: string) => Bundle
   readonly renderer: Renderer
@@ -31,6 +33,8 @@ export interface ClusterTools {
   writeLocal(path: string, content: string, mode: number): Promise<void>
   /** From now on this value appears in no log, event or error. */
   hideSecret(value: string): void
+  /** Names this run to others that find its lock in the cluster. */
+  readonly holder: string
   readonly now: () => number
 }
 

@@ -1,6 +1,7 @@
 import {imagesFor} from '../../bundle/catalogue.ts'
 import {tarOfImages} from '../../bundle/stream.ts'
 import type {Bundle, ImageItem} from '../../bundle/types.ts'
+import {selectAddons} from '../../platform/addons/selection.ts'
 import type {HostStep} from '../engine/types.ts'
 import type {HostReader} from '../hosts/host.ts'
 import type {Renderer} from '../../base/renderer.ts'
@@ -75,13 +76,14 @@ function importStep(
 export const imagesPhase: ClouderPhase = {
   id: 'images',
   title: 'Loading the images',
-  async plan({hosts, bundles, renderer}, signal) {
+  async plan({spec, hosts, bundles, renderer}, signal) {
+    const chosen = new Set(selectAddons(spec).flatMap(({addon}) => addon.images))
     const text = renderer.render('images/probe.sh', {})
     const script = {name: 'images/probe.sh', text}
     const found = await probeHosts('images', hosts, () => script, readImages, signal)
     return found.flatMap(({host, observed}) => {
       const bundle = bundles(host.facts.arch)
-      const missing = missingImages(imagesFor(bundle, host.machine.role, new Set()), observed)
+      const missing = missingImages(imagesFor(bundle, host.machine.role, chosen), observed)
       return missing.length > 0 ? [importStep(host, bundle, missing, renderer)] : []
     })
   },

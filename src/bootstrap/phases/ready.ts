@@ -1,12 +1,15 @@
-import {z} from 'zod'
-import {SYSTEM_NAMESPACE} from '../../api/names.ts'
 import type {ClusterStep} from '../engine/types.ts'
 import {TimeoutError} from '../../base/errors.ts'
 import {KubernetesError} from '../../kubernetes/errors.ts'
+import {describeRef} from '../../kubernetes/refs.ts'
 import type {KubeObject, KubeReader} from '../../kubernetes/types.ts'
 import {waitFor} from '../../base/waiting.ts'
-import {unapprovedKubelets} from '../../platform/addons/checkpoint/serving.ts'
+import {explainNotReady} from '../../platform/release/explain.ts'
+import {notReady} from '../../platform/release/readiness.ts'
+import type {NotReady} from '../../platform/release/types.ts'
+import {addonReleases, type InstalledAddon} from './addon-releases.ts'
 import type {ClouderPhase, ClusterTools, PhaseContext} from './context.ts'
+import {nodePressure, nodeProblem} from './node-conditions.ts'
 import {
   failingContainers,
   lastLogLines,
@@ -17,25 +20,13 @@ import {
 
 const TIMEOUT_MS = 300_000
 
-const nodeStatusSchema = z.looseObject({
-  conditions: z
-    .array(z.looseObject({type: z.string(), status: z.string(), reason: z.string().optional()}))
-    .optional(),
-})
-const deploymentStatusSchema = z.looseObject({
-  availableReplicas: z.int().optional(),
-  replicas: z.int().optional(),
-  updatedReplicas: z.int().optional(),
-  observedGeneration: z.int().optional(),
-})
-const daemonSetStatusSchema = z.looseObject({
-  desiredNumberScheduled: z.int().optional(),
-  numberAvailable: z.int().optional(),
-  updatedNumberScheduled: z.int().optional(),
-  observedGeneration: z.int().optional(),
-})
+/** What kubeadm installs, and nothing else waits for. */
+const OF_KUBEADM: readonly KubeObject[] = [
+  {apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: {namespace: 'kube-system', name: 'kube-proxy'}},
+  {apiVersion: 'apps/v1', kind: 'Deployment', metadata: {namespace: 'kube-system', name: 'coredns'}},
+]
 
-/** The gate at the end: /readyz, every node Ready, the network and DNS available, no pod of the system failing. */
+/** The gate at the end: /readyz, every node Ready, DNS and every addon ready, no pod of the system failing. */
 export const readyPhase: ClouderPhase = {
   id: 'ready',
   title: 'Waiting until everything is ready',
@@ -43,7 +34,7 @@ export const readyPhase: ClouderPhase = {
   async plan(context) {
     const kube = await context.kube()
     if (kube === undefined) return [waitStep(context, 'there is no API server yet')]
-    const {outside, problems} = await readiness(context, kube)
+    const {outside, problems} = await readiness(context, kube, await addonReleases(context))
     if (problems.length === 0) return []
     return [...outside.map(replaceStep), waitStep(context, problems.join(', '))]
   },
@@ -51,21 +42,26 @@ export const readyPhase: ClouderPhase = {
   async diagnose(context) {
     const kube = await context.kube()
     if (kube === undefined) return ''
-    const logs = (await readiness(context, kube)).failing.map((problem) => lastLogLines(kube, problem))
-    return (await Promise.all(logs)).filter((text) => text !== '').join('\n')
+    const {failing, unready} = await readiness(context, kube, await addonReleases(context))
+    const [explained, ...logs] = await Promise.all([
+      unready.length === 0 ? '' : explainNotReady(kube, unready),
+      ...failing.map((problem) => lastLogLines(kube, problem)),
+    ])
+    return [explained, ...logs].filter((text) => text !== '').join('\n')
   },
 }
 
 function waitStep(context: PhaseContext, reason: string): ClusterStep<ClusterTools> {
   return {
-    summary: 'wait for the nodes and the system pods',
+    summary: 'wait for the nodes, the system pods and the addons',
     reason,
     run: async (tools, stepContext) => {
       const api = await tools.kube()
+      const addons = await addonReleases(context)
       await waitFor({
         what: 'the cluster to be ready',
         check: async () => {
-          const {problems} = await readiness(context, api)
+          const {problems} = await readiness(context, api, addons)
           return problems.length === 0 ? {value: true, seen: 'ready'} : {seen: problems.join(', ')}
         },
         timeoutMs: TIMEOUT_MS,
@@ -94,107 +90,50 @@ export interface Readiness {
   readonly failing: readonly PodProblem[]
   /** Pods of the system with addresses outside the pod network; in `problems` too. */
   readonly outside: readonly PodProblem[]
+  /** Objects of kubeadm and of addons; in `problems` too. */
+  readonly unready: readonly NotReady[]
 }
 
-/** What is not ready yet. */
+/** `DaemonSet kube-flannel/kube-flannel-ds: available on 1 of 3 nodes`. */
+export const describeNotReady = ({ref, problem}: NotReady): string => `${describeRef(ref)}: ${problem}`
+
+/** What is not ready yet. `addons`: those that are waited for. */
 export async function readiness(
-  context: Pick<PhaseContext, 'hosts' | 'spec'>,
+  {spec, hosts}: Pick<PhaseContext, 'hosts' | 'spec'>,
   kube: KubeReader,
+  addons: readonly InstalledAddon[],
 ): Promise<Readiness> {
-  const {cni, podCidr} = context.spec.network
-  const networked = cni !== 'none'
-  const [answer, nodes, workloads, pods] = await Promise.all([
+  // Without a pod network of ours nothing is waited for: it comes when the user installs one.
+  const isNetworked = spec.network.cni !== 'none'
+  const waited = isNetworked ? addons : []
+  const objects = isNetworked ? [...OF_KUBEADM, ...waited.flatMap((addon) => addon.objects)] : []
+  const [answer, nodes, unreadyObjects, unreadyAddons, pods] = await Promise.all([
     kube.fetch('/readyz'),
     kube.list({apiVersion: 'v1', kind: 'Node'}),
-    networked ? unavailableWorkloads(kube, context.spec.checkpoint.enabled) : Promise.resolve([]),
-    systemPods(kube),
+    objects.length === 0 ? [] : notReady(kube, objects),
+    Promise.all(waited.map((addon) => addon.ownNotReady(kube))),
+    systemPods(
+      kube,
+      addons.flatMap((addon) => addon.objects),
+    ),
   ])
   const failing = await failingContainers(kube, pods)
   // Which addresses pods get is the business of whoever brings the network.
-  const outside = networked ? podsOutsideNetwork(pods, nodes, podCidr) : []
+  const outside = isNetworked ? podsOutsideNetwork(pods, nodes, spec.network.podCidr) : []
+  const unready = [...unreadyObjects, ...unreadyAddons.flat()]
   const byName = new Map(nodes.map((node) => [node.metadata.name, node]))
-  const open = context.hosts.flatMap(({machine}) => {
+  const open = hosts.flatMap(({machine}) => {
     const node = byName.get(machine.name)
     if (node === undefined) return [`node ${machine.name} is absent`]
-    if (!networked) return []
+    if (!isNetworked) return []
     const problem = nodeProblem(node) ?? nodePressure(node)
     return problem === undefined ? [] : [problem]
   })
-  const serving = networked && context.spec.checkpoint.enabled ? await unapprovedKubelets(kube) : []
   const problems = [
     ...(answer.status === 200 ? [] : [`/readyz returns ${answer.status}`]),
     ...open,
-    ...workloads,
-    ...serving.map(({problem}) => problem),
+    ...unready.map(describeNotReady),
     ...[...failing, ...outside].map(({problem}) => problem),
   ]
-  return {problems, failing, outside}
-}
-
-/** Why a node is not Ready; undefined when it is. */
-export function nodeProblem(node: KubeObject): string | undefined {
-  const {conditions = []} = nodeStatusSchema.parse(node['status'] ?? {})
-  const condition = conditions.find(({type}) => type === 'Ready')
-  if (condition?.status === 'True') return undefined
-  return `node ${node.metadata.name} is not Ready (${condition?.reason ?? 'no condition yet'})`
-}
-
-/** Why a node that is Ready takes no pods; undefined when it does. */
-export function nodePressure(node: KubeObject): string | undefined {
-  const {conditions = []} = nodeStatusSchema.parse(node['status'] ?? {})
-  const pressure = conditions.find(({type, status}) => type.endsWith('Pressure') && status === 'True')
-  return pressure === undefined ? undefined : `node ${node.metadata.name} accepts no pods: ${pressure.type}`
-}
-
-async function unavailableWorkloads(kube: KubeReader, withCheckpoint: boolean): Promise<string[]> {
-  const lacking = await Promise.all([
-    lackingDaemon(kube, 'flannel', 'kube-flannel', 'kube-flannel-ds'),
-    lackingDaemon(kube, 'kube-proxy', 'kube-system', 'kube-proxy'),
-    lackingDeployment(kube, 'CoreDNS', 'kube-system', 'coredns'),
-    ...(withCheckpoint
-      ? [
-          lackingDaemon(kube, 'the node agent', SYSTEM_NAMESPACE, 'clouder-node-agent'),
-          lackingDeployment(kube, 'the checkpoint controller', SYSTEM_NAMESPACE, 'clouder-controller'),
-        ]
-      : []),
-  ])
-  return lacking.flat()
-}
-
-async function lackingDaemon(
-  kube: KubeReader,
-  title: string,
-  namespace: string,
-  name: string,
-): Promise<readonly string[]> {
-  const object = await kube.get({apiVersion: 'apps/v1', kind: 'DaemonSet', namespace, name})
-  const {
-    desiredNumberScheduled: wanted = 0,
-    numberAvailable: there = 0,
-    updatedNumberScheduled: updated = wanted,
-    observedGeneration,
-  } = daemonSetStatusSchema.parse(object?.['status'] ?? {})
-  if (!isSeen(object, observedGeneration) || updated < wanted) return [`${title} is being replaced`]
-  return wanted > 0 && there >= wanted ? [] : [`${title} is available on ${there} of ${wanted} nodes`]
-}
-
-/** Whether a status tells of the object as it was last written; one that does not say is believed. */
-const isSeen = (object: KubeObject | undefined, observedGeneration: number | undefined): boolean =>
-  observedGeneration === undefined || observedGeneration === object?.metadata['generation']
-
-async function lackingDeployment(
-  kube: KubeReader,
-  title: string,
-  namespace: string,
-  name: string,
-): Promise<readonly string[]> {
-  const object = await kube.get({apiVersion: 'apps/v1', kind: 'Deployment', namespace, name})
-  const {
-    availableReplicas = 0,
-    replicas = 0,
-    updatedReplicas = replicas,
-    observedGeneration,
-  } = deploymentStatusSchema.parse(object?.['status'] ?? {})
-  if (!isSeen(object, observedGeneration) || updatedReplicas < replicas) return [`${title} is being replaced`]
-  return availableReplicas < 1 ? [`${title} has no available pod`] : []
+  return {problems: [...new Set(problems)], failing, outside, unready}
 }

@@ -3,10 +3,18 @@ import {PlatformError} from '../errors.ts'
 import type {Addon} from './addon.ts'
 import {checkpointAddon} from './checkpoint/addon.ts'
 import {cniAddon} from './cni/addon.ts'
+import {localPathStorageAddon} from './local-path-storage/addon.ts'
+import {metricsServerAddon} from './metrics-server/addon.ts'
 import {runtimeClassAddon} from './runtime-class/addon.ts'
 
 /** Every addon there is. Of several that provide the same capability, the earlier one is preferred. */
-export const ADDONS: readonly Addon[] = [cniAddon, runtimeClassAddon, checkpointAddon]
+export const ADDONS: readonly Addon[] = [
+  cniAddon,
+  runtimeClassAddon,
+  checkpointAddon,
+  localPathStorageAddon,
+  metricsServerAddon,
+]
 
 /** Throws PlatformError ADDON_UNKNOWN, with the ids that are written nearly like it. */
 export function addonById(id: string, catalogue: readonly Addon[] = ADDONS): Addon {

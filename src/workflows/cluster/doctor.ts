@@ -4,6 +4,7 @@ import {fanOut} from '../../bootstrap/engine/fan-out.ts'
 import type {Host} from '../../bootstrap/hosts/host.ts'
 import {describeRef} from '../../kubernetes/refs.ts'
 import {runChecks} from '../../bootstrap/phases/preflight.ts'
+import {installedAddons} from '../../bootstrap/phases/addon-releases.ts'
 import {readiness} from '../../bootstrap/phases/ready.ts'
 import {lastLogLines, podsOutsideNetwork} from '../../bootstrap/phases/ready/system-pods.ts'
 import {specFromDocument} from '../../spec/load.ts'
@@ -139,7 +140,11 @@ async function clusterFindings(
     return [{host: 'cluster', check: 'ClusterReady', problem: `no API server responds: ${problem}`, fix}]
   }
   const {spec} = session.context
-  const {problems, failing, outside} = await readiness(session.context, kube)
+  const {problems, failing, outside} = await readiness(
+    session.context,
+    kube,
+    await installedAddons(session.context, kube),
+  )
   const logs = await Promise.all(failing.map((problem) => lastLogLines(kube, problem)))
   const logOf = new Map(failing.map(({problem}, index) => [problem, logs[index]?.split('\n').at(-1)]))
   const ready = problems.map((problem) => ({

@@ -1,9 +1,9 @@
 import type {CostEstimate} from '../../infrastructure/cost/estimate.ts'
 import {ConfigError, StateError} from '../../base/errors.ts'
 import type {MachineChange} from '../../infrastructure/providers/provider.ts'
+import {addonReleases} from '../../bootstrap/phases/addon-releases.ts'
+import {addonsPhase, bootstrapAddonsPhase} from '../../bootstrap/phases/addons.ts'
 import {artifactsPhase} from '../../bootstrap/phases/artifacts.ts'
-import {checkpointAddonPhase} from '../../bootstrap/phases/checkpoint-addon.ts'
-import {cniPhase} from '../../bootstrap/phases/cni.ts'
 import {containerdPhase} from '../../bootstrap/phases/containerd.ts'
 import type {ClouderPhase} from '../../bootstrap/phases/context.ts'
 import {controlPlanePhase} from '../../bootstrap/phases/control-plane.ts'
@@ -19,7 +19,7 @@ import {kubernetesPhase} from '../../bootstrap/phases/kubernetes.ts'
 import {nodeMetadataPhase} from '../../bootstrap/phases/node-metadata.ts'
 import {checkIgnored, preflightPhase} from '../../bootstrap/phases/preflight.ts'
 import {readyPhase} from '../../bootstrap/phases/ready.ts'
-import {runtimeClassPhase} from '../../bootstrap/phases/runtime-class.ts'
+import {selectAddons} from '../../platform/addons/selection.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import {documentOf, specFromDocument} from '../../spec/load.ts'
 import type {Infrastructure, Machine} from '../../spec/machine.ts'
@@ -51,12 +51,11 @@ export const clusterPhases = (paths: ClusterPaths): readonly ClouderPhase[] => [
   controlPlanePhase,
   kubeadmInitPhase,
   kubeconfigPhase(paths.kubeconfig, readIfThere),
-  cniPhase,
-  runtimeClassPhase,
-  checkpointAddonPhase,
+  bootstrapAddonsPhase,
   joinPhase,
   kubeletConfigPhase,
   nodeMetadataPhase,
+  addonsPhase,
   readyPhase,
 ]
 
@@ -72,6 +71,8 @@ export async function initCluster(
 ): Promise<InitResult> {
   const startedMs = tools.now()
   checkIgnored(flags.ignorePreflight)
+  // Before machines are made.
+  selectAddons(asked)
   await using _lock = flags.dryRun ? undefined : await tools.store.lock(asked.name, tools.run)
   const record = await tools.store.load(asked.name)
   checkSame(asked, record)
@@ -104,6 +105,7 @@ export async function initCluster(
       spec,
       machines,
       endpoint,
+      cloud: infrastructure.cloud ?? record?.cloud ?? {},
       booting,
       isInitialised: record?.initialisedAt !== undefined,
       withBundle: true,
@@ -112,6 +114,8 @@ export async function initCluster(
     },
     tools,
   )
+  // Images that the bundle lacks are missed before anything is installed.
+  await addonReleases(session.context)
   await remember()
   const summary = await session.run(clusterPhases(paths), flags)
   if (!flags.dryRun)

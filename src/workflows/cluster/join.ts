@@ -36,6 +36,7 @@ export async function joinCluster(
       spec,
       machines: [...planes, ...machines],
       endpoint,
+      cloud: record.cloud ?? {},
       withBundle: true,
       exclusive: !flags.dryRun,
       ...flags,

@@ -1,6 +1,6 @@
 import {StateError} from '../../base/errors.ts'
 import type {KubeReader} from '../../kubernetes/types.ts'
-import {nodeProblem} from '../../bootstrap/phases/ready.ts'
+import {nodeProblem} from '../../bootstrap/phases/node-conditions.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import {specFromDocument} from '../../spec/load.ts'
 import type {Machine} from '../../spec/machine.ts'

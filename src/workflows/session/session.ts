@@ -1,3 +1,4 @@
+import {hostname} from 'node:os'
 import {runPhases} from '../../bootstrap/engine/run.ts'
 import {fanOut} from '../../bootstrap/engine/fan-out.ts'
 import {interruption} from '../../bootstrap/engine/failures.ts'
@@ -36,6 +37,8 @@ export interface SessionOptions {
   readonly spec: ClusterSpec
   readonly machines: readonly Machine[]
   readonly endpoint: Endpoint
+  /** What the stack says of its cloud, for addons. Default: nothing. */
+  readonly cloud?: Readonly<Record<string, string>>
   readonly ignorePreflight: readonly string[]
   readonly concurrency: number
   /** Go on with the machines that answer: for looking at a cluster, never for changing it. */
@@ -121,6 +124,7 @@ function sessionOf(
   const context: PhaseContext = {
     spec,
     endpoint,
+    cloud: options.cloud ?? {},
     hosts,
     ignorePreflight,
     renderer: tools.renderer,
@@ -134,6 +138,7 @@ function sessionOf(
     hostFor,
     writeLocal: (path, content) => writeAtomically(path, content),
     hideSecret: tools.hideSecret,
+    holder: `${hostname()}, ${tools.run}`,
     now: tools.now,
   }
   const nodeWriter = options.journalOnNodes === false ? undefined : appendOnNode

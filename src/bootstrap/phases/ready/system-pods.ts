@@ -1,6 +1,5 @@
-import {AGENT, CONTROLLER} from '../../../platform/addons/checkpoint/names.ts'
+import {z} from 'zod'
 import type {PodProblem} from '../../../platform/release/pods.ts'
-import {SYSTEM_NAMESPACE} from '../../../api/names.ts'
 import {nodeSchema, parsePod} from '../../../kubernetes/pod.ts'
 import {refOf} from '../../../kubernetes/refs.ts'
 import type {KubeObject, KubeReader} from '../../../kubernetes/types.ts'
@@ -8,22 +7,36 @@ import {contains, parseCidr} from '../../../base/cidr.ts'
 
 export {failingContainers, lastLogLines, type PodProblem} from '../../../platform/release/pods.ts'
 
-/** Pods that kubeadm and clouder install; other pods of the same namespaces are the user's. */
-export async function systemPods(kube: KubeReader): Promise<readonly KubeObject[]> {
-  const podsOf = (namespace: string): Promise<readonly KubeObject[]> =>
-    kube.list({apiVersion: 'v1', kind: 'Pod', namespace})
-  const [system, flannel, clouder] = await Promise.all(
-    ['kube-system', 'kube-flannel', SYSTEM_NAMESPACE].map(podsOf),
+/** Whatever makes pods and has to keep them running. */
+const workloadSchema = z.looseObject({
+  kind: z.enum(['DaemonSet', 'Deployment', 'StatefulSet']),
+  metadata: z.looseObject({namespace: z.string()}),
+  spec: z.looseObject({selector: z.looseObject({matchLabels: z.record(z.string(), z.string())})}),
+})
+
+/** Pods that kubeadm installs, and those of the workloads among the objects; others are the user's. */
+export async function systemPods(
+  kube: KubeReader,
+  objects: readonly KubeObject[],
+): Promise<readonly KubeObject[]> {
+  const workloads = objects.flatMap((object) => {
+    const {data} = workloadSchema.safeParse(object)
+    return data === undefined ? [] : [{namespace: data.metadata.namespace, ...data.spec.selector}]
+  })
+  const namespaces = new Set(['kube-system', ...workloads.map(({namespace}) => namespace)])
+  const pods = await Promise.all(
+    [...namespaces].map((namespace) => kube.list({apiVersion: 'v1', kind: 'Pod', namespace})),
   )
-  const ofKubeadm = ({metadata: {labels = {}}}: KubeObject): boolean =>
-    labels['tier'] === 'control-plane' || ['kube-dns', 'kube-proxy'].includes(labels['k8s-app'] ?? '')
-  const ofClouder = ({metadata: {labels = {}}}: KubeObject): boolean =>
-    [AGENT, CONTROLLER].includes(labels['app.kubernetes.io/name'] ?? '')
-  return [
-    ...(system ?? []).filter(ofKubeadm),
-    ...(flannel ?? []),
-    ...(clouder ?? []).filter(ofClouder),
-  ].filter(({metadata}) => metadata.deletionTimestamp === undefined)
+  const ofKubeadm = (namespace: string, labels: Readonly<Record<string, string>>): boolean =>
+    namespace === 'kube-system' &&
+    (labels['tier'] === 'control-plane' || ['kube-dns', 'kube-proxy'].includes(labels['k8s-app'] ?? ''))
+  return pods.flat().filter(({metadata: {namespace: place = '', labels = {}, deletionTimestamp}}) => {
+    const isOurs = workloads.some(
+      ({namespace, matchLabels}) =>
+        namespace === place && Object.entries(matchLabels).every(([key, value]) => labels[key] === value),
+    )
+    return deletionTimestamp === undefined && (isOurs || ofKubeadm(place, labels))
+  })
 }
 
 /** Pods whose address is not of their node's part of the pod network: another configuration than ours made them. */

@@ -24,6 +24,7 @@ test('the next control plane waits for the one that joined, through failures tha
     },
     writeLocal: () => Promise.resolve(),
     hideSecret: () => undefined,
+    holder: 'test',
     now: Date.now,
   }
   const {signal} = new AbortController()

@@ -38,6 +38,7 @@ test('a taint that somebody sets between the read and the write of the list stay
     hostFor: () => expect.fail('no host is asked'),
     writeLocal: () => Promise.resolve(),
     hideSecret: () => undefined,
+    holder: 'test',
     now: Date.now,
   }
   await step.run(tools, {signal, progress: () => undefined})

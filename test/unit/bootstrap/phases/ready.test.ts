@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {nodePressure, nodeProblem} from '../../../../src/bootstrap/phases/ready.ts'
+import {nodePressure, nodeProblem} from '../../../../src/bootstrap/phases/node-conditions.ts'
 
 const nodeWith = (...conditions: readonly [type: string, status: string][]) => ({
   apiVersion: 'v1',

@@ -1,10 +1,11 @@
 import {expect, test} from 'vitest'
+import {addonReleases} from '../../../../src/bootstrap/phases/addon-releases.ts'
 import type {ClusterTools} from '../../../../src/bootstrap/phases/context.ts'
 import {readiness, readyPhase} from '../../../../src/bootstrap/phases/ready.ts'
 import {podsOutsideNetwork} from '../../../../src/bootstrap/phases/ready/system-pods.ts'
 import {FakeHost} from '../../../support/fake-host.ts'
 import {FakeKube} from '../../../support/fake-kube.ts'
-import {phaseContext} from '../../../support/phase-context.ts'
+import {bundleWithAddons, phaseContext} from '../../../support/phase-context.ts'
 
 const never = new AbortController().signal
 
@@ -44,28 +45,38 @@ const podOf = ({container = {}, ...pod}: PodOptions = {}) => ({
 const LOG = '[FATAL] plugin/loop: Loop (127.0.0.1:41216 -> :53) detected for zone "."'
 
 /** A cluster in which everything is ready, and the pod. */
-function clusterWith(pod: ReturnType<typeof podOf>, renewTime = '2026-11-01T10:00:12.000000Z') {
+async function clusterWith(pod: ReturnType<typeof podOf>, renewTime = '2026-11-01T10:00:12.000000Z') {
   const kube = new FakeKube({
     statusOf: ({kind, status}) => {
       if (kind === 'Node') return {conditions: [{type: 'Ready', status: 'True'}]}
-      if (kind === 'DaemonSet') return {desiredNumberScheduled: 1, numberAvailable: 1}
-      return kind === 'Deployment' ? {availableReplicas: 2} : status
+      if (kind === 'DaemonSet')
+        return {
+          observedGeneration: 1,
+          desiredNumberScheduled: 1,
+          updatedNumberScheduled: 1,
+          numberAvailable: 1,
+        }
+      if (kind === 'CustomResourceDefinition')
+        return {conditions: ['NamesAccepted', 'Established'].map((type) => ({type, status: 'True'}))}
+      const replicas = {observedGeneration: 1, replicas: 2, updatedReplicas: 2, availableReplicas: 2}
+      return kind === 'Deployment' ? replicas : status
     },
     answer: (path) =>
       path.startsWith('/api/v1/namespaces/kube-system/pods/coredns-1/log?') && path.includes('previous=true')
         ? {status: 200, body: `${LOG}\n`}
         : undefined,
   })
-  for (const namespace of ['kube-flannel', 'clouder-system'])
-    kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name: namespace}})
-  for (const [kind, namespace, name] of [
-    ['DaemonSet', 'kube-flannel', 'kube-flannel-ds'],
-    ['DaemonSet', 'kube-system', 'kube-proxy'],
-    ['Deployment', 'kube-system', 'coredns'],
-    ['DaemonSet', 'clouder-system', 'clouder-node-agent'],
-    ['Deployment', 'clouder-system', 'clouder-controller'],
+  const context = {
+    ...phaseContext([new FakeHost({name: 'cp-1', machine: {role: 'control-plane'}})]),
+    bundles: () => bundleWithAddons,
+    kube: () => Promise.resolve(kube),
+  }
+  for (const {objects} of await addonReleases(context)) for (const object of objects) kube.put(object)
+  for (const [kind, name] of [
+    ['DaemonSet', 'kube-proxy'],
+    ['Deployment', 'coredns'],
   ] as const)
-    kube.put({apiVersion: 'apps/v1', kind, metadata: {namespace, name}})
+    kube.put({apiVersion: 'apps/v1', kind, metadata: {namespace: 'kube-system', name}})
   kube.put({apiVersion: 'v1', kind: 'Node', metadata: {name: 'cp-1'}, spec: {podCIDRs: ['10.244.0.0/24']}})
   kube.put({
     apiVersion: 'coordination.k8s.io/v1',
@@ -74,10 +85,6 @@ function clusterWith(pod: ReturnType<typeof podOf>, renewTime = '2026-11-01T10:0
     spec: {renewTime},
   })
   kube.put(pod)
-  const context = {
-    ...phaseContext([new FakeHost({name: 'cp-1', machine: {role: 'control-plane'}})]),
-    kube: () => Promise.resolve(kube),
-  }
   return {kube, context}
 }
 
@@ -142,18 +149,18 @@ test.each<[string, PodOptions, readonly string[]]>([
   ],
   ['a pod with the address of its host', {address: '10.0.0.10', hostNetwork: true}, []],
 ])('%s', async (_what, pod, problems) => {
-  const {kube, context} = clusterWith(podOf(pod))
-  expect((await readiness(context, kube)).problems).toEqual(problems)
+  const {kube, context} = await clusterWith(podOf(pod))
+  expect((await readiness(context, kube, await addonReleases(context))).problems).toEqual(problems)
 })
 
 test('the last words of a container that keeps crashing are the evidence', async () => {
-  const {context} = clusterWith(podOf({container: backingOff}))
+  const {context} = await clusterWith(podOf({container: backingOff}))
   const evidence = await readyPhase.diagnose?.(context, {host: undefined, error: new Error('not ready')})
   expect(evidence).toBe(`== coredns-1 coredns\n${LOG}`)
 })
 
 test('a pod of the system that another network made is deleted, and then nothing is left to do', async () => {
-  const {kube, context} = clusterWith(podOf({address: '10.4.0.2'}))
+  const {kube, context} = await clusterWith(podOf({address: '10.4.0.2'}))
   const [first, second] = await readyPhase.plan(context, never)
   expect(first?.summary).toBe(
     'delete pod kube-system/coredns-1, so that it is created again with an address of the pod network',
@@ -167,6 +174,7 @@ test('a pod of the system that another network made is deleted, and then nothing
     },
     writeLocal: () => Promise.resolve(),
     hideSecret: () => undefined,
+    holder: 'test',
     now: () => 0,
   }
   await first.run(tools, {signal: never, progress: () => undefined})
@@ -175,9 +183,9 @@ test('a pod of the system that another network made is deleted, and then nothing
 })
 
 test('with a network that somebody brings, addresses are not judged, and crashes are', async () => {
-  const {kube, context} = clusterWith(podOf({address: '10.4.0.2', container: backingOff}))
+  const {kube, context} = await clusterWith(podOf({address: '10.4.0.2', container: backingOff}))
   const spec = {...context.spec, network: {...context.spec.network, cni: 'none' as const}}
-  const {problems} = await readiness({...context, spec}, kube)
+  const {problems} = await readiness({...context, spec}, kube, await addonReleases({...context, spec}))
   expect(problems).toHaveLength(1)
   expect(problems[0]).toContain('CrashLoopBackOff')
 })

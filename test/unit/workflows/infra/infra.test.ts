@@ -30,6 +30,7 @@ const spec = (aws: object = {}, workers = 1) =>
   specOf('demo', {
     provider: {kind: 'aws', aws},
     workers: [{count: workers}],
+    addons: {profile: 'minimal'},
     access: {adminCidrs: ['203.0.113.0/24']},
   })
 const yes = () => Promise.resolve()
@@ -129,6 +130,7 @@ const large = (size: string, controlPlanes = 3, workers = 0) =>
     provider: {kind: 'aws'},
     controlPlane: {count: controlPlanes, size},
     workers: [{count: workers}],
+    addons: {profile: 'minimal'},
     access: {adminCidrs: ['203.0.113.0/24']},
   })
 
