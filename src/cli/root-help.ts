@@ -18,6 +18,7 @@ const SECTIONS: readonly (readonly [title: string, ids: readonly string[]])[] = 
   ['KUBEADM', ['kubeadm']],
   ['NODE', ['node']],
   ['CLUSTER', ['doctor', 'ssh', 'kubectl']],
+  ['ADDON', ['addon']],
   ['CHECKPOINT', ['checkpoint']],
   ['RUNTIME', ['runtime']],
   ['INFRA', ['infra']],

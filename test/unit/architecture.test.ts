@@ -37,7 +37,7 @@ const ARCHITECTURE: Architecture = {
         ],
         ...['bootstrap/hosts', 'infrastructure/contexts', 'infrastructure/cost'],
       ],
-      types: ['infrastructure', 'bootstrap/engine', 'bundle', 'api'],
+      types: ['infrastructure', 'bootstrap/engine', 'bundle', 'platform/release', 'api'],
     },
     'wiring.ts': {
       code: ['bootstrap', 'infrastructure', 'bundle', 'terraform', 'kubernetes', 'store', 'spec', 'base'],
@@ -46,7 +46,14 @@ const ARCHITECTURE: Architecture = {
     workflows: {
       // Providers and clouds are given to workflows; of cost they use the arithmetic, and of both the error classes.
       code: [
-        ...['bootstrap', 'checkpoint', 'bundle', 'infrastructure/cost', 'infrastructure/errors.ts'],
+        ...[
+          'bootstrap',
+          'platform',
+          'checkpoint',
+          'bundle',
+          'infrastructure/cost',
+          'infrastructure/errors.ts',
+        ],
         ...['terraform/errors.ts', 'kubernetes', 'store', 'spec', 'api', 'base'],
       ],
       types: ['infrastructure', 'terraform'],
@@ -87,10 +94,15 @@ const ARCHITECTURE: Architecture = {
       cluster: {
         code: [
           ...['./session', './checkpoint', './cost', 'bootstrap', 'checkpoint', 'infrastructure/cost'],
+          'platform',
           ...['infrastructure/errors.ts', 'terraform/errors.ts'],
           ...['store', 'kubernetes', 'spec', 'api', 'base'],
         ],
         types: ['infrastructure'],
+      },
+      addon: {
+        code: ['./session', './checkpoint', 'bootstrap', 'platform', 'kubernetes', 'spec', 'base'],
+        types: ['store'],
       },
       infra: {
         code: ['./cost', './cluster', 'infrastructure/errors.ts', 'spec'],
@@ -203,6 +215,7 @@ const ARCHITECTURE: Architecture = {
     ],
   },
   sharedByPhases: [
+    'addon-releases',
     'artifacts',
     'context',
     'kubeadm-files',
@@ -211,8 +224,8 @@ const ARCHITECTURE: Architecture = {
     'kubeadm-steps',
     'kubeadm-uploaded',
     'managed-files',
+    'node-conditions',
     'node-store',
-    'objects',
     'probe',
     'proxy',
   ],

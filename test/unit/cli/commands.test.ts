@@ -10,6 +10,7 @@ test('the commands are those that the first release promises', () => {
   const kubeadm = 'create get-config info init join ls plan reset set-default setup smoke-test terminate use'
   const cloud = 'configure info regions vm-sizes'
   expect(files.map(({id}) => id)).toEqual([
+    ...'diff install ls remove rollback smoke status upgrade'.split(' ').map((verb) => `addon ${verb}`),
     ...cloud.split(' ').map((verb) => `aws ${verb}`),
     ...cloud.split(' ').map((verb) => `azure ${verb}`),
     'bundle build',
@@ -52,6 +53,7 @@ test.each(files)('$id describes every flag in a fragment, and each has a variabl
 
 /** What only looks, and what hands the words on its line to another program; every other command changes something. */
 const withoutQuestions = [
+  ...['addon diff', 'addon ls', 'addon status'],
   ...['aws', 'azure'].flatMap((cloud) => ['info', 'regions', 'vm-sizes'].map((verb) => `${cloud} ${verb}`)),
   ...['bundle ls', 'bundle verify', 'byoc ls', 'cost', 'ctx ls', 'ctx show', 'doctor', 'kubectl', 'ssh'],
   ...['doctor', 'inspect', 'ls', 'verify'].map((verb) => `checkpoint ${verb}`),

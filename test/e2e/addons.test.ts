@@ -1,0 +1,87 @@
+import {expect} from 'vitest'
+import {z} from 'zod'
+import type {E2eCluster} from '../support/e2e-cluster.ts'
+import {resultOf, runSchema} from '../support/e2e-results.ts'
+import {scenario} from '../support/e2e-scenario.ts'
+
+const listSchema = z.looseObject({
+  addons: z.array(
+    z.looseObject({
+      id: z.string(),
+      installed: z.looseObject({revision: z.int(), state: z.string()}).optional(),
+    }),
+  ),
+})
+const statusSchema = z.looseObject({
+  isReady: z.boolean(),
+  addons: z.array(z.looseObject({id: z.string(), isReady: z.boolean()})),
+})
+const diffSchema = z.looseObject({
+  plans: z.array(
+    z.looseObject({
+      changes: z.array(
+        z.looseObject({
+          ref: z.looseObject({kind: z.string(), name: z.string()}),
+          action: z.string(),
+          fields: z.array(z.looseObject({path: z.string()})),
+          driftedBy: z.string().optional(),
+        }),
+      ),
+    }),
+  ),
+})
+const MINIMAL = ['checkpoint', 'cni', 'runtime-class']
+
+const addon = (cluster: E2eCluster, ...words: readonly string[]) =>
+  cluster.clouder(['addon', ...words, '--cluster', cluster.name, '--json'])
+
+const revisionsOf = async (cluster: E2eCluster) =>
+  resultOf(await addon(cluster, 'ls'), listSchema).addons.flatMap(({id, installed}) =>
+    installed === undefined ? [] : [`${id} ${installed.revision} ${installed.state}`],
+  )
+
+scenario('addons of a local cluster', {prefix: 'e2e-addons', workers: 1}, (chapter) => {
+  chapter('init installs those of the profile, and they are ready', async (cluster) => {
+    expect((await cluster.init()).exitCode).toBe(0)
+    expect((await revisionsOf(cluster)).toSorted()).toEqual(MINIMAL.map((id) => `${id} 1 deployed`))
+    const status = resultOf(await addon(cluster, 'status'), statusSchema)
+    expect(status).toMatchObject({isReady: true})
+    expect(status.addons.map(({id}) => id).toSorted()).toEqual(MINIMAL)
+    expect(resultOf(await addon(cluster, 'diff'), diffSchema).plans).toEqual([])
+  })
+
+  chapter('a manual change is shown with who made it, and an init corrects it', async (cluster) => {
+    const edit = ['--', '-n', 'clouder-system', 'scale', 'deployment', 'clouder-controller', '--replicas=1']
+    expect((await cluster.clouder(['kubectl', '--cluster', cluster.name, ...edit])).exitCode).toBe(0)
+    const {plans} = resultOf(await addon(cluster, 'diff', 'checkpoint'), diffSchema)
+    expect(plans.flatMap(({changes}) => changes)).toMatchObject([
+      {
+        ref: {kind: 'Deployment', name: 'clouder-controller'},
+        action: 'update',
+        fields: [{path: 'spec.replicas'}],
+        driftedBy: 'kubectl',
+      },
+    ])
+    const {steps} = resultOf(await cluster.init(), runSchema)
+    expect(steps.map(({phase}) => phase)).toContain('bootstrap-addons')
+    expect(resultOf(await addon(cluster, 'diff'), diffSchema).plans).toEqual([])
+    expect(await revisionsOf(cluster)).toContain('checkpoint 2 deployed')
+  })
+
+  chapter('what is not ready is shown, and makes the exit code 8', async (cluster) => {
+    const command = ['--', '-n', 'clouder-system', 'delete', 'deployment', 'clouder-controller']
+    expect((await cluster.clouder(['kubectl', '--cluster', cluster.name, ...command])).exitCode).toBe(0)
+    const status = await addon(cluster, 'status', 'checkpoint')
+    expect(status.exitCode).toBe(8)
+    expect(status.stdout).toContain('Deployment clouder-system/clouder-controller')
+    const upgraded = await addon(cluster, 'upgrade', 'checkpoint', '--yes')
+    expect(upgraded.exitCode, upgraded.stderr).toBe(0)
+    expect((await addon(cluster, 'status')).exitCode).toBe(0)
+  })
+
+  chapter('an addon that another one needs is not removed', async (cluster) => {
+    const removed = await addon(cluster, 'remove', 'runtime-class', '--yes')
+    expect(removed.exitCode).toBe(8)
+    expect(removed.stdout).toContain('ADDON_IN_USE')
+  })
+})
