@@ -24,6 +24,7 @@ const POLL_MS = 250
 export interface StageOptions {
   readonly signal: AbortSignal
   readonly progress: (text: string) => void
+  readonly terminatingMs?: number
 }
 
 /** Applies what a plan changes, stage by stage; nothing is pruned. */

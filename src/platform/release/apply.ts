@@ -19,6 +19,8 @@ const PRUNE_TIMEOUT_MS = 20_000
 
 export interface ApplyOptions extends LockOptions {
   readonly progress: (text: string) => void
+  /** So long a namespace that is being deleted is waited for. Default: a minute. */
+  readonly terminatingMs?: number
 }
 
 /** What decides whether a release that was applied is deployed; throws where it is not. */

@@ -34,7 +34,7 @@ export async function ensureSystemNamespace(kube: KubeClient): Promise<void> {
 export async function freeNamespaces(
   kube: KubeClient,
   objects: readonly KubeObject[],
-  {signal, progress, timeoutMs = TERMINATING_TIMEOUT_MS}: NamespaceOptions,
+  {signal, progress, terminatingMs = TERMINATING_TIMEOUT_MS}: NamespaceOptions,
 ): Promise<void> {
   const names = new Set(
     objects.flatMap(({kind, metadata: {name, namespace}}) =>
@@ -56,7 +56,7 @@ export async function freeNamespaces(
               ? {seen: whatHolds(now)}
               : {value: true, seen: 'gone'}
           },
-          timeoutMs,
+          timeoutMs: terminatingMs,
           intervalMs: POLL_MS,
           signal,
         })
@@ -75,7 +75,7 @@ export async function freeNamespaces(
 export interface NamespaceOptions {
   readonly signal: AbortSignal
   readonly progress: (text: string) => void
-  readonly timeoutMs?: number
+  readonly terminatingMs?: number
 }
 
 /** What its controller says of a namespace that is being deleted. */
