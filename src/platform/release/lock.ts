@@ -5,6 +5,7 @@ import {kubeObjectSchema, type KubeClient, type KubeObject} from '../../kubernet
 import {pause, pauseQuietly} from '../../base/waiting.ts'
 import {PlatformError} from '../errors.ts'
 import {ownerLabels, recordName} from './identity.ts'
+import {permitted} from './refusals.ts'
 import type {ReleaseName} from './types.ts'
 
 /** A lock that was not renewed for so long is taken over: its holder is dead. */
@@ -37,7 +38,7 @@ export async function withLock<T>(
 ): Promise<T> {
   const {signal, now, holder} = options
   const lock = {kube, name, now, holder, signal}
-  let held = await acquire(lock)
+  let held = await permitted(kube, leaseRef(name), ['get', 'create', 'update'], () => acquire(lock))
   const over = new AbortController()
   const lost = new AbortController()
   const renewing = (async () => {

@@ -353,11 +353,15 @@ test('who may not do it is given the rule that is missing', async (context) => {
   expect(errorMessage(failed)).toContain('Role of namespace account')
   expect(errorMessage(failed)).toMatch(/resources:\n\s+- configmaps\n\s+verbs:\n\s+- create\n\s+- patch/)
   const all = ['get', 'list', 'create', 'patch', 'update', 'delete']
+  const core = {apiGroups: [''], resources: ['*'], verbs: all}
+  await kube.apply(binding('weak-writes', [core]))
+  const unlocked = install(weak, next)
+  await expect(unlocked).rejects.toMatchObject({
+    code: 'PERMISSION_MISSING',
+    message: expect.stringContaining('- leases') as string,
+  })
   await kube.apply(
-    binding('weak-writes', [
-      {apiGroups: [''], resources: ['*'], verbs: all},
-      {apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: all},
-    ]),
+    binding('weak-writes', [core, {apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: all}]),
   )
   expect(await install(weak, next)).toMatchObject({state: 'deployed'})
 })
