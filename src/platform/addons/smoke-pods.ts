@@ -20,17 +20,19 @@ export interface SmokePod {
   /** It serves on `SMOKE_PORT`, and is Ready when that answers. */
   readonly serves?: boolean
   readonly affinity?: object
+  /** It is started again until it succeeds, with the address that it has. */
+  readonly restarts?: boolean
 }
 
 /** A pod of a smoke test: no rights, and ended at once. */
 export function smokePod({namespace}: Pick<SmokeTools, 'namespace'>, pod: SmokePod): KubeObject {
-  const {name, image, command, args, labels, env, volumes = [], affinity} = pod
+  const {name, image, command, args, labels, env, volumes = [], affinity, restarts} = pod
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: {name, namespace, labels: {app: name, ...labels}},
     spec: {
-      restartPolicy: 'Never',
+      restartPolicy: restarts === true ? 'OnFailure' : 'Never',
       automountServiceAccountToken: false,
       enableServiceLinks: false,
       terminationGracePeriodSeconds: 1,

@@ -3,7 +3,7 @@ import {waitFor} from '../../../base/waiting.ts'
 import {KubernetesError} from '../../../kubernetes/errors.ts'
 import type {KubeObject} from '../../../kubernetes/types.ts'
 import type {SmokeTools} from '../addon.ts'
-import {deletePod, SMOKE_PORT, startPod, tryPod} from '../smoke-pods.ts'
+import {deletePod, runPod, SMOKE_PORT, startPod, tryPod} from '../smoke-pods.ts'
 
 const ENFORCED_MS = 60_000
 const ADMITTED = {'clouder.dev/smoke-client': 'admitted'}
@@ -69,32 +69,48 @@ export async function smokeNetworkPolicies(tools: SmokeTools): Promise<void> {
   }
 }
 
-async function until(
-  tools: SmokeTools,
-  url: string,
-  {what, place, isAdmitted, expected}: Attempt,
-): Promise<void> {
-  let attempt = 0
-  const check = async () => {
-    attempt += 1
-    const name = `${isAdmitted ? 'admitted' : 'client'}-${expected}-${place}-${attempt}`
-    const {ok, seen} = await tryPod(tools, {
-      name,
-      image: tools.facts.image('smoke'),
-      args: ['get', url],
-      affinity: PLACES[place],
-      ...(isAdmitted ? {labels: ADMITTED} : {}),
-    })
-    await deletePod(tools, name)
-    return ok === (expected === 'reached') ? {value: true, seen} : {seen: ok ? `it reached ${url}` : seen}
-  }
+async function until(tools: SmokeTools, url: string, attempt: Attempt): Promise<void> {
   try {
-    await waitFor({what, check, timeoutMs: ENFORCED_MS, intervalMs: 500, signal: tools.signal})
+    await (attempt.expected === 'reached' ? untilReached : untilBlocked)(tools, url, attempt)
   } catch (error) {
     if (!(error instanceof TimeoutError)) throw error
-    throw new KubernetesError('SMOKE_TEST_FAILED', error.message, {
+    throw new KubernetesError('SMOKE_TEST_FAILED', `waited for ${attempt.what}: ${error.message}`, {
       cause: error,
       suggestions: ['kubectl --namespace kube-system logs daemonset/kube-router'],
     })
   }
+}
+
+const clientOf = (tools: SmokeTools, url: string, {place, isAdmitted}: Attempt) => ({
+  image: tools.facts.image('smoke'),
+  args: ['get', url],
+  affinity: PLACES[place],
+  ...(isAdmitted ? {labels: ADMITTED} : {}),
+})
+
+/**
+ * One client that keeps its address: a node learns a moment after a pod has started that a policy names it, and refuses
+ * it until then.
+ */
+async function untilReached(tools: SmokeTools, url: string, attempt: Attempt): Promise<void> {
+  const name = `${attempt.isAdmitted ? 'admitted' : 'free'}-${attempt.place}`
+  await runPod(tools, {...clientOf(tools, url, attempt), name, restarts: true})
+  await deletePod(tools, name)
+}
+
+async function untilBlocked(tools: SmokeTools, url: string, attempt: Attempt): Promise<void> {
+  let count = 0
+  await waitFor({
+    what: 'a client to fail',
+    check: async () => {
+      count += 1
+      const name = `blocked-${attempt.place}-${count}`
+      const {ok, seen} = await tryPod(tools, {...clientOf(tools, url, attempt), name})
+      await deletePod(tools, name)
+      return ok ? {seen: `it reached ${url}`} : {value: true, seen}
+    },
+    timeoutMs: ENFORCED_MS,
+    intervalMs: 500,
+    signal: tools.signal,
+  })
 }
