@@ -20,7 +20,7 @@ const hasCertificates = ({addons}: ClusterSpec): boolean =>
 export const gatewayAddon = defineAddon({
   id: ADDON,
   title: 'Gateway and Ingress',
-  version: '3.7.13',
+  version: '3.6.12',
   description:
     'HTTP and HTTPS from outside, by the Gateway API and by Ingress: Traefik, with a Gateway for all namespaces',
   profile: 'full',

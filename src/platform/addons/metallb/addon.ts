@@ -11,7 +11,7 @@ import {smokeMetalLb} from './smoke.ts'
 export const metalLbAddon = defineAddon({
   id: ADDON,
   title: 'Load balancing with MetalLB',
-  version: '0.16.2',
+  version: '0.15.2',
   description: 'addresses of your network for services of type LoadBalancer, announced by ARP',
   stage: 'platform',
   needs: ['pod-network'],

@@ -17,7 +17,8 @@ export const ADDON = 'metallb'
 export const NAMESPACE = 'metallb-system'
 export const POOL = 'default'
 const MEMBERS_SECRET = 'metallb-members'
-const HEALTH = 17_472
+/** Its metrics, which stand for its health. */
+const METRICS = 7472
 
 const part = (name: string) => ({addon: ADDON, name, namespace: NAMESPACE})
 const CONTROLLER = part('metallb-controller')
@@ -117,21 +118,19 @@ const controller = ({images}: MetalLbOptions): readonly KubeObject[] =>
       token: true,
       // Addresses are checked by clouder before they are applied: without its webhook, which only repeats that, it
       // needs no right to write Secrets and definitions.
-      args: ['--webhook-mode=disabled', '--port=0', `--health-probe-port=${HEALTH}`],
+      args: ['--webhook-mode=disabled', `--port=${METRICS}`],
       env: [podName, namespace],
-      ports: {health: HEALTH},
-      readinessProbe: httpProbe('health', '/readyz', {periodSeconds: 3}),
-      livenessProbe: httpProbe('health', '/healthz', {periodSeconds: 10, failureThreshold: 6}),
+      ports: {metrics: METRICS},
+      readinessProbe: httpProbe('metrics', '/metrics', {periodSeconds: 3}),
+      livenessProbe: httpProbe('metrics', '/metrics', {periodSeconds: 10, failureThreshold: 6}),
       requests: {cpu: '10m', memory: '48Mi'},
+      annotations: {'prometheus.io/scrape': 'true', 'prometheus.io/port': String(METRICS)},
     },
     1,
     RECREATE,
   )
 
-const probe = (path: string) => ({
-  httpGet: {host: '127.0.0.1', path, port: HEALTH},
-  timeoutSeconds: 5,
-})
+const probe = {httpGet: {path: '/metrics', port: METRICS}, timeoutSeconds: 5}
 
 /** Answers ARP on the nodes: one of them for each address. */
 function speaker({images: {speaker: image}}: MetalLbOptions): KubeObject {
@@ -159,17 +158,19 @@ function speaker({images: {speaker: image}}: MetalLbOptions): KubeObject {
               name: SPEAKER.name,
               image: image.reference,
               imagePullPolicy: 'IfNotPresent',
-              args: ['--port=0', `--health-probe-port=${HEALTH}`],
+              args: [`--port=${METRICS}`],
               env: [
                 {name: 'METALLB_NODE_NAME', valueFrom: {fieldRef: {fieldPath: 'spec.nodeName'}}},
+                // Where it listens: not on every address of the node.
+                {name: 'METALLB_HOST', valueFrom: {fieldRef: {fieldPath: 'status.hostIP'}}},
                 {name: 'METALLB_ML_BIND_ADDR', valueFrom: {fieldRef: {fieldPath: 'status.podIP'}}},
                 {name: 'METALLB_ML_LABELS', value: `app.kubernetes.io/name=${SPEAKER.name}`},
                 {name: 'METALLB_ML_SECRET_KEY_PATH', value: '/etc/metallb-members'},
                 podName,
                 namespace,
               ],
-              readinessProbe: {...probe('/readyz'), periodSeconds: 3},
-              livenessProbe: {...probe('/healthz'), periodSeconds: 10, failureThreshold: 6},
+              readinessProbe: {...probe, periodSeconds: 3},
+              livenessProbe: {...probe, periodSeconds: 10, failureThreshold: 6},
               resources: {requests: {cpu: '20m', memory: '48Mi'}},
               // Root with one capability: it answers ARP, which ordinary sockets do not carry.
               securityContext: {...UNPRIVILEGED, capabilities: {drop: ['ALL'], add: ['NET_RAW']}},

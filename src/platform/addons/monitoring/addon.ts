@@ -10,7 +10,7 @@ import {smokeMonitoring} from './smoke.ts'
 export const monitoringAddon = defineAddon({
   id: ADDON,
   title: 'Monitoring',
-  version: '2.53.3',
+  version: '3.5.3',
   description:
     'Prometheus, Alertmanager and node metrics, with rules for nodes, workloads and checkpoints, and dashboards',
   profile: 'full',
