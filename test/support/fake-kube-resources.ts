@@ -53,6 +53,7 @@ export const RESOURCES: Readonly<Record<string, Readonly<Record<string, Resource
   'apiregistration.k8s.io/v1': {APIService: clusterWide('apiservices')},
   'node.k8s.io/v1': {RuntimeClass: clusterWide('runtimeclasses')},
   'coordination.k8s.io/v1': {Lease: namespaced('leases')},
+  'snapshot.storage.k8s.io/v1': {VolumeSnapshot: namespaced('volumesnapshots')},
   [API_VERSION]: CUSTOM,
 }
 

@@ -11,17 +11,18 @@ export interface ClaimOptions {
   /** Absent: the default class. */
   readonly storageClassName?: string
   readonly size?: string
+  readonly accessMode?: 'ReadWriteOnce' | 'ReadWriteMany'
 }
 
 export const claim = (
   namespace: string,
-  {name, storageClassName, size = '64Mi'}: ClaimOptions,
+  {name, storageClassName, size = '64Mi', accessMode = 'ReadWriteOnce'}: ClaimOptions,
 ): KubeObject => ({
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
   metadata: {name, namespace},
   spec: {
-    accessModes: ['ReadWriteOnce'],
+    accessModes: [accessMode],
     ...(storageClassName === undefined ? {} : {storageClassName}),
     resources: {requests: {storage: size}},
   },

@@ -5,6 +5,7 @@ import {cloudFact, onlyOn} from '../cloud-facts.ts'
 import {NODE_PORTS_OF_ADDONS} from '../control-planes.ts'
 import {withoutDriver} from '../csi/ready.ts'
 import {controllerImages, NODE_IMAGES} from '../csi/sidecars.ts'
+import {smokeVolumes} from '../csi/smoke.ts'
 import {usersOfDriver} from '../csi/used-by.ts'
 import {
   driverController,
@@ -20,6 +21,7 @@ import {asUser, UNPRIVILEGED} from '../pods.ts'
 const ID = 'aws-ebs-csi'
 const DRIVER = 'ebs.csi.aws.com'
 const CLASS = 'gp3'
+const SNAPSHOT_CLASS = 'ebs'
 const IMAGE = 'aws-ebs-csi-driver'
 const ABILITIES = {attaches: true, resizes: true, snapshots: true}
 const CONTROLLER = {addon: ID, name: 'aws-ebs-csi-controller', namespace: 'kube-system'}
@@ -111,7 +113,7 @@ function objects({isDefault, reclaimPolicy}: Parameters, facts: ClusterFacts): r
       binding: 'WaitForFirstConsumer',
       expandable: true,
     }),
-    snapshotClass({addon: ID, name: 'ebs', driver: DRIVER}),
+    snapshotClass({addon: ID, name: SNAPSHOT_CLASS, driver: DRIVER}),
     ...controller(facts),
     ...nodes(facts),
   ]
@@ -127,7 +129,7 @@ export const awsEbsCsiAddon = defineAddon({
   stage: 'platform',
   needs: ['pod-network', 'volume-snapshots'],
   provides: ['default-storage-class'],
-  images: [IMAGE, ...new Set([...controllerImages(ABILITIES), ...NODE_IMAGES])],
+  images: [IMAGE, ...new Set([...controllerImages(ABILITIES), ...NODE_IMAGES, 'shell'])],
   parameters: () => schema,
   unavailable: onlyOn('aws'),
   cloudActions: ({provider}) => [
@@ -161,4 +163,11 @@ export const awsEbsCsiAddon = defineAddon({
   objects,
   ready: (kube) => withoutDriver(kube, DRIVER),
   usedBy: (kube) => usersOfDriver(kube, DRIVER, [CLASS]),
+  smoke: smokeVolumes({
+    storageClassName: CLASS,
+    accessMode: 'ReadWriteOnce',
+    size: '1Gi',
+    larger: '2Gi',
+    snapshotClass: SNAPSHOT_CLASS,
+  }),
 })

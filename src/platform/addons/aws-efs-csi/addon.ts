@@ -6,6 +6,7 @@ import {cloudFact, onlyOn} from '../cloud-facts.ts'
 import {NODE_PORTS_OF_ADDONS} from '../control-planes.ts'
 import {withoutDriver} from '../csi/ready.ts'
 import {controllerImages, NODE_IMAGES} from '../csi/sidecars.ts'
+import {smokeVolumes} from '../csi/smoke.ts'
 import {usersOfDriver} from '../csi/used-by.ts'
 import {driverController, driverOnNodes, ENDPOINT, nodeNameAs, storageClass} from '../csi/workloads.ts'
 
@@ -140,7 +141,7 @@ export const awsEfsCsiAddon = defineAddon({
   stage: 'platform',
   needs: ['pod-network'],
   provides: ['shared-volumes'],
-  images: [IMAGE, ...new Set([...controllerImages(ABILITIES), ...NODE_IMAGES])],
+  images: [IMAGE, ...new Set([...controllerImages(ABILITIES), ...NODE_IMAGES, 'shell'])],
   parameters: () => schema,
   unavailable,
   cloudActions: () => [
@@ -155,4 +156,5 @@ export const awsEfsCsiAddon = defineAddon({
   objects,
   ready: (kube) => withoutDriver(kube, DRIVER),
   usedBy: (kube) => usersOfDriver(kube, DRIVER, [CLASS]),
+  smoke: smokeVolumes({storageClassName: CLASS, accessMode: 'ReadWriteMany', size: '1Gi'}),
 })

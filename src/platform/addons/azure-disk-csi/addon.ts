@@ -12,6 +12,7 @@ import {onlyOn, readsOnce} from '../cloud-facts.ts'
 import {NODE_PORTS_OF_ADDONS} from '../control-planes.ts'
 import {withoutDriver} from '../csi/ready.ts'
 import {controllerImages, NODE_IMAGES} from '../csi/sidecars.ts'
+import {smokeVolumes} from '../csi/smoke.ts'
 import {usersOfDriver} from '../csi/used-by.ts'
 import {
   AS_ROOT_WITHOUT_CAPABILITIES,
@@ -27,6 +28,7 @@ import {
 const ID = 'azure-disk-csi'
 const DRIVER = 'disk.csi.azure.com'
 const CLASS = 'managed-csi'
+const SNAPSHOT_CLASS = 'azure-disk'
 const IMAGE = 'azuredisk-csi'
 const ABILITIES = {attaches: true, resizes: true, snapshots: true}
 const CONTROLLER = {addon: ID, name: 'azure-disk-csi-controller', namespace: 'kube-system'}
@@ -140,7 +142,7 @@ function objects(parameters: Parameters, facts: ClusterFacts): readonly KubeObje
       expandable: true,
     }),
     // Incremental snapshots are paid by what has changed since the one before.
-    snapshotClass({addon: ID, name: 'azure-disk', driver: DRIVER, parameters: {incremental: 'true'}}),
+    snapshotClass({addon: ID, name: SNAPSHOT_CLASS, driver: DRIVER, parameters: {incremental: 'true'}}),
     ...controller(facts),
     ...nodes(facts),
   ]
@@ -156,7 +158,7 @@ export const azureDiskCsiAddon = defineAddon({
   stage: 'platform',
   needs: ['pod-network', 'volume-snapshots'],
   provides: ['default-storage-class'],
-  images: [IMAGE, ...new Set([...controllerImages(ABILITIES), ...NODE_IMAGES])],
+  images: [IMAGE, ...new Set([...controllerImages(ABILITIES), ...NODE_IMAGES, 'shell'])],
   parameters: () => schema,
   unavailable: onlyOn('azure'),
   cloudActions: () => [
@@ -176,4 +178,11 @@ export const azureDiskCsiAddon = defineAddon({
   objects,
   ready: (kube) => withoutDriver(kube, DRIVER),
   usedBy: (kube) => usersOfDriver(kube, DRIVER, [CLASS]),
+  smoke: smokeVolumes({
+    storageClassName: CLASS,
+    accessMode: 'ReadWriteOnce',
+    size: '1Gi',
+    larger: '2Gi',
+    snapshotClass: SNAPSHOT_CLASS,
+  }),
 })

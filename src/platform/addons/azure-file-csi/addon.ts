@@ -13,6 +13,7 @@ import {cloudFact, onlyOn, readsOnce} from '../cloud-facts.ts'
 import {NODE_PORTS_OF_ADDONS} from '../control-planes.ts'
 import {withoutDriver} from '../csi/ready.ts'
 import {controllerImages, NODE_IMAGES} from '../csi/sidecars.ts'
+import {smokeVolumes} from '../csi/smoke.ts'
 import {usersOfDriver} from '../csi/used-by.ts'
 import {
   AS_ROOT_WITHOUT_CAPABILITIES,
@@ -143,7 +144,7 @@ export const azureFileCsiAddon = defineAddon({
   stage: 'platform',
   needs: ['pod-network'],
   provides: ['shared-volumes'],
-  images: [IMAGE, ...new Set([...controllerImages(ABILITIES), ...NODE_IMAGES])],
+  images: [IMAGE, ...new Set([...controllerImages(ABILITIES), ...NODE_IMAGES, 'shell'])],
   parameters: () => schema,
   unavailable,
   cloudActions: () => [
@@ -156,4 +157,5 @@ export const azureFileCsiAddon = defineAddon({
   objects,
   ready: (kube) => withoutDriver(kube, DRIVER),
   usedBy: (kube) => usersOfDriver(kube, DRIVER, [CLASS]),
+  smoke: smokeVolumes({storageClassName: CLASS, accessMode: 'ReadWriteMany', size: '100Gi', larger: '101Gi'}),
 })
