@@ -37,6 +37,7 @@ const clusterFile = (name: string) => ({
       aws: {region: REGION, bastion: 'none', api: 'internal', network: {cidr: '10.81.0.0/20'}},
     },
     workers: [{count: 1}],
+    addons: {profile: 'minimal'},
     ssh: {keyPath: '~/.ssh/clouder'},
     state: {backend: 's3', s3: {bucket: STATES, region: REGION}},
   },

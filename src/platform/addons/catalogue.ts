@@ -1,17 +1,35 @@
 import {distanceOf} from '../../spec/problems.ts'
 import {PlatformError} from '../errors.ts'
 import type {Addon} from './addon.ts'
+import {awsCloudProviderAddon} from './aws-cloud-provider/addon.ts'
+import {awsEbsCsiAddon} from './aws-ebs-csi/addon.ts'
+import {awsEfsCsiAddon} from './aws-efs-csi/addon.ts'
+import {awsLoadBalancerControllerAddon} from './aws-load-balancer-controller/addon.ts'
+import {azureCloudProviderAddon} from './azure-cloud-provider/addon.ts'
+import {azureDiskCsiAddon} from './azure-disk-csi/addon.ts'
+import {azureFileCsiAddon} from './azure-file-csi/addon.ts'
 import {checkpointAddon} from './checkpoint/addon.ts'
+import {clusterAutoscalerAddon} from './cluster-autoscaler/addon.ts'
 import {cniAddon} from './cni/addon.ts'
 import {localPathStorageAddon} from './local-path-storage/addon.ts'
 import {metricsServerAddon} from './metrics-server/addon.ts'
 import {runtimeClassAddon} from './runtime-class/addon.ts'
+import {volumeSnapshotsAddon} from './volume-snapshots/addon.ts'
 
 /** Every addon there is. Of several that provide the same capability, the earlier one is preferred. */
 export const ADDONS: readonly Addon[] = [
   cniAddon,
   runtimeClassAddon,
   checkpointAddon,
+  volumeSnapshotsAddon,
+  awsCloudProviderAddon,
+  awsEbsCsiAddon,
+  awsEfsCsiAddon,
+  awsLoadBalancerControllerAddon,
+  azureCloudProviderAddon,
+  azureDiskCsiAddon,
+  azureFileCsiAddon,
+  clusterAutoscalerAddon,
   localPathStorageAddon,
   metricsServerAddon,
 ]

@@ -10,7 +10,7 @@ export const clusterAutoscalerAddon = defineAddon({
   stage: 'platform',
   needs: [],
   provides: [],
-  images: ['cluster-autoscaler'],
+  images: [],
   parameters: () => z.strictObject({}),
   unavailable: () =>
     'machines are made one by one, each under the name of its node; it needs groups that start machines which join by themselves. Change spec.workers instead and run clouder kubeadm init',
