@@ -1,7 +1,8 @@
 import type {GoComponent} from './go-components.ts'
 import {ADDON_PINS} from './pins.ts'
 
-const {awsCloudProvider, helm, localPathProvisioner, metricsServer} = ADDON_PINS
+const {helm, localPathProvisioner, metricsServer, certManager, traefik, metallb, awsCloudProvider} =
+  ADDON_PINS
 
 /** The Go modules of what addons run, and of the programs that install them. */
 export function addonComponents(): readonly GoComponent[] {
@@ -35,6 +36,36 @@ export function addonComponents(): readonly GoComponent[] {
       version: metricsServer,
       packages: {'metrics-server': 'sigs.k8s.io/metrics-server/cmd/metrics-server'},
       variables: {'k8s.io/client-go/pkg/version.gitVersion': `v${metricsServer}`},
+    },
+    {
+      module: 'cert-manager',
+      upstream: `github.com/cert-manager/cert-manager@v${certManager}`,
+      version: certManager,
+      // Main packages of our own: those of the project are in modules that are not published.
+      packages: Object.fromEntries(
+        ['controller', 'webhook', 'cainjector', 'acmesolver'].map((name) => [
+          `cert-manager-${name}`,
+          `github.com/cert-manager/cert-manager/cmd/${name}`,
+        ]),
+      ),
+      variables: {'github.com/cert-manager/cert-manager/pkg/util.AppVersion': `v${certManager}`},
+    },
+    {
+      module: 'traefik',
+      upstream: `github.com/traefik/traefik/v3@v${traefik}`,
+      version: traefik,
+      packages: {traefik: 'github.com/traefik/traefik/v3/cmd/traefik'},
+      variables: {'github.com/traefik/traefik/v3/pkg/version.Version': traefik},
+    },
+    {
+      module: 'metallb',
+      upstream: `go.universe.tf/metallb@v${metallb}`,
+      version: metallb,
+      packages: {
+        'metallb-controller': 'go.universe.tf/metallb/controller',
+        'metallb-speaker': 'go.universe.tf/metallb/speaker',
+      },
+      variables: {},
     },
   ]
 }

@@ -67,6 +67,8 @@ export interface ProgramRecipe {
 /** An image of programs of Debian packages. */
 export interface DebianImageRecipe {
   readonly debian: DebianRecipe
+  /** The package whose version is that of the image; it is the pinned one or newer. */
+  readonly package?: string
   readonly entrypoint: readonly string[]
   readonly command?: readonly string[]
 }

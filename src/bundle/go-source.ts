@@ -1,5 +1,6 @@
 import {mkdir, readFile, rename, rm, writeFile} from 'node:fs/promises'
 import {join} from 'node:path'
+import {isAtLeast} from '../base/versions.ts'
 import {BundleError} from './errors.ts'
 import {catalogueFor} from './catalogue.ts'
 import type {
@@ -214,7 +215,21 @@ async function debianImage(
   const {debian, entrypoint, command = []} = recipe
   const image = await writeImage([layer], {arch: context.arch, entrypoint, command}, blobDir(context))
   const source = `Debian packages (${debian.suite}): ${debian.packages.join(', ')}`
-  return {...image, source, version, packages: packagesOf(selection).map(usedPackage)}
+  const packages = packagesOf(selection)
+  const found = packages.find(({name}) => name === recipe.package)
+  return {
+    ...image,
+    source,
+    version: found === undefined ? version : atLeast(version, found),
+    packages: packages.map(usedPackage),
+  }
+}
+
+/** Version of a package. Throws BundleError BUILD_FAILED when it is older than the pinned one. */
+export function atLeast(pinned: string, {name, version}: Pick<DebianPackage, 'name' | 'version'>): string {
+  const upstream = upstreamVersion(version)
+  if (isAtLeast(upstream, pinned)) return upstream
+  throw new BundleError('BUILD_FAILED', `the package ${name} is ${version}, ${pinned} or newer is required`)
 }
 
 async function manifestsFile(item: CatalogueManifests, context: SourceContext): Promise<ProducedFile> {
@@ -251,7 +266,10 @@ function usedPackage(item: DebianPackage): UsedPackage {
   return {...rest, source: `Debian ${suite}`}
 }
 
-/** `2:4.2.1-1+b1` is 4.2.1 of its authors. */
+/** `2:4.2.1-1+b1` is 4.2.1 of its authors, `3.5.3+ds1-6` is 3.5.3. */
 function upstreamVersion(version: string): string {
-  return version.replace(/^\d+:/, '').replace(/-[^-]*$/, '')
+  return version
+    .replace(/^\d+:/, '')
+    .replace(/-[^-]*$/, '')
+    .replace(/\+(ds|dfsg).*$/, '')
 }

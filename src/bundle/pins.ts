@@ -31,6 +31,17 @@ export const ADDON_PINS = {
   localPathProvisioner: '0.0.30',
   metricsServer: '0.9.0',
   shell: '1',
+  certManager: '1.21.2',
+  /** The one that this Traefik is made for. */
+  gatewayApi: '1.4.1',
+  traefik: '3.6.12',
+  metallb: '0.15.2',
+  // Of Debian's testing suite, or newer when it has moved on.
+  prometheus: '3.5.3',
+  alertmanager: '0.33.1',
+  nodeExporter: '1.11.1',
+  nats: '2.15.1',
+  postgresql: '18.6',
 } as const
 
 /** Of images that are taken as their authors publish them: no Go module of them is served. */

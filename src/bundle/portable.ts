@@ -56,14 +56,21 @@ export async function selectFiles(
   const triplet = TRIPLETS[arch]
   const programs = new Map(recipe.programs.map(({path}) => [path, wanted(path, lookUp(path))]))
   const plugins = new Map<string, IndexedFile>()
-  const filesOf = (folder: string): readonly [string, IndexedFile][] =>
-    [...index.keys(), ...links.keys()]
-      .filter((key) => key.startsWith(`${folder}/`))
-      .map((path) => [path, wanted(path, lookUp(path))])
+  const namesBelow = (folder: string): readonly string[] =>
+    [...index.keys(), ...links.keys()].filter((key) => key.startsWith(`${folder}/`))
   for (const folder of recipe.plugins.map((path) => path.replace('<triplet>', triplet))) {
-    for (const [path, file] of filesOf(folder)) plugins.set(path.slice(folder.length + 1), file)
+    for (const path of namesBelow(folder))
+      plugins.set(path.slice(folder.length + 1), wanted(path, lookUp(path)))
   }
-  const data = new Map(recipe.folders?.flatMap(filesOf))
+  // Links of data to packages that are not among these lead nowhere.
+  const data = new Map(
+    recipe.folders?.flatMap((folder) =>
+      namesBelow(folder).flatMap((path): [string, IndexedFile][] => {
+        const found = lookUp(path)
+        return found === undefined ? [] : [[path, found]]
+      }),
+    ),
+  )
   const findLibrary = (name: string): IndexedFile | undefined =>
     [`usr/lib/${triplet}`, 'usr/lib', 'usr/lib64']
       .map((folder) => lookUp(`${folder}/${name}`))

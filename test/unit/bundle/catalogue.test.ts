@@ -45,6 +45,13 @@ test.each(supportedVersions())('the modules of %s pin the versions that the cata
   }
 })
 
+test('the files of manifests are of a module whose content go.sum pins', () => {
+  for (const {recipe} of catalogueFor(DEFAULT_KUBERNETES_VERSION).manifests) {
+    const pinned = `${recipe.upstream.replace('@', ' ')} h1:`
+    expect(readFileSync(join(MODULES, recipe.module, 'go.sum'), 'utf8')).toContain(pinned)
+  }
+})
+
 test('no module says where it was downloaded', () => {
   for (const module of readdirSync(MODULES)) {
     expect(readFileSync(join(MODULES, module, 'go.mod'), 'utf8')).not.toMatch(/https?:|GOPROXY/)

@@ -97,3 +97,37 @@ test('files of one folder become one file of an image, in the order of their nam
   const absent = selectFiles({...recipe, joined}, trees.slice(0, 2), ARCH)
   await expect(absent).rejects.toThrow('usr/share/ca-certificates/mozilla')
 })
+
+test('folders of data and given files are in an image, without links to other packages', async () => {
+  await using folder = await temporaryFolder()
+  const zones = join(folder.dir, 'zones', 'usr/share/zoneinfo')
+  await mkdir(join(zones, 'Europe'), {recursive: true})
+  await writeFile(join(zones, 'Europe/Zurich'), 'zone')
+  await symlink('Europe/Zurich', join(zones, 'Local'))
+  await symlink('/etc/localtime', join(zones, 'localtime'))
+  const trees = [
+    ...(await unpackedShell(folder.dir)),
+    {item: packageOf('zones'), dir: join(folder.dir, 'zones')},
+  ]
+  const wanted = {...recipe, folders: ['usr/share/zoneinfo'], texts: {'etc/passwd': 'root:x:0:0\n'}}
+  const selection = await selectFiles(wanted, trees, ARCH)
+  const entries = imageTree(wanted, selection, ARCH)
+  const file = join(zones, 'Europe/Zurich')
+  expect(entries.filter(({path}) => path.startsWith('usr/share/'))).toMatchObject([
+    {path: 'usr/share/zoneinfo/Europe/Zurich', file},
+    {path: 'usr/share/zoneinfo/Local', file},
+  ])
+  expect(entries).toContainEqual({path: 'etc/passwd', text: 'root:x:0:0\n', mode: 0o644})
+  expect(packagesOf(selection).map(({name}) => name)).toContain('zones')
+})
+
+test('an image of files alone has no loader', async () => {
+  await using folder = await temporaryFolder()
+  const trees = await unpackedShell(folder.dir)
+  const nothing = {...recipe, programs: [], texts: {'etc/group': 'root:x:0\n'}}
+  const selection = await selectFiles(nothing, trees, ARCH)
+  expect(selection.loader).toBeUndefined()
+  const files = imageTree(nothing, selection, ARCH).filter((entry) => !('linkTo' in entry))
+  expect(files).toEqual([{path: 'etc/group', text: 'root:x:0\n', mode: 0o644}])
+  expect(() => portableFolder(nothing, selection)).toThrow('no program of the packages has an ELF')
+})
