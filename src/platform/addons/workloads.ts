@@ -36,6 +36,9 @@ export interface Program {
   readonly user?: number
   readonly tolerations?: readonly object[]
   readonly graceSeconds?: number
+  readonly lifecycle?: object
+  /** Runs to its end before the program starts, with the same image, environment and volumes. */
+  readonly prepare?: {readonly command: readonly string[]}
   /** Of its own network namespace; only those that Kubernetes calls safe. */
   readonly sysctls?: Readonly<Record<string, string>>
 }
@@ -43,7 +46,7 @@ export interface Program {
 /** `mounts`: of volumes that the workload has besides. */
 export function podTemplateOf(program: Program, mounts: readonly {readonly mount: object}[] = []): object {
   const {part, image, annotations, token = false, user, volumes = [], tolerations, graceSeconds} = program
-  const {priority = 'system-cluster-critical', sysctls} = program
+  const {priority = 'system-cluster-critical', sysctls, prepare} = program
   return {
     metadata: podMetadataOf(part, image, annotations),
     spec: {
@@ -61,6 +64,7 @@ export function podTemplateOf(program: Program, mounts: readonly {readonly mount
           ? {}
           : {sysctls: Object.entries(sysctls).map(([name, value]) => ({name, value}))}),
       },
+      ...(prepare === undefined ? {} : {initContainers: [preparing(program, prepare, mounts)]}),
       containers: [containerOf(program, mounts)],
       ...(volumes.length === 0 ? {} : {volumes: volumes.map(({volume}) => volume)}),
     },
@@ -69,7 +73,7 @@ export function podTemplateOf(program: Program, mounts: readonly {readonly mount
 
 function containerOf(program: Program, mounts: readonly {readonly mount: object}[]): object {
   const {part, image, command, args, env, ports = {}, readinessProbe, livenessProbe, requests} = program
-  const {volumes = []} = program
+  const {volumes = [], lifecycle} = program
   return {
     name: part.name,
     image: image.reference,
@@ -80,6 +84,24 @@ function containerOf(program: Program, mounts: readonly {readonly mount: object}
     ports: Object.entries(ports).map(([name, containerPort]) => ({name, containerPort, protocol: 'TCP'})),
     ...(readinessProbe === undefined ? {} : {readinessProbe}),
     ...(livenessProbe === undefined ? {} : {livenessProbe}),
+    ...(lifecycle === undefined ? {} : {lifecycle}),
+    resources: {requests},
+    securityContext: UNPRIVILEGED,
+    volumeMounts: [...volumes, ...mounts].map(({mount}) => mount),
+  }
+}
+
+function preparing(
+  {image, env, volumes = [], requests}: Program,
+  {command}: {readonly command: readonly string[]},
+  mounts: readonly {readonly mount: object}[],
+): object {
+  return {
+    name: 'prepare',
+    image: image.reference,
+    imagePullPolicy: 'IfNotPresent',
+    command,
+    ...(env === undefined ? {} : {env}),
     resources: {requests},
     securityContext: UNPRIVILEGED,
     volumeMounts: [...volumes, ...mounts].map(({mount}) => mount),
