@@ -1,3 +1,4 @@
+import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import type {Bundle} from '../../src/bundle/types.ts'
 import type {Provider} from '../../src/infrastructure/providers/provider.ts'
@@ -135,6 +136,14 @@ export function simulatedRun(options: {
     openCloud: () => Promise.reject(new TypeError('no cloud is simulated')),
     userKubeconfigs: [join(home, 'kubeconfig')],
     hideSecret: () => undefined,
+    stacks: {
+      openContext: () => Promise.reject(new Error('there is no kubeconfig of a user here')),
+      program: (name) => Promise.reject(new Error(`there is no ${name} here`)),
+      helmEnvironment: {},
+      temporaryDir: tmpdir(),
+      holder: 'test',
+      redact: (text) => text,
+    },
   }
   return {tools, recorded, store}
 }

@@ -7,7 +7,7 @@ export function stackReferencePage(): string {
   return [
     '# Keys of stack.yaml',
     '',
-    'Every key, each before the keys inside it; `*` stands for a name that you choose. Generated from the schema; `UPDATE_GOLDEN=1 npx vitest run --project unit test/unit/platform/graph/stack-docs.test.ts` writes it. For editors: [stack.schema.json](stack.schema.json).',
+    'Every key, each before the keys inside it; `*` stands for a name that you choose. Generated from the schema; `UPDATE_GOLDEN=1 npx vitest run --project unit test/unit/platform/graph/stack-docs.test.ts` writes it. For editors: [stack.schema.json](stack.schema.json). What a stack is: [stacks.md](stacks.md).',
     '',
     ...linesBelow(stackJsonSchema(), ''),
     '',

@@ -53,7 +53,7 @@ test('every heading ends in something to do', () => {
 test('the page names only commands that exist', () => {
   const commands = capturesOf(
     page,
-    /`clouder ((?:kubeadm|bundle|ctx|aws|azure|infra|checkpoint|node|runtime|byoc) [a-z-]+|[a-z]+)\b/g,
+    /`clouder ((?:kubeadm|bundle|ctx|aws|azure|infra|addon|stack|checkpoint|node|runtime|byoc) [a-z-]+|[a-z]+)\b/g,
   )
   const missing = commands.filter(
     (name) => !existsSync(join(root, 'src/commands', `${name.replace(' ', '/')}.ts`)),
