@@ -1,5 +1,5 @@
 import {readFile} from 'node:fs/promises'
-import {hostname, tmpdir} from 'node:os'
+import {hostname, tmpdir, userInfo} from 'node:os'
 import {join, resolve} from 'node:path'
 import {bundleFor, checkKubernetesVersion, type BundleChoice} from './bundle/choice.ts'
 import type {CloudOpener} from './infrastructure/clouds/cloud.ts'
@@ -13,7 +13,7 @@ import {createKnownHosts} from './bootstrap/hosts/known-hosts.ts'
 import type {Redactor} from './base/redaction.ts'
 import type {LocalProviderOptions} from './infrastructure/providers/local.ts'
 import type {ProviderOptions} from './infrastructure/providers/registry.ts'
-import type {ClusterSpec} from './spec/cluster-spec.ts'
+import {DEFAULT_KUBERNETES_VERSION, type ClusterSpec} from './spec/cluster-spec.ts'
 import {expandHome, machineAtHome} from './spec/home-paths.ts'
 import type {SecretRef} from './spec/machine.ts'
 import {cacheDir} from './store/cache-dir.ts'
@@ -25,7 +25,7 @@ import {createRenderer} from './bootstrap/templating/render.ts'
 import type {Renderer} from './base/renderer.ts'
 import type {PluginCache} from './terraform/plugin-cache.ts'
 import type {Terraform} from './terraform/types.ts'
-import type {Tools} from './workflows/session/types.ts'
+import type {StackAdapters, Tools} from './workflows/session/types.ts'
 
 export {cacheDir}
 
@@ -98,6 +98,48 @@ export function buildTools(options: ToolsOptions): Tools {
     run: options.run,
     userKubeconfigs: userKubeconfigs(options),
     hideSecret: (value) => options.redactor.add(value),
+    stacks: stackAdapters(options, choice),
+  }
+}
+
+/** What helm reads of the environment to reach a repository. */
+const REACHING = [
+  'HTTPS_PROXY',
+  'HTTP_PROXY',
+  'NO_PROXY',
+  'https_proxy',
+  'http_proxy',
+  'no_proxy',
+  'SSL_CERT_FILE',
+]
+
+function stackAdapters(options: ToolsOptions, choice: BundleChoice): StackAdapters {
+  const {environment, userHome, signal, redactor, pid} = options
+  const reaching = REACHING.flatMap((name) => {
+    const value = environment[name]
+    return value === undefined ? [] : [[name, value] as const]
+  })
+  return {
+    openContext: async (context) => {
+      const {openForeignKube} = await import('./kubernetes/foreign.ts')
+      const files = userKubeconfigs(options)
+      return openForeignKube({files, environment, signal, ...(context === undefined ? {} : {context})})
+    },
+    program: async (name, kubernetes) => {
+      const {toolOf} = await import('./bundle/contents.ts')
+      const arch = process.arch === 'arm64' ? 'arm64' : 'amd64'
+      const isKnown = await checkKubernetesVersion(kubernetes, signal, choice).then(
+        () => true,
+        () => false,
+      )
+      // A cluster that clouder did not make may be of any version; these programs do not depend on it.
+      const bundle = await bundleFor(isKnown ? kubernetes : DEFAULT_KUBERNETES_VERSION, arch, signal, choice)
+      return toolOf(bundle, name, {cacheDir: cacheDir(environment, userHome), signal})
+    },
+    helmEnvironment: Object.fromEntries(reaching),
+    temporaryDir: tmpdir(),
+    holder: `${userInfo().username}@${hostname()}, process ${pid}`,
+    redact: (text) => redactor.redact(text),
   }
 }
 

@@ -7,7 +7,14 @@ import {createGunzip} from 'node:zlib'
 import {z} from 'zod'
 import {digestFile, sha256Of} from './digest.ts'
 import {BundleError} from './errors.ts'
-import {manifestSchema, type Bundle, type Manifest, type ManifestsItem, type ToolItem} from './types.ts'
+import {
+  manifestSchema,
+  type Bundle,
+  type FileItem,
+  type Manifest,
+  type ManifestsItem,
+  type ToolItem,
+} from './types.ts'
 
 /** Objects that the bundle has under a name. Throws BundleError BUNDLE_NOT_CLOSED, BUNDLE_DIGEST_WRONG, BUNDLE_INVALID. */
 export async function manifestsOf(bundle: Bundle, name: string): Promise<readonly Manifest[]> {
@@ -24,7 +31,7 @@ export async function manifestsOf(bundle: Bundle, name: string): Promise<readonl
 }
 
 /**
- * A program of the bundle, unpacked once below the cache folder and checked each time. Throws BundleError
+ * A program of the bundle, for this machine or for nodes, unpacked once below the cache folder and checked each time. Throws BundleError
  * BUNDLE_NOT_CLOSED, BUNDLE_DIGEST_WRONG, BUNDLE_INVALID.
  */
 export async function toolOf(
@@ -32,7 +39,7 @@ export async function toolOf(
   name: string,
   {cacheDir, signal}: {readonly cacheDir: string; readonly signal: AbortSignal},
 ): Promise<string> {
-  const item = itemNamed(bundle, bundle.lock.tools, name)
+  const item = itemNamed(bundle, [...bundle.lock.tools, ...bundle.lock.files], name)
   const dir = join(cacheDir, 'tools', item.contentSha256)
   const path = join(dir, name)
   if (existsSync(path) && (await digestFile(path, signal)).sha256 === item.contentSha256) return path
@@ -63,7 +70,7 @@ function itemNamed<T extends {readonly name: string}>(bundle: Bundle, items: rea
   })
 }
 
-function checkDigest(bundle: Bundle, item: ManifestsItem | ToolItem, found: string): void {
+function checkDigest(bundle: Bundle, item: ManifestsItem | ToolItem | FileItem, found: string): void {
   if (found === item.contentSha256) return
   throw new BundleError(
     'BUNDLE_DIGEST_WRONG',
@@ -72,7 +79,11 @@ function checkDigest(bundle: Bundle, item: ManifestsItem | ToolItem, found: stri
   )
 }
 
-function unreadable(bundle: Bundle, {path}: ManifestsItem | ToolItem, cause: unknown): BundleError {
+function unreadable(
+  bundle: Bundle,
+  {path}: ManifestsItem | ToolItem | FileItem,
+  cause: unknown,
+): BundleError {
   return new BundleError('BUNDLE_INVALID', `${path} of bundle ${bundle.dir} cannot be read`, {
     cause,
     suggestions: ['clouder bundle verify', rebuild(bundle)],

@@ -87,6 +87,12 @@ export abstract class BaseCommand extends Command {
     if (shown !== '') this.terminal.out.write(`${redact(shown)}\n`)
   }
 
+  /** Shows a plan before it is asked about; not to programs, which get results only. */
+  async preview(text: string): Promise<void> {
+    await this.#reporting?.pause()
+    if (!this.wantsJson()) this.terminal.err.write(`${this.#reporting?.redactor.redact(text) ?? text}\n\n`)
+  }
+
   /** Asks before something that can't be undone; see prompts.ts. */
   async ask(question: {text: string; declined: string; yes: boolean}): Promise<void> {
     await this.#reporting?.pause()

@@ -19,6 +19,7 @@ const SECTIONS: readonly (readonly [title: string, ids: readonly string[]])[] = 
   ['NODE', ['node']],
   ['CLUSTER', ['doctor', 'ssh', 'kubectl']],
   ['ADDON', ['addon']],
+  ['STACK', ['stack']],
   ['CHECKPOINT', ['checkpoint']],
   ['RUNTIME', ['runtime']],
   ['INFRA', ['infra']],

@@ -37,7 +37,7 @@ const ARCHITECTURE: Architecture = {
         ],
         ...['bootstrap/hosts', 'infrastructure/contexts', 'infrastructure/cost'],
       ],
-      types: ['infrastructure', 'bootstrap/engine', 'bundle', 'platform/release', 'api'],
+      types: ['infrastructure', 'bootstrap/engine', 'bundle', 'platform/release', 'platform/graph', 'api'],
     },
     'wiring.ts': {
       code: ['bootstrap', 'infrastructure', 'bundle', 'terraform', 'kubernetes', 'store', 'spec', 'base'],
@@ -104,6 +104,7 @@ const ARCHITECTURE: Architecture = {
         code: ['./session', './checkpoint', 'bootstrap', 'platform', 'kubernetes', 'spec', 'base'],
         types: ['store'],
       },
+      stack: {code: ['./checkpoint', 'platform', 'spec'], types: ['./session', 'kubernetes']},
       infra: {
         code: ['./cost', './cluster', 'infrastructure/errors.ts', 'spec'],
         types: ['./session', 'infrastructure', 'terraform', 'store'],
@@ -196,6 +197,8 @@ const ARCHITECTURE: Architecture = {
       'src/bootstrap/kubeadm/',
       'src/bootstrap/phases/',
       'src/platform/addons/',
+      'src/platform/charts/',
+      'src/platform/graph/',
       // A rule of RBAC that is missing, to be pasted.
       'src/platform/release/',
       'src/cli/',

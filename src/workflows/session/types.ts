@@ -8,7 +8,7 @@ import type {Report} from '../../base/run-events.ts'
 import type {PlannedStep} from '../../bootstrap/engine/types.ts'
 import type {HostConnector, HostFacts} from '../../bootstrap/hosts/host.ts'
 import type {PreflightFinding} from '../../base/errors.ts'
-import type {KubeOpener} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeOpener} from '../../kubernetes/types.ts'
 import type {MachineChange, Provider} from '../../infrastructure/providers/provider.ts'
 import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Machine} from '../../spec/machine.ts'
@@ -40,6 +40,21 @@ export interface Tools {
   readonly userKubeconfigs: readonly string[]
   /** From now on this value appears in no log, event or error. */
   readonly hideSecret: (value: string) => void
+  readonly stacks: StackAdapters
+}
+
+/** What stacks need besides. */
+export interface StackAdapters {
+  /** A context of the user's own kubeconfigs; without a name the current one. */
+  readonly openContext: (context: string | undefined) => Promise<KubeClient>
+  /** Path of a program of the bundle of a Kubernetes version. Throws BundleError. */
+  readonly program: (name: 'helm' | 'kubectl', kubernetes: string) => Promise<string>
+  /** The part of the environment that helm needs to reach repositories. */
+  readonly helmEnvironment: Readonly<Record<string, string>>
+  readonly temporaryDir: string
+  /** Who holds locks in a cluster: user, machine and process. */
+  readonly holder: string
+  readonly redact: (text: string) => string
 }
 
 /** What it takes to connect to a cluster: to its machines, and to its API server. */

@@ -29,6 +29,7 @@ test('the commands are those that the first release promises', () => {
     'node drain',
     ...'attach create delete exec logs ls pause resume'.split(' ').map((verb) => `runtime ${verb}`),
     'ssh',
+    ...'apply destroy diff plan rollback status'.split(' ').map((verb) => `stack ${verb}`),
   ])
 })
 
@@ -59,6 +60,7 @@ const withoutQuestions = [
   ...['doctor', 'inspect', 'ls', 'verify'].map((verb) => `checkpoint ${verb}`),
   ...['infra drift', 'infra output', 'infra plan', 'kubeadm info', 'kubeadm ls', 'kubeadm plan'],
   ...['attach', 'exec', 'logs', 'ls'].map((verb) => `runtime ${verb}`),
+  ...['diff', 'plan', 'status'].map((verb) => `stack ${verb}`),
 ]
 
 test('every command that changes something takes --yes, so that a script need not know which ones ask', () => {
