@@ -101,7 +101,11 @@ export async function clusterFacts(
 
 function notInBundle(what: string, name: string): PlatformError {
   return new PlatformError('IMAGE_NOT_IN_BUNDLE', `the bundle has no ${what} ${name}`, {
-    suggestions: ['build it again: clouder bundle build'],
+    suggestions: [
+      'build it again: clouder bundle build',
+      'images that cannot be built from Go modules need published ones: clouder bundle build --source release',
+      'or leave the addon out: --without ID',
+    ],
   })
 }
 
