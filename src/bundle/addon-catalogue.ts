@@ -13,6 +13,7 @@ import {publishedAddonImages} from './published-addon-images.ts'
 
 const {
   helm,
+  kubeRouter,
   localPathProvisioner,
   metricsServer,
   shell,
@@ -64,6 +65,13 @@ export function addonImages(): readonly CatalogueImage[] {
       version: awsCloudProvider,
       reference: `registry.k8s.io/provider-aws/cloud-controller-manager:v${awsCloudProvider}`,
       binaries: {'aws-cloud-controller-manager': 'bin/aws-cloud-controller-manager'},
+    }),
+    goImage('kube-router', {
+      module: 'kube-router',
+      version: kubeRouter,
+      reference: `docker.io/cloudnativelabs/kube-router:v${kubeRouter}`,
+      binaries: {'kube-router': 'usr/local/bin/kube-router'},
+      tools: IMAGE_TOOLS_RECIPE,
     }),
     goImage('local-path-provisioner', {
       module: 'local-path-provisioner',

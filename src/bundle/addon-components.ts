@@ -1,8 +1,16 @@
 import type {GoComponent} from './go-components.ts'
 import {ADDON_PINS} from './pins.ts'
 
-const {helm, localPathProvisioner, metricsServer, certManager, traefik, metallb, awsCloudProvider} =
-  ADDON_PINS
+const {
+  helm,
+  kubeRouter,
+  localPathProvisioner,
+  metricsServer,
+  certManager,
+  traefik,
+  metallb,
+  awsCloudProvider,
+} = ADDON_PINS
 
 /** The Go modules of what addons run, and of the programs that install them. */
 export function addonComponents(): readonly GoComponent[] {
@@ -22,6 +30,13 @@ export function addonComponents(): readonly GoComponent[] {
       version: helm,
       packages: {helm: 'helm.sh/helm/v4/cmd/helm'},
       variables: {'helm.sh/helm/v4/internal/version.version': `v${helm}`},
+    },
+    {
+      module: 'kube-router',
+      upstream: `github.com/cloudnativelabs/kube-router/v2@v${kubeRouter}`,
+      version: kubeRouter,
+      packages: {'kube-router': 'github.com/cloudnativelabs/kube-router/v2/cmd/kube-router'},
+      variables: {'github.com/cloudnativelabs/kube-router/v2/pkg/version.Version': `v${kubeRouter}`},
     },
     {
       module: 'local-path-provisioner',

@@ -28,6 +28,7 @@ export const CLOUDER = '0.1.0'
 export const ADDON_PINS = {
   awsCloudProvider: '1.35.3',
   helm: '4.3.1',
+  kubeRouter: '2.1.0',
   localPathProvisioner: '0.0.30',
   metricsServer: '0.9.0',
   shell: '1',

@@ -40,6 +40,12 @@ const DATABASE = [
 /** What shows per image that its programs start: a library or a tool that is missing fails here. */
 const STARTS: Readonly<Record<string, readonly Start[]>> = {
   'aws-cloud-provider': [{argv: ['/bin/aws-cloud-controller-manager', '--version'], prints: /v1\.35\.3/}],
+  'kube-router': [
+    {argv: ['/usr/local/bin/kube-router', '--version'], prints: /version v2\.1\.0/},
+    {argv: ['ipset', '--version'], prints: /ipset v7/},
+    {argv: ['iptables-restore', '--version'], prints: /nf_tables/},
+    {argv: ['ip', '-V'], prints: /iproute2/},
+  ],
   'local-path-provisioner': [
     {argv: ['/usr/bin/local-path-provisioner', '--version'], prints: /version v0\.0\.30/},
   ],
