@@ -1,5 +1,6 @@
 import {z} from 'zod'
 import {manifestsOf} from '../../bundle/contents.ts'
+import {archSchema} from '../../bundle/types.ts'
 import {kubeObjectSchema, type KubeObject, type KubeReader} from '../../kubernetes/types.ts'
 import type {Addon, ClusterFacts} from '../../platform/addons/addon.ts'
 import {ADDONS} from '../../platform/addons/catalogue.ts'
@@ -70,12 +71,23 @@ export async function installedAddons(
   }))
 }
 
+/**
+ * Whether the bundle has what the addons of the spec need: known before anything is installed. Machines of an
+ * architecture that no bundle is for are left to the preflight.
+ */
+export async function checkAddons(context: FactContext): Promise<void> {
+  if (archOf(context.hosts) !== undefined) await addonReleases(context)
+}
+
+const archOf = (hosts: FactContext['hosts']): string | undefined =>
+  hosts.map(({facts}) => facts.arch).find((arch) => archSchema.safeParse(arch).success)
+
 /** What the objects of addons are made from. */
 export async function clusterFacts(
   {spec, endpoint, cloud, hosts, bundles}: FactContext,
   addons: readonly Addon[],
 ): Promise<ClusterFacts> {
-  const bundle = bundles(hosts[0]?.facts.arch ?? 'amd64')
+  const bundle = bundles(archOf(hosts) ?? 'amd64')
   const names = new Set(addons.flatMap(({manifests = []}) => manifests))
   const loaded = new Map<string, readonly KubeObject[]>()
   for (const name of names) {

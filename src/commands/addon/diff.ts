@@ -1,6 +1,6 @@
 import {addonArgument} from '../../cli/addon-flags.ts'
 import {BaseCommand} from '../../cli/base-command.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {bundleFlag, clusterFlag} from '../../cli/flags.ts'
 
 export default class AddonDiff extends BaseCommand {
   static override summary = 'show what differs from what addons should be, field by field'
@@ -11,7 +11,7 @@ export default class AddonDiff extends BaseCommand {
     {description: 'one addon', command: '<%= config.bin %> addon diff cni'},
   ]
   static override args = addonArgument
-  static override flags = {...clusterFlag}
+  static override flags = {...bundleFlag, ...clusterFlag}
 
   async run(): Promise<void> {
     const {args, flags} = await this.parse(AddonDiff)
@@ -20,7 +20,7 @@ export default class AddonDiff extends BaseCommand {
       import('../../workflows/session/clusters.ts'),
       import('../../workflows/addon/diff.ts'),
     ])
-    const tools = await this.tools()
+    const tools = await this.tools({bundleDir: flags.bundle})
     const cluster = await resolveClusterName(flags.cluster, tools)
     const result = await diffAddons(cluster, args.addon, tools)
     const options = {colours: this.colours, columns: this.terminal.columns}

@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core'
 import {addonArgument} from '../../cli/addon-flags.ts'
 import {BaseCommand} from '../../cli/base-command.ts'
-import {clusterFlag} from '../../cli/flags.ts'
+import {bundleFlag, clusterFlag} from '../../cli/flags.ts'
 
 export default class AddonStatus extends BaseCommand {
   static override summary = 'show whether addons are ready, and why not'
@@ -23,6 +23,7 @@ export default class AddonStatus extends BaseCommand {
       description: 'also test that each addon works, as `addon smoke` does',
       env: 'CLOUDER_SMOKE',
     }),
+    ...bundleFlag,
     ...clusterFlag,
   }
 
@@ -37,7 +38,7 @@ export default class AddonStatus extends BaseCommand {
         import('../../workflows/addon/status.ts'),
         import('../../workflows/addon/smoke.ts'),
       ])
-    const tools = await this.tools()
+    const tools = await this.tools({bundleDir: flags.bundle})
     const cluster = await resolveClusterName(flags.cluster, tools)
     const options = {colours: this.colours, columns: this.terminal.columns}
     const status = await withAddons(cluster, tools, (opened) =>

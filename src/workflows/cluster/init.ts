@@ -1,7 +1,7 @@
 import type {CostEstimate} from '../../infrastructure/cost/estimate.ts'
 import {ConfigError, StateError} from '../../base/errors.ts'
 import type {MachineChange} from '../../infrastructure/providers/provider.ts'
-import {addonReleases} from '../../bootstrap/phases/addon-releases.ts'
+import {checkAddons} from '../../bootstrap/phases/addon-releases.ts'
 import {addonsPhase, bootstrapAddonsPhase} from '../../bootstrap/phases/addons.ts'
 import {artifactsPhase} from '../../bootstrap/phases/artifacts.ts'
 import {containerdPhase} from '../../bootstrap/phases/containerd.ts'
@@ -114,8 +114,7 @@ export async function initCluster(
     },
     tools,
   )
-  // Images that the bundle lacks are missed before anything is installed.
-  await addonReleases(session.context)
+  await checkAddons(session.context)
   await remember()
   const summary = await session.run(clusterPhases(paths), flags)
   if (!flags.dryRun)
