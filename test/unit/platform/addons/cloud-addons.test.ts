@@ -1,6 +1,9 @@
 import {expect, test} from 'vitest'
 import {NODE_PORTS_OF_ADDONS} from '../../../../src/platform/addons/control-planes.ts'
+import {ADDONS} from '../../../../src/platform/addons/catalogue.ts'
+import {certManagerAddon} from '../../../../src/platform/addons/cert-manager/addon.ts'
 import {clusterAutoscalerAddon} from '../../../../src/platform/addons/cluster-autoscaler/addon.ts'
+import {selectAddons} from '../../../../src/platform/addons/selection.ts'
 import {HOST_PORTS} from '../../../../src/spec/syntax.ts'
 import {factsOf} from '../../../support/addon-golden.ts'
 import {CLOUD_ADDONS, cloudFacts, type CloudName, renderedIn} from '../../../support/cloud-addons.ts'
@@ -44,4 +47,18 @@ test('programs with the network of their node have ports that nothing else has',
 test('the autoscaler is listed with the reason why there is none, and what to do instead', () => {
   for (const facts of [factsOf(), cloudFacts('aws'), cloudFacts('azure')])
     expect(clusterAutoscalerAddon.unavailable?.(facts.spec)).toContain('Change spec.workers instead')
+})
+
+test.each(['aws', 'azure'] as const)('the standard profile on %s holds all addons of that cloud', (cloud) => {
+  const others = ADDONS.filter(({id}) => id !== certManagerAddon.id)
+  const selected = selectAddons(cloudFacts(cloud).spec, [...others, certManagerAddon])
+  const ids = selected.map(({addon}) => addon.id)
+  expect(ids).toEqual(expect.arrayContaining(['volume-snapshots', ...CLOUD_ADDONS[cloud].map(({id}) => id)]))
+  const foreign = CLOUD_ADDONS[otherThan(cloud)].map(({id}) => id)
+  expect(ids.filter((id) => foreign.includes(id))).toEqual([])
+})
+
+test('a local cluster has none of them, and no snapshots that nothing could take', () => {
+  const ids = selectAddons(factsOf().spec, ADDONS).map(({addon}) => addon.id)
+  expect(ids.filter((id) => /^(aws|azure)-|^volume-snapshots$/.test(id))).toEqual([])
 })
