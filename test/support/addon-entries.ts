@@ -6,6 +6,7 @@ import {metalLbAddon} from '../../src/platform/addons/metallb/addon.ts'
 import {metricsServerAddon} from '../../src/platform/addons/metrics-server/addon.ts'
 import {monitoringAddon} from '../../src/platform/addons/monitoring/addon.ts'
 import {networkPoliciesAddon} from '../../src/platform/addons/network-policies/addon.ts'
+import {postgresqlAddon} from '../../src/platform/addons/postgresql/addon.ts'
 
 export interface Entry {
   readonly addon: Addon
@@ -21,4 +22,5 @@ export const ENTRIES: readonly Entry[] = [
   {addon: metalLbAddon, parameters: {addresses: ['10.0.0.240/28']}},
   {addon: gatewayAddon, parameters: {}},
   {addon: monitoringAddon, parameters: {}},
+  {addon: postgresqlAddon, parameters: {}},
 ]

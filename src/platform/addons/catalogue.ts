@@ -8,11 +8,16 @@ import {awsLoadBalancerControllerAddon} from './aws-load-balancer-controller/add
 import {azureCloudProviderAddon} from './azure-cloud-provider/addon.ts'
 import {azureDiskCsiAddon} from './azure-disk-csi/addon.ts'
 import {azureFileCsiAddon} from './azure-file-csi/addon.ts'
+import {certManagerAddon} from './cert-manager/addon.ts'
 import {checkpointAddon} from './checkpoint/addon.ts'
 import {clusterAutoscalerAddon} from './cluster-autoscaler/addon.ts'
 import {cniAddon} from './cni/addon.ts'
+import {gatewayAddon} from './gateway/addon.ts'
 import {localPathStorageAddon} from './local-path-storage/addon.ts'
+import {metalLbAddon} from './metallb/addon.ts'
 import {metricsServerAddon} from './metrics-server/addon.ts'
+import {monitoringAddon} from './monitoring/addon.ts'
+import {postgresqlAddon} from './postgresql/addon.ts'
 import {runtimeClassAddon} from './runtime-class/addon.ts'
 import {volumeSnapshotsAddon} from './volume-snapshots/addon.ts'
 
@@ -32,6 +37,11 @@ export const ADDONS: readonly Addon[] = [
   clusterAutoscalerAddon,
   localPathStorageAddon,
   metricsServerAddon,
+  certManagerAddon,
+  metalLbAddon,
+  gatewayAddon,
+  monitoringAddon,
+  postgresqlAddon,
 ]
 
 /** Throws PlatformError ADDON_UNKNOWN, with the ids that are written nearly like it. */
