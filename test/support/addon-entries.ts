@@ -5,6 +5,7 @@ import {localPathStorageAddon} from '../../src/platform/addons/local-path-storag
 import {metalLbAddon} from '../../src/platform/addons/metallb/addon.ts'
 import {metricsServerAddon} from '../../src/platform/addons/metrics-server/addon.ts'
 import {monitoringAddon} from '../../src/platform/addons/monitoring/addon.ts'
+import {natsAddon} from '../../src/platform/addons/nats/addon.ts'
 import {networkPoliciesAddon} from '../../src/platform/addons/network-policies/addon.ts'
 import {postgresqlAddon} from '../../src/platform/addons/postgresql/addon.ts'
 
@@ -22,5 +23,6 @@ export const ENTRIES: readonly Entry[] = [
   {addon: metalLbAddon, parameters: {addresses: ['10.0.0.240/28']}},
   {addon: gatewayAddon, parameters: {}},
   {addon: monitoringAddon, parameters: {}},
+  {addon: natsAddon, parameters: {replicas: 3}},
   {addon: postgresqlAddon, parameters: {}},
 ]

@@ -17,6 +17,8 @@ import {localPathStorageAddon} from './local-path-storage/addon.ts'
 import {metalLbAddon} from './metallb/addon.ts'
 import {metricsServerAddon} from './metrics-server/addon.ts'
 import {monitoringAddon} from './monitoring/addon.ts'
+import {natsAddon} from './nats/addon.ts'
+import {networkPoliciesAddon} from './network-policies/addon.ts'
 import {postgresqlAddon} from './postgresql/addon.ts'
 import {runtimeClassAddon} from './runtime-class/addon.ts'
 import {volumeSnapshotsAddon} from './volume-snapshots/addon.ts'
@@ -35,12 +37,14 @@ export const ADDONS: readonly Addon[] = [
   azureDiskCsiAddon,
   azureFileCsiAddon,
   clusterAutoscalerAddon,
+  networkPoliciesAddon,
   localPathStorageAddon,
   metricsServerAddon,
   certManagerAddon,
   metalLbAddon,
   gatewayAddon,
   monitoringAddon,
+  natsAddon,
   postgresqlAddon,
 ]
 
