@@ -58,7 +58,8 @@ function statusLines(addon: AddonStatus, {colours}: ResultOptions): string {
     `  ${isReady ? green('✓') : (isStuck ? red : yellow)('✗')} ${object}`,
     ...problems.map((problem) => `      ${problem}`),
   ])
-  const others = addon.otherObjects === 0 ? [] : [`  and ${addon.otherObjects} more objects`]
+  const {otherObjects: count} = addon
+  const others = count === 0 ? [] : [`  and ${count} more object${count === 1 ? '' : 's'}`]
   const message = addon.message === undefined ? [] : [`  ${addon.message}`]
   const explanation = (addon.explanation?.split('\n') ?? []).map((line) => `  ${line}`)
   return [head, ...message, ...objects, ...others, ...explanation].join('\n')

@@ -18,7 +18,8 @@ export const managedEntries = ({metadata}: KubeObject): readonly ManagedEntry[] 
   z
     .array(entrySchema)
     .parse(metadata['managedFields'] ?? [])
-    .filter(({subresource = ''}) => subresource === '')
+    // `kubectl scale` writes a field of the object itself by way of a subresource.
+    .filter(({subresource = ''}) => subresource === '' || subresource === 'scale')
 
 export const appliedEntry = (object: KubeObject, manager: string): ManagedEntry | undefined =>
   managedEntries(object).find((entry) => entry.manager === manager && entry.operation === 'Apply')
