@@ -20,7 +20,7 @@ export const natsAddon = defineAddon({
     z.strictObject({
       ...storageShape('4Gi'),
       replicas: z
-        .union([z.literal(1), z.literal(3)])
+        .literal([1, 3])
         .default(workersOf(spec) >= 3 ? 3 : 1)
         .describe('servers, 1 or 3; default: 3 with three workers or more, else 1'),
       memoryMebibytes: z
