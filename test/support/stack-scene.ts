@@ -134,12 +134,13 @@ async function write(kube: KubeClient, object: KubeObject): Promise<boolean> {
   const {generation = 1} = metadata
   const {observedGeneration} = (object['status'] ?? {}) as {observedGeneration?: number}
   if (text.includes(':bad"') || observedGeneration === generation) return false
+  const {replicas = 1} = (object['spec'] ?? {}) as {replicas?: number}
   const status = {
     observedGeneration: generation,
-    replicas: 1,
-    updatedReplicas: 1,
-    readyReplicas: 1,
-    availableReplicas: 1,
+    replicas,
+    updatedReplicas: replicas,
+    readyReplicas: replicas,
+    availableReplicas: replicas,
     conditions: [
       {
         type: 'Available',
