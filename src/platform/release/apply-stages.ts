@@ -12,13 +12,21 @@ import {freeNamespaces} from './namespaces.ts'
 import {appliedEntry} from './owned-fields.ts'
 import {notReady} from './readiness.ts'
 import {APPLY_VERBS, permitted} from './refusals.ts'
-import {definedKinds, definitionOf, hasWebhooks, inOrder, isDefinition, stageOf} from './stages.ts'
+import {
+  definedKinds,
+  definitionOf,
+  hasWebhooks,
+  inOrder,
+  isDefinition,
+  isServedByWorkload,
+  stageOf,
+} from './stages.ts'
 import type {ObjectChange, Release} from './types.ts'
 
 const CONCURRENCY = 8
 const SERVED_TIMEOUT_MS = 60_000
-/** Workloads that serve webhooks of the release's own resources are given so long. */
-const WEBHOOKS_TIMEOUT_MS = 5 * 60_000
+/** Workloads that the API server calls are given so long. */
+const WORKLOADS_TIMEOUT_MS = 5 * 60_000
 const POLL_MS = 250
 
 export interface StageOptions {
@@ -49,8 +57,10 @@ export async function applyStages(
     const [first] = group
     if (first === undefined) continue
     const stage = stageOf(first, defined)
-    if (stage === 'custom-resources' && !isGateOpen && hasWebhooks(release.objects)) {
-      await webhooksServed(kube, release, options)
+    const needsWorkloads =
+      (stage === 'custom-resources' && hasWebhooks(release.objects)) || group.some(isServedByWorkload)
+    if (needsWorkloads && !isGateOpen) {
+      await workloadsServe(kube, release, options)
       isGateOpen = true
     }
     const names =
@@ -132,20 +142,21 @@ async function definitionsServed(
   })
 }
 
-async function webhooksServed(kube: KubeClient, release: Release, options: StageOptions): Promise<void> {
+/** What the API server calls must answer first: until then each request that it concerns fails. */
+async function workloadsServe(kube: KubeClient, release: Release, options: StageOptions): Promise<void> {
   const {signal, progress} = options
   const workloads = release.objects.filter(({kind}) =>
     ['Deployment', 'StatefulSet', 'DaemonSet'].includes(kind),
   )
   try {
     await waitFor({
-      what: 'the webhooks of the release',
+      what: 'the workloads that the API server calls',
       check: async () => {
         const open = await notReady(kube, workloads)
         const seen = open.map(({ref, problem}) => `${describeRef(ref)}: ${problem}`).join('; ')
         return open.length === 0 ? {value: true, seen: 'ready'} : {seen}
       },
-      timeoutMs: WEBHOOKS_TIMEOUT_MS,
+      timeoutMs: WORKLOADS_TIMEOUT_MS,
       intervalMs: 2 * POLL_MS,
       signal,
       onSeen: (seen) => progress(`waiting for ${seen}`),
@@ -155,7 +166,7 @@ async function webhooksServed(kube: KubeClient, release: Release, options: Stage
     const text = await explainNotReady(kube, await notReady(kube, workloads))
     throw new PlatformError(
       'RELEASE_NOT_READY',
-      `the webhooks of ${release.owner} ${release.name} are not ready:\n${text}`,
+      `the workloads of ${release.owner} ${release.name} that the API server calls are not ready:\n${text}`,
       {cause: error},
     )
   }

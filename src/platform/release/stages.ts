@@ -76,6 +76,10 @@ export function inOrder<T extends Kinded>(
   return [...groups].toSorted(([one], [two]) => one - two).map(([, group]) => group)
 }
 
+/** Whether the API server sends requests of others to a workload because of it. */
+export const isServedByWorkload = ({kind}: Kinded): boolean =>
+  kind.endsWith('WebhookConfiguration') || kind === 'APIService'
+
 /** Whether a call to a custom resource may need a workload of the release itself: a webhook, or a conversion. */
 export const hasWebhooks = (objects: readonly KubeObject[]): boolean =>
   objects.some(

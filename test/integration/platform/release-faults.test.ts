@@ -258,6 +258,31 @@ test('readiness is what controllers write, with the reason of a pod that fails',
   expect(performance.now() - startedMs).toBeLessThan(10_000)
 })
 
+test('an API service is registered when its workload is ready, not before', async (context) => {
+  const {kube} = await server.of(context)
+  const backend = deployment('aggregated', 'backend', {replicas: 1})
+  const api: KubeObject = {
+    apiVersion: 'apiregistration.k8s.io/v1',
+    kind: 'APIService',
+    metadata: {name: 'v1.aggregated.example'},
+    spec: {
+      ...{group: 'aggregated.example', version: 'v1', groupPriorityMinimum: 100, versionPriority: 100},
+      service: {namespace: 'aggregated', name: 'backend'},
+      insecureSkipTLSVerify: true,
+    },
+  }
+  const wanted = release('aggregated', [api, namespace('aggregated'), backend])
+  const seen: string[] = []
+  const options = {...applyOptions(), progress: (text: string) => void seen.push(text)}
+  const applied = applyRelease(kube, await planRelease(kube, wanted), options)
+  await expect.poll(() => seen.join(' '), {timeout: 20_000}).toContain('waiting for')
+  expect(await kube.get(refOf(api))).toBeUndefined()
+  await kube.patch(refOf(backend), {spec: {replicas: 0}})
+  await applied
+  expect(await kube.get(refOf(api))).toBeDefined()
+  await removeRelease(kube, wanted, applyOptions())
+})
+
 test(
   'a namespace that is being deleted is waited for, or told with what holds it',
   {timeout: 300_000},
