@@ -36,7 +36,7 @@ export const readyPhase: ClouderPhase = {
     if (kube === undefined) return [waitStep(context, 'there is no API server yet')]
     const {outside, problems} = await readiness(context, kube, await addonReleases(context))
     if (problems.length === 0) return []
-    return [...outside.map(replaceStep), waitStep(context, problems.join(', '))]
+    return [...outside.map(replaceStep), waitStep(context, brief(problems))]
   },
 
   async diagnose(context) {
@@ -58,22 +58,36 @@ function waitStep(context: PhaseContext, reason: string): ClusterStep<ClusterToo
     run: async (tools, stepContext) => {
       const api = await tools.kube()
       const addons = await addonReleases(context)
+      let open: readonly string[] = []
       await waitFor({
         what: 'the cluster to be ready',
         check: async () => {
           const {problems} = await readiness(context, api, addons)
+          open = problems
           return problems.length === 0 ? {value: true, seen: 'ready'} : {seen: problems.join(', ')}
         },
         timeoutMs: TIMEOUT_MS,
         intervalMs: 300,
         signal: stepContext.signal,
-        onSeen: (seen) => stepContext.progress(seen),
+        onSeen: () => stepContext.progress(brief(open)),
       }).catch((error: unknown) => {
         if (!(error instanceof TimeoutError)) throw error
         throw new KubernetesError('NOT_READY', error.message, {cause: error})
       })
     },
   }
+}
+
+const SHOWN_PROBLEMS = 3
+const SHOWN_LENGTH = 120
+
+/** While nodes join, everything has a problem: what fits into a line or two. */
+function brief(problems: readonly string[]): string {
+  const shown = problems
+    .slice(0, SHOWN_PROBLEMS)
+    .map((problem) => (problem.length > SHOWN_LENGTH ? `${problem.slice(0, SHOWN_LENGTH - 1)}…` : problem))
+  const rest = problems.length - shown.length
+  return rest > 0 ? `${shown.join(', ')} and ${rest} more` : shown.join(', ')
 }
 
 /** A pod of the system keeps the address that it was made with: its Deployment makes another one. */
