@@ -81,6 +81,7 @@ export function clusterObjects({
   const flannel = {
     image: imageOf(bundle, 'flannel').reference,
     podCidr: spec.network.podCidr,
+    serviceCidr: spec.network.serviceCidr,
     api: endpoint.internal,
   }
   return {

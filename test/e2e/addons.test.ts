@@ -1,7 +1,7 @@
 import {expect} from 'vitest'
 import {z} from 'zod'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
-import {resultOf, runSchema} from '../support/e2e-results.ts'
+import {endOf, resultOf, runSchema} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
 
 const listSchema = z.looseObject({
@@ -39,6 +39,17 @@ const revisionsOf = async (cluster: E2eCluster) =>
   resultOf(await addon(cluster, 'ls'), listSchema).addons.flatMap(({id, installed}) =>
     installed === undefined ? [] : [`${id} ${installed.revision} ${installed.state}`],
   )
+
+async function installed(cluster: E2eCluster, id: string, ...words: readonly string[]): Promise<void> {
+  const run = await addon(cluster, 'install', id, '--yes', ...words)
+  expect(run.exitCode, `${id}: ${endOf(run)}`).toBe(0)
+}
+
+/** Its own smoke test passes. */
+async function works(cluster: E2eCluster, id: string): Promise<void> {
+  const run = await addon(cluster, 'smoke', id)
+  expect(run.exitCode, `${id}: ${endOf(run)}`).toBe(0)
+}
 
 scenario('addons of a local cluster', {prefix: 'e2e-addons', workers: 1}, (chapter) => {
   chapter('init installs those of the profile, and they are ready', async (cluster) => {
@@ -83,5 +94,68 @@ scenario('addons of a local cluster', {prefix: 'e2e-addons', workers: 1}, (chapt
     const removed = await addon(cluster, 'remove', 'runtime-class', '--yes')
     expect(removed.exitCode).toBe(8)
     expect(removed.stdout).toContain('ADDON_IN_USE')
+  })
+
+  chapter(
+    'network policies are enforced, and no longer count as ready where nothing enforces them',
+    async (cluster) => {
+      await installed(cluster, 'network-policies')
+      await works(cluster, 'network-policies')
+      const router = ['--', '-n', 'kube-system', 'delete', 'daemonset', 'kube-router']
+      expect((await cluster.clouder(['kubectl', '--cluster', cluster.name, ...router])).exitCode).toBe(0)
+      const status = await addon(cluster, 'status', 'network-policies')
+      expect(status.exitCode).toBe(8)
+      expect(status.stdout).toContain('policies are not enforced there')
+      expect((await addon(cluster, 'upgrade', 'network-policies', '--yes')).exitCode).toBe(0)
+    },
+  )
+
+  chapter('volumes on the disks of nodes keep their data, and do not grow', async (cluster) => {
+    await installed(cluster, 'local-path-storage')
+    await works(cluster, 'local-path-storage')
+  })
+
+  chapter('metrics of nodes and pods are served', async (cluster) => {
+    await installed(cluster, 'metrics-server')
+    await works(cluster, 'metrics-server')
+  })
+
+  chapter('certificates are issued', async (cluster) => {
+    await installed(cluster, 'cert-manager')
+    await works(cluster, 'cert-manager')
+  })
+
+  chapter('services of type LoadBalancer get an address that answers', async (cluster) => {
+    const address = await cluster.read('cp-1', "ip -4 -o addr show eth0 | awk '{print $4}'")
+    const network = address.trim().split('.').slice(0, 3).join('.')
+    await installed(cluster, 'metallb', '--set', `addresses=[${network}.100-${network}.110]`)
+    await works(cluster, 'metallb')
+  })
+
+  chapter('requests from outside reach pods by the Gateway API and by an Ingress', async (cluster) => {
+    await installed(cluster, 'gateway')
+    await works(cluster, 'gateway')
+  })
+
+  chapter('metrics are queried and alerts fire', async (cluster) => {
+    await installed(cluster, 'monitoring')
+    await works(cluster, 'monitoring')
+  })
+
+  chapter('a database and a message broker run on volumes', async (cluster) => {
+    for (const id of ['postgresql', 'nats']) {
+      await installed(cluster, id)
+      await works(cluster, id)
+    }
+  })
+
+  chapter('what is in use is not removed, and what is not leaves nothing behind', async (cluster) => {
+    const kept = await addon(cluster, 'remove', 'local-path-storage', '--yes')
+    expect(kept.exitCode).toBe(8)
+    expect(kept.stdout).toContain('ADDON_IN_USE')
+    expect((await addon(cluster, 'remove', 'nats', '--yes')).exitCode).toBe(0)
+    const all = ['--', 'get', 'all', '--all-namespaces', '-l', 'clouder.dev/addon=nats', '-o', 'name']
+    expect((await cluster.clouder(['kubectl', '--cluster', cluster.name, ...all])).stdout.trim()).toBe('')
+    expect(resultOf(await addon(cluster, 'diff'), diffSchema).plans).toEqual([])
   })
 })

@@ -117,6 +117,7 @@ test('the objects of the network are taken by a real API server, and are no diff
   const objects = flannelObjects({
     image: 'clouder.dev/flannel:1',
     podCidr: '10.244.0.0/16',
+    serviceCidr: '10.96.0.0/12',
     api: '[fd00::1]:6443',
   })
   expect(await kube.diff(objects)).toHaveLength(objects.length)

@@ -20,6 +20,7 @@ export const cniAddon = defineAddon({
     flannelObjects({
       image: image('flannel').reference,
       podCidr: spec.network.podCidr,
+      serviceCidr: spec.network.serviceCidr,
       api: apiAddress,
     }),
 })

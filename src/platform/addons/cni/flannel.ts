@@ -32,10 +32,35 @@ while :; do
 done
 `
 
+/**
+ * A packet that is still addressed to a service when it leaves is one that kube-proxy has no rule for yet: its sender is
+ * refused and tries again. Otherwise a machine outside of the cluster could answer in the place of the service, and an
+ * API server that was not given a certificate to verify would keep that connection. A table of its own, as kube-proxy and
+ * others write theirs anew; a kernel without nftables has the same network, without this.
+ */
+function guardServices(serviceCidr: string): string {
+  const family = serviceCidr.includes(':') ? 'ip6' : 'ip'
+  const chain = (hook: string) => `  chain ${hook} {
+    type filter hook ${hook} priority 10
+    ${family} daddr ${serviceCidr} meta l4proto tcp reject with tcp reset
+    ${family} daddr ${serviceCidr} reject
+  }`
+  return `nft -f - <<END || echo 'packets to services without endpoints may leave this node' >&2
+table inet clouder-services
+delete table inet clouder-services
+table inet clouder-services {
+${chain('output')}
+${chain('forward')}
+}
+END
+`
+}
+
 /** The objects of flannel (vxlan), with the image by the reference that the bundle carries. */
 export function flannelObjects(options: {
   readonly image: string
   readonly podCidr: string
+  readonly serviceCidr: string
   /** The API server as nodes reach it, `host:port`. */
   readonly api: string
 }): readonly KubeObject[] {
@@ -78,6 +103,7 @@ export function flannelObjects(options: {
           Backend: {Type: 'vxlan'},
         }),
         'write-conflist.sh': WRITE_CONFLIST,
+        'guard-services.sh': guardServices(options.serviceCidr),
       },
     },
     daemonSet(options.image, options.api),
@@ -108,6 +134,20 @@ function daemonSet(image: string, api: string): KubeObject {
           priorityClassName: 'system-node-critical',
           serviceAccountName: 'flannel',
           tolerations: [{operator: 'Exists', effect: 'NoSchedule'}],
+          initContainers: [
+            {
+              name: 'guard-services',
+              image,
+              imagePullPolicy: 'IfNotPresent',
+              command: ['/bin/sh', '/etc/kube-flannel/guard-services.sh'],
+              resources: {requests: {cpu: '5m', memory: '8Mi'}},
+              securityContext: {
+                capabilities: {drop: ['ALL'], add: ['NET_ADMIN']},
+                allowPrivilegeEscalation: false,
+              },
+              volumeMounts: [{name: 'configuration', mountPath: '/etc/kube-flannel'}],
+            },
+          ],
           containers: [
             {
               name: 'kube-flannel',

@@ -73,5 +73,6 @@ for family in iptables ip6tables; do
     "$family-save" 2>/dev/null | grep -vE 'KUBE-|CNI-|FLANNEL-|cni0|flannel\.1' | "$family-restore" 2>/dev/null || true
   fi
 done
+if command -v nft > /dev/null; then nft delete table inet clouder-services 2>/dev/null || true; fi
 # At last: as long as it is there, the next run knows that this one was killed.
 rm -rf --one-file-system /etc/kubernetes/clouder

@@ -6,7 +6,12 @@ const LOADED = /\.(?:conf|conflist|json)$/
 
 test('what is being written of the CNI configuration bears no name that a runtime loads', () => {
   const text = JSON.stringify(
-    flannelObjects({image: 'flannel:1', podCidr: '10.244.0.0/16', api: 'cp-1:6443'}),
+    flannelObjects({
+      image: 'flannel:1',
+      podCidr: '10.244.0.0/16',
+      serviceCidr: '10.96.0.0/12',
+      api: 'cp-1:6443',
+    }),
   )
   const written = [...text.matchAll(/cat > (\/etc\/cni\/net\.d\/[^ ]+)/g)].map(([, path = '']) => path)
   expect(written).toHaveLength(1)
