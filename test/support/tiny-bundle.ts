@@ -17,10 +17,11 @@ export async function temporaryFolder(): Promise<{dir: string} & AsyncDisposable
   return {dir, [Symbol.asyncDispose]: () => rm(dir, {recursive: true, force: true})}
 }
 
-/** Items of a bundle of the catalogue. */
-export function itemCount(kubernetes: string): number {
+/** Items of a bundle of the catalogue; `built`: of one built here, without images that only their authors publish. */
+export function itemCount(kubernetes: string, {built = false} = {}): number {
   const {files, images, manifests, tools} = catalogueFor(kubernetes)
-  return [files, images, manifests, tools].reduce((sum, items) => sum + items.length, 0)
+  const had = images.filter(({recipe}) => !built || !('published' in recipe))
+  return [files, had, manifests, tools].reduce((sum, items) => sum + items.length, 0)
 }
 
 /** A source whose items are a few bytes each, with `mark` in all; `made` lists what was asked of it. */
