@@ -68,17 +68,21 @@ test.for<Arch>(['amd64', 'arm64'])(
     const bundle = await buildBundle({...options, source: 'auto'})
     await verifyBundle(bundle, {references: expectedReferences(KUBERNETES), signal})
     expect(made.toSorted()).toEqual([
+      'cert-manager-crds',
       'clouder',
       'clouder-files',
       'clouder-restore',
       'criu',
+      'gateway-api-crds',
       'host-tools',
+      'metallb-crds',
       'shell',
       'smoke',
+      'traefik-crds',
       'volume-snapshot-crds',
     ])
     const sourcesOf = itemsOf(bundle.lock).map(({name, source}) => `${name} ${source}`)
-    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(8)
+    expect(sourcesOf.filter((line) => line.endsWith('made here'))).toHaveLength(made.length)
     server.seen.length = 0
     await buildBundle({...options, source: 'release'})
     expect(server.seen).toEqual([])
