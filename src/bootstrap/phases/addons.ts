@@ -132,12 +132,12 @@ async function install(
   kube: KubeClient,
   item: AddonRelease,
   isGated: boolean,
-  {now, holder}: ClusterTools,
+  {now, holder, isStaleHolder}: ClusterTools,
   context: StepContext,
 ): Promise<void> {
   const plan = await planRelease(kube, item.release)
   const progress = (text: string): void => context.progress(`${item.id}: ${text}`)
-  const options = {signal: context.signal, now, holder, progress}
+  const options = {signal: context.signal, now, holder, isStaleHolder, progress}
   await (isGated
     ? applyWithGate(kube, plan, {
         ...options,

@@ -35,6 +35,8 @@ export interface ClusterTools {
   hideSecret(value: string): void
   /** Names this run to others that find its lock in the cluster. */
   readonly holder: string
+  /** Whether a holder of such a lock is a killed run of this cluster on this machine. */
+  readonly isStaleHolder?: (holder: string) => boolean
   readonly now: () => number
 }
 

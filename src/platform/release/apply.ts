@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util'
 import {timeText} from '../../base/time.ts'
 import {errorMessage} from '../../base/errors.ts'
 import {refOf} from '../../kubernetes/refs.ts'
@@ -64,7 +65,8 @@ export async function applyLocked(
     state: 'applying',
     objects: withoutSecrets(release.objects),
   }
-  await permitted(kube, record, verbs, () => writeRevision(kube, revision, options.signal))
+  if (newest === undefined || !isSameWork(newest, revision))
+    await permitted(kube, record, verbs, () => writeRevision(kube, revision, options.signal))
   try {
     await applyChanges(kube, plan, options)
     await gate?.(options.signal)
@@ -87,6 +89,10 @@ export async function applyLocked(
   return deployed
 }
 
+/** Whether a run that was killed began the very same revision: what it wrote of it need not be written again. */
+const isSameWork = ({appliedAt: _, ...begun}: Revision, {appliedAt: __, ...revision}: Revision): boolean =>
+  isDeepStrictEqual(begun, JSON.parse(JSON.stringify(revision)))
+
 async function applyChanges(
   kube: KubeClient,
   {release, changes}: ReleasePlan,
@@ -102,7 +108,8 @@ async function applyChanges(
     pruned.map(({ref}) => ref),
     wanted.objects,
   )
-  await writeInventory(kube, release, {objects: all, createdOnce}, signal)
+  if (!isDeepStrictEqual(before, {objects: all, createdOnce}))
+    await writeInventory(kube, release, {objects: all, createdOnce}, signal)
   await applyStages(kube, release, changes, await namespacesOf(kube, release.objects), options)
   const hanging = await prune(kube, release, pruned, options)
   const left = union(wanted.objects, hanging.map(refOf))

@@ -24,6 +24,8 @@ export interface LockOptions {
   readonly now: () => number
   /** Who acts, for the message of another run: `ops@laptop, process 4711`. */
   readonly holder: string
+  /** Whether a holder is surely dead: one of a machine that lets only this run work now. Default: nobody is. */
+  readonly isStaleHolder?: ((holder: string) => boolean) | undefined
 }
 
 /**
@@ -36,8 +38,8 @@ export async function withLock<T>(
   options: LockOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const {signal, now, holder} = options
-  const lock = {kube, name, now, holder, signal}
+  const {signal} = options
+  const lock = {...options, kube, name}
   let held = await permitted(kube, leaseRef(name), ['get', 'create', 'update'], () => acquire(lock))
   const over = new AbortController()
   const lost = new AbortController()
@@ -71,7 +73,7 @@ export async function withLock<T>(
 type Lock = LockOptions & {readonly kube: KubeClient; readonly name: ReleaseName}
 
 async function acquire(lock: Lock): Promise<KubeObject> {
-  const {kube, name, signal, now} = lock
+  const {kube, name, signal, now, isStaleHolder = () => false} = lock
   let seen: {readonly version: string | undefined; readonly atMs: number} | undefined
   for (;;) {
     signal.throwIfAborted()
@@ -89,8 +91,9 @@ async function acquire(lock: Lock): Promise<KubeObject> {
         `${holderIdentity ?? 'another run'} is changing it, and was active at ${renewTime ?? 'an unknown time'}`,
       )
     seen ??= {version: metadata.resourceVersion, atMs: performance.now()}
+    const isStale = isStaleHolder(holderIdentity ?? '')
     const isOld = now() - Date.parse(renewTime ?? '') > LEASE_MS + CLOCK_SKEW_MS
-    if (isOld || performance.now() - seen.atMs > LEASE_MS) {
+    if (isStale || isOld || performance.now() - seen.atMs > LEASE_MS) {
       try {
         return await kube.update(leaseOf(lock, lease))
       } catch (error) {

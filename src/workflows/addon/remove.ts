@@ -1,4 +1,3 @@
-import {hostname} from 'node:os'
 import {errorMessage} from '../../base/errors.ts'
 import {ADDONS} from '../../platform/addons/catalogue.ts'
 import {providersOf} from '../../platform/addons/selection.ts'
@@ -9,6 +8,7 @@ import {removeRelease} from '../../platform/release/remove.ts'
 import {rollbackTo} from '../../platform/release/rollback.ts'
 import type {Revision} from '../../platform/release/types.ts'
 import {documentOf} from '../../spec/load.ts'
+import {lockHolder} from '../session/lock-holder.ts'
 import {recordOf} from '../session/clusters.ts'
 import type {SessionTools} from '../session/types.ts'
 import {specWithoutAddon} from './changes.ts'
@@ -41,7 +41,7 @@ export async function removeAddon(
     if (found === undefined) throw notInstalled(id, cluster)
     await refuseInUse(id, installed, opened)
     await confirm(found)
-    await asTask(`Removing ${id} ${found.version}`, tools, (options) =>
+    await asTask(`Removing ${id} ${found.version}`, cluster, tools, (options) =>
       removeRelease(opened.kube, {owner: 'addon', name: id}, options),
     )
     const spec = specWithoutAddon(opened.spec, id)
@@ -69,7 +69,7 @@ export async function rollbackAddon(
     const target = revision ?? before?.revision
     if (target === undefined)
       throw new PlatformError('RELEASE_UNKNOWN', `addon ${id} has no earlier revision in cluster ${cluster}`)
-    const made = await asTask(`Rolling back ${id} to revision ${target}`, tools, (options) =>
+    const made = await asTask(`Rolling back ${id} to revision ${target}`, cluster, tools, (options) =>
       rollbackTo(kube, name, target, options),
     )
     return {cluster, from: newest.revision, revision: made}
@@ -79,16 +79,16 @@ export async function rollbackAddon(
 /** Work on a release as a task that shows how far it is. */
 async function asTask<T>(
   title: string,
-  {signal, now, run, report}: SessionTools,
+  cluster: string,
+  {signal, now, run, report, store}: SessionTools,
   work: (options: ApplyOptions) => Promise<T>,
 ): Promise<T> {
   const task = 'release'
   const startedMs = now()
   report({type: 'task-started', task, title})
   try {
-    const holder = `${hostname()}, ${run}`
     const progress = (text: string): void => report({type: 'task-progress', task, text})
-    const done = await work({signal, now, holder, progress})
+    const done = await work({signal, now, progress, ...lockHolder(store.paths(cluster), run)})
     report({type: 'task-done', task, durationMs: now() - startedMs})
     return done
   } catch (error) {

@@ -1,4 +1,3 @@
-import {hostname} from 'node:os'
 import {runPhases} from '../../bootstrap/engine/run.ts'
 import {fanOut} from '../../bootstrap/engine/fan-out.ts'
 import {interruption} from '../../bootstrap/engine/failures.ts'
@@ -12,6 +11,7 @@ import type {ClusterSpec} from '../../spec/cluster-spec.ts'
 import type {Endpoint, Machine} from '../../spec/machine.ts'
 import {writeAtomically} from '../../base/files.ts'
 import {appendOnNode, diskJournal} from '../../bootstrap/engine/journal.ts'
+import {lockHolder} from './lock-holder.ts'
 import {LazyKube, type ApiProblem} from './api-access.ts'
 import {lookAhead} from './look-ahead.ts'
 import type {RunFlags, SessionTools, Tools} from './types.ts'
@@ -138,7 +138,7 @@ function sessionOf(
     hostFor,
     writeLocal: (path, content) => writeAtomically(path, content),
     hideSecret: tools.hideSecret,
-    holder: `${hostname()}, ${tools.run}`,
+    ...lockHolder(tools.store.paths(spec.name), tools.run),
     now: tools.now,
   }
   const nodeWriter = options.journalOnNodes === false ? undefined : appendOnNode
