@@ -115,14 +115,24 @@ export function collectionOf(
   return {apiVersion, kind, ...(namespace === undefined ? {} : {namespace})}
 }
 
-/** What is served below `/apis/<group>/<version>`; undefined: nothing is. */
+/** What is served below `/apis`, `/api/v1` and `/apis/<group>/<version>`; undefined: nothing is. */
 export function discovered(path: string): HttpAnswer | undefined {
-  const kinds = RESOURCES[path.replace(/^\/apis\//, '')]
-  if (kinds === undefined || !path.startsWith('/apis/')) return undefined
+  if (path === '/apis') {
+    const groups = Object.keys(RESOURCES)
+      .filter((version) => version.includes('/'))
+      .map((groupVersion) => {
+        const [name, version] = groupVersion.split('/')
+        return {name, versions: [{groupVersion, version}], preferredVersion: {groupVersion, version}}
+      })
+    return {status: 200, body: JSON.stringify({kind: 'APIGroupList', groups})}
+  }
+  const kinds = RESOURCES[path.replace(/^\/apis?\//, '')]
+  if (kinds === undefined || !/^\/apis?\//.test(path)) return undefined
   const resources = Object.entries(kinds).map(([kind, {plural, namespaced: isNamespaced}]) => ({
     name: plural,
     kind,
     namespaced: isNamespaced,
+    verbs: ['list'],
   }))
   return {status: 200, body: JSON.stringify({kind: 'APIResourceList', resources})}
 }

@@ -38,7 +38,7 @@ export async function addonReleases(
   return selected.map(({addon, parameters}) => {
     const release = releaseOf({addon, parameters}, facts)
     return {
-      ...{addon, parameters, release, id: addon.id, objects: release.objects},
+      ...{addon, parameters, release, id: addon.id, objects: awaited(addon, release.objects)},
       ownNotReady: (kube) => addon.ready(kube, parameters, facts),
     }
   })
@@ -60,16 +60,19 @@ export async function installedAddons(
       throw notInBundle('manifests', name)
     },
   }
-  return (await installedReleases(kube, 'addon')).map(({name, objects, parameters}) => ({
-    id: name,
-    objects,
-    ownNotReady: async (reader) => {
-      // One of another version of clouder may be unknown here.
-      const addon = ADDONS.find(({id}) => id === name)
-      return addon === undefined ? [] : addon.ready(reader, parameters, facts)
-    },
-  }))
+  return (await installedReleases(kube, 'addon')).map(({name, objects, parameters}) => {
+    // One of another version of clouder may be unknown here.
+    const addon = ADDONS.find(({id}) => id === name)
+    return {
+      id: name,
+      objects: awaited(addon, objects),
+      ownNotReady: async (reader) => addon?.ready(reader, parameters, facts) ?? [],
+    }
+  })
 }
+
+const awaited = (addon: Addon | undefined, objects: readonly KubeObject[]): readonly KubeObject[] =>
+  addon?.isAwaited === undefined ? objects : objects.filter(addon.isAwaited)
 
 /**
  * Whether the bundle has what the addons of the spec need: known before anything is installed. Machines of an

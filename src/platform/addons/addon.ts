@@ -75,6 +75,8 @@ export interface AddonDefinition<Parameters> {
   readonly objects: (parameters: Parameters, facts: ClusterFacts) => readonly KubeObject[]
   /** Created where absent, then left alone. */
   readonly createdOnce?: (parameters: Parameters, facts: ClusterFacts) => readonly KubeObject[]
+  /** Whether the conditions of an object say anything of the addon. Default: of all objects. */
+  readonly isAwaited?: (object: KubeObject) => boolean
   /** What is not ready besides what the standard conditions of its objects tell. */
   readonly ready?: (
     kube: KubeReader,

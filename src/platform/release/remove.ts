@@ -4,7 +4,8 @@ import {PlatformError} from '../errors.ts'
 import type {ApplyOptions} from './apply.ts'
 import {deleteObject, hangingOf} from './deletion.ts'
 import {deleteHistory, revisionsOf} from './history.ts'
-import {APPLYSET, CREATED_ONCE_LABEL, applySetId, inventoryRef, keyOf} from './identity.ts'
+import {APPLYSET, CREATED_ONCE_LABEL, inventoryRef, keyOf} from './identity.ts'
+import {foreignContent} from './namespace-content.ts'
 import {isRemovable, membersOf, readInventory} from './inventory.ts'
 import {REMOVE_VERBS, permitted} from './refusals.ts'
 import {definedKinds, definitionOf, inOrder, isDefinition} from './stages.ts'
@@ -83,22 +84,6 @@ async function customResources(kube: KubeReader, own: readonly KubeObject[]): Pr
   return lists.flat()
 }
 
-/** What every namespace holds without anybody's doing. */
-const ALWAYS_THERE = new Set(['ConfigMap kube-root-ca.crt', 'ServiceAccount default'])
-const IN_NAMESPACES = [
-  ['v1', 'Pod'],
-  ['v1', 'Service'],
-  ['v1', 'ConfigMap'],
-  ['v1', 'Secret'],
-  ['v1', 'ServiceAccount'],
-  ['v1', 'PersistentVolumeClaim'],
-  ['apps/v1', 'Deployment'],
-  ['apps/v1', 'StatefulSet'],
-  ['apps/v1', 'DaemonSet'],
-  ['batch/v1', 'Job'],
-  ['batch/v1', 'CronJob'],
-] as const
-
 async function withoutUsedNamespaces(
   kube: KubeReader,
   group: readonly KubeObject[],
@@ -108,31 +93,11 @@ async function withoutUsedNamespaces(
   const kept = await Promise.all(
     group.map(async (object) => {
       if (object.kind !== 'Namespace') return [object]
-      const other = await foreignIn(kube, object.metadata.name, name)
+      const other = await foreignContent(kube, object.metadata.name, name)
       if (other === undefined) return [object]
-      progress(`Namespace ${object.metadata.name} stays: ${describeRef(refOf(other))} is in it`)
+      progress(`Namespace ${object.metadata.name} stays: ${other}`)
       return []
     }),
   )
   return kept.flat()
-}
-
-/** An object in a namespace that is not of the release. */
-async function foreignIn(
-  kube: KubeReader,
-  namespace: string,
-  name: ReleaseName,
-): Promise<KubeObject | undefined> {
-  const lists = await Promise.all(
-    IN_NAMESPACES.map(([apiVersion, kind]) => kube.list({apiVersion, kind, namespace})),
-  )
-  return lists.flat().find(({kind, metadata}) => {
-    const {labels = {}, ownerReferences, deletionTimestamp} = metadata
-    const isOwn =
-      labels[APPLYSET.partOf] === applySetId(name) || labels[CREATED_ONCE_LABEL] === applySetId(name)
-    const isOwned = Array.isArray(ownerReferences) && ownerReferences.length > 0
-    return (
-      !isOwn && !isOwned && deletionTimestamp === undefined && !ALWAYS_THERE.has(`${kind} ${metadata.name}`)
-    )
-  })
 }

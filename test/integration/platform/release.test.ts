@@ -199,6 +199,24 @@ test('a namespace that was there, or that others use, stays', async (context) =>
   expect((await kube.get(refOf(namespace('shared'))))?.metadata.deletionTimestamp).toBeUndefined()
 })
 
+test('a namespace stays with a custom resource of others in it', async (context) => {
+  const {kube} = await server.of(context)
+  await install(kube, release('gadgets', [definition('Gadget')]))
+  const one = release('holds', [namespace('holds'), configMap('holds', 'a', {})])
+  await install(kube, one)
+  const gadget: KubeObject = {
+    apiVersion: 'release.example/v1',
+    kind: 'Gadget',
+    metadata: {name: 'of-a-user', namespace: 'holds'},
+  }
+  // A client learns of a kind a moment after its definition is served.
+  await expect.poll(() => kube.create(gadget).catch(() => undefined), {timeout: 20_000}).toBeDefined()
+  const seen: string[] = []
+  await removeRelease(kube, one, {...applyOptions(), progress: (text) => void seen.push(text)})
+  expect((await kube.get(refOf(gadget)))?.metadata.deletionTimestamp).toBeUndefined()
+  expect(seen.join(' ')).toContain('Namespace holds stays: Gadget holds/of-a-user is in it')
+})
+
 test('what is created once is left alone, and goes with the release', async (context) => {
   const {kube} = await server.of(context)
   const wanted = release('once', [namespace('once')], {createdOnce: [secret('once', 'made', {p: 'first'})]})

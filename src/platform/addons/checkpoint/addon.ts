@@ -31,6 +31,8 @@ export const checkpointAddon = defineAddon({
     }
     return [...checkpointDefinitions(), ...checkpointObjects(options)]
   },
+  // Whether a store answers is no matter of what was installed; of one on nodes only their agents know.
+  isAwaited: ({kind}) => kind !== 'CheckpointStore',
   ready: (kube) => unapprovedKubelets(kube),
 })
 
