@@ -155,7 +155,10 @@ scenario('addons of a local cluster', {prefix: 'e2e-addons', workers: 1}, (chapt
     expect(kept.stdout).toContain('ADDON_IN_USE')
     expect((await addon(cluster, 'remove', 'nats', '--yes')).exitCode).toBe(0)
     const all = ['--', 'get', 'all', '--all-namespaces', '-l', 'clouder.dev/addon=nats', '-o', 'name']
-    expect((await cluster.clouder(['kubectl', '--cluster', cluster.name, ...all])).stdout.trim()).toBe('')
+    // Pods end after their StatefulSet is gone.
+    const left = async () =>
+      (await cluster.clouder(['kubectl', '--cluster', cluster.name, ...all])).stdout.trim()
+    await expect.poll(left, {timeout: 60_000, interval: 1000}).toBe('')
     expect(resultOf(await addon(cluster, 'diff'), diffSchema).plans).toEqual([])
   })
 })
