@@ -105,7 +105,7 @@ export function stackResultText(result: StackResult, options: ResultOptions): st
   return [
     table,
     options.colours.green(
-      `stack ${stack} is deployed as revision ${revision}${rest === 0 ? '' : `; ${rest} services unchanged`}`,
+      `stack ${stack} is deployed as revision ${revision}${rest === 0 ? '' : `; ${rest} ${rest === 1 ? 'service' : 'services'} unchanged`}`,
     ),
   ].join('\n\n')
 }

@@ -1,5 +1,9 @@
+import {mkdir, writeFile} from 'node:fs/promises'
+import {join} from 'node:path'
 import {expect} from 'vitest'
 import {z} from 'zod'
+import {API_VERSION} from '../../src/api/names.ts'
+import {SMOKE_REFERENCE} from '../../src/bundle/catalogue.ts'
 import type {E2eCluster} from '../support/e2e-cluster.ts'
 import {endOf, resultOf, runSchema} from '../support/e2e-results.ts'
 import {scenario} from '../support/e2e-scenario.ts'
@@ -49,6 +53,42 @@ async function installed(cluster: E2eCluster, id: string, ...words: readonly str
 async function works(cluster: E2eCluster, id: string): Promise<void> {
   const run = await addon(cluster, 'smoke', id)
   expect(run.exitCode, `${id}: ${endOf(run)}`).toBe(0)
+}
+
+/** A chart of one server, behind a gate that expects a status of it. */
+async function writeStack(home: string, server: {replicas: number; status: number}): Promise<string> {
+  const chart = join(home, 'stack', 'web')
+  await mkdir(join(chart, 'templates'), {recursive: true})
+  await writeFile(join(chart, 'Chart.yaml'), 'apiVersion: v2\nname: web\nversion: 1.0.0\n')
+  const labels = {app: 'web'}
+  const container = {name: 'web', image: SMOKE_REFERENCE, args: ['serve'], ports: [{containerPort: 8080}]}
+  const deployment = {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: {name: 'web'},
+    spec: {
+      replicas: 'REPLICAS',
+      selector: {matchLabels: labels},
+      template: {metadata: {labels}, spec: {containers: [container]}},
+    },
+  }
+  const service = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: {name: 'web'},
+    spec: {selector: labels, ports: [{port: 8080}]},
+  }
+  const templates = [deployment, service].map((object) => JSON.stringify(object)).join('\n---\n')
+  await writeFile(
+    join(chart, 'templates', 'all.yaml'),
+    templates.replace('"REPLICAS"', '{{ .Values.replicas }}'),
+  )
+  const file = join(home, 'stack', 'stack.yaml')
+  const gate = {http: {service: 'web', port: 8080, status: server.status, timeoutSeconds: 20}}
+  const web = {source: {chart: {path: 'web'}}, values: {replicas: server.replicas}, gate}
+  const stack = {apiVersion: API_VERSION, kind: 'Stack', metadata: {name: 'shop'}, services: {web}}
+  await writeFile(file, JSON.stringify(stack))
+  return file
 }
 
 scenario('addons of a local cluster', {prefix: 'e2e-addons', workers: 1}, (chapter) => {
@@ -147,6 +187,32 @@ scenario('addons of a local cluster', {prefix: 'e2e-addons', workers: 1}, (chapt
       await installed(cluster, id)
       await works(cluster, id)
     }
+  })
+
+  chapter('a rollback brings back an earlier revision with its parameters', async (cluster) => {
+    await installed(cluster, 'nats', '--set', 'memoryMebibytes=128')
+    expect((await addon(cluster, 'rollback', 'nats', '--yes')).exitCode).toBe(0)
+    expect((await addon(cluster, 'status', 'nats')).exitCode).toBe(0)
+    expect(resultOf(await addon(cluster, 'diff', 'nats'), diffSchema).plans).toEqual([])
+  })
+
+  chapter('a stack is applied, goes back from what fails its gate, and is destroyed', async (cluster) => {
+    const file = await writeStack(cluster.home, {replicas: 1, status: 200})
+    const stack = (...words: readonly string[]) =>
+      cluster.clouder(['stack', ...words, '--cluster', cluster.name, '--json'])
+    const applied = await stack('apply', file, '--yes')
+    expect(applied.exitCode, endOf(applied)).toBe(0)
+    expect((await stack('plan', file)).exitCode).toBe(0)
+    const failed = await stack('apply', await writeStack(cluster.home, {replicas: 2, status: 500}), '--yes')
+    expect(failed.exitCode).toBe(8)
+    expect(failed.stdout).toContain('rolled back')
+    const replicas = ['--', '-n', 'shop', 'get', 'deployment', 'web', '-o', 'jsonpath={.spec.replicas}']
+    expect((await cluster.clouder(['kubectl', '--cluster', cluster.name, ...replicas])).stdout).toBe('1')
+    expect((await stack('rollback', 'shop', '--revision', '1', '--yes')).exitCode).toBe(0)
+    expect((await stack('status', 'shop')).exitCode).toBe(0)
+    expect((await stack('destroy', 'shop', '--yes')).exitCode).toBe(0)
+    const namespace = ['--', 'get', 'namespace', 'shop', '--ignore-not-found', '-o', 'name']
+    expect((await cluster.clouder(['kubectl', '--cluster', cluster.name, ...namespace])).stdout).toBe('')
   })
 
   chapter('what is in use is not removed, and what is not leaves nothing behind', async (cluster) => {

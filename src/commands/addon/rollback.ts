@@ -6,7 +6,7 @@ import {clusterFlag, yesFlag} from '../../cli/flags.ts'
 export default class AddonRollback extends BaseCommand {
   static override summary = 'apply an earlier revision of an addon again'
   static override description =
-    'The revision before the newest one, or the one that is named. The next init or upgrade applies the version of the catalogue again.'
+    'The revision before the newest one, or the one that is named, with its parameters; waits until it is ready. The next init or upgrade applies the version of the catalogue again.'
   static override examples = [
     {description: 'the revision before', command: '<%= config.bin %> addon rollback cert-manager'},
     {description: 'a certain one', command: '<%= config.bin %> addon rollback cert-manager --revision 2'},
@@ -28,7 +28,7 @@ export default class AddonRollback extends BaseCommand {
     const addon = addonOf(args.addon)
     const [{resolveClusterName}, {rollbackAddon}] = await Promise.all([
       import('../../workflows/session/clusters.ts'),
-      import('../../workflows/addon/remove.ts'),
+      import('../../workflows/addon/rollback.ts'),
     ])
     const tools = await this.tools()
     const cluster = await resolveClusterName(flags.cluster, tools)

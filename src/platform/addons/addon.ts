@@ -44,6 +44,14 @@ export interface SmokeTools {
   readonly signal: AbortSignal
 }
 
+/** A test that an addon does its work. */
+export interface SmokeTest {
+  /** What is shown when it has passed: `a policy blocks one client and admits another`. */
+  readonly proves: string
+  /** Throws PlatformError or KubernetesError naming the object and what it said. */
+  readonly run: (tools: SmokeTools) => Promise<void>
+}
+
 export interface AddonDefinition<Parameters> {
   /** As users write it, and as the label `clouder.dev/addon` holds it. */
   readonly id: string
@@ -85,8 +93,7 @@ export interface AddonDefinition<Parameters> {
   ) => Promise<readonly NotReady[]>
   /** What would break without it, in words for a refusal: `PersistentVolumeClaim shop/data uses StorageClass local-path`. */
   readonly usedBy?: (kube: KubeReader) => Promise<readonly string[]>
-  /** Proves that it does its work. Throws PlatformError or KubernetesError naming the object and what it said. */
-  readonly smoke?: (tools: SmokeTools) => Promise<void>
+  readonly smoke?: SmokeTest
 }
 
 /** An addon of the catalogue, its parameters not typed any more: they are checked against its schema. */

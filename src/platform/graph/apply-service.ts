@@ -13,7 +13,7 @@ import {gateOf, gateTimeoutMs} from './gates.ts'
 import {contentOf, keepContent, type ServiceState} from './history.ts'
 import {beginJob, describeJob, jobOf, jobProblem, placed} from './jobs.ts'
 import {readOutputs} from './outputs.ts'
-import {actionOf, planPart} from './plan.ts'
+import {actionOf, planPart, underStackLock} from './plan.ts'
 import {keptPart, openValues, type Part, type Prepared, type StackTools} from './prepare.ts'
 import {progress} from './tasks.ts'
 import {requireKnown, valuesOf, type KnownValues, type Rendered} from './render.ts'
@@ -104,6 +104,7 @@ async function applyOrBack(
     signal: tools.signal,
     now: tools.now,
     holder: tools.holder,
+    isStaleHolder: underStackLock,
     progress: (text: string) => progress(tools, name, text),
   }
   const good = run.deployedContent(name)

@@ -8,7 +8,7 @@ import {ensureSystemNamespace} from '../release/namespaces.ts'
 import {removeRelease} from '../release/remove.ts'
 import {applyService, type AppliedService, type StackRun} from './apply-service.ts'
 import {forgetOld, stackRevisions, writeRevision, type ServiceState, type StackRevision} from './history.ts'
-import {lockName, planNamespaces, releaseName, releasesOf, requirePreflight} from './plan.ts'
+import {lockName, planNamespaces, releaseName, releasesOf, requirePreflight, underStackLock} from './plan.ts'
 import {preflight} from './preflight.ts'
 import {checkReferences, openValues, type Prepared, type StackTools} from './prepare.ts'
 import {runGraph, type Outcome} from './run-graph.ts'
@@ -64,6 +64,7 @@ async function applyLocked(prepared: Prepared, tools: StackTools): Promise<Stack
       signal,
       now,
       holder: tools.holder,
+      isStaleHolder: underStackLock,
       progress: (text) => progress(tools, 'namespaces', text),
     })
   }
@@ -141,7 +142,13 @@ async function removeOthers(
         removeRelease(
           kube,
           {owner: 'stack', name: releaseName(stack.name, service)},
-          {signal, now, holder, progress: (text) => progress(tools, service, text)},
+          {
+            signal,
+            now,
+            holder,
+            isStaleHolder: underStackLock,
+            progress: (text) => progress(tools, service, text),
+          },
         ),
       () => 'removed',
     )

@@ -7,7 +7,7 @@ import {removeRelease} from '../release/remove.ts'
 import {reversed, type Needs} from './graph.ts'
 import {forgetStack, stackRevision, stackRevisions} from './history.ts'
 import {STACK_JOB_LABEL} from './jobs.ts'
-import {lockName, releaseName, releasesOf} from './plan.ts'
+import {lockName, releaseName, releasesOf, underStackLock} from './plan.ts'
 import type {StackTools} from './prepare.ts'
 import {runGraph} from './run-graph.ts'
 import {stackFromDocument} from './stack-load.ts'
@@ -41,7 +41,13 @@ export async function destroyStack(stack: string, tools: DestroyTools): Promise<
       removeRelease(
         kube,
         {owner: 'stack', name},
-        {signal, now, holder, progress: (text) => progress(tools, service, text)},
+        {
+          signal,
+          now,
+          holder,
+          isStaleHolder: underStackLock,
+          progress: (text) => progress(tools, service, text),
+        },
       )
     const removed: string[] = []
     const outcomes = await runGraph(

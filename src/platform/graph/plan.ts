@@ -130,6 +130,12 @@ export const releaseName = (stack: string, service: string): string => `${stack}
 /** The lock of a whole stack, beside those of its releases: no service has a dot in its name. */
 export const lockName = (stack: string): ReleaseName => ({owner: 'stack', name: `${stack}.stack.lock`})
 
+/**
+ * The releases of services change under the lock of their stack only: while this run holds that one, whoever holds the lock
+ * of a service is dead.
+ */
+export const underStackLock = (): boolean => true
+
 /** The release of a service. */
 export function releaseOf({service}: Part, {content, objects}: Rendered, {stack}: Prepared): Release {
   return {

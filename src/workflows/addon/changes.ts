@@ -59,6 +59,15 @@ export function specWithAddons(
   return specFromDocument(document)
 }
 
+/** The spec that gives an addon exactly these parameters. Throws PlatformError ADDON_PARAMETERS_INVALID. */
+export function specWithParameters(spec: ClusterSpec, id: string, parameters: unknown): ClusterSpec {
+  const document = documentSchema.parse(documentOf(spec))
+  document.spec.addons.parameters[id] = z.record(z.string(), z.unknown()).parse(parameters ?? {})
+  const changed = specFromDocument(document)
+  selectAddons(changed)
+  return changed
+}
+
 /** The spec that leaves an addon out. */
 export function specWithoutAddon(spec: ClusterSpec, id: string): ClusterSpec {
   const document = documentSchema.parse(documentOf(spec))

@@ -55,16 +55,12 @@ async function smokeOne(
   }
   if (addon.smoke === undefined) return ended(true, 'has no test of its own')
   await kube.apply(smokeNamespace(namespace), signal)
-  let seen = ''
   try {
-    await addon.smoke({
+    await addon.smoke.run({
       ...{kube, facts, namespace, signal},
-      progress: (text) => {
-        seen = text
-        report({type: 'task-progress', task, text})
-      },
+      progress: (text) => report({type: 'task-progress', task, text}),
     })
-    return ended(true, seen)
+    return ended(true, addon.smoke.proves)
   } catch (error) {
     if (error instanceof AbortError || signal.aborted) throw error
     return ended(false, errorMessage(error))

@@ -54,7 +54,7 @@ export const certManagerAddon = defineAddon({
       webhookReplicas: webhookReplicas(facts),
     }),
   usedBy: usesOf,
-  smoke: smokeCertificates,
+  smoke: {proves: 'a certificate was issued, and its chain verifies', run: smokeCertificates},
 })
 
 /** Certificates and issuers that are not of the addon itself. */

@@ -2,7 +2,7 @@ import {z} from 'zod'
 import {waitFor} from '../../../base/waiting.ts'
 import {KubernetesError} from '../../../kubernetes/errors.ts'
 import type {ObjectRef} from '../../../kubernetes/types.ts'
-import type {SmokeTools} from '../addon.ts'
+import type {SmokeTest, SmokeTools} from '../addon.ts'
 import {claim, deleteClaim, proveClaim} from '../claims.ts'
 import {runPod} from '../smoke-pods.ts'
 
@@ -29,18 +29,26 @@ const snapshotSchema = z.looseObject({
 })
 
 /** Data survives its pod; the volume grows; a snapshot holds the data; everything is deleted with its claim. */
-export const smokeVolumes =
-  (wanted: VolumeSmoke) =>
-  async (tools: SmokeTools): Promise<void> => {
-    const {kube, namespace, signal, progress} = tools
-    const {larger, snapshotClass} = wanted
-    await kube.apply([claim(namespace, {...wanted, name: NAME})], signal)
-    await proveClaim(tools, NAME)
-    if (larger !== undefined) await expand(tools, larger)
-    if (snapshotClass !== undefined) await restoreSnapshot(tools, wanted, snapshotClass)
-    progress('deleting the claim')
-    await deleteClaim(tools, NAME)
-  }
+export function smokeVolumes(wanted: VolumeSmoke): SmokeTest {
+  const {larger, snapshotClass} = wanted
+  const parts = [
+    'what was written is read back by another pod',
+    ...(larger === undefined ? [] : ['the volume was expanded']),
+    ...(snapshotClass === undefined ? [] : ['its snapshot was restored']),
+  ]
+  return {proves: parts.join(', '), run: (tools) => proveVolumes(wanted, tools)}
+}
+
+async function proveVolumes(wanted: VolumeSmoke, tools: SmokeTools): Promise<void> {
+  const {kube, namespace, signal, progress} = tools
+  const {larger, snapshotClass} = wanted
+  await kube.apply([claim(namespace, {...wanted, name: NAME})], signal)
+  await proveClaim(tools, NAME)
+  if (larger !== undefined) await expand(tools, larger)
+  if (snapshotClass !== undefined) await restoreSnapshot(tools, wanted, snapshotClass)
+  progress('deleting the claim')
+  await deleteClaim(tools, NAME)
+}
 
 async function expand(tools: SmokeTools, larger: string): Promise<void> {
   const {kube, namespace} = tools

@@ -80,7 +80,7 @@ export const gatewayAddon = defineAddon({
     }),
   ready: notProgrammed,
   usedBy: usesOf,
-  smoke: smokeGateway,
+  smoke: {proves: 'a server answers through an HTTPRoute and through an Ingress', run: smokeGateway},
 })
 
 const statusSchema = z.looseObject({

@@ -51,7 +51,10 @@ export const localPathStorageAddon = defineAddon({
       shell: image('shell'),
     }),
   usedBy: usesOf,
-  smoke: smokeLocalPath,
+  smoke: {
+    proves: 'what was written is read back by another pod; a larger size is refused',
+    run: smokeLocalPath,
+  },
 })
 
 const classSchema = z.looseObject({storageClassName: z.string().optional()})

@@ -43,5 +43,5 @@ export const metalLbAddon = defineAddon({
     }),
   createdOnce: () => [membersSecret(randomBytes(32).toString('base64'))],
   usedBy: (kube: KubeReader) => loadBalancersOf(kube),
-  smoke: smokeMetalLb,
+  smoke: {proves: 'a Service of type LoadBalancer got an address that answers', run: smokeMetalLb},
 })

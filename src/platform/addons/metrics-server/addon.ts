@@ -30,7 +30,7 @@ export const metricsServerAddon = defineAddon({
     }),
   unavailable: withoutServingCertificates,
   objects: (parameters, {image}) => metricsServerObjects({...parameters, image: image('metrics-server')}),
-  smoke: answersForNodes,
+  smoke: {proves: 'every node has CPU and memory metrics', run: answersForNodes},
 })
 
 /** Kubelets are only talked to when their certificates are of the cluster's CA. */

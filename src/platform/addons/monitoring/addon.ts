@@ -43,5 +43,5 @@ export const monitoringAddon = defineAddon({
         nodeExporter: image('node-exporter'),
       },
     }),
-  smoke: smokeMonitoring,
+  smoke: {proves: 'metrics of all nodes are there, and an alert reaches Alertmanager', run: smokeMonitoring},
 })

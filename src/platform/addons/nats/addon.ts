@@ -34,5 +34,5 @@ export const natsAddon = defineAddon({
   createdOnce: () => [
     credentials({client: randomBytes(24).toString('hex'), cluster: randomBytes(24).toString('hex')}),
   ],
-  smoke: smokeNats,
+  smoke: {proves: 'JetStream is enabled and has its volume; no message was sent', run: smokeNats},
 })

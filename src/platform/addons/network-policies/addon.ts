@@ -34,7 +34,10 @@ export const networkPoliciesAddon = defineAddon({
     (await kube.list({apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy'})).map(
       ({metadata}) => `NetworkPolicy ${metadata.namespace ?? ''}/${metadata.name} is enforced by it`,
     ),
-  smoke: smokeNetworkPolicies,
+  smoke: {
+    proves: 'a policy blocks one client and admits another, on the same node and between nodes',
+    run: smokeNetworkPolicies,
+  },
 })
 
 /** A DaemonSet that is deleted, or kept off a node, is ready in its own eyes: policies are enforced on none of its nodes. */

@@ -29,5 +29,5 @@ export const postgresqlAddon = defineAddon({
   objects: (parameters, {image}) => postgresqlObjects({...parameters, image: image('postgresql')}),
   // Letters and digits alone: it is part of a URI and of a statement.
   createdOnce: (_, {spec}) => [credentials(randomBytes(24).toString('hex'), spec.network.dnsDomain)],
-  smoke: smokePostgresql,
+  smoke: {proves: 'a row was written and read back', run: smokePostgresql},
 })

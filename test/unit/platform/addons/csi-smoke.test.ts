@@ -38,7 +38,7 @@ function volumes(read: (pod: string, written: string) => string) {
 
 async function smoke(addon: Addon, cloud: CloudName, kube: FakeKube): Promise<void> {
   kube.put({apiVersion: 'v1', kind: 'Namespace', metadata: {name: 'smoke'}})
-  await addon.smoke?.({
+  await addon.smoke?.run({
     kube,
     facts: cloudFacts(cloud),
     namespace: 'smoke',
