@@ -9,7 +9,7 @@ import {withLock} from '../release/lock.ts'
 import {ensureSystemNamespace} from '../release/namespaces.ts'
 import {notReady, waitUntilReady} from '../release/readiness.ts'
 import type {NotReady, ReleasePlan} from '../release/types.ts'
-import {gateOf, gateTimeoutMs} from './gates.ts'
+import {gateOf, type GatePart} from './gates.ts'
 import {contentOf, keepContent, type ServiceState} from './history.ts'
 import {beginJob, describeJob, jobOf, jobProblem, placed} from './jobs.ts'
 import {readOutputs} from './outputs.ts'
@@ -154,23 +154,31 @@ async function passGate(
   {prepared, tools}: StackRun,
 ): Promise<void> {
   const {kube, signal} = tools
-  const passes = gateOf(service, {stack: prepared.stack.name, occasion: String(revision)}, {kube, signal})
-  const ready = async (): Promise<readonly NotReady[]> => {
-    const waiting = await notReady(kube, objects)
-    if (waiting.length > 0) return waiting
-    const problems = await passes()
-    if (problems.length > 0) return problems
+  const readyMs = service.gate.ready.timeoutSeconds * 1000
+  const outputs = async (): Promise<readonly NotReady[]> => {
     const {missing} = await readOutputs(kube, service, known.valueOf)
     const ref = {apiVersion: 'clouder.dev/v1alpha1', kind: 'Service', name: service.name}
     return missing.map((problem) => ({ref, problem, isStuck: false}))
   }
+  const parts: readonly GatePart[] = [
+    {timeoutMs: readyMs, problems: () => Promise.resolve([])},
+    ...gateOf(service, {stack: prepared.stack.name, occasion: String(revision)}, {kube, signal}),
+    {timeoutMs: readyMs, problems: outputs},
+  ]
   try {
-    await waitUntilReady(kube, ready, {
-      signal,
-      timeoutMs: gateTimeoutMs(service.gate),
-      graceMs: tools.graceMs,
-      progress: (text) => progress(tools, service.name, text),
-    })
+    for (const {timeoutMs, problems} of parts) {
+      const ready = async (): Promise<readonly NotReady[]> => {
+        // A container that crashes meanwhile is the reason for what comes after it.
+        const waiting = await notReady(kube, objects)
+        return waiting.length > 0 ? waiting : await problems()
+      }
+      await waitUntilReady(kube, ready, {
+        signal,
+        timeoutMs,
+        graceMs: tools.graceMs,
+        progress: (text) => progress(tools, service.name, text),
+      })
+    }
   } catch (error) {
     if (!(error instanceof PlatformError)) throw error
     // The release keeps the message with its revision.

@@ -1,7 +1,7 @@
 import {z} from 'zod'
 import {errorMessage} from '../../base/errors.ts'
 import {jsonOf} from '../../base/json.ts'
-import type {KubeClient, KubeReader, ObjectRef} from '../../kubernetes/types.ts'
+import type {KubeClient, KubeObject, KubeReader, ObjectRef} from '../../kubernetes/types.ts'
 import type {NotReady} from '../release/types.ts'
 import {beginJob, jobOf, jobProblem} from './jobs.ts'
 import type {Gate, Service} from './stack-schema.ts'
@@ -22,36 +22,54 @@ interface Answer {
   readonly body: string
 }
 
-/** What of a service's gate has not passed besides the readiness of its objects. Jobs are begun at the first call. */
+/** A part of a gate: what of it has not passed, and how long it may take once the parts before it have passed. */
+export interface GatePart {
+  readonly timeoutMs: number
+  readonly problems: () => Promise<readonly NotReady[]>
+}
+
+/** The parts of a service's gate besides the readiness of its objects, in order. */
 export function gateOf(
   service: Service,
   where: {readonly stack: string; readonly occasion: string},
   {kube, signal}: GateTools,
-): () => Promise<readonly NotReady[]> {
+): readonly GatePart[] {
   const {http, job, metric} = service.gate
-  const made =
-    job === undefined
-      ? undefined
-      : jobOf(job, {...where, service: service.name, namespace: service.namespace, purpose: 'gate'})
-  let isBegun = false
-  return async () => {
-    const problems: NotReady[] = []
-    if (http !== undefined) problems.push(...(await httpProblems(kube, service, http, signal)))
-    if (metric !== undefined) problems.push(...(await metricProblems(kube, service, metric, signal)))
+  const part = (timeoutSeconds: number, problems: GatePart['problems']): GatePart => ({
+    timeoutMs: timeoutSeconds * 1000,
+    problems,
+  })
+  return [
+    ...(http === undefined
+      ? []
+      : [part(http.timeoutSeconds, () => httpProblems(kube, service, http, signal))]),
+    ...(metric === undefined
+      ? []
+      : [part(metric.timeoutSeconds, () => metricProblems(kube, service, metric, signal))]),
     // A Job is a test of what runs: it begins when all else is there.
-    if (made !== undefined && problems.length === 0) {
-      if (!isBegun) await beginJob(kube, made)
-      isBegun = true
-      const problem = await jobProblem(kube, made)
-      if (problem !== undefined) problems.push(problem)
-    }
-    return problems
-  }
+    ...(job === undefined
+      ? []
+      : [
+          part(
+            job.timeoutSeconds,
+            jobProblems(
+              kube,
+              jobOf(job, {...where, service: service.name, namespace: service.namespace, purpose: 'gate'}),
+            ),
+          ),
+        ]),
+  ]
 }
 
-/** The longest that any part of a gate may take. */
-export const gateTimeoutMs = ({ready, http, job, metric}: Gate): number =>
-  1000 * Math.max(...[ready, http, job, metric].map((part) => part?.timeoutSeconds ?? 0))
+function jobProblems(kube: KubeClient, job: KubeObject): GatePart['problems'] {
+  let isBegun = false
+  return async () => {
+    if (!isBegun) await beginJob(kube, job)
+    isBegun = true
+    const problem = await jobProblem(kube, job)
+    return problem === undefined ? [] : [problem]
+  }
+}
 
 async function httpProblems(
   kube: KubeReader,

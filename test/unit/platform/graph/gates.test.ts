@@ -1,6 +1,7 @@
 import {expect, test} from 'vitest'
-import {gateTimeoutMs, metricProblem} from '../../../../src/platform/graph/gates.ts'
-import {gateSchema} from '../../../../src/platform/graph/stack-schema.ts'
+import {gateOf, metricProblem} from '../../../../src/platform/graph/gates.ts'
+import {serviceSchema} from '../../../../src/platform/graph/stack-schema.ts'
+import {FakeKube} from '../../../support/fake-kube.ts'
 
 const answer = (resultType: string, result: unknown) => ({
   status: 200,
@@ -17,8 +18,15 @@ test('a query passes when it returns a sample, and a scalar when it is not 0', (
   expect(metricProblem({body: 'connect ECONNREFUSED'})).toBe('connect ECONNREFUSED')
 })
 
-test('a gate lasts as long as its longest part may take', () => {
-  expect(gateTimeoutMs(gateSchema.parse({}))).toBe(300_000)
-  const http = {url: 'http://a', timeoutSeconds: 900}
-  expect(gateTimeoutMs(gateSchema.parse({ready: {timeoutSeconds: 5}, http}))).toBe(900_000)
+test('each part of a gate has a time of its own, and a Job comes last', () => {
+  const partsOf = (gate: object): readonly number[] => {
+    const {namespace: _, ...parsed} = serviceSchema.parse({source: {manifests: 'a'}, gate})
+    const service = {...parsed, name: 'a', namespace: 'shop'}
+    const tools = {kube: new FakeKube(), signal: new AbortController().signal}
+    return gateOf(service, {stack: 'shop', occasion: '1'}, tools).map(({timeoutMs}) => timeoutMs)
+  }
+  expect(partsOf({})).toEqual([])
+  const http = {url: 'http://a', timeoutSeconds: 20}
+  const job = {image: 'a', timeoutSeconds: 900}
+  expect(partsOf({job, http, ready: {timeoutSeconds: 300}})).toEqual([20_000, 900_000])
 })
